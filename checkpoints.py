@@ -1,0 +1,61 @@
+"""Run directories: `best.pt`, `last.pt`, `log.jsonl`; plain values and tensors only, so loading runs no code."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from common import UserError, atomic_path
+from model import build_model, read_tensors
+
+
+def save_checkpoint(path, content):
+    """Write a checkpoint atomically."""
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_checkpoint(path):
+    """Read a checkpoint written by train.py; any other file is a `UserError`."""
+    if not Path(path).exists():
+        raise UserError(f"{path}: no such checkpoint; train the run first, or wait for its first epoch to end")
+    content = read_tensors(path, "checkpoint")
+    if not isinstance(content, dict) or not {"model", "args", "task"} <= content.keys():
+        raise UserError(f"{path}: not a checkpoint of train.py")
+    return content
+
+
+def model_from(checkpoint):
+    """Return the trained model of a checkpoint, in evaluation mode."""
+    args, task = checkpoint["args"], checkpoint["task"]
+    model = build_model(args["encoder"], len(task["classes"]), len(task["tag_names"]), weights="none")
+    model.load_state_dict(checkpoint["model"])
+    return model.eval()
+
+
+class Log:
+    """`log.jsonl`: one JSON line an epoch."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def read(self):
+        """Return all complete lines as dicts; a line that a kill cut short is left out."""
+        lines = []
+        for line in self.path.read_text().splitlines() if self.path.exists() else ():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                break
+        return lines
+
+    def keep_until(self, epoch):
+        """Drop the lines of epochs after `epoch`; a resumed run writes them again."""
+        kept = [line for line in self.read() if line["epoch"] <= epoch]
+        with atomic_path(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+    def append(self, line):
+        """Add one epoch."""
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")

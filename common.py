@@ -1,0 +1,94 @@
+"""What every script needs: errors for people, atomic files, stable random streams, one seed for all."""
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+
+class UserError(Exception):
+    """A mistake the user can mend; the message names the file or flag and says what to do."""
+
+
+def run_cli(main, parse_args):
+    """Run ``main(parse_args())``; a `UserError` becomes one line on stderr and exit code 2."""
+    try:
+        main(parse_args())
+    except UserError as error:
+        sys.exit(_fail(f"error: {error}", 2))
+    except KeyboardInterrupt:
+        sys.exit(_fail("interrupted; files that were complete are kept", 130))
+
+
+def _fail(line, code):
+    print(line, file=sys.stderr)
+    return code
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """Yield a temporary path beside `path`; rename it over `path` on success, remove it on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    try:
+        yield Path(name)
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path, value):
+    """Write `value` as indented JSON, atomically; NaN is refused."""
+    text = json.dumps(value, indent=1, allow_nan=False)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path):
+    """Read a JSON file; a damaged one is a `UserError` that names it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a readable JSON file ({error})") from error
+
+
+def stable_seed(*parts):
+    """Return a 63-bit seed that depends on `parts` alone: the same on every machine and in every process."""
+    text = "\x1f".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
+
+
+def seed_everything(seed):
+    """Seed Python, NumPy and PyTorch (CPU and every GPU)."""
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def commit():
+    """Return the commit this code runs from, with ``+`` when files differ from it; None outside a repository."""
+    root = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=root, capture_output=True, text=True)
+        diff = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=root, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return head.stdout.strip() + "+" * bool(diff.stdout.strip()) if head.returncode == 0 else None

@@ -1,0 +1,98 @@
+"""From a data set and its weak labels to batches: joint augmentation, targets, loaders."""
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.transforms import v2
+
+from common import stable_seed
+from supervision import SIGNALS, View, crop_mask
+
+
+class SegmentationItems(Dataset):
+    """Images with the targets of the chosen signals.
+
+    items[epoch, i] -> {"index", "image" [3, S, S] uint8, "targets": {signal: array}} and, with `masks`, "mask" [S, S]
+    uint8. The random choices depend on (seed, epoch, id) alone, so workers and order make no difference. Masks are
+    read only for the signal `full` and with `masks`.
+    """
+
+    def __init__(self, dataset, ids, cache, labels=None, signals=(), augment=False, masks=False, seed=0):
+        self.dataset, self.ids, self.cache, self.labels = dataset, ids, cache, labels
+        self.signals, self.augment, self.masks, self.seed = signals, augment, masks, seed
+
+    def __len__(self):
+        return len(self.ids)
+
+    def __getitem__(self, key):
+        epoch, index = key
+        name = self.ids[index]
+        image = torch.from_numpy(self.cache.image(self.dataset.image_path(name)))
+        width, height = self.labels[name]["size"] if self.labels else (self.cache.size, self.cache.size)
+        view = View(width, height, self.cache.size)
+        if self.augment:
+            image, view = augment(image, view, stable_seed(self.seed, epoch, name))
+        mask = self._mask(name) if self.masks or "full" in self.signals else None
+        item = {"index": index, "image": image, "targets": {}}
+        for signal in self.signals:
+            annotation = mask if signal == "full" else self.labels[name][signal]
+            item["targets"][signal] = torch.from_numpy(SIGNALS[signal].target(annotation, view, self.dataset.tag_names))
+        if self.masks:
+            item["mask"] = torch.from_numpy(crop_mask(mask, view))
+        return item
+
+    def _mask(self, name):
+        return self.dataset.to_classes(name, self.cache.mask(self.dataset.mask_path(name)))
+
+
+def augment(image, view, seed):
+    """Crop, flip and recolour an image [3, S, S] uint8 -> (image, view); the view takes every target along."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        top, left, height, width = v2.RandomResizedCrop.get_params(image, scale=(0.5, 1.0), ratio=(0.75, 4 / 3))
+        flip = bool(torch.rand(()) < 0.5)
+        seen = v2.functional.resized_crop(image, top, left, height, width, [view.size, view.size], antialias=False)
+        seen = v2.functional.horizontal_flip(seen) if flip else seen
+        seen = v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3)(seen)
+    return seen, View(view.width, view.height, view.size, left, top, width, height, flip)
+
+
+class EpochBatches(Sampler):
+    """Batches of (epoch, index) keys, shuffled anew each epoch by (seed, epoch); a last short batch is left out.
+
+    Set `epoch` before iterating. A set smaller than one batch gives one batch of all its images.
+    """
+
+    def __init__(self, count, batch_size, seed):
+        self.count, self.batch_size, self.seed, self.epoch = count, min(batch_size, count), seed, 0
+        self.drop_last = True
+
+    def __len__(self):
+        return self.count // self.batch_size
+
+    def __iter__(self):
+        order = np.random.default_rng(stable_seed(self.seed, self.epoch)).permutation(self.count)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield [(self.epoch, int(i)) for i in order[start : start + self.batch_size]]
+
+
+class InOrder(Sampler):
+    """Batches of (0, index) keys in order, for every `step`-th index from `first`."""
+
+    def __init__(self, count, batch_size, first=0, step=1):
+        self.indices = range(first, count, step)
+        self.batch_size = batch_size
+
+    def __len__(self):
+        return -(-len(self.indices) // self.batch_size)
+
+    def __iter__(self):
+        for start in range(0, len(self.indices), self.batch_size):
+            yield [(0, i) for i in self.indices[start : start + self.batch_size]]
+
+
+def make_loader(items, batches, workers=0, pin_memory=False):
+    """Return a `DataLoader` over batches of keys; with workers, decoding and augmentation leave the main process."""
+    return DataLoader(
+        items, batch_sampler=batches, num_workers=workers, pin_memory=pin_memory, persistent_workers=workers > 0
+    )

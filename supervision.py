@@ -1,0 +1,226 @@
+"""The table of weak signals: how each is annotated, drawn for the network, scored by a loss, and priced.
+
+To add a signal, add a row to `SIGNALS`: the generator, the data set, the losses, the command line and the cost axis all
+iterate it.
+"""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+import annotators
+from common import UserError
+
+IGNORE = 255
+
+
+@dataclass(frozen=True)
+class View:
+    """The one map from original pixels to the network's square input.
+
+    The original, width x height, is resized to size x size; then the box (left, top, crop_width, crop_height) of that
+    square, in its pixels, is enlarged to size x size again; then mirrored if `flip`.
+    """
+
+    width: int
+    height: int
+    size: int
+    left: int = 0
+    top: int = 0
+    crop_width: int | None = None
+    crop_height: int | None = None
+    flip: bool = False
+
+    @property
+    def crop(self):
+        """(left, top, width, height) of the part that is seen, in pixels of the resized square."""
+        return self.left, self.top, self.crop_width or self.size, self.crop_height or self.size
+
+    @property
+    def scale(self):
+        """Network pixels per original pixel, (x, y)."""
+        _, _, w, h = self.crop
+        return self.size / self.width * self.size / w, self.size / self.height * self.size / h
+
+    def map(self, xy):
+        """Map points [N, 2] from original to network pixels (continuous, both), also outside the crop."""
+        left, top, w, h = self.crop
+        square = np.asarray(xy, float).reshape(-1, 2) * (self.size / self.width, self.size / self.height)
+        seen = (square - (left, top)) * (self.size / w, self.size / h)
+        if self.flip:
+            seen[:, 0] = self.size - seen[:, 0]
+        return seen
+
+
+def blank(view):
+    """Return a target [size, size] uint8 with nothing labelled."""
+    return np.full((view.size, view.size), IGNORE, np.uint8)
+
+
+def draw_points(annotation, view):
+    """Draw [[x, y, class], ...] as single pixels -> [size, size] uint8; clicks outside the crop are not drawn."""
+    target = blank(view)
+    if annotation:
+        x, y = np.floor(view.map([p[:2] for p in annotation])).astype(int).T
+        seen = (x >= 0) & (y >= 0) & (x < view.size) & (y < view.size)
+        target[y[seen], x[seen]] = np.array([p[2] for p in annotation])[seen]
+    return target
+
+
+def draw_scribbles(annotation, view):
+    """Draw [{"class", "width", "path"}, ...] as strokes, at least one pixel wide -> [size, size] uint8."""
+    target = blank(view)
+    for stroke in annotation:
+        vertices = np.floor(view.map(stroke["path"])).astype(np.int32).reshape(-1, 1, 2)
+        width = max(1, round(stroke["width"] * min(view.scale)))
+        cv2.polylines(target, [np.repeat(vertices, 2, axis=0)], False, int(stroke["class"]), width)
+    return target
+
+
+def draw_boxes(annotation, view):
+    """Draw [[x0, y0, x1, y1, class], ...] as a pseudo-mask -> [size, size] uint8: inside the class, outside background.
+
+    A pixel belongs to a box when its centre does; a box too thin for that takes the pixel under its own centre.
+    Where boxes overlap the smaller one wins.
+    """
+    target = np.zeros((view.size, view.size), np.uint8)
+    for x0, y0, x1, y1, label in sorted(annotation, key=lambda b: (b[0] - b[2]) * (b[3] - b[1])):
+        corners = np.sort(view.map([[x0, y0], [x1, y1]]), axis=0)
+        middle = np.floor(corners.mean(0)).astype(int)
+        (left, top), (right, bottom) = np.ceil(corners - 0.5).astype(int)
+        columns = slice(max(0, min(left, middle[0])), max(0, right, middle[0] + 1))
+        rows = slice(max(0, min(top, middle[1])), max(0, bottom, middle[1] + 1))
+        target[rows, columns] = label
+    return target
+
+
+def crop_mask(mask, view):
+    """Show the resized mask [size, size] uint8 through the view, nearest neighbour -> [size, size] uint8."""
+    left, top, w, h = view.crop
+    seen = mask[top : top + h, left : left + w]
+    if seen.shape != (view.size, view.size):
+        rows = ((np.arange(view.size) + 0.5) * h / view.size).astype(int)
+        columns = ((np.arange(view.size) + 0.5) * w / view.size).astype(int)
+        seen = seen[np.ix_(rows, columns)]
+    return np.ascontiguousarray(seen[:, ::-1] if view.flip else seen)
+
+
+def tag_vector(annotation, tag_names):
+    """Return [T] float32: 1 present, 0 absent, -1 not asked."""
+    says = dict.fromkeys(annotation["absent"], 0.0) | dict.fromkeys(annotation["present"], 1.0)
+    return np.array([says.get(name, -1.0) for name in tag_names], np.float32)
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """What losses need besides outputs and target: the mask class each tag shows, and how CAMs become masks."""
+
+    tag_class: tuple
+    cam_foreground: float = 0.4
+    cam_background: float = 0.2
+
+
+def segmentation_loss(name):
+    """Return the loss of a signal whose target is a mask, sparse or dense: cross-entropy on its labelled pixels."""
+
+    def loss(outputs, target, image, options):
+        from losses import partial_cross_entropy
+
+        return {name: partial_cross_entropy(outputs["seg"], target)}
+
+    return loss
+
+
+def tags_loss(outputs, target, image, options):
+    """Classification of the tags, and cross-entropy on the pseudo-mask that their activation maps give."""
+    from losses import cam_pseudo_mask, partial_cross_entropy, tag_loss
+
+    tag_class = target.new_tensor(options.tag_class).long()
+    size = outputs["seg"].shape[-2:]
+    mask = cam_pseudo_mask(outputs["cam"], target, tag_class, size, options.cam_foreground, options.cam_background)
+    return {"tags": tag_loss(outputs["tags"], target), "cam": partial_cross_entropy(outputs["seg"], mask)}
+
+
+def point_seconds(annotation):
+    """2.4 s for the first point on a class, 0.9 s for each further one (Bearman et al., ECCV 2016)."""
+    classes = {p[2] for p in annotation}
+    return 2.4 * len(classes) + 0.9 * (len(annotation) - len(classes))
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One kind of label.
+
+    extract(scene, rng) -> annotation       plain Python, original pixels
+    target(annotation, view, tag_names)     array for the network; `full` takes the resized mask as its annotation
+    loss(outputs, target, image, options)   {term: losses.Mean}
+    seconds(annotation) -> float            what a person needs for it, with the source in its docstring or comment
+    effort: float | None                    relative units (tags 1, points 2, ...); None where none is agreed
+    """
+
+    extract: Callable
+    target: Callable
+    loss: Callable
+    seconds: Callable
+    effort: float | None
+
+
+SIGNALS = {
+    "full": Signal(
+        extract=lambda scene, rng: {"objects": len(scene.objects)},
+        target=lambda annotation, view, tag_names: crop_mask(annotation, view),
+        loss=segmentation_loss("full"),
+        seconds=lambda annotation: 79.0 * annotation["objects"],  # Bearman et al. 2016; COCO: 79.2 s an object
+        effort=None,
+    ),
+    "tags": Signal(
+        extract=annotators.annotate_tags,
+        target=lambda annotation, view, tag_names: tag_vector(annotation, tag_names),
+        loss=tags_loss,
+        seconds=lambda annotation: 1.0 * sum(map(len, annotation.values())),  # 1 s a class ruled in or out, ibid.
+        effort=1.0,
+    ),
+    "points": Signal(
+        extract=annotators.annotate_points,
+        target=lambda annotation, view, tag_names: draw_points(annotation, view),
+        loss=segmentation_loss("points"),
+        seconds=point_seconds,
+        effort=2.0,
+    ),
+    "scribbles": Signal(
+        extract=annotators.annotate_scribbles,
+        target=lambda annotation, view, tag_names: draw_scribbles(annotation, view),
+        loss=segmentation_loss("scribbles"),
+        seconds=lambda annotation: 10.9 * len(annotation),  # a squiggle, Bearman et al. 2016
+        effort=5.0,
+    ),
+    "boxes": Signal(
+        extract=annotators.annotate_boxes,
+        target=lambda annotation, view, tag_names: draw_boxes(annotation, view),
+        loss=segmentation_loss("boxes"),
+        seconds=lambda annotation: 7.0 * len(annotation),  # extreme clicking, Papadopoulos et al., ICCV 2017
+        effort=5.0,
+    ),
+}
+
+TERMS = (*SIGNALS, "cam")  # every loss term there is; `cam` comes with `tags`
+
+
+def parse_modes(words):
+    """Turn mode words (["points", "boxes"], ["hybrid_tags_points"]) into signal names in table order, each once."""
+    chosen = set()
+    for word in words:
+        names = word.removeprefix("hybrid_").split("_") if word.startswith("hybrid_") else [word]
+        for name in names:
+            if name not in SIGNALS:
+                near = difflib.get_close_matches(name, SIGNALS, n=1)
+                hint = f"did you mean {near[0]}? " if near else ""
+                raise UserError(
+                    f"unknown supervision '{name}': {hint}choose from {', '.join(SIGNALS)}, "
+                    "several after --supervision_modes, or hybrid_A_B"
+                )
+            chosen.add(name)
+    return tuple(name for name in SIGNALS if name in chosen)

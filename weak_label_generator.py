@@ -1,0 +1,167 @@
+"""Simulate annotators: turn ground-truth masks into tags, points, scribbles and boxes, pickled once for all runs.
+
+    python weak_label_generator.py --data_dir ./data --output_file ./weak_labels/weak_labels_train.pkl
+    python weak_label_generator.py --data_dir ./data --points_per_object 3 --noise 0.05 --preview 8
+
+Labels are made for every image of the official training list (train.py holds its validation images from that list); the
+test split is never read. Each image has its own random stream from (seed, id, signal): the labels don't depend on the
+order, the number of jobs, or the other images.
+"""
+
+import argparse
+from dataclasses import asdict, fields
+
+import annotators
+from common import UserError, run_cli, stable_seed
+from data_utils import add_data_arguments, open_dataset
+from supervision import SIGNALS
+from weak_labels import header, save_labels
+
+
+def annotate(dataset, name, options, seed):
+    """Return {"size": [w, h], signal: annotation, ...} of one image."""
+    import numpy as np
+
+    mask = dataset.mask(name)
+    dataset.check_size(name, mask.shape)
+    scene = annotators.Scene(mask, dataset.tags(name), tuple(dataset.tag_names), options)
+    labels = {"size": [mask.shape[1], mask.shape[0]]}
+    for signal, row in SIGNALS.items():
+        labels[signal] = row.extract(scene, np.random.default_rng(stable_seed(seed, name, signal)))
+    return labels
+
+
+def annotate_many(dataset, names, options, seed):
+    """Annotate a chunk of images in one process -> [(id, labels), ...]."""
+    import cv2
+
+    cv2.setNumThreads(1)  # the processes share the cores already
+    return [(name, annotate(dataset, name, options, seed)) for name in names]
+
+
+def annotate_all(dataset, names, options, seed, jobs):
+    """Annotate all images in parallel, with a progress bar -> {id: labels} in the order of `names`."""
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    chunks = [names[i : i + 32] for i in range(0, len(names), 32)]
+    tasks = (delayed(annotate_many)(dataset, chunk, options, seed) for chunk in chunks)
+    images = {}
+    with tqdm(total=len(names), desc="annotating", unit="img") as bar:
+        for done in Parallel(n_jobs=jobs if len(chunks) > 1 else 1, return_as="generator")(tasks):
+            images.update(done)
+            bar.update(len(done))
+    return images
+
+
+def coverage(dataset, images):
+    """Return one line per signal: images, annotations, labelled pixels where that means something, seconds."""
+    import numpy as np
+
+    from supervision import IGNORE, View
+
+    lines = []
+    for signal, row in SIGNALS.items():
+        pieces = [labels[signal] for labels in images.values()]
+        seconds = sum(map(row.seconds, pieces))
+        share = ""
+        if isinstance(pieces[0], list):
+            drawn = [
+                np.mean(row.target(labels[signal], View(*labels["size"], 256), dataset.tag_names) != IGNORE)
+                for labels in list(images.values())[:200]
+            ]
+            share = f"{sum(map(len, pieces)) / len(pieces):5.1f} an image, {100 * np.mean(drawn):7.3f} % of pixels,"
+        lines.append(
+            f"  {signal:<10}{share:<38}{seconds / len(pieces):7.1f} s an image, {seconds / 3600:7.2f} h in all"
+        )
+    return lines
+
+
+def preview(dataset, images, count, path):
+    """Draw the labels of `count` images, evenly spaced in the list, over the photographs."""
+    import numpy as np
+    from plots import label_preview
+
+    names = list(images)
+    chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)]
+    tiles = [{"title": n, "image": np.asarray(dataset.image(n)), "annotation": images[n]} for n in chosen]
+    label_preview(path, tiles)
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_data_arguments(parser)
+    default = annotators.Options()
+    group = parser.add_argument_group("annotator")
+    group.add_argument(
+        "--points_per_object", type=int, default=default.points_per_object, help="clicks (default: %(default)s)"
+    )
+    group.add_argument(
+        "--background_points",
+        type=int,
+        default=default.background_points,
+        help="clicks an image (default: %(default)s)",
+    )
+    group.add_argument(
+        "--random_points", action="store_true", help="click anywhere on the object, not near its centroid first"
+    )
+    group.add_argument(
+        "--scribble_length",
+        type=float,
+        default=default.scribble_length,
+        help="share of the skeleton's path (default: %(default)s)",
+    )
+    group.add_argument(
+        "--scribble_width",
+        type=int,
+        default=default.scribble_width,
+        help="pen width, original pixels (default: %(default)s)",
+    )
+    group.add_argument(
+        "--min_area",
+        type=float,
+        default=default.min_area,
+        help="smallest object, share of the image (default: %(default)s)",
+    )
+    group.add_argument(
+        "--noise", type=float, default=default.noise,
+        help="error rate of the annotator: share of clicks that miss the object and of wrong tags; box sides and strokes "
+        "are off by this share of their length (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument("--seed", type=int, default=0, help="seed of all annotators (default: %(default)s)")
+    group = parser.add_argument_group("output")
+    group.add_argument("--output_file", default="./weak_labels/weak_labels_train.pkl", help="(default: %(default)s)")
+    group.add_argument(
+        "--preview", type=int, default=0, metavar="N", help="draw N images with their labels beside the output"
+    )
+    group.add_argument("--jobs", type=int, default=-1, help="processes, -1 = one a core (default: %(default)s)")
+    return parser.parse_args()
+
+
+def check(args):
+    """Refuse flag values that mean nothing."""
+    limits = {
+        "points_per_object": (0, 1000), "background_points": (0, 1000), "scribble_length": (0.01, 1),
+        "scribble_width": (1, 100), "min_area": (0, 0.5), "noise": (0, 1), "preview": (0, 100),
+    }  # fmt: skip
+    for flag, (low, high) in limits.items():
+        if not low <= getattr(args, flag) <= high:
+            raise UserError(f"--{flag} {getattr(args, flag)}: must lie between {low} and {high}")
+
+
+def main(args):
+    check(args)
+    dataset = open_dataset(args)
+    options = annotators.Options(**{f.name: getattr(args, f.name) for f in fields(annotators.Options)})
+    images = annotate_all(dataset, dataset.ids("trainval"), options, args.seed, args.jobs)
+    save_labels(args.output_file, header(dataset, args.seed, asdict(options)), images)
+    print("\n".join(coverage(dataset, images)))
+    if args.preview:
+        path = args.output_file.removesuffix(".pkl") + "_preview.png"
+        preview(dataset, images, args.preview, path)
+        print(f"preview: {path}")
+    print(f"{args.output_file}: {len(images)} images of {dataset.name} ({', '.join(dataset.class_names)})")
+
+
+if __name__ == "__main__":
+    run_cli(main, parse_args)
