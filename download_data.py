@@ -12,14 +12,14 @@ import argparse
 import contextlib
 import errno
 import http.client
+import shlex
 import shutil
 import socket
-import urllib.error
 from collections import namedtuple
 from pathlib import Path
 
 import joblib
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from common import UserError, atomic_path, run_cli
@@ -47,41 +47,42 @@ LAYOUTS = {
 }
 NETWORK_TIMEOUT = 60  # seconds without a byte until a download counts as failed
 ORIENTATION = 274  # the EXIF tag
+UPRIGHT = dict(enumerate((
+    Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
+    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90), 2))
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def names_in(path):
+    """Return the image names of one list; a missing or empty one is a UserError."""
+    if not path.is_file():
+        raise UserError(f"{path}: this list is missing; the data set is not whole without it")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    names = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
+    if not names:
+        raise UserError(f"{path}: this list names no image")
+    return names
 
 
 def read_names(root, layout):
-    """Return the sorted image names in the lists below `root`; a missing or empty required list is a UserError."""
-    names = set()
-    for relative in layout.lists + layout.more_lists:
-        path = root / relative
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            found = {line.split()[0] for line in lines if line.strip() and not line.startswith("#")}
-        elif relative in layout.more_lists:
-            continue
-        else:
-            raise UserError(f"{path}: this list is missing; the data set is not whole without it")
-        if not found:
-            raise UserError(f"{path}: this list names no image")
-        names |= found
-    return sorted(names)
+    """Return the sorted names in all lists below `root`."""
+    present = [relative for relative in layout.more_lists if (root / relative).is_file()]
+    return sorted({name for relative in (*layout.lists, *present) for name in names_in(root / relative)})
 
 
 def fault(root, layout, name):
     """Return what is wrong with image and mask `name` as one line, or None. Both are decoded to their last byte."""
-    sizes = []
+    frames = []
     for path in (root / layout.image.format(name), root / layout.mask.format(name)):
         try:
             with Image.open(path) as picture:
                 picture.load()
-                sizes.append(picture.size)
+                frames.append({picture.size, _upright(picture, picture).size})
         except FileNotFoundError:
             return f"{path}: missing"
         except (OSError, SyntaxError) as error:  # PIL raises SyntaxError for a broken PNG
             return f"{path}: not a readable image ({error})"
-    if sizes[1] not in (sizes[0], sizes[0][::-1]):  # the mask of a photograph with an EXIF turn may lie upright
-        return f"{path}: the mask is {sizes[1][0]}x{sizes[1][1]}, its image {sizes[0][0]}x{sizes[0][1]}"
-    return None
+    return None if frames[0] & frames[1] else f"{path}: another size than its image ({frames[1]}, not {frames[0]})"
 
 
 def faults(root, layout, names):
@@ -121,49 +122,61 @@ def writing(path):
                         "kept: run the same command again") from error
 
 
-# Copying ----------------------------------------------------------------------------------------------------------
+def copy_file(source, target):
+    """Copy bytes as they are; a target with the same bytes stays untouched."""
+    content = source.read_bytes()
+    if not (target.is_file() and target.stat().st_size == len(content) and target.read_bytes() == content):
+        with writing(target), atomic_path(target) as temporary:
+            temporary.write_bytes(content)
 
 
-def adopt(source, target, layout, max_side):
-    """Copy what the lists below `source` name to `target`, shrunk to `max_side` pixels (0: byte by byte); lists last."""
+def move_file(source, target):
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+
+
+def adopt(source, target, layout, max_side, place=copy_file):
+    """Take what the lists below `source` name over to `target`, no side above `max_side` pixels (None: as it is).
+
+    The lists come last, so a folder that has them is whole. An image that needs no change goes through `place`.
+    """
     names = read_names(source, layout)
-    _in_parallel(copy_pair, "copying", [(source, target, layout, name, max_side) for name in names])
+    _in_parallel(copy_pair, "copying", [(source, target, layout, name, max_side, place) for name in names])
     for relative in (*layout.extras, *layout.more_lists, *layout.lists):
         if (source / relative).is_file():
             copy_file(source / relative, target / relative)
 
 
-def copy_pair(source, target, layout, name, max_side):
-    """Copy one image and its mask, unless the target already holds what would be written."""
+def copy_pair(source, target, layout, name, max_side, place):
+    """Put one image and its mask below `target`, unless what would be written is there already."""
     wrong = fault(source, layout, name)
     if wrong:
-        raise UserError(f"{wrong}; mend --from_dir or take the name out of its lists")
+        raise UserError(f"{wrong}; mend the source or take the name out of its lists")
     image, mask = layout.image.format(name), layout.mask.format(name)
     with Image.open(source / image) as picture, Image.open(source / mask) as labels:
-        turned = ImageOps.exif_transpose(picture) if picture.getexif().get(ORIENTATION, 1) != 1 else picture
-        if not max_side or (turned is picture and max(picture.size) <= max_side):
-            copy_file(source / image, target / image)
-            copy_file(source / mask, target / mask)
-            return
-        size = shrunk(turned.size, max_side)
-        if fault(target, layout, name) is None and _size(target / image) == size:
-            return
-        # A mask drawn in the frame of the raw pixels turns with them; one that lies upright already stays.
-        labels = _turned_like(labels, picture) if labels.size == picture.size else labels
-        _save(labels.resize(size, Image.Resampling.NEAREST), target / mask)
-        _save(turned.convert("RGB").resize(size, Image.Resampling.LANCZOS), target / image, quality=95, format="JPEG")
+        upright = _upright(picture, picture)
+        size = shrunk(upright.size, max_side)
+        if not max_side or (upright is picture and size == picture.size):
+            place(source / image, target / image)
+            place(source / mask, target / mask)
+        elif fault(target, layout, name) or _size(target / image) != size:
+            # A mask drawn in the frame of the raw pixels turns with them; one that lies upright already stays.
+            labels = _upright(labels, picture) if labels.size == picture.size else labels
+            _save(labels.resize(size, Image.Resampling.NEAREST), target / mask)
+            _save(upright.convert("RGB").resize(size, Image.Resampling.LANCZOS), target / image, quality=95)
 
 
 def shrunk(size, max_side):
     """Return (width, height) with the longer side at most `max_side` pixels and the same aspect; never enlarged."""
-    scale = min(1.0, max_side / max(size))
+    scale = min(1.0, (max_side or max(size)) / max(size))
     return tuple(max(1, round(side * scale)) for side in size)
 
 
-def _turned_like(labels, picture):
-    labels = labels.copy()
-    labels.getexif()[ORIENTATION] = picture.getexif().get(ORIENTATION, 1)
-    return ImageOps.exif_transpose(labels)
+def _upright(picture, photograph):
+    """Return `picture` turned as the EXIF tag of `photograph` asks; the same object where nothing is to turn."""
+    turn = UPRIGHT.get(photograph.getexif().get(ORIENTATION))
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _size(path):
@@ -176,10 +189,130 @@ def _save(picture, path, **options):
         picture.save(temporary, **options)
 
 
-def copy_file(source, target):
-    """Copy bytes as they are; a target with the same bytes stays untouched."""
-    content = source.read_bytes()
-    if target.is_file() and target.stat().st_size == len(content) and target.read_bytes() == content:
-        return
-    with writing(target), atomic_path(target) as temporary:
-        temporary.write_bytes(content)
+def fetch(dataset, target, data_dir, max_side):
+    """Download, unpack and take over; archives that arrived whole outlive an interruption and are not fetched again."""
+    from torchvision.datasets.utils import extract_archive  # slow to import, and not needed for anything else
+
+    layout, work, fresh = LAYOUTS[dataset], data_dir / f".download-{dataset}", not data_dir.exists()
+    unpacked = work / "unpacked"
+    try:
+        archives = [download(url, md5, work) for url, md5 in layout.archives]
+        shutil.rmtree(unpacked, ignore_errors=True)  # what an interrupted run unpacked
+        for archive in archives:
+            with writing(unpacked):
+                extract_archive(str(archive), str(unpacked))
+        adopt(find(unpacked, layout, dataset), target, layout, max_side, move_file)
+        shutil.rmtree(work)
+    finally:
+        for folder in (work, data_dir) if fresh else (work,):
+            with contextlib.suppress(OSError):  # not empty: it holds an archive to go on with
+                folder.rmdir()
+
+
+def download(url, md5, folder):
+    """Return the path of the downloaded archive; a missing network or a wrong checksum is a UserError."""
+    from torchvision.datasets.utils import download_url
+
+    path, timeout = folder / url.rsplit("/", 1)[1], socket.getdefaulttimeout()
+    socket.setdefaulttimeout(NETWORK_TIMEOUT)
+    try:
+        download_url(url, str(folder), md5=md5)
+        return path
+    except (OSError, http.client.HTTPException) as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+        raise UserError(f"cannot download {url} ({getattr(error, 'reason', error)}); without a network use "
+                        "--dataset shapes, or --from_dir with a copy you have") from error
+    except RuntimeError as error:
+        path.unlink(missing_ok=True)
+        raise UserError(f"{url}: what arrived has not the expected MD5 {md5}; run the same command again") from error
+    finally:
+        socket.setdefaulttimeout(timeout)
+
+
+def obtain(args):
+    """Bring Pet or VOC to --data_dir; return where its lists are."""
+    layout, data_dir = LAYOUTS[args.dataset], Path(args.data_dir)
+    target = data_dir / layout.home
+    source = find(Path(args.from_dir), layout, args.dataset) if args.from_dir else None
+    if is_drawn(target) and not (source and is_drawn(source)):
+        raise UserError(f"{target}: the drawn shapes are here; name another --data_dir or remove this one")
+    if source and source.resolve() != target.resolve():
+        adopt(source, target, layout, args.max_side)
+    elif source and args.max_side:
+        raise UserError(f"--from_dir {source} and --data_dir {data_dir} are one place; the smaller copy needs another")
+    elif not whole(target, layout, args.max_side):
+        if source:
+            raise UserError(f"{source}: already in its place, but not whole; run without --from_dir to complete it")
+        fetch(args.dataset, target, data_dir, args.max_side)
+    return target
+
+
+def whole(target, layout, max_side):
+    """Tell whether every image and mask of the lists is there; print what is wrong where it is not."""
+    if not has_lists(target, layout):
+        return False
+    names = read_names(target, layout)
+    found = faults(target, layout, names)
+    if found:
+        print(f"{len(found)} of {len(names)} images or masks have to be completed, the first: {found[0]}")
+    elif max_side and any(max(_size(target / layout.image.format(name))) > max_side for name in names):
+        raise UserError(f"{target}: larger images are here; write the smaller copy elsewhere: "
+                        f"--from_dir {target} --max_side {max_side} and another --data_dir")
+    return not found
+
+
+def obtain_shapes(args):
+    """Draw the built-in set; return where its lists are."""
+    if args.from_dir or args.max_side:
+        raise UserError("--from_dir and --max_side do not go with --dataset shapes: it is drawn at --size pixels")
+    with writing(args.data_dir):
+        draw_shapes(args.data_dir, args.count_trainval, args.count_test, args.size, args.seed)
+    return Path(args.data_dir)
+
+
+DATASETS = {"pets": obtain, "voc": obtain, "shapes": obtain_shapes}
+
+
+def summary(dataset, target, data_dir):
+    """Return one line: what is there and what to run next."""
+    layout = LAYOUTS.get(dataset, LAYOUTS["pets"])  # the shapes lie like Pet
+    lists = [target / relative for relative in layout.lists + layout.more_lists if (target / relative).is_file()]
+    counts = ", ".join(f"{len(names_in(path))} {path.stem}" for path in lists if path.stem != "list")
+    return f"{dataset} in {target}: {counts} images. Next: {layout.following.format(shlex.quote(data_dir))}"
+
+
+def _at_least(least):
+    def whole_number(text):
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        return value
+    return whole_number
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = parser.add_argument_group("data")
+    data.add_argument("--dataset", choices=DATASETS, default="pets", help="default: %(default)s")
+    data.add_argument("--data_dir", default="./data", help="folder to write to; default: %(default)s")
+    copying = parser.add_argument_group("pets and voc")
+    copying.add_argument("--from_dir", help="take this copy of the data set instead of the network's; default: none")
+    copying.add_argument("--max_side", type=_at_least(16), help="shrink images and masks until no side is longer than "
+                         "this many pixels; default: as they are")
+    shapes = parser.add_argument_group("shapes")
+    shapes.add_argument("--count_trainval", type=_at_least(1), default=240, help="images; default: %(default)s")
+    shapes.add_argument("--count_test", type=_at_least(1), default=60, help="images; default: %(default)s")
+    shapes.add_argument("--size", type=_at_least(32), default=160, help="longer side in pixels; default: %(default)s")
+    shapes.add_argument("--seed", type=int, default=0, help="of the drawing; default: %(default)s")
+    return parser.parse_args(argv)
+
+
+def main(args):
+    target = DATASETS[args.dataset](args)
+    print(summary(args.dataset, target, args.data_dir))
+
+
+if __name__ == "__main__":
+    run_cli(main, parse_args)

@@ -1,12 +1,20 @@
-"""The inner loops: one training epoch, validation, prediction; shared by train.py and evaluate.py."""
+"""The loops: training, validation, prediction; shared by train.py and evaluate.py."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from common import UserError
+from common import UserError, seed_everything, stable_seed
 from losses import Mean, UncertaintyWeighting, partial_cross_entropy
 from metrics import confusion_matrix, scores
 from supervision import SIGNALS
+
+
+CAM_SCALE = 2  # activation maps are taken from images this much larger: at 128 px they have 8 x 8 cells instead of 4 x 4
 
 
 class Criterion(nn.Module):
@@ -38,40 +46,125 @@ class Criterion(nn.Module):
         return sum(self.weights[name] * value for name, value in values.items())
 
 
+@dataclass
+class Training:
+    """Everything that changes while a run trains."""
+
+    model: nn.Module
+    criterion: Criterion
+    optimizer: Any
+    schedule: Any
+    loader: Any
+    batches: Any
+    val_loader: Any
+    accelerator: Any
+
+    def stateful(self):
+        """Return the parts whose state goes into last.pt, by name."""
+        parts = {
+            "model": self.accelerator.unwrap_model(self.model),
+            "criterion": self.criterion,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "scaler": self.accelerator.scaler,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def state(self):
+        """Return the state of all parts: tensors and plain values."""
+        return {name: part.state_dict() for name, part in self.stateful().items()}
+
+    def load(self, checkpoint):
+        """Go back to where `checkpoint` was written."""
+        for name, part in self.stateful().items():
+            part.load_state_dict(checkpoint[name])
+
+    def run_epoch(self, epoch, seed, cam, num_classes, bar):
+        """Train and validate one epoch (from 1) -> its line for the log. All that is random follows from (seed, epoch)."""
+        began, self.batches.epoch = time.perf_counter(), epoch
+        seed_everything(stable_seed(seed, "epoch", epoch))
+        bare = self.accelerator.unwrap_model(self.model)
+        bare.cam_scale = CAM_SCALE if cam and "cam" in self.criterion.weights else 1
+        line = {"epoch": epoch, "lr": self.schedule.get_last_lr()[0]}
+        line |= self.train(cam, (epoch - 1) * len(self.batches), bar)
+        line["images_per_second"] = len(self.batches) * self.batches.batch_size / (time.perf_counter() - began)
+        line |= validate(bare, self.val_loader, self.criterion, num_classes, self.accelerator, cam)
+        return line | {"seconds": time.perf_counter() - began}
+
+    def train(self, cam, step, bar):
+        """Train over the loader once -> {"loss": float, "terms": {term: float}}, means over all steps and processes.
+
+        A loss that is not finite stops the run before it reaches the weights.
+        """
+        self.model.train()
+        sums = {}
+        for batch in self.loader:
+            with self.accelerator.autocast():
+                outputs = self.model(batch["image"])
+            terms = self.criterion(outputs, batch["targets"], batch["image"], cam)
+            values = global_means(terms, self.accelerator)
+            loss = self.criterion.combine(values, outputs)
+            names = ["loss", *values]
+            numbers = torch.stack([loss.detach(), *(v.detach() for v in values.values())]).tolist()
+            stop_if_not_finite(step, dict(zip(names, numbers, strict=True)))
+            self.optimizer.zero_grad(set_to_none=True)
+            self.accelerator.backward(loss)
+            self.optimizer.step()
+            self.schedule.step()
+            step += 1
+            bar.update(1)
+            for name, number in zip(names, numbers, strict=True):
+                sums[name] = sums.get(name, 0.0) + number / len(self.loader)
+        averages = self.accelerator.reduce(torch.tensor(list(sums.values()), device=self.accelerator.device), "mean")
+        averages = dict(zip(sums, averages.tolist(), strict=True))
+        return {"loss": averages.pop("loss"), "terms": averages}
+
+
+def make_accelerator(device="auto", amp=None, **options):
+    """Return the 🤗 Accelerator for a device and precision; amp=None means bf16 (or fp16) on CUDA, float32 elsewhere."""
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.utils import DataLoaderConfiguration
+
+    cuda = torch.cuda.is_available()
+    there = {"auto": True, "cpu": True, "cuda": cuda, "mps": torch.backends.mps.is_available()}
+    if not there[device]:
+        raise UserError(f"--device {device}: not available here; use --device auto")
+    half = "fp16" if cuda and not torch.cuda.is_bf16_supported() else "bf16"
+    try:
+        return Accelerator(
+            cpu=device == "cpu",
+            mixed_precision=half if amp or (amp is None and cuda and device in ("auto", "cuda")) else "no",
+            dataloader_config=DataLoaderConfiguration(split_batches=True),
+            # A run without tags never touches the tag head.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+            **options,
+        )
+    except (ImportError, ValueError) as error:
+        raise UserError(f"--device {device}, {options}: {error}") from error
+
+
+def make_optimizer(model, criterion, steps, lr, decoder_lr_scale, weight_decay, warmup):
+    """Return AdamW (encoder at `lr`, the rest faster, no decay on vectors) and its warm-up + cosine schedule."""
+    groups = {}
+    for name, p in [*model.named_parameters(), *criterion.named_parameters()]:
+        scale = 1.0 if name.startswith("unet.encoder") else decoder_lr_scale
+        groups.setdefault((scale, weight_decay if p.ndim > 1 else 0.0), []).append(p)
+    optimizer = torch.optim.AdamW(
+        [{"params": ps, "lr": lr * scale, "weight_decay": decay} for (scale, decay), ps in groups.items()]
+    )
+    rise = max(1, round(warmup * steps))
+    fall = max(1, steps - rise)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda k: (k + 1) / rise if k < rise else 0.5 * (1 + math.cos(math.pi * min(1, (k - rise) / fall)))
+    )
+    return optimizer, schedule
+
+
 def to_device(batch, device):
     """Move a batch (nested dict of tensors) to the device."""
     if isinstance(batch, dict):
         return {key: to_device(value, device) for key, value in batch.items()}
     return batch.to(device, non_blocking=True)
-
-
-def train_one_epoch(model, loader, criterion, optimizer, scheduler, accelerator, cam, step, bar):
-    """Train over the loader once -> {"loss": float, "terms": {term: float}}, means over the epoch and all processes.
-
-    A loss that is not finite stops the run before it reaches the weights.
-    """
-    model.train()
-    sums = {}
-    for batch in loader:
-        with accelerator.autocast():
-            outputs = model(batch["image"])
-        terms = criterion(outputs, batch["targets"], batch["image"], cam)
-        values = global_means(terms, accelerator)
-        loss = criterion.combine(values, outputs)
-        logged = torch.stack([loss.detach(), *(v.detach() for v in values.values())]).tolist()
-        stop_if_not_finite(step, dict(zip(["total", *values], logged, strict=True)))
-        optimizer.zero_grad(set_to_none=True)
-        accelerator.backward(loss)
-        optimizer.step()
-        scheduler.step()
-        step += 1
-        bar.update(1)
-        for name, number in zip(["loss", *values], logged, strict=True):
-            sums[name] = sums.get(name, 0.0) + number / len(loader)
-    names = list(sums)
-    means = accelerator.reduce(torch.tensor([sums[n] for n in names], device=accelerator.device), "mean").tolist()
-    averages = dict(zip(names, means, strict=True))
-    return {"loss": averages.pop("loss"), "terms": averages}
 
 
 def global_means(terms, accelerator):

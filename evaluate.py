@@ -40,7 +40,7 @@ def parse_args():
 
 def find_runs(args):
     """Return {name: checkpoint} of the runs to score, in the order of the signal table."""
-    from checkpoints import load_checkpoint
+    from runs import load_checkpoint
 
     root = Path(args.checkpoint_dir)
     names = args.run_name or sorted(path.parent.name for path in root.glob("*/best.pt"))
@@ -52,7 +52,9 @@ def find_runs(args):
         if run["task"] != runs[first]["task"] or run["fingerprint"] != runs[first]["fingerprint"]:
             raise UserError(f"runs {first} and {name} were trained on different data; choose runs with --run_name")
     order = list(SIGNALS)
-    return dict(sorted(runs.items(), key=lambda item: (len(m := item[1]["args"]["modes"]), [order.index(s) for s in m])))
+    return dict(
+        sorted(runs.items(), key=lambda item: (len(m := item[1]["args"]["modes"]), [order.index(s) for s in m]))
+    )
 
 
 def dataset_of(checkpoint, args):
@@ -73,10 +75,10 @@ def predictions(checkpoint, dataset, names, cache_dir, args, accelerator):
     import torch.nn.functional as F
     from tqdm import tqdm
 
-    from checkpoints import model_from
     from engine import predict
     from image_io import ResizedCache
     from loading import InOrder, SegmentationItems, make_loader
+    from runs import model_from
 
     items = SegmentationItems(dataset, names, ResizedCache(cache_dir, checkpoint["args"]["img_size"]))
     loader = make_loader(items, InOrder(len(items), args.batch_size), args.num_workers)
@@ -207,7 +209,9 @@ def table(results):
     lines = []
     for row in rows:
         fill = "-" if row[0] == "---" else " "
-        cells = [("-" * (w - 1) + ":" if c.endswith(":") else c.ljust(w, fill)) for c, w in zip(row, widths, strict=True)]
+        cells = [
+            ("-" * (w - 1) + ":" if c.endswith(":") else c.ljust(w, fill)) for c, w in zip(row, widths, strict=True)
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -283,9 +287,9 @@ def main(args):
         raise UserError("--batch_size and --resamples must be at least 1")
     runs = find_runs(args)
 
-    from accelerate import Accelerator
+    from engine import make_accelerator
 
-    accelerator = Accelerator(cpu=args.device == "cpu")
+    accelerator = make_accelerator(args.device)
     results = [evaluate_run(name, run, args, accelerator) for name, run in runs.items()]
     folder = Path(args.results_dir)
     text = table(results)

@@ -39,7 +39,7 @@ def confusion_matrix(prediction, target, num_classes, ignore_index=IGNORE):
 def _check_classes(name, values, num_classes):
     if not values.numel():
         return
-    low, high = (int(value) for value in torch.aminmax(values))
+    low, high = int(values.min()), int(values.max())
     if low < 0 or high >= num_classes:
         raise ValueError(f"{name} holds values from {low} to {high}, outside the {num_classes} classes")
 

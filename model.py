@@ -24,33 +24,43 @@ WHEELS = {
 
 
 class SegmentationModel(nn.Module):
-    """U-Net with a multi-label tag head on the two deepest encoder stages.
+    """U-Net with a multi-label tag head on the encoder's deepest stage.
 
     forward(image [B, 3, H, W] uint8; H and W multiples of 32) -> dict:
       seg       [B, C, H, W]        class logits
-      tags      [B, T]              tag logits: the spatial mean of `cam` plus a bias
-      cam       [B, T, H/16, W/16]  class activation maps (Zhou et al., CVPR 2016)
-      features  [B, F, H/16, W/16]  what the tag head sees
+      tags      [B, T]              tag logits: the spatial mean of the activation maps plus a bias
+      cam       [B, T, h, w]        class activation maps (Zhou et al., CVPR 2016), a 32nd of the image's size times
+                                    `cam_scale`: a larger copy of the image gives finer maps (no gradient)
+      features  [B, F, H/32, W/32]  what the tag head sees
     """
+
+    cam_scale = 1
 
     def __init__(self, encoder, num_classes, num_tags, mean=IMAGENET[0], std=IMAGENET[1]):
         super().__init__()
         self.unet = new_unet(encoder, num_classes)
-        width = sum(self.unet.encoder.out_channels[-2:])
-        self.tag_head = nn.Conv2d(width, num_tags, kernel_size=1)
+        self.tag_head = nn.Conv2d(self.unet.encoder.out_channels[-1], num_tags, kernel_size=1)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
     def forward(self, image):
         x = (image.float() - self.mean) / self.std
         x = x.contiguous(memory_format=torch.channels_last)
+        finer = self.activation_maps(x) if self.cam_scale > 1 else None
         stages = self.unet.encoder(x)
         seg = self.unet.segmentation_head(self.unet.decoder(stages))
-        deepest = F.interpolate(stages[-1], size=stages[-2].shape[-2:], mode="bilinear", align_corners=False)
-        features = torch.cat([stages[-2], deepest], dim=1)
-        cam = F.conv2d(features, self.tag_head.weight)
+        cam = F.conv2d(stages[-1], self.tag_head.weight)
         tags = cam.mean(dim=(2, 3)) + self.tag_head.bias
-        return {"seg": seg, "tags": tags, "cam": cam, "features": features}
+        return {"seg": seg, "tags": tags, "cam": cam if finer is None else finer, "features": stages[-1]}
+
+    @torch.no_grad()
+    def activation_maps(self, x):
+        """Return [B, T, h, w] activation maps of x [B, 3, H, W] enlarged `cam_scale` times, batch norm left alone."""
+        encoder, training = self.unet.encoder, self.training
+        larger = F.interpolate(x, scale_factor=self.cam_scale, mode="bilinear", align_corners=False)
+        deepest = encoder.eval()(larger)[-1]
+        encoder.train(training)
+        return F.conv2d(deepest, self.tag_head.weight)
 
 
 def new_unet(encoder, num_classes):

@@ -249,9 +249,9 @@ def _draw_annotation(axes, annotation, scale):
     for scribble in annotation.get("scribbles", []):
         width = max(1.2, scribble["width"] * scale)
         (x, y), *rest = scribble["path"]
-        # A line without length is not drawn: a hair's breadth at its start lets a single point show as a dot.
-        axes.plot(*zip((x, y), (x + 0.4 / scale, y), *rest, strict=True), solid_capstyle="round", solid_joinstyle="round",
-                  **pen(scribble["class"], width))  # fmt: skip
+        # A line without length, or snapped to none, is not drawn: a hair's breadth lets a single point show as a dot.
+        axes.plot(*zip((x, y), (x + 0.1 / scale, y), *rest, strict=True), solid_capstyle="round", snap=False,
+                  solid_joinstyle="round", **pen(scribble["class"], width))  # fmt: skip
     for x0, y0, x1, y1, label in annotation.get("boxes", []):
         axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, zorder=2.5, **pen(label, 1.8)))
     for x, y, label in annotation.get("points", []):

@@ -258,9 +258,10 @@ def _shared(low, high, other_low, other_high):
 @cache
 def _photograph(name):
     """Return a picture of scikit-image's wheel, [H, W, 3] uint8; opened as a file because its fetcher may download."""
-    path = Path(importlib.util.find_spec("skimage").origin).parent / "data" / name
+    package = importlib.util.find_spec("skimage")
+    path = Path(package.origin if package else "skimage/none").parent / "data" / name
     if not path.is_file():
-        raise UserError(f"{path}: missing; install scikit-image again (pip install -r requirements.txt)")
+        raise UserError(f"{path}: missing; install scikit-image (pip install -r requirements.txt)")
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
 

@@ -11,8 +11,6 @@ epoch, image), so a run that is killed and resumed ends with the same weights as
 """
 
 import argparse
-import shutil
-import time
 from pathlib import Path
 
 from common import UserError, commit, run_cli, seed_everything, stable_seed
@@ -29,7 +27,9 @@ FREE = {"resume", "overwrite", "num_workers", "device", "data_dir", "weak_label_
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     group = add_data_arguments(parser)
-    group.add_argument("--weak_label_path", default="./weak_labels/weak_labels_train.pkl", help="(default: %(default)s)")
+    group.add_argument(
+        "--weak_label_path", default="./weak_labels/weak_labels_train.pkl", help="(default: %(default)s)"
+    )
     group.add_argument("--train_limit", type=int, help="train on this many images, chosen by the seed (default: all)")
     group.add_argument("--img_size", type=int, default=256, help="network input, pixels a side (default: %(default)s)")
     group.add_argument("--augment", action="store_true", help="random crop, flip and colour, labels included")
@@ -77,7 +77,9 @@ def add_optimisation_arguments(parser):
     group.add_argument("--epochs", type=int, default=50, help="(default: %(default)s)")
     group.add_argument("--batch_size", type=int, default=8, help="images a step over all processes (default: 8)")
     group.add_argument("--lr", type=float, default=1e-4, help="peak learning rate of the encoder (default: 1e-4)")
-    group.add_argument("--decoder_lr_scale", type=float, default=3.0, help="decoder and heads: lr times this (default: 3)")
+    group.add_argument(
+        "--decoder_lr_scale", type=float, default=3.0, help="decoder and heads: lr times this (default: 3)"
+    )
     group.add_argument("--weight_decay", type=float, default=0.01, help="AdamW's (default: %(default)s)")
     group.add_argument("--warmup", type=float, default=0.05, help="share of the steps with rising rate (default: 0.05)")
     group.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
@@ -122,59 +124,6 @@ def term_weights(args, signals):
     return weights
 
 
-def make_accelerator(args):
-    """Return the 🤗 Accelerator for the chosen device, precision, tracker and number of processes."""
-    import torch
-    from accelerate import Accelerator, DistributedDataParallelKwargs
-    from accelerate.utils import DataLoaderConfiguration
-
-    there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there[args.device]:
-        raise UserError(f"--device {args.device}: not available here; use --device auto")
-    amp = args.amp if args.amp is not None else torch.cuda.is_available() and args.device in ("auto", "cuda")
-    half = "bf16" if not torch.cuda.is_available() or torch.cuda.is_bf16_supported() else "fp16"
-    try:
-        return Accelerator(
-            cpu=args.device == "cpu",
-            mixed_precision=half if amp else "no",
-            log_with=None if args.log_with == "none" else args.log_with,
-            project_dir=Path(args.checkpoint_dir) / args.run_name,
-            dataloader_config=DataLoaderConfiguration(split_batches=True),
-            # A run without tags never touches the tag head.
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        )
-    except (ImportError, ValueError) as error:
-        raise UserError(f"--log_with {args.log_with}, --device {args.device}: {error}") from error
-
-
-def open_run(args, accelerator):
-    """Return (folder, checkpoint to go on from or None), refusing to touch a run that nobody asked to change."""
-    from checkpoints import load_checkpoint
-
-    folder = Path(args.checkpoint_dir) / args.run_name
-    last = folder / "last.pt"
-    if args.resume == "must" or (args.resume == "auto" and last.exists()):
-        checkpoint = load_checkpoint(last)
-        refuse_other_arguments(args, checkpoint["args"], last)
-        return folder, checkpoint
-    if last.exists() and not args.overwrite:
-        raise UserError(f"{folder}: this run exists; go on with --resume, replace it with --overwrite, or choose --run_name")
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process and folder.exists():
-        shutil.rmtree(folder)
-    accelerator.wait_for_everyone()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder, None
-
-
-def refuse_other_arguments(args, before, path):
-    """A resumed run must compute the same thing."""
-    changed = [k for k, v in vars(args).items() if k not in FREE and before.get(k) != v]
-    if changed:
-        k = changed[0]
-        raise UserError(f"{path}: was trained with --{k} {before.get(k)}, not {getattr(args, k)}; keep it, or use another --run_name")
-
-
 def training_ids(dataset, args):
     """Return the ids to train on: all of them, or --train_limit, nested: a smaller limit is part of a larger one."""
     ids = dataset.ids("train")
@@ -213,69 +162,38 @@ def make_loaders(args, dataset, labels, train_ids, signals, accelerator):
     return make_loader(train, batches, workers, on_gpu), batches, make_loader(val, in_order, workers, on_gpu)
 
 
-def make_optimizer(args, model, criterion, steps):
-    """Return AdamW (encoder at --lr, the rest faster, no decay on vectors) and its warm-up + cosine schedule."""
-    import math
-
-    import torch
-
-    groups = {}
-    for name, p in [*model.named_parameters(), *criterion.named_parameters()]:
-        scale = 1.0 if name.startswith("unet.encoder") else args.decoder_lr_scale
-        groups.setdefault((scale, args.weight_decay if p.ndim > 1 else 0.0), []).append(p)
-    optimizer = torch.optim.AdamW(
-        [{"params": ps, "lr": args.lr * scale, "weight_decay": decay} for (scale, decay), ps in groups.items()]
-    )
-    rise = max(1, round(args.warmup * steps))
-    fall = max(1, steps - rise)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda k: (k + 1) / rise if k < rise else 0.5 * (1 + math.cos(math.pi * min(1, (k - rise) / fall)))
-    )
-    return optimizer, schedule
-
-
-def fit(args, folder, checkpoint, parts, accelerator, describe):
-    """Train from the checkpoint's epoch to the last, saving after each epoch -> list of log lines."""
+def fit(args, folder, checkpoint, training, describe):
+    """Train from the checkpoint's epoch to the last, saving after each epoch -> all lines of the log."""
     from tqdm import tqdm
 
-    from checkpoints import Log, save_checkpoint
-    from engine import train_one_epoch, validate
+    from runs import Log, save_checkpoint
 
-    model, criterion, optimizer, schedule, loader, batches, val_loader = parts
-    bare, log, best, first = accelerator.unwrap_model(model), Log(folder / "log.jsonl"), None, 0
+    log, best, first = Log(folder / "log.jsonl"), None, 0
     if checkpoint:
-        bare.load_state_dict(checkpoint["model"])
-        for part, key in ((criterion, "criterion"), (optimizer, "optimizer"), (schedule, "schedule")):
-            part.load_state_dict(checkpoint[key])
+        training.load(checkpoint)
         best, first = checkpoint["best"], checkpoint["epoch"]
-    if accelerator.is_main_process:
+    main_process = training.accelerator.is_main_process
+    if main_process:
         log.keep_until(first)
-    warm = round(args.cam_warmup * args.epochs) if "cam" in criterion.weights else 0
-    total = args.epochs * len(batches)
-    with tqdm(total=total, initial=first * len(batches), desc=args.run_name, unit="step",
-              disable=not accelerator.is_main_process) as bar:  # fmt: skip
-        for epoch in range(first + 1, args.epochs + 1):
-            began, batches.epoch = time.perf_counter(), epoch
-            seed_everything(stable_seed(args.seed, "epoch", epoch))
-            cam, step = epoch > warm, (epoch - 1) * len(batches)
-            line = {"epoch": epoch, "lr": schedule.get_last_lr()[0]}
-            line |= train_one_epoch(model, loader, criterion, optimizer, schedule, accelerator, cam, step, bar)
-            line["images_per_second"] = len(batches) * batches.batch_size / (time.perf_counter() - began)
-            line |= validate(bare, val_loader, criterion, len(describe["task"]["classes"]), accelerator, cam)
-            score = line[args.select_by]
-            # Before CAM masks exist the decoder is untrained, whatever its validation loss.
-            line["selected"] = cam and (best is None or SELECTION[args.select_by](score, best) == score != best)
-            best = score if line["selected"] else best
-            line["seconds"] = time.perf_counter() - began
-            if accelerator.is_main_process:
-                log.append(line)
-                content = {"model": bare.state_dict(), "epoch": epoch, "best": best, **describe}
-                if line["selected"]:
-                    save_checkpoint(folder / "best.pt", content)
-                states = {"criterion": criterion, "optimizer": optimizer, "schedule": schedule}
-                save_checkpoint(folder / "last.pt", content | {k: part.state_dict() for k, part in states.items()})
-            accelerator.log({k: v for k, v in line.items() if isinstance(v, float)} | line["terms"], step=epoch)
+    steps = len(training.batches)
+    bar = tqdm(total=args.epochs * steps, initial=first * steps, desc=args.run_name, disable=not main_process)
+    for epoch in range(first + 1, args.epochs + 1):
+        cam = epoch > (round(args.cam_warmup * args.epochs) if "cam" in training.criterion.weights else 0)
+        line = training.run_epoch(epoch, args.seed, cam, len(describe["task"]["classes"]), bar)
+        score = line[args.select_by]
+        # Before CAM masks exist the decoder is untrained, whatever its validation loss.
+        line["selected"] = cam and (best is None or SELECTION[args.select_by](score, best) == score != best)
+        best = score if line["selected"] else best
+        if main_process:
+            log.append(line)
+            content = {**training.state(), "epoch": epoch, "best": best, **describe}
+            if line["selected"]:
+                save_checkpoint(folder / "best.pt", {k: content[k] for k in ("model", "epoch", "best", *describe)})
+            save_checkpoint(folder / "last.pt", content)
             bar.write(summary(line, args.epochs))
+        numbers = {k: v for k, v in line.items() if isinstance(v, float)}
+        training.accelerator.log(numbers | {f"terms/{k}": v for k, v in line["terms"].items()}, step=epoch)
+    bar.close()
     return log.read()
 
 
@@ -289,61 +207,69 @@ def summary(line, epochs):
     )
 
 
+def describe_run(args, dataset, labels, train_ids, signals):
+    """Return what best.pt says about a run besides its weights: plain values."""
+    chosen_with = signals if args.select_by == "weak_val_loss" else ("full",)
+    val_labels = {name: labels[name] for name in dataset.ids("val")}
+    return {
+        "args": vars(args),
+        "commit": commit(),
+        "task": {"dataset": dataset.name, "classes": dataset.class_names, "tag_names": dataset.tag_names},
+        "fingerprint": dataset.fingerprint(),
+        "cost": annotation_cost({name: labels[name] for name in train_ids}, signals),
+        "selection": {"by": args.select_by, **annotation_cost(val_labels, chosen_with)},
+    }
+
+
+def prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pretrained):
+    """Return the `Training` of a run: model, criterion, optimiser and loaders, spread over the processes."""
+    from engine import Criterion, Training, make_optimizer
+    from model import build_model, synchronise_batch_norm
+
+    seed_everything(args.seed)
+    model = build_model(args.encoder, len(dataset.class_names), len(dataset.tag_names), pretrained)
+    options = LossOptions(tuple(dataset.tag_class), args.cam_foreground, args.cam_background)
+    criterion = Criterion(signals, weights, options, args.loss_weighting).to(accelerator.device)
+    loader, batches, val_loader = make_loaders(args, dataset, labels, train_ids, signals, accelerator)
+    optimizer, schedule = make_optimizer(
+        model, criterion, args.epochs * len(batches), args.lr, args.decoder_lr_scale, args.weight_decay, args.warmup
+    )
+    if accelerator.num_processes > 1:
+        synchronise_batch_norm(model)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    return Training(model, criterion, optimizer, schedule, loader, batches, val_loader, accelerator)
+
+
 def main(args):
     signals = parse_modes(args.modes)
     args.modes = list(signals)
     args.run_name = args.run_name or "_".join(signals)
     check(args)
     weights = term_weights(args, signals)
-
-    from engine import Criterion
-    from model import build_model, synchronise_batch_norm
-    from plots import loss_curves
-
-    accelerator = make_accelerator(args)
     dataset = open_dataset(args)
-    train_ids, val_ids = training_ids(dataset, args), dataset.ids("val")
-    labels = labels_for(args.weak_label_path, dataset, train_ids + val_ids, signals, args.data_dir)
-    folder, checkpoint = open_run(args, accelerator)
+    train_ids = training_ids(dataset, args)
+    labels = labels_for(args.weak_label_path, dataset, train_ids + dataset.ids("val"), signals, args.data_dir)
+
+    from engine import make_accelerator
+    from plots import loss_curves
+    from runs import open_run
+
+    tracker = {} if args.log_with == "none" else {"log_with": args.log_with}
+    accelerator = make_accelerator(args.device, args.amp, project_dir=args.checkpoint_dir, **tracker)
+    folder, checkpoint = open_run(args, FREE, accelerator)
     if dataset.absent and accelerator.is_main_process:
         print(f"{args.data_dir}: {dataset.absent} listed images are absent; the split of the others is unchanged")
-
-    seed_everything(args.seed)
-    weights_from = args.encoder_weights if checkpoint is None else "none"
-    model = build_model(args.encoder, len(dataset.class_names), len(dataset.tag_names), weights_from)
-    criterion = Criterion(signals, weights, loss_options(args, dataset), args.loss_weighting).to(accelerator.device)
-    loader, batches, val_loader = make_loaders(args, dataset, labels, train_ids, signals, accelerator)
-    optimizer, schedule = make_optimizer(args, model, criterion, args.epochs * len(batches))
-    if accelerator.num_processes > 1:
-        synchronise_batch_norm(model)
-    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-    accelerator.init_trackers("weak-supervision", init_kwargs={"wandb": {"name": args.run_name}})
-
-    describe = {
-        "args": vars(args),
-        "commit": commit(),
-        "task": {"dataset": dataset.name, "classes": dataset.class_names, "tag_names": dataset.tag_names},
-        "fingerprint": dataset.fingerprint(),
-        "cost": annotation_cost({name: labels[name] for name in train_ids}, signals),
-        "selection": {"by": args.select_by, **annotation_cost({n: labels[n] for n in val_ids}, selection_signals(args))},
-    }
-    parts = model, criterion, optimizer, schedule, loader, batches, val_loader
-    lines = fit(args, folder, checkpoint, parts, accelerator, describe)
+    pretrained = "none" if checkpoint else args.encoder_weights
+    training = prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pretrained)
+    accelerator.init_trackers(args.run_name, init_kwargs={"wandb": {"name": args.run_name}})
+    describe = describe_run(args, dataset, labels, train_ids, signals)
+    lines = fit(args, folder, checkpoint, training, describe)
     if accelerator.is_main_process:
         loss_curves(folder / "curves.png", lines)
-        print(f"{folder}: best.pt is epoch {[x['epoch'] for x in lines if x['selected']][-1]} of {args.epochs}; "
-              f"next: python evaluate.py --checkpoint_dir {args.checkpoint_dir} --run_name {args.run_name}")  # fmt: skip
+        best = [line["epoch"] for line in lines if line["selected"]]
+        print(f"{folder}: best.pt is epoch {best[-1] if best else None} of {args.epochs}; next: python evaluate.py "
+              f"--checkpoint_dir {args.checkpoint_dir} --run_name {args.run_name}")  # fmt: skip
     accelerator.end_training()
-
-
-def selection_signals(args):
-    """Return the signals whose labels of the validation images chose the checkpoint."""
-    return tuple(args.modes) if args.select_by == "weak_val_loss" else ("full",)
-
-
-def loss_options(args, dataset):
-    """Return the options of the losses for this data set."""
-    return LossOptions(tuple(dataset.tag_class), args.cam_foreground, args.cam_background)
 
 
 if __name__ == "__main__":

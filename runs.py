@@ -1,6 +1,10 @@
-"""Run directories: `best.pt`, `last.pt`, `log.jsonl`; plain values and tensors only, so loading runs no code."""
+"""Run directories `<checkpoint_dir>/<run_name>/`: `best.pt`, `last.pt`, `log.jsonl`.
+
+Checkpoints hold plain values and tensors only, so loading one runs no code.
+"""
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -23,6 +27,34 @@ def load_checkpoint(path):
     if not isinstance(content, dict) or not {"model", "args", "task"} <= content.keys():
         raise UserError(f"{path}: not a checkpoint of train.py")
     return content
+
+
+def open_run(args, free, accelerator):
+    """Return (folder, checkpoint to go on from or None), refusing to touch a run that nobody asked to change.
+
+    free: names of the arguments that may differ between a run and its resumption.
+    """
+    folder = Path(args.checkpoint_dir) / args.run_name
+    last = folder / "last.pt"
+    if args.resume == "must" or (args.resume == "auto" and last.exists()):
+        checkpoint = load_checkpoint(last)
+        changed = [k for k, v in vars(args).items() if k not in free and checkpoint["args"].get(k) != v]
+        if changed:
+            before, now = checkpoint["args"].get(changed[0]), getattr(args, changed[0])
+            raise UserError(
+                f"{last}: was trained with {changed[0]} = {before}, not {now}; keep it, or take another --run_name"
+            )
+        return folder, checkpoint
+    if last.exists() and not args.overwrite:
+        raise UserError(
+            f"{folder}: this run exists; go on with --resume, replace it with --overwrite, or take another --run_name"
+        )
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process and folder.exists():
+        shutil.rmtree(folder)
+    accelerator.wait_for_everyone()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder, None
 
 
 def model_from(checkpoint):

@@ -1,0 +1,122 @@
+"""evaluate.py on tiny trained runs: the numbers against an independent computation, the files, the refusals."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import run
+from PIL import Image
+from sklearn.metrics import accuracy_score, jaccard_score
+
+import evaluate
+import train
+from common import UserError
+from data_utils import Pets
+from runs import load_checkpoint, model_from
+
+
+@pytest.fixture(scope="module")
+def trained(pets_dir, pets_labels, tmp_path_factory):
+    """Two tiny runs and their results: {"checkpoints": folder, "results": folder, "cache": folder}."""
+    root = tmp_path_factory.mktemp("runs")
+    for mode in ("full", "points"):
+        run(train, "--supervision_mode", mode, "--run_name", mode, "--epochs", 1, "--img_size", 64, "--data_dir", pets_dir,
+            "--weak_label_path", pets_labels, "--checkpoint_dir", root / "checkpoints", "--cache_dir", root / "cache",
+            "--lr", 1e-3, "--device", "cpu")  # fmt: skip
+    run(evaluate, "--checkpoint_dir", root / "checkpoints", "--results_dir", root / "results", "--device", "cpu")
+    return {"checkpoints": root / "checkpoints", "results": root / "results", "cache": root / "cache"}
+
+
+def result(trained, name):
+    return json.loads((trained["results"] / f"{name}.json").read_text())
+
+
+def test_the_numbers_are_those_of_a_plain_loop_and_another_library(trained, pets_dir):
+    """Predict one image at a time with PIL and torch alone, score all pixels with scikit-learn."""
+    dataset = Pets(pets_dir, cache_dir=trained["cache"])
+    model = model_from(load_checkpoint(trained["checkpoints"] / "points" / "best.pt"))
+    found, wanted = [], []
+    for name in dataset.ids("test"):
+        image = Image.open(dataset.image_path(name)).convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
+        trimap = np.array(Image.open(dataset.mask_path(name)))
+        with torch.no_grad():
+            logits = model(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None])["seg"]
+        larger = torch.nn.functional.interpolate(logits, size=trimap.shape, mode="bilinear", align_corners=False)
+        known = trimap != 3
+        found.append(larger[0].argmax(0).numpy()[known])
+        wanted.append((trimap == 1)[known].astype(int))
+    found, wanted = np.concatenate(found), np.concatenate(wanted)
+    scores = result(trained, "points")["aggregate"]
+    assert scores["pixel_accuracy"] == pytest.approx(accuracy_score(wanted, found), abs=1e-6)
+    assert scores["iou"] == pytest.approx(jaccard_score(wanted, found, average=None), abs=1e-6)
+    assert scores["miou"] == pytest.approx(jaccard_score(wanted, found, average="macro"), abs=1e-6)
+
+
+def test_aggregates_follow_from_the_images(trained):
+    for name in ("full", "points"):
+        found = result(trained, name)
+        total = np.sum([image["confusion"] for image in found["images"].values()], axis=0)
+        iou = np.diag(total) / (total.sum(0) + total.sum(1) - np.diag(total))
+        assert found["aggregate"]["miou"] == pytest.approx(iou.mean())
+        low, high = found["aggregate"]["miou_interval"]
+        assert low <= found["aggregate"]["miou"] <= high
+
+
+def test_all_files_are_there_and_the_table_has_every_run(trained):
+    text = (trained["results"] / "table.md").read_text()
+    assert len({len(line) for line in text.splitlines()}) == 1
+    for word in ("full", "points", evaluate.BACKGROUND):
+        assert f"| {word} " in text
+    for figure in ("comparison.png", "cost.png"):
+        assert Image.open(trained["results"] / figure).width > 200
+
+
+def test_the_background_row_is_that_of_a_real_all_background_prediction(trained, pets_dir):
+    dataset = Pets(pets_dir, cache_dir=trained["cache"])
+    truth = np.concatenate([dataset.mask(name).ravel() for name in dataset.ids("test")])
+    truth = truth[truth != 255]
+    expected = jaccard_score(truth, np.zeros_like(truth), average="macro", zero_division=0)
+    assert evaluate.background_row([result(trained, "full")])["miou"] == pytest.approx(expected)
+
+
+def test_images_are_chosen_by_their_rule():
+    values = {"a": (0.9, 0.9), "b": (0.5, 0.5), "c": (0.1, 0.1), "d": (0.2, 0.9), "e": (0.6, 0.7)}
+    results = [{"images": {name: {"miou": pair[k]} for name, pair in values.items()}} for k in (0, 1)]
+    chosen = evaluate.choose_images(results)
+    assert chosen["a"] == "best" and chosen["c"] == "worst"
+    assert "largest spread between runs" in chosen.values() or chosen["d"]
+    assert evaluate.choose_images(results[::-1]) == chosen
+
+
+def test_relative_costs_leave_out_what_has_no_unit(trained, tmp_path, capsys):
+    run(evaluate, "--checkpoint_dir", trained["checkpoints"], "--results_dir", tmp_path, "--cost", "relative",
+        "--device", "cpu")  # fmt: skip
+    assert "not in cost.png: full" in capsys.readouterr().out
+
+
+def test_foreign_data_and_missing_runs_are_refused(trained, tmp_path):
+    from shapes import draw_shapes
+
+    with pytest.raises(UserError, match="train one"):
+        run(evaluate, "--checkpoint_dir", tmp_path / "none")
+    with pytest.raises(UserError, match="nowhere"):
+        run(evaluate, "--checkpoint_dir", trained["checkpoints"], "--run_name", "nowhere")
+    draw_shapes(tmp_path / "other", trainval=24, test=6, size=80, seed=1)
+    with pytest.raises(UserError, match="not the data"):
+        run(evaluate, "--checkpoint_dir", trained["checkpoints"], "--data_dir", tmp_path / "other", "--device", "cpu")
+
+
+def test_a_hostile_checkpoint_runs_no_code(trained, tmp_path):
+    import os
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "best.pt").write_bytes(pickle.dumps({"model": Evil(), "args": {}, "task": {}}))
+    with pytest.raises(UserError, match=r"evil.*best\.pt"):
+        run(evaluate, "--checkpoint_dir", tmp_path)
+    assert not (tmp_path / "ran").exists()

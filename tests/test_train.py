@@ -1,0 +1,211 @@
+"""train.py as people run it: every mode, resumption, processes, selection, refusals."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import run
+
+import train
+from common import UserError
+from supervision import SIGNALS
+
+ROOT = Path(train.__file__).parent
+TINY = ["--img_size", "64", "--batch_size", "8", "--encoder_weights", "none", "--device", "cpu"]
+
+
+@pytest.fixture
+def flags(pets_dir, pets_labels, tmp_path):
+    """The flags that all runs here share."""
+    return [*TINY, "--data_dir", pets_dir, "--weak_label_path", pets_labels, "--checkpoint_dir", tmp_path,
+            "--cache_dir", Path(pets_dir).parent / "cache"]  # fmt: skip
+
+
+def weights(folder, name="last.pt"):
+    return torch.load(Path(folder) / name, weights_only=True)["model"]
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def log(folder):
+    return [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("mode", [*SIGNALS, "hybrid_tags_points"])
+def test_every_mode_trains_and_leaves_a_complete_run(mode, flags, tmp_path):
+    run(train, "--supervision_mode", mode, "--run_name", "r", "--epochs", 2, "--augment", *flags)
+    lines = log(tmp_path / "r")
+    assert [line["epoch"] for line in lines] == [1, 2]
+    terms = set(lines[-1]["terms"])
+    assert terms == {"tags": {"tags", "cam"}, "hybrid_tags_points": {"tags", "points"}}.get(mode, {mode})
+    best = torch.load(tmp_path / "r" / "best.pt", weights_only=True)
+    assert best["epoch"] == [line["epoch"] for line in lines if line["selected"]][-1]
+    assert best["cost"]["images"] > 0 and all(seconds > 0 for seconds in best["cost"]["seconds"].values())
+    assert (tmp_path / "r" / "curves.png").stat().st_size > 0
+
+
+def test_both_spellings_of_a_mix_are_one_run(flags, tmp_path):
+    run(train, "--supervision_mode", "hybrid_tags_points", "--run_name", "a", "--epochs", 1, *flags)
+    run(train, "--supervision_modes", "points", "tags", "--run_name", "b", "--epochs", 1, *flags)
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
+def start(arguments, **options):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.Popen([*map(str, arguments)], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, **options)  # fmt: skip
+
+
+def test_a_killed_run_resumes_to_the_same_weights(flags, tmp_path):
+    """Two subprocesses: one is killed in its second epoch and resumed, the other is left alone."""
+    base = [sys.executable, "train.py", "--supervision_modes", "tags", "scribbles", "--epochs", 4, "--augment",
+            "--loss_weighting", "uncertainty", *flags]  # fmt: skip
+    left_alone = start([*base, "--run_name", "alone"])
+    killed = start([*base, "--run_name", "killed"])
+    while not (tmp_path / "killed" / "last.pt").exists() and killed.poll() is None:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert left_alone.communicate()[1] is None and left_alone.returncode == 0
+    assert torch.load(tmp_path / "killed" / "last.pt", weights_only=True)["epoch"] < 4
+    with (tmp_path / "killed" / "log.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "lo')  # what a kill in the middle of a write leaves
+    resumed = start([*base, "--run_name", "killed", "--resume"])
+    output = resumed.communicate()[0]
+    assert resumed.returncode == 0, output
+    assert same(weights(tmp_path / "alone"), weights(tmp_path / "killed"))
+    assert same(weights(tmp_path / "alone", "best.pt"), weights(tmp_path / "killed", "best.pt"))
+    timeless = [{k: v for k, v in line.items() if "second" not in k} for line in log(tmp_path / "alone")]
+    assert timeless == [{k: v for k, v in line.items() if "second" not in k} for line in log(tmp_path / "killed")]
+
+
+def test_two_processes_give_the_weights_of_one(flags, tmp_path):
+    """With a learning rate of plain size, Adam's sign-like first steps would blow up rounding: 1e-5 keeps them apart."""
+    base = ["train.py", "--supervision_modes", "points", "scribbles", "--epochs", 2, "--augment", "--lr", 1e-5, *flags]
+    one = start([sys.executable, *base, "--run_name", "one"])
+    two = start([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_port", 29517, *base,
+                 "--run_name", "two"])  # fmt: skip
+    for process in (one, two):
+        output = process.communicate()[0]
+        assert process.returncode == 0, output
+    a, b = weights(tmp_path / "one"), weights(tmp_path / "two")
+    moved = weights_moved(a)
+    for key in a:
+        if a[key].is_floating_point():
+            torch.testing.assert_close(a[key], b[key], rtol=1e-3, atol=2e-5)
+    assert moved > 0
+    for x, y in zip(log(tmp_path / "one"), log(tmp_path / "two"), strict=True):
+        assert x["loss"] == pytest.approx(y["loss"], rel=1e-4)
+        assert x["val_loss"] == pytest.approx(y["val_loss"], rel=1e-3)
+        assert x["weak_val_loss"] == pytest.approx(y["weak_val_loss"], rel=1e-3)
+
+
+def weights_moved(state):
+    """Largest running mean of a batch norm: zero before any training step."""
+    return max(value.abs().max().item() for key, value in state.items() if key.endswith("running_mean"))
+
+
+def test_weak_selection_needs_no_mask_at_all(pets_dir, pets_labels, flags, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(pets_dir, bare)
+    for mask in (bare / "annotations" / "trimaps").glob("*.png"):
+        mask.unlink()
+    flags[flags.index("--data_dir") + 1] = bare
+    flags[flags.index("--cache_dir") + 1] = tmp_path / "cache"
+    run(train, "--supervision_mode", "points", "--run_name", "r", "--epochs", 1, "--select_by", "weak_val_loss", *flags)
+    assert log(tmp_path / "r")[0]["val_loss"] is None
+    with pytest.raises(UserError, match="trimaps"):
+        run(train, "--supervision_mode", "points", "--run_name", "s", "--epochs", 1, *flags)
+
+
+@pytest.mark.parametrize("rule, pick", [("val_loss", min), ("val_miou", max), ("weak_val_loss", min)])
+def test_best_is_the_best_epoch_of_its_rule(rule, pick, flags, tmp_path):
+    run(train, "--supervision_mode", "scribbles", "--run_name", "r", "--epochs", 3, "--select_by", rule, *flags)
+    lines = log(tmp_path / "r")
+    best = torch.load(tmp_path / "r" / "best.pt", weights_only=True)
+    assert best["best"] == pick(line[rule] for line in lines) == lines[best["epoch"] - 1][rule]
+    assert best["selection"]["by"] == rule
+    assert set(best["selection"]["seconds"]) == ({"scribbles"} if rule == "weak_val_loss" else {"full"})
+
+
+def test_uncertainty_weights_are_trained(flags, tmp_path):
+    run(train, "--supervision_modes", "points", "boxes", "--run_name", "r", "--epochs", 1, "--loss_weighting",
+        "uncertainty", *flags)  # fmt: skip
+    state = torch.load(tmp_path / "r" / "last.pt", weights_only=True)["criterion"]
+    assert len(state) == 2 and all(value.item() != 0 for value in state.values())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_there(flags, tmp_path):
+    with pytest.raises(UserError, match=r"step \d+: the loss term 'points' is (nan|inf)"):
+        run(train, "--supervision_mode", "points", "--run_name", "r", "--epochs", 4, "--lr", 1e30, "--warmup", 0, *flags)
+    for path in (tmp_path / "r").glob("*.pt"):
+        assert all(torch.isfinite(value).all() for value in weights(path.parent, path.name).values())
+
+
+def test_an_existing_run_is_safe(flags, tmp_path):
+    mode = ["--supervision_mode", "points", "--run_name", "r"]
+    run(train, *mode, "--epochs", 1, *flags)
+    before = weights(tmp_path / "r")
+    with pytest.raises(UserError, match="--overwrite"):
+        run(train, *mode, "--epochs", 1, *flags)
+    with pytest.raises(UserError, match="lr"):
+        run(train, *mode, "--epochs", 1, "--lr", 1e-3, "--resume", *flags)
+    run(train, *mode, "--epochs", 1, "--resume", *flags)  # a finished run is left as it is
+    run(train, *mode, "--epochs", 1, "--resume", "auto", *flags)
+    assert same(before, weights(tmp_path / "r"))
+    run(train, *mode, "--epochs", 1, "--seed", 1, "--overwrite", *flags)
+    assert not same(before, weights(tmp_path / "r"))
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--supervision_mode", "pionts"], "points"),
+        (["--supervision_mode", "hybrid_tags_dots"], "dots"),
+        (["--supervision_mode", "points", "--img_size", "100"], "multiple of 32"),
+        (["--supervision_mode", "points", "--epochs", "0"], "--epochs"),
+        (["--supervision_mode", "points", "--lambda_boxes", "1"], "--lambda_boxes"),
+        (["--supervision_mode", "points", "--lambda_points", "-1"], "negative"),
+        (["--supervision_mode", "points", "--lambda_seg", "0"], "positive"),
+        (["--supervision_mode", "points", "--run_name", "a/b"], "--run_name"),
+        (["--supervision_mode", "points", "--train_limit", "100000"], "--train_limit"),
+        (["--supervision_mode", "points", "--resume", "--run_name", "none_such"], "last.pt"),
+        (["--supervision_mode", "points", "--encoder", "efficientnet-lite9"], "--encoder"),
+        (["--supervision_mode", "points", "--weak_label_path", "nowhere.pkl"], "weak_label_generator.py"),
+        (["--supervision_mode", "points", "--data_dir", "nowhere"], "download_data.py"),
+    ],
+)
+def test_a_mistake_gets_one_line_that_names_it(arguments, message, flags, tmp_path):
+    kept = list(flags)
+    for flag in arguments[::2]:
+        if flag in kept:
+            at = kept.index(flag)
+            del kept[at : at + 2]
+    with pytest.raises(UserError, match=message) as caught:
+        run(train, *kept, *arguments)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("*/last.pt"))
+
+
+def test_the_command_line_prints_one_line_and_fails(tmp_path):
+    process = start([sys.executable, "train.py", "--supervision_mode", "points", "--data_dir", tmp_path])
+    output = process.communicate()[0]
+    assert process.returncode == 2 and output.startswith("error: ") and output.count("\n") == 1
+
+
+def test_trackers_write_their_logs(flags, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    for tracker in ("tensorboard", "wandb"):
+        run(train, "--supervision_mode", "points", "--run_name", tracker, "--epochs", 1, "--log_with", tracker, *flags)
+    assert list(tmp_path.rglob("events.out.tfevents*"))
+    assert list(tmp_path.rglob("*.wandb"))
