@@ -1,6 +1,6 @@
 """Simulated annotators: from a ground-truth mask to tags, points, scribbles and boxes.
 
-Coordinates are (x, y) in original pixels, x to the right and y down; pixel i covers [i, i + 1), so its centre is i + 0.5.
+Coordinates are (x, y) in original pixels, x to the right and y down; pixel i covers [i, i + 1), its centre is i + 0.5.
 Annotations are plain Python values. Every function takes its own random generator, so a signal's annotation depends on
 nothing but the mask, the options and that generator.
 """
@@ -42,16 +42,10 @@ class Region:
         """Diagonal of the tight box, pixels."""
         return float(np.hypot(self.box[2] - self.box[0], self.box[3] - self.box[1]))
 
-    def holds(self, x, y):
-        """Whether the pixel under (x, y) belongs to the object."""
-        column, row = int(np.floor(x)) - self.box[0], int(np.floor(y)) - self.box[1]
-        inside = 0 <= row < self.pixels.shape[0] and 0 <= column < self.pixels.shape[1]
-        return bool(inside and self.pixels[row, column])
-
 
 @dataclass
 class Scene:
-    """What the annotator looks at: a mask [H, W] uint8 (255 = ignore) and the tags that hold, out of all `tag_names`."""
+    """What the annotator looks at: a mask [H, W] uint8 (255 = ignore); the tags that hold out of all `tag_names`."""
 
     mask: np.ndarray
     tags: tuple = ()
@@ -86,7 +80,7 @@ def connected_regions(mask, label):
 
 
 def annotate_tags(scene, rng):
-    """Return {"present": [names], "absent": [names]}: every name is ruled in or out; noise is the rate of wrong answers."""
+    """Return {"present": [names], "absent": [names]}: each name is ruled in or out, wrongly with chance `noise`."""
     wrong = rng.random(len(scene.tag_names)) < scene.options.noise
     says = [(name in scene.tags) != flip for name, flip in zip(scene.tag_names, wrong.tolist(), strict=True)]
     answers = list(zip(scene.tag_names, says, strict=True))
@@ -95,14 +89,13 @@ def annotate_tags(scene, rng):
 
 def annotate_points(scene, rng):
     """Return [[x, y, class], ...]: clicks on each object, the first near its centroid, and clicks on the background."""
-    points = []
+    options, aims = scene.options, []
     for region in scene.objects:
-        central = [] if scene.options.random_points else [(region, central_pixel(region))]
-        aims = central + random_pixels([region], scene.options.points_per_object - len(central), rng)
-        points += [click(*aim, scene, rng) for aim in aims[: scene.options.points_per_object]]
-    return points + [
-        click(*aim, scene, rng) for aim in random_pixels(scene.background, scene.options.background_points, rng)
-    ]
+        central = [] if options.random_points else [(region, central_pixel(region))]
+        drawn = random_pixels([region], options.points_per_object - len(central), rng)
+        aims += (central + drawn)[: options.points_per_object]
+    aims += random_pixels(scene.background, options.background_points, rng)
+    return [click(region, point, scene, rng) for region, point in aims]
 
 
 def central_pixel(region):
@@ -113,29 +106,39 @@ def central_pixel(region):
 
 
 def random_pixels(regions, count, rng):
-    """Return `count` pairs (region, centre of one of its pixels), drawn evenly over all pixels of the regions."""
+    """Return `count` pairs (region, centre of one of its pixels), drawn evenly over all pixels of the regions.
+
+    The pixels are all different, unless there are fewer than `count`.
+    """
     if count <= 0 or not regions:
         return []
-    areas = np.array([region.area for region in regions], float)
+    ends = np.cumsum([region.area for region in regions])
     drawn = []
-    for i in rng.choice(len(regions), size=count, p=areas / areas.sum()):
-        region = regions[i]
-        row, column = divmod(int(rng.choice(np.flatnonzero(region.pixels))), region.pixels.shape[1])
+    for pick in rng.choice(ends[-1], size=count, replace=count > ends[-1]):
+        region = regions[np.searchsorted(ends, pick, side="right")]
+        # The pick counts pixels from the first region's first; modulo the area, it is still even within the region.
+        row, column = divmod(int(np.flatnonzero(region.pixels)[pick % region.area]), region.pixels.shape[1])
         drawn.append((region, (column + region.box[0] + 0.5, row + region.box[1] + 0.5)))
     return drawn
 
 
 def click(region, point, scene, rng):
-    """Return [x, y, class]; with noise p the click misses the object with probability p, and else wobbles inside it."""
+    """Return [x, y, class]; with noise p the click misses the class with probability p, and else wobbles inside it.
+
+    A click that finds no place where it should go (a miss where the class fills the picture) stays where it was aimed.
+    """
     noise = scene.options.noise
     if noise:
         misses = rng.random() < noise
         spread = region.size / 2 if misses else region.size * noise
-        tries = np.asarray(point) + rng.normal(scale=max(spread, 1.0), size=(64, 2))
+        # Rounded before it is judged: rounding may move a click to the next pixel.
+        tries = np.round(np.asarray(point) + rng.normal(scale=max(spread, 1.0), size=(64, 2)), 2)
         height, width = scene.mask.shape
-        on_image = tries[((tries >= 0) & (tries < (width, height))).all(1)]
-        point = next((p for p in on_image if region.holds(*p) != misses), point)
-    return [round(float(point[0]), 2), round(float(point[1]), 2), region.label]
+        tries = tries[((tries >= 0) & (tries < (width, height))).all(1)]
+        columns, rows = tries.astype(int).T
+        fitting = tries[(scene.mask[rows, columns] != region.label) == misses]
+        point = fitting[0] if len(fitting) else point
+    return [float(point[0]), float(point[1]), region.label]
 
 
 def annotate_boxes(scene, rng):
@@ -151,12 +154,16 @@ def annotate_boxes(scene, rng):
 
 
 def annotate_scribbles(scene, rng):
-    """Return [{"class", "width", "path": [[x, y], ...]}, ...]: a stroke on each object and one on the background."""
-    strokes = []
+    """Return [{"class", "width", "path": [[x, y], ...]}, ...]: a stroke on each object and one on the background.
+
+    With noise p a stroke is shifted as a whole, by N(0, p x the object's size), but stays on the picture.
+    """
+    strokes, (height, width) = [], scene.mask.shape
     for region in [*scene.objects, *scene.background[:1]]:
-        path, width = skeleton_stroke(region, scene.options, rng)
-        path = path + rng.normal(size=2) * scene.options.noise * region.size
-        strokes.append({"class": region.label, "width": width, "path": np.round(path, 2).tolist()})
+        path, pen = skeleton_stroke(region, scene.options, rng)
+        shift = rng.normal(size=2) * scene.options.noise * region.size
+        shift = np.clip(shift, -path.min(0), (width, height) - path.max(0) - 0.01)
+        strokes.append({"class": region.label, "width": pen, "path": np.round(path + shift, 2).tolist()})
     return strokes
 
 
@@ -168,59 +175,80 @@ def skeleton_stroke(region, options, rng):
     keep = max(1, round(options.scribble_length * len(path)))
     start = int(rng.integers(len(path) - keep + 1))
     path = path[start : start + keep]
-    # One pixel of margin all round, so that the edge of the picture bounds the object as well.
-    clearance = cv2.distanceTransform(np.pad(region.pixels, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
-    smooth = gaussian_filter1d(path, sigma=2.0, axis=0, mode="nearest")
-    path = longest_run_inside(densify(smooth), region.pixels, densify(path))
-    room = clearance[path[:, 1].astype(int), path[:, 0].astype(int)].min()
-    width = int(np.clip(2 * room - 3, 1, options.scribble_width))
-    every = max(1, min(4, len(path) // 2)) if room > 4 else 1
-    return np.concatenate([path[:-1:every], path[-1:]]) + region.box[:2], width
+    smooth = densify(gaussian_filter1d(path, sigma=2.0, axis=0, mode="nearest"))
+    path = longest_run_inside(smooth, region.pixels)
+    if path is None:
+        path = longest_run_inside(densify(path), region.pixels)
+    path, width = fit_pen(path, region.pixels, options.scribble_width)
+    return path + region.box[:2], width
 
 
 def densify(path):
-    """Return the polyline [N, 2] with extra vertices, so that neighbours are at most one pixel apart along each axis."""
+    """Return the polyline [N, 2], rounded, with vertices so close that the pixels under neighbours touch."""
     if len(path) < 2:
         return path
     gaps = np.abs(np.diff(path, axis=0)).max(1)
     along = np.concatenate([[0], np.cumsum(np.maximum(gaps, 1e-9))])
-    at = np.linspace(0, along[-1], int(np.ceil(along[-1])) + 1)
-    return np.stack([np.interp(at, along, path[:, k]) for k in (0, 1)], axis=1)
+    at = np.linspace(0, along[-1], int(np.ceil(along[-1] / 0.95)) + 1)
+    return np.round(np.stack([np.interp(at, along, path[:, k]) for k in (0, 1)], axis=1), 2)
 
 
-def longest_run_inside(path, pixels, fallback):
-    """Return the longest stretch of `path` whose vertices all lie on `pixels`; without one, that of `fallback`."""
-    columns, rows = np.floor(path).astype(int).T
-    inside = pixels[rows.clip(0, pixels.shape[0] - 1), columns.clip(0, pixels.shape[1] - 1)]
+def longest_run_inside(path, pixels):
+    """Return the longest stretch of `path` whose vertices all lie on `pixels`; None where none does."""
+    columns, rows = path.astype(int).T
+    inside = pixels[rows, columns]
     edges = np.flatnonzero(np.diff(np.concatenate([[0], inside.view(np.int8), [0]])))
     if not len(edges):
-        return longest_run_inside(fallback, pixels, fallback)
+        return None
     starts, ends = edges[::2], edges[1::2]
     best = int(np.argmax(ends - starts))
     return path[starts[best] : ends[best]]
 
 
-def skeleton_path(pixels):
+def fit_pen(path, pixels, widest):
+    """Return (path, width): the widest pen, `widest` at most, whose stroke stays on `pixels`, and fewer vertices.
+
+    A pen one pixel wide over all the vertices always stays inside, for they lie on pixels that touch.
+    """
+    simple = cv2.approxPolyDP(path.astype(np.float32), 0.5, False)[:, 0].astype(float).round(2)
+    around = widest + 2  # so that the edge of the picture bounds the object as well
+    outside = np.pad(~pixels, around, constant_values=True)
+    columns, rows = path.astype(int).T + around
+    room = cv2.distanceTransform((~outside).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)[rows, columns].min()
+    for width in range(int(np.clip(2 * room, 1, widest)), 0, -1):
+        for candidate in (simple, path):
+            drawn = np.zeros(outside.shape, np.uint8)
+            draw_stroke(drawn, candidate + around, 1, width)
+            if not drawn[outside].any():
+                return candidate, width
+    raise AssertionError("a stroke one pixel wide left the pixels under its own vertices")
+
+
+def draw_stroke(canvas, path, value, width):
+    """Draw a polyline [N, 2] with a round pen, at least one pixel wide, on a uint8 array [H, W], in place."""
+    vertices = np.floor(path).astype(np.int32).reshape(-1, 1, 2)
+    # Each vertex twice: OpenCV draws nothing for a line of one vertex.
+    cv2.polylines(canvas, [np.repeat(vertices, 2, axis=0)], False, int(value), max(1, round(width)))
+
+
+def skeleton_path(pixels, side=SKELETON_SIDE):
     """Return the longest shortest path [N, 2] through the skeleton of a connected region, in its own (x, y) pixels.
 
     Two breadth-first searches, the second from the end of the first, find it without trying every pair of ends.
     """
     from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import breadth_first_order
+    from scipy.sparse.csgraph import breadth_first_order, connected_components
     from skimage.morphology import skeletonize
 
-    small, columns, rows = shrink(pixels)
+    small, columns, rows = shrink(pixels, side)
     skeleton = skeletonize(small)
-    index = np.full(np.add(small.shape, 2), -1)
     ys, xs = np.nonzero(skeleton if skeleton.any() else small)
-    index[ys + 1, xs + 1] = np.arange(len(ys))
-    pairs = []
-    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        other = index[ys + 1 + dy, xs + 1 + dx]
-        pairs.append(np.stack([np.flatnonzero(other >= 0), other[other >= 0]]))
-    a, b = np.concatenate(pairs, axis=1)
-    graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(len(ys), len(ys))).tocsr()
-    end = breadth_first_order(graph, 0, directed=False)[0][-1]
+    graph = coo_array(neighbours(ys, xs, small.shape), shape=(len(ys), len(ys))).tocsr()
+    pieces = connected_components(graph, directed=False)[1]
+    sizes = np.bincount(pieces)
+    if side < max(pixels.shape) and sizes.max(initial=0) <= 0.8 * len(ys):  # too thin to be sampled: it fell to pieces
+        return skeleton_path(pixels, max(pixels.shape))
+    end = breadth_first_order(graph, np.argmax(pieces == np.argmax(sizes)), directed=False)[0][-1]
     order, previous = breadth_first_order(graph, end, directed=False)
     walk = [order[-1]]
     while walk[-1] != end:
@@ -228,13 +256,24 @@ def skeleton_path(pixels):
     return np.stack([columns[xs[walk]] + 0.5, rows[ys[walk]] + 0.5], axis=1)
 
 
-def shrink(pixels):
-    """Return `pixels` sampled to at most SKELETON_SIDE a side, with the columns and rows that were sampled."""
-    height, width = pixels.shape
-    step = max(height, width, SKELETON_SIDE) / SKELETON_SIDE
-    rows = ((np.arange(max(1, int(height / step))) + 0.5) * height / max(1, int(height / step))).astype(int)
-    columns = ((np.arange(max(1, int(width / step))) + 0.5) * width / max(1, int(width / step))).astype(int)
-    small = np.ascontiguousarray(pixels[np.ix_(rows, columns)])
-    if small.any():
-        return small, columns, rows
-    return pixels, np.arange(width), np.arange(height)
+def neighbours(ys, xs, shape):
+    """Return (ones, (i, j)): the pairs of listed pixels that touch, as entries of a sparse matrix."""
+    index = np.full(np.add(shape, 2), -1)
+    index[ys + 1, xs + 1] = np.arange(len(ys))
+    pairs = []
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        other = index[ys + 1 + dy, xs + 1 + dx]
+        pairs.append(np.stack([np.flatnonzero(other >= 0), other[other >= 0]]))
+    pairs = np.concatenate(pairs, axis=1)
+    return np.ones(pairs.shape[1], np.int8), (pairs[0], pairs[1])
+
+
+def shrink(pixels, side):
+    """Return `pixels` sampled to at most `side` a side, with the columns and rows that were sampled."""
+    step = max(*pixels.shape, side) / side
+    sampled = []
+    for length in pixels.shape:
+        count = max(1, int(length / step))
+        sampled.append(((np.arange(count) + 0.5) * length / count).astype(int))
+    rows, columns = sampled
+    return np.ascontiguousarray(pixels[np.ix_(rows, columns)]), columns, rows

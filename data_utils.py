@@ -1,130 +1,18 @@
-"""Data sets behind one contract, and deterministic splits.
+"""The data sets, all behind one contract, and the flags that choose one.
 
-A data set knows `class_names`, `tag_names`, `tag_class` (the mask class each tag shows), `ids(split)`, `image_path(id)`,
-`mask_path(id)`, `lookup(id)` (the file's numbers -> classes, 255 = ignore, -1 = never valid) and `tags(id)`.
+A data set knows `class_names`, `tag_names`, `tag_class` (the mask class each tag shows), `ids(split)`,
+`image_path(id)`, `mask_path(id)`, `lookup(id)` (the file's numbers -> classes, 255 = ignore, -1 = never valid) and
+`tags(id)`.
 To add one, write the class and name it in `DATASETS`.
 """
 
-import difflib
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from common import UserError, stable_seed
-from image_io import cached_classes, image_size, read_image, read_mask
-
-IGNORE = 255
-SPLITS = ("train", "val", "test")
-
-
-def hold_out(strata, fraction, seed):
-    """Choose about `fraction` of the ids, in every stratum alike -> set.
-
-    strata: {id: any label}. Each stratum is ordered by a hash of (seed, id), so neither the order of the ids nor
-    anything outside the stratum matters. Where every stratum is too small to give one up, a single id is chosen.
-    """
-    groups = {}
-    for name, stratum in strata.items():
-        groups.setdefault(stratum, []).append(name)
-    held = set()
-    for names in groups.values():
-        names.sort(key=lambda name: stable_seed(seed, name))
-        held.update(names[: round(fraction * len(names))])
-    return held or set(sorted(strata, key=lambda name: stable_seed(seed, name))[:1])
-
-
-class SegmentationDataset:
-    """What all data sets share: splits, reading, and checks that name the offending file."""
-
-    name = None
-
-    def __init__(self, root, classes=(), tag_set="default", cache_dir="./data/.cache", val_fraction=0.1, split_seed=0):
-        self.root, self.cache_dir = Path(root), cache_dir
-        self.val_fraction, self.split_seed = val_fraction, split_seed
-        self.read_lists()
-        self.set_classes(list(classes), tag_set)
-        official = {"trainval": self.listed("trainval"), "test": self.listed("test")}
-        strata = {name: self.stratum(name) for name in official["trainval"]}
-        held = hold_out(strata, val_fraction, split_seed)
-        twice = set(strata) & set(official["test"])
-        if twice:
-            raise UserError(f"{self.root}: {sorted(twice)[0]} is listed for training and for the test; mend the lists")
-        parts = {"train": set(strata) - held, "val": held, "test": set(official["test"])}
-        self._ids = {split: sorted(i for i in part if self.image_path(i).exists()) for split, part in parts.items()}
-        self.absent = len(strata) + len(parts["test"]) - sum(map(len, self._ids.values()))
-        for split, names in self._ids.items():
-            if not names:
-                raise UserError(f"{self.root}: no image of the {split} split is there; run python download_data.py")
-
-    def ids(self, split):
-        """Return the sorted ids of 'train', 'val', 'test', or 'trainval'."""
-        if split == "trainval":
-            return sorted(self._ids["train"] + self._ids["val"])
-        return self._ids[split]
-
-    def image(self, name):
-        """Return the photograph, upright, as a `PIL.Image` in RGB."""
-        return read_image(self.image_path(name))
-
-    def image_size(self, name):
-        """Return (width, height) of the original image."""
-        return image_size(self.image_path(name))
-
-    def mask(self, name):
-        """Return [H, W] uint8 classes at the original size, 255 = ignore."""
-        return self.to_classes(name, read_mask(self.mask_path(name)))
-
-    def load(self, name):
-        """Return (image [H, W, 3] uint8, mask [H, W] uint8)."""
-        image, mask = np.asarray(self.image(name)), self.mask(name)
-        self.check_size(name, mask.shape)
-        return image, mask
-
-    def check_size(self, name, shape):
-        """Refuse a mask whose (height, width) is not the upright image's."""
-        width, height = self.image_size(name)
-        if (height, width) != tuple(shape):
-            raise UserError(
-                f"{self.mask_path(name)}: the mask is {shape[1]}x{shape[0]} but the upright image is {width}x{height}; "
-                "save the two in one size and orientation"
-            )
-
-    def to_classes(self, name, values):
-        """Map a mask file's numbers to classes; a number the data set doesn't know is refused."""
-        classes = self.lookup(name)[values]
-        if classes.min(initial=0) < 0:
-            stray = int(values[classes < 0][0])
-            raise UserError(f"{self.mask_path(name)}: holds the number {stray}, which is no class of this data set")
-        return classes.astype(np.uint8)
-
-    def fingerprint(self):
-        """Return a short hash over ids, splits, classes and file sizes: two runs with the same one saw the same data."""
-        digest = hashlib.sha256(repr((self.name, self.class_names, self.tag_names)).encode())
-        for split in SPLITS:
-            for name in self.ids(split):
-                sizes = [p.stat().st_size if p.exists() else 0 for p in (self.image_path(name), self.mask_path(name))]
-                digest.update(repr((split, name, sizes)).encode())
-        return digest.hexdigest()[:16]
-
-
-def read_list(path):
-    """Return the non-empty, non-comment lines of a list file, each split at white space."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); run python download_data.py") from error
-    return [line.split() for line in lines if line.strip() and not line.startswith("#")]
-
-
-def choose(wanted, known, flag):
-    """Return `wanted`; a word that is not among `known` is a `UserError` with the nearest one."""
-    for word in wanted:
-        if word not in known:
-            near = difflib.get_close_matches(word, known, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise UserError(f"{flag} {word}: {hint}choose from {', '.join(known)}")
-    return wanted
+from dataset import IGNORE, SegmentationDataset, choose, read_list, refuse_repeats
+from image_io import cached_classes
 
 
 class Pets(SegmentationDataset):
@@ -141,11 +29,13 @@ class Pets(SegmentationDataset):
         folder = self.root / "annotations"
         self.lists = {}
         for split in ("trainval", "test"):
+            self.lists[split] = {}
             for line in read_list(folder / f"{split}.txt"):
-                if len(line) != 4 or line[2] not in ("1", "2"):
-                    raise UserError(f"{folder / split}.txt: '{' '.join(line)}' is not 'name class species breed'")
-                breed = line[0].rsplit("_", 1)[0]
-                self.lists.setdefault(split, {})[line[0]] = (self.species[int(line[2]) - 1], breed)
+                words = line.split()
+                if len(words) != 4 or words[2] not in ("1", "2"):
+                    raise UserError(f"{folder / split}.txt: {line!r} is not 'name class species breed', species 1 or 2")
+                breed = words[0].rsplit("_", 1)[0]
+                self.lists[split][words[0]] = (self.species[int(words[2]) - 1], breed)
         self.facts = {name: fact for listed in self.lists.values() for name, fact in listed.items()}
 
     def set_classes(self, classes, tag_set):
@@ -163,10 +53,10 @@ class Pets(SegmentationDataset):
         return self.class_names.index(species) if species in self.class_names else 1
 
     def listed(self, split):
-        return list(self.lists.get(split, ()))
+        return list(self.lists[split])
 
     def stratum(self, name):
-        return self.facts[name][1]
+        return self.facts[name]
 
     def tags(self, name):
         return (self.facts[name][self.by_breed],)
@@ -192,18 +82,16 @@ class MaskClasses(SegmentationDataset):
 
     def set_classes(self, classes, tag_set):
         choose([tag_set], ("default",), "--tag_set")
-        groups = [word.partition("=") for word in classes] or [(name, "", "") for name in self.all_classes[1:]]
-        groups = [(name, (members or name).split("+")) for name, _, members in groups]
-        self.class_names = [self.all_classes[0], *(name for name, _ in groups)]
-        self.tag_names, self.tag_class = [], []
+        background, *known = self.all_classes
+        groups = parse_groups(classes, background, known) if classes else {name: [name] for name in known}
+        self.class_names = [background, *groups]
+        self.tag_names = [member for members in groups.values() for member in members]
+        self.tag_class = [label for label, members in enumerate(groups.values(), 1) for _ in members]
         self.table = np.full(256, -1, np.int16)
         self.table[: len(self.all_classes)] = 0
         self.table[IGNORE] = IGNORE
-        for label, (_, members) in enumerate(groups, start=1):
-            for member in choose(members, self.all_classes[1:], "--classes"):
-                self.table[self.all_classes.index(member)] = label
-                self.tag_names.append(member)
-                self.tag_class.append(label)
+        for member, label in zip(self.tag_names, self.tag_class, strict=True):
+            self.table[self.all_classes.index(member)] = label
         self.shown = cached_classes({name: self.mask_path(name) for name in self.labelled()}, self.cache_dir)
 
     def labelled(self):
@@ -225,8 +113,22 @@ class MaskClasses(SegmentationDataset):
         return self.table
 
 
+def parse_groups(words, background, known):
+    """Turn the words of --classes (['bird', 'pet=cat+dog']) into {'bird': ['bird'], 'pet': ['cat', 'dog']}."""
+    pairs = [word.partition("=") for word in words]
+    groups = {name: choose((members or name).split("+"), known, "--classes") for name, _, members in pairs}
+    refuse_repeats([background, *(name for name, _, _ in pairs)], "--classes: the class")
+    refuse_repeats([member for members in groups.values() for member in members], "--classes: the member")
+    if "" in groups:
+        raise UserError(f"--classes {' '.join(words)}: write NAME, or NAME=MEMBER+MEMBER")
+    return groups
+
+
 class Voc(MaskClasses):
-    """PASCAL VOC 2012 segmentation: trained on `train_aug.txt` where it is there, else `train.txt`; tested on `val.txt`."""
+    """PASCAL VOC 2012 segmentation: trained on `train_aug.txt` if there is one, else `train.txt`; tested on `val.txt`.
+
+    Tags come from the masks, so every listed mask must be there.
+    """
 
     name = "voc"
     all_classes = (
@@ -240,7 +142,7 @@ class Voc(MaskClasses):
         train = sets / "train_aug.txt"
         train = train if train.exists() else sets / "train.txt"
         self.lists = {
-            split: [line[0] for line in read_list(path)]
+            split: [line.split()[0] for line in read_list(path)]
             for split, path in (("trainval", train), ("test", sets / "val.txt"))
         }
 
@@ -257,35 +159,48 @@ def voc_folders(root):
 
 
 class Folder(MaskClasses):
-    """Your own pictures: `images/`, `masks/` (same stem, .png, class numbers), `classes.txt` (one name a line, 0 first).
+    """Your own pictures: `images/`, `masks/` (same stem, .png, class numbers), `classes.txt` (a name a line, 0 first).
 
-    Optional `trainval.txt` and `test.txt` (one id, the file's stem, a line); without them a fifth of the images that
-    have a mask is the test split. Training images may lack masks when weak labels come from elsewhere.
+    Optional `trainval.txt` and `test.txt` (one id, the file's stem, a line); without them the test split is a fifth of
+    the images that have a mask, each by a hash of --split_seed and its name: images that come later move no other.
+    Training images may lack masks when weak labels come from elsewhere.
     """
 
     name = "folder"
 
     def read_lists(self):
-        self.all_classes = [" ".join(line) for line in read_list(self.root / "classes.txt")]
-        if len(self.all_classes) < 2:
+        self.all_classes = read_list(self.root / "classes.txt")
+        refuse_repeats(self.all_classes, f"{self.root / 'classes.txt'}: the class")
+        if not 2 <= len(self.all_classes) <= IGNORE:
             raise UserError(
-                f"{self.root / 'classes.txt'}: needs the background's name and at least one class, a line each"
+                f"{self.root / 'classes.txt'}: names {len(self.all_classes)} classes; write 2 to {IGNORE}, one a line, "
+                "the background first"
             )
-        self.files = {}
-        for path in sorted((self.root / "images").iterdir()) if (self.root / "images").is_dir() else ():
-            if path.is_file() and not path.name.startswith("."):
-                if path.stem in self.files:
-                    raise UserError(f"{path}: two images share the name {path.stem}; rename one")
-                self.files[path.stem] = path
-        if not self.files:
-            raise UserError(f"{self.root / 'images'}: no image is there")
+        self.files = self.find_files()
         given = {split: self.root / f"{split}.txt" for split in ("trainval", "test")}
-        if all(path.exists() for path in given.values()):
-            self.lists = {split: [line[0] for line in read_list(path)] for split, path in given.items()}
+        there = [path for path in given.values() if path.exists()]
+        if len(there) == 1:
+            raise UserError(f"{there[0]}: the other list is missing; write both trainval.txt and test.txt, or neither")
+        stems = {path.name: stem for stem, path in self.files.items()}
+        if there:
+            self.lists = {split: [stems.get(line, line) for line in read_list(path)] for split, path in given.items()}
         else:
-            strata = {name: "" for name in self.files if self.mask_path(name).exists()}
-            test = hold_out(strata, 0.2, f"test {self.split_seed}")
-            self.lists = {"trainval": sorted(set(self.files) - test), "test": sorted(test)}
+            masked = [name for name in self.files if self.mask_path(name).exists()]
+            chance = {name: stable_seed("test", self.split_seed, name) / 2**63 for name in masked}
+            test = [name for name in masked if chance[name] < 0.2] or sorted(masked, key=chance.get)[:1]
+            self.lists = {"trainval": sorted(set(self.files) - set(test)), "test": sorted(test)}
+
+    def find_files(self):
+        """Return {stem: path} of the images."""
+        folder, files = self.root / "images", {}
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.is_file() and not path.name.startswith("."):
+                if path.stem in files:
+                    raise UserError(f"{path}: two images share the name {path.stem}; rename one")
+                files[path.stem] = path
+        if not files:
+            raise UserError(f"{folder}: no image is there")
+        return files
 
     def labelled(self):
         return [name for name in super().labelled() if self.mask_path(name).exists()]
@@ -301,7 +216,7 @@ DATASETS = {cls.name: cls for cls in (Pets, Voc, Folder)}
 
 
 def open_dataset(args):
-    """Return the data set that `args` (dataset, data_dir, classes, tag_set, ...) describe; 'auto' looks at the folder."""
+    """Return the data set that `args` (dataset, data_dir, classes, ...) describe; 'auto' looks at the folder."""
     root = Path(args.data_dir)
     name = args.dataset if args.dataset != "auto" else detect(root)
     return DATASETS[name](

@@ -14,13 +14,13 @@ from metrics import confusion_matrix, scores
 from supervision import SIGNALS
 
 
-CAM_SCALE = 2  # activation maps are taken from images this much larger: at 128 px they have 8 x 8 cells instead of 4 x 4
+CAM_SCALE = 1.5  # pseudo-masks come from images enlarged this much: at 128 px the maps have 12 x 12 cells, not 8 x 8
 
 
 class Criterion(nn.Module):
     """The terms of all chosen signals, and the one line that weighs and sums them.
 
-    weights: {term: float}; a term of weight 0 is left out. weighting: 'fixed' or 'uncertainty' (then it has parameters).
+    weights: {term: float}; a term of weight 0 is left out. weighting: 'fixed' or 'uncertainty' (learned, then).
     """
 
     def __init__(self, signals, weights, options, weighting="fixed"):
@@ -80,7 +80,7 @@ class Training:
             part.load_state_dict(checkpoint[name])
 
     def run_epoch(self, epoch, seed, cam, num_classes, bar):
-        """Train and validate one epoch (from 1) -> its line for the log. All that is random follows from (seed, epoch)."""
+        """Run one epoch (from 1) -> its line for the log; all that is random follows from (seed, epoch)."""
         began, self.batches.epoch = time.perf_counter(), epoch
         seed_everything(stable_seed(seed, "epoch", epoch))
         bare = self.accelerator.unwrap_model(self.model)
@@ -121,7 +121,7 @@ class Training:
 
 
 def make_accelerator(device="auto", amp=None, **options):
-    """Return the 🤗 Accelerator for a device and precision; amp=None means bf16 (or fp16) on CUDA, float32 elsewhere."""
+    """Return the 🤗 Accelerator for a device and precision; amp=None: half precision on CUDA, float32 elsewhere."""
     from accelerate import Accelerator, DistributedDataParallelKwargs
     from accelerate.utils import DataLoaderConfiguration
 

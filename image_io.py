@@ -1,61 +1,86 @@
 """Reading photographs and masks from the wild, and an on-disk cache of their resized arrays."""
 
+import contextlib
 import json
+import struct
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from common import UserError, atomic_path, stable_seed
 
 MAX_PIXELS = 64_000_000
-ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+CACHE_VERSION = 1  # raise it when reading or resizing gives other pixels than before
+Turn = Image.Transpose
+# What brings an image of each EXIF orientation upright; the last four swap width and height.
+TURNS = {2: Turn.FLIP_LEFT_RIGHT, 3: Turn.ROTATE_180, 4: Turn.FLIP_TOP_BOTTOM,
+         5: Turn.TRANSPOSE, 6: Turn.ROTATE_270, 7: Turn.TRANSVERSE, 8: Turn.ROTATE_90}  # fmt: skip
 
 
-def open_image(path, pixels=True):
-    """Open an image by its content, whatever its suffix says; what can't be read is a `UserError` naming the file."""
+@contextlib.contextmanager
+def opened(path):
+    """Open an image by its content, whatever its suffix says -> (image, EXIF orientation), pixels not read yet.
+
+    What can't be read, here or in the body of the `with`, is a `UserError` naming the file.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MAX_PIXELS is checked here, and broken EXIF blocks are common
-            image = Image.open(path)
-            if image.width * image.height > MAX_PIXELS:
-                raise UserError(
-                    f"{path}: {image.width}x{image.height} is over the limit of {MAX_PIXELS // 10**6} megapixels; "
-                    "write a smaller copy with download_data.py --from_dir ... --max_side 1024"
-                )
-            if pixels:
-                image.load()
-            return image
+            with Image.open(path) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
+                yield image, orientation(image)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; run python download_data.py, or mend the list that names it") from error
     except Image.DecompressionBombError as error:
-        raise UserError(f"{path}: refused, {error}") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise UserError(
+            f"{path}: over the limit of {MAX_PIXELS // 10**6} megapixels ({error}); write a smaller copy with "
+            "python download_data.py --from_dir ... --max_side 1024"
+        ) from error
+    # PIL's decoders report damage in any of these ways.
+    except (OSError, SyntaxError, ValueError, RuntimeError, EOFError, struct.error) as error:
         raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from error
+
+
+def orientation(image):
+    """Return the EXIF orientation, 1 (upright) where there is none or the block is broken."""
+    try:
+        # PngImageFile's own getexif would read all pixels first.
+        return Image.Image.getexif(image).get(0x0112, 1)
+    except (SyntaxError, ValueError, KeyError, TypeError, struct.error):
+        return 1
+
+
+def upright(image, turn):
+    """Return the image turned as its EXIF orientation says."""
+    return image.transpose(TURNS[turn]) if turn in TURNS else image
 
 
 def image_size(path):
     """Return (width, height) as the image is meant to be seen, from the header alone."""
-    with open_image(path, pixels=False) as image:
-        width, height = image.size
-        return (height, width) if image.getexif().get(0x0112) in ROTATED else (width, height)
+    with opened(path) as (image, turn):
+        return image.size[::-1] if turn in (5, 6, 7, 8) else image.size
 
 
 def read_image(path):
     """Read a photograph upright as an RGB `PIL.Image`, from any mode PIL knows (grey, CMYK, 16 bit, palette, alpha)."""
-    image = ImageOps.exif_transpose(open_image(path))
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        values = np.asarray(image, np.float32)
-        image = Image.fromarray((values * (255 / max(255.0, float(values.max())))).clip(0, 255).astype(np.uint8))
-    return image.convert("RGB")
+    with opened(path) as (image, turn):
+        if image.mode.startswith("I") or image.mode == "F":
+            values = np.asarray(image, np.float32)
+            brightest = float(values.max())
+            fraction = image.mode == "F" and 0 < brightest <= 1
+            scale = 255 / brightest if brightest > 255 or fraction else 1.0
+            image = Image.fromarray((values * scale).clip(0, 255).astype(np.uint8))
+        return upright(image.convert("RGB"), turn)
 
 
 def read_mask(path):
-    """Read a mask of class numbers -> [H, W] uint8; a colour picture or numbers above 255 are refused."""
-    image = open_image(path)
-    values = np.asarray(image)
-    if values.ndim != 2 or values.max(initial=0) > 255 or values.min(initial=0) < 0 or image.mode == "F":
+    """Read a mask of class numbers upright -> [H, W] uint8; a colour picture or numbers above 255 are refused."""
+    with opened(path) as (image, turn):
+        values = np.asarray(upright(image, turn))
+    if values.ndim != 2 or values.dtype.kind == "f" or values.max() > 255 or values.min() < 0:
         raise UserError(f"{path}: a mask must be an 8-bit grey or palette image of class numbers, not {image.mode}")
     return values.astype(np.uint8)
 
@@ -63,8 +88,8 @@ def read_mask(path):
 class ResizedCache:
     """Images and masks as square uint8 arrays, one .npy file each, made on first use.
 
-    A file's name holds the source's path, size and time, so a changed source is read anew; files appear by rename, so any
-    number of processes may share the folder.
+    A file's name holds the source's path, size and time, so a changed source is read anew; files appear by rename, so
+    any number of processes may share the folder.
     """
 
     def __init__(self, folder, size):
@@ -72,27 +97,42 @@ class ResizedCache:
 
     def image(self, path):
         """Return [3, size, size] uint8, resized with antialiasing."""
-        return self._get(path, "image", lambda: self._resize(read_image(path), Image.Resampling.BILINEAR))
+        return self._get(path, "image", (3, self.size, self.size))
 
     def mask(self, path):
         """Return [size, size] uint8, the file's own numbers, nearest neighbour."""
-        return self._get(path, "mask", lambda: self._resize(Image.fromarray(read_mask(path)), Image.Resampling.NEAREST))
+        return self._get(path, "mask", (self.size, self.size))
+
+    def _make(self, path, kind):
+        if kind == "mask":
+            return np.asarray(self._resize(Image.fromarray(read_mask(path)), Image.Resampling.NEAREST))
+        image = self._resize(read_image(path), Image.Resampling.BILINEAR)
+        return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
     def _resize(self, image, resample):
-        array = np.asarray(image.resize((self.size, self.size), resample))
-        return np.ascontiguousarray(array.transpose(2, 0, 1)) if array.ndim == 3 else array
+        return image.resize((self.size, self.size), resample)
 
-    def _get(self, path, kind, make):
+    def _get(self, path, kind, shape):
         stored = self.folder / f"{source_key(path)}.{kind}.npy"
         try:
-            return np.load(stored)
-        except FileNotFoundError:
-            array = make()
-        except (ValueError, EOFError):  # a damaged cache file is made anew
-            array = make()
-        with atomic_path(stored) as temporary:
-            np.save(temporary, array)
+            with stored.open("rb") as file:
+                array = np.lib.format.read_array(file, allow_pickle=False)
+            if array.shape == shape and array.dtype == np.uint8:
+                return array
+        except (FileNotFoundError, ValueError, EOFError):  # not there yet, or damaged: it is made anew
+            pass
+        array = self._make(path, kind)
+        write(stored, lambda file: np.save(file, array))
         return array
+
+
+def write(path, save):
+    """Write a file of the cache atomically by `save(binary file)`."""
+    try:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            save(file)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --cache_dir") from error
 
 
 def source_key(path):
@@ -101,7 +141,7 @@ def source_key(path):
         stat = Path(path).stat()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); run python download_data.py") from error
-    return f"{stable_seed(Path(path).resolve(), stat.st_size, stat.st_mtime_ns):016x}"
+    return f"{stable_seed(CACHE_VERSION, Path(path).resolve(), stat.st_size, stat.st_mtime_ns):016x}"
 
 
 def cached_classes(paths, cache_dir):
@@ -112,16 +152,15 @@ def cached_classes(paths, cache_dir):
     from tqdm import tqdm
 
     keys = {name: source_key(path) for name, path in paths.items()}
-    root = stable_seed(*sorted({str(Path(path).resolve().parent) for path in paths.values()}))
+    root = stable_seed(*sorted({str(Path(path).parent.resolve()) for path in paths.values()}))
     store = Path(cache_dir) / f"classes-{root:016x}.json"
     try:
-        known = json.loads(store.read_text())
-    except (FileNotFoundError, ValueError):
+        known = dict(json.loads(store.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):  # not there yet, or damaged
         known = {}
     missing = [name for name, key in keys.items() if key not in known]
     for name in tqdm(missing, desc="reading masks for their classes", disable=len(missing) < 200):
         known[keys[name]] = np.flatnonzero(np.bincount(read_mask(paths[name]).ravel(), minlength=256)).tolist()
     if missing:
-        with atomic_path(store) as temporary:
-            temporary.write_text(json.dumps(known))
+        write(store, lambda file: file.write(json.dumps(known).encode()))
     return {name: known[key] for name, key in keys.items()}

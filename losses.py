@@ -24,13 +24,18 @@ class Mean(NamedTuple):
         return self.total / self.count.clamp(min=1)
 
 
+def at_least_single(logits):
+    """Lift half precision to float32, for sums over many pixels; double precision stays."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def partial_cross_entropy(logits, target):
     """Cross-entropy over labelled pixels only (Tang et al., CVPR 2018; with every pixel labelled, the usual one).
 
     logits [B, C, H, W] float; target [B, H, W] integer class or 255 = unlabelled.
     """
     target = target.long()
-    total = F.cross_entropy(logits.float(), target, ignore_index=IGNORE, reduction="sum")
+    total = F.cross_entropy(at_least_single(logits), target, ignore_index=IGNORE, reduction="sum")
     return Mean(total, (target != IGNORE).sum())
 
 
@@ -39,8 +44,8 @@ def tag_loss(logits, target):
 
     logits [B, T] float; target [B, T] float: 1 present, 0 absent, -1 unknown.
     """
-    known = target >= 0
-    each = F.binary_cross_entropy_with_logits(logits.float(), target.clamp(min=0).float(), reduction="none")
+    known, logits = target >= 0, at_least_single(logits)
+    each = F.binary_cross_entropy_with_logits(logits, target.clamp(min=0).to(logits.dtype), reduction="none")
     return Mean((each * known).sum(), known.sum())
 
 
@@ -48,23 +53,28 @@ def tag_loss(logits, target):
 def cam_pseudo_mask(cam, tags, tag_class, size, foreground=0.4, background=0.2):
     """Turn class activation maps (Zhou et al., CVPR 2016) into a mask with an ignored band of doubt.
 
-    cam [B, T, h, w] logits; tags [B, T], only those equal to 1 may appear; tag_class [T] long: the mask class a tag shows;
-    size: (H, W). Each map is cut at zero, divided by its maximum, and resized. A pixel takes the class of the strongest
-    map where that is at least `foreground`, class 0 where it is below `background`, else 255. Returns [B, H, W] long.
+    cam [B, T, h, w] logits; tags [B, T]: 1 present, 0 absent, -1 unknown; only present ones may appear;
+    tag_class [T] long: the mask class a tag shows; size: (H, W).
+    Each map is cut at zero, divided by its maximum, and resized. A pixel takes the class of the strongest map where
+    it is at least `foreground`, class 0 where it is below `background`, else 255. An image has no background while a
+    present tag shows nowhere or a tag is unknown: that object may be anywhere. Returns [B, H, W] long.
     """
-    maps = cam.float().clamp(min=0) * (tags == 1)[:, :, None, None]
-    maps = maps / maps.amax(dim=(2, 3), keepdim=True).clamp(min=1e-6)
+    present = tags == 1
+    maps = cam.float().clamp(min=0) * present[:, :, None, None]
+    peaks = maps.amax(dim=(2, 3))
+    maps = maps / peaks.clamp(min=torch.finfo(torch.float32).tiny)[:, :, None, None]
     maps = F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
     strength, tag = maps.max(dim=1)
+    complete = ((tags == 0) | (present & (peaks > 0))).all(1)[:, None, None]
     mask = torch.full_like(tag, IGNORE)
-    mask[strength < background] = 0
-    return torch.where(strength >= foreground, tag_class[tag], mask)
+    mask[(strength < background) & complete] = 0
+    return torch.where((strength >= foreground) & (strength > 0), tag_class[tag], mask)
 
 
 class UncertaintyWeighting(torch.nn.Module):
-    """Learned weights of classification terms: sum of exp(-s) * loss + s / 2, s = log variance (Kendall et al., CVPR 2018).
+    """Learned weights of classification terms (Kendall et al., CVPR 2018): exp(-s) * loss + s / 2, s = log variance.
 
-    A term without labels in the batch (value exactly 0) leaves its s alone.
+    Left alone, s settles at log(2 * loss). A term without labels in the batch (value exactly 0) doesn't move its s.
     """
 
     def __init__(self, names):

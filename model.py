@@ -1,6 +1,7 @@
 """EfficientNet-UNet (segmentation-models-pytorch) with a tag head whose weights double as class activation maps."""
 
 import importlib
+import math
 from pathlib import Path
 
 import torch
@@ -23,44 +24,73 @@ WHEELS = {
 }
 
 
+class TagHead(nn.Sequential):
+    """Features [B, F, h, w] -> one activation map a tag [B, T, h, w]; without a bias, so that only evidence counts."""
+
+    def __init__(self, features, tags, hidden=512):
+        super().__init__(
+            nn.Conv2d(features, hidden, kernel_size=1, bias=False),
+            nn.BatchNorm2d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, tags, kernel_size=1, bias=False),
+        )
+
+
+def log_sum_exp_pool(maps, sharpness=4.0):
+    """Pool maps [B, T, h, w] -> [B, T], between their mean (sharpness 0) and maximum (Pinheiro & Collobert, CVPR 2015).
+
+    Training with the mean alone would spread each map over everything that goes with the tag.
+    """
+    pixels = maps.flatten(2)
+    return (torch.logsumexp(sharpness * pixels, dim=2) - math.log(pixels.shape[2])) / sharpness
+
+
 class SegmentationModel(nn.Module):
-    """U-Net with a multi-label tag head on the encoder's deepest stage.
+    """U-Net with a multi-label tag head on the encoder's two deepest stages.
 
     forward(image [B, 3, H, W] uint8; H and W multiples of 32) -> dict:
       seg       [B, C, H, W]        class logits
-      tags      [B, T]              tag logits: the spatial mean of the activation maps plus a bias
-      cam       [B, T, h, w]        class activation maps (Zhou et al., CVPR 2016), a 32nd of the image's size times
-                                    `cam_scale`: a larger copy of the image gives finer maps (no gradient)
-      features  [B, F, H/32, W/32]  what the tag head sees
+      tags      [B, T]              tag logits, pooled from the activation maps
+      cam       [B, T, h, w]        class activation maps (Zhou et al., CVPR 2016), 1/16 of the image times `cam_scale`;
+                                    above 1 they are finer: taken, without gradient, from an enlarged image
+      features  [B, F, H/16, W/16]  what the tag head sees
     """
 
-    cam_scale = 1
+    cam_scale = 1.0
 
     def __init__(self, encoder, num_classes, num_tags, mean=IMAGENET[0], std=IMAGENET[1]):
         super().__init__()
         self.unet = new_unet(encoder, num_classes)
-        self.tag_head = nn.Conv2d(self.unet.encoder.out_channels[-1], num_tags, kernel_size=1)
+        self.tag_head = TagHead(sum(self.unet.encoder.out_channels[-2:]), num_tags)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
     def forward(self, image):
-        x = (image.float() - self.mean) / self.std
+        x = (image.to(self.mean.dtype) - self.mean) / self.std
         x = x.contiguous(memory_format=torch.channels_last)
         finer = self.activation_maps(x) if self.cam_scale > 1 else None
         stages = self.unet.encoder(x)
         seg = self.unet.segmentation_head(self.unet.decoder(stages))
-        cam = F.conv2d(stages[-1], self.tag_head.weight)
-        tags = cam.mean(dim=(2, 3)) + self.tag_head.bias
-        return {"seg": seg, "tags": tags, "cam": cam if finer is None else finer, "features": stages[-1]}
+        features = deepest(stages)
+        maps = self.tag_head(features)
+        cam = maps if finer is None else finer
+        return {"seg": seg, "tags": log_sum_exp_pool(maps), "cam": cam, "features": features}
 
     @torch.no_grad()
     def activation_maps(self, x):
-        """Return [B, T, h, w] activation maps of x [B, 3, H, W] enlarged `cam_scale` times, batch norm left alone."""
-        encoder, training = self.unet.encoder, self.training
+        """Return the maps [B, T, h, w] of x [B, 3, H, W] enlarged `cam_scale` times; batch norm is left alone."""
+        training = self.training
+        self.eval()
         larger = F.interpolate(x, scale_factor=self.cam_scale, mode="bilinear", align_corners=False)
-        deepest = encoder.eval()(larger)[-1]
-        encoder.train(training)
-        return F.conv2d(deepest, self.tag_head.weight)
+        maps = self.tag_head(deepest(self.unet.encoder(larger)))
+        self.train(training)
+        return maps
+
+
+def deepest(stages):
+    """Join the two deepest stages at the finer one's size -> [B, F, h, w]."""
+    upper = F.interpolate(stages[-1], size=stages[-2].shape[-2:], mode="bilinear", align_corners=False)
+    return torch.cat([stages[-2], upper], dim=1)
 
 
 def new_unet(encoder, num_classes):
@@ -124,7 +154,7 @@ def download_imagenet(encoder):
     except (OSError, HfHubHTTPError, OfflineModeIsEnabled, KeyError, RuntimeError) as error:
         raise UserError(
             f"--encoder {encoder}: could not get its ImageNet weights ({str(error).splitlines()[0][:100]}); "
-            "use --encoder efficientnet-lite0 (weights come with pip), --encoder_weights FILE, or --encoder_weights none"
+            "use --encoder efficientnet-lite0 (its weights come with pip) or --encoder_weights FILE or none"
         ) from error
 
 
@@ -192,11 +222,10 @@ class GlobalBatchNorm:
 
         norm = self.module[0]
         if norm.training:
-            sums = torch.stack(
-                [x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), x.new_full((x.shape[1],), x[:, 0].numel())]
-            )
-            total, squares, count = all_reduce(sums)
-            mean, variance = total / count, (squares / count - (total / count).square()).clamp(min=0)
+            count = all_reduce(x.new_full((), x[:, 0].numel()))
+            mean = all_reduce(x.sum((0, 2, 3))) / count
+            centred = x - mean.view(1, -1, 1, 1)  # squares of centred values: no cancellation in float32
+            variance = all_reduce(centred.square().sum((0, 2, 3))) / count
             with torch.no_grad():
                 norm.num_batches_tracked.add_(1)
                 norm.running_mean.lerp_(mean, norm.momentum)

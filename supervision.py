@@ -5,10 +5,10 @@ iterate it.
 """
 
 import difflib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 import annotators
@@ -23,6 +23,9 @@ class View:
 
     The original, width x height, is resized to size x size; then the box (left, top, crop_width, crop_height) of that
     square, in its pixels, is enlarged to size x size again; then mirrored if `flip`.
+
+    Targets are drawn before the mirror and mirrored as a whole by `finish`: a mirrored drawing is the drawing's mirror
+    image to the pixel.
     """
 
     width: int
@@ -46,13 +49,14 @@ class View:
         return self.size / self.width * self.size / w, self.size / self.height * self.size / h
 
     def map(self, xy):
-        """Map points [N, 2] from original to network pixels (continuous, both), also outside the crop."""
+        """Map points [N, 2] from original to network pixels before the mirror (continuous), also outside the crop."""
         left, top, w, h = self.crop
         square = np.asarray(xy, float).reshape(-1, 2) * (self.size / self.width, self.size / self.height)
-        seen = (square - (left, top)) * (self.size / w, self.size / h)
-        if self.flip:
-            seen[:, 0] = self.size - seen[:, 0]
-        return seen
+        return (square - (left, top)) * (self.size / w, self.size / h)
+
+    def finish(self, target):
+        """Mirror a finished target [size, size] if the view does."""
+        return np.ascontiguousarray(target[:, ::-1] if self.flip else target)
 
 
 def blank(view):
@@ -61,23 +65,27 @@ def blank(view):
 
 
 def draw_points(annotation, view):
-    """Draw [[x, y, class], ...] as single pixels -> [size, size] uint8; clicks outside the crop are not drawn."""
+    """Draw [[x, y, class], ...] as single pixels -> [size, size] uint8; clicks outside the crop are not drawn.
+
+    Where clicks share a pixel the first one wins: objects come before the background.
+    """
     target = blank(view)
-    if annotation:
-        x, y = np.floor(view.map([p[:2] for p in annotation])).astype(int).T
-        seen = (x >= 0) & (y >= 0) & (x < view.size) & (y < view.size)
-        target[y[seen], x[seen]] = np.array([p[2] for p in annotation])[seen]
-    return target
+    for (x, y), (_, _, label) in zip(view.map([p[:2] for p in annotation])[::-1], annotation[::-1], strict=True):
+        if 0 <= x < view.size and 0 <= y < view.size:
+            target[int(y), int(x)] = label
+    return view.finish(target)
 
 
 def draw_scribbles(annotation, view):
-    """Draw [{"class", "width", "path"}, ...] as strokes, at least one pixel wide -> [size, size] uint8."""
+    """Draw [{"class", "width", "path"}, ...] as strokes, at least one pixel wide -> [size, size] uint8.
+
+    Where strokes cross the first one wins.
+    """
     target = blank(view)
-    for stroke in annotation:
-        vertices = np.floor(view.map(stroke["path"])).astype(np.int32).reshape(-1, 1, 2)
-        width = max(1, round(stroke["width"] * min(view.scale)))
-        cv2.polylines(target, [np.repeat(vertices, 2, axis=0)], False, int(stroke["class"]), width)
-    return target
+    for stroke in annotation[::-1]:
+        width = stroke["width"] * min(view.scale)
+        annotators.draw_stroke(target, view.map(stroke["path"]), stroke["class"], width)
+    return view.finish(target)
 
 
 def draw_boxes(annotation, view):
@@ -88,13 +96,18 @@ def draw_boxes(annotation, view):
     """
     target = np.zeros((view.size, view.size), np.uint8)
     for x0, y0, x1, y1, label in sorted(annotation, key=lambda b: (b[0] - b[2]) * (b[3] - b[1])):
-        corners = np.sort(view.map([[x0, y0], [x1, y1]]), axis=0)
-        middle = np.floor(corners.mean(0)).astype(int)
-        (left, top), (right, bottom) = np.ceil(corners - 0.5).astype(int)
-        columns = slice(max(0, min(left, middle[0])), max(0, right, middle[0] + 1))
-        rows = slice(max(0, min(top, middle[1])), max(0, bottom, middle[1] + 1))
-        target[rows, columns] = label
-    return target
+        (left, top), (right, bottom) = view.map([[x0, y0], [x1, y1]])
+        target[covered(top, bottom), covered(left, right)] = label
+    return view.finish(target)
+
+
+def covered(low, high):
+    """Return the slice of the pixels whose centres lie in [low, high), or else of the one under its middle."""
+    first, end = math.ceil(low - 0.5), math.ceil(high - 0.5)
+    if first >= end:
+        first = math.floor((low + high) / 2)
+        end = first + 1
+    return slice(max(0, first), max(0, end))
 
 
 def crop_mask(mask, view):
@@ -105,7 +118,7 @@ def crop_mask(mask, view):
         rows = ((np.arange(view.size) + 0.5) * h / view.size).astype(int)
         columns = ((np.arange(view.size) + 0.5) * w / view.size).astype(int)
         seen = seen[np.ix_(rows, columns)]
-    return np.ascontiguousarray(seen[:, ::-1] if view.flip else seen)
+    return view.finish(seen)
 
 
 def tag_vector(annotation, tag_names):

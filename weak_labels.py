@@ -1,9 +1,15 @@
 """The weak-label file: a pickle of plain types with a header, written atomically and read without running its code."""
 
 import pickle
+import shlex
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
+
+from annotators import Options
 from common import UserError, atomic_path
+from supervision import IGNORE, SIGNALS, View
 
 FORMAT, VERSION = "weak-labels", 1
 FIT = ("dataset", "classes", "tag_names")
@@ -11,13 +17,28 @@ PLAIN = (str, int, float, bool, type(None))
 
 
 class PlainUnpickler(pickle.Unpickler):
-    """An unpickler that builds dict, list, tuple, str, int, float, bool and None, and nothing else."""
+    """An unpickler that looks up no class and no function, so that nothing from the file can run."""
 
     def find_class(self, module, name):
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, but weak labels are plain values")
+        raise pickle.UnpicklingError(f"it asks for {shorten(f'{module}.{name}')}, but weak labels are plain values")
 
     def persistent_load(self, pid):
         raise pickle.UnpicklingError("it refers to objects outside the file")
+
+
+def is_plain(value):
+    """Whether `value` holds dict, list, tuple, str, int, float, bool and None only, and no container inside itself."""
+    rest, seen = [value], set()
+    while rest:
+        value = rest.pop()
+        if type(value) in (dict, list, tuple):
+            if id(value) in seen:
+                return False
+            seen.add(id(value))
+            rest.extend([*value.keys(), *value.values()] if type(value) is dict else value)
+        elif type(value) not in PLAIN:
+            return False
+    return True
 
 
 def header(dataset, seed, options):
@@ -39,61 +60,95 @@ def save_labels(path, head, images):
         pickle.dump({**head, "count": len(images), "images": images}, file, protocol=4)
 
 
-def load_labels(path):
+def load_labels(path, remedy="generate it anew with python weak_label_generator.py"):
     """Return the content of a weak-label file; anything but plain values in the known layout is a `UserError`."""
-    path = Path(path)
-    if not path.exists():
-        raise UserError(f"{path}: no such weak-label file; run python weak_label_generator.py --output_file {path}")
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             content = PlainUnpickler(file).load()
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such weak-label file; {remedy}") from error
     # Bytes that are no pickle derail the unpickler in any of these ways.
-    except (pickle.UnpicklingError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError) as error:
-        raise UserError(f"{path}: not a weak-label file ({error})") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT or not isinstance(content.get("images"), dict):
-        raise UserError(f"{path}: not a weak-label file; run python weak_label_generator.py --output_file {path}")
+    except (pickle.UnpicklingError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError,
+            OverflowError, MemoryError, RecursionError) as error:  # fmt: skip
+        raise UserError(f"{path}: not a weak-label file ({shorten(error)}); {remedy}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not is_plain(content):
+        raise UserError(f"{path}: not a weak-label file; {remedy}")
     if content.get("version") != VERSION:
-        raise UserError(
-            f"{path}: has format version {content.get('version')}, this code reads {VERSION}; generate it anew"
-        )
-    if content.get("count") != len(content["images"]):
-        raise UserError(
-            f"{path}: says {content.get('count')} images but holds {len(content['images'])}; generate it anew"
-        )
+        raise UserError(f"{path}: format version {shorten(content.get('version'))}, not {VERSION}; {remedy}")
+    images, count = content.get("images"), content.get("count")
+    if not isinstance(images, dict) or count != len(images):
+        raise UserError(f"{path}: says {shorten(count)} images but holds {len(images or ())}; {remedy}")
     return content
 
 
 def labels_for(path, dataset, ids, signals, data_dir):
     """Return {id: annotations} for `ids`, having checked that the file was made for this data set and these images."""
-    content = load_labels(path)
-    remedy = f"; run python weak_label_generator.py --data_dir {data_dir} --output_file {path}"
-    if content["options"].get("flags"):
-        remedy += f" {content['options']['flags']}"
+    content = load_labels(path, f"run {command(path, dataset, data_dir)}")
+    remedy = f"run {command(path, dataset, data_dir, content)}"
     ours = header(dataset, 0, {})
     for key in FIT:
-        if content[key] != ours[key]:
+        if content.get(key) != ours[key]:
             raise UserError(
-                f"{path}: made for {key} {shorten(content[key])}, the data has {shorten(ours[key])}{remedy}"
+                f"{path}: made for {key} {shorten(content.get(key))}, the data has {shorten(ours[key])}; {remedy}"
             )
     images = content["images"]
     missing = [name for name in ids if name not in images]
     if missing:
         raise UserError(
-            f"{path}: {len(missing)} of {len(ids)} images have no labels, the first is {missing[0]}{remedy}"
+            f"{path}: {len(missing)} of {len(ids)} images have no labels, the first is {missing[0]}; {remedy}"
         )
     for name in ids:
-        lacking = [signal for signal in signals if signal not in images[name]]
-        if lacking:
-            raise UserError(f"{path}: {name} has no {lacking[0]}{remedy}")
-        if list(images[name]["size"]) != list(dataset.image_size(name)):
-            raise UserError(
-                f"{path}: {name} was labelled at {'x'.join(map(str, images[name]['size']))} but "
-                f"{dataset.image_path(name)} is {'x'.join(map(str, dataset.image_size(name)))}{remedy}"
-            )
+        fault = find_fault(images[name], dataset, name, signals)
+        if fault:
+            raise UserError(f"{path}: {fault}; {remedy}")
     return {name: images[name] for name in ids}
 
 
+def command(path, dataset, data_dir, content=None):
+    """Return the generator's command line that makes labels for `dataset`, drawn as those in `content` were."""
+    words = ["python", "weak_label_generator.py", "--data_dir", data_dir, *dataset.flags, "--output_file", path]
+    drawn = (content or {}).get("options")
+    drawn = drawn | {"seed": content.get("seed")} if isinstance(drawn, dict) else {}
+    usual = {field.name: field.default for field in fields(Options)} | {"seed": 0}
+    for name, default in usual.items():
+        value = drawn.get(name, default)
+        # The file is not to be trusted with more than numbers on somebody's command line.
+        if value != default and isinstance(value, (int, float)):
+            words += [f"--{name}"] if isinstance(default, bool) else [f"--{name}", value]
+    return shlex.join(map(str, words))
+
+
+def find_fault(labels, dataset, name, signals):
+    """Return what is wrong with one image's labels, None where nothing is."""
+    if not isinstance(labels, dict):
+        return f"{name} holds {shorten(labels)}"
+    for signal in signals:
+        if signal not in labels:
+            return f"{name} has no {signal}"
+    size = list(dataset.image_size(name))
+    if labels.get("size") != size:
+        return f"{name} was labelled at size {shorten(labels.get('size'))}, but {dataset.image_path(name)} has {size}"
+    for signal in signals:
+        if not is_sound(labels[signal], signal, View(*size, 32), dataset):
+            return f"{name} has {signal} that can't be drawn, or of a class that the data set doesn't have"
+    return None
+
+
+def is_sound(annotation, signal, view, dataset):
+    """Whether an annotation can be priced and drawn, with classes that `dataset` has."""
+    try:
+        with np.errstate(invalid="raise"):
+            SIGNALS[signal].seconds(annotation)
+            if signal == "full":  # drawn from the mask
+                return True
+            target = SIGNALS[signal].target(annotation, view, dataset.tag_names)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
+        return False
+    return bool(target.ndim == 1 or np.isin(target, [*range(len(dataset.class_names)), IGNORE]).all())
+
+
 def shorten(value):
-    """Return a value's text, at most 60 characters."""
-    text = ", ".join(value) if isinstance(value, list) else str(value)
+    """Return a value's text on one line, at most 60 characters."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = "".join(c if c.isprintable() else "?" for c in text[:61])
     return text if len(text) <= 60 else text[:57] + "..."
