@@ -219,9 +219,12 @@ def open_dataset(args):
     """Return the data set that `args` (dataset, data_dir, classes, ...) describe; 'auto' looks at the folder."""
     root = Path(args.data_dir)
     name = args.dataset if args.dataset != "auto" else detect(root)
-    return DATASETS[name](
+    dataset = DATASETS[name](
         root, args.classes, args.tag_set, args.cache_dir, val_fraction=args.val_fraction, split_seed=args.split_seed
     )
+    if args.dataset != "auto":
+        dataset.flags += ["--dataset", name]
+    return dataset
 
 
 def detect(root):

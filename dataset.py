@@ -65,8 +65,8 @@ def refuse_repeats(words, what):
 class SegmentationDataset:
     """The contract of a data set; see data_utils.py for what a subclass adds.
 
-    `flags` are the words on the command line that chose its classes and tags; `absent` is the number of listed images
-    that are not there: they are left out, and the split of the others is what it would be with them.
+    `flags` are the words of a command line that opens it alike; `absent` is the number of listed images that are not
+    there: they are left out, and the split of the others is what it would be with them.
     """
 
     name = None
@@ -75,7 +75,8 @@ class SegmentationDataset:
         if not 0 < val_fraction < 1:
             raise UserError(f"--val_fraction {val_fraction}: must lie between 0 and 1")
         self.root, self.cache_dir, self.split_seed = Path(root), cache_dir, split_seed
-        self.flags = (["--classes", *classes] if classes else []) + (["--tag_set", tag_set] * (tag_set != "default"))
+        self.flags = [*(["--classes", *classes] if classes else []), *(["--tag_set", tag_set] * (tag_set != "default"))]
+        self.flags += ["--split_seed", split_seed] if split_seed else []
         self.read_lists()
         self.set_classes(list(classes), tag_set)
         strata = {name: self.stratum(name) for name in self.listed("trainval")}

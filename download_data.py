@@ -44,12 +44,13 @@ LAYOUTS = {
         ("ImageSets/Segmentation/trainval.txt", "ImageSets/Segmentation/train_aug.txt"), ("human_points.json",),
         ((VOC + "VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd"),),
         "python weak_label_generator.py --dataset voc --data_dir {} --output_file ./weak_labels/weak_labels_train.pkl"),
-}
+}  # fmt: skip
 NETWORK_TIMEOUT = 60  # seconds without a byte until a download counts as failed
 ORIENTATION = 274  # the EXIF tag
 UPRIGHT = dict(enumerate((
     Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
-    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90), 2))
+    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90), 2))  # fmt: skip
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -93,7 +94,8 @@ def faults(root, layout, names):
 def _in_parallel(function, title, calls):
     # Threads: Pillow releases the interpreter lock while it decodes, resizes and encodes.
     results = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
-        joblib.delayed(function)(*call) for call in calls)
+        joblib.delayed(function)(*call) for call in calls
+    )
     return list(tqdm(results, title, total=len(calls), unit="image", leave=False))
 
 
@@ -108,8 +110,10 @@ def find(folder, layout, dataset):
         for place in places:
             if known(place, layout):
                 return place
-    raise UserError(f"{folder}: no {dataset} data set here (looked for {layout.lists[0]} in "
-                    f"{', '.join(map(str, places))}); check --from_dir and --dataset")
+    raise UserError(
+        f"{folder}: no {dataset} data set here (looked for {layout.lists[0]} in "
+        f"{', '.join(map(str, places))}); check --from_dir and --dataset"
+    )
 
 
 @contextlib.contextmanager
@@ -118,8 +122,10 @@ def writing(path):
     try:
         yield
     except OSError as error:
-        raise UserError(f"{error.filename or path}: cannot be written ({error.strerror or error}); what is whole is "
-                        "kept: run the same command again") from error
+        raise UserError(
+            f"{error.filename or path}: cannot be written ({error.strerror or error}); what is whole is "
+            "kept: run the same command again"
+        ) from error
 
 
 def copy_file(source, target):
@@ -222,8 +228,10 @@ def download(url, md5, folder):
         path.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise UserError(f"{path}: cannot be written ({error.strerror})") from error
-        raise UserError(f"cannot download {url} ({getattr(error, 'reason', error)}); without a network use "
-                        "--dataset shapes, or --from_dir with a copy you have") from error
+        raise UserError(
+            f"cannot download {url} ({getattr(error, 'reason', error)}); without a network use "
+            "--dataset shapes, or --from_dir with a copy you have"
+        ) from error
     except RuntimeError as error:
         path.unlink(missing_ok=True)
         raise UserError(f"{url}: what arrived has not the expected MD5 {md5}; run the same command again") from error
@@ -258,8 +266,10 @@ def whole(target, layout, max_side):
     if found:
         print(f"{len(found)} of {len(names)} images or masks have to be completed, the first: {found[0]}")
     elif max_side and any(max(_size(target / layout.image.format(name))) > max_side for name in names):
-        raise UserError(f"{target}: larger images are here; write the smaller copy elsewhere: "
-                        f"--from_dir {target} --max_side {max_side} and another --data_dir")
+        raise UserError(
+            f"{target}: larger images are here; write the smaller copy elsewhere: "
+            f"--from_dir {target} --max_side {max_side} and another --data_dir"
+        )
     return not found
 
 
@@ -289,6 +299,7 @@ def _at_least(least):
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is less than {least}")
         return value
+
     return whole_number
 
 
@@ -299,8 +310,11 @@ def parse_args(argv=None):
     data.add_argument("--data_dir", default="./data", help="folder to write to; default: %(default)s")
     copying = parser.add_argument_group("pets and voc")
     copying.add_argument("--from_dir", help="take this copy of the data set instead of the network's; default: none")
-    copying.add_argument("--max_side", type=_at_least(16), help="shrink images and masks until no side is longer than "
-                         "this many pixels; default: as they are")
+    copying.add_argument(
+        "--max_side",
+        type=_at_least(16),
+        help="shrink images and masks until no side is longer than this many pixels; default: as they are",
+    )
     shapes = parser.add_argument_group("shapes")
     shapes.add_argument("--count_trainval", type=_at_least(1), default=240, help="images; default: %(default)s")
     shapes.add_argument("--count_test", type=_at_least(1), default=60, help="images; default: %(default)s")

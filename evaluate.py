@@ -269,7 +269,7 @@ def cost_of(result, kind):
 
 def draw_costs(path, results, kind):
     """Draw mIoU against annotation cost -> names of the runs that have no cost in these units."""
-    from plots import cost_plot
+    from charts import cost_plot
 
     priced = [result for result in results if cost_of(result, kind) is not None]
     if priced:

@@ -48,7 +48,7 @@ class SegmentationItems(Dataset):
 def augment(image, view, seed):
     """Crop, flip and recolour an image [3, S, S] uint8 -> (image, view); the view takes every target along."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPU as well
         top, left, height, width = v2.RandomResizedCrop.get_params(image, scale=(0.5, 1.0), ratio=(0.75, 4 / 3))
         flip = bool(torch.rand(()) < 0.5)
         seen = v2.functional.resized_crop(image, top, left, height, width, [view.size, view.size], antialias=False)

@@ -40,7 +40,7 @@ def parse_args():
     group.add_argument("--run_name", help="name of the run's folder (default: the supervision)")
     group.add_argument("--checkpoint_dir", default="./checkpoints", help="(default: %(default)s)")
     group.add_argument("--select_by", choices=SELECTION, default="val_loss",
-                       help="what chooses best.pt; weak_val_loss needs no masks at all (default: %(default)s)")  # fmt: skip
+                       help="chooses best.pt; weak_val_loss needs no masks (default: %(default)s)")  # fmt: skip
     group.add_argument("--resume", nargs="?", const="must", choices=["must", "auto"],
                        help="go on from last.pt; 'auto' starts anew where there is none")  # fmt: skip
     group.add_argument("--overwrite", action="store_true", help="delete an existing run of this name first")
@@ -62,11 +62,11 @@ def add_supervision_arguments(parser):
     group.add_argument("--loss_weighting", choices=["fixed", "uncertainty"], default="fixed",
                        help="'uncertainty' learns a weight for each term (Kendall et al. 2018)")  # fmt: skip
     group.add_argument("--cam_warmup", type=float, default=0.3,
-                       help="share of the epochs that trains the tag head alone, before CAM masks (default: 0.3)")  # fmt: skip
+                       help="share of the epochs before CAM masks are used (default: %(default)s)")  # fmt: skip
     group.add_argument("--cam_foreground", type=float, default=LossOptions.cam_foreground,
-                       help="activation, of its maximum, from which a CAM pixel is the class (default: %(default)s)")  # fmt: skip
+                       help="CAM value, of its maximum, from which it is the class (default: %(default)s)")  # fmt: skip
     group.add_argument("--cam_background", type=float, default=LossOptions.cam_background,
-                       help="activation below which it is background; between the two ignored (default: %(default)s)")  # fmt: skip
+                       help="CAM value below which it is background (default: %(default)s)")  # fmt: skip
 
 
 def add_optimisation_arguments(parser):
@@ -250,13 +250,16 @@ def main(args):
     train_ids = training_ids(dataset, args)
     labels = labels_for(args.weak_label_path, dataset, train_ids + dataset.ids("val"), signals, args.data_dir)
 
+    from charts import loss_curves
     from engine import make_accelerator
-    from plots import loss_curves
     from runs import open_run
 
     tracker = {} if args.log_with == "none" else {"log_with": args.log_with}
     accelerator = make_accelerator(args.device, args.amp, project_dir=args.checkpoint_dir, **tracker)
     folder, checkpoint = open_run(args, FREE, accelerator)
+    if checkpoint and checkpoint["epoch"] >= args.epochs:
+        print(f"{folder}: all {args.epochs} epochs are done; train another with --overwrite or another --run_name")
+        return
     if dataset.absent and accelerator.is_main_process:
         print(f"{args.data_dir}: {dataset.absent} listed images are absent; the split of the others is unchanged")
     pretrained = "none" if checkpoint else args.encoder_weights

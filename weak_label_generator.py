@@ -10,6 +10,7 @@ order, the number of jobs, or the other images.
 
 import argparse
 from dataclasses import asdict, fields
+from pathlib import Path
 
 import annotators
 from common import UserError, run_cli, stable_seed
@@ -55,24 +56,22 @@ def annotate_all(dataset, names, options, seed, jobs):
 
 
 def coverage(dataset, images):
-    """Return one line per signal: images, annotations, labelled pixels where that means something, seconds."""
+    """Return one line per signal: annotations and labelled pixels (at 256 x 256) where it is drawn, seconds."""
     import numpy as np
 
     from supervision import IGNORE, View
 
+    some = list(images.values())[:: max(1, len(images) // 200)]
     lines = []
     for signal, row in SIGNALS.items():
-        pieces = [labels[signal] for labels in images.values()]
-        seconds = sum(map(row.seconds, pieces))
+        seconds = [row.seconds(labels[signal]) for labels in images.values()]
         share = ""
-        if isinstance(pieces[0], list):
-            drawn = [
-                np.mean(row.target(labels[signal], View(*labels["size"], 256), dataset.tag_names) != IGNORE)
-                for labels in list(images.values())[:200]
-            ]
-            share = f"{sum(map(len, pieces)) / len(pieces):5.1f} an image, {100 * np.mean(drawn):7.3f} % of pixels,"
+        if isinstance(some[0][signal], list):
+            drawn = [row.target(labels[signal], View(*labels["size"], 256), dataset.tag_names) for labels in some]
+            number = np.mean([len(labels[signal]) for labels in images.values()])
+            share = f"{number:5.1f} an image, {100 * np.mean(np.stack(drawn) != IGNORE):7.3f} % of pixels,"
         lines.append(
-            f"  {signal:<10}{share:<38}{seconds / len(pieces):7.1f} s an image, {seconds / 3600:7.2f} h in all"
+            f"  {signal:<10}{share:<38}{np.mean(seconds):7.1f} s an image, {sum(seconds) / 3600:7.2f} h in all"
         )
     return lines
 
@@ -80,12 +79,13 @@ def coverage(dataset, images):
 def preview(dataset, images, count, path):
     """Draw the labels of `count` images, evenly spaced in the list, over the photographs."""
     import numpy as np
+
     from plots import label_preview
 
     names = list(images)
     chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)]
     tiles = [{"title": n, "image": np.asarray(dataset.image(n)), "annotation": images[n]} for n in chosen]
-    label_preview(path, tiles)
+    label_preview(path, tiles, dataset.class_names)
 
 
 def parse_args():
@@ -125,8 +125,8 @@ def parse_args():
     )
     group.add_argument(
         "--noise", type=float, default=default.noise,
-        help="error rate of the annotator: share of clicks that miss the object and of wrong tags; box sides and strokes "
-        "are off by this share of their length (default: %(default)s)",
+        help="error rate of the annotator: share of clicks off the object and of wrong tags; box sides and strokes are "
+        "off by this share of their length (default: %(default)s)",
     )  # fmt: skip
     group.add_argument("--seed", type=int, default=0, help="seed of all annotators (default: %(default)s)")
     group = parser.add_argument_group("output")
@@ -147,6 +147,10 @@ def check(args):
     for flag, (low, high) in limits.items():
         if not low <= getattr(args, flag) <= high:
             raise UserError(f"--{flag} {getattr(args, flag)}: must lie between {low} and {high}")
+    if not args.jobs:
+        raise UserError("--jobs 0: must be a number of processes, or -1 for one a core")
+    if Path(args.output_file).is_dir():
+        raise UserError(f"--output_file {args.output_file}: is a folder; name a file in it")
 
 
 def main(args):

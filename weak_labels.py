@@ -27,15 +27,14 @@ class PlainUnpickler(pickle.Unpickler):
 
 
 def is_plain(value):
-    """Whether `value` holds dict, list, tuple, str, int, float, bool and None only, and no container inside itself."""
+    """Whether `value` is made of dict, list, tuple, str, int, float, bool and None only."""
     rest, seen = [value], set()
     while rest:
         value = rest.pop()
         if type(value) in (dict, list, tuple):
-            if id(value) in seen:
-                return False
-            seen.add(id(value))
-            rest.extend([*value.keys(), *value.values()] if type(value) is dict else value)
+            if id(value) not in seen:  # a container may occur twice, in a hostile file even inside itself
+                seen.add(id(value))
+                rest.extend([*value.keys(), *value.values()] if type(value) is dict else value)
         elif type(value) not in PLAIN:
             return False
     return True
@@ -75,9 +74,9 @@ def load_labels(path, remedy="generate it anew with python weak_label_generator.
         raise UserError(f"{path}: not a weak-label file; {remedy}")
     if content.get("version") != VERSION:
         raise UserError(f"{path}: format version {shorten(content.get('version'))}, not {VERSION}; {remedy}")
-    images, count = content.get("images"), content.get("count")
-    if not isinstance(images, dict) or count != len(images):
-        raise UserError(f"{path}: says {shorten(count)} images but holds {len(images or ())}; {remedy}")
+    images = content.get("images") if isinstance(content.get("images"), dict) else {}
+    if content.get("count") != len(images) or not images:
+        raise UserError(f"{path}: says {shorten(content.get('count'))} images but holds {len(images)}; {remedy}")
     return content
 
 

@@ -1,11 +1,13 @@
-"""Shared fixtures: a tiny drawn Pet data set with its weak labels, and a caller for the command-line tools."""
+"""Shared by the tests: a tiny drawn Pet data set, its weak labels, a caller for the CLIs, and checks of figures."""
 
+import itertools
 import os
 import sys
 from unittest.mock import patch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import cv2
 import pytest
 
 
@@ -17,7 +19,7 @@ def run(module, *argv):
 
 @pytest.fixture(scope="session")
 def pets_dir(tmp_path_factory):
-    """A drawn Pet-layout data set: 24 trainval and 6 test images of cats and dogs, longer side 80 px. Don't write here."""
+    """A drawn Pet-layout data set: 24 trainval and 6 test images of cats and dogs, 80 px long. Don't write here."""
     from shapes import draw_shapes
 
     folder = tmp_path_factory.mktemp("pets")
@@ -33,3 +35,30 @@ def pets_labels(pets_dir, tmp_path_factory):
     path = tmp_path_factory.mktemp("weak_labels") / "train.pkl"
     run(weak_label_generator, "--data_dir", pets_dir, "--output_file", path, "--jobs", 1)
     return path
+
+
+@pytest.fixture
+def sheets(monkeypatch):
+    """Collect each sheet that is saved, to measure what stands on it."""
+    import plots
+
+    saved, save = [], plots.Sheet.save
+    monkeypatch.setattr(plots.Sheet, "save", lambda sheet, path: (saved.append(sheet), save(sheet, path)))
+    return saved
+
+
+def picture(path):
+    """Return the PNG at `path` as RGB, uint8 [H, W, 3]."""
+    image = cv2.imread(str(path))
+    assert image is not None and image.shape[2] == 3
+    return image[..., ::-1]
+
+
+def assert_tidy(figure, texts):
+    """No two `texts` overlap and none leaves the page."""
+    renderer = figure.canvas.get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in texts if text.get_text()]
+    assert boxes
+    for box in boxes:
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+    assert not any(first.overlaps(second) for first, second in itertools.combinations(boxes, 2))

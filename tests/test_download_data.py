@@ -84,8 +84,10 @@ def online(tmp_path, monkeypatch):
     web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=server))
     threading.Thread(target=web.serve_forever, args=(0.02,), daemon=True).start()
     for dataset, names in {"pets": ("images.tar.gz", "annotations.tar.gz"), "voc": ("voc.tar",)}.items():
-        archives = tuple((f"http://127.0.0.1:{web.server_port}/{name}",
-                          hashlib.md5((server / name).read_bytes()).hexdigest()) for name in names)
+        archives = tuple(
+            (f"http://127.0.0.1:{web.server_port}/{name}", hashlib.md5((server / name).read_bytes()).hexdigest())
+            for name in names
+        )
         monkeypatch.setitem(LAYOUTS, dataset, LAYOUTS[dataset]._replace(archives=archives))
     yield server
     web.shutdown()
@@ -119,7 +121,7 @@ def test_damaged_data_are_completed(online, tmp_path, damage):
     whole = files(target)
     kind, part = damage.split()
     path = target / {"image": "images/tiny_dog_1.jpg", "mask": "annotations/trimaps/tiny_dog_1.png",
-                     "list": "annotations/test.txt"}[part]
+                     "list": "annotations/test.txt"}[part]  # fmt: skip
     path.unlink() if kind == "missing" else path.write_bytes(path.read_bytes()[:-200])
     run("--data_dir", target)
     assert files(target) == whole
@@ -209,8 +211,10 @@ def test_shrunk_bounds_the_longer_side_and_keeps_the_aspect(size, max_side):
     else:
         scale = max_side / max(size)
         assert max(new) == max_side
-        assert all(abs(side - scale * old) <= 0.5 or (side == 1 and scale * old < 1)
-                   for side, old in zip(new, size, strict=True))
+        assert all(
+            abs(side - scale * old) <= 0.5 or (side == 1 and scale * old < 1)
+            for side, old in zip(new, size, strict=True)
+        )
 
 
 @pytest.mark.parametrize("nest", ["", "oxford-iiit-pet"])
@@ -252,7 +256,8 @@ def test_max_side_mends_cut_files_and_keeps_whole_ones(tmp_path):
 
 # A mask that lies upright already can be told from a raw one only where the turn swaps width and height (5 to 8).
 @pytest.mark.parametrize(
-    ("orientation", "mask_upright"), [*((k, False) for k in range(2, 9)), *((k, True) for k in range(5, 9))])
+    ("orientation", "mask_upright"), [*((k, False) for k in range(2, 9)), *((k, True) for k in range(5, 9))]
+)
 def test_turned_photographs_stand_upright_with_their_masks(tmp_path, orientation, mask_upright):
     """Image and mask show the same picture, so they must agree after shrinking too, whichever frame the mask is in."""
     source = pets(tmp_path / "there", size=(96, 64))
@@ -263,8 +268,9 @@ def test_turned_photographs_stand_upright_with_their_masks(tmp_path, orientation
     photograph.getexif()[0x0112] = orientation
     photograph.save(image_path, exif=photograph.getexif(), quality=95)
     upright = download_data._upright(photograph, photograph)
-    labels = Image.fromarray(np.where(np.asarray((upright if mask_upright else photograph).convert("L")) > 127, 1, 2)
-                             .astype(np.uint8))
+    labels = Image.fromarray(
+        np.where(np.asarray((upright if mask_upright else photograph).convert("L")) > 127, 1, 2).astype(np.uint8)
+    )
     labels.save(source / "annotations" / "trimaps" / "Tiny_cat_1.png")
     run("--data_dir", tmp_path / "here", "--from_dir", source, "--max_side", 48)
     with Image.open(tmp_path / "here" / "images" / "Tiny_cat_1.jpg") as image:

@@ -60,8 +60,9 @@ def test_all_kinds_of_scene_come_up():
     assert 0.15 < np.mean([(drawing.trimap == PET).mean() for drawing in drawings]) < 0.35
     assert len({drawing.trimap.shape for drawing in drawings}) > 12
     # A curled tail or a gap between legs: background that the animal encloses.
-    enclosed = [cv2.connectedComponents((d.trimap == BACKGROUND).astype(np.uint8), connectivity=4)[0] > 2
-                for d in drawings]
+    enclosed = [
+        cv2.connectedComponents((d.trimap == BACKGROUND).astype(np.uint8), connectivity=4)[0] > 2 for d in drawings
+    ]
     assert np.mean(enclosed) > 0.1
 
 
@@ -103,7 +104,10 @@ def test_layout_and_lists(small):
     for name, class_id, species, breed_id in everything:
         breed = shapes.BREEDS[name.rsplit("_", 1)[0]]
         assert [int(class_id), int(species), int(breed_id)] == [
-            breed.class_id, shapes.SPECIES[breed.species], breed.breed_id]
+            breed.class_id,
+            shapes.SPECIES[breed.species],
+            breed.breed_id,
+        ]
         assert name[0].isupper() == (species == "1")  # as in Pet: cats are capitalised
         with Image.open(small / "images" / f"{name}.jpg") as image:
             image_size = image.size

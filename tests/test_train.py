@@ -90,8 +90,8 @@ def test_a_killed_run_resumes_to_the_same_weights(flags, tmp_path):
 
 
 def test_two_processes_give_the_run_of_one(flags, tmp_path):
-    """Float32 rounding and Adam's sign-like first steps part them a little; test_model.py has the float64 law."""
-    base = ["train.py", "--supervision_modes", "points", "scribbles", "--epochs", 1, "--augment", *flags]
+    """Adam's first steps are signs: kept small, they don't blow rounding up. test_model.py has the float64 law."""
+    base = ["train.py", "--supervision_modes", "points", "scribbles", "--epochs", 2, "--augment", "--lr", 1e-6, *flags]
     one = start([sys.executable, *base, "--run_name", "one"])
     two = start([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_port", 29517, *base,
                  "--run_name", "two"])  # fmt: skip
@@ -100,9 +100,9 @@ def test_two_processes_give_the_run_of_one(flags, tmp_path):
         assert process.returncode == 0, output
     a, b = weights(tmp_path / "one"), weights(tmp_path / "two")
     for key in a.keys() - {"num_batches_tracked"}:
-        torch.testing.assert_close(a[key], b[key], rtol=0.02, atol=2e-3)
+        torch.testing.assert_close(a[key], b[key], rtol=1e-3, atol=1e-4)
     for x, y in zip(log(tmp_path / "one"), log(tmp_path / "two"), strict=True):
-        assert [x[k] for k in NUMBERS] == pytest.approx([y[k] for k in NUMBERS], rel=2e-3)
+        assert [x[k] for k in NUMBERS] == pytest.approx([y[k] for k in NUMBERS], rel=5e-4)
 
 
 def test_weak_selection_needs_no_mask_at_all(pets_dir, pets_labels, flags, tmp_path):
@@ -202,3 +202,36 @@ def test_trackers_write_their_logs(flags, tmp_path, monkeypatch):
         run(train, "--supervision_mode", "points", "--run_name", tracker, "--epochs", 1, "--log_with", tracker, *flags)
     assert list(tmp_path.rglob("events.out.tfevents*"))
     assert list(tmp_path.rglob("*.wandb"))
+
+
+SEED_COMMANDS = """
+--supervision_mode points --run_name points_run1 --epochs 10 --batch_size 8 --lr 1e-4
+--supervision_mode tags --run_name tags_run1 --epochs 50 --batch_size 8 --lr 1e-4
+--supervision_mode hybrid_tags_points --run_name hybrid_run1 --epochs 50 --batch_size 8 --lr 1e-4 --lambda_seg 1.0
+--supervision_mode points --run_name points_run1 --weak_label_path ./weak_labels/weak_labels_train.pkl --data_dir ./data \
+  --batch_size 64 --lr 2e-4 --epochs 75 --num_workers 8 --img_size 256 --checkpoint_dir ./checkpoints_a100
+--supervision_modes points boxes --lambda_points 1.0 --lambda_boxes 1.0 --run_name points_boxes_run1 --data_dir ./data \
+  --weak_label_path ./weak_labels/weak_labels_train.pkl --batch_size 32 --lr 1e-4 --epochs 50 --num_workers 8 \
+  --img_size 256 --checkpoint_dir ./checkpoints_hybrid --augment
+--supervision_modes scribbles boxes --lambda_scribbles 1.0 --lambda_boxes 1.0 --run_name scribbles_boxes --augment
+--supervision_modes points scribbles --lambda_points 1.0 --lambda_scribbles 1.0 --run_name points_scribbles --augment
+"""
+
+
+@pytest.mark.parametrize("command", SEED_COMMANDS.strip().splitlines())
+def test_published_commands_run_verbatim(command, pets_dir, pets_labels, tmp_path, monkeypatch):
+    """From a folder laid out as the commands expect; only the size of the run is cut down, after parsing."""
+    (tmp_path / "data").symlink_to(pets_dir)
+    (tmp_path / "weak_labels").mkdir()
+    (tmp_path / "weak_labels" / "weak_labels_train.pkl").symlink_to(pets_labels)
+    monkeypatch.chdir(tmp_path)
+    parse = train.parse_args
+
+    def small():
+        args = parse()
+        args.epochs, args.img_size, args.num_workers, args.cache_dir = 1, 64, 0, str(Path(pets_dir).parent / "cache")
+        return args
+
+    monkeypatch.setattr(train, "parse_args", small)
+    run(train, *command.split())
+    assert len(list(tmp_path.glob("checkpoints*/*/best.pt"))) == 1

@@ -1,0 +1,103 @@
+"""How fast does the annotator work? Images a second and core of weak_label_generator.py, all kinds of label.
+
+    python benchmarks/labels.py
+    python benchmarks/labels.py --data_dir ../shared/data/oxford-iiit-pet
+
+Masks of the training list, brought to 500 x 375 pixels, go through the generator's own function in this one process.
+The total is that of the generator: reading the mask from its file, finding the objects, all signals. The lines of the
+signals are measured apart, each on objects that are found already. The data folder is only read. Without --data_dir,
+shapes are drawn in a temporary folder.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np
+from PIL import Image
+
+from annotators import Options, Scene
+from data_utils import Folder, add_data_arguments, open_dataset
+from shapes import draw_shapes
+from supervision import SIGNALS
+from weak_label_generator import annotate_many
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_data_arguments(parser)
+    parser.set_defaults(data_dir=None)
+    parser.add_argument("--images", type=int, default=200, help="at most so many (default: %(default)s)")
+    parser.add_argument("--width", type=int, default=500, help="pixels (default: %(default)s)")
+    parser.add_argument("--height", type=int, default=375, help="pixels (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, help="medians over these (default: %(default)s)")
+    return parser.parse_args()
+
+
+def resized_copy(dataset, count, size, folder):
+    """Write `count` training masks of `dataset`, resized, as a plain folder of images and masks -> `Folder`."""
+    names = dataset.ids("trainval")[:count]
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    for name in names:
+        Image.new("RGB", size).save(folder / "images" / f"{name}.jpg")  # the annotator looks at its size alone
+        mask = Image.fromarray(dataset.mask(name)).resize(size, Image.Resampling.NEAREST)
+        mask.save(folder / "masks" / f"{name}.png")
+    (folder / "classes.txt").write_text("\n".join(dataset.class_names) + "\n")
+    (folder / "trainval.txt").write_text("\n".join(names[1:]) + "\n")
+    (folder / "test.txt").write_text(names[0] + "\n")
+    return Folder(folder, cache_dir=folder / "cache")
+
+
+def seconds(function):
+    """Return how long a call takes."""
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def measure(dataset, names, repeats):
+    """Return {line of the table: median seconds an image}."""
+    masks = [dataset.mask(name) for name in names]
+    tags, tag_names, options = [dataset.tags(name) for name in names], tuple(dataset.tag_names), Options()
+    times = {}
+    for _ in range(repeats):
+        scenes = [Scene(mask, tag, tag_names, options) for mask, tag in zip(masks, tags, strict=True)]
+        parts = {
+            "read": lambda: [dataset.mask(name) for name in names],
+            "objects": lambda found=scenes: [(scene.objects, scene.background) for scene in found],
+        }
+        for signal, row in SIGNALS.items():
+            parts[signal] = lambda found=scenes, row=row: [row.extract(s, np.random.default_rng(0)) for s in found]
+        parts["total"] = lambda: annotate_many(dataset, names, options, seed=0)
+        for part, function in parts.items():
+            times.setdefault(part, []).append(seconds(function) / len(names))
+    return {part: statistics.median(values) for part, values in times.items()}
+
+
+def main(args):
+    with tempfile.TemporaryDirectory() as temporary:
+        temporary = Path(temporary)
+        if not args.data_dir:
+            args.data_dir = temporary / "shapes"
+            draw_shapes(args.data_dir, trainval=args.images, test=1, size=args.width, seed=0)
+        args.cache_dir = temporary / "cache"
+        dataset = resized_copy(open_dataset(args), args.images, (args.width, args.height), temporary / "resized")
+        names = dataset.ids("trainval")
+        annotate_many(dataset, names[:5], Options(), seed=0)  # the imports are no part of it
+        times = measure(dataset, names, args.repeats)
+    print(f"{len(names)} masks of {args.width} x {args.height}, one process, medians of {args.repeats}")
+    print("| part | ms an image | images a second |")
+    print("| --- | ---: | ---: |")
+    for part, value in times.items():
+        print(f"| {part} | {1000 * value:.2f} | {1 / value:.0f} |")
+
+
+if __name__ == "__main__":
+    main(parse_args())

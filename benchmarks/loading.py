@@ -1,0 +1,139 @@
+"""Does loading keep up? Time to load a batch, with augmentation, against the rest of a training step.
+
+    python benchmarks/loading.py
+    python benchmarks/loading.py --data_dir ../shared/data/oxford-iiit-pet --supervision_mode hybrid_tags_points
+
+Trains with the real `Training` of train.py and stops the clock around every batch that it asks its loader for: loading
+is what passes until the batch is there, the step is all the rest (forward, loss, backward, optimiser). Both come from
+the same epochs, so whatever else the machine does slows both. Each repeat starts from an empty cache folder; the
+second epoch finds it full. The data folder is only read. Without --data_dir, shapes are drawn in a temporary folder.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from unittest.mock import patch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import torch
+from tqdm import tqdm
+
+import annotators
+import train
+from common import seed_everything
+from data_utils import open_dataset
+from engine import make_accelerator
+from shapes import draw_shapes
+from supervision import parse_modes
+from weak_label_generator import annotate_many
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_dir", help="folder of a data set (default: shapes, 500 pixels long, are drawn)")
+    parser.add_argument(
+        "--supervision_mode", default="hybrid_tags_points", help="as in train.py (default: %(default)s)"
+    )
+    parser.add_argument("--images", type=int, default=96, help="training images of an epoch (default: %(default)s)")
+    parser.add_argument("--batch_sizes", type=int, nargs="+", default=[8, 16], help="images (default: 8 16)")
+    parser.add_argument("--img_size", type=int, default=128, help="pixels a side (default: %(default)s)")
+    parser.add_argument("--num_workers", type=int, default=0, help="loader processes (default: 0, train.py's on a CPU)")
+    parser.add_argument("--threads", type=int, default=2, help="PyTorch's, one a core (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, help="from an empty cache, medians (default: %(default)s)")
+    return parser.parse_args()
+
+
+class TimedLoader:
+    """A loader that adds up the seconds until each batch is there."""
+
+    def __init__(self, loader):
+        self.loader, self.seconds = loader, 0.0
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __iter__(self):
+        batches = iter(())
+        while True:
+            began = time.perf_counter()
+            if not self.seconds:  # starting the iterator is part of loading
+                batches = iter(self.loader)
+            batch = next(batches, None)
+            self.seconds += time.perf_counter() - began
+            if batch is None:
+                return
+            yield batch
+
+
+def training_args(args, data_dir, batch_size, cache_dir):
+    """Return train.py's own arguments: its defaults, but for the size of the job."""
+    flags = {
+        "supervision_mode": args.supervision_mode, "data_dir": data_dir, "cache_dir": cache_dir, "epochs": 2,
+        "batch_size": batch_size, "img_size": args.img_size, "num_workers": args.num_workers, "device": "cpu",
+    }  # fmt: skip
+    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    with patch.object(sys, "argv", ["train.py", *words, "--augment"]):
+        return train.parse_args()
+
+
+def two_epochs(args, data_dir, batch_size, cache_dir):
+    """Train two epochs from an empty cache -> [(loading, rest of the step)] of each epoch, seconds a batch."""
+    options = training_args(args, data_dir, batch_size, cache_dir)
+    signals = parse_modes(options.modes)
+    dataset = open_dataset(options)
+    names = dataset.ids("train")[: args.images]
+    labels = dict(annotate_many(dataset, names, annotators.Options(), seed=0))
+    weights = train.term_weights(options, signals)
+    accelerator = make_accelerator("cpu")
+    training = train.prepare(options, dataset, labels, names, signals, weights, accelerator, "imagenet")
+    loader, times = training.loader, []
+    for epoch in (1, 2):
+        training.loader, training.batches.epoch = TimedLoader(loader), epoch
+        seed_everything(epoch)
+        began = time.perf_counter()
+        training.train(False, 0, tqdm(disable=True))
+        whole, loading = time.perf_counter() - began, training.loader.seconds
+        times.append((loading / len(loader), (whole - loading) / len(loader)))
+    return times
+
+
+def measure(args, data_dir, batch_size, folder):
+    """Return the medians over the repeats: {"cold", "warm", "step"} in seconds a batch, and "share" with its range."""
+    runs = [
+        two_epochs(args, data_dir, batch_size, tempfile.mkdtemp(dir=folder))
+        for _ in tqdm(range(args.repeats), desc=f"batch {batch_size}", file=sys.stderr)
+    ]
+    shares = [warm / step for _, (warm, step) in runs]
+    return {
+        "cold": statistics.median(loading for (loading, _), _ in runs),
+        "warm": statistics.median(loading for _, (loading, _) in runs),
+        "step": statistics.median(step for _, (_, step) in runs),
+        "share": statistics.median(shares),
+        "range": f"{100 * min(shares):.1f} to {100 * max(shares):.1f}",
+    }
+
+
+def main(args):
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        if not args.data_dir:
+            draw_shapes(Path(folder) / "shapes", trainval=args.images * 5 // 4, test=1, size=500, seed=0)
+        data_dir = args.data_dir or f"{folder}/shapes"
+        rows = {size: measure(args, data_dir, size, folder) for size in args.batch_sizes}
+    print(f"{args.supervision_mode}, {args.images} images at {args.img_size} px, {args.threads} threads, "
+          f"{args.num_workers} workers, medians of {args.repeats}; ms a batch")  # fmt: skip
+    print("| batch | loading, first epoch (cold cache) | loading, second epoch | rest of the step "
+          "| loading / rest, % | range, % |")  # fmt: skip
+    print("| ---: | ---: | ---: | ---: | ---: | ---: |")
+    for size, row in rows.items():
+        print(f"| {size} | {1000 * row['cold']:.1f} | {1000 * row['warm']:.1f} | {1000 * row['step']:.1f} "
+              f"| {100 * row['share']:.1f} | {row['range']} |")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(parse_args())
