@@ -16,10 +16,10 @@ class UserError(Exception):
 
 
 def run_cli(main, parse_args):
-    """Run ``main(parse_args())``; a `UserError` becomes one line on stderr and exit code 2."""
+    """Run ``main(parse_args())``; a `UserError`, or a disk that fails, becomes one line on stderr and exit code 2."""
     try:
         main(parse_args())
-    except UserError as error:
+    except (UserError, OSError) as error:
         sys.exit(_fail(f"error: {error}", 2))
     except KeyboardInterrupt:
         sys.exit(_fail("interrupted; files that were complete are kept", 130))

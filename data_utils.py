@@ -162,7 +162,7 @@ class Folder(MaskClasses):
     """Your own pictures: `images/`, `masks/` (same stem, .png, class numbers), `classes.txt` (a name a line, 0 first).
 
     Optional `trainval.txt` and `test.txt` (one id, the file's stem, a line); without them the test split is a fifth of
-    the images that have a mask, each by a hash of --split_seed and its name: images that come later move no other.
+    the images that have a mask, each by a hash of its name: images that come later move no other.
     Training images may lack masks when weak labels come from elsewhere.
     """
 
@@ -186,7 +186,7 @@ class Folder(MaskClasses):
             self.lists = {split: [stems.get(line, line) for line in read_list(path)] for split, path in given.items()}
         else:
             masked = [name for name in self.files if self.mask_path(name).exists()]
-            chance = {name: stable_seed("test", self.split_seed, name) / 2**63 for name in masked}
+            chance = {name: stable_seed("test", name) / 2**63 for name in masked}
             test = [name for name in masked if chance[name] < 0.2] or sorted(masked, key=chance.get)[:1]
             self.lists = {"trainval": sorted(set(self.files) - set(test)), "test": sorted(test)}
 

@@ -13,7 +13,6 @@ from losses import Mean, UncertaintyWeighting, partial_cross_entropy
 from metrics import confusion_matrix, scores
 from supervision import SIGNALS
 
-
 CAM_SCALE = 1.5  # pseudo-masks come from images enlarged this much: at 128 px the maps have 12 x 12 cells, not 8 x 8
 
 
@@ -86,7 +85,10 @@ class Training:
         bare = self.accelerator.unwrap_model(self.model)
         bare.cam_scale = CAM_SCALE if cam and "cam" in self.criterion.weights else 1
         line = {"epoch": epoch, "lr": self.schedule.get_last_lr()[0]}
-        line |= self.train(cam, (epoch - 1) * len(self.batches), bar)
+        try:
+            line |= self.train(cam, (epoch - 1) * len(self.batches), bar)
+        except torch.cuda.OutOfMemoryError as error:
+            raise UserError("--batch_size: more than the GPU's memory holds; lower it, or --img_size") from error
         line["images_per_second"] = len(self.batches) * self.batches.batch_size / (time.perf_counter() - began)
         line |= validate(bare, self.val_loader, self.criterion, num_classes, self.accelerator, cam)
         return line | {"seconds": time.perf_counter() - began}

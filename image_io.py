@@ -119,7 +119,7 @@ class ResizedCache:
                 array = np.lib.format.read_array(file, allow_pickle=False)
             if array.shape == shape and array.dtype == np.uint8:
                 return array
-        except (FileNotFoundError, ValueError, EOFError):  # not there yet, or damaged: it is made anew
+        except (OSError, ValueError, EOFError):  # not there yet, or damaged: it is made anew
             pass
         array = self._make(path, kind)
         write(stored, lambda file: np.save(file, array))

@@ -29,7 +29,7 @@ def load_checkpoint(path):
     return content
 
 
-def open_run(args, free, accelerator):
+def find_run(args, free):
     """Return (folder, checkpoint to go on from or None), refusing to touch a run that nobody asked to change.
 
     free: names of the arguments that may differ between a run and its resumption.
@@ -49,12 +49,16 @@ def open_run(args, free, accelerator):
         raise UserError(
             f"{folder}: this run exists; go on with --resume, replace it with --overwrite, or take another --run_name"
         )
+    return folder, None
+
+
+def clear_run(folder, accelerator):
+    """Make the run's folder, empty, once for all processes."""
     accelerator.wait_for_everyone()
     if accelerator.is_main_process and folder.exists():
         shutil.rmtree(folder)
     accelerator.wait_for_everyone()
     folder.mkdir(parents=True, exist_ok=True)
-    return folder, None
 
 
 def model_from(checkpoint):

@@ -163,11 +163,14 @@ def make_loaders(args, dataset, labels, train_ids, signals, accelerator):
 
 
 def fit(args, folder, checkpoint, training, describe):
-    """Train from the checkpoint's epoch to the last, saving after each epoch -> all lines of the log."""
+    """Train from the checkpoint's epoch to the last; log and save after each."""
     from tqdm import tqdm
 
-    from runs import Log, save_checkpoint
+    from runs import Log, clear_run, save_checkpoint
 
+    if checkpoint is None:
+        clear_run(folder, training.accelerator)
+    training.accelerator.init_trackers(args.run_name, init_kwargs={"wandb": {"name": args.run_name}})
     log, best, first = Log(folder / "log.jsonl"), None, 0
     if checkpoint:
         training.load(checkpoint)
@@ -177,8 +180,9 @@ def fit(args, folder, checkpoint, training, describe):
         log.keep_until(first)
     steps = len(training.batches)
     bar = tqdm(total=args.epochs * steps, initial=first * steps, desc=args.run_name, disable=not main_process)
+    warm = min(round(args.cam_warmup * args.epochs), args.epochs - 1) if "cam" in training.criterion.weights else 0
     for epoch in range(first + 1, args.epochs + 1):
-        cam = epoch > (round(args.cam_warmup * args.epochs) if "cam" in training.criterion.weights else 0)
+        cam = epoch > warm
         line = training.run_epoch(epoch, args.seed, cam, len(describe["task"]["classes"]), bar)
         score = line[args.select_by]
         # Before CAM masks exist the decoder is untrained, whatever its validation loss.
@@ -194,7 +198,16 @@ def fit(args, folder, checkpoint, training, describe):
         numbers = {k: v for k, v in line.items() if isinstance(v, float)}
         training.accelerator.log(numbers | {f"terms/{k}": v for k, v in line["terms"].items()}, step=epoch)
     bar.close()
-    return log.read()
+
+
+def report(args, folder, lines):
+    """Draw the curves of a finished run and say what to do next."""
+    from charts import loss_curves
+
+    loss_curves(folder / "curves.png", lines)
+    best = [line["epoch"] for line in lines if line["selected"]]
+    print(f"{folder}: best.pt is epoch {best[-1] if best else None} of {args.epochs}; next: python evaluate.py "
+          f"--checkpoint_dir {args.checkpoint_dir} --run_name {args.run_name}")  # fmt: skip
 
 
 def summary(line, epochs):
@@ -250,28 +263,20 @@ def main(args):
     train_ids = training_ids(dataset, args)
     labels = labels_for(args.weak_label_path, dataset, train_ids + dataset.ids("val"), signals, args.data_dir)
 
-    from charts import loss_curves
     from engine import make_accelerator
-    from runs import open_run
+    from runs import Log, find_run
 
+    folder, checkpoint = find_run(args, FREE)
     tracker = {} if args.log_with == "none" else {"log_with": args.log_with}
     accelerator = make_accelerator(args.device, args.amp, project_dir=args.checkpoint_dir, **tracker)
-    folder, checkpoint = open_run(args, FREE, accelerator)
-    if checkpoint and checkpoint["epoch"] >= args.epochs:
-        print(f"{folder}: all {args.epochs} epochs are done; train another with --overwrite or another --run_name")
-        return
     if dataset.absent and accelerator.is_main_process:
         print(f"{args.data_dir}: {dataset.absent} listed images are absent; the split of the others is unchanged")
-    pretrained = "none" if checkpoint else args.encoder_weights
-    training = prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pretrained)
-    accelerator.init_trackers(args.run_name, init_kwargs={"wandb": {"name": args.run_name}})
-    describe = describe_run(args, dataset, labels, train_ids, signals)
-    lines = fit(args, folder, checkpoint, training, describe)
+    if checkpoint is None or checkpoint["epoch"] < args.epochs:
+        pretrained = "none" if checkpoint else args.encoder_weights
+        training = prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pretrained)
+        fit(args, folder, checkpoint, training, describe_run(args, dataset, labels, train_ids, signals))
     if accelerator.is_main_process:
-        loss_curves(folder / "curves.png", lines)
-        best = [line["epoch"] for line in lines if line["selected"]]
-        print(f"{folder}: best.pt is epoch {best[-1] if best else None} of {args.epochs}; next: python evaluate.py "
-              f"--checkpoint_dir {args.checkpoint_dir} --run_name {args.run_name}")  # fmt: skip
+        report(args, folder, Log(folder / "log.jsonl").read())
     accelerator.end_training()
 
 

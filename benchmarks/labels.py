@@ -16,8 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 from PIL import Image
@@ -33,7 +32,7 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_arguments(parser)
     parser.set_defaults(data_dir=None)
-    parser.add_argument("--images", type=int, default=200, help="at most so many (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=120, help="at most so many (default: %(default)s)")
     parser.add_argument("--width", type=int, default=500, help="pixels (default: %(default)s)")
     parser.add_argument("--height", type=int, default=375, help="pixels (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="medians over these (default: %(default)s)")

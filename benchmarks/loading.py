@@ -17,8 +17,7 @@ import time
 from pathlib import Path
 from unittest.mock import patch
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 from tqdm import tqdm
@@ -58,16 +57,12 @@ class TimedLoader:
         return len(self.loader)
 
     def __iter__(self):
-        batches = iter(())
-        while True:
-            began = time.perf_counter()
-            if not self.seconds:  # starting the iterator is part of loading
-                batches = iter(self.loader)
-            batch = next(batches, None)
+        began = time.perf_counter()
+        for batch in self.loader:
             self.seconds += time.perf_counter() - began
-            if batch is None:
-                return
             yield batch
+            began = time.perf_counter()
+        self.seconds += time.perf_counter() - began
 
 
 def training_args(args, data_dir, batch_size, cache_dir):
@@ -81,16 +76,12 @@ def training_args(args, data_dir, batch_size, cache_dir):
         return train.parse_args()
 
 
-def two_epochs(args, data_dir, batch_size, cache_dir):
-    """Train two epochs from an empty cache -> [(loading, rest of the step)] of each epoch, seconds a batch."""
-    options = training_args(args, data_dir, batch_size, cache_dir)
+def two_epochs(options, dataset, labels):
+    """Train two epochs -> [(loading, rest of the step)] of each epoch, seconds a batch."""
     signals = parse_modes(options.modes)
-    dataset = open_dataset(options)
-    names = dataset.ids("train")[: args.images]
-    labels = dict(annotate_many(dataset, names, annotators.Options(), seed=0))
     weights = train.term_weights(options, signals)
     accelerator = make_accelerator("cpu")
-    training = train.prepare(options, dataset, labels, names, signals, weights, accelerator, "imagenet")
+    training = train.prepare(options, dataset, labels, list(labels), signals, weights, accelerator, "imagenet")
     loader, times = training.loader, []
     for epoch in (1, 2):
         training.loader, training.batches.epoch = TimedLoader(loader), epoch
@@ -104,9 +95,11 @@ def two_epochs(args, data_dir, batch_size, cache_dir):
 
 def measure(args, data_dir, batch_size, folder):
     """Return the medians over the repeats: {"cold", "warm", "step"} in seconds a batch, and "share" with its range."""
+    dataset = open_dataset(training_args(args, data_dir, batch_size, folder))
+    labels = dict(annotate_many(dataset, dataset.ids("train")[: args.images], annotators.Options(), seed=0))
     runs = [
-        two_epochs(args, data_dir, batch_size, tempfile.mkdtemp(dir=folder))
-        for _ in tqdm(range(args.repeats), desc=f"batch {batch_size}", file=sys.stderr)
+        two_epochs(training_args(args, data_dir, batch_size, tempfile.mkdtemp(dir=folder)), dataset, labels)
+        for _ in tqdm(range(args.repeats), desc=f"batch {batch_size}")
     ]
     shares = [warm / step for _, (warm, step) in runs]
     return {
