@@ -94,7 +94,8 @@ class SegmentationDataset:
         for split, names in self._ids.items():
             if not parts[split]:
                 raise UserError(
-                    f"--data_dir {self.root}: no image is left for the {split} split; add some to the lists"
+                    f"--data_dir {self.root}: no image is left for the {split} split; "
+                    "add some to the lists, or choose other --classes"
                 )
             if not names:
                 raise UserError(

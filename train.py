@@ -11,6 +11,8 @@ epoch, image), so a run that is killed and resumed ends with the same weights as
 """
 
 import argparse
+import os
+from importlib.util import find_spec
 from pathlib import Path
 
 from common import UserError, commit, run_cli, seed_everything, stable_seed
@@ -100,6 +102,10 @@ def check(args):
         "warmup": (0 <= args.warmup < 1, "must lie in [0, 1)"),
         "cam_warmup": (0 <= args.cam_warmup < 1, "must lie in [0, 1)"),
         "run_name": (Path(args.run_name).name == args.run_name, "is a folder name, without '/'"),
+        "log_with": (
+            args.log_with == "none" or find_spec(args.log_with),
+            f"not installed; pip install {args.log_with}",
+        ),
         "train_limit": (args.train_limit is None or args.train_limit > 0, "must be at least 1"),
     }
     for flag, (fine, why) in rules.items():
@@ -170,7 +176,7 @@ def fit(args, folder, checkpoint, training, describe):
 
     if checkpoint is None:
         clear_run(folder, training.accelerator)
-    training.accelerator.init_trackers(args.run_name, init_kwargs={"wandb": {"name": args.run_name}})
+    start_tracking(args, training.accelerator)
     log, best, first = Log(folder / "log.jsonl"), None, 0
     if checkpoint:
         training.load(checkpoint)
@@ -198,6 +204,16 @@ def fit(args, folder, checkpoint, training, describe):
         numbers = {k: v for k, v in line.items() if isinstance(v, float)}
         training.accelerator.log(numbers | {f"terms/{k}": v for k, v in line["terms"].items()}, step=epoch)
     bar.close()
+
+
+def start_tracking(args, accelerator):
+    """Open the tracker's run; without a key, wandb logs to files that `wandb sync` uploads later."""
+    if args.log_with == "wandb" and "WANDB_MODE" not in os.environ:
+        import wandb
+
+        if not wandb.api.api_key:
+            os.environ["WANDB_MODE"] = "offline"
+    accelerator.init_trackers(args.run_name, init_kwargs={"wandb": {"name": args.run_name}})
 
 
 def report(args, folder, lines):

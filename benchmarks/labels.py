@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from annotators import Options, Scene
+from common import commit
 from data_utils import Folder, add_data_arguments, open_dataset
 from shapes import draw_shapes
 from supervision import SIGNALS
@@ -91,7 +92,9 @@ def main(args):
         names = dataset.ids("trainval")
         annotate_many(dataset, names[:5], Options(), seed=0)  # the imports are no part of it
         times = measure(dataset, names, args.repeats)
-    print(f"{len(names)} masks of {args.width} x {args.height}, one process, medians of {args.repeats}")
+    print(
+        f"{len(names)} masks of {args.width} x {args.height}, one process, medians of {args.repeats}; commit {commit()}"
+    )
     print("| part | ms an image | images a second |")
     print("| --- | ---: | ---: |")
     for part, value in times.items():

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 import annotators
 import train
-from common import seed_everything
+from common import commit, seed_everything
 from data_utils import open_dataset
 from engine import make_accelerator
 from shapes import draw_shapes
@@ -119,7 +119,7 @@ def main(args):
         data_dir = args.data_dir or f"{folder}/shapes"
         rows = {size: measure(args, data_dir, size, folder) for size in args.batch_sizes}
     print(f"{args.supervision_mode}, {args.images} images at {args.img_size} px, {args.threads} threads, "
-          f"{args.num_workers} workers, medians of {args.repeats}; ms a batch")  # fmt: skip
+          f"{args.num_workers} workers, medians of {args.repeats}; ms a batch; commit {commit()}")  # fmt: skip
     print("| batch | loading, first epoch (cold cache) | loading, second epoch | rest of the step "
           "| loading / rest, % | range, % |")  # fmt: skip
     print("| ---: | ---: | ---: | ---: | ---: | ---: |")

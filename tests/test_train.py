@@ -152,6 +152,9 @@ def test_an_existing_run_is_safe(flags, tmp_path):
         run(train, *mode, "--epochs", 1, *flags)
     with pytest.raises(UserError, match="lr"):
         run(train, *mode, "--epochs", 1, "--lr", 1e-3, "--resume", *flags)
+    with pytest.raises(UserError, match="--encoder"):
+        run(train, *mode, "--epochs", 1, "--overwrite", "--encoder", "nope", *flags)
+    assert same(before, weights(tmp_path / "r"))
     run(train, *mode, "--epochs", 1, "--resume", *flags)  # a finished run is left as it is
     run(train, *mode, "--epochs", 1, "--resume", "auto", *flags)
     assert same(before, weights(tmp_path / "r"))
@@ -208,13 +211,14 @@ SEED_COMMANDS = """
 --supervision_mode points --run_name points_run1 --epochs 10 --batch_size 8 --lr 1e-4
 --supervision_mode tags --run_name tags_run1 --epochs 50 --batch_size 8 --lr 1e-4
 --supervision_mode hybrid_tags_points --run_name hybrid_run1 --epochs 50 --batch_size 8 --lr 1e-4 --lambda_seg 1.0
---supervision_mode points --run_name points_run1 --weak_label_path ./weak_labels/weak_labels_train.pkl --data_dir ./data \
-  --batch_size 64 --lr 2e-4 --epochs 75 --num_workers 8 --img_size 256 --checkpoint_dir ./checkpoints_a100
+--supervision_mode points --run_name points_run1 --weak_label_path ./weak_labels/weak_labels_train.pkl \
+  --data_dir ./data --batch_size 64 --lr 2e-4 --epochs 75 --num_workers 8 --img_size 256 \
+  --checkpoint_dir ./checkpoints_a100
 --supervision_modes points boxes --lambda_points 1.0 --lambda_boxes 1.0 --run_name points_boxes_run1 --data_dir ./data \
   --weak_label_path ./weak_labels/weak_labels_train.pkl --batch_size 32 --lr 1e-4 --epochs 50 --num_workers 8 \
   --img_size 256 --checkpoint_dir ./checkpoints_hybrid --augment
---supervision_modes scribbles boxes --lambda_scribbles 1.0 --lambda_boxes 1.0 --run_name scribbles_boxes --augment
---supervision_modes points scribbles --lambda_points 1.0 --lambda_scribbles 1.0 --run_name points_scribbles --augment
+--supervision_modes scribbles boxes --lambda_scribbles 1.0 --lambda_boxes 1.0 --run_name mix --augment
+--supervision_modes points scribbles --lambda_points 1.0 --lambda_scribbles 1.0 --run_name mix
 """
 
 

@@ -1,0 +1,212 @@
+"""Augmentation keeps labels on their image content; items and samplers depend on (seed, epoch, id) alone."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import loading
+import supervision
+from data_utils import open_dataset
+from image_io import ResizedCache
+from loading import EpochBatches, InOrder, SegmentationItems, augment, make_loader
+from supervision import SIGNALS, View
+from weak_labels import load_labels
+
+LAWS = settings(max_examples=40, deadline=None)
+SIZE = 64
+
+
+def coordinates():
+    """An image [3, SIZE, SIZE] whose red and green are four times the coordinates of their pixel."""
+    ramp = torch.arange(SIZE) * 4
+    return torch.stack([ramp.expand(SIZE, SIZE), ramp[:, None].expand(SIZE, SIZE), torch.zeros(SIZE, SIZE)]).byte()
+
+
+@pytest.fixture(scope="module")
+def plain_colours():
+    """Switch the colour change off, so that colours stay coordinates."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading.v2, "ColorJitter", lambda **_: nn.Identity())
+        yield
+
+
+def decode(image):
+    """Return the position in the unaugmented square that each pixel shows: x, y, two arrays [SIZE, SIZE]."""
+    return image[0].numpy() / 4 + 0.5, image[1].numpy() / 4 + 0.5
+
+
+@LAWS
+@given(seed=st.integers(0, 2**62), x=st.floats(0, 1, exclude_max=True), y=st.floats(0, 1, exclude_max=True))
+def test_points_stay_on_what_they_mark(plain_colours, seed, x, y):
+    view = View(width=200, height=50, size=SIZE)
+    image, view = augment(coordinates(), view, seed)
+    target = supervision.draw_points([[x * 200, y * 50, 1]], view)
+    shown_x, shown_y = decode(image)
+    if (target == 1).any():
+        row, column = np.argwhere(target == 1)[0]
+        assert abs(shown_x[row, column] - x * SIZE) <= 1
+        assert abs(shown_y[row, column] - y * SIZE) <= 1
+    else:  # then nothing near it is in sight
+        assert np.hypot(shown_x - x * SIZE, shown_y - y * SIZE).min() > 0.4
+
+
+@LAWS
+@given(seed=st.integers(0, 2**62), corners=st.lists(st.floats(0, 1), min_size=4, max_size=4))
+def test_boxes_scribbles_and_masks_stay_on_what_they_mark(plain_colours, seed, corners):
+    (x0, x1), (y0, y1) = sorted(corners[:2]), sorted(corners[2:])
+    view = View(width=50, height=300, size=SIZE)
+    image, view = augment(coordinates(), view, seed)
+    x, y = (values / SIZE for values in decode(image))
+    one = 1.0 / SIZE
+    inside = (x > x0 + one) & (x < x1 - one) & (y > y0 + one) & (y < y1 - one)
+    outside = (x < x0 - one) | (x > x1 + one) | (y < y0 - one) | (y > y1 + one)
+
+    box = supervision.draw_boxes([[x0 * 50, y0 * 300, x1 * 50, y1 * 300, 1]], view)
+    assert (box[inside] == 1).all()
+    assert (box[outside] == 0).all()
+
+    centres = (np.arange(SIZE) + 0.5) / SIZE
+    mask = np.uint8((centres >= x0) & (centres < x1)) * np.uint8((centres >= y0) & (centres < y1))[:, None]
+    seen = supervision.crop_mask(mask, view)
+    assert (seen[inside] == 1).all()
+    assert (seen[outside] == 0).all()
+
+    path = [[x0 * 50, y0 * 300], [x1 * 50, y0 * 300], [x1 * 50, y1 * 300]]
+    scribble = supervision.draw_scribbles([{"class": 1, "width": 1, "path": path}], view) == 1
+    near_top = (np.abs(y - y0) < 1.5 * one) & (x > x0 - 1.5 * one) & (x < x1 + 1.5 * one)
+    near_side = (np.abs(x - x1) < 1.5 * one) & (y > y0 - 1.5 * one) & (y < y1 + 1.5 * one)
+    assert (near_top | near_side)[scribble].all()
+
+
+def test_augmentation_varies_and_repeats_without_touching_the_global_stream():
+    image, view = coordinates(), View(100, 50, SIZE)
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    seen = [augment(image, view, seed) for seed in (1, 1, 2)]
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(seen[0][0], seen[1][0])
+    assert seen[0][1] == seen[1][1] != seen[2][1]
+    assert not torch.equal(seen[0][0], seen[2][0])
+    views = [augment(image, view, seed)[1] for seed in range(60)]
+    assert 15 < sum(v.flip for v in views) < 45
+    for v in views:
+        left, top, width, height = v.crop
+        assert 0 <= left <= left + width <= SIZE
+        assert 0 <= top <= top + height <= SIZE
+        assert 0.45 < width * height / SIZE**2 <= 1
+    assert seen[0][0].dtype == torch.uint8
+
+
+@pytest.fixture(scope="module")
+def parts(pets_dir, pets_labels, tmp_path_factory):
+    """(data set, its training ids, cache, labels) of the tiny Pet data set."""
+    values = {"dataset": "auto", "classes": [], "tag_set": "default", "val_fraction": 0.1, "split_seed": 0}
+    cache_dir = tmp_path_factory.mktemp("cache")
+    dataset = open_dataset(SimpleNamespace(data_dir=pets_dir, cache_dir=cache_dir, **values))
+    return dataset, dataset.ids("train"), ResizedCache(cache_dir, SIZE), load_labels(pets_labels)["images"]
+
+
+def same(one, other):
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+
+
+def test_items_hold_what_the_signals_draw(parts):
+    dataset, ids, cache, labels = parts
+    items = SegmentationItems(dataset, ids, cache, labels, tuple(SIGNALS), masks=True)
+    for index, name in enumerate(ids):
+        item = items[0, index]
+        assert item["index"] == index
+        assert item["image"].shape == (3, SIZE, SIZE)
+        assert item["image"].dtype == torch.uint8
+        assert torch.equal(item["mask"], item["targets"]["full"])
+        full = item["mask"].numpy()
+        assert set(np.unique(full)) <= {0, 1, 255}
+        assert item["targets"]["tags"].tolist() == [float(tag in dataset.tags(name)) for tag in dataset.tag_names]
+        box = item["targets"]["boxes"].numpy()
+        assert (box[full == 1] == 1).mean() > 0.98  # a speck under --min_area has no box
+        for signal in ("points", "scribbles"):
+            target = item["targets"][signal].numpy()
+            labelled = (target != 255) & (full != 255)
+            assert (target == 1).any()
+            assert (target == 0).any()
+            assert (target[labelled] == full[labelled]).mean() > 0.85  # at 64 px a pen drawn at 80 px rounds outward
+
+
+def test_items_depend_on_seed_epoch_and_id_alone(parts):
+    dataset, ids, cache, labels = parts
+
+    def items(order, seed=0):
+        return SegmentationItems(dataset, order, cache, labels, tuple(SIGNALS), augment=True, masks=True, seed=seed)
+
+    first = items(ids)
+    views = [first[1, 0], first[2, 0], items(ids, seed=1)[1, 0]]
+    torch.manual_seed(5)
+    other = items(ids[::-1])
+    for index in (0, 3):
+        item = other[1, len(ids) - 1 - index]
+        assert same(item | {"index": index}, first[1, index])
+    for i in range(3):
+        assert not torch.equal(views[i]["image"], views[(i + 1) % 3]["image"])
+
+
+def test_masks_are_read_only_where_they_are_asked_for(parts, monkeypatch):
+    dataset, ids, cache, labels = parts
+    weak = tuple(signal for signal in SIGNALS if signal != "full")
+    monkeypatch.setattr(type(cache), "mask", lambda *_: pytest.fail("a mask was read"))
+    assert "mask" not in SegmentationItems(dataset, ids, cache, labels, weak, augment=True)[0, 0]
+    assert SegmentationItems(dataset, ids, cache)[0, 0]["targets"] == {}
+    with pytest.raises(pytest.fail.Exception):
+        SegmentationItems(dataset, ids, cache, labels, ("full",))[0, 0]
+
+
+def test_worker_processes_change_nothing(parts):
+    dataset, ids, cache, labels = parts
+    items = SegmentationItems(dataset, ids, cache, labels, ("points", "tags"), augment=True)
+    batches = EpochBatches(len(ids), 8, seed=0)
+    batches.epoch = 4
+    alone, together = (list(make_loader(items, batches, workers)) for workers in (0, 2))
+    assert len(alone) == len(together) == len(ids) // 8
+    assert all(same(a, b) for a, b in zip(alone, together, strict=True))
+    assert alone[0]["image"].shape == (8, 3, SIZE, SIZE)
+    assert alone[0]["targets"]["points"].shape == (8, SIZE, SIZE)
+
+
+@LAWS
+@given(st.integers(1, 50), st.integers(1, 20), st.integers(0, 9))
+def test_epoch_batches_are_whole_different_each_epoch_and_repeatable(count, batch_size, epoch):
+    batches = EpochBatches(count, batch_size, seed=1)
+    batches.epoch = epoch
+    once, again = list(batches), list(batches)
+    assert once == again
+    assert len(once) == len(batches) >= 1
+    assert {len(batch) for batch in once} == {min(batch_size, count)}
+    keys = [key for batch in once for key in batch]
+    assert {e for e, _ in keys} == {epoch}
+    indices = [i for _, i in keys]
+    assert len(set(indices)) == len(indices) > count - batch_size
+    assert set(indices) <= set(range(count))
+    batches.epoch += 1
+    if count > 10:
+        assert [i for batch in batches for _, i in batch] != indices
+        assert list(EpochBatches(count, batch_size, seed=2)) != once
+
+
+@LAWS
+@given(st.integers(0, 50), st.integers(1, 20), st.integers(1, 4))
+def test_processes_share_the_images_in_order_without_gap_or_repeat(count, batch_size, world):
+    shares = []
+    for rank in range(world):
+        batches = InOrder(count, batch_size, rank, world)
+        assert len(list(batches)) == len(batches)
+        assert all(0 < len(batch) <= batch_size for batch in batches)
+        shares.append([i for batch in batches for _, i in batch])
+        assert shares[-1] == sorted(shares[-1])
+    assert sorted(i for share in shares for i in share) == list(range(count))
