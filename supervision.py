@@ -49,9 +49,14 @@ class View:
         return self.size / self.width * self.size / w, self.size / self.height * self.size / h
 
     def map(self, xy):
-        """Map points [N, 2] from original to network pixels before the mirror (continuous), also outside the crop."""
+        """Map points [N, 2] from original to network pixels before the mirror (continuous), also outside the crop.
+
+        Raises ValueError for numbers that are not finite.
+        """
         left, top, w, h = self.crop
         square = np.asarray(xy, float).reshape(-1, 2) * (self.size / self.width, self.size / self.height)
+        if not np.isfinite(square).all():
+            raise ValueError(f"coordinates {xy} are not finite")
         return (square - (left, top)) * (self.size / w, self.size / h)
 
     def finish(self, target):

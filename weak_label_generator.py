@@ -18,6 +18,8 @@ from data_utils import add_data_arguments, open_dataset
 from supervision import SIGNALS
 from weak_labels import header, save_labels
 
+CHUNK = 32  # images a task: fewer than two tasks stay in this process
+
 
 def annotate(dataset, name, options, seed):
     """Return {"size": [w, h], signal: annotation, ...} of one image."""
@@ -45,7 +47,7 @@ def annotate_all(dataset, names, options, seed, jobs):
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    chunks = [names[i : i + 32] for i in range(0, len(names), 32)]
+    chunks = [names[i : i + CHUNK] for i in range(0, len(names), CHUNK)]
     tasks = (delayed(annotate_many)(dataset, chunk, options, seed) for chunk in chunks)
     images = {}
     with tqdm(total=len(names), desc="annotating", unit="img") as bar:

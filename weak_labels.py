@@ -136,11 +136,10 @@ def find_fault(labels, dataset, name, signals):
 def is_sound(annotation, signal, view, dataset):
     """Whether an annotation can be priced and drawn, with classes that `dataset` has."""
     try:
-        with np.errstate(invalid="raise"):
-            SIGNALS[signal].seconds(annotation)
-            if signal == "full":  # drawn from the mask
-                return True
-            target = SIGNALS[signal].target(annotation, view, dataset.tag_names)
+        SIGNALS[signal].seconds(annotation)
+        if signal == "full":  # drawn from the mask
+            return True
+        target = SIGNALS[signal].target(annotation, view, dataset.tag_names)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
         return False
     return bool(target.ndim == 1 or np.isin(target, [*range(len(dataset.class_names)), IGNORE]).all())

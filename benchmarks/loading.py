@@ -43,7 +43,7 @@ def parse_args():
     parser.add_argument("--img_size", type=int, default=128, help="pixels a side (default: %(default)s)")
     parser.add_argument("--num_workers", type=int, default=0, help="loader processes (default: 0, train.py's on a CPU)")
     parser.add_argument("--threads", type=int, default=2, help="PyTorch's, one a core (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=5, help="from an empty cache, medians (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="from an empty cache, medians (default: %(default)s)")
     return parser.parse_args()
 
 

@@ -43,7 +43,9 @@ def test_partial_cross_entropy_is_the_mean_over_labelled_pixels(seed, unlabelled
     mean = partial_cross_entropy(logits, target)
     assert mean.count == len(terms)
     assert mean.value.item() == pytest.approx(np.mean(terms) if terms else 0.0, rel=1e-12)
-    assert partial_cross_entropy(logits.float(), target).value.item() == pytest.approx(mean.value.item(), rel=1e-5, abs=1e-6)
+    assert partial_cross_entropy(logits.float(), target).value.item() == pytest.approx(
+        mean.value.item(), rel=1e-5, abs=1e-6
+    )
 
 
 def test_gradients_agree_with_finite_differences():

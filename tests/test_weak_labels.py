@@ -160,7 +160,7 @@ def test_spoilt_files_run_nothing_and_give_one_line(tmp_path, case):
     assert not target.exists()
 
 
-def test_damaged_bytes_are_read_or_refused(tmp_path, pets_labels):
+def test_damaged_bytes_are_refused(tmp_path, pets_labels):
     rng = np.random.default_rng(0)
     whole, path = pets_labels.read_bytes()[:4000], tmp_path / "labels.pkl"
     for _ in range(300):
@@ -180,7 +180,7 @@ def test_values_inside_themselves_are_read_to_an_end(tmp_path, dataset):
 
 def test_a_missing_file_and_a_folder_name_the_command(tmp_path, dataset):
     for path in (tmp_path / "nowhere.pkl", tmp_path):
-        with pytest.raises(UserError, match=r"run python weak_label_generator\.py --data_dir my.data' --output_file "):
+        with pytest.raises(UserError, match=r"run python weak_label_generator\.py --data_dir 'my data' --output_file "):
             labels_for(path, dataset, ["a"], ["points"], "my data")
 
 
@@ -234,7 +234,6 @@ MISFITS = {
         lambda c: first(c).update(scribbles=[{"class": 1, "width": 1, "path": "x"}]),
         "has scribbles that",
     ),
-    "empty path": (lambda c: first(c).update(scribbles=[{"class": 1, "width": 1, "path": []}]), "has scribbles that"),
     "stroke without class": (
         lambda c: first(c).update(scribbles=[{"width": 1, "path": [[1, 1]]}]),
         "has scribbles that",
@@ -270,7 +269,7 @@ def test_the_command_that_is_printed_makes_labels_that_fit(tmp_path, pets_dir):
     run(weak_label_generator, "--data_dir", pets_dir, "--output_file", path, *chosen, *rest)
     before = load_labels(path)
     data = opened(pets_dir, tmp_path / "cache", classes=["species"], tag_set="breed", dataset="pets")
-    with pytest.raises(UserError, match="; run python weak_label_generator.py") as caught:
+    with pytest.raises(UserError, match="; run python weak_label_generator") as caught:
         labels_for(path, data, data.ids("train"), WEAK, pets_dir)
     words = shlex.split(str(caught.value).rsplit("; run ", 1)[1])
     assert words[:2] == ["python", "weak_label_generator.py"]
