@@ -91,7 +91,7 @@ def test_labels_of_an_image_do_not_depend_on_the_other_images(pets_dir, pets_lab
     assert all(labels == everything[name] for name, labels in some.items())
 
 
-def test_the_seed_and_the_signal_choose_the_stream(pets_dir, pets_labels, tmp_path):
+def test_one_signals_options_and_the_seed_leave_the_others_alone(pets_dir, pets_labels, tmp_path):
     first = load_labels(pets_labels)["images"]
     again, other = generate(pets_dir, tmp_path / "a.pkl"), generate(pets_dir, tmp_path / "b.pkl", "--seed", 1)
     assert again == first
@@ -99,6 +99,19 @@ def test_the_seed_and_the_signal_choose_the_stream(pets_dir, pets_labels, tmp_pa
     assert all(other[name]["boxes"] == first[name]["boxes"] for name in first)
     clicks = generate(pets_dir, tmp_path / "c.pkl", "--background_points", 5)
     assert all(clicks[name]["scribbles"] == first[name]["scribbles"] for name in first)
+
+
+def test_every_seed_image_and_signal_has_its_own_stream(pets_dir, tmp_path, monkeypatch):
+    draw = SimpleNamespace(extract=lambda scene, rng: rng.random())
+    monkeypatch.setattr(weak_label_generator, "SIGNALS", {"a": draw, "b": draw})
+    dataset = opened(pets_dir, tmp_path)
+    values = [
+        weak_label_generator.annotate(dataset, name, annotators.Options(), seed)[signal]
+        for seed in (0, 1)
+        for name in dataset.ids("val")
+        for signal in "ab"
+    ]
+    assert len(set(values)) == len(values) == 4 * len(dataset.ids("val"))
 
 
 def test_options_reach_the_annotators_and_the_header(pets_dir, tmp_path):
