@@ -185,7 +185,7 @@ def percent(value):
 
 
 def table(results):
-    """Return the table of all runs in Markdown, best first within nothing: in the order of the signal table."""
+    """Return the table of all runs in Markdown, in the order of the signal table, and the all-background row."""
     classes = results[0]["task"]["classes"]
     shown = classes if len(classes) <= 4 else []
     head = ["run", "supervision", "mIoU", "95 % interval", *(f"IoU {c}" for c in shown), "pixel acc.", "boundary F",
@@ -225,6 +225,8 @@ def choose_images(results):
     order = np.argsort(values.mean(0), kind="stable")
     rules = {"best": order[-1], "upper quartile": order[3 * len(order) // 4], "median": order[len(order) // 2],
              "worst": order[0], "largest spread between runs": np.argmax(np.ptp(values, axis=0))}  # fmt: skip
+    if len(results) == 1:
+        del rules["largest spread between runs"]
     chosen = {}
     for why, index in rules.items():
         chosen.setdefault(names[int(index)], why)
