@@ -35,10 +35,14 @@ class Criterion(nn.Module):
             terms |= SIGNALS[signal].loss(outputs, targets[signal], image, self.options)
         return {name: mean for name, mean in terms.items() if name in self.weights and (cam or name != "cam")}
 
-    def combine(self, values, outputs):
-        """Return the loss to minimise, a scalar with a gradient even where nothing is labelled."""
-        weigh = self.learned or (lambda name, value: value)
-        return sum((w * weigh(n, values[n]) for n, w in self.weights.items() if n in values), 0 * outputs["seg"].sum())
+    def combine(self, values, outputs, labelled=None):
+        """Return the loss to minimise, a scalar with a gradient even where nothing is labelled.
+
+        labelled: {term: whether the batch has labels for it}; by default a term whose value is 0 has none.
+        """
+        if self.learned:
+            values = {n: self.learned(n, v, None if labelled is None else labelled[n]) for n, v in values.items()}
+        return sum((w * values[n] for n, w in self.weights.items() if n in values), 0 * outputs["seg"].sum())
 
     def weighted(self, values):
         """Return the weighted sum of plain numbers, without learned weights: comparable between epochs."""
@@ -76,7 +80,8 @@ class Training:
     def load(self, checkpoint):
         """Go back to where `checkpoint` was written."""
         for name, part in self.stateful().items():
-            part.load_state_dict(checkpoint[name])
+            if name in checkpoint:  # no loss scaler, where the run began in another precision
+                part.load_state_dict(checkpoint[name])
 
     def run_epoch(self, epoch, seed, cam, num_classes, bar):
         """Run one epoch (from 1) -> its line for the log; all that is random follows from (seed, epoch)."""
@@ -90,7 +95,9 @@ class Training:
         except torch.cuda.OutOfMemoryError as error:
             raise UserError("--batch_size: more than the GPU's memory holds; lower it, or --img_size") from error
         line["images_per_second"] = len(self.batches) * self.batches.batch_size / (time.perf_counter() - began)
-        line |= validate(bare, self.val_loader, self.criterion, num_classes, self.accelerator, cam)
+        found = validate(bare, self.val_loader, self.criterion, num_classes, self.accelerator, cam)
+        stop_if_not_finite(epoch * len(self.batches), {k: v for k, v in found.items() if v is not None})
+        line |= found
         return line | {"seconds": time.perf_counter() - began}
 
     def train(self, cam, step, bar):
@@ -104,13 +111,16 @@ class Training:
             with self.accelerator.autocast():
                 outputs = self.model(batch["image"])
             terms = self.criterion(outputs, batch["targets"], batch["image"], cam)
-            values = global_means(terms, self.accelerator)
-            loss = self.criterion.combine(values, outputs)
+            values, labelled = global_means(terms, self.accelerator)
+            loss = self.criterion.combine(values, outputs, labelled)
             names = ["loss", *values]
             numbers = torch.stack([loss.detach(), *(v.detach() for v in values.values())]).tolist()
             stop_if_not_finite(step, dict(zip(names, numbers, strict=True)))
             self.optimizer.zero_grad(set_to_none=True)
             self.accelerator.backward(loss)
+            for parameter in self.criterion.parameters():  # these few are not in the wrapped model
+                if parameter.grad is not None:
+                    parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
             self.optimizer.step()
             self.schedule.step()
             step += 1
@@ -131,7 +141,7 @@ def make_accelerator(device="auto", amp=None, **options):
     there = {"auto": True, "cpu": True, "cuda": cuda, "mps": torch.backends.mps.is_available()}
     if not there[device]:
         raise UserError(f"--device {device}: not available here; use --device auto")
-    half = "fp16" if cuda and not torch.cuda.is_bf16_supported() else "bf16"
+    half = "fp16" if cuda and torch.cuda.get_device_capability()[0] < 8 else "bf16"  # older GPUs emulate bf16, slowly
     try:
         return Accelerator(
             cpu=device == "cpu",
@@ -170,11 +180,15 @@ def to_device(batch, device):
 
 
 def global_means(terms, accelerator):
-    """Return {term: value} whose gradients, averaged over processes, are those of the mean over the global batch."""
-    if accelerator.num_processes == 1:
-        return {name: mean.value for name, mean in terms.items()}
-    counts = accelerator.reduce(torch.stack([mean.count.float() for mean in terms.values()]), "mean")
-    return {name: mean.total / counts[i].clamp(min=1e-6) for i, (name, mean) in enumerate(terms.items())}
+    """Return ({term: value}, {term: whether any process has labels}).
+
+    The values' gradients, averaged over processes, are those of the mean over the global batch.
+    """
+    counts = torch.stack([mean.count.float() for mean in terms.values()])
+    counts = accelerator.reduce(counts, "mean") if accelerator.num_processes > 1 else counts
+    # With one process a count is a whole number; the mean over processes may be less than one label.
+    values = {name: mean.total / counts[i].clamp(min=1e-6) for i, (name, mean) in enumerate(terms.items())}
+    return values, {name: counts[i] > 0 for i, name in enumerate(terms)}
 
 
 def stop_if_not_finite(step, values):
@@ -205,19 +219,20 @@ def validate(model, loader, criterion, num_classes, accelerator, cam):
     val_loss (cross-entropy) and val_miou use masks at the network's size and are None when the loader has none;
     weak_val_loss is the weighted sum of the run's own terms.
     """
-    sums, confusion = {}, torch.zeros(num_classes, num_classes, device=accelerator.device)
+    sums, confusion = {}, torch.zeros(num_classes, num_classes, dtype=torch.long, device=accelerator.device)
     for batch, outputs in predict(model, loader, accelerator.device, accelerator.autocast):
         terms = criterion(outputs, batch["targets"], batch["image"], cam)
         if "mask" in batch:
             terms["mask"] = partial_cross_entropy(outputs["seg"], batch["mask"])
             confusion += confusion_matrix(outputs["seg"].argmax(1), batch["mask"], num_classes)
         for name, mean in terms.items():
-            old = sums.get(name, Mean(0.0, 0.0))
-            sums[name] = Mean(old.total + mean.total.double(), old.count + mean.count.double())
+            # Sums in double precision, on the CPU: not every accelerator has it.
+            pair = torch.stack([mean.total.cpu().double(), mean.count.cpu().double()])
+            sums[name] = sums.get(name, 0) + pair
     names = [*criterion.weights, "mask"]
-    zero = torch.zeros((), dtype=torch.double, device=accelerator.device)
-    pairs = torch.stack([torch.stack(list(sums.get(name, Mean(zero, zero)))) for name in names])
-    pairs, confusion = accelerator.reduce(pairs), accelerator.reduce(confusion)
+    pairs = torch.stack([sums.get(name, torch.zeros(2, dtype=torch.double)) for name in names])
+    if accelerator.num_processes > 1:
+        pairs, confusion = accelerator.reduce(pairs.to(accelerator.device)), accelerator.reduce(confusion)
     values = {name: Mean(*pair).value.item() for name, pair in zip(names, pairs, strict=True) if pair[1] > 0}
     val_loss = values.pop("mask", None)
     val_miou = float(scores(confusion)["miou"]) if loader.dataset.masks else None

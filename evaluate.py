@@ -16,7 +16,7 @@ from common import UserError, atomic_path, run_cli, write_json
 from data_utils import open_dataset
 from supervision import SIGNALS
 
-COSTS = {"seconds": "hours", "relative": "relative units an image"}
+COSTS = {"seconds": "hours, training labels", "relative": "relative units an image, training labels"}
 BACKGROUND = "all background"
 
 
@@ -43,14 +43,17 @@ def find_runs(args):
     from runs import load_checkpoint
 
     root = Path(args.checkpoint_dir)
+    for name in args.run_name or ():
+        if Path(name).name != name or name == "..":
+            raise UserError(f"--run_name {name}: is the name of one folder, without '/'")
     names = args.run_name or sorted(path.parent.name for path in root.glob("*/best.pt"))
     if not names:
         raise UserError(f"--checkpoint_dir {root}: no trained run is there; train one with python train.py")
     runs = {name: load_checkpoint(root / name / "best.pt") for name in names}
     first = next(iter(runs))
     for name, run in runs.items():
-        if run["task"] != runs[first]["task"] or run["fingerprint"] != runs[first]["fingerprint"]:
-            raise UserError(f"runs {first} and {name} were trained on different data; choose runs with --run_name")
+        if run["test_fingerprint"] != runs[first]["test_fingerprint"]:
+            raise UserError(f"runs {first} and {name} have different test images or classes; choose with --run_name")
     order = list(SIGNALS)
     return dict(
         sorted(runs.items(), key=lambda item: (len(m := item[1]["args"]["modes"]), [order.index(s) for s in m]))
@@ -229,7 +232,8 @@ def choose_images(results):
         del rules["largest spread between runs"]
     chosen = {}
     for why, index in rules.items():
-        chosen.setdefault(names[int(index)], why)
+        name = names[int(index)]
+        chosen[name] = f"{chosen[name]}, {why}" if name in chosen else why
     return chosen
 
 
@@ -285,13 +289,14 @@ def draw_costs(path, results, kind):
 
 
 def main(args):
-    if args.batch_size < 1 or args.resamples < 1:
-        raise UserError("--batch_size and --resamples must be at least 1")
+    if args.batch_size < 1 or args.resamples < 1 or args.num_workers < 0:
+        raise UserError("--batch_size and --resamples must be at least 1, --num_workers 0")
     runs = find_runs(args)
 
     from engine import make_accelerator
 
-    accelerator = make_accelerator(args.device)
+    accelerator = make_accelerator(args.device, amp=False)  # the same numbers on every device
+    Path(args.results_dir).mkdir(parents=True, exist_ok=True)
     results = [evaluate_run(name, run, args, accelerator) for name, run in runs.items()]
     folder = Path(args.results_dir)
     text = table(results)
@@ -302,7 +307,8 @@ def main(args):
     print(text)
     if unpriced:
         print(f"without a price in {COSTS[args.cost]}, so not in cost.png: {', '.join(unpriced)}")
-    print(f"{folder}: table.md, comparison.png, cost.png, {', '.join(r['run'] + '.json' for r in results)}")
+    plots = ["comparison.png", *(["cost.png"] if len(unpriced) < len(results) else [])]
+    print(f"{folder}: {', '.join(['table.md', *plots, *(r['run'] + '.json' for r in results)])}")
 
 
 if __name__ == "__main__":

@@ -81,6 +81,6 @@ class UncertaintyWeighting(torch.nn.Module):
         super().__init__()
         self.log_variance = torch.nn.ParameterDict({name: torch.nn.Parameter(torch.zeros(())) for name in names})
 
-    def forward(self, name, value):
+    def forward(self, name, value, labelled=None):
         s = self.log_variance[name]
-        return torch.exp(-s) * value + s / 2 * (value.detach() != 0)
+        return torch.exp(-s) * value + s / 2 * (value.detach() != 0 if labelled is None else labelled)

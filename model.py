@@ -99,10 +99,10 @@ def new_unet(encoder, num_classes):
 
     try:
         return smp.Unet(WHEELS.get(encoder, (encoder,))[0], encoder_weights=None, classes=num_classes)
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, ValueError) as error:
         names = [*WHEELS, *smp.encoders.get_encoder_names()[:4]]
         raise UserError(
-            f"--encoder {encoder}: not known to segmentation-models-pytorch; for example {', '.join(names)}, "
+            f"--encoder {encoder}: no encoder of segmentation-models-pytorch's U-Net; for example {', '.join(names)}, "
             "or tu-NAME for any timm model"
         ) from error
 
@@ -121,10 +121,10 @@ def normalisation(encoder):
     """Return (mean, std) per channel, for values in [0, 1], that the encoder's ImageNet weights expect."""
     if encoder in WHEELS:
         return HALF
-    if encoder.startswith("tu-"):
+    if encoder.startswith(("tu-", "timm-tf_")):
         import timm
 
-        settings = timm.models.get_pretrained_cfg(encoder.removeprefix("tu-"))
+        settings = timm.models.get_pretrained_cfg(encoder.split("-", 1)[1])
         return (settings.mean, settings.std) if settings else IMAGENET
     return HALF if encoder.startswith(("inception", "xception")) else IMAGENET
 
@@ -220,7 +220,8 @@ class GlobalBatchNorm:
     def __call__(self, x):
         from torch.distributed.nn.functional import all_reduce
 
-        norm = self.module[0]
+        norm, dtype = self.module[0], x.dtype
+        x = x.to(torch.promote_types(dtype, torch.float32))  # half precision can't count or sum so many pixels
         if norm.training:
             count = all_reduce(x.new_full((), x[:, 0].numel()))
             mean = all_reduce(x.sum((0, 2, 3))) / count
@@ -234,4 +235,5 @@ class GlobalBatchNorm:
             mean, variance = norm.running_mean, norm.running_var
         scale = norm.weight * torch.rsqrt(variance + norm.eps)
         y = x * scale.view(1, -1, 1, 1) + (norm.bias - mean * scale).view(1, -1, 1, 1)
+        y = y.to(dtype)
         return norm.act(norm.drop(y)) if hasattr(norm, "drop") else y

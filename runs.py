@@ -4,13 +4,15 @@ Checkpoints hold plain values and tensors only, so loading one runs no code.
 """
 
 import json
-import shutil
 from pathlib import Path
 
 import torch
 
 from common import UserError, atomic_path
 from model import build_model, read_tensors
+
+FILES = ("best.pt", "last.pt", "log.jsonl", "curves.png")
+EVENTS = "events.out.tfevents*"
 
 
 def save_checkpoint(path, content):
@@ -22,7 +24,7 @@ def save_checkpoint(path, content):
 def load_checkpoint(path):
     """Read a checkpoint written by train.py; any other file is a `UserError`."""
     if not Path(path).exists():
-        raise UserError(f"{path}: no such checkpoint; train the run first, or wait for its first epoch to end")
+        raise UserError(f"{path}: no such checkpoint; train the run first, or wait for an epoch that can be selected")
     content = read_tensors(path, "checkpoint")
     if not isinstance(content, dict) or not {"model", "args", "task"} <= content.keys():
         raise UserError(f"{path}: not a checkpoint of train.py")
@@ -45,20 +47,35 @@ def find_run(args, free):
                 f"{last}: was trained with {changed[0]} = {before}, not {now}; keep it, or take another --run_name"
             )
         return folder, checkpoint
-    if last.exists() and not args.overwrite:
+    started = [name for name in ("best.pt", "last.pt") if (folder / name).exists()]
+    foreign = [path.name for path in folder.glob("[!.]*") if path.name not in FILES and not path.match(EVENTS)]
+    if foreign:
+        raise UserError(f"{folder}: holds {min(foreign)}, which is no part of a run; take another --run_name")
+    if started and not args.overwrite:
         raise UserError(
             f"{folder}: this run exists; go on with --resume, replace it with --overwrite, or take another --run_name"
         )
     return folder, None
 
 
-def clear_run(folder, accelerator):
-    """Make the run's folder, empty, once for all processes."""
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process and folder.exists():
-        shutil.rmtree(folder)
-    accelerator.wait_for_everyone()
-    folder.mkdir(parents=True, exist_ok=True)
+def run_files(folder):
+    """Return the files of a run that are there, and no others: what a new run of the same name replaces."""
+    return [path for path in folder.glob("*") if path.name in FILES or path.match(EVENTS)] + leftovers(folder)
+
+
+def leftovers(folder):
+    """Return the temporary files that a kill in the middle of a write left behind."""
+    return [path for path in folder.glob(".*") if path.name.split(".")[1] in {Path(name).stem for name in FILES}]
+
+
+def refuse_other_data(checkpoint, describe, folder):
+    """A resumed run must go on with the images and labels that it began with."""
+    for key in ("task", "fingerprint", "labels"):
+        if checkpoint.get(key) != describe[key]:
+            raise UserError(
+                f"{folder}: this run began with other data or labels ({key} differs); restore them, or take another "
+                "--run_name"
+            )
 
 
 def model_from(checkpoint):
@@ -94,4 +111,4 @@ class Log:
     def append(self, line):
         """Add one epoch."""
         with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(line, allow_nan=False) + "\n")

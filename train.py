@@ -11,6 +11,9 @@ epoch, image), so a run that is killed and resumed ends with the same weights as
 """
 
 import argparse
+import hashlib
+import math
+import netrc
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +26,7 @@ from weak_labels import labels_for
 SELECTION = {"val_loss": min, "val_miou": max, "weak_val_loss": min}
 # Flags that say where and how fast a run goes, not what it computes: they may differ when it is resumed.
 FREE = {"resume", "overwrite", "num_workers", "device", "data_dir", "weak_label_path", "checkpoint_dir", "cache_dir",
-        "log_with", "amp"}  # fmt: skip
+        "log_with"}  # fmt: skip
 
 
 def parse_args():
@@ -93,7 +96,7 @@ def add_optimisation_arguments(parser):
 def check(args):
     """Refuse flag values that mean nothing, before anything is read or written."""
     rules = {
-        "img_size": (args.img_size > 0 and args.img_size % 32 == 0, "must be a multiple of 32"),
+        "img_size": (args.img_size >= 64 and args.img_size % 32 == 0, "must be a multiple of 32, at least 64"),
         "epochs": (args.epochs > 0, "must be at least 1"),
         "batch_size": (args.batch_size > 0, "must be at least 1"),
         "lr": (args.lr > 0, "must be positive"),
@@ -101,13 +104,20 @@ def check(args):
         "cam_foreground": (0 <= args.cam_background <= args.cam_foreground <= 1, "needs 0 <= background <= it <= 1"),
         "warmup": (0 <= args.warmup < 1, "must lie in [0, 1)"),
         "cam_warmup": (0 <= args.cam_warmup < 1, "must lie in [0, 1)"),
-        "run_name": (Path(args.run_name).name == args.run_name, "is a folder name, without '/'"),
+        "run_name": (Path(args.run_name).name == args.run_name != "..", "is the name of one folder, without '/'"),
+        "num_workers": (args.num_workers is None or args.num_workers >= 0, "must not be negative"),
+        "decoder_lr_scale": (args.decoder_lr_scale > 0, "must be positive"),
+        "weight_decay": (args.weight_decay >= 0, "must not be negative"),
+        "overwrite": (not (args.overwrite and args.resume), "and --resume exclude each other"),
         "log_with": (
             args.log_with == "none" or find_spec(args.log_with),
             f"not installed; pip install {args.log_with}",
         ),
         "train_limit": (args.train_limit is None or args.train_limit > 0, "must be at least 1"),
     }
+    for flag, value in vars(args).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"--{flag} {value}: must be a finite number")
     for flag, (fine, why) in rules.items():
         if not fine:
             raise UserError(f"--{flag} {getattr(args, flag)}: {why}")
@@ -158,9 +168,9 @@ def make_loaders(args, dataset, labels, train_ids, signals, accelerator):
     masks = args.select_by != "weak_val_loss"
     val = SegmentationItems(dataset, dataset.ids("val"), cache, labels, signals, masks=masks)
     world = accelerator.num_processes
-    size = min(args.batch_size, len(train))
-    if size % world:
-        raise UserError(f"--batch_size {size}: must be a multiple of the {world} processes")
+    if args.batch_size % world or len(train) < world:
+        raise UserError(f"--batch_size {args.batch_size}: must be a multiple of the {world} processes")
+    size = min(args.batch_size, len(train) // world * world)
     workers = args.num_workers if args.num_workers is not None else 4 * (accelerator.device.type == "cuda")
     on_gpu = accelerator.device.type == "cuda"
     batches = EpochBatches(len(train), size, args.seed)
@@ -172,10 +182,13 @@ def fit(args, folder, checkpoint, training, describe):
     """Train from the checkpoint's epoch to the last; log and save after each."""
     from tqdm import tqdm
 
-    from runs import Log, clear_run, save_checkpoint
+    from runs import Log, leftovers, refuse_other_data, run_files, save_checkpoint
 
-    if checkpoint is None:
-        clear_run(folder, training.accelerator)
+    if checkpoint:
+        refuse_other_data(checkpoint, describe, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    replaced = leftovers(folder) if checkpoint else run_files(folder)
+    training.accelerator.wait_for_everyone()
     start_tracking(args, training.accelerator)
     log, best, first = Log(folder / "log.jsonl"), None, 0
     if checkpoint:
@@ -183,6 +196,8 @@ def fit(args, folder, checkpoint, training, describe):
         best, first = checkpoint["best"], checkpoint["epoch"]
     main_process = training.accelerator.is_main_process
     if main_process:
+        for path in replaced:
+            path.unlink(missing_ok=True)
         log.keep_until(first)
     steps = len(training.batches)
     bar = tqdm(total=args.epochs * steps, initial=first * steps, desc=args.run_name, disable=not main_process)
@@ -208,18 +223,28 @@ def fit(args, folder, checkpoint, training, describe):
 
 def start_tracking(args, accelerator):
     """Open the tracker's run; without a key, wandb logs to files that `wandb sync` uploads later."""
-    if args.log_with == "wandb" and "WANDB_MODE" not in os.environ:
-        import wandb
+    wandb = {"name": args.run_name, "config": vars(args)}
+    if "WANDB_MODE" not in os.environ and not has_wandb_key():
+        wandb["mode"] = "offline"
+    project = "weak-supervision" if args.log_with == "wandb" else args.run_name  # for TensorBoard: the run's folder
+    accelerator.init_trackers(project, init_kwargs={"wandb": wandb})
 
-        if not wandb.api.api_key:
-            os.environ["WANDB_MODE"] = "offline"
-    accelerator.init_trackers(args.run_name, init_kwargs={"wandb": {"name": args.run_name}})
+
+def has_wandb_key():
+    """Whether wandb finds a key in the environment or where `wandb login` leaves it."""
+    try:
+        return "WANDB_API_KEY" in os.environ or bool(netrc.netrc().authenticators("api.wandb.ai"))
+    except (OSError, netrc.NetrcParseError):
+        return False
 
 
 def report(args, folder, lines):
     """Draw the curves of a finished run and say what to do next."""
     from charts import loss_curves
 
+    if not lines:
+        print(f"{folder}: all epochs are done, but its log.jsonl is gone")
+        return
     loss_curves(folder / "curves.png", lines)
     best = [line["epoch"] for line in lines if line["selected"]]
     print(f"{folder}: best.pt is epoch {best[-1] if best else None} of {args.epochs}; next: python evaluate.py "
@@ -236,17 +261,24 @@ def summary(line, epochs):
     )
 
 
+def selection_signals(args):
+    """Return the signals whose labels of the validation images choose the checkpoint."""
+    return tuple(args.modes) if args.select_by == "weak_val_loss" else ("full",)
+
+
 def describe_run(args, dataset, labels, train_ids, signals):
     """Return what best.pt says about a run besides its weights: plain values."""
-    chosen_with = signals if args.select_by == "weak_val_loss" else ("full",)
     val_labels = {name: labels[name] for name in dataset.ids("val")}
+    used = repr([(name, [labels[name][s] for s in signals]) for name in sorted(labels)])
     return {
         "args": vars(args),
         "commit": commit(),
         "task": {"dataset": dataset.name, "classes": dataset.class_names, "tag_names": dataset.tag_names},
         "fingerprint": dataset.fingerprint(),
+        "test_fingerprint": dataset.fingerprint(("test",)),
+        "labels": hashlib.sha256(used.encode()).hexdigest()[:16],
         "cost": annotation_cost({name: labels[name] for name in train_ids}, signals),
-        "selection": {"by": args.select_by, **annotation_cost(val_labels, chosen_with)},
+        "selection": {"by": args.select_by, **annotation_cost(val_labels, selection_signals(args))},
     }
 
 
@@ -277,7 +309,9 @@ def main(args):
     weights = term_weights(args, signals)
     dataset = open_dataset(args)
     train_ids = training_ids(dataset, args)
-    labels = labels_for(args.weak_label_path, dataset, train_ids + dataset.ids("val"), signals, args.data_dir)
+    labels = labels_for(args.weak_label_path, dataset, train_ids, signals, args.data_dir)
+    chosen_with = {*signals, *selection_signals(args)}
+    labels |= labels_for(args.weak_label_path, dataset, dataset.ids("val"), chosen_with, args.data_dir)
 
     from engine import make_accelerator
     from runs import Log, find_run

@@ -123,7 +123,8 @@ def find_fault(labels, dataset, name, signals):
         return f"{name} holds {shorten(labels)}"
     for signal in signals:
         if signal not in labels:
-            return f"{name} has no {signal}"
+            unless = ", the price of its masks (not needed with --select_by weak_val_loss)" * (signal == "full")
+            return f"{name} has no {signal}{unless}"
     size = list(dataset.image_size(name))
     if labels.get("size") != size:
         return f"{name} was labelled at size {shorten(labels.get('size'))}, but {dataset.image_path(name)} has {size}"
