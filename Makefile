@@ -21,7 +21,7 @@ demo: .venv/installed
 	@echo "Open results/demo/comparison.png and results/demo/cost.png (labels: weak_labels/demo_preview.png)"
 
 test: .venv/tested lint
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2
 
 lint: .venv/tested
 	.venv/bin/ruff check .

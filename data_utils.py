@@ -205,6 +205,9 @@ class Folder(MaskClasses):
     def labelled(self):
         return [name for name in super().labelled() if self.mask_path(name).exists()]
 
+    def can_validate(self, names):
+        return [name for name in names if self.mask_path(name).exists()] or names
+
     def image_path(self, name):
         return self.files.get(name, self.root / "images" / name)
 

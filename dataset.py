@@ -84,7 +84,7 @@ class SegmentationDataset:
         twice = set(strata) & test
         if twice:
             raise UserError(f"{self.root}: {min(twice)} is listed for training and for the test; mend the lists")
-        held = hold_out(strata, val_fraction, split_seed)
+        held = hold_out({name: strata[name] for name in self.can_validate(strata)}, val_fraction, split_seed)
         self.set_ids({"train": set(strata) - held, "val": held, "test": test})
 
     def set_ids(self, parts):
@@ -102,6 +102,10 @@ class SegmentationDataset:
                     f"--data_dir {self.root}: of {len(parts[split])} images of the {split} split none is there, the "
                     f"first {self.image_path(min(parts[split]))}; mend the lists, or run python download_data.py"
                 )
+
+    def can_validate(self, names):
+        """Return those of `names` that may be held for validation."""
+        return names
 
     def ids(self, split):
         """Return the sorted ids of 'train', 'val', 'test', or 'trainval'."""

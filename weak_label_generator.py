@@ -16,7 +16,7 @@ import annotators
 from common import UserError, run_cli, stable_seed
 from data_utils import add_data_arguments, open_dataset
 from supervision import SIGNALS
-from weak_labels import header, save_labels
+from weak_labels import header, load_labels, save_labels
 
 CHUNK = 32  # images a task: fewer than two tasks stay in this process
 
@@ -153,13 +153,36 @@ def check(args):
         raise UserError("--jobs 0: must be a number of processes, or -1 for one a core")
     if Path(args.output_file).is_dir():
         raise UserError(f"--output_file {args.output_file}: is a folder; name a file in it")
+    if Path(args.output_file).exists() and not is_ours(args.output_file):
+        raise UserError(f"--output_file {args.output_file}: was not written by this script; move it, or name another")
+
+
+def is_ours(path):
+    """Whether a file holds labels that this script drew, and so can draw again; people's labels have no options."""
+    try:
+        return bool(load_labels(path)["options"])
+    except UserError:
+        return False
+
+
+def refuse_unmasked(dataset, names):
+    """Labels are simulated from masks: say so where one is missing."""
+    unmasked = [name for name in names if not dataset.mask_path(name).exists()]
+    if unmasked:
+        raise UserError(
+            f"{dataset.mask_path(unmasked[0])}: no such mask, nor those of {len(unmasked) - 1} other training images; "
+            "labels are simulated from masks: add them, take the images off the training list, or run "
+            "python download_data.py"
+        )
 
 
 def main(args):
     check(args)
     dataset = open_dataset(args)
     options = annotators.Options(**{f.name: getattr(args, f.name) for f in fields(annotators.Options)})
-    images = annotate_all(dataset, dataset.ids("trainval"), options, args.seed, args.jobs)
+    names = dataset.ids("trainval")
+    refuse_unmasked(dataset, names)
+    images = annotate_all(dataset, names, options, args.seed, args.jobs)
     save_labels(args.output_file, header(dataset, args.seed, asdict(options)), images)
     print("\n".join(coverage(dataset, images)))
     if args.preview:

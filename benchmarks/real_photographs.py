@@ -4,16 +4,16 @@
     python benchmarks/real_photographs.py --data_dir ../shared/data --name voc --classes pet=cat+dog \
         --train_limit 800 --epochs 6
 
-Runs the ordinary scripts, --jobs trainings at a time with one thread each, and can be stopped and started again: finished
-runs are kept. The table, figures and result files are in results/<name>/; minutes are added to the table here.
+Runs the ordinary scripts, --jobs trainings at a time with one thread each, and can be stopped and started again:
+finished runs are kept. The table, figures and result files are in results/<name>/; the minutes come from the logs.
 """
 
 import argparse
+import json
 import os
 import platform
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from joblib import Parallel, delayed
@@ -36,11 +36,14 @@ def parse_args():
 
 
 def script(name, *arguments, threads=None):
-    """Run one of the project's scripts -> minutes it took; its failure stops the benchmark."""
+    """Run one of the project's scripts; its failure stops the benchmark."""
     environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-    began = time.perf_counter()
     subprocess.run([sys.executable, ROOT / name, *map(str, arguments)], cwd=ROOT, env=environment, check=True)
-    return (time.perf_counter() - began) / 60
+
+
+def minutes(run):
+    """Return the minutes that the epochs of a run took, validation included, over all its sessions."""
+    return sum(json.loads(line)["seconds"] for line in (ROOT / run / "log.jsonl").read_text().splitlines()) / 60
 
 
 def main(args):
@@ -52,13 +55,13 @@ def main(args):
         schedule += ["--train_limit", args.train_limit]
     folder = f"checkpoints/{args.name}"
     names = {f"{mode}_seed{seed}": (mode, seed) for seed in range(args.seeds) for mode in MODES}
-    minutes = Parallel(n_jobs=args.jobs, backend="threading")(
+    Parallel(n_jobs=args.jobs, backend="threading")(
         delayed(script)("train.py", "--supervision_mode", mode, "--run_name", name, "--seed", seed, *data, *schedule,
                         "--weak_label_path", labels, "--checkpoint_dir", folder, "--resume", "auto", threads=1)
         for name, (mode, seed) in names.items()
     )  # fmt: skip
     script("evaluate.py", "--checkpoint_dir", folder, "--results_dir", f"results/{args.name}")
-    print("training minutes:", ", ".join(f"{name} {m:.1f}" for name, m in zip(names, minutes, strict=True)))
+    print("training minutes:", ", ".join(f"{name} {minutes(f'{folder}/{name}'):.1f}" for name in names))
     print(f"{os.cpu_count()} CPUs, {platform.machine()}, {args.jobs} trainings at a time, one thread each")
 
 

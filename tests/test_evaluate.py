@@ -22,7 +22,8 @@ def trained(pets_dir, pets_labels, tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     for mode in ("full", "points"):
         run(train, "--supervision_mode", mode, "--run_name", mode, "--epochs", 1, "--img_size", 64,
-            "--data_dir", pets_dir, "--weak_label_path", pets_labels, "--checkpoint_dir", root / "checkpoints", "--cache_dir", root / "cache",
+            "--data_dir", pets_dir, "--weak_label_path", pets_labels, "--cache_dir", root / "cache",
+            "--checkpoint_dir", root / "checkpoints",
             "--lr", 1e-3, "--device", "cpu")  # fmt: skip
     run(evaluate, "--checkpoint_dir", root / "checkpoints", "--results_dir", root / "results", "--device", "cpu")
     return {"checkpoints": root / "checkpoints", "results": root / "results", "cache": root / "cache"}

@@ -3,14 +3,16 @@
 import json
 
 import numpy as np
+import pytest
 from conftest import run
 from PIL import Image
 
 import evaluate
 import train
 import weak_label_generator
+from common import UserError
 from data_utils import Folder
-from weak_labels import load_labels
+from weak_labels import header, load_labels, save_labels
 
 
 def own_folder(pets_dir, root):
@@ -40,3 +42,18 @@ def test_from_own_pictures_to_the_table(pets_dir, tmp_path):
     assert result["supervision"] == ["points", "boxes"]
     assert list(result["images"]) == Folder(tmp_path / "mine", cache_dir=tmp_path / "cache").ids("test")
     assert result["cost"]["seconds"].keys() == {"points", "boxes"}
+
+
+def test_simulated_labels_need_every_mask_and_never_replace_drawn_ones(pets_dir, tmp_path):
+    root = own_folder(pets_dir, tmp_path / "mine")
+    drawn = tmp_path / "drawn.pkl"
+    save_labels(drawn, header(Folder(root, cache_dir=tmp_path / "cache"), 0, {}), {"a": {"size": [4, 4]}})
+    before = drawn.read_bytes()
+    with pytest.raises(UserError, match="not written by this script"):
+        run(weak_label_generator, "--data_dir", root, "--output_file", drawn)
+    assert drawn.read_bytes() == before
+    name = Folder(root, cache_dir=tmp_path / "cache").ids("train")[0]
+    (root / "masks" / f"{name}.png").unlink()
+    assert name in Folder(root, cache_dir=tmp_path / "cache").ids("train")
+    with pytest.raises(UserError, match=f"{name}.*simulated from masks"):
+        run(weak_label_generator, "--data_dir", root, "--output_file", tmp_path / "new.pkl")
