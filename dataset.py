@@ -148,9 +148,16 @@ class SegmentationDataset:
             raise UserError(f"{self.mask_path(name)}: holds the number {stray}, which is no class of this data set")
         return classes.astype(np.uint8)
 
-    def fingerprint(self, splits=SPLITS):
+    def fingerprint(self):
         """Return a short hash over ids, splits, classes and file sizes: runs with the same one saw the same data."""
-        digest = hashlib.sha256(repr((self.name, self.class_names)).encode())
+        return self._digest((self.name, self.class_names, self.tag_names), SPLITS)
+
+    def test_fingerprint(self):
+        """Return that of the test split alone: runs with the same one can be compared."""
+        return self._digest((self.name, self.class_names), ("test",))
+
+    def _digest(self, head, splits):
+        digest = hashlib.sha256(repr(head).encode())
         for split in splits:
             for name in self.ids(split):
                 sizes = [p.stat().st_size if p.exists() else 0 for p in (self.image_path(name), self.mask_path(name))]

@@ -11,6 +11,7 @@ import torch
 from common import UserError, atomic_path
 from model import build_model, read_tensors
 
+CONTENT = {"model", "args", "task", "cost", "selection", "fingerprint", "test_fingerprint", "labels"}
 FILES = ("best.pt", "last.pt", "log.jsonl", "curves.png")
 EVENTS = "events.out.tfevents*"
 
@@ -26,7 +27,7 @@ def load_checkpoint(path):
     if not Path(path).exists():
         raise UserError(f"{path}: no such checkpoint; train the run first, or wait for an epoch that can be selected")
     content = read_tensors(path, "checkpoint")
-    if not isinstance(content, dict) or not {"model", "args", "task"} <= content.keys():
+    if not isinstance(content, dict) or not CONTENT <= content.keys():
         raise UserError(f"{path}: not a checkpoint of train.py")
     return content
 

@@ -275,7 +275,7 @@ def describe_run(args, dataset, labels, train_ids, signals):
         "commit": commit(),
         "task": {"dataset": dataset.name, "classes": dataset.class_names, "tag_names": dataset.tag_names},
         "fingerprint": dataset.fingerprint(),
-        "test_fingerprint": dataset.fingerprint(("test",)),
+        "test_fingerprint": dataset.test_fingerprint(),
         "labels": hashlib.sha256(used.encode()).hexdigest()[:16],
         "cost": annotation_cost({name: labels[name] for name in train_ids}, signals),
         "selection": {"by": args.select_by, **annotation_cost(val_labels, selection_signals(args))},

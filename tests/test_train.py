@@ -115,7 +115,7 @@ def test_two_processes_give_the_run_of_one(weighting, precision, flags, tmp_path
     for key in learned[0]:
         torch.testing.assert_close(learned[0][key], learned[1][key], rtol=0, atol=1e-7)
     for x, y in zip(log(tmp_path / "one"), log(tmp_path / "two"), strict=True):
-        assert [x[k] for k in NUMBERS] == pytest.approx([y[k] for k in NUMBERS], rel=0.03 if precision else 5e-4)
+        assert [x[k] for k in NUMBERS] == pytest.approx([y[k] for k in NUMBERS], rel=0.15 if precision else 5e-4)
 
 
 def test_weak_selection_needs_no_mask_at_all(pets_dir, pets_labels, flags, tmp_path):
