@@ -4,6 +4,8 @@ Checkpoints hold plain values and tensors only, so loading one runs no code.
 """
 
 import json
+import netrc
+import os
 from pathlib import Path
 
 import torch
@@ -77,6 +79,23 @@ def refuse_other_data(checkpoint, describe, folder):
                 f"{folder}: this run began with other data or labels ({key} differs); restore them, or take another "
                 "--run_name"
             )
+
+
+def start_tracking(args, accelerator):
+    """Open the tracker's run; without a key, wandb logs to files that `wandb sync` uploads later."""
+    wandb = {"name": args.run_name, "config": vars(args)}
+    if "WANDB_MODE" not in os.environ and not has_wandb_key():
+        wandb["mode"] = "offline"
+    project = "weak-supervision" if args.log_with == "wandb" else args.run_name  # for TensorBoard: the run's folder
+    accelerator.init_trackers(project, init_kwargs={"wandb": wandb})
+
+
+def has_wandb_key():
+    """Whether wandb finds a key in the environment or where `wandb login` leaves it."""
+    try:
+        return "WANDB_API_KEY" in os.environ or bool(netrc.netrc().authenticators("api.wandb.ai"))
+    except (OSError, netrc.NetrcParseError):
+        return False
 
 
 def model_from(checkpoint):

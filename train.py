@@ -13,8 +13,6 @@ epoch, image), so a run that is killed and resumed ends with the same weights as
 import argparse
 import hashlib
 import math
-import netrc
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -182,7 +180,7 @@ def fit(args, folder, checkpoint, training, describe):
     """Train from the checkpoint's epoch to the last; log and save after each."""
     from tqdm import tqdm
 
-    from runs import Log, leftovers, refuse_other_data, run_files, save_checkpoint
+    from runs import Log, leftovers, refuse_other_data, run_files, save_checkpoint, start_tracking
 
     if checkpoint:
         refuse_other_data(checkpoint, describe, folder)
@@ -219,23 +217,6 @@ def fit(args, folder, checkpoint, training, describe):
         numbers = {k: v for k, v in line.items() if isinstance(v, float)}
         training.accelerator.log(numbers | {f"terms/{k}": v for k, v in line["terms"].items()}, step=epoch)
     bar.close()
-
-
-def start_tracking(args, accelerator):
-    """Open the tracker's run; without a key, wandb logs to files that `wandb sync` uploads later."""
-    wandb = {"name": args.run_name, "config": vars(args)}
-    if "WANDB_MODE" not in os.environ and not has_wandb_key():
-        wandb["mode"] = "offline"
-    project = "weak-supervision" if args.log_with == "wandb" else args.run_name  # for TensorBoard: the run's folder
-    accelerator.init_trackers(project, init_kwargs={"wandb": wandb})
-
-
-def has_wandb_key():
-    """Whether wandb finds a key in the environment or where `wandb login` leaves it."""
-    try:
-        return "WANDB_API_KEY" in os.environ or bool(netrc.netrc().authenticators("api.wandb.ai"))
-    except (OSError, netrc.NetrcParseError):
-        return False
 
 
 def report(args, folder, lines):
