@@ -24,6 +24,14 @@ def save_checkpoint(path, content):
         torch.save(content, temporary)
 
 
+def save_best(folder, content):
+    """Write best.pt from the content of last.pt.
+
+    last.pt is written first and says whether its epoch was selected, so a kill between the two loses nothing.
+    """
+    save_checkpoint(folder / "best.pt", {key: content[key] for key in (*sorted(CONTENT), "commit", "epoch", "best")})
+
+
 def load_checkpoint(path):
     """Read a checkpoint written by train.py; any other file is a `UserError`."""
     if not Path(path).exists():

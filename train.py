@@ -180,7 +180,7 @@ def fit(args, folder, checkpoint, training, describe):
     """Train from the checkpoint's epoch to the last; log and save after each."""
     from tqdm import tqdm
 
-    from runs import Log, leftovers, refuse_other_data, run_files, save_checkpoint, start_tracking
+    from runs import Log, leftovers, refuse_other_data, run_files, save_best, save_checkpoint, start_tracking
 
     if checkpoint:
         refuse_other_data(checkpoint, describe, folder)
@@ -196,6 +196,8 @@ def fit(args, folder, checkpoint, training, describe):
     if main_process:
         for path in replaced:
             path.unlink(missing_ok=True)
+        if checkpoint and checkpoint["selected"]:
+            save_best(folder, checkpoint)
         log.keep_until(first)
     steps = len(training.batches)
     bar = tqdm(total=args.epochs * steps, initial=first * steps, desc=args.run_name, disable=not main_process)
@@ -209,10 +211,10 @@ def fit(args, folder, checkpoint, training, describe):
         best = score if line["selected"] else best
         if main_process:
             log.append(line)
-            content = {**training.state(), "epoch": epoch, "best": best, **describe}
-            if line["selected"]:
-                save_checkpoint(folder / "best.pt", {k: content[k] for k in ("model", "epoch", "best", *describe)})
+            content = {**training.state(), "epoch": epoch, "best": best, "selected": line["selected"], **describe}
             save_checkpoint(folder / "last.pt", content)
+            if line["selected"]:
+                save_best(folder, content)
             bar.write(summary(line, args.epochs))
         numbers = {k: v for k, v in line.items() if isinstance(v, float)}
         training.accelerator.log(numbers | {f"terms/{k}": v for k, v in line["terms"].items()}, step=epoch)
@@ -295,7 +297,7 @@ def main(args):
     labels |= labels_for(args.weak_label_path, dataset, dataset.ids("val"), chosen_with, args.data_dir)
 
     from engine import make_accelerator
-    from runs import Log, find_run
+    from runs import Log, find_run, save_best
 
     folder, checkpoint = find_run(args, FREE)
     tracker = {} if args.log_with == "none" else {"log_with": args.log_with}
@@ -306,6 +308,8 @@ def main(args):
         pretrained = "none" if checkpoint else args.encoder_weights
         training = prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pretrained)
         fit(args, folder, checkpoint, training, describe_run(args, dataset, labels, train_ids, signals))
+    elif accelerator.is_main_process and checkpoint["selected"]:
+        save_best(folder, checkpoint)
     if accelerator.is_main_process:
         report(args, folder, Log(folder / "log.jsonl").read())
     accelerator.end_training()

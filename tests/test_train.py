@@ -175,6 +175,17 @@ def test_an_existing_run_is_safe(flags, tmp_path):
     assert not same(before, weights(tmp_path / "r"))
 
 
+def test_a_kill_between_the_two_checkpoints_loses_neither(flags, tmp_path):
+    """What it leaves is last.pt of a selected epoch, and best.pt of an older epoch or none."""
+    mode = ["--supervision_mode", "scribbles", "--run_name", "r", "--epochs", 1]
+    run(train, *mode, *flags)
+    best = weights(tmp_path / "r", "best.pt")
+    for argument in ("must", "auto"):
+        (tmp_path / "r" / "best.pt").unlink()
+        run(train, *mode, "--resume", argument, *flags)
+        assert same(best, weights(tmp_path / "r", "best.pt"))
+
+
 def test_nothing_but_a_run_is_ever_replaced(flags, tmp_path):
     mine = tmp_path / "r" / "notes.txt"
     mine.parent.mkdir()
