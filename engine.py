@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from common import UserError, seed_everything, stable_seed
@@ -155,11 +156,14 @@ def make_accelerator(device="auto", amp=None, **options):
         raise UserError(f"--device {device}, {options}: {error}") from error
 
 
-def make_optimizer(model, criterion, steps, lr, decoder_lr_scale, weight_decay, warmup):
-    """Return AdamW (encoder at `lr`, the rest faster, no decay on vectors) and its warm-up + cosine schedule."""
+def make_optimizer(model, criterion, steps, lr, decoder_lr_scale, weight_decay, warmup, encoder="unet.encoder"):
+    """Return AdamW (encoder at `lr`, the rest faster, no decay on vectors) and its warm-up + cosine schedule.
+
+    encoder: what the names of the encoder's parameters start with
+    """
     groups = {}
     for name, p in [*model.named_parameters(), *criterion.named_parameters()]:
-        scale = 1.0 if name.startswith("unet.encoder") else decoder_lr_scale
+        scale = 1.0 if name.startswith(encoder) else decoder_lr_scale
         groups.setdefault((scale, weight_decay if p.ndim > 1 else 0.0), []).append(p)
     optimizer = torch.optim.AdamW(
         [{"params": ps, "lr": lr * scale, "weight_decay": decay} for (scale, decay), ps in groups.items()]
@@ -211,6 +215,15 @@ def predict(model, loader, device, autocast):
         with autocast():
             outputs = model(batch["image"])
         yield batch, {key: value.float() for key, value in outputs.items()}
+
+
+def full_size_masks(model, loader, dataset, names, device, autocast):
+    """Yield (id, predicted mask [H, W] uint8 at the original size, truth [H, W] uint8) over a loader of `names`."""
+    for batch, outputs in predict(model, loader, device, autocast):
+        for index, logits in zip(batch["index"].tolist(), outputs["seg"], strict=True):
+            truth = dataset.mask(names[index])
+            resized = F.interpolate(logits[None], size=truth.shape, mode="bilinear", align_corners=False)
+            yield names[index], resized[0].argmax(0).byte().cpu().numpy(), truth
 
 
 def validate(model, loader, criterion, num_classes, accelerator, cam):

@@ -75,10 +75,9 @@ def dataset_of(checkpoint, args):
 
 def predictions(checkpoint, dataset, names, cache_dir, args, accelerator):
     """Yield (id, predicted mask [H, W] uint8 at the original size, truth [H, W] uint8) with a progress bar."""
-    import torch.nn.functional as F
     from tqdm import tqdm
 
-    from engine import predict
+    from engine import full_size_masks
     from image_io import ResizedCache
     from loading import InOrder, SegmentationItems, make_loader
     from runs import model_from
@@ -86,13 +85,8 @@ def predictions(checkpoint, dataset, names, cache_dir, args, accelerator):
     items = SegmentationItems(dataset, names, ResizedCache(cache_dir, checkpoint["args"]["img_size"]))
     loader = make_loader(items, InOrder(len(items), args.batch_size), args.num_workers)
     model = model_from(checkpoint).to(accelerator.device)
-    with tqdm(total=len(names), desc=checkpoint["args"]["run_name"], unit="img", disable=len(names) < 10) as bar:
-        for batch, outputs in predict(model, loader, accelerator.device, accelerator.autocast):
-            for index, logits in zip(batch["index"].tolist(), outputs["seg"], strict=True):
-                truth = dataset.mask(names[index])
-                resized = F.interpolate(logits[None], size=truth.shape, mode="bilinear", align_corners=False)
-                yield names[index], resized[0].argmax(0).byte().cpu().numpy(), truth
-                bar.update(1)
+    masks = full_size_masks(model, loader, dataset, names, accelerator.device, accelerator.autocast)
+    yield from tqdm(masks, desc=checkpoint["args"]["run_name"], total=len(names), unit="img", disable=len(names) < 10)
 
 
 def score_image(prediction, truth, num_classes):

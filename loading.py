@@ -32,16 +32,19 @@ class SegmentationItems(Dataset):
         view = View(width, height, self.cache.size)
         if self.augment:
             image, view = augment(image, view, stable_seed(self.seed, epoch, name))
-        mask = self._mask(name) if self.masks or "full" in self.signals else None
-        item = {"index": index, "image": image, "targets": {}}
-        for signal in self.signals:
-            annotation = mask if signal == "full" else self.labels[name][signal]
-            item["targets"][signal] = torch.from_numpy(SIGNALS[signal].target(annotation, view, self.dataset.tag_names))
+        targets = {signal: torch.from_numpy(self.target(name, signal, view)) for signal in self.signals}
+        item = {"index": index, "image": image, "targets": targets}
         if self.masks:
-            item["mask"] = torch.from_numpy(crop_mask(mask, view))
+            item["mask"] = torch.from_numpy(crop_mask(self.mask(name), view))
         return item
 
-    def _mask(self, name):
+    def target(self, name, signal, view):
+        """Return what the network learns from one image's label, as an array."""
+        annotation = self.mask(name) if signal == "full" else self.labels[name][signal]
+        return SIGNALS[signal].target(annotation, view, self.dataset.tag_names)
+
+    def mask(self, name):
+        """Return [S, S] uint8: the resized ground truth."""
         return self.dataset.to_classes(name, self.cache.mask(self.dataset.mask_path(name)))
 
 

@@ -54,13 +54,15 @@ class SegmentationModel(nn.Module):
       cam       [B, T, h, w]        class activation maps (Zhou et al., CVPR 2016), 1/16 of the image times `cam_scale`;
                                     above 1 they are finer: taken, without gradient, from an enlarged image
       features  [B, F, H/16, W/16]  what the tag head sees
+      decoded   [B, D, H, W]        what the last layer, `classify`, sees before its dropout
     """
 
     cam_scale = 1.0
 
-    def __init__(self, encoder, num_classes, num_tags, mean=IMAGENET[0], std=IMAGENET[1]):
+    def __init__(self, encoder, num_classes, num_tags, mean=IMAGENET[0], std=IMAGENET[1], dropout=0.0):
         super().__init__()
         self.unet = new_unet(encoder, num_classes)
+        self.dropout = nn.Dropout2d(dropout)
         self.tag_head = TagHead(sum(self.unet.encoder.out_channels[-2:]), num_tags)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
@@ -70,11 +72,16 @@ class SegmentationModel(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         finer = self.activation_maps(x) if self.cam_scale > 1 else None
         stages = self.unet.encoder(x)
-        seg = self.unet.segmentation_head(self.unet.decoder(stages))
+        decoded = self.unet.decoder(stages)
         features = deepest(stages)
         maps = self.tag_head(features)
         cam = maps if finer is None else finer
-        return {"seg": seg, "tags": log_sum_exp_pool(maps), "cam": cam, "features": features}
+        seg = self.classify(decoded, image.shape[-2:])
+        return {"seg": seg, "tags": log_sum_exp_pool(maps), "cam": cam, "features": features, "decoded": decoded}
+
+    def classify(self, decoded, size):
+        """Return class logits [B, C, *size] of decoded features; random while `dropout` is in training mode."""
+        return self.unet.segmentation_head(self.dropout(decoded))
 
     @torch.no_grad()
     def activation_maps(self, x):
@@ -107,9 +114,9 @@ def new_unet(encoder, num_classes):
         ) from error
 
 
-def build_model(encoder, num_classes, num_tags, weights="imagenet"):
+def build_model(encoder, num_classes, num_tags, weights="imagenet", dropout=0.0):
     """Return a `SegmentationModel`. weights: 'imagenet', 'none', or a file with the encoder's state dict."""
-    model = SegmentationModel(encoder, num_classes, num_tags, *normalisation(encoder))
+    model = SegmentationModel(encoder, num_classes, num_tags, *normalisation(encoder), dropout)
     if weights == "imagenet":
         load_imagenet(model.unet.encoder, encoder)
     elif weights != "none":

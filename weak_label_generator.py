@@ -13,25 +13,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import annotators
-from common import UserError, run_cli, stable_seed
+from common import UserError, run_cli
 from data_utils import add_data_arguments, open_dataset
 from supervision import SIGNALS
-from weak_labels import header, load_labels, save_labels
+from weak_labels import annotate, header, load_labels, save_labels
 
 CHUNK = 32  # images a task: fewer than two tasks stay in this process
-
-
-def annotate(dataset, name, options, seed):
-    """Return {"size": [w, h], signal: annotation, ...} of one image."""
-    import numpy as np
-
-    mask = dataset.mask(name)
-    dataset.check_size(name, mask.shape)
-    scene = annotators.Scene(mask, dataset.tags(name), tuple(dataset.tag_names), options)
-    labels = {"size": [mask.shape[1], mask.shape[0]]}
-    for signal, row in SIGNALS.items():
-        labels[signal] = row.extract(scene, np.random.default_rng(stable_seed(seed, name, signal)))
-    return labels
 
 
 def annotate_many(dataset, names, options, seed):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from annotators import Options
-from common import UserError, atomic_path
+from annotators import Options, Scene
+from common import UserError, atomic_path, stable_seed
 from supervision import IGNORE, SIGNALS, View
 
 FORMAT, VERSION = "weak-labels", 1
@@ -51,6 +51,17 @@ def header(dataset, seed, options):
         "seed": seed,
         "options": options,
     }
+
+
+def annotate(dataset, name, options, seed, signals=tuple(SIGNALS)):
+    """Return {"size": [w, h], signal: annotation, ...} of one image, by a simulated annotator."""
+    mask = dataset.mask(name)
+    dataset.check_size(name, mask.shape)
+    scene = Scene(mask, dataset.tags(name), tuple(dataset.tag_names), options)
+    labels = {"size": [mask.shape[1], mask.shape[0]]}
+    for signal in signals:
+        labels[signal] = SIGNALS[signal].extract(scene, np.random.default_rng(stable_seed(seed, name, signal)))
+    return labels
 
 
 def save_labels(path, head, images):

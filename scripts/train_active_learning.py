@@ -1,0 +1,29 @@
+"""Practical baseline: labels arrive round by round, chosen by an acquisition strategy.
+
+    python scripts/train_active_learning.py --config configs/active_learning_config.yaml
+    python scripts/train_active_learning.py --config configs/active_learning_config.yaml \\
+        --set active_learning.strategy=badge active_learning.label=points seed=1
+    python scripts/train_active_learning.py --config configs/active_learning_voc.yaml
+
+A run that was stopped goes on when the same command is given again.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from common import run_cli
+from vlm_itl import pipelines
+
+
+def parse_args():
+    return pipelines.parse_args(__doc__)
+
+
+def main(args):
+    return pipelines.main(args, "active_learning")
+
+
+if __name__ == "__main__":
+    run_cli(main, parse_args)

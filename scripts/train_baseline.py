@@ -1,0 +1,27 @@
+"""Theoretical baseline: every image of the pool is labelled, one training.
+
+    python scripts/train_baseline.py --config configs/baseline_config.yaml
+    python scripts/train_baseline.py --config configs/baseline_voc.yaml
+
+A run that was stopped goes on when the same command is given again.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from common import run_cli
+from vlm_itl import pipelines
+
+
+def parse_args():
+    return pipelines.parse_args(__doc__)
+
+
+def main(args):
+    return pipelines.main(args, "baseline")
+
+
+if __name__ == "__main__":
+    run_cli(main, parse_args)

@@ -1,0 +1,28 @@
+"""VLM in the loop: a judge looks at predicted masks; accepted ones become labels that cost no human time.
+
+    python scripts/train_vlm_itl.py --config configs/active_learning_config.yaml
+    python scripts/train_vlm_itl.py --config configs/active_learning_config.yaml --set vlm_itl.vlm_handler=learned
+    python scripts/train_vlm_itl.py --config configs/active_learning_voc.yaml
+
+A run that was stopped goes on when the same command is given again.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from common import run_cli
+from vlm_itl import pipelines
+
+
+def parse_args():
+    return pipelines.parse_args(__doc__)
+
+
+def main(args):
+    return pipelines.main(args, "vlm_itl")
+
+
+if __name__ == "__main__":
+    run_cli(main, parse_args)

@@ -1,0 +1,1 @@
+"""Active learning with a vision-language model in the loop."""

@@ -1,0 +1,207 @@
+"""The stage `judge`: fit and calibrate the judge on bought labels, let it see the pool, route what it saw."""
+
+import math
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from common import UserError, atomic_path
+from image_io import read_mask
+from vlm_itl.calibration import choose_threshold, fit_calibrator
+from vlm_itl.judge_metrics import judge_metrics
+from vlm_itl.oracle import confident_mask
+from vlm_itl.verdict import Case, Example, image_iou
+
+CHUNK = 64  # masks handed to the judge at once: a remote one answers them side by side
+
+
+def judge_pool(run, number):
+    """Judge the pool's predicted masks -> the ledger's line: verdicts with their routes, the calibration, metrics.
+
+    Accepted masks are written to the round's folder `pseudo` before the line.
+    """
+    settings, networks = run.settings.vlm_itl, run.networks(number)
+    audit = sorted((run.ledger.find(number, "audit") or {}).get("bought", {}))
+    run.judge.fit(examples(run, number, set(audit)))
+    check = audit_scores(run, networks, audit)
+    rule = make_rule(settings, *check)
+    names = candidates(run, number)
+    verdicts, ious = {}, {}
+    folder = run.round_folder(number) / "pseudo"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tqdm(total=len(names), desc=f"round {number} judging", unit="mask") as bar:
+        for cases in chunks(predicted(run, networks, names)):
+            for case, verdict in zip(cases, run.judge.judge(cases), strict=True):
+                route, probability = rule.route(verdict)
+                verdicts[case.id] = {"route": route, "calibrated": probability, **verdict.as_dict()}
+                if route == "accept":
+                    save_pseudo(folder / f"{case.id}.png", case, settings.pseudo_confidence)
+                if settings.examine:
+                    ious[case.id] = run.examiner.iou(case.id, case.mask)
+            bar.update(len(cases))
+    metrics = measure(run, verdicts, ious, settings.iou_bar) if settings.examine else {}
+    return {
+        "seed": run.seed(number, "judge"),
+        "threshold": rule.threshold,
+        "audit_masks": len(check[0]),
+        "verdicts": verdicts,
+        "metrics": metrics | {"threshold": rule.threshold, "audit_masks": len(check[0])},
+    }
+
+
+class Rule:
+    """From a verdict to its route: accept, reject (to the human), or abstain (it waits).
+
+    threshold    the score from which a mask is accepted; None accepts none
+    calibrate    scores -> probabilities that the mask is good
+    """
+
+    def __init__(self, threshold, calibrate, reject_below, own_decision):
+        self.threshold, self.calibrate, self.reject_below = threshold, calibrate, reject_below
+        self.own_decision = own_decision
+
+    def route(self, verdict):
+        """Return (route, calibrated probability or None). A failure waits, whatever the rule."""
+        if verdict.failure or verdict.probability is None:
+            return "abstain" if verdict.failure else verdict.decision, None
+        probability = float(self.calibrate(np.array([verdict.probability]))[0])
+        if self.own_decision:
+            return verdict.decision, probability
+        if self.threshold is not None and verdict.probability >= self.threshold:
+            return "accept", probability
+        return "reject" if probability < self.reject_below else "abstain", probability
+
+
+def make_rule(settings, probabilities, good):
+    """Return the `Rule` that the config asks for, from the judge's answers on the audit."""
+    calibrate = np.asarray
+    if settings.calibration != "none":
+        calibrate = fit_calibrator(probabilities, good, settings.calibration)
+    threshold = None
+    if settings.risk is not None:
+        threshold = choose_threshold(probabilities, good, settings.risk, 1 - settings.confidence, settings.control)
+    return Rule(threshold, calibrate, settings.reject_below, settings.risk is None)
+
+
+def check_settings(settings):
+    """Refuse a calibration or a risk bound without an audit to base it on."""
+    if settings.audit_share == 0 and (settings.risk is not None or settings.calibration != "none"):
+        raise UserError(
+            "vlm_itl.audit_share 0: calibration and the risk bound need an audit; raise it, or set "
+            "vlm_itl.calibration: none and vlm_itl.risk: null"
+        )
+
+
+def audit_scores(run, networks, names):
+    """Return (probabilities [N], good [N] bool): the judge's answers on masks whose truth was just bought."""
+    probabilities, good = [], []
+    for cases in chunks(predicted(run, networks, names)):
+        for case, verdict in zip(cases, run.judge.judge(cases), strict=True):
+            iou = image_iou(case.mask, run.oracle.mask(case.id))
+            if verdict.probability is not None and not verdict.failure and not math.isnan(iou):
+                probabilities.append(verdict.probability)
+                good.append(iou >= run.settings.vlm_itl.iou_bar)
+    return np.array(probabilities), np.array(good, bool)
+
+
+def examples(run, number, without):
+    """Yield `Example`s of bought masks, each predicted before it was trained on, but for the first purchase.
+
+    A later purchase is predicted by the network of the round before it; the first by this round's, which knows it.
+    """
+    for model in range(number + 1):
+        names = {
+            name
+            for round_, stage in ((model, "audit"), (model + 1, "buy"))
+            for name in (run.ledger.find(round_, stage) or {}).get("bought", {})
+        }
+        names = sorted(n for n in names - without if "full" in run.oracle.labels[n].signals)
+        if names:
+            yield from example_pairs(run, run.networks(model), names, unseen=True)
+    first = [n for n in run.ledger.find(0, "buy")["bought"] if "full" in run.oracle.labels[n].signals]
+    yield from example_pairs(run, run.networks(number), sorted(first), unseen=False)
+
+
+def example_pairs(run, networks, names, unseen):
+    """Yield the `Example`s of bought images."""
+    for case in predicted(run, networks, names):
+        yield Example(case, run.oracle.mask(case.id), unseen)
+
+
+def candidates(run, number):
+    """Return the free images whose masks are judged: all of them, or a random part."""
+    names, most = run.free(), run.settings.vlm_itl.max_candidates
+    if most is not None and most < len(names):
+        rng = np.random.default_rng(run.seed(number, "candidates"))
+        names = sorted(rng.choice(names, most, replace=False).tolist())
+    return names
+
+
+@torch.no_grad()
+def predicted(run, networks, names):
+    """Yield one `Case` for each image, a batch of pixels at a time."""
+    class_names = tuple(run.dataset.class_names)
+    for part, images in run.batches(names):
+        with run.accelerator.autocast():
+            logits = [network.eval()(images)["seg"].float() for network in networks]
+        probabilities = logits[0].softmax(1).cpu().numpy()
+        members = [other.argmax(1).byte().cpu().numpy() for other in logits[1:]]
+        shown = images.permute(0, 2, 3, 1).cpu().numpy()
+        for i, name in enumerate(part):
+            others = np.stack([member[i] for member in members]) if members else None
+            mask = probabilities[i].argmax(0).astype(np.uint8)
+            yield Case(name, shown[i], mask, class_names, probabilities[i], others)
+
+
+def chunks(cases):
+    """Yield lists of at most `CHUNK` cases."""
+    part = []
+    for case in cases:
+        part.append(case)
+        if len(part) == CHUNK:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def save_pseudo(path, case, threshold):
+    """Write an accepted mask as a PNG of classes, 255 where the network was not sure."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(confident_mask(case.probabilities, threshold)).save(temporary)
+
+
+def pseudo_labels(run, number, line):
+    """Return {id: mask [S, S] uint8} of the masks accepted in a round, without those that were bought since."""
+    folder = run.round_folder(number) / "pseudo"
+    accepted = [name for name, verdict in line["verdicts"].items() if verdict["route"] == "accept"]
+    return {name: read_mask(folder / f"{name}.png") for name in accepted if name not in run.oracle.labels}
+
+
+def measure(run, verdicts, ious, bar):
+    """Return the judge's metrics against masks nobody bought: for the report of a simulation only."""
+    answered = [name for name, verdict in verdicts.items() if not verdict["failure"]]
+    columns = {key: [verdicts[name][key] for name in answered] for key in ("calibrated", "iou", "route", "usage")}
+    signals = run.signals
+    found = judge_metrics(
+        columns["calibrated"],
+        columns["iou"],
+        [route == "accept" for route in columns["route"]],
+        [ious[name] for name in answered],
+        bar,
+        [run.examiner.seconds(name, signals) for name in answered],
+        [verdict["usage"] for verdict in verdicts.values()],
+    )
+    return found | {"failures": len(verdicts) - len(answered), "masks": len(verdicts)}
+
+
+def summary(line):
+    """Return one line about a round's judging."""
+    routes = [verdict["route"] for verdict in line["verdicts"].values()]
+    counts = ", ".join(f"{routes.count(route)} {route}ed" for route in ("accept", "reject", "abstain"))
+    failed = sum(1 for verdict in line["verdicts"].values() if verdict["failure"])
+    purity = line["metrics"].get("purity")
+    told = f"  purity {100 * purity:.1f} %" if purity is not None else ""
+    return f"  judge: {len(routes)} masks, {counts}{f' ({failed} failed)' if failed else ''}{told}"

@@ -1,0 +1,80 @@
+"""The append-only ledger of a run, `ledger.jsonl`: one line for each completed stage, and nothing is ever rewritten.
+
+A stage's result is computed once. A run that starts again finds the lines that are there and goes on behind them; all
+randomness follows from (seed, round, stage), so it ends as if it had never stopped.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from common import UserError
+
+
+class Ledger:
+    """The lines of one run, and the file that they stand in.
+
+    Opening takes a lock: two processes can't write one run.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.path.with_suffix(".lock"), timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise UserError(f"{self.path}: another process is writing this run; wait for it, or stop it") from error
+        self._file = self.path.open("a+b")
+        self.lines = self._read()
+
+    def _read(self):
+        """Return the complete lines; a last one that a kill cut short is dropped from the file too."""
+        self._file.seek(0)
+        lines, whole = [], 0
+        for number, raw in enumerate(self._file, 1):
+            if not raw.endswith(b"\n"):
+                break
+            try:
+                lines.append(json.loads(raw))
+            except ValueError as error:
+                raise UserError(
+                    f"{self.path}: line {number} is damaged; restore the file, or delete the run"
+                ) from error
+            whole += len(raw)
+        self._file.truncate(whole)
+        return lines
+
+    def find(self, round_, stage):
+        """Return the line of a stage, or None."""
+        return next((line for line in self.lines if (line["round"], line["stage"]) == (round_, stage)), None)
+
+    def once(self, round_, stage, compute):
+        """Return the stage's line; where there is none yet, from the dict that `compute()` returns, and write it."""
+        line = self.find(round_, stage)
+        if line is None:
+            line = json.loads(json.dumps({"round": round_, "stage": stage, **compute()}, allow_nan=False))
+            self._file.write(json.dumps(line).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self.lines.append(line)
+        return line
+
+    def close(self):
+        """Release the file."""
+        self._file.close()
+        self._lock.release()
+
+
+def digest(path):
+    """Return the SHA-256 of a file, hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def settings_hash(plain):
+    """Return a short hash of nested plain values."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]

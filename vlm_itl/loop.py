@@ -1,0 +1,301 @@
+"""The loop: buy labels, train, evaluate, and, with a judge, accept some predictions as pseudo-labels.
+
+A round is a row of stages, each written to the ledger once it is complete:
+
+    buy       labels up to the round's budget, in the order of the strategy
+    train     the network (or the ensemble), from the bought labels and the pseudo-labels of the round before
+    evaluate  on the validation and the test images
+    audit     with a judge: labels of images drawn at random, part of the next purchase, to calibrate it
+    judge     with a judge: a verdict on every predicted mask; accepted masks become pseudo-labels
+
+The baseline is one round that buys everything. Whoever labels is the only difference between the pipelines.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from common import UserError, atomic_path, commit, seed_everything, stable_seed, write_json
+from engine import full_size_masks, make_accelerator
+from image_io import ResizedCache
+from metrics import confusion_matrix, scores
+from supervision import LossOptions
+from vlm_itl import budget, config, judging, trainer
+from vlm_itl.acquisition import Context, choose_strategy
+from vlm_itl.ledger import Ledger, digest, settings_hash
+from vlm_itl.networks import build_network
+from vlm_itl.oracle import Examiner, Label, LabelledItems, Oracle, predicted_price, signals_of
+from vlm_itl.pascal_voc import fingerprint, image_table, open_images, splits_of, training_table
+from vlm_itl.scoring import Scores, score
+from vlm_itl.tracking import Tracker
+from vlm_itl.vlm import make_judge
+
+FREE = ("log_with", "project")  # settings that a run may change when it goes on
+
+
+class Run:
+    """One experiment in one folder: its images, oracle, ledger and tracker."""
+
+    def __init__(self, settings, folder, arm, targets, judged):
+        self.settings, self.folder, self.arm, self.targets = settings, Path(folder), arm, targets
+        self.strategy = choose_strategy(settings.active_learning.strategy)
+        self.signals = signals_of(settings.active_learning.label)
+        self.dataset = open_images(settings.data)
+        self.ids = splits_of(self.dataset, settings.data)
+        self.cache = ResizedCache(settings.data.cache_dir, settings.data.image_size)
+        self.examiner = Examiner(self.dataset, settings.data)
+        self.judge = make_judge(settings.vlm_itl, settings.seed, self.examiner) if judged else None
+        self.oracle = Oracle(self.dataset, self.ids["pool"], settings.data, settings.seed, budget.annotator(settings))
+        training = settings.training
+        self.accelerator = make_accelerator(training.device, training.mixed_precision)
+        self.ledger = Ledger(self.folder / "ledger.jsonl")
+        self.tracker = Tracker(settings, self.folder, arm)
+
+    def start(self):
+        """Write or check the ledger's first line, and take up what was bought before."""
+        plain = {key: value for key, value in config.as_plain(self.settings).items() if key not in FREE}
+        known = {"settings": settings_hash([plain, self.arm]), "images": fingerprint(self.dataset, self.ids)}
+        first = self.ledger.once(
+            -1, "start", lambda: {**known, "seed": self.settings.seed, "commit": commit(), "config": plain}
+        )
+        for what, flag in (("settings", "--config, --set"), ("images", "data.source")):
+            if first[what] != known[what]:
+                raise UserError(
+                    f"{self.folder}: this run began with other {what} ({flag}); restore them, or take another run_name"
+                )
+        for line in self.ledger.lines:
+            for name, bought in line.get("bought", {}).items():
+                self.oracle.restore(name, Label(bought["annotations"], tuple(bought["signals"]), bought["seconds"]))
+
+    def run(self):
+        """Run or finish all rounds -> the content of results.json."""
+        self.start()
+        last = len(self.targets) - 1
+        for number in range(last + 1):
+            self.ledger.once(number, "buy", lambda number=number: self.buy(number))
+            self.ledger.once(number, "train", lambda number=number: self.train(number))
+            line = self.ledger.once(number, "evaluate", lambda number=number: self.evaluate(number))
+            print(self.summary(number, line), flush=True)
+            if self.judge and number < last:
+                self.ledger.once(number, "audit", lambda number=number: self.audit(number))
+                line = self.ledger.once(number, "judge", lambda number=number: judging.judge_pool(self, number))
+                print(judging.summary(line), flush=True)
+        results = self.results()
+        write_json(self.folder / "results.json", results)
+        self.tracker.summarise(results)
+        self.ledger.close()
+        return results
+
+    # ---- buying
+
+    def free(self):
+        """Return the pool's images that nobody bought."""
+        return [name for name in self.ids["pool"] if name not in self.oracle.labels]
+
+    def buy(self, number):
+        """Buy up to the budget of a round, in the order of the strategy."""
+        bought = {}
+        for name in self.order(number):
+            if budget.reached(self.targets[number], self.oracle, len(self.ids["pool"])):
+                break
+            bought[name] = self.purchase(name, self.signals)
+        return {"seed": self.seed(number, "buy"), "bought": bought}
+
+    def audit(self, number):
+        """Buy a part of the next purchase at random, as masks: a fair sample of what the judge will see."""
+        share, bought = self.settings.vlm_itl.audit_share, {}
+        rng = np.random.default_rng(self.seed(number, "audit"))
+        target = budget.between(self.targets[number], self.targets[number + 1], share)
+        for name in rng.permutation(self.free()).tolist():
+            if not share or budget.reached(target, self.oracle, len(self.ids["pool"])):
+                break
+            bought[name] = self.purchase(name, ("full",))
+        return {"seed": self.seed(number, "audit"), "bought": bought}
+
+    def purchase(self, name, signals):
+        """Buy one label -> its line in the ledger."""
+        label = self.oracle.buy(name, signals)
+        return {"annotations": label.annotations, "signals": label.signals, "seconds": label.seconds}
+
+    def order(self, number):
+        """Yield the free images in buying order: what the judge rejected, what it did not see, then the rest."""
+        verdicts = (self.ledger.find(number - 1, "judge") or {}).get("verdicts", {})
+        routes = {name: verdict["route"] for name, verdict in verdicts.items()}
+        groups = {route: [] for route in ("reject", None, "abstain", "accept")}
+        for name in self.free():
+            groups[routes.get(name)].append(name)
+        for names in groups.values():
+            while names:
+                for name in self.ranked(names, number):
+                    yield name
+                    names.remove(name)
+
+    def ranked(self, names, number):
+        """Return some of `names`, as many as the budget may need, in the order of the strategy."""
+        settings = self.settings.active_learning
+        count = budget.images_left(self.targets[number], self.oracle, len(self.ids["pool"]))
+        rng = np.random.default_rng(self.seed(number, "buy", len(self.oracle.labels)))
+        strategy = self.strategy if number else choose_strategy(settings.initial_strategy)
+        labelled = None
+        if strategy.needs:
+            # The first round's network is only pretrained: its features serve, its predictions mean nothing.
+            networks = self.networks(number - 1) if number else [self.network()]
+            wanted = strategy.needs & {"features"} if strategy.needs & {"features"} else set()
+            labelled = self.scored(networks, sorted(self.oracle.labels), wanted)
+            pool = self.scored(networks, names, strategy.needs)
+        else:
+            pool = Scores(names)
+        order = strategy.rank(pool, count, rng, Context(labelled, number, len(self.targets)))
+        return [names[index] for index in order]
+
+    def scored(self, networks, names, wanted):
+        """Return the `Scores` of images."""
+        settings = self.settings.active_learning
+        price = predicted_price(self.signals, self.dataset.tag_names)
+        return score(
+            networks[0], self.batches(names), wanted, passes=settings.dropout_passes, seed=self.settings.seed,
+            members=networks, price=price,
+        )  # fmt: skip
+
+    def batches(self, names):
+        """Yield (ids, images [B, 3, S, S] uint8 on the device), a few at a time."""
+        size = self.settings.training.batch_size
+        for first in range(0, len(names), size):
+            part = names[first : first + size]
+            images = np.stack([self.cache.image(self.dataset.image_path(name)) for name in part])
+            yield part, torch.from_numpy(images).to(self.accelerator.device)
+
+    # ---- training
+
+    def train(self, number):
+        """Train the round's network, or networks -> the digests of their weights."""
+        judged = self.ledger.find(number - 1, "judge")
+        pseudo = judging.pseudo_labels(self, number - 1, judged) if judged else {}
+        settings, digests = self.settings.training, []
+        for member in range(self.settings.active_learning.ensemble_size):
+            seed = self.seed(number, "train", member)
+            items = LabelledItems(self.dataset, self.oracle, pseudo, self.cache, settings.augment, seed)
+            table = training_table(
+                items, settings.steps, settings.batch_size, seed, len(pseudo), self.settings.vlm_itl.pseudo_share
+            )
+            digests.append(self.train_member(number, member, seed, table, items.signals))
+        return {"seed": self.seed(number, "train"), "weights": digests, "pseudo_labels": len(pseudo)}
+
+    def train_member(self, number, member, seed, table, signals):
+        """Train one network and write its weights -> their digest. A training that was killed goes on."""
+        folder = self.round_folder(number)
+        network = self.new_network(number, member, seed)
+        validation = image_table(self.dataset, self.ids["val"], self.settings.data, masks=True)
+        criterion = trainer.make_criterion(signals, LossOptions(tuple(self.dataset.tag_class)))
+        log = self.tracker.start(number, member)
+        fitting = trainer.make_trainer(
+            network, criterion, self.settings.training, folder / f"trainer_{member}", seed,
+            len(self.dataset.class_names), table, validation, trainer.Progress(f"round {number}", log),
+        )  # fmt: skip
+        checkpoint = trainer.last_checkpoint(folder / f"trainer_{member}")
+        fitting.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        from safetensors.torch import save_file
+
+        path = folder / f"model_{member}.safetensors"
+        with atomic_path(path) as temporary:
+            save_file(trainer.packed(network.state_dict()), temporary)
+        shutil.rmtree(folder / f"trainer_{member}", ignore_errors=True)
+        return digest(path)
+
+    def new_network(self, number, member, seed):
+        """Return the network that a round starts from: pretrained, or with `restart: warm` the round before's."""
+        seed_everything(seed)
+        warm = number and self.settings.active_learning.restart == "warm"
+        return self.networks(number - 1)[member] if warm else self.network()
+
+    def network(self):
+        """Return a network as the config describes it, before any training, on the device."""
+        dataset = self.dataset
+        network = build_network(self.settings.model, dataset.class_names, len(dataset.tag_names))
+        return network.to(self.accelerator.device)
+
+    def networks(self, number):
+        """Return the trained networks of a round, in evaluation mode; weights that changed since are refused."""
+        line, found = self.ledger.find(number, "train"), []
+        for member, known in enumerate(line["weights"]):
+            path = self.round_folder(number) / f"model_{member}.safetensors"
+            if not path.exists() or digest(path) != known:
+                raise UserError(f"{path}: is missing or not what this run wrote; restore it, or delete {self.folder}")
+            network = self.network()
+            trainer.load_strictly(network, path)
+            found.append(network.eval())
+        return found
+
+    # ---- evaluation
+
+    def evaluate(self, number):
+        """Score the round's (first) network: on the validation images by the Trainer, on the test at full size."""
+        network = self.networks(number)[0]
+        data, classes = self.settings.data, len(self.dataset.class_names)
+        table = image_table(self.dataset, self.ids["val"], data, masks=True)
+        criterion = trainer.make_criterion(("full",), LossOptions(tuple(self.dataset.tag_class)))
+        scratch = self.round_folder(number) / "evaluation"
+        fitting = trainer.make_trainer(
+            network, criterion, self.settings.training, scratch, self.settings.seed, classes, validation=table
+        )
+        val_miou = fitting.evaluate()["eval_miou"]
+        shutil.rmtree(scratch, ignore_errors=True)
+        confusions = self.test_confusions(network, classes)
+        path = self.round_folder(number) / "test.npz"
+        with atomic_path(path) as temporary:
+            np.savez_compressed(temporary, ids=np.array(self.ids["test"]), confusions=confusions)
+        return {"val_miou": val_miou, "test_miou": float(scores(confusions.sum(0))["miou"]), "test": digest(path)}
+
+    def test_confusions(self, network, classes):
+        """Return the test images' confusion matrices [N, C, C] int64 at the masks' own resolution."""
+        from torch.utils.data import DataLoader
+
+        table = image_table(self.dataset, self.ids["test"], self.settings.data)
+        loader = DataLoader(table, batch_size=self.settings.training.batch_size)
+        masks = full_size_masks(
+            network, loader, self.dataset, self.ids["test"], self.accelerator.device, self.accelerator.autocast
+        )
+        found = [confusion_matrix(torch.from_numpy(mask), torch.from_numpy(truth), classes) for _, mask, truth in masks]
+        return torch.stack(found).numpy()
+
+    def results(self):
+        """Return the content of results.json: what was bought, what it cost, and what it gave."""
+        full = self.ledger.find(-1, "start")
+        curve, seconds, images = [], 0.0, 0
+        for number in range(len(self.targets)):
+            for round_, stage in ((number - 1, "audit"), (number, "buy")):
+                bought = (self.ledger.find(round_, stage) or {}).get("bought", {})
+                seconds += sum(label["seconds"] for label in bought.values())
+                images += len(bought)
+            line, trained = self.ledger.find(number, "evaluate"), self.ledger.find(number, "train")
+            curve.append({
+                "round": number, "images": images, "percent": 100 * images / len(self.ids["pool"]), "seconds": seconds,
+                "pseudo_labels": trained["pseudo_labels"], "val_miou": line["val_miou"], "test_miou": line["test_miou"],
+                "test_file": f"round_{number:02d}/test.npz",
+            })  # fmt: skip
+        judged = [self.ledger.find(number, "judge") for number in range(len(self.targets) - 1)]
+        return {
+            "arm": self.arm, "seed": self.settings.seed, "commit": full["commit"], "fingerprint": full["images"],
+            "test_fingerprint": self.dataset.test_fingerprint(), "config": full["config"],
+            "classes": self.dataset.class_names, "pool": len(self.ids["pool"]), "full_miou": None, "curve": curve,
+            "judge": [{"round": line["round"], **line["metrics"]} for line in judged if line],
+        }  # fmt: skip
+
+    def summary(self, number, line):
+        """Return one line about a round."""
+        names, total = self.oracle.labels, len(self.ids["pool"])
+        return (
+            f"round {number + 1}/{len(self.targets)}  {len(names)} of {total} images bought "
+            f"({100 * len(names) / total:.1f} %, {self.oracle.seconds / 3600:.2f} h)  "
+            f"val mIoU {100 * line['val_miou']:.1f}  test mIoU {100 * line['test_miou']:.1f}"
+        )
+
+    def seed(self, number, *what):
+        """Return the seed of a stage."""
+        return stable_seed(self.settings.seed, number, *what)
+
+    def round_folder(self, number):
+        """Return the folder of a round."""
+        return self.folder / f"round_{number:02d}"

@@ -1,0 +1,142 @@
+"""The labelling oracle: the only way from the pool's images to their ground truth, and it counts what that costs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from annotators import Options
+from common import UserError, stable_seed
+from image_io import ResizedCache
+from loading import SegmentationItems
+from supervision import IGNORE, SIGNALS, blank, parse_modes
+from vlm_itl.verdict import image_iou
+from weak_labels import annotate
+
+
+def signals_of(label):
+    """Return the signal names of `active_learning.label`; 'mask' is the signal `full`."""
+    try:
+        return parse_modes(["full" if label == "mask" else label])
+    except UserError as error:
+        raise UserError(f"active_learning.label: {error}") from error
+
+
+@dataclass(frozen=True)
+class Label:
+    """One bought label: {"size": [w, h], signal: annotation, ...}, which signals were asked for, seconds of work."""
+
+    annotations: dict
+    signals: tuple
+    seconds: float
+
+
+class Oracle:
+    """A simulated annotator of the pool. Whoever wants to know anything about a mask buys it here.
+
+    labels  {id: Label}, everything bought so far
+    """
+
+    def __init__(self, dataset, pool, data, seed, options=None):
+        self._dataset, self._pool = dataset, frozenset(pool)
+        self._cache = ResizedCache(data.cache_dir, data.image_size)
+        self._options, self._seed = options or Options(), seed
+        self.labels = {}
+
+    @property
+    def seconds(self):
+        """What all labels so far have cost, in seconds of a person's work."""
+        return sum(label.seconds for label in self.labels.values())
+
+    def buy(self, name, signals):
+        """Annotate one image of the pool that nobody bought -> `Label`."""
+        if name not in self._pool or name in self.labels:
+            raise ValueError(f"{name} is not for sale: {'bought before' if name in self.labels else 'not in the pool'}")
+        annotations = annotate(self._dataset, name, self._options, self._seed, signals)
+        label = Label(annotations, tuple(signals), sum(SIGNALS[s].seconds(annotations[s]) for s in signals))
+        self.labels[name] = label
+        return label
+
+    def restore(self, name, label):
+        """Take up a purchase from the ledger."""
+        self.labels[name] = label
+
+    def mask(self, name):
+        """Return the resized mask [S, S] uint8 of an image whose mask was bought."""
+        if name not in self.labels or "full" not in self.labels[name].signals:
+            raise PermissionError(f"nobody bought the mask of {name}")
+        return self._dataset.to_classes(name, self._cache.mask(self._dataset.mask_path(name)))
+
+
+class Examiner:
+    """What only a simulation knows: the IoU of any predicted mask.
+
+    Its answers reach the handler `mock`, which simulates a judge, and the report; never training, acquisition or
+    calibration.
+    """
+
+    def __init__(self, dataset, data):
+        self._dataset, self._cache = dataset, ResizedCache(data.cache_dir, data.image_size)
+
+    def iou(self, name, prediction):
+        """Return `image_iou` of a predicted mask [S, S] uint8."""
+        return image_iou(prediction, self.truth(name))
+
+    def truth(self, name):
+        """Return the resized ground truth [S, S] uint8."""
+        return self._dataset.to_classes(name, self._cache.mask(self._dataset.mask_path(name)))
+
+    def seconds(self, name, signals):
+        """Return what a person would have needed to label this image."""
+        annotations = annotate(self._dataset, name, Options(), 0, signals)
+        return sum(SIGNALS[s].seconds(annotations[s]) for s in signals)
+
+
+class LabelledItems(SegmentationItems):
+    """The images of one training: those with bought labels first, then those with pseudo-labels.
+
+    pseudo: {id: mask [S, S] uint8, 255 where the network was not sure}. An image lacks the targets of signals that
+    nobody bought for it: they are all ignored.
+    """
+
+    def __init__(self, dataset, oracle, pseudo, cache, augment, seed):
+        bought = sorted(oracle.labels)
+        asked = {signal for label in oracle.labels.values() for signal in label.signals} | (
+            {"full"} if pseudo else set()
+        )
+        labels = {name: label.annotations for name, label in oracle.labels.items()}
+        labels |= {name: {"size": [cache.size, cache.size]} for name in pseudo}
+        super().__init__(
+            dataset, bought + sorted(pseudo), cache, labels, tuple(s for s in SIGNALS if s in asked), augment, seed=seed
+        )
+        self.oracle, self.pseudo = oracle, pseudo
+
+    def target(self, name, signal, view):
+        signals = ("full",) if name in self.pseudo else self.oracle.labels[name].signals
+        if signal in signals:
+            return super().target(name, signal, view)
+        if signal == "tags":
+            return np.full(len(self.dataset.tag_names), -1, np.float32)
+        return blank(view)
+
+    def mask(self, name):
+        return self.pseudo[name] if name in self.pseudo else self.oracle.mask(name)
+
+
+def predicted_price(signals, tag_names):
+    """Return a function mask [S, S] uint8 -> seconds: what these labels would cost if the prediction were true.
+
+    Specks below the annotator's `min_area` cost nothing, as in a real label.
+    """
+    from annotators import Scene
+
+    def price(mask):
+        scene = Scene(mask, (), tuple(tag_names), Options())
+        rng = np.random.default_rng(stable_seed("price"))
+        return sum(SIGNALS[s].seconds(SIGNALS[s].extract(scene, rng)) for s in signals)
+
+    return price
+
+
+def confident_mask(probabilities, threshold):
+    """Return a pseudo-label [S, S] uint8: the predicted class, 255 where its probability is below `threshold`."""
+    return np.where(probabilities.max(0) >= threshold, probabilities.argmax(0), IGNORE).astype(np.uint8)

@@ -1,0 +1,98 @@
+"""The three pipelines: which folder, which budgets, and whether a judge takes part. Everything else is `loop.py`."""
+
+import argparse
+import importlib.util
+import os
+from pathlib import Path
+
+from common import UserError
+from vlm_itl import config as configs
+from vlm_itl.budget import budgets
+from vlm_itl.config import load_config
+
+
+def parse_args(doc):
+    """Parse the command line that the three scripts share; doc: the script's docstring."""
+    parser = argparse.ArgumentParser(
+        description=doc, epilog=configs.describe_keys(), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", required=True, help="YAML file; its keys are listed below")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="override keys, for example training.steps=100 data.source=../voc",
+    )  # fmt: skip
+    return parser.parse_args()
+
+
+def main(args, pipeline):
+    """Run one of `PIPELINES` -> the content of its results.json."""
+    settings, content = load_config(args.config, args.set)
+    if settings.log_with != "none" and not importlib.util.find_spec(settings.log_with):
+        raise UserError(f"log_with {settings.log_with}: not installed; pip install {settings.log_with}")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    return PIPELINES[pipeline](args.config, settings, content)
+
+
+def baseline(path, settings, content):
+    """Everything is labelled: one round at 100 %."""
+    unused = [name for name in ("active_learning", "vlm_itl", "output_dir_prefix") if name in content]
+    if unused:
+        raise UserError(f"--config {path}: train_baseline.py has no use for {unused[0]}; remove it")
+    if not settings.output_dir:
+        raise UserError(f"--config {path}: output_dir is missing; name the folder of the run")
+    return run(settings, Path(settings.output_dir) / (settings.run_name or ""), "baseline", [(100.0, "percent")], False)
+
+
+def active_learning(path, settings, content):
+    """A person labels what the strategy chooses."""
+    if settings.vlm_itl.enabled:
+        raise UserError(
+            f"--config {path}: vlm_itl.enabled is True; set it to False or leave it out for train_active_learning.py, "
+            "or run train_vlm_itl.py"
+        )
+    arm = settings.active_learning.strategy
+    return run(settings, folder_of(path, settings, content, arm), arm, budgets(settings.active_learning), False)
+
+
+def vlm_itl(path, settings, content):
+    """A judge looks at the predictions; a person labels what the strategy chooses among those it rejects."""
+    from vlm_itl.judging import check_settings
+
+    if settings.vlm_itl.enabled is False:
+        raise UserError(
+            f"--config {path}: vlm_itl.enabled is False; set it to True or leave it out for train_vlm_itl.py, "
+            "or run train_active_learning.py"
+        )
+    check_settings(settings.vlm_itl)
+    arm = f"vlm_{settings.vlm_itl.vlm_handler}"
+    return run(settings, folder_of(path, settings, content, arm), arm, budgets(settings.active_learning), True)
+
+
+PIPELINES = {"baseline": baseline, "active_learning": active_learning, "vlm_itl": vlm_itl}
+
+
+def folder_of(path, settings, content, arm):
+    """Return the folder of an active-learning run below `output_dir_prefix`."""
+    if "output_dir" in content:
+        raise UserError(f"--config {path}: output_dir is for train_baseline.py; use output_dir_prefix")
+    if not settings.output_dir_prefix:
+        raise UserError(f"--config {path}: output_dir_prefix is missing; name the folder that the runs go below")
+    name = settings.run_name or f"{arm}_{settings.active_learning.label}_seed{settings.seed}"
+    if Path(name).name != name or name == "..":
+        raise UserError(f"run_name {name}: is the name of one folder, without '/'")
+    return Path(settings.output_dir_prefix) / name
+
+
+def run(settings, folder, arm, targets, judged):
+    """Run the loop, draw its curve, and say where everything is."""
+    from vlm_itl.loop import Run
+
+    results = Run(settings, folder, settings.run_name or arm, targets, judged).run()
+    if len(results["curve"]) > 1:
+        from vlm_itl.curves import budget_curves
+        from vlm_itl.protocol import load_runs
+
+        for axis in ("percent", "seconds"):
+            budget_curves(folder / f"curve_{axis}.png", load_runs([folder]), axis)
+    print(f"{folder}: results.json, ledger.jsonl, log.jsonl, and the weights of each round in round_NN/")
+    return results
