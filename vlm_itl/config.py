@@ -84,6 +84,9 @@ class ActiveLearning:
     max_percentage: float = key(30.0, "the last budget, % of the pool", above=0, high=100)
     budgets: tuple[float, ...] = key((), "rising budgets, one a round, instead of the three percentages")
     budget_unit: str = key("percent", "unit of `budgets`; seconds and hours are an annotator's", choices=UNITS)
+    first_round_from: str | None = key(
+        None, "folder of a run whose first round this one takes over: same data, model, training, label and seed"
+    )
     restart: str = key("cold", "each round starts from the pretrained weights, or goes on: 'cold' or 'warm'",
                        choices=("cold", "warm"))  # fmt: skip
     ensemble_size: int = key(

@@ -28,29 +28,13 @@ class Ledger:
             self._lock.acquire()
         except Timeout as error:
             raise UserError(f"{self.path}: another process is writing this run; wait for it, or stop it") from error
-        self._file = self.path.open("a+b")
-        self.lines = self._read()
-
-    def _read(self):
-        """Return the complete lines; a last one that a kill cut short is dropped from the file too."""
-        self._file.seek(0)
-        lines, whole = [], 0
-        for number, raw in enumerate(self._file, 1):
-            if not raw.endswith(b"\n"):
-                break
-            try:
-                lines.append(json.loads(raw))
-            except ValueError as error:
-                raise UserError(
-                    f"{self.path}: line {number} is damaged; restore the file, or delete the run"
-                ) from error
-            whole += len(raw)
+        self.lines, whole = read_ledger(self.path)
+        self._file = self.path.open("ab")
         self._file.truncate(whole)
-        return lines
 
     def find(self, round_, stage):
         """Return the line of a stage, or None."""
-        return next((line for line in self.lines if (line["round"], line["stage"]) == (round_, stage)), None)
+        return find_line(self.lines, round_, stage)
 
     def once(self, round_, stage, compute):
         """Return the stage's line; where there is none yet, from the dict that `compute()` returns, and write it."""
@@ -67,6 +51,25 @@ class Ledger:
         """Release the file."""
         self._file.close()
         self._lock.release()
+
+
+def read_ledger(path):
+    """Return (complete lines, their length in bytes) of a ledger; a last line that a kill cut short is left out."""
+    lines, whole = [], 0
+    for number, raw in enumerate(path.open("rb") if path.exists() else (), 1):
+        if not raw.endswith(b"\n"):
+            break
+        try:
+            lines.append(json.loads(raw))
+        except ValueError as error:
+            raise UserError(f"{path}: line {number} is damaged; restore the file, or delete the run") from error
+        whole += len(raw)
+    return lines, whole
+
+
+def find_line(lines, round_, stage):
+    """Return the line of a stage, or None."""
+    return next((line for line in lines if (line["round"], line["stage"]) == (round_, stage)), None)
 
 
 def digest(path):

@@ -24,7 +24,7 @@ from metrics import confusion_matrix, scores
 from supervision import LossOptions
 from vlm_itl import budget, config, judging, trainer
 from vlm_itl.acquisition import Context, choose_strategy
-from vlm_itl.ledger import Ledger, digest, settings_hash
+from vlm_itl.ledger import Ledger, digest, find_line, read_ledger, settings_hash
 from vlm_itl.networks import build_network
 from vlm_itl.oracle import Examiner, Label, LabelledItems, Oracle, predicted_price, signals_of
 from vlm_itl.pascal_voc import fingerprint, image_table, open_images, splits_of, training_table
@@ -58,13 +58,17 @@ class Run:
         plain = {key: value for key, value in config.as_plain(self.settings).items() if key not in FREE}
         known = {"settings": settings_hash([plain, self.arm]), "images": fingerprint(self.dataset, self.ids)}
         first = self.ledger.once(
-            -1, "start", lambda: {**known, "seed": self.settings.seed, "commit": commit(), "config": plain}
+            -1,
+            "start",
+            lambda: {**known, "targets": self.targets, "seed": self.settings.seed, "commit": commit(), "config": plain},
         )
         for what, flag in (("settings", "--config, --set"), ("images", "data.source")):
             if first[what] != known[what]:
                 raise UserError(
                     f"{self.folder}: this run began with other {what} ({flag}); restore them, or take another run_name"
                 )
+        if self.settings.active_learning.first_round_from:
+            take_first_round(self)
         for line in self.ledger.lines:
             for name, bought in line.get("bought", {}).items():
                 self.oracle.restore(name, Label(bought["annotations"], tuple(bought["signals"]), bought["seconds"]))
@@ -299,3 +303,28 @@ class Run:
     def round_folder(self, number):
         """Return the folder of a round."""
         return self.folder / f"round_{number:02d}"
+
+
+def take_first_round(run):
+    """Copy the first round of another run, which has to be the round that this run would compute."""
+    source = Path(run.settings.active_learning.first_round_from)
+    donor, _ = read_ledger(source / "ledger.jsonl")
+    lines = [find_line(donor, 0, stage) for stage in ("buy", "train", "evaluate")]
+    if None in lines:
+        raise UserError(f"active_learning.first_round_from {source}: no finished first round is there")
+    first, ours = find_line(donor, -1, "start"), run.ledger.find(-1, "start")
+    differing = [
+        name for name in ("data", "model", "training", "seed") if first["config"][name] != ours["config"][name]
+    ]
+    keys = ("label", "initial_strategy", "ensemble_size", "points_per_object", "background_points")
+    theirs, mine = first["config"]["active_learning"], ours["config"]["active_learning"]
+    differing += [f"active_learning.{key}" for key in keys if theirs[key] != mine[key]]
+    differing += [name for name in ("images",) if first[name] != ours[name]]
+    differing += ["first budget"] if first["targets"][0] != ours["targets"][0] else []
+    if differing:
+        raise UserError(f"active_learning.first_round_from {source}: that run has another {differing[0]}")
+    if run.ledger.find(0, "evaluate") is None:
+        shutil.copytree(source / run.round_folder(0).name, run.round_folder(0), dirs_exist_ok=True)
+        for line in lines:
+            content = {key: value for key, value in line.items() if key not in ("round", "stage")}
+            run.ledger.once(0, line["stage"], lambda content=content: content)

@@ -125,11 +125,14 @@ class LabelledItems(SegmentationItems):
 def predicted_price(signals, tag_names):
     """Return a function mask [S, S] uint8 -> seconds: what these labels would cost if the prediction were true.
 
-    Specks below the annotator's `min_area` cost nothing, as in a real label.
+    Where no object is predicted it is the price of one: an image that looks empty is not a cheap one.
     """
     from annotators import Scene
 
     def price(mask):
+        if not mask.any():
+            mask = np.zeros_like(mask)
+            mask[len(mask) // 2, len(mask) // 2] = 1
         scene = Scene(mask, (), tuple(tag_names), Options())
         rng = np.random.default_rng(stable_seed("price"))
         return sum(SIGNALS[s].seconds(SIGNALS[s].extract(scene, rng)) for s in signals)

@@ -87,7 +87,8 @@ def run(settings, folder, arm, targets, judged):
     """Run the loop, draw its curve, and say where everything is."""
     from vlm_itl.loop import Run
 
-    results = Run(settings, folder, settings.run_name or arm, targets, judged).run()
+    arm = (settings.run_name or arm).removesuffix(f"_seed{settings.seed}")
+    results = Run(settings, folder, arm, targets, judged).run()
     if len(results["curve"]) > 1:
         from vlm_itl.curves import budget_curves
         from vlm_itl.protocol import load_runs

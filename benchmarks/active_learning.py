@@ -1,0 +1,114 @@
+"""The README's tables on active learning: strategies, and five ways to use a judge, at equal human seconds.
+
+    python benchmarks/active_learning.py --data_dir ../shared/data --part strategies
+    python benchmarks/active_learning.py --data_dir ../shared/data --part arms --strategy random
+    python benchmarks/active_learning.py --data_dir ../shared/data --part full
+
+VOC's cats and dogs as 'pet' against background, EfficientNet-UNet. Runs the ordinary scripts, --jobs at a time with one
+thread each; can be stopped and started again. All runs of a seed share their first round. Results are in
+results/active_learning/<run>; compare them with scripts/compare_runs.py.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from joblib import Parallel, delayed
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTPUT = "results/active_learning"
+STRATEGIES = ("random", "entropy", "entropy_per_second", "badge", "kcenter")
+RISK = ("vlm_itl.calibration=platt", "vlm_itl.risk=0.2", "vlm_itl.audit_share=0.5")
+FREE = ("vlm_itl.calibration=none", "vlm_itl.risk=null", "vlm_itl.audit_share=0")
+ARMS = {  # name -> overrides; all spend the same human seconds
+    "unfiltered": ("vlm_itl.vlm_handler=accept_all", *FREE),
+    "confidence": ("vlm_itl.vlm_handler=confidence", *RISK),
+    "learned": ("vlm_itl.vlm_handler=learned", *RISK),
+    "oracle": ("vlm_itl.vlm_handler=mock",
+               "vlm_itl.vlm_options={true_positive_rate: 1, false_positive_rate: 0}", *FREE),
+}  # fmt: skip
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_dir", required=True, help="folder of PASCAL VOC")
+    parser.add_argument("--part", choices=["strategies", "arms", "full"], required=True, help="what to run")
+    parser.add_argument("--strategy", default="random", help="of the arms (default: %(default)s)")
+    parser.add_argument("--strategies", nargs="+", default=STRATEGIES, help="(default: %(default)s)")
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS, help="(default: all)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
+    parser.add_argument("--hours", nargs="+", type=float, default=[0.5, 1, 2, 4, 6], help="budgets of human time")
+    parser.add_argument("--pool", type=int, default=800, help="images that may be labelled (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=40, help="a round, of 16 images (default: %(default)s)")
+    parser.add_argument("--image_size", type=int, default=128, help="(default: %(default)s)")
+    parser.add_argument("--output", default=OUTPUT, help="(default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default: %(default)s)")
+    return parser.parse_args()
+
+
+def settings(args, seed):
+    """Return the overrides that all runs of a seed share."""
+    return [
+        f"data.source={args.data_dir}", "data.classes=[pet=cat+dog]", f"data.image_size={args.image_size}",
+        f"data.pool_limit={args.pool}", "data.val_limit=100", "training.batch_size=16", f"training.steps={args.steps}",
+        "training.learning_rate=6e-4", f"seed={seed}",
+    ]  # fmt: skip
+
+
+def run(args, pipeline, name, seed, *overrides):
+    """Run one of the project's scripts unless it has finished; its failure stops the benchmark."""
+    folder = ROOT / args.output / f"{name}_seed{seed}"
+    if (folder / "results.json").exists():
+        return
+    common = [*settings(args, seed), f"run_name={folder.name}"]
+    kind = "baseline" if pipeline == "baseline" else "active_learning"
+    if kind == "active_learning":
+        hours = ",".join(map(str, args.hours))
+        common += [f"output_dir_prefix={args.output}", f"active_learning.budgets=[{hours}]",
+                   "active_learning.budget_unit=hours"]  # fmt: skip
+        first = ROOT / args.output / f"random_seed{seed}"
+        if name != "random":
+            common.append(f"active_learning.first_round_from={first}")
+    else:
+        common.append(f"output_dir={args.output}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "output.txt").open("ab") as output:
+        subprocess.run(
+            [sys.executable, f"scripts/train_{pipeline}.py", "--config", f"configs/{kind}_config.yaml", "--set",
+             *common, *overrides],
+            cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, stdout=output, stderr=output,
+        )  # fmt: skip
+    curve = json.loads((folder / "results.json").read_text())["curve"]
+    print(folder.name, "  ".join(f"{100 * point['test_miou']:.1f}" for point in curve), flush=True)
+
+
+def jobs(args):
+    """Return the runs of a part as the arguments of `run`, seed by seed."""
+    if args.part == "full":
+        return [("baseline", f"full_{args.steps}", seed) for seed in args.seeds]
+    if args.part == "strategies":
+        return [
+            ("active_learning", name, seed, f"active_learning.strategy={name}")
+            for seed in args.seeds for name in args.strategies
+        ]  # fmt: skip
+    return [
+        ("vlm_itl", f"{args.strategy}+{arm}", seed, f"active_learning.strategy={args.strategy}", *ARMS[arm])
+        for seed in args.seeds for arm in args.arms
+    ]  # fmt: skip
+
+
+def main(args):
+    parallel = Parallel(n_jobs=args.jobs, backend="threading")
+    if args.part != "full":  # the donors of the first rounds
+        parallel(
+            delayed(run)(args, "active_learning", "random", seed, "active_learning.strategy=random")
+            for seed in args.seeds
+        )
+    parallel(delayed(run)(args, *job) for job in jobs(args))
+
+
+if __name__ == "__main__":
+    main(parse_args())

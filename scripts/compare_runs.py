@@ -1,0 +1,170 @@
+"""Compare finished runs of active learning: a table over seeds, paired tests, budget curves and a win matrix.
+
+    python scripts/compare_runs.py --runs results/al/* --output_dir results/al/comparison
+    python scripts/compare_runs.py --runs results/al/* --output_dir results/al/by_time --axis seconds --baseline random
+    python scripts/compare_runs.py --runs results/al/* --output_dir results/al/comparison --budgets 10 20 30
+
+Each run is a folder with a results.json; runs of one arm and several seeds are one row. Area is that under the budget
+curve over the range that all runs share, divided by its width: the mean mIoU of that range. Differences are paired over
+seeds and test images; their p-values are corrected over all pairs of arms (Holm).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from common import UserError, atomic_path, commit, run_cli, write_json
+from vlm_itl import protocol
+
+SIGNIFICANT = 0.05
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    group = parser.add_argument_group("runs")
+    group.add_argument("--runs", nargs="+", required=True, metavar="DIR",
+                       help="folders of runs; the output folder is passed over where a pattern names it")  # fmt: skip
+    group = parser.add_argument_group("comparison")
+    group.add_argument("--axis", choices=protocol.AXES, default="percent",
+                       help="budget in percent of the pool or in seconds of human work (default: percent)")  # fmt: skip
+    group.add_argument("--budgets", type=float, nargs="+", metavar="B",
+                       help="budgets to read mIoU at, in the unit of --axis (default: the rounds')")  # fmt: skip
+    group.add_argument("--baseline", metavar="ARM", help="show only pairs with this arm (default: all pairs)")
+    group.add_argument("--resamples", type=int, default=1000, help="resamples of the bootstrap (default: 1000)")
+    group.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
+    group = parser.add_argument_group("output")
+    group.add_argument("--output_dir", required=True, metavar="DIR",
+                       help="folder for table.md, comparison.json and the figures")  # fmt: skip
+    return parser.parse_args()
+
+
+def find_runs(args):
+    """Load the runs, without the output folder, and check the flags against them."""
+    output = Path(args.output_dir).resolve()
+    runs = protocol.load_runs([path for path in args.runs if Path(path).resolve() != output])
+    arms = list(protocol.by_arm(runs))
+    if args.baseline is not None and args.baseline not in arms:
+        raise UserError(f"--baseline {args.baseline}: no run is of that arm; there are {', '.join(arms)}")
+    low, high = protocol.common_range(runs, args.axis)
+    for budget in args.budgets or ():
+        if not low <= budget <= high:
+            raise UserError(f"--budgets {budget:g}: lies outside {low:g} to {high:g} {args.axis}, which all runs share")
+    return runs
+
+
+def percent(value, sign=""):
+    """Format a fraction as percent, None as a dash."""
+    return "-" if value is None else f"{100 * value:{sign}.1f}"
+
+
+def p_value(value):
+    """Format a p-value, None as a dash."""
+    return "-" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def spread(found, scale=100.0):
+    """Format a mean and standard deviation."""
+    if found["mean"] is None:
+        return "-"
+    text = f"{scale * found['mean']:.1f}"
+    return text if found["std"] is None else f"{text} ± {scale * found['std']:.1f}"
+
+
+def reached(row):
+    """Format the budget to 95 % of full; where not all seeds reach it, how many do."""
+    found, seeds = row["reach"], len(row["seeds"])
+    return spread(found, 1.0) if found["mean"] is not None else f"- ({found['seeds']} of {seeds})"
+
+
+def markdown(head, rows):
+    """Return a Markdown table whose first column is left-aligned, the others right-aligned."""
+    rows = [head, *rows]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(head))]
+    lines = [
+        "| " + " | ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(cells)) + " |"
+        for cells in (list(zip(row, widths, strict=True)) for row in rows)
+    ]
+    rule = ["-" * w if i == 0 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    return "\n".join([lines[0], "| " + " | ".join(rule) + " |", *lines[1:]])
+
+
+def arms_table(summary, axis):
+    """Return the table of arms: area, mIoU at each budget and the budget to 95 % of full."""
+    unit = {"percent": " %", "seconds": " s"}[axis]
+    at = [f"mIoU at {entry['budget']:g}{unit}" for entry in summary[0]["at"]]
+    head = ["arm", "seeds", "area", *at, f"{axis} to {protocol.REACH:.0%} of full"]
+    rows = [
+        [row["arm"], str(len(row["seeds"])), spread(row["area"]), *map(spread, row["at"]), reached(row)]
+        for row in summary
+    ]
+    return markdown(head, rows)
+
+
+def pairs_table(pairs, baseline):
+    """Return the table of differences in area, in percentage points; with a baseline, of each arm minus it."""
+    if baseline is not None:
+        pairs = [flipped(pair) if pair["first"] == baseline else pair for pair in pairs
+                 if baseline in (pair["first"], pair["second"])]  # fmt: skip
+    rows = [
+        [f"{p['first']} - {p['second']}", str(p["seeds"]), percent(p["difference"], "+"),
+         f"{percent(p['low'], '+')} to {percent(p['high'], '+')}",
+         p_value(p["p"]), p_value(p["p_holm"])]
+        for p in pairs
+    ]  # fmt: skip
+    return markdown(["difference in area", "common seeds", "points", "95 % interval", "p", "p (Holm)"], rows)
+
+
+def flipped(pair):
+    """Return a pair the other way round."""
+    signs = {"difference": -pair["difference"], "low": -pair["high"], "high": -pair["low"]}
+    return pair | signs | {"first": pair["second"], "second": pair["first"]}
+
+
+def significant(pairs):
+    """Return the (better, worse) arms of the pairs that differ after correction."""
+    found = [pair for pair in pairs if pair["p_holm"] is not None and pair["p_holm"] < SIGNIFICANT]
+    return [(p["first"], p["second"]) if p["difference"] > 0 else (p["second"], p["first"]) for p in found]
+
+
+def draw(folder, runs, arms, shares, pairs):
+    """Draw all figures; return their names."""
+    from vlm_itl.curves import budget_curves, win_matrix_figure
+
+    for axis in protocol.AXES:
+        budget_curves(folder / f"curves_{axis}.png", runs, axis)
+    win_matrix_figure(folder / "win_matrix.png", arms, shares, significant(pairs))
+    return [*(f"curves_{axis}.png" for axis in protocol.AXES), "win_matrix.png"]
+
+
+def main(args):
+    if args.resamples < 1:
+        raise UserError("--resamples must be at least 1")
+    runs = find_runs(args)
+    budgets = args.budgets or protocol.common_budgets(runs, args.axis)
+    summary = protocol.summarise(runs, args.axis, budgets)
+    pairs = protocol.compare(runs, args.axis, resamples=args.resamples, seed=args.seed)
+    arms, shares = protocol.win_matrix(runs, args.axis, budgets)
+
+    folder = Path(args.output_dir)
+    low, high = protocol.common_range(runs, args.axis)
+    text = f"Test mIoU in %, mean ± std over seeds; area over {low:g} to {high:g} {args.axis}.\n\n"
+    text += arms_table(summary, args.axis) + "\n"
+    if pairs:
+        text += "\n" + pairs_table(pairs, args.baseline) + "\n"
+    with atomic_path(folder / "table.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    write_json(folder / "comparison.json", {
+        "commit": commit(), "axis": args.axis, "range": [low, high], "budgets": budgets, "arms": summary,
+        "pairs": pairs, "wins": {"arms": arms, "shares": shares},
+        "runs": [{"folder": str(run.folder), "arm": run.arm, "seed": run.seed, "commit": run.results.get("commit")}
+                 for run in runs],
+    })  # fmt: skip
+    figures = draw(folder, runs, arms, shares, pairs)
+    print(text)
+    print(f"{folder}: {', '.join(['table.md', 'comparison.json', *figures])}")
+
+
+if __name__ == "__main__":
+    run_cli(main, parse_args)
