@@ -32,7 +32,8 @@ from vlm_itl.scoring import Scores, score
 from vlm_itl.tracking import Tracker
 from vlm_itl.vlm import make_judge
 
-FREE = ("log_with", "project")  # settings that a run may change when it goes on
+# Settings that may differ between a run and its continuation, or its donor: where things are, and who watches.
+FREE = {"log_with", "project", "output_dir", "output_dir_prefix", "run_name", "data_dir", "cache_dir", "num_workers"}
 
 
 class Run:
@@ -55,12 +56,21 @@ class Run:
 
     def start(self):
         """Write or check the ledger's first line, and take up what was bought before."""
-        plain = {key: value for key, value in config.as_plain(self.settings).items() if key not in FREE}
-        known = {"settings": settings_hash([plain, self.arm]), "images": fingerprint(self.dataset, self.ids)}
+        plain = config.as_plain(self.settings)
+        known = {
+            "settings": settings_hash([without(plain, FREE), self.arm]),
+            "images": fingerprint(self.dataset, self.ids),
+        }
         first = self.ledger.once(
             -1,
             "start",
-            lambda: {**known, "targets": self.targets, "seed": self.settings.seed, "commit": commit(), "config": plain},
+            lambda: {
+                **known,
+                "targets": self.targets,
+                "seed": self.settings.seed,
+                "commit": commit(),
+                "config": without(plain, FREE),
+            },
         )
         for what, flag in (("settings", "--config, --set"), ("images", "data.source")):
             if first[what] != known[what]:
@@ -305,6 +315,13 @@ class Run:
         return self.folder / f"round_{number:02d}"
 
 
+def without(plain, keys):
+    """Return nested plain values without the entries called `keys`."""
+    if not isinstance(plain, dict):
+        return plain
+    return {key: without(value, keys) for key, value in plain.items() if key not in keys}
+
+
 def take_first_round(run):
     """Copy the first round of another run, which has to be the round that this run would compute."""
     source = Path(run.settings.active_learning.first_round_from)
@@ -313,12 +330,13 @@ def take_first_round(run):
     if None in lines:
         raise UserError(f"active_learning.first_round_from {source}: no finished first round is there")
     first, ours = find_line(donor, -1, "start"), run.ledger.find(-1, "start")
-    differing = [
-        name for name in ("data", "model", "training", "seed") if first["config"][name] != ours["config"][name]
-    ]
+    theirs, mine = without(first["config"], FREE), ours["config"]
+    differing = [name for name in ("model", "training", "seed") if theirs[name] != mine[name]]
+    differing += ["data.image_size"] if theirs["data"]["image_size"] != mine["data"]["image_size"] else []
     keys = ("label", "initial_strategy", "ensemble_size", "points_per_object", "background_points")
-    theirs, mine = first["config"]["active_learning"], ours["config"]["active_learning"]
-    differing += [f"active_learning.{key}" for key in keys if theirs[key] != mine[key]]
+    differing += [
+        f"active_learning.{key}" for key in keys if theirs["active_learning"][key] != mine["active_learning"][key]
+    ]
     differing += [name for name in ("images",) if first[name] != ours[name]]
     differing += ["first budget"] if first["targets"][0] != ours["targets"][0] else []
     if differing:
