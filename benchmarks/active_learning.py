@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from joblib import Parallel, delayed
@@ -69,9 +70,11 @@ def run(args, pipeline, name, seed, *overrides):
         hours = ",".join(map(str, args.hours))
         common += [f"output_dir_prefix={args.output}", f"active_learning.budgets=[{hours}]",
                    "active_learning.budget_unit=hours"]  # fmt: skip
-        first = ROOT / args.output / f"random_seed{seed}"
         if name != "random":
-            common.append(f"active_learning.first_round_from={first}")
+            donor = f"{args.output}/random_seed{seed}"
+            while '"evaluate"' not in text_of(ROOT / donor / "ledger.jsonl"):  # it stands earlier in the list of jobs
+                time.sleep(2)
+            common.append(f"active_learning.first_round_from={donor}")
     else:
         common.append(f"output_dir={args.output}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,29 +88,29 @@ def run(args, pipeline, name, seed, *overrides):
     print(folder.name, "  ".join(f"{100 * point['test_miou']:.1f}" for point in curve), flush=True)
 
 
+def text_of(path):
+    """Return a file's text, empty where there is none."""
+    return path.read_text() if path.exists() else ""
+
+
 def jobs(args):
-    """Return the runs of a part as the arguments of `run`, seed by seed."""
+    """Return the runs of a part as the arguments of `run`: those that give the first rounds, then seed by seed."""
     if args.part == "full":
         return [("baseline", f"full_{args.steps}", seed) for seed in args.seeds]
+    donors = [("active_learning", "random", seed, "active_learning.strategy=random") for seed in args.seeds]
     if args.part == "strategies":
-        return [
+        return donors + [
             ("active_learning", name, seed, f"active_learning.strategy={name}")
-            for seed in args.seeds for name in args.strategies
+            for seed in args.seeds for name in args.strategies if name != "random"
         ]  # fmt: skip
-    return [
+    return donors + [
         ("vlm_itl", f"{args.strategy}+{arm}", seed, f"active_learning.strategy={args.strategy}", *ARMS[arm])
         for seed in args.seeds for arm in args.arms
     ]  # fmt: skip
 
 
 def main(args):
-    parallel = Parallel(n_jobs=args.jobs, backend="threading")
-    if args.part != "full":  # the donors of the first rounds
-        parallel(
-            delayed(run)(args, "active_learning", "random", seed, "active_learning.strategy=random")
-            for seed in args.seeds
-        )
-    parallel(delayed(run)(args, *job) for job in jobs(args))
+    Parallel(n_jobs=args.jobs, backend="threading")(delayed(run)(args, *job) for job in jobs(args))
 
 
 if __name__ == "__main__":
