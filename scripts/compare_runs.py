@@ -10,6 +10,7 @@ seeds and test images; their p-values are corrected over all pairs of arms (Holm
 """
 
 import argparse
+import statistics
 import sys
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def parse_args():
     group = parser.add_argument_group("runs")
     group.add_argument("--runs", nargs="+", required=True, metavar="DIR",
                        help="folders of runs; the output folder is passed over where a pattern names it")  # fmt: skip
+    group.add_argument("--full", nargs="+", default=[], metavar="DIR",
+                       help="folders of train_baseline.py: what all labels reach, the mean over them")  # fmt: skip
     group = parser.add_argument_group("comparison")
     group.add_argument("--axis", choices=protocol.AXES, default="percent",
                        help="budget in percent of the pool or in seconds of human work (default: percent)")  # fmt: skip
@@ -44,6 +47,12 @@ def find_runs(args):
     """Load the runs, without the output folder, and check the flags against them."""
     output = Path(args.output_dir).resolve()
     runs = protocol.load_runs([path for path in args.runs if Path(path).resolve() != output])
+    full = protocol.load_runs(args.full) if args.full else []
+    for run in full:
+        if run.results["test_fingerprint"] != runs[0].results["test_fingerprint"]:
+            raise UserError(f"--full {run.folder}: tested on other images or masks than {runs[0].folder}")
+    for run in runs if full else ():
+        run.results["full_miou"] = sum(run.miou[-1] for run in full) / len(full)
     arms = list(protocol.by_arm(runs))
     if args.baseline is not None and args.baseline not in arms:
         raise UserError(f"--baseline {args.baseline}: no run is of that arm; there are {', '.join(arms)}")
@@ -116,6 +125,35 @@ def pairs_table(pairs, baseline):
     return markdown(["difference in area", "common seeds", "points", "95 % interval", "p", "p (Holm)"], rows)
 
 
+# Column of the judges' table -> (key of judge_metrics, factor).
+JUDGED = {
+    "Spearman": ("spearman", 1), "AUROC": ("auroc", 1), "AUPRC": ("auprc", 1), "ECE": ("ece", 1),
+    "Brier": ("brier", 1), "agreement %": ("agreement", 100), "good %": ("good", 100),
+    "accepted %": ("coverage", 100), "purity %": ("purity", 100), "hours saved": ("seconds_saved", 1 / 3600),
+}  # fmt: skip
+
+
+def judges_table(runs):
+    """Return the table of the judges: the mean and standard deviation over all judged rounds of all seeds."""
+    rows = []
+    for arm, members in protocol.by_arm(runs).items():
+        lines = [line for run in members for line in run.results.get("judge", ())]
+        if any("spearman" in line for line in lines):
+            cells = [mean_std(line[key] * factor for line in lines if line.get(key) is not None)
+                     for key, factor in JUDGED.values()]  # fmt: skip
+            rows.append([arm, str(len(lines)), *cells])
+    return markdown(["judge", "rounds", *JUDGED], rows) if rows else ""
+
+
+def mean_std(values):
+    """Format the mean and the standard deviation of some numbers."""
+    values = list(values)
+    if not values:
+        return "-"
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"
+
+
 def flipped(pair):
     """Return a pair the other way round."""
     signs = {"difference": -pair["difference"], "low": -pair["high"], "high": -pair["low"]}
@@ -153,6 +191,8 @@ def main(args):
     text += arms_table(summary, args.axis) + "\n"
     if pairs:
         text += "\n" + pairs_table(pairs, args.baseline) + "\n"
+    if judged := judges_table(runs):
+        text += "\nThe judges on masks nobody bought, mean ± std over rounds and seeds.\n\n" + judged + "\n"
     with atomic_path(folder / "table.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     write_json(folder / "comparison.json", {

@@ -6,6 +6,7 @@ import sys
 from unittest.mock import patch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything of Hugging Face is imported: no test may download
 
 import cv2
 import pytest

@@ -44,7 +44,7 @@ def write_run(folder, arm, seed, gain=0.0, percents=(5, 10, 20, 40), **changes):
         miou = float(scores(found.sum(0))["miou"])
         curve.append({"round": number, "images": 10 * percent, "percent": percent, "seconds": 800.0 * percent,
                       "pseudo_labels": 0, "val_miou": miou, "test_miou": miou, "test_file": name})  # fmt: skip
-    results = {"arm": arm, "seed": seed, "commit": "abc", "test_fingerprint": "f", "full_miou": 0.8, "config": {},
+    results = {"arm": arm, "seed": seed, "commit": "abc", "test_fingerprint": "f", "config": {},
                "curve": curve}  # fmt: skip
     write_json(folder / "results.json", results | changes)
     return folder
@@ -97,6 +97,33 @@ def test_one_seed_has_an_interval_but_no_p_value(runs, tmp_path):
 def test_a_single_run_has_no_pairs(runs, tmp_path):
     run(compare_runs, "--runs", runs[0], "--output_dir", tmp_path)
     assert read_json(tmp_path / "comparison.json")["pairs"] == []
+
+
+def test_what_all_labels_reach_comes_from_the_baseline_runs(runs, tmp_path):
+    """The mean over the baselines is the level, and 95 % of it is reached where the curve crosses it."""
+    full = [write_run(tmp_path / f"full_{seed}", "baseline", seed, percents=(100,)) for seed in range(2)]
+    run(compare_runs, "--runs", *runs[:5], "--full", *full, "--output_dir", tmp_path / "out", "--resamples", 50)
+    level = 0.95 * np.mean([read_json(folder / "results.json")["curve"][-1]["test_miou"] for folder in full])
+    curves = [read_json(folder / "results.json")["curve"] for folder in runs[:5]]
+    wanted = [np.interp(level, [p["test_miou"] for p in curve], [p["percent"] for p in curve]) for curve in curves]
+    (arm,) = read_json(tmp_path / "out" / "comparison.json")["arms"]
+    assert arm["reach"]["mean"] == pytest.approx(np.mean(wanted))
+    odd = write_run(tmp_path / "odd", "baseline", 9, percents=(100,), test_fingerprint="g")
+    with pytest.raises(UserError, match=r"--full .*odd"):
+        run(compare_runs, "--runs", *runs[:5], "--full", odd, "--output_dir", tmp_path / "out")
+
+
+def test_judges_get_a_table(tmp_path, capsys):
+    """Means and deviations over all judged rounds of all seeds; a run without a judge has no row."""
+    judged = [
+        write_run(tmp_path / f"judged_{seed}", "judged", seed,
+                  judge=[{"round": 0, "spearman": 0.6 + seed / 10, "purity": None, "seconds_saved": 7200}])
+        for seed in range(3)
+    ]  # fmt: skip
+    alone = write_run(tmp_path / "alone_0", "alone", 0)
+    run(compare_runs, "--runs", *judged, alone, "--output_dir", tmp_path / "out", "--resamples", 50)
+    table = capsys.readouterr().out.partition("The judges")[2]
+    assert "0.70 ± 0.10" in table and "2.00 ± 0.00" in table and "alone" not in table
 
 
 def other_fingerprint(folder):
@@ -202,6 +229,8 @@ def test_budget_curves_and_win_matrix_are_tidy(tmp_path, sheets, arms, axis, see
     loaded = protocol.load_runs(
         write_run(tmp_path / f"{name}_{seed}", name, seed) for name in names for seed in range(seeds)
     )
+    for item in loaded:
+        item.results["full_miou"] = 0.8
     curves.budget_curves(tmp_path / "curves.png", loaded, axis)
     budgets = protocol.common_budgets(loaded, axis)
     curves.win_matrix_figure(tmp_path / "wins.png", *protocol.win_matrix(loaded, axis, budgets))

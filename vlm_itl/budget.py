@@ -43,10 +43,13 @@ def spent(unit, oracle, pool):
 
 
 def reached(target, oracle, pool):
-    """Whether a budget (amount, unit) is used up. What a label costs is known once it is made: the last may pass it."""
+    """Whether a budget (amount, unit) is used up. What a label costs is known once it is made: the last may pass it.
+
+    A percentage is rounded to whole images, but never to none.
+    """
     amount, unit = target
     if unit == "percent":
-        return len(oracle.labels) >= math.floor(amount * pool / 100 + 0.5)
+        return len(oracle.labels) >= max(1, math.floor(amount * pool / 100 + 0.5))
     return spent(unit, oracle, pool) >= amount
 
 

@@ -115,6 +115,9 @@ class VlmItl:
     audit_share: float = key(0.5, "share of each purchase that is drawn at random, for calibration", low=0, high=1)
     reject_below: float = key(0.5, "probability under which a mask goes to the human; between: it waits", low=0, high=1)
     max_candidates: int | None = key(None, "masks to be judged a round, at random; null: the whole pool", low=1)
+    pairwise: bool = key(
+        False, "first let the judge choose between this round's mask and the round before's, and judge the better"
+    )
     pseudo_share: float = key(0.5, "share of each training batch that is pseudo-labelled", above=0, below=1)
     pseudo_confidence: float = key(0.8, "pixels of a pseudo-label below this softmax value are ignored", low=0, below=1)
     examine: bool = key(True, "measure the judge against masks nobody bought: for the report only, in a simulation")
@@ -145,7 +148,7 @@ def load_config(path, overrides=()):
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--config {path}: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: what looks like a date but is none
         raise UserError(f"--config {path}: not YAML ({' '.join(str(error).split())})") from error
     content = {} if content is None else content
     for override in overrides:
@@ -166,12 +169,14 @@ def apply_override(content, override):
     if not sign or not last or not isinstance(content, dict):
         raise UserError(f"--set {override}: write section.key=value, for example training.steps=100")
     for section in sections:
-        if not isinstance(content.get(section), dict):
+        if content.get(section) is None:
             content[section] = {}
         content = content[section]
+        if not isinstance(content, dict):
+            raise UserError(f"--set {override}: in the file, {section} is no table of keys")
     try:
         content[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"--set {override}: {text!r} is not YAML") from error
 
 
@@ -207,13 +212,11 @@ def convert(value, hint, name):
     if typing.get_origin(wanted) is tuple:
         items = value if isinstance(value, (list, tuple)) else [value]
         return tuple(convert(item, typing.get_args(wanted)[0], name) for item in items)
-    if wanted is float and isinstance(value, str):  # YAML 1.1 reads 3e-4 as a word
+    if wanted is float and isinstance(value, (str, int)) and not isinstance(value, bool):
         try:
-            value = float(value)
-        except ValueError:
+            value = float(value)  # also of text: YAML 1.1 reads 3e-4 as a word
+        except (ValueError, OverflowError):
             pass
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
     if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from common import UserError, atomic_path
 from image_io import read_mask
+from vlm_itl.budget import annotator
 from vlm_itl.calibration import choose_threshold, fit_calibrator
 from vlm_itl.judge_metrics import judge_metrics
 from vlm_itl.oracle import confident_mask
@@ -25,14 +26,15 @@ def judge_pool(run, number):
     settings, networks = run.settings.vlm_itl, run.networks(number)
     audit = sorted((run.ledger.find(number, "audit") or {}).get("bought", {}))
     run.judge.fit(examples(run, number, set(audit)))
-    check = audit_scores(run, networks, audit)
+    compared = []
+    check = audit_scores(run, contested(run, number, networks, audit, compared))
     rule = make_rule(settings, *check)
     names = candidates(run, number)
     verdicts, ious = {}, {}
     folder = run.round_folder(number) / "pseudo"
     folder.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(names), desc=f"round {number} judging", unit="mask") as bar:
-        for cases in chunks(predicted(run, networks, names)):
+        for cases in chunks(contested(run, number, networks, names, compared)):
             for case, verdict in zip(cases, run.judge.judge(cases), strict=True):
                 route, probability = rule.route(verdict)
                 verdicts[case.id] = {"route": route, "calibrated": probability, **verdict.as_dict()}
@@ -41,7 +43,7 @@ def judge_pool(run, number):
                 if settings.examine:
                     ious[case.id] = run.examiner.iou(case.id, case.mask)
             bar.update(len(cases))
-    metrics = measure(run, verdicts, ious, settings.iou_bar) if settings.examine else {}
+    metrics = measure(run, verdicts, ious, compared) if settings.examine else {}
     return {
         "seed": run.seed(number, "judge"),
         "threshold": rule.threshold,
@@ -63,9 +65,14 @@ class Rule:
         self.own_decision = own_decision
 
     def route(self, verdict):
-        """Return (route, calibrated probability or None). A failure waits, whatever the rule."""
-        if verdict.failure or verdict.probability is None:
-            return "abstain" if verdict.failure else verdict.decision, None
+        """Return (route, calibrated probability or None).
+
+        A failure waits, whatever the rule. So does an answer without a probability, unless the judge decides itself.
+        """
+        if verdict.failure:
+            return "abstain", None
+        if verdict.probability is None:
+            return verdict.decision if self.own_decision else "abstain", None
         probability = float(self.calibrate(np.array([verdict.probability]))[0])
         if self.own_decision:
             return verdict.decision, probability
@@ -94,10 +101,10 @@ def check_settings(settings):
         )
 
 
-def audit_scores(run, networks, names):
-    """Return (probabilities [N], good [N] bool): the judge's answers on masks whose truth was just bought."""
+def audit_scores(run, audited):
+    """Return (probabilities [N], good [N] bool): the judge's answers on `Case`s whose truth was just bought."""
     probabilities, good = [], []
-    for cases in chunks(predicted(run, networks, names)):
+    for cases in chunks(audited):
         for case, verdict in zip(cases, run.judge.judge(cases), strict=True):
             iou = image_iou(case.mask, run.oracle.mask(case.id))
             if verdict.probability is not None and not verdict.failure and not math.isnan(iou):
@@ -155,8 +162,25 @@ def predicted(run, networks, names):
             yield Case(name, shown[i], mask, class_names, probabilities[i], others)
 
 
+def contested(run, number, networks, names, compared):
+    """Yield the `Case` to be judged of each image.
+
+    With `pairwise` the judge has first compared this round's mask with that of the round before, where they differ;
+    its `Preference`s are added to the list `compared`.
+    """
+    cases = predicted(run, networks, names)
+    if not run.settings.vlm_itl.pairwise or number == 0:
+        yield from cases
+        return
+    before = predicted(run, run.networks(number - 1), names)
+    for pairs in chunks(zip(cases, before, strict=True)):
+        for pair, preference in zip(pairs, run.judge.compare(pairs), strict=True):
+            compared.append(preference)
+            yield pair[preference.better or 0]
+
+
 def chunks(cases):
-    """Yield lists of at most `CHUNK` cases."""
+    """Yield lists of at most `CHUNK` cases, or pairs of them."""
     part = []
     for case in cases:
         part.append(case)
@@ -180,21 +204,21 @@ def pseudo_labels(run, number, line):
     return {name: read_mask(folder / f"{name}.png") for name in accepted if name not in run.oracle.labels}
 
 
-def measure(run, verdicts, ious, bar):
+def measure(run, verdicts, ious, compared=()):
     """Return the judge's metrics against masks nobody bought: for the report of a simulation only."""
     answered = [name for name, verdict in verdicts.items() if not verdict["failure"]]
     columns = {key: [verdicts[name][key] for name in answered] for key in ("calibrated", "iou", "route", "usage")}
-    signals = run.signals
     found = judge_metrics(
         columns["calibrated"],
         columns["iou"],
         [route == "accept" for route in columns["route"]],
         [ious[name] for name in answered],
-        bar,
-        [run.examiner.seconds(name, signals) for name in answered],
-        [verdict["usage"] for verdict in verdicts.values()],
+        run.settings.vlm_itl.iou_bar,
+        [run.examiner.seconds(name, run.signals, annotator(run.settings)) for name in answered],
+        [verdict["usage"] for verdict in verdicts.values()] + [preference.usage for preference in compared],
     )
-    return found | {"failures": len(verdicts) - len(answered), "masks": len(verdicts)}
+    kept = sum(preference.better == 1 for preference in compared)
+    return found | {"failures": len(verdicts) - len(answered), "masks": len(verdicts), "older_mask_kept": kept}
 
 
 def summary(line):

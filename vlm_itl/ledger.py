@@ -28,7 +28,11 @@ class Ledger:
             self._lock.acquire()
         except Timeout as error:
             raise UserError(f"{self.path}: another process is writing this run; wait for it, or stop it") from error
-        self.lines, whole = read_ledger(self.path)
+        try:
+            self.lines, whole = read_ledger(self.path)
+        except UserError:
+            self._lock.release()
+            raise
         self._file = self.path.open("ab")
         self._file.truncate(whole)
 
@@ -60,9 +64,12 @@ def read_ledger(path):
         if not raw.endswith(b"\n"):
             break
         try:
-            lines.append(json.loads(raw))
-        except ValueError as error:
-            raise UserError(f"{path}: line {number} is damaged; restore the file, or delete the run") from error
+            line = json.loads(raw)
+        except ValueError:
+            line = None
+        if not isinstance(line, dict) or not {"round", "stage"} <= line.keys():
+            raise UserError(f"{path}: line {number} is damaged; restore the file, or delete the run")
+        lines.append(line)
         whole += len(raw)
     return lines, whole
 

@@ -167,7 +167,7 @@ class Run:
     def scored(self, networks, names, wanted):
         """Return the `Scores` of images."""
         settings = self.settings.active_learning
-        price = predicted_price(self.signals, self.dataset.tag_names)
+        price = predicted_price(self.signals, self.dataset.tag_names, budget.annotator(self.settings))
         return score(
             networks[0], self.batches(names), wanted, passes=settings.dropout_passes, seed=self.settings.seed,
             members=networks, price=price,
@@ -293,7 +293,7 @@ class Run:
         return {
             "arm": self.arm, "seed": self.settings.seed, "commit": full["commit"], "fingerprint": full["images"],
             "test_fingerprint": self.dataset.test_fingerprint(), "config": full["config"],
-            "classes": self.dataset.class_names, "pool": len(self.ids["pool"]), "full_miou": None, "curve": curve,
+            "classes": self.dataset.class_names, "pool": len(self.ids["pool"]), "curve": curve,
             "judge": [{"round": line["round"], **line["metrics"]} for line in judged if line],
         }  # fmt: skip
 

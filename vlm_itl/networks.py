@@ -82,16 +82,21 @@ def build_network(options, class_names, num_tags):
 
 def load_segformer(options, class_names):
     """Return `SegformerForSemanticSegmentation` with a head for `class_names`: a hub's, a folder's or the tiny one."""
-    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+    from transformers import AutoConfig, SegformerConfig, SegformerForSemanticSegmentation
 
     names = dict(enumerate(class_names))
     labels = {"id2label": names, "label2id": {name: i for i, name in names.items()}, "num_labels": len(names)}
     if options.name == "segformer-tiny":
         return SegformerForSemanticSegmentation(SegformerConfig(**TINY, **labels))
     try:
+        config = AutoConfig.from_pretrained(options.name, **labels)
+        if config.model_type != "segformer":  # upstream would only warn, and start from random weights
+            raise ValueError(f"it is a {config.model_type}, not a SegFormer")
         if options.weights == "none":
-            return SegformerForSemanticSegmentation(SegformerConfig.from_pretrained(options.name, **labels))
-        return SegformerForSemanticSegmentation.from_pretrained(options.name, ignore_mismatched_sizes=True, **labels)
+            return SegformerForSemanticSegmentation(config)
+        return SegformerForSemanticSegmentation.from_pretrained(
+            options.name, config=config, ignore_mismatched_sizes=True
+        )
     except (OSError, ValueError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise UserError(

@@ -85,9 +85,9 @@ class Examiner:
         """Return the resized ground truth [S, S] uint8."""
         return self._dataset.to_classes(name, self._cache.mask(self._dataset.mask_path(name)))
 
-    def seconds(self, name, signals):
-        """Return what a person would have needed to label this image."""
-        annotations = annotate(self._dataset, name, Options(), 0, signals)
+    def seconds(self, name, signals, options=None):
+        """Return what a person would have needed to label this image, working as `annotators.Options` say."""
+        annotations = annotate(self._dataset, name, options or Options(), 0, signals)
         return sum(SIGNALS[s].seconds(annotations[s]) for s in signals)
 
 
@@ -122,7 +122,7 @@ class LabelledItems(SegmentationItems):
         return self.pseudo[name] if name in self.pseudo else self.oracle.mask(name)
 
 
-def predicted_price(signals, tag_names):
+def predicted_price(signals, tag_names, options=None):
     """Return a function mask [S, S] uint8 -> seconds: what these labels would cost if the prediction were true.
 
     Where no object is predicted it is the price of one: an image that looks empty is not a cheap one.
@@ -133,7 +133,7 @@ def predicted_price(signals, tag_names):
         if not mask.any():
             mask = np.zeros_like(mask)
             mask[len(mask) // 2, len(mask) // 2] = 1
-        scene = Scene(mask, (), tuple(tag_names), Options())
+        scene = Scene(mask, (), tuple(tag_names), options or Options())
         rng = np.random.default_rng(stable_seed("price"))
         return sum(SIGNALS[s].seconds(SIGNALS[s].extract(scene, rng)) for s in signals)
 

@@ -62,6 +62,7 @@ def export_hub(data):
         raise UserError(
             f"data.hub_test {data.hub_test}: {data.source} has the splits {', '.join(splits)}; name one, of two or more"
         )
+    (folder / DONE).unlink(missing_ok=True)  # what is there is now overwritten
     write_folder(folder, splits, data)
     with atomic_path(folder / DONE) as temporary:
         temporary.write_text(described)
@@ -71,11 +72,12 @@ def export_hub(data):
 def load_hub(name):
     """Return the `DatasetDict` of a hub id, downloaded once by 🤗 datasets."""
     from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
         return load_dataset(name)
-    except (OSError, ValueError, HfHubHTTPError) as error:
+    except (OSError, ValueError, RuntimeError, HfHubHTTPError, DatasetsError) as error:  # RuntimeError: a script
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise UserError(
             f"data.source {name}: the hub's data set could not be loaded ({reason}); give a folder instead, or "
@@ -85,15 +87,17 @@ def load_hub(name):
 
 def write_folder(folder, splits, data):
     """Write images, masks, classes.txt and the lists of the layout `data_utils.Folder`."""
+    from datasets import Image as ImageColumn
     from tqdm import tqdm
 
     lists = {"trainval": [], "test": []}
     for split, table in splits.items():
+        columns = [name for name, kind in table.features.items() if isinstance(kind, ImageColumn)]
         for column in (data.hub_image, data.hub_mask):
-            if column not in table.column_names:
+            if column not in columns:
                 raise UserError(
-                    f"data.hub_image, data.hub_mask: {data.source} has no column {column!r} but "
-                    f"{', '.join(table.column_names)}"
+                    f"data.hub_image, data.hub_mask: {data.source} has no column {column!r} of images but "
+                    f"{', '.join(columns) or 'none at all'}"
                 )
         for index, row in enumerate(tqdm(table, desc=f"{data.source} {split}", unit="img")):
             name = f"{split}_{index:06d}"
@@ -189,11 +193,21 @@ def transformed(names, index, draw, items):
     """Return a 🤗 `Dataset` of (id, index, draw) whose rows are decoded by `items` when they are read."""
     from datasets import Dataset
 
-    index = list(index)
+    index, decode = list(index), Decoder()
     table = Dataset.from_dict({"id": [names[i] for i in index], "index": index, "draw": list(draw)})
+    table = table.with_transform(decode)
+    decode.items = items
+    return table
 
-    def decode(rows):
-        found = [items[key] for key in zip(rows["draw"], rows["index"], strict=True)]
+
+class Decoder:
+    """Rows of a table -> the same of `items`.
+
+    They are set last: 🤗 datasets pickles and hashes all that a new transform holds, a copy of every pseudo-label.
+    """
+
+    items = None
+
+    def __call__(self, rows):
+        found = [self.items[key] for key in zip(rows["draw"], rows["index"], strict=True)]
         return {key: [item[key] for item in found] for key in found[0]}
-
-    return table.with_transform(decode)

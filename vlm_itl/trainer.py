@@ -8,12 +8,12 @@ from torch.utils.data import SequentialSampler, default_collate
 from tqdm import tqdm
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from common import UserError
+from common import UserError, atomic_path
 from engine import Criterion, make_optimizer, stop_if_not_finite
 from metrics import confusion_matrix, scores
 from vlm_itl.networks import parameter_groups
 
-COMPLETE = "complete"  # a file that is written last into a checkpoint: a kill leaves folders without it
+COMPLETE = "complete"  # written last into a checkpoint, it lists the files: a kill leaves folders without one of them
 WEIGHTS = "model.safetensors"
 
 
@@ -70,7 +70,9 @@ class SegmentationTrainer(Trainer):
         load_strictly(model or self.model, Path(resume_from_checkpoint) / WEIGHTS)
 
     def _load_best_model(self):
-        load_strictly(self.model, Path(self.state.best_model_checkpoint) / WEIGHTS)
+        # By its name: the folder may have been moved since it was written down.
+        best = Path(self.args.output_dir) / Path(self.state.best_model_checkpoint).name
+        load_strictly(self.model, best / WEIGHTS)
 
     def _save(self, output_dir=None, state_dict=None):
         state = self.model.state_dict() if state_dict is None else state_dict
@@ -78,7 +80,10 @@ class SegmentationTrainer(Trainer):
 
     def _save_checkpoint(self, model, trial):
         super()._save_checkpoint(model, trial)
-        (Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}" / COMPLETE).touch()
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        files = sorted(path.name for path in folder.iterdir())
+        with atomic_path(folder / COMPLETE) as temporary:
+            temporary.write_text("\n".join(files))
 
 
 def packed(state):
@@ -97,11 +102,17 @@ def load_strictly(network, path):
         raise UserError(f"{path}: does not fit this network ({' '.join(str(error).split())[:160]})") from error
 
 
+def is_complete(folder):
+    """Whether a checkpoint was written to the end, and not partly removed since."""
+    marker = Path(folder) / COMPLETE
+    return marker.exists() and all((marker.parent / name).exists() for name in marker.read_text().splitlines())
+
+
 def last_checkpoint(folder):
     """Return the newest complete checkpoint folder below `folder`, or None; incomplete ones are removed."""
     found = {}
     for path in Path(folder).glob("checkpoint-*"):
-        if (path / COMPLETE).exists():
+        if is_complete(path):
             found[int(path.name.rsplit("-", 1)[1])] = path
         else:
             shutil.rmtree(path)

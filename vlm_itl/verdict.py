@@ -77,10 +77,8 @@ class Verdict:
             raise ValueError(f"decision {self.decision!r} is none of {DECISIONS}")
         if self.failure and self.decision != "abstain":
             raise ValueError("a failure is an abstention")
-        for name in ("probability", "iou"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"{name} {value} is outside [0, 1]")
+        check_share("probability", self.probability)
+        check_share("iou", self.iou)
         unknown = set(self.errors) - set(ERRORS)
         if unknown:
             raise ValueError(f"unknown error types {sorted(unknown)}")
@@ -99,6 +97,19 @@ class Preference:
     probability: float | None = None  # that the first is better
     usage: dict = field(default_factory=dict)
     failure: str | None = None
+
+    def __post_init__(self):
+        if self.better not in (0, 1, None):
+            raise ValueError(f"better {self.better!r} is none of 0, 1, None")
+        if self.failure and self.better is not None:
+            raise ValueError("a failure prefers nothing")
+        check_share("probability", self.probability)
+
+
+def check_share(name, value):
+    """Refuse a number outside [0, 1]; None is none."""
+    if value is not None and not 0 <= value <= 1:
+        raise ValueError(f"{name} {value} is outside [0, 1]")
 
 
 class Judge:
@@ -122,12 +133,12 @@ class Judge:
             one, two = self.judge([first, second])
             usage = {key: one.usage.get(key, 0) + two.usage.get(key, 0) for key in one.usage | two.usage}
             values = [v.iou if v.iou is not None else v.probability for v in (one, two)]
-            if None in values:
-                failure = one.failure or two.failure or "no estimate"
+            failure = one.failure or two.failure or ("no estimate" if None in values else None)
+            if failure:
                 preferences.append(Preference(None, usage=usage, failure=failure))
             else:
                 better = None if values[0] == values[1] else int(values[1] > values[0])
-                preferences.append(Preference(better, (1 + values[0] - values[1]) / 2, usage))
+                preferences.append(Preference(better, 0.5 + (values[0] - values[1]) / 2, usage))
         return preferences
 
 
