@@ -120,13 +120,15 @@ class Run:
     def audit(self, number):
         """Buy a part of the next purchase at random, as masks: a fair sample of what the judge will see."""
         share, bought = self.settings.vlm_itl.audit_share, {}
-        rng = np.random.default_rng(self.seed(number, "audit"))
         target = budget.between(self.targets[number], self.targets[number + 1], share)
-        for name in rng.permutation(self.free()).tolist():
+        # Drawn as the strategy `random` would draw the next purchase: at a share of 1 the labels are the same.
+        names, seed = self.free(), self.seed(number + 1, "buy", len(self.oracle.labels))
+        order = choose_strategy("random").rank(Scores(names), len(names), np.random.default_rng(seed))
+        for index in order:
             if not share or budget.reached(target, self.oracle, len(self.ids["pool"])):
                 break
-            bought[name] = self.purchase(name, ("full",))
-        return {"seed": self.seed(number, "audit"), "bought": bought}
+            bought[names[index]] = self.purchase(names[index], ("full",))
+        return {"seed": seed, "bought": bought}
 
     def purchase(self, name, signals):
         """Buy one label -> its line in the ledger."""
