@@ -45,7 +45,7 @@ def parse_args():
     parser.add_argument(
         "--hours", nargs="+", type=float, default=[0.125, 0.25, 0.5, 1, 2], help="budgets of human time"
     )
-    parser.add_argument("--pool", type=int, default=600, help="images that may be labelled (default: %(default)s)")
+    parser.add_argument("--pool", type=int, default=400, help="images that may be labelled (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=40, help="a round, of 16 images (default: %(default)s)")
     parser.add_argument("--image_size", type=int, default=128, help="(default: %(default)s)")
     parser.add_argument("--output", default=OUTPUT, help="(default: %(default)s)")

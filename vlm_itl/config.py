@@ -115,6 +115,7 @@ class VlmItl:
     audit_share: float = key(0.5, "share of each purchase that is drawn at random, for calibration", low=0, high=1)
     reject_below: float = key(0.5, "probability under which a mask goes to the human; between: it waits", low=0, high=1)
     max_candidates: int | None = key(None, "masks to be judged a round, at random; null: the whole pool", low=1)
+    mirror: bool = key(True, "judge the mean prediction for the image and its mirror image, and learn from that")
     pairwise: bool = key(
         False, "first let the judge choose between this round's mask and the round before's, and judge the better"
     )

@@ -152,14 +152,23 @@ def predicted(run, networks, names):
     class_names = tuple(run.dataset.class_names)
     for part, images in run.batches(names):
         with run.accelerator.autocast():
-            logits = [network.eval()(images)["seg"].float() for network in networks]
-        probabilities = logits[0].softmax(1).cpu().numpy()
-        members = [other.argmax(1).byte().cpu().numpy() for other in logits[1:]]
+            found = [softmax(network, images, run.settings.vlm_itl.mirror) for network in networks]
+        probabilities = found[0].cpu().numpy()
+        members = [other.argmax(1).byte().cpu().numpy() for other in found[1:]]
         shown = images.permute(0, 2, 3, 1).cpu().numpy()
         for i, name in enumerate(part):
             others = np.stack([member[i] for member in members]) if members else None
             mask = probabilities[i].argmax(0).astype(np.uint8)
             yield Case(name, shown[i], mask, class_names, probabilities[i], others)
+
+
+def softmax(network, images, mirror):
+    """Return class probabilities [B, C, S, S]; with `mirror` the mean over the images and their mirror images."""
+    network.eval()
+    probabilities = network(images)["seg"].float().softmax(1)
+    if mirror:
+        probabilities = (probabilities + network(images.flip(3))["seg"].float().softmax(1).flip(3)) / 2
+    return probabilities
 
 
 def contested(run, number, networks, names, compared):
