@@ -1,5 +1,6 @@
 """Budgets rise as the config says, and all units agree on when one is used up."""
 
+import itertools
 import math
 
 import pytest
@@ -48,7 +49,7 @@ def test_percentages_run_up_to_the_last(settings, expected):
 def test_percentages_rise_by_one_step_and_end_at_the_last(first, step, last):
     assume(last >= first)
     found = percentages(stepped(first, step, last))
-    gaps = [after - before for before, after in zip(found, found[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(found)]
     assert found[0] == first and found[-1] == pytest.approx(last, abs=1e-5)
     assert all(gap == pytest.approx(step) for gap in gaps[:-1]) and all(0 < gap <= step + 1e-5 for gap in gaps)
 
@@ -56,7 +57,7 @@ def test_percentages_rise_by_one_step_and_end_at_the_last(first, step, last):
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("amounts", [(5, 5), (10, 5), (0, 5), (-1,), (1, 3, 2)])
 def test_budgets_that_do_not_rise_are_refused(unit, amounts):
-    with pytest.raises(UserError, match="active_learning.budgets .*rise"):
+    with pytest.raises(UserError, match=r"active_learning\.budgets .*rise"):
         budgets(ActiveLearning(budgets=amounts, budget_unit=unit))
 
 
@@ -66,7 +67,7 @@ def test_given_budgets_keep_their_unit_and_percent_ends_at_100():
     with pytest.raises(UserError, match="more than 100 percent"):
         budgets(ActiveLearning(budgets=(5, 100.5)))
     assert budgets(ActiveLearning(budgets=(5, 200), budget_unit="images"))[-1] == (200, "images")
-    with pytest.raises(UserError, match="active_learning.max_percentage 3: is less"):
+    with pytest.raises(UserError, match=r"active_learning\.max_percentage 3: is less"):
         budgets(stepped(5, 5, 3))
 
 

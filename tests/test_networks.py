@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -153,7 +152,6 @@ def test_a_hub_id_without_a_hub_is_one_line(tmp_path):
         "        build_network(Model('nvidia/mit-b0', weights), ['a', 'b'], 1)\n"
         "    except UserError as error:\n        print(error)"
     )
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300,
         env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
@@ -161,4 +159,3 @@ def test_a_hub_id_without_a_hub_is_one_line(tmp_path):
     lines = done.stdout.splitlines()
     assert len(lines) == 2 and all(line.startswith("model.name nvidia/mit-b0: could not be loaded") for line in lines)
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - began < 200  # no retries; most of it is the import

@@ -98,9 +98,9 @@ def test_a_restored_purchase_is_a_purchase(pets):
 def test_label_names():
     assert signals_of("mask") == signals_of("full") == ("full",)
     assert signals_of("hybrid_points_boxes") == signals_of("hybrid_boxes_points") == ("points", "boxes")
-    with pytest.raises(UserError, match="active_learning.label: .*did you mean points"):
+    with pytest.raises(UserError, match=r"active_learning\.label: .*did you mean points"):
         signals_of("pionts")
-    with pytest.raises(UserError, match="active_learning.label: .*'mask2'"):
+    with pytest.raises(UserError, match=r"active_learning\.label: .*'mask2'"):
         signals_of("mask2")
 
 

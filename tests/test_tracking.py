@@ -15,14 +15,16 @@ RESULTS = {
     ],
     "judge": [{"round": 0, "purity": 0.75, "auroc": None, "usage": {"calls": 3}, "reliability": [[0.5, 0.5, 2]]}],
 }
+ROUNDS = ((0, 0), (1, 1))  # and the ensemble's second network
+NAMES = ["run-round0", "run-round1-member1", "run-summary"]
 SUMMARY = {"images": 10, "seconds": 790.0, "test_miou": 0.625}
 
 
 def track(folder, log_with):
-    """Track two rounds, the second with two networks, and the summary -> the lines of log.jsonl."""
+    """Track a network of each of two rounds, and the summary -> the lines of log.jsonl."""
     folder.mkdir()
     tracker = Tracker(Config(log_with=log_with), folder, "entropy")
-    for number, member in ((0, 0), (1, 0), (1, 1)):
+    for number, member in ROUNDS:
         log = tracker.start(number, member)
         for step in (10, 20):
             log({"loss": 1 / step, "miou": number + member / 4}, step)
@@ -31,13 +33,10 @@ def track(folder, log_with):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-NAMES = ["run-round0", "run-round1", "run-round1-member1", "run-summary"]
-
-
 def check_lines(lines):
-    rounds = [(line["round"], line["member"], line["step"], line["loss"]) for line in lines[:6]]
-    assert rounds == [(n, m, step, 1 / step) for n, m in ((0, 0), (1, 0), (1, 1)) for step in (10, 20)]
-    first, last = lines[6:]
+    rounds = [(line["round"], line["member"], line["step"], line["loss"]) for line in lines[:4]]
+    assert rounds == [(n, m, step, 1 / step) for n, m in ROUNDS for step in (10, 20)]
+    first, last = lines[4:]
     assert first["summary"] and first["judge/purity"] == 0.75 and (first["round"], first["step"]) == (0, 0)
     assert not {"judge/auroc", "judge/usage", "judge/reliability", "test_file"} & first.keys()
     assert SUMMARY.items() <= last.items() and "judge/purity" not in last
@@ -89,7 +88,7 @@ def test_wandb_without_a_key_is_offline_with_one_run_a_round_and_a_summary(tmp_p
     assert len(runs) == len(NAMES)
     stored = [path.read_bytes() for path in runs]
     for name in NAMES:
-        assert sum(f"{name}".encode() in content for content in stored) >= 1
+        assert any(name.encode() in content for content in stored)
     assert sum(b"judge/purity" in content for content in stored) == 1
     assert all(b"vlm-itl" in content for content in stored)  # the project
 

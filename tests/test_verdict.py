@@ -1,4 +1,4 @@
-"""Verdicts refuse nonsense and survive JSON; comparing two masks by their estimates is fair; IoU is the metrics' own."""
+"""Verdicts refuse nonsense and survive JSON; comparing two masks is fair; IoU is the metrics' own."""
 
 import json
 import math
@@ -49,7 +49,7 @@ def test_values_outside_0_to_1_are_refused(value):
 def test_unknown_words_are_refused():
     with pytest.raises(ValueError, match="decision 'maybe'"):
         Verdict("maybe")
-    with pytest.raises(ValueError, match="unknown error types .*'hole'"):
+    with pytest.raises(ValueError, match=r"unknown error types .*'hole'"):
         Verdict("reject", errors=("boundary", "hole"))
     with pytest.raises(ValueError, match="better 2"):
         Preference(2)

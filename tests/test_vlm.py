@@ -1,6 +1,6 @@
 """The judges without a model: the simulated one errs at its rates, confidence is its formula, errors are named."""
 
-import math
+import json
 import subprocess
 import sys
 
@@ -15,7 +15,7 @@ from vlm_itl.config import Data, VlmItl
 from vlm_itl.oracle import Examiner
 from vlm_itl.pascal_voc import open_images, splits_of
 from vlm_itl.verdict import Case
-from vlm_itl.vlm import HANDLERS, error_types, make_judge
+from vlm_itl.vlm import error_types, make_judge
 
 SIZE = 64
 IMAGE = np.zeros((SIZE, SIZE, 3), np.uint8)
@@ -57,8 +57,8 @@ def mock(examiner, bar=0.7, seed=0, **options):
 @pytest.mark.parametrize(("hit", "false_alarm"), [(0.9, 0.1), (0.6, 0.3), (1.0, 0.5)])
 def test_the_mock_accepts_at_its_rates(pets, hit, false_alarm):
     examiner, truths = pets
-    for iou, rate, count in ((0.9, hit, 400), (0.4, false_alarm, 400)):
-        cases = cases_of(truths, [iou] * count)
+    for iou, rate, count in ((0.9, hit, 250), (0.4, false_alarm, 251)):
+        cases = cases_of(truths, [iou] * count, seed=count)
         assert len({(case.id, case.mask_hash) for case in cases}) == count
         judge = mock(examiner, true_positive_rate=hit, false_positive_rate=false_alarm)
         verdicts = judge.judge(cases)
@@ -113,8 +113,6 @@ print(json.dumps([verdict.as_dict() for verdict in judge.judge(cases)]))
 
 
 def test_the_mock_answers_alike_in_another_process(pets, tmp_path):
-    import json
-
     examiner, truths = pets
     name = next(iter(truths))
     cases = cases_of({name: truths[name]}, [0.6, 0.7, 0.8] * 3)
@@ -241,7 +239,7 @@ def test_agreement_is_the_mean_iou_with_the_other_members():
     members = np.stack([TRUTH, half, np.zeros_like(TRUTH)])
     assert confident("agreement").judge([soft_case(probabilities, members)])[0].iou == pytest.approx((1 + 0.5 + 0) / 3)
     for alone in (None, members[:0]):
-        with pytest.raises(UserError, match="active_learning.ensemble_size 1"):
+        with pytest.raises(UserError, match=r"active_learning\.ensemble_size 1"):
             confident("agreement").judge([soft_case(probabilities, alone)])
 
 
@@ -278,8 +276,5 @@ def test_unknown_judges_and_options_are_refused(handler, options, message):
 def test_only_a_judge_that_simulates_gets_the_truth(pets):
     examiner, _ = pets
     assert make_judge(VlmItl(vlm_handler="mock"), 0, examiner).examiner is examiner
-    for name in ("confidence", "accept_all", "learned"):
-        judge = make_judge(VlmItl(vlm_handler=name), 0, examiner)
-        assert not getattr(judge, "needs_truth", False) and getattr(judge, "examiner", None) is None
-    assert set(HANDLERS) == {"mock", "accept_all", "confidence", "learned", "openai", "transformers"}
-    assert math.isclose(mock(examiner, bar=0.6).iou_bar, 0.6)
+    for name in ("confidence", "accept_all"):
+        assert not hasattr(make_judge(VlmItl(vlm_handler=name), 0, examiner), "examiner")

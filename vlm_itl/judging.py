@@ -1,6 +1,7 @@
 """The stage `judge`: fit and calibrate the judge on bought labels, let it see the pool, route what it saw."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -206,11 +207,26 @@ def save_pseudo(path, case, threshold):
         Image.fromarray(confident_mask(case.probabilities, threshold)).save(temporary)
 
 
+class StoredMasks(Mapping):
+    """{id: mask [S, S] uint8} whose masks stay on the disk until they are asked for."""
+
+    def __init__(self, folder, names):
+        self.paths = {name: folder / f"{name}.png" for name in names}
+
+    def __getitem__(self, name):
+        return read_mask(self.paths[name])
+
+    def __iter__(self):
+        return iter(self.paths)
+
+    def __len__(self):
+        return len(self.paths)
+
+
 def pseudo_labels(run, number, line):
-    """Return {id: mask [S, S] uint8} of the masks accepted in a round, without those that were bought since."""
-    folder = run.round_folder(number) / "pseudo"
+    """Return the `StoredMasks` accepted in a round, without those that were bought since."""
     accepted = [name for name, verdict in line["verdicts"].items() if verdict["route"] == "accept"]
-    return {name: read_mask(folder / f"{name}.png") for name in accepted if name not in run.oracle.labels}
+    return StoredMasks(run.round_folder(number) / "pseudo", [n for n in accepted if n not in run.oracle.labels])
 
 
 def measure(run, verdicts, ious, compared=()):

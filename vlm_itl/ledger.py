@@ -13,6 +13,9 @@ from filelock import FileLock, Timeout
 
 from common import UserError
 
+# Settings that may differ between a run and its continuation, or its donor: where things are, and who watches.
+FREE = {"log_with", "project", "output_dir", "output_dir_prefix", "run_name", "data_dir", "cache_dir", "num_workers"}
+
 
 class Ledger:
     """The lines of one run, and the file that they stand in.
@@ -88,3 +91,10 @@ def digest(path):
 def settings_hash(plain):
     """Return a short hash of nested plain values."""
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def without(plain, keys):
+    """Return nested plain values without the entries called `keys`."""
+    if not isinstance(plain, dict):
+        return plain
+    return {key: without(value, keys) for key, value in plain.items() if key not in keys}

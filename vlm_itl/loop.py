@@ -22,18 +22,16 @@ from engine import full_size_masks, make_accelerator
 from image_io import ResizedCache
 from metrics import confusion_matrix, scores
 from supervision import LossOptions
-from vlm_itl import budget, config, judging, trainer
+from vlm_itl import budget, config, judging, report, trainer
 from vlm_itl.acquisition import Context, choose_strategy
-from vlm_itl.ledger import Ledger, digest, find_line, read_ledger, settings_hash
+from vlm_itl.donor import take_first_round
+from vlm_itl.ledger import FREE, Ledger, digest, settings_hash, without
 from vlm_itl.networks import build_network
 from vlm_itl.oracle import Examiner, Label, LabelledItems, Oracle, predicted_price, signals_of
 from vlm_itl.pascal_voc import fingerprint, image_table, open_images, splits_of, training_table
 from vlm_itl.scoring import Scores, score
 from vlm_itl.tracking import Tracker
 from vlm_itl.vlm import make_judge
-
-# Settings that may differ between a run and its continuation, or its donor: where things are, and who watches.
-FREE = {"log_with", "project", "output_dir", "output_dir_prefix", "run_name", "data_dir", "cache_dir", "num_workers"}
 
 
 class Run:
@@ -56,22 +54,10 @@ class Run:
 
     def start(self):
         """Write or check the ledger's first line, and take up what was bought before."""
-        plain = config.as_plain(self.settings)
-        known = {
-            "settings": settings_hash([without(plain, FREE), self.arm]),
-            "images": fingerprint(self.dataset, self.ids),
-        }
-        first = self.ledger.once(
-            -1,
-            "start",
-            lambda: {
-                **known,
-                "targets": self.targets,
-                "seed": self.settings.seed,
-                "commit": commit(),
-                "config": without(plain, FREE),
-            },
-        )
+        plain = without(config.as_plain(self.settings), FREE)
+        known = {"settings": settings_hash([plain, self.arm]), "images": fingerprint(self.dataset, self.ids)}
+        rest = {"targets": self.targets, "seed": self.settings.seed, "commit": commit(), "config": plain}
+        first = self.ledger.once(-1, "start", lambda: known | rest)
         for what, flag in (("settings", "--config, --set"), ("images", "data.source")):
             if first[what] != known[what]:
                 raise UserError(
@@ -91,12 +77,12 @@ class Run:
             self.ledger.once(number, "buy", lambda number=number: self.buy(number))
             self.ledger.once(number, "train", lambda number=number: self.train(number))
             line = self.ledger.once(number, "evaluate", lambda number=number: self.evaluate(number))
-            print(self.summary(number, line), flush=True)
+            print(report.summary(self, number, line), flush=True)
             if self.judge and number < last:
                 self.ledger.once(number, "audit", lambda number=number: self.audit(number))
                 line = self.ledger.once(number, "judge", lambda number=number: judging.judge_pool(self, number))
                 print(judging.summary(line), flush=True)
-        results = self.results()
+        results = report.results(self)
         write_json(self.folder / "results.json", results)
         self.tracker.summarise(results)
         self.ledger.close()
@@ -110,11 +96,7 @@ class Run:
 
     def buy(self, number):
         """Buy up to the budget of a round, in the order of the strategy."""
-        bought = {}
-        for name in self.order(number):
-            if budget.reached(self.targets[number], self.oracle, len(self.ids["pool"])):
-                break
-            bought[name] = self.purchase(name, self.signals)
+        bought = {name: self.purchase(name, self.signals) for name in self.order(number)}
         return {"seed": self.seed(number, "buy"), "bought": bought}
 
     def audit(self, number):
@@ -124,8 +106,8 @@ class Run:
         # Drawn as the strategy `random` would draw the next purchase: at a share of 1 the labels are the same.
         names, seed = self.free(), self.seed(number + 1, "buy", len(self.oracle.labels))
         order = choose_strategy("random").rank(Scores(names), len(names), np.random.default_rng(seed))
-        for index in order:
-            if not share or budget.reached(target, self.oracle, len(self.ids["pool"])):
+        for index in order if share else ():
+            if self.reached(target):
                 break
             bought[names[index]] = self.purchase(names[index], ("full",))
         return {"seed": seed, "bought": bought}
@@ -135,16 +117,25 @@ class Run:
         label = self.oracle.buy(name, signals)
         return {"annotations": label.annotations, "signals": label.signals, "seconds": label.seconds}
 
+    def reached(self, target):
+        """Whether a budget is used up."""
+        return budget.reached(target, self.oracle, len(self.ids["pool"]))
+
     def order(self, number):
-        """Yield the free images in buying order: what the judge rejected, what it did not see, then the rest."""
+        """Yield free images until the budget is used up: what the judge rejected, what it did not see, then the rest.
+
+        Whoever takes an image has bought it before the next is asked for.
+        """
         verdicts = (self.ledger.find(number - 1, "judge") or {}).get("verdicts", {})
         routes = {name: verdict["route"] for name, verdict in verdicts.items()}
         groups = {route: [] for route in ("reject", None, "abstain", "accept")}
         for name in self.free():
             groups[routes.get(name)].append(name)
         for names in groups.values():
-            while names:
+            while names and not self.reached(self.targets[number]):
                 for name in self.ranked(names, number):
+                    if self.reached(self.targets[number]):
+                        return
                     yield name
                     names.remove(name)
 
@@ -154,15 +145,13 @@ class Run:
         count = budget.images_left(self.targets[number], self.oracle, len(self.ids["pool"]))
         rng = np.random.default_rng(self.seed(number, "buy", len(self.oracle.labels)))
         strategy = self.strategy if number else choose_strategy(settings.initial_strategy)
-        labelled = None
+        labelled, pool = None, Scores(names)
         if strategy.needs:
             # The first round's network is only pretrained: its features serve, its predictions mean nothing.
             networks = self.networks(number - 1) if number else [self.network()]
-            wanted = strategy.needs & {"features"} if strategy.needs & {"features"} else set()
-            labelled = self.scored(networks, sorted(self.oracle.labels), wanted)
+            if strategy.needs & {"features", "class_share"}:
+                labelled = self.scored(networks, sorted(self.oracle.labels), strategy.needs & {"features"})
             pool = self.scored(networks, names, strategy.needs)
-        else:
-            pool = Scores(names)
         order = strategy.rank(pool, count, rng, Context(labelled, number, len(self.targets)))
         return [names[index] for index in order]
 
@@ -276,38 +265,6 @@ class Run:
         found = [confusion_matrix(torch.from_numpy(mask), torch.from_numpy(truth), classes) for _, mask, truth in masks]
         return torch.stack(found).numpy()
 
-    def results(self):
-        """Return the content of results.json: what was bought, what it cost, and what it gave."""
-        full = self.ledger.find(-1, "start")
-        curve, seconds, images = [], 0.0, 0
-        for number in range(len(self.targets)):
-            for round_, stage in ((number - 1, "audit"), (number, "buy")):
-                bought = (self.ledger.find(round_, stage) or {}).get("bought", {})
-                seconds += sum(label["seconds"] for label in bought.values())
-                images += len(bought)
-            line, trained = self.ledger.find(number, "evaluate"), self.ledger.find(number, "train")
-            curve.append({
-                "round": number, "images": images, "percent": 100 * images / len(self.ids["pool"]), "seconds": seconds,
-                "pseudo_labels": trained["pseudo_labels"], "val_miou": line["val_miou"], "test_miou": line["test_miou"],
-                "test_file": f"round_{number:02d}/test.npz",
-            })  # fmt: skip
-        judged = [self.ledger.find(number, "judge") for number in range(len(self.targets) - 1)]
-        return {
-            "arm": self.arm, "seed": self.settings.seed, "commit": full["commit"], "fingerprint": full["images"],
-            "test_fingerprint": self.dataset.test_fingerprint(), "config": full["config"],
-            "classes": self.dataset.class_names, "pool": len(self.ids["pool"]), "curve": curve,
-            "judge": [{"round": line["round"], **line["metrics"]} for line in judged if line],
-        }  # fmt: skip
-
-    def summary(self, number, line):
-        """Return one line about a round."""
-        names, total = self.oracle.labels, len(self.ids["pool"])
-        return (
-            f"round {number + 1}/{len(self.targets)}  {len(names)} of {total} images bought "
-            f"({100 * len(names) / total:.1f} %, {self.oracle.seconds / 3600:.2f} h)  "
-            f"val mIoU {100 * line['val_miou']:.1f}  test mIoU {100 * line['test_miou']:.1f}"
-        )
-
     def seed(self, number, *what):
         """Return the seed of a stage."""
         return stable_seed(self.settings.seed, number, *what)
@@ -315,36 +272,3 @@ class Run:
     def round_folder(self, number):
         """Return the folder of a round."""
         return self.folder / f"round_{number:02d}"
-
-
-def without(plain, keys):
-    """Return nested plain values without the entries called `keys`."""
-    if not isinstance(plain, dict):
-        return plain
-    return {key: without(value, keys) for key, value in plain.items() if key not in keys}
-
-
-def take_first_round(run):
-    """Copy the first round of another run, which has to be the round that this run would compute."""
-    source = Path(run.settings.active_learning.first_round_from)
-    donor, _ = read_ledger(source / "ledger.jsonl")
-    lines = [find_line(donor, 0, stage) for stage in ("buy", "train", "evaluate")]
-    if None in lines:
-        raise UserError(f"active_learning.first_round_from {source}: no finished first round is there")
-    first, ours = find_line(donor, -1, "start"), run.ledger.find(-1, "start")
-    theirs, mine = without(first["config"], FREE), ours["config"]
-    differing = [name for name in ("model", "training", "seed") if theirs[name] != mine[name]]
-    differing += ["data.image_size"] if theirs["data"]["image_size"] != mine["data"]["image_size"] else []
-    keys = ("label", "initial_strategy", "ensemble_size", "points_per_object", "background_points")
-    differing += [
-        f"active_learning.{key}" for key in keys if theirs["active_learning"][key] != mine["active_learning"][key]
-    ]
-    differing += [name for name in ("images",) if first[name] != ours[name]]
-    differing += ["first budget"] if first["targets"][0] != ours["targets"][0] else []
-    if differing:
-        raise UserError(f"active_learning.first_round_from {source}: that run has another {differing[0]}")
-    if run.ledger.find(0, "evaluate") is None:
-        shutil.copytree(source / run.round_folder(0).name, run.round_folder(0), dirs_exist_ok=True)
-        for line in lines:
-            content = {key: value for key, value in line.items() if key not in ("round", "stage")}
-            run.ledger.once(0, line["stage"], lambda content=content: content)

@@ -94,8 +94,8 @@ class Examiner:
 class LabelledItems(SegmentationItems):
     """The images of one training: those with bought labels first, then those with pseudo-labels.
 
-    pseudo: {id: mask [S, S] uint8, 255 where the network was not sure}. An image lacks the targets of signals that
-    nobody bought for it: they are all ignored.
+    pseudo: a mapping id -> mask [S, S] uint8, 255 where the network was not sure. An image lacks the targets of
+    signals that nobody bought for it: they are all ignored.
     """
 
     def __init__(self, dataset, oracle, pseudo, cache, augment, seed):

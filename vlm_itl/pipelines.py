@@ -86,23 +86,10 @@ def folder_of(path, settings, content, arm):
 def run(settings, folder, arm, targets, judged):
     """Run the loop, draw its curve, and say where everything is."""
     from vlm_itl.loop import Run
+    from vlm_itl.report import draw
 
     arm = (settings.run_name or arm).removesuffix(f"_seed{settings.seed}")
     results = Run(settings, folder, arm, targets, judged).run()
     draw(folder, results, settings.vlm_itl.risk)
     print(f"{folder}: results.json, ledger.jsonl, log.jsonl, and the weights of each round in round_NN/")
     return results
-
-
-def draw(folder, results, risk):
-    """Draw the figures of a run into its folder: its curve and, with a judge, how far that can be trusted."""
-    from vlm_itl import curves
-    from vlm_itl.protocol import load_runs
-
-    if len(results["curve"]) > 1:
-        for axis in ("percent", "seconds"):
-            curves.budget_curves(folder / f"curve_{axis}.png", load_runs([folder]), axis)
-    judged = {f"round {line['round'] + 1}": line for line in results["judge"] if line.get("masks")}
-    if judged:
-        curves.risk_coverage_figure(folder / "risk_coverage.png", judged, risk)
-        curves.reliability_figure(folder / "reliability.png", judged)

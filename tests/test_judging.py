@@ -1,0 +1,176 @@
+"""From verdicts to routes: failures wait, a bound without an audit accepts nothing, pseudo-labels survive the disk."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from common import UserError, stable_seed
+from vlm_itl.config import Config, Data, VlmItl
+from vlm_itl.judging import (
+    CHUNK,
+    Rule,
+    candidates,
+    check_settings,
+    chunks,
+    make_rule,
+    measure,
+    pseudo_labels,
+    save_pseudo,
+)
+from vlm_itl.oracle import Examiner, Oracle
+from vlm_itl.pascal_voc import open_images, splits_of
+from vlm_itl.verdict import DECISIONS, Case, Preference, Verdict
+
+LAWS = settings(max_examples=30, deadline=None)
+SHARES = st.floats(0, 1)
+ANSWERS = st.builds(Verdict, st.sampled_from(DECISIONS), st.none() | SHARES)
+
+
+@st.composite
+def rules(draw, own_decision=None):
+    own = draw(st.booleans()) if own_decision is None else own_decision
+    power = draw(st.sampled_from([0.5, 1, 2]))
+    return Rule(draw(st.none() | SHARES), lambda scores: scores**power, draw(SHARES), own)
+
+
+# ---- the rule
+
+
+@LAWS
+@given(rule=rules(), probability=st.none() | SHARES)
+def test_a_failure_always_waits(rule, probability):
+    assert rule.route(Verdict("abstain", probability, failure="503")) == ("abstain", None)
+
+
+@LAWS
+@given(rule=rules(own_decision=False), verdict=ANSWERS)
+def test_a_bound_accepts_from_the_threshold_and_rejects_what_is_improbable(rule, verdict):
+    route, probability = rule.route(verdict)
+    if verdict.probability is None:
+        assert (route, probability) == ("abstain", None)
+        return
+    assert probability == pytest.approx(float(rule.calibrate(np.array([verdict.probability]))[0]))
+    accepted = rule.threshold is not None and verdict.probability >= rule.threshold
+    assert (route == "accept") == accepted
+    assert (route == "reject") == (not accepted and probability < rule.reject_below)
+
+
+@LAWS
+@given(rule=rules(own_decision=True), verdict=ANSWERS)
+def test_without_a_bound_the_judge_decides(rule, verdict):
+    route, probability = rule.route(verdict)
+    assert route == verdict.decision and (probability is None) == (verdict.probability is None)
+
+
+@pytest.mark.parametrize("control", ["ltt", "crc"])
+@pytest.mark.parametrize("calibration", ["platt", "isotonic", "none"])
+def test_an_empty_audit_accepts_nothing(control, calibration):
+    rule = make_rule(VlmItl(control=control, calibration=calibration), np.array([]), np.array([], bool))
+    assert rule.threshold is None and not rule.own_decision
+    assert {rule.route(Verdict("accept", p))[0] for p in (0.0, 0.4, 0.6, 1.0)} <= {"reject", "abstain"}
+
+
+def test_a_good_audit_opens_the_gate_and_no_bound_leaves_it_to_the_judge():
+    said = np.linspace(0, 1, 200)
+    rule = make_rule(VlmItl(risk=0.2, calibration="platt"), said, said > 0.5)
+    assert 0.3 < rule.threshold < 0.7
+    assert rule.route(Verdict("reject", 0.95))[0] == "accept" and rule.route(Verdict("accept", 0.05))[0] == "reject"
+    free = make_rule(VlmItl(risk=None, calibration="none"), said, said > 0.5)
+    assert free.route(Verdict("reject", 0.95)) == ("reject", 0.95) and free.route(Verdict("accept")) == ("accept", None)
+
+
+def test_a_promise_needs_an_audit():
+    for promise in ({"risk": 0.2, "calibration": "none"}, {"risk": None, "calibration": "platt"}):
+        with pytest.raises(UserError, match=r"vlm_itl.audit_share 0: .*vlm_itl.risk: null"):
+            check_settings(VlmItl(audit_share=0.0, **promise))
+        check_settings(VlmItl(audit_share=0.1, **promise))
+    check_settings(VlmItl(audit_share=0.0, risk=None, calibration="none"))
+
+
+# ---- candidates, chunks, pseudo-labels
+
+
+@LAWS
+@given(count=st.integers(0, 4 * CHUNK))
+def test_chunks_keep_all_cases_in_order(count):
+    parts = list(chunks(iter(range(count))))
+    assert [case for part in parts for case in part] == list(range(count))
+    assert all(len(part) == CHUNK for part in parts[:-1]) and all(0 < len(part) <= CHUNK for part in parts)
+
+
+def choosing(names, most, seed=0):
+    """What `candidates` asks of a run."""
+    return SimpleNamespace(
+        free=lambda: list(names),
+        settings=SimpleNamespace(vlm_itl=VlmItl(max_candidates=most)),
+        seed=lambda *what: stable_seed(seed, *what),
+    )
+
+
+@LAWS
+@given(count=st.integers(0, 40), most=st.none() | st.integers(1, 50), number=st.integers(0, 3))
+def test_candidates_are_limited_and_the_same_each_time(count, most, number):
+    names = [f"image{i:02}" for i in range(count)]
+    found = candidates(choosing(names, most), number)
+    assert found == candidates(choosing(names, most), number)
+    assert len(found) == (count if most is None else min(count, most))
+    assert found == sorted(set(found)) and set(found) <= set(names)
+    assert all(type(name) is str for name in found)
+
+
+def test_candidates_differ_by_round_and_seed():
+    names = [f"image{i:02}" for i in range(40)]
+    first = candidates(choosing(names, 10), 0)
+    assert first != candidates(choosing(names, 10), 1) and first != candidates(choosing(names, 10, seed=1), 0)
+
+
+@LAWS
+@given(foreground=arrays(np.float32, (6, 7), elements=st.floats(0, 1, width=32)), threshold=SHARES)
+def test_pseudo_labels_come_back_from_the_disk_as_they_were(tmp_path_factory, foreground, threshold):
+    folder = tmp_path_factory.mktemp("run")
+    probabilities = np.stack([1 - foreground, foreground])
+    mask = probabilities.argmax(0).astype(np.uint8)
+    routes = {"accepted": "accept", "bought": "accept", "rejected": "reject"}
+    for name in routes:
+        save_pseudo(folder / "pseudo" / f"{name}.png", Case(name, None, mask, (), probabilities), threshold)
+    line = {"verdicts": {name: {"route": route} for name, route in routes.items()}}
+    run = SimpleNamespace(round_folder=lambda number: folder, oracle=SimpleNamespace(labels={"bought": None}))
+    found = pseudo_labels(run, 0, line)
+    assert found.keys() == {"accepted"} and found["accepted"].dtype == np.uint8
+    assert np.array_equal(found["accepted"], np.where(probabilities.max(0) >= threshold, mask, 255))
+
+
+# ---- metrics
+
+
+def test_failures_are_kept_out_of_the_metrics_but_what_they_cost_is_not(pets_dir, tmp_path):
+    data = Data(source=str(pets_dir), image_size=64, cache_dir=str(tmp_path))
+    dataset = open_images(data)
+    names = splits_of(dataset, data)["pool"][:4]
+    settings = Config(data=data, vlm_itl=VlmItl(iou_bar=0.7))
+    run = SimpleNamespace(settings=settings, signals=("full", "boxes"), examiner=Examiner(dataset, data))
+    answers = {
+        names[0]: ("accept", Verdict("accept", 0.9, 0.8, usage={"calls": 1})),
+        names[1]: ("accept", Verdict("accept", 0.8, 0.7, usage={"calls": 1})),
+        names[2]: ("reject", Verdict("reject", 0.2, 0.3, usage={"calls": 2})),
+        names[3]: ("abstain", Verdict("abstain", usage={"calls": 5}, failure="timeout")),
+    }
+    verdicts = {
+        name: {"route": route, "calibrated": verdict.probability, **verdict.as_dict()}
+        for name, (route, verdict) in answers.items()
+    }
+    compared = [Preference(1, usage={"calls": 2}), Preference(0), Preference(None, usage={"calls": 1}, failure="429")]
+    found = measure(run, verdicts, dict(zip(names, (0.9, 0.5, 0.2, 0.95), strict=True)), compared)
+    assert (found["masks"], found["failures"], found["coverage"]) == (4, 1, pytest.approx(2 / 3))
+    assert found["purity"] == 0.5 and found["agreement"] == pytest.approx(2 / 3) and found["spearman"] == 1
+    assert found["usage"] == {"calls": 9 + 3} and found["older_mask_kept"] == 1
+    prices = [Oracle(dataset, names, data, 0).buy(name, run.signals).seconds for name in names[:2]]
+    assert found["seconds_saved"] == pytest.approx(sum(prices))
+
+    nothing = measure(run, {names[3]: verdicts[names[3]]}, {names[3]: 0.95})
+    assert (nothing["masks"], nothing["failures"], nothing["purity"]) == (1, 1, None)
+    assert nothing["usage"] == {"calls": 5}
