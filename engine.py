@@ -202,7 +202,7 @@ def stop_if_not_finite(step, values):
         name = broken[-1]
         raise UserError(
             f"step {step}: the loss term '{name}' is {values[name]}; the last checkpoint is intact: "
-            "lower --lr, or look at the labels of this signal"
+            "lower the learning rate, or look at the labels of this signal"
         )
 
 

@@ -6,7 +6,7 @@
 
 VOC's cats and dogs as 'pet' against background, EfficientNet-UNet. Runs the ordinary scripts, --jobs at a time with one
 thread each; can be stopped and started again. All runs of a seed share their first round. Results are in
-results/active_learning/<run>; compare them with scripts/compare_runs.py.
+results/al_benchmark/<run>; compare them with scripts/compare_runs.py.
 """
 
 import argparse
@@ -14,13 +14,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 from joblib import Parallel, delayed
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTPUT = "results/active_learning"
+OUTPUT = "results/al_benchmark"
 STRATEGIES = ("random", "entropy", "entropy_per_second", "badge", "kcenter")
 # With an audit share of 1 a person labels the images that the strategy `random` would choose, in every arm: all arms
 # have the same labels for the same seconds, and only the pseudo-labels differ.
@@ -33,6 +34,9 @@ ARMS = {  # name -> overrides
     "oracle": ("vlm_itl.vlm_handler=mock",
                "vlm_itl.vlm_options={true_positive_rate: 1, false_positive_rate: 0}", *FREE),
 }  # fmt: skip
+
+
+broken = threading.Event()  # a run failed: nobody waits for it
 
 
 def parse_args():
@@ -63,10 +67,8 @@ def settings(args, seed):
 
 
 def run(args, pipeline, name, seed, *overrides):
-    """Run one of the project's scripts unless it has finished; its failure stops the benchmark."""
+    """Run one of the project's scripts, which goes on with what is there; its failure stops the benchmark."""
     folder = ROOT / args.output / f"{name}_seed{seed}"
-    if (folder / "results.json").exists():
-        return
     common = [*settings(args, seed), f"run_name={folder.name}"]
     kind = "baseline" if pipeline == "baseline" else "active_learning"
     if kind == "active_learning":
@@ -76,17 +78,22 @@ def run(args, pipeline, name, seed, *overrides):
         if name != "random":
             donor = f"{args.output}/random_seed{seed}"
             while '"evaluate"' not in text_of(ROOT / donor / "ledger.jsonl"):  # it stands earlier in the list of jobs
+                if broken.is_set():
+                    return
                 time.sleep(2)
             common.append(f"active_learning.first_round_from={donor}")
     else:
         common.append(f"output_dir={args.output}")
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("ab") as output:
-        subprocess.run(
+        done = subprocess.run(
             [sys.executable, f"scripts/train_{pipeline}.py", "--config", f"configs/{kind}_config.yaml", "--set",
              *common, *overrides],
-            cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, stdout=output, stderr=output,
+            cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=output, stderr=output,
         )  # fmt: skip
+    if done.returncode:
+        broken.set()
+        sys.exit(f"{folder.name} failed; see {folder / 'output.txt'}")
     curve = json.loads((folder / "results.json").read_text())["curve"]
     print(folder.name, "  ".join(f"{100 * point['test_miou']:.1f}" for point in curve), flush=True)
 

@@ -129,7 +129,8 @@ def pairs_table(pairs, baseline):
 JUDGED = {
     "Spearman": ("spearman", 1), "AUROC": ("auroc", 1), "AUPRC": ("auprc", 1), "ECE": ("ece", 1),
     "Brier": ("brier", 1), "agreement %": ("agreement", 100), "good %": ("good", 100),
-    "accepted %": ("coverage", 100), "purity %": ("purity", 100), "hours saved": ("seconds_saved", 1 / 3600),
+    "accepted %": ("coverage", 100), "purity %": ("purity", 100),
+    "accepted and bad %": ("accepted_bad", 100), "hours saved": ("seconds_saved", 1 / 3600),
 }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def images():
 
 def test_the_output_is_always_the_same_dict(lite, images):
     outputs = lite(images)
-    assert set(outputs) == {"seg", "tags", "cam", "features"}
+    assert set(outputs) == {"seg", "tags", "cam", "features", "decoded"}
     assert outputs["seg"].shape == (2, 3, 64, 96)
     assert outputs["tags"].shape == (2, 2)
     assert outputs["cam"].shape[:2] == (2, 2)

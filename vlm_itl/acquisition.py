@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from common import UserError
 from dataset import choose
 from vlm_itl.scoring import Scores
 
@@ -21,8 +22,8 @@ NEIGHBOURS, MOST_CLUSTERS, SMALL_CLUSTER = 20, 500, 5  # TypiClust, as in the au
 
 @dataclass(frozen=True)
 class Context:
-    """What a strategy may know besides the pool. labelled: the bought images' `Scores`, their `class_share` from the
-    labels; round counts the purchases from 0 to rounds - 1."""
+    """What a strategy may know besides the pool. labelled: the `Scores` of the bought images, as predicted by the
+    same network; round counts the purchases from 0 to rounds - 1."""
 
     labelled: Scores | None = None
     round: int = 0
@@ -51,6 +52,14 @@ def choose_strategy(name):
     """Return the `Strategy` called `name`; an unknown name is a `UserError` with the nearest one."""
     choose([name], STRATEGIES, "active_learning.strategy")
     return STRATEGIES[name]
+
+
+def check_needs(strategy, settings):
+    """Refuse a strategy that the `Config` gives no dropout or no ensemble to work with."""
+    if "bald" in strategy.needs and settings.model.dropout == 0:
+        raise UserError("model.dropout 0: the strategy bald needs dropout; set it above 0, or choose another strategy")
+    if "disagreement" in strategy.needs and settings.active_learning.ensemble_size < 2:
+        raise UserError("active_learning.ensemble_size 1: the strategy disagreement compares networks; set 2 or more")
 
 
 def _by_id(scores):

@@ -9,6 +9,8 @@ from vlm_itl.ledger import FREE, find_line, read_ledger, without
 
 def take_first_round(run):
     """Copy the first round of the run that the config names; it has to be the round that `run` would compute."""
+    if run.ledger.find(0, "evaluate"):
+        return
     source = Path(run.settings.active_learning.first_round_from)
     donor, _ = read_ledger(source / "ledger.jsonl")
     lines = [find_line(donor, 0, stage) for stage in ("buy", "train", "evaluate")]
@@ -26,9 +28,8 @@ def take_first_round(run):
     differing += ["first budget"] if first["targets"][0] != ours["targets"][0] else []
     if differing:
         raise UserError(f"active_learning.first_round_from {source}: that run has another {differing[0]}")
-    if run.ledger.find(0, "evaluate") is None:
-        unwanted = shutil.ignore_patterns("pseudo", "trainer_*", "evaluation")
-        shutil.copytree(source / run.round_folder(0).name, run.round_folder(0), ignore=unwanted, dirs_exist_ok=True)
-        for line in lines:
-            content = {key: value for key, value in line.items() if key not in ("round", "stage")}
-            run.ledger.once(0, line["stage"], lambda content=content: content)
+    unwanted = shutil.ignore_patterns("pseudo", "trainer_*", "evaluation")
+    shutil.copytree(source / run.round_folder(0).name, run.round_folder(0), ignore=unwanted, dirs_exist_ok=True)
+    for line in lines:
+        content = {key: value for key, value in line.items() if key not in ("round", "stage")}
+        run.ledger.once(0, line["stage"], lambda content=content: content)

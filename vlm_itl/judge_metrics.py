@@ -18,7 +18,8 @@ def judge_metrics(probability, iou_estimate, accepted, true_iou, bar, seconds=No
 
     Returns plain numbers, None where undefined (a rank correlation of a constant, an AUROC of one class ...):
 
-    `masks`, `good` (share); `agreement` of accepted with good; `coverage`, `purity` and `realised_risk` (shares of good
+    `masks`, `good` (share); `accepted_bad`, the share of all masks that is accepted and bad;
+    `agreement` of accepted with good; `coverage`, `purity` and `realised_risk` (shares of good
     and bad among the accepted), `accepted_iou` (mean); `auroc` and `auprc` for finding the bad masks and `aurc`, the
     area under the risk-coverage curve, by the probability, or by the IoU estimate of a judge without any; `spearman` of
     the IoU estimate, or the probability of a judge without any, with the true IoU; `brier`; `ece` over 10 bins of equal
@@ -79,6 +80,7 @@ def _decisions(accepted, good, true_iou):
         "coverage": _mean(accepted),
         "purity": purity,
         "realised_risk": None if purity is None else 1 - purity,
+        "accepted_bad": _mean(accepted & ~good),
         "accepted_iou": _mean(true_iou[accepted]),
     }
 

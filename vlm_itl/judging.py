@@ -1,5 +1,6 @@
 """The stage `judge`: fit and calibrate the judge on bought labels, let it see the pool, route what it saw."""
 
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -12,46 +13,86 @@ from common import UserError, atomic_path
 from image_io import read_mask
 from vlm_itl.budget import annotator
 from vlm_itl.calibration import choose_threshold, fit_calibrator
-from vlm_itl.judge_metrics import judge_metrics
+from vlm_itl.judge_metrics import judge_metrics, total_usage
 from vlm_itl.oracle import confident_mask
 from vlm_itl.verdict import Case, Example, image_iou
 
 CHUNK = 64  # masks handed to the judge at once: a remote one answers them side by side
+CHUNK_BYTES = 2**28
 
 
 def judge_pool(run, number):
     """Judge the pool's predicted masks -> the ledger's line: verdicts with their routes, the calibration, metrics.
 
-    Accepted masks are written to the round's folder `pseudo` before the line.
+    The threshold is chosen before any route is taken, from the audit's truth and the pool's scores. Then accepted masks
+    are predicted once more and written to the round's folder `pseudo`, before the line.
     """
     settings, networks = run.settings.vlm_itl, run.networks(number)
     audit = sorted((run.ledger.find(number, "audit") or {}).get("bought", {}))
     run.judge.fit(examples(run, number, set(audit)))
-    compared = []
-    check = audit_scores(run, contested(run, number, networks, audit, compared))
-    rule = make_rule(settings, *check)
-    names = candidates(run, number)
-    verdicts, ious = {}, {}
+    compared, scores, good, usage = [], [], [], []
+    for case, _, verdict in answers(run, number, networks, audit, compared):
+        usage.append(verdict.usage)
+        iou = image_iou(case.mask, run.oracle.mask(case.id))
+        if verdict.probability is not None and not verdict.failure and not math.isnan(iou):
+            scores.append(verdict.probability)
+            good.append(iou >= settings.iou_bar)
+    found, ious, older = {}, {}, set()
+    for case, is_older, verdict in answers(run, number, networks, candidates(run, number), compared):
+        found[case.id] = verdict
+        older |= {case.id} if is_older else set()
+        if settings.examine:
+            ious[case.id] = run.examiner.iou(case.id, case.mask)
+    rule = make_rule(settings, np.array(scores), np.array(good, bool), known_scores(found))
+    verdicts = {}
+    for name, verdict in found.items():
+        route, probability = rule.route(verdict)
+        verdicts[name] = {"route": route, "calibrated": probability, **verdict.as_dict()}
+    save_accepted(run, number, networks, [n for n, v in verdicts.items() if v["route"] == "accept"], older)
+    usage += [verdict.usage for verdict in found.values()] + [preference.usage for preference in compared]
+    metrics = measure(run, verdicts, ious) if settings.examine else {}
+    facts = {"threshold": rule.threshold, "audit_masks": len(scores), "usage": total_usage(usage),
+             "older_masks": len(older)}  # fmt: skip
+    return {"seed": run.seed(number, "judge"), "verdicts": verdicts, "metrics": metrics | facts}
+
+
+def answers(run, number, networks, names, compared):
+    """Yield (`Case`, whether its mask is the round before's, `Verdict`) for each image, with a progress bar.
+
+    A first part of which no mask is answered means that the judge doesn't work at all: a `UserError`, before anything
+    is written to the ledger. Answers that are kept in a cache are not asked for again.
+    """
+    answered = False
+    with tqdm(total=len(names), desc=f"round {number} judging", unit="mask", disable=not names) as bar:
+        for part in chunks(contested(run, number, networks, names, compared), chunk_size(run)):
+            verdicts = run.judge.judge([case for case, _ in part])
+            failures = [verdict.failure for verdict in verdicts if verdict.failure]
+            answered = answered or len(failures) < len(part)
+            if not answered:
+                raise UserError(
+                    f"vlm_itl.vlm_handler {run.settings.vlm_itl.vlm_handler}: none of the first {len(part)} masks was "
+                    f"answered ({failures[0]}); mend that and give the same command again"
+                )
+            for (case, is_older), verdict in zip(part, verdicts, strict=True):
+                yield case, is_older, verdict
+            bar.update(len(part))
+
+
+def known_scores(verdicts):
+    """Return the probabilities [N] of the answered masks of {id: Verdict}."""
+    return np.array([v.probability for v in verdicts.values() if v.probability is not None and not v.failure])
+
+
+def save_accepted(run, number, networks, names, older):
+    """Write the accepted masks; those in `older` are of the round before's network."""
     folder = run.round_folder(number) / "pseudo"
     folder.mkdir(parents=True, exist_ok=True)
-    with tqdm(total=len(names), desc=f"round {number} judging", unit="mask") as bar:
-        for cases in chunks(contested(run, number, networks, names, compared)):
-            for case, verdict in zip(cases, run.judge.judge(cases), strict=True):
-                route, probability = rule.route(verdict)
-                verdicts[case.id] = {"route": route, "calibrated": probability, **verdict.as_dict()}
-                if route == "accept":
-                    save_pseudo(folder / f"{case.id}.png", case, settings.pseudo_confidence)
-                if settings.examine:
-                    ious[case.id] = run.examiner.iou(case.id, case.mask)
-            bar.update(len(cases))
-    metrics = measure(run, verdicts, ious, compared) if settings.examine else {}
-    return {
-        "seed": run.seed(number, "judge"),
-        "threshold": rule.threshold,
-        "audit_masks": len(check[0]),
-        "verdicts": verdicts,
-        "metrics": metrics | {"threshold": rule.threshold, "audit_masks": len(check[0])},
-    }
+    threshold = run.settings.vlm_itl.pseudo_confidence
+    for case in predicted(run, networks, [name for name in names if name not in older]):
+        save_pseudo(folder / f"{case.id}.png", case, threshold)
+    if older:
+        for case in predicted(run, run.networks(number - 1), sorted(older & set(names))):
+            save_pseudo(folder / f"{case.id}.png", case, threshold)
 
 
 class Rule:
@@ -82,42 +123,40 @@ class Rule:
         return "reject" if probability < self.reject_below else "abstain", probability
 
 
-def make_rule(settings, probabilities, good):
-    """Return the `Rule` that the config asks for, from the judge's answers on the audit."""
+def make_rule(settings, probabilities, good, pool=None):
+    """Return the `Rule` that the config asks for, from the judge's answers on the audit.
+
+    probabilities [N], good [N] bool: of the audited masks; pool [M]: the probabilities of the masks to be routed
+    """
     calibrate = np.asarray
     if settings.calibration != "none":
         calibrate = fit_calibrator(probabilities, good, settings.calibration)
     threshold = None
     if settings.risk is not None:
-        threshold = choose_threshold(probabilities, good, settings.risk, 1 - settings.confidence, settings.control)
+        delta = 1 - settings.confidence
+        threshold = choose_threshold(probabilities, good, settings.risk, delta, settings.control, pool)
     return Rule(threshold, calibrate, settings.reject_below, settings.risk is None)
 
 
 def check_settings(settings):
-    """Refuse a calibration or a risk bound without an audit to base it on."""
-    if settings.audit_share == 0 and (settings.risk is not None or settings.calibration != "none"):
+    """Refuse settings of a judge that can't work together; settings: the whole `Config`."""
+    section = settings.vlm_itl
+    if section.audit_share == 0 and (section.risk is not None or section.calibration != "none"):
         raise UserError(
             "vlm_itl.audit_share 0: calibration and the risk bound need an audit; raise it, or set "
             "vlm_itl.calibration: none and vlm_itl.risk: null"
         )
-
-
-def audit_scores(run, audited):
-    """Return (probabilities [N], good [N] bool): the judge's answers on `Case`s whose truth was just bought."""
-    probabilities, good = [], []
-    for cases in chunks(audited):
-        for case, verdict in zip(cases, run.judge.judge(cases), strict=True):
-            iou = image_iou(case.mask, run.oracle.mask(case.id))
-            if verdict.probability is not None and not verdict.failure and not math.isnan(iou):
-                probabilities.append(verdict.probability)
-                good.append(iou >= run.settings.vlm_itl.iou_bar)
-    return np.array(probabilities), np.array(good, bool)
+    if section.vlm_options.get("measure") == "agreement" and settings.active_learning.ensemble_size < 2:
+        raise UserError("active_learning.ensemble_size 1: the measure agreement compares networks; set 2 or more")
+    if settings.training.batch_size < 2:
+        raise UserError("training.batch_size 1: a batch holds bought labels and pseudo-labels; set 2 or more")
 
 
 def examples(run, number, without):
     """Yield `Example`s of bought masks, each predicted before it was trained on, but for the first purchase.
 
-    A later purchase is predicted by the network of the round before it; the first by this round's, which knows it.
+    A later purchase is predicted by the network of the round before it, which can have seen the image as a
+    pseudo-label but not its truth; the first by this round's, which knows it.
     """
     for model in range(number + 1):
         names = {
@@ -173,31 +212,32 @@ def softmax(network, images, mirror):
 
 
 def contested(run, number, networks, names, compared):
-    """Yield the `Case` to be judged of each image.
+    """Yield (`Case` to be judged, whether its mask is the round before's) of each image.
 
     With `pairwise` the judge has first compared this round's mask with that of the round before, where they differ;
     its `Preference`s are added to the list `compared`.
     """
     cases = predicted(run, networks, names)
     if not run.settings.vlm_itl.pairwise or number == 0:
-        yield from cases
+        yield from ((case, False) for case in cases)
         return
     before = predicted(run, run.networks(number - 1), names)
-    for pairs in chunks(zip(cases, before, strict=True)):
+    for pairs in chunks(zip(cases, before, strict=True), chunk_size(run)):
         for pair, preference in zip(pairs, run.judge.compare(pairs), strict=True):
             compared.append(preference)
-            yield pair[preference.better or 0]
+            yield pair[preference.better or 0], preference.better == 1
 
 
-def chunks(cases):
-    """Yield lists of at most `CHUNK` cases, or pairs of them."""
-    part = []
-    for case in cases:
-        part.append(case)
-        if len(part) == CHUNK:
-            yield part
-            part = []
-    if part:
+def chunk_size(run):
+    """Return how many cases are handed to the judge at once: up to `CHUNK`, in `CHUNK_BYTES` of softmax."""
+    pixels = run.settings.data.image_size**2
+    return max(1, min(CHUNK, CHUNK_BYTES // (4 * len(run.dataset.class_names) * pixels)))
+
+
+def chunks(items, size):
+    """Yield lists of at most `size` items."""
+    items = iter(items)
+    while part := list(itertools.islice(items, size)):
         yield part
 
 
@@ -216,6 +256,9 @@ class StoredMasks(Mapping):
     def __getitem__(self, name):
         return read_mask(self.paths[name])
 
+    def __contains__(self, name):
+        return name in self.paths
+
     def __iter__(self):
         return iter(self.paths)
 
@@ -229,21 +272,21 @@ def pseudo_labels(run, number, line):
     return StoredMasks(run.round_folder(number) / "pseudo", [n for n in accepted if n not in run.oracle.labels])
 
 
-def measure(run, verdicts, ious, compared=()):
+def measure(run, verdicts, ious):
     """Return the judge's metrics against masks nobody bought: for the report of a simulation only."""
     answered = [name for name, verdict in verdicts.items() if not verdict["failure"]]
-    columns = {key: [verdicts[name][key] for name in answered] for key in ("calibrated", "iou", "route", "usage")}
+    columns = {key: [verdicts[name][key] for name in answered] for key in ("calibrated", "iou", "route")}
+    accepted = [route == "accept" for route in columns["route"]]
+    # What was not accepted saved nothing, so its price is not looked up.
+    seconds = [
+        run.examiner.seconds(name, run.signals, annotator(run.settings)) if taken else 0.0
+        for name, taken in zip(answered, accepted, strict=True)
+    ]
     found = judge_metrics(
-        columns["calibrated"],
-        columns["iou"],
-        [route == "accept" for route in columns["route"]],
-        [ious[name] for name in answered],
-        run.settings.vlm_itl.iou_bar,
-        [run.examiner.seconds(name, run.signals, annotator(run.settings)) for name in answered],
-        [verdict["usage"] for verdict in verdicts.values()] + [preference.usage for preference in compared],
-    )
-    kept = sum(preference.better == 1 for preference in compared)
-    return found | {"failures": len(verdicts) - len(answered), "masks": len(verdicts), "older_mask_kept": kept}
+        columns["calibrated"], columns["iou"], accepted, [ious[name] for name in answered],
+        run.settings.vlm_itl.iou_bar, seconds,
+    )  # fmt: skip
+    return found | {"failures": len(verdicts) - len(answered), "masks": len(verdicts)}
 
 
 def summary(line):
@@ -253,4 +296,6 @@ def summary(line):
     failed = sum(1 for verdict in line["verdicts"].values() if verdict["failure"])
     purity = line["metrics"].get("purity")
     told = f"  purity {100 * purity:.1f} %" if purity is not None else ""
+    if line["metrics"]["threshold"] is None and "accept" not in routes:
+        told = f"  (an audit of {line['metrics']['audit_masks']} masks allows no threshold at this risk)"
     return f"  judge: {len(routes)} masks, {counts}{f' ({failed} failed)' if failed else ''}{told}"

@@ -18,8 +18,9 @@ import numpy as np
 from common import UserError, stable_seed
 from vlm_itl.corruptions import corrupt, fill_ignored
 from vlm_itl.mask_features import describe, errors, expected_iou
-from vlm_itl.verdict import IGNORE, Judge, Verdict, image_iou
+from vlm_itl.verdict import IGNORE, Case, Example, Judge, Verdict, image_iou
 
+SIDE = 128  # pixels a side of what is looked at, at least; masks of up to twice that are taken as they are
 GRID = 16  # the second opinion sees GRID x GRID cells
 SEEN_WEIGHT, UNSEEN_WEIGHT = 1.5, 5.0  # of a network's prediction, against 1 for a corrupted mask
 
@@ -161,7 +162,7 @@ class LearnedJudge(Judge):
 
     def fit(self, examples):
         """Learn from a list of `Example`, in any order. Before it has two bought images, the judge abstains."""
-        examples = [e for e in examples if (e.truth != IGNORE).any()]
+        examples = [shrink(e) for e in examples if (e.truth != IGNORE).any()]
         examples.sort(key=lambda e: (e.case.id, e.case.mask_hash))
         images = {e.case.id: e for e in examples}
         self.opinion = None
@@ -219,6 +220,7 @@ class LearnedJudge(Judge):
     def _judge(self, case):
         if self.opinion is None:
             return Verdict("abstain", failure="the learned judge needs at least two bought masks")
+        case = shrink(Example(case, case.mask, True)).case
         opinion = self.opinion(self.encoder(case.image), len(case.mask))
         iou = self.regressor.predict(describe(case.image, case.mask, opinion)[None])[0]
         if case.probabilities is not None:
@@ -229,6 +231,18 @@ class LearnedJudge(Judge):
         if probability >= 0.5:
             return Verdict("accept", probability, iou)
         return Verdict("reject", probability, iou, errors(case.mask, together(case, opinion)))
+
+
+def shrink(example):
+    """Return an example thinned out to about `SIDE` pixels a side: memory grows with the number of bought images."""
+    case, step = example.case, max(1, len(example.case.mask) // SIDE)
+    thin = slice(None, None, step)
+    probabilities = None if case.probabilities is None else case.probabilities[:, thin, thin].astype(np.float16)
+    case = Case(
+        case.id, np.ascontiguousarray(case.image[thin, thin]), np.ascontiguousarray(case.mask[thin, thin]),
+        case.class_names, probabilities,
+    )  # fmt: skip
+    return Example(case, np.ascontiguousarray(example.truth[thin, thin]), example.unseen)
 
 
 def headroom(iou):

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common import UserError, atomic_path, commit, seed_everything, stable_seed, write_json
+from common import UserError, atomic_path, commit, read_json, seed_everything, stable_seed, write_json
 from engine import full_size_masks, make_accelerator
 from image_io import ResizedCache
 from metrics import confusion_matrix, scores
 from supervision import LossOptions
 from vlm_itl import budget, config, judging, report, trainer
-from vlm_itl.acquisition import Context, choose_strategy
+from vlm_itl.acquisition import Context, check_needs, choose_strategy
 from vlm_itl.donor import take_first_round
 from vlm_itl.ledger import FREE, Ledger, digest, settings_hash, without
 from vlm_itl.networks import build_network
@@ -40,6 +40,7 @@ class Run:
     def __init__(self, settings, folder, arm, targets, judged):
         self.settings, self.folder, self.arm, self.targets = settings, Path(folder), arm, targets
         self.strategy = choose_strategy(settings.active_learning.strategy)
+        check_needs(self.strategy, settings)
         self.signals = signals_of(settings.active_learning.label)
         self.dataset = open_images(settings.data)
         self.ids = splits_of(self.dataset, settings.data)
@@ -54,9 +55,11 @@ class Run:
 
     def start(self):
         """Write or check the ledger's first line, and take up what was bought before."""
-        plain = without(config.as_plain(self.settings), FREE)
+        plain = without(config.as_plain(self.settings), FREE | (set() if self.judge else {"vlm_itl"}))
         known = {"settings": settings_hash([plain, self.arm]), "images": fingerprint(self.dataset, self.ids)}
         rest = {"targets": self.targets, "seed": self.settings.seed, "commit": commit(), "config": plain}
+        if not self.ledger.lines and any(self.folder.glob("round_*")):
+            raise UserError(f"{self.folder}: holds rounds but no ledger; delete the folder, or take another run_name")
         first = self.ledger.once(-1, "start", lambda: known | rest)
         for what, flag in (("settings", "--config, --set"), ("images", "data.source")):
             if first[what] != known[what]:
@@ -71,6 +74,14 @@ class Run:
 
     def run(self):
         """Run or finish all rounds -> the content of results.json."""
+        try:
+            return self.rounds()
+        finally:
+            self.tracker.stop()
+            self.ledger.close()
+
+    def rounds(self):
+        """Run the stages that are not in the ledger yet."""
         self.start()
         last = len(self.targets) - 1
         for number in range(last + 1):
@@ -82,10 +93,13 @@ class Run:
                 self.ledger.once(number, "audit", lambda number=number: self.audit(number))
                 line = self.ledger.once(number, "judge", lambda number=number: judging.judge_pool(self, number))
                 print(judging.summary(line), flush=True)
-        results = report.results(self)
-        write_json(self.folder / "results.json", results)
-        self.tracker.summarise(results)
-        self.ledger.close()
+        results, path = report.results(self), self.folder / "results.json"
+        if not path.exists() or read_json(path) != results:
+            self.tracker.summarise(results)
+            network = self.networks(last)[0]
+            if hasattr(network, "save_pretrained"):
+                network.save_pretrained(self.folder / "final")
+            write_json(path, results)
         return results
 
     # ---- buying
@@ -148,6 +162,7 @@ class Run:
         labelled, pool = None, Scores(names)
         if strategy.needs:
             # The first round's network is only pretrained: its features serve, its predictions mean nothing.
+            seed_everything(self.seed(number, "features"))
             networks = self.networks(number - 1) if number else [self.network()]
             if strategy.needs & {"features", "class_share"}:
                 labelled = self.scored(networks, sorted(self.oracle.labels), strategy.needs & {"features"})

@@ -44,7 +44,7 @@ def find_source(data):
         return folder
     if Path(data.source).is_dir():
         return Path(data.source)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", data.source):
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", data.source):
         return export_hub(data)
     raise UserError(
         f"data.source {data.source}: no such folder; give one, 'shapes' for the drawn set, or a hub id (owner/name)"
@@ -169,13 +169,15 @@ def image_table(dataset, names, data, masks=False):
 def training_table(items, steps, batch_size, seed, pseudo=0, pseudo_share=0.5):
     """Return the 🤗 `Dataset` of a whole training: `steps` batches in their final order, each row drawn anew.
 
-    items: `SegmentationItems` whose last `pseudo` images are pseudo-labelled; they fill `pseudo_share` of each batch.
+    items: `SegmentationItems` whose last `pseudo` images are pseudo-labelled; they fill `pseudo_share` of each batch,
+    or their share of the images if that is less: no pseudo-label is seen more often than a bought one.
     Row r decodes to items[draw, index]: order and augmentation follow from the table alone, so that a run that goes
     on in the middle sees what an uninterrupted one sees.
     """
     rng = np.random.default_rng(stable_seed(seed, "order"))
     labelled = len(items) - pseudo
-    from_pseudo = min(batch_size - 1, round(pseudo_share * batch_size)) if pseudo else 0
+    share = min(pseudo_share, pseudo / len(items))
+    from_pseudo = min(batch_size - 1, max(1, round(share * batch_size))) if pseudo else 0
     columns = [draws(0, labelled, steps * (batch_size - from_pseudo), rng).reshape(steps, -1)]
     if from_pseudo:
         columns.append(draws(labelled, len(items), steps * from_pseudo, rng).reshape(steps, -1))

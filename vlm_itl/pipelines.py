@@ -40,7 +40,8 @@ def baseline(path, settings, content):
         raise UserError(f"--config {path}: train_baseline.py has no use for {unused[0]}; remove it")
     if not settings.output_dir:
         raise UserError(f"--config {path}: output_dir is missing; name the folder of the run")
-    return run(settings, Path(settings.output_dir) / (settings.run_name or ""), "baseline", [(100.0, "percent")], False)
+    folder = Path(settings.output_dir) / one_folder(settings.run_name or "")
+    return run(settings, folder, "baseline", [(100.0, "percent")], False)
 
 
 def active_learning(path, settings, content):
@@ -63,8 +64,8 @@ def vlm_itl(path, settings, content):
             f"--config {path}: vlm_itl.enabled is False; set it to True or leave it out for train_vlm_itl.py, "
             "or run train_active_learning.py"
         )
-    check_settings(settings.vlm_itl)
-    arm = f"vlm_{settings.vlm_itl.vlm_handler}"
+    check_settings(settings)
+    arm = f"vlm_{settings.vlm_itl.vlm_handler}_{settings.active_learning.strategy}"
     return run(settings, folder_of(path, settings, content, arm), arm, budgets(settings.active_learning), True)
 
 
@@ -78,9 +79,14 @@ def folder_of(path, settings, content, arm):
     if not settings.output_dir_prefix:
         raise UserError(f"--config {path}: output_dir_prefix is missing; name the folder that the runs go below")
     name = settings.run_name or f"{arm}_{settings.active_learning.label}_seed{settings.seed}"
+    return Path(settings.output_dir_prefix) / one_folder(name)
+
+
+def one_folder(name):
+    """Return `name` if it is the name of one folder, or empty."""
     if Path(name).name != name or name == "..":
         raise UserError(f"run_name {name}: is the name of one folder, without '/'")
-    return Path(settings.output_dir_prefix) / name
+    return name
 
 
 def run(settings, folder, arm, targets, judged):
@@ -88,8 +94,8 @@ def run(settings, folder, arm, targets, judged):
     from vlm_itl.loop import Run
     from vlm_itl.report import draw
 
-    arm = (settings.run_name or arm).removesuffix(f"_seed{settings.seed}")
+    arm = folder.name.removesuffix(f"_seed{settings.seed}") if settings.output_dir_prefix else arm
     results = Run(settings, folder, arm, targets, judged).run()
-    draw(folder, results, settings.vlm_itl.risk)
+    draw(folder, results, settings.vlm_itl.risk if settings.vlm_itl.control == "ltt" else None)
     print(f"{folder}: results.json, ledger.jsonl, log.jsonl, and the weights of each round in round_NN/")
     return results

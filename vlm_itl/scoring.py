@@ -26,7 +26,7 @@ class Scores:
     ids          [N] str
     numbers      {name: float64 [N]}; see `NUMBERS`
     vectors      {name: float32 [N, D]}; see `VECTORS`
-    class_share  float64 [N, C], the share of the pixels that are predicted as each class (of bought images: labelled)
+    class_share  float64 [N, C], the share of the pixels that are predicted as each class
     """
 
     ids: list

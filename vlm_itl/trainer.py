@@ -148,7 +148,7 @@ def make_arguments(training, folder, seed):
     half = cuda if training.mixed_precision is None else training.mixed_precision
     bf16 = half and (not cuda or torch.cuda.get_device_capability()[0] >= 8)
     every = training.eval_steps or training.steps
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=training.steps,
         per_device_train_batch_size=training.batch_size,
@@ -176,6 +176,8 @@ def make_arguments(training, folder, seed):
         disable_tqdm=True,
         log_level="error",
     )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs in one process would each get a batch
+    return arguments
 
 
 def make_trainer(network, criterion, training, folder, seed, num_classes, table=None, validation=None, progress=None):

@@ -113,10 +113,17 @@ def check_share(name, value):
 
 
 class Judge:
-    """The interface of all judges. Calling them in another order or in other batches changes no answer."""
+    """The interface of all judges. Calling them in another order or in other batches changes no answer.
+
+    Options: a dataclass; the keys of `vlm_itl.vlm_options` are checked against its fields
+    """
+
+    @dataclass(frozen=True)
+    class Options:
+        pass
 
     def __init__(self, iou_bar, seed, options):
-        """iou_bar: the IoU from which a mask is good enough; options: the checked `vlm_itl.vlm_options` as a dict."""
+        """iou_bar: the IoU from which a mask is good enough; options: an instance of `Options`."""
         self.iou_bar, self.seed, self.options = iou_bar, seed, options
 
     def fit(self, examples):

@@ -133,10 +133,6 @@ MEASURES = {
 class AcceptAll(Judge):
     """Accepts every mask: plain self-training without a filter."""
 
-    @dataclass(frozen=True)
-    class Options:
-        pass
-
     def judge(self, cases):
         return [Verdict("accept", 1.0) for _ in cases]
 
