@@ -192,6 +192,52 @@ def test_the_oracle_gate_accepts_the_good_and_hands_the_bad_to_the_human(tiny, t
     )
 
 
+def test_a_judge_that_never_answers_stops_the_run(tiny, tmp_path):
+    """Nothing about its round is written; the bought labels stay, and the address may change when the run goes on."""
+    settings = [*tiny, *JUDGED, "vlm_itl.vlm_handler=openai", "run_name=run"]
+    options = "vlm_itl.vlm_options={{base_url: 'http://127.0.0.1:{}/v1', model: m, retries: 0, cache: {}}}"
+    for port in (9, 19):
+        where = options.format(port, tmp_path / "answers.sqlite")
+        with pytest.raises(UserError, match=r"none of the first .* masks was answered"):
+            start("train_vlm_itl", tmp_path / "out", *settings, where)
+    stages = [line["stage"] for line in ledger(tmp_path / "out" / "run")]
+    assert stages == ["start", "buy", "train", "evaluate", "audit"]
+
+
+def test_who_judges_does_not_matter_to_a_run_without_a_judge(tiny, tmp_path):
+    """As the commands say one after the other: the section vlm_itl may change while an active-learning run is there."""
+    folder, _ = start("train_active_learning", tmp_path / "out", *tiny, *AL)
+    before = (folder / "ledger.jsonl").read_bytes()
+    start("train_active_learning", tmp_path / "out", *tiny, *AL, "vlm_itl.vlm_handler=mock", "vlm_itl.enabled=False")
+    assert (folder / "ledger.jsonl").read_bytes() == before
+
+
+def test_pairwise_keeps_the_better_of_two_rounds(tiny, tmp_path):
+    """A judge that knows the truth never lets the older mask stand where the newer one is better."""
+    folder, results = start(
+        "train_vlm_itl", tmp_path / "out", *tiny, "active_learning.initial_percentage=15",
+        "active_learning.increment_percentage=15", "active_learning.max_percentage=45", *FREE, "training.steps=6",
+        "vlm_itl.vlm_handler=mock", "vlm_itl.vlm_options={iou_noise: 0.0001}", "vlm_itl.pairwise=True",
+    )  # fmt: skip
+    plain, alone = start(
+        "train_vlm_itl", tmp_path / "plain", *tiny, "active_learning.initial_percentage=15",
+        "active_learning.increment_percentage=15", "active_learning.max_percentage=45", *FREE, "training.steps=6",
+        "vlm_itl.vlm_handler=mock", "vlm_itl.vlm_options={iou_noise: 0.0001}",
+    )  # fmt: skip
+    pairs = [
+        next(x for x in ledger(f) if (x["round"], x["stage"]) == (1, "judge"))["verdicts"] for f in (folder, plain)
+    ]
+    assert results["judge"][1]["older_masks"] > 0 == alone["judge"][1]["older_masks"]
+    assert all(pairs[0][name]["iou"] >= pairs[1][name]["iou"] - 0.01 for name in pairs[0])
+
+
+def test_rounds_without_a_ledger_are_refused(tiny, tmp_path):
+    folder, _ = start("train_active_learning", tmp_path / "out", *tiny, *AL)
+    (folder / "ledger.jsonl").unlink()
+    with pytest.raises(UserError, match="holds rounds but no ledger"):
+        start("train_active_learning", tmp_path / "out", *tiny, *AL)
+
+
 @pytest.mark.parametrize(("script", "enabled"), [("train_active_learning", True), ("train_vlm_itl", False)])
 def test_enabled_decides_which_script_may_run(script, enabled, tiny, tmp_path):
     with pytest.raises(UserError, match=r"vlm_itl\.enabled"):

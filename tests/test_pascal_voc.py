@@ -77,7 +77,8 @@ def test_a_training_shows_every_image_its_share(labelled, pseudo, steps, batch, 
     table = training_table(items, steps, batch, seed, pseudo, share)
     rows = table[:]
     index = np.array(rows["index"]).reshape(steps, batch)
-    wanted = min(batch - 1, round(share * batch)) if pseudo else 0
+    least = min(share, pseudo / (labelled + pseudo))
+    wanted = min(batch - 1, max(1, round(least * batch))) if pseudo else 0
     assert ((index >= labelled).sum(1) == wanted).all()
     assert rows["draw"] == list(range(steps * batch))  # each row is a draw of its own
     for group, size in ((index[index < labelled], labelled), (index[index >= labelled], pseudo)):

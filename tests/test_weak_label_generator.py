@@ -14,6 +14,7 @@ from PIL import Image
 import annotators
 import common
 import weak_label_generator
+import weak_labels
 from common import UserError
 from data_utils import open_dataset
 from supervision import SIGNALS
@@ -103,10 +104,10 @@ def test_one_signals_options_and_the_seed_leave_the_others_alone(pets_dir, pets_
 
 def test_every_seed_image_and_signal_has_its_own_stream(pets_dir, tmp_path, monkeypatch):
     draw = SimpleNamespace(extract=lambda scene, rng: rng.random())
-    monkeypatch.setattr(weak_label_generator, "SIGNALS", {"a": draw, "b": draw})
+    monkeypatch.setattr(weak_labels, "SIGNALS", {"a": draw, "b": draw})
     dataset = opened(pets_dir, tmp_path)
     values = [
-        weak_label_generator.annotate(dataset, name, annotators.Options(), seed)[signal]
+        weak_labels.annotate(dataset, name, annotators.Options(), seed, "ab")[signal]
         for seed in (0, 1)
         for name in dataset.ids("val")
         for signal in "ab"

@@ -170,7 +170,8 @@ def training_table(items, steps, batch_size, seed, pseudo=0, pseudo_share=0.5):
     """Return the 🤗 `Dataset` of a whole training: `steps` batches in their final order, each row drawn anew.
 
     items: `SegmentationItems` whose last `pseudo` images are pseudo-labelled; they fill `pseudo_share` of each batch,
-    or their share of the images if that is less: no pseudo-label is seen more often than a bought one.
+    or their share of the images if that is less, but one row at least: where they are few, each is not seen more often
+    than a bought one.
     Row r decodes to items[draw, index]: order and augmentation follow from the table alone, so that a run that goes
     on in the middle sees what an uninterrupted one sees.
     """
