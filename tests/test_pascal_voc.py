@@ -63,6 +63,24 @@ def pets(data):
 # ---- tables
 
 
+def test_only_images_with_a_mask_are_in_the_simulation(tmp_path):
+    """Nobody can buy a label that no file holds; a split without any mask is refused."""
+    for name in [f"image_{i:02}" for i in range(30)]:
+        for folder, shape in (("images", (40, 50, 3)), ("masks", (40, 50))):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(np.full(shape, 1, np.uint8)).save(tmp_path / folder / f"{name}.png")
+    (tmp_path / "classes.txt").write_text("background\nthing\n")
+    data = Data(source=str(tmp_path), cache_dir=str(tmp_path / "cache"), image_size=64)
+    whole = splits_of(open_images(data), data)
+    gone = whole["pool"][::2]
+    for name in gone:
+        (tmp_path / "masks" / f"{name}.png").unlink()
+    dataset = open_images(data)
+    left = splits_of(dataset, data)
+    assert not set(gone) & {*left["pool"], *left["val"], *left["test"]} and left["test"]
+    assert set(gone) <= {*dataset.ids("train"), *dataset.ids("val")}
+
+
 @LAWS
 @given(
     labelled=st.integers(1, 12),

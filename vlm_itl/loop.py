@@ -66,6 +66,9 @@ class Run:
                 raise UserError(
                     f"{self.folder}: this run began with other {what} ({flag}); restore them, or take another run_name"
                 )
+        unmasked = [n for n in self.dataset.ids("train") if not self.dataset.mask_path(n).exists()]
+        if unmasked:
+            print(f"{len(unmasked)} training images have no mask and are left out, the first is {unmasked[0]}")
         if self.settings.active_learning.first_round_from:
             take_first_round(self)
         for line in self.ledger.lines:

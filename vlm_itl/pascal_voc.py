@@ -142,11 +142,17 @@ def class_numbers(mask, name):
 
 
 def splits_of(dataset, data):
-    """Return {"pool", "val", "test": sorted ids}; limits are nested: a smaller one is part of a larger one."""
+    """Return {"pool", "val", "test": sorted ids} of the images that have a mask: a simulation can label no other.
+
+    Limits are nested: a smaller one is part of a larger one. A split without any mask is a `UserError`.
+    """
     limits = {"train": data.pool_limit, "val": data.val_limit, "test": None}
     chosen = {}
     for split, limit in limits.items():
-        ids = sorted(dataset.ids(split), key=lambda name: stable_seed(data.split_seed, "limit", name))
+        masked = [name for name in dataset.ids(split) if dataset.mask_path(name).exists()]
+        if not masked:
+            raise UserError(f"data.source {data.source}: no image of the {split} split has a mask")
+        ids = sorted(masked, key=lambda name: stable_seed(data.split_seed, "limit", name))
         chosen[split] = sorted(ids[:limit])
     return {"pool": chosen["train"], "val": chosen["val"], "test": chosen["test"]}
 
