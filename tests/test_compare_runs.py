@@ -169,6 +169,10 @@ def doubled(folder):
     write_run(folder / "odd", "random", 0)
 
 
+def reset(folder):
+    write_run(folder / "odd", "random", 9, config={"training": {"steps": 7}})
+
+
 def falling(folder):
     write_run(folder / "odd", "odd", 0, percents=(5, 20, 10))
 
@@ -189,6 +193,7 @@ def apart(folder):
         (no_seconds, "odd/results.json: round 1 lacks seconds"),
         (broken, "odd/results.json: not a readable JSON"),
         (doubled, "are both arm 'random', seed 0"),
+        (reset, "are both arm 'random' but differ in training"),
         (falling, "odd/results.json: percent falls"),
         (apart, "odd begins at 50"),
     ],

@@ -57,7 +57,7 @@ def load_runs(paths):
     """Return a `Run` for each folder, sorted by arm and seed.
 
     Raises UserError, naming the file, for one that can't be read or lacks a key, for budgets that fall, for two runs of
-    one arm and seed, and for runs tested on different images or masks.
+    one arm and seed, for seeds of one arm with other settings, and for runs tested on different images or masks.
     """
     runs = [_load(Path(path)) for path in paths]
     if not runs:
@@ -72,6 +72,12 @@ def load_runs(paths):
     for first, second in itertools.pairwise(runs):
         if (first.arm, first.seed) == (second.arm, second.seed):
             raise UserError(f"{first.folder} and {second.folder} are both arm {first.arm!r}, seed {first.seed}")
+        configs = [dict(run.results.get("config") or {}) | {"seed": None} for run in (first, second)]
+        if first.arm == second.arm and configs[0] != configs[1]:
+            key = next(k for k in configs[0] | configs[1] if configs[0].get(k) != configs[1].get(k))
+            raise UserError(
+                f"{first.folder} and {second.folder} are both arm {first.arm!r} but differ in {key}; rename one"
+            )
     return runs
 
 
