@@ -25,7 +25,7 @@ OUTPUT = "results/al_benchmark"
 STRATEGIES = ("random", "entropy", "entropy_per_second", "badge", "kcenter")
 # With an audit share of 1 a person labels the images that the strategy `random` would choose, in every arm: all arms
 # have the same labels for the same seconds, and only the pseudo-labels differ.
-RISK = ("vlm_itl.calibration=platt", "vlm_itl.risk=0.2", "vlm_itl.control=crc", "vlm_itl.audit_share=1")
+RISK = ("vlm_itl.calibration=platt", "vlm_itl.risk=0.1", "vlm_itl.control=crc", "vlm_itl.audit_share=1")
 FREE = ("vlm_itl.calibration=none", "vlm_itl.risk=null", "vlm_itl.audit_share=1")
 ARMS = {  # name -> overrides
     "unfiltered": ("vlm_itl.vlm_handler=accept_all", *FREE),
