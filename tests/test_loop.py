@@ -231,6 +231,12 @@ def test_pairwise_keeps_the_better_of_two_rounds(tiny, tmp_path):
     assert all(pairs[0][name]["iou"] >= pairs[1][name]["iou"] - 0.01 for name in pairs[0])
 
 
+def test_a_network_that_cannot_be_had_leaves_no_settings_behind(tiny, tmp_path):
+    with pytest.raises(UserError, match=r"model\.name"):
+        start("train_active_learning", tmp_path / "out", *tiny, *AL, "model.name=efficientnet-lite9", "run_name=run")
+    start("train_active_learning", tmp_path / "out", *tiny, *AL, "run_name=run")
+
+
 def test_rounds_without_a_ledger_are_refused(tiny, tmp_path):
     folder, _ = start("train_active_learning", tmp_path / "out", *tiny, *AL)
     (folder / "ledger.jsonl").unlink()

@@ -58,8 +58,12 @@ class Run:
         plain = without(config.as_plain(self.settings), FREE | (set() if self.judge else {"vlm_itl"}))
         known = {"settings": settings_hash([plain, self.arm]), "images": fingerprint(self.dataset, self.ids)}
         rest = {"targets": self.targets, "seed": self.settings.seed, "commit": commit(), "config": plain}
-        if not self.ledger.lines and any(self.folder.glob("round_*")):
-            raise UserError(f"{self.folder}: holds rounds but no ledger; delete the folder, or take another run_name")
+        if not self.ledger.lines:
+            if any(self.folder.glob("round_*")):
+                raise UserError(
+                    f"{self.folder}: holds rounds but no ledger; delete the folder, or take another run_name"
+                )
+            self.network()  # what is wrong with `model` shows before the settings are written down
         first = self.ledger.once(-1, "start", lambda: known | rest)
         for what, flag in (("settings", "--config, --set"), ("images", "data.source")):
             if first[what] != known[what]:

@@ -77,7 +77,12 @@ def build_network(options, class_names, num_tags):
     """
     if is_segformer(options.name):
         return SegFormer(load_segformer(options, class_names), num_tags, options.dropout)
-    return build_model(options.name, len(class_names), num_tags, options.weights, options.dropout)
+    try:
+        return build_model(options.name, len(class_names), num_tags, options.weights, options.dropout)
+    except UserError as error:
+        raise UserError(
+            f"model.name {options.name}: {str(error).removeprefix(f'--encoder {options.name}: ')}"
+        ) from error
 
 
 def load_segformer(options, class_names):
