@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from common import UserError, stable_seed
-from vlm_itl.config import ActiveLearning, Config, Data, Training, VlmItl
+from vlm_itl.config import ActiveLearning, Config, Data, VlmItl
 from vlm_itl.judging import (
     CHUNK,
     CHUNK_BYTES,
@@ -93,13 +93,11 @@ def test_a_promise_needs_an_audit():
     check_settings(Config(vlm_itl=VlmItl(audit_share=0.0, risk=None, calibration="none")))
 
 
-def test_a_judge_that_compares_networks_needs_several_and_a_batch_needs_two_rows():
+def test_a_judge_that_compares_networks_needs_several():
     agreement = VlmItl(vlm_handler="confidence", vlm_options={"measure": "agreement"})
     with pytest.raises(UserError, match=r"active_learning.ensemble_size 1"):
         check_settings(Config(vlm_itl=agreement))
     check_settings(Config(vlm_itl=agreement, active_learning=ActiveLearning(ensemble_size=2)))
-    with pytest.raises(UserError, match=r"training.batch_size 1"):
-        check_settings(Config(training=Training(batch_size=1)))
 
 
 # ---- candidates, chunks, pseudo-labels

@@ -21,6 +21,7 @@ from loading import SegmentationItems
 from vlm_itl import pascal_voc
 from vlm_itl.config import Data
 from vlm_itl.pascal_voc import (
+    added_rows,
     class_numbers,
     export_hub,
     fingerprint,
@@ -87,25 +88,28 @@ def test_only_images_with_a_mask_are_in_the_simulation(tmp_path):
     pseudo=st.integers(0, 12),
     steps=st.integers(1, 12),
     batch=st.integers(1, 9),
-    share=st.floats(0.05, 0.95),
+    share=st.floats(0.05, 3),
     seed=st.integers(0, 99),
 )
 def test_a_training_shows_every_image_its_share(labelled, pseudo, steps, batch, share, seed):
     items = Items(labelled + pseudo)
-    table = training_table(items, steps, batch, seed, pseudo, share)
+    added = added_rows(batch, labelled, pseudo, share)
+    assert (added == 0) == (pseudo == 0)
+    assert added <= max(1, round(share * batch)) and added <= max(1, batch * pseudo / labelled + 0.5)
+    table = training_table(items, steps, batch, seed, pseudo, added)
     rows = table[:]
-    index = np.array(rows["index"]).reshape(steps, batch)
-    least = min(share, pseudo / (labelled + pseudo))
-    wanted = min(batch - 1, max(1, round(least * batch))) if pseudo else 0
-    assert ((index >= labelled).sum(1) == wanted).all()
-    assert rows["draw"] == list(range(steps * batch))  # each row is a draw of its own
+    index, draw = (np.array(rows[key]).reshape(steps, batch + added) for key in ("index", "draw"))
+    assert ((index >= labelled).sum(1) == added).all()
+    assert len(set(rows["draw"])) == steps * (batch + added)  # each row is a draw of its own
     for group, size in ((index[index < labelled], labelled), (index[index >= labelled], pseudo)):
         counts = Counter(group.tolist())
         if group.size:
             assert max(counts.values()) - min(counts.values()) <= 1
             assert len(counts) == min(size, group.size)
-    again = training_table(items, steps, batch, seed, pseudo, share)
+    again = training_table(items, steps, batch, seed, pseudo, added)
     assert again[:] == rows
+    alone = training_table(Items(labelled), steps, batch, seed)[:]
+    assert [index[:, :batch].ravel().tolist(), draw[:, :batch].ravel().tolist()] == [alone["index"], alone["draw"]]
 
 
 def test_another_seed_gives_another_order():

@@ -119,7 +119,7 @@ class VlmItl:
     pairwise: bool = key(
         False, "first let the judge choose between this round's mask and the round before's, and judge the better"
     )
-    pseudo_share: float = key(0.5, "share of each training batch that is pseudo-labelled", above=0, below=1)
+    pseudo_share: float = key(0.5, "pseudo-labelled images that join each batch, for one bought", above=0, high=8)
     pseudo_confidence: float = key(0.8, "pixels of a pseudo-label below this softmax value are ignored", low=0, below=1)
     examine: bool = key(True, "measure the judge against masks nobody bought: for the report only, in a simulation")
 

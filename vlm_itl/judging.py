@@ -148,8 +148,6 @@ def check_settings(settings):
         )
     if section.vlm_options.get("measure") == "agreement" and settings.active_learning.ensemble_size < 2:
         raise UserError("active_learning.ensemble_size 1: the measure agreement compares networks; set 2 or more")
-    if settings.training.batch_size < 2:
-        raise UserError("training.batch_size 1: a batch holds bought labels and pseudo-labels; set 2 or more")
 
 
 def examples(run, number, without):

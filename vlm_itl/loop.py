@@ -12,6 +12,7 @@ The baseline is one round that buys everything. Whoever labels is the only diffe
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from vlm_itl.donor import take_first_round
 from vlm_itl.ledger import FREE, Ledger, digest, settings_hash, without
 from vlm_itl.networks import build_network
 from vlm_itl.oracle import Examiner, Label, LabelledItems, Oracle, predicted_price, signals_of
-from vlm_itl.pascal_voc import fingerprint, image_table, open_images, splits_of, training_table
+from vlm_itl.pascal_voc import added_rows, fingerprint, image_table, open_images, splits_of, training_table
 from vlm_itl.scoring import Scores, score
 from vlm_itl.tracking import Tracker
 from vlm_itl.vlm import make_judge
@@ -204,21 +205,22 @@ class Run:
         for member in range(self.settings.active_learning.ensemble_size):
             seed = self.seed(number, "train", member)
             items = LabelledItems(self.dataset, self.oracle, pseudo, self.cache, settings.augment, seed)
-            table = training_table(
-                items, settings.steps, settings.batch_size, seed, len(pseudo), self.settings.vlm_itl.pseudo_share
-            )
-            digests.append(self.train_member(number, member, seed, table, items.signals))
+            share = self.settings.vlm_itl.pseudo_share
+            added = added_rows(settings.batch_size, len(self.oracle.labels), len(pseudo), share)
+            table = training_table(items, settings.steps, settings.batch_size, seed, len(pseudo), added)
+            digests.append(self.train_member(number, member, seed, table, settings.batch_size + added, items.signals))
         return {"seed": self.seed(number, "train"), "weights": digests, "pseudo_labels": len(pseudo)}
 
-    def train_member(self, number, member, seed, table, signals):
+    def train_member(self, number, member, seed, table, batch_size, signals):
         """Train one network and write its weights -> their digest. A training that was killed goes on."""
         folder = self.round_folder(number)
         network = self.new_network(number, member, seed)
         validation = image_table(self.dataset, self.ids["val"], self.settings.data, masks=True)
         criterion = trainer.make_criterion(signals, LossOptions(tuple(self.dataset.tag_class)))
+        settings = replace(self.settings.training, batch_size=batch_size)
         log = self.tracker.start(number, member)
         fitting = trainer.make_trainer(
-            network, criterion, self.settings.training, folder / f"trainer_{member}", seed,
+            network, criterion, settings, folder / f"trainer_{member}", seed,
             len(self.dataset.class_names), table, validation, trainer.Progress(f"round {number}", log),
         )  # fmt: skip
         checkpoint = trainer.last_checkpoint(folder / f"trainer_{member}")

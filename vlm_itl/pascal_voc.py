@@ -172,24 +172,32 @@ def image_table(dataset, names, data, masks=False):
     return transformed(names, range(len(names)), [0] * len(names), items)
 
 
-def training_table(items, steps, batch_size, seed, pseudo=0, pseudo_share=0.5):
+def added_rows(batch_size, labelled, pseudo, share):
+    """Return how many pseudo-labelled rows join the `batch_size` bought ones of each batch.
+
+    `share` of them, but no more than keeps each of the `pseudo` images from being seen more often than each of the
+    `labelled` ones, and at least one where there is any.
+    """
+    return max(1, round(min(share, pseudo / labelled) * batch_size)) if pseudo else 0
+
+
+def training_table(items, steps, batch_size, seed, pseudo=0, added=0):
     """Return the 🤗 `Dataset` of a whole training: `steps` batches in their final order, each row drawn anew.
 
-    items: `SegmentationItems` whose last `pseudo` images are pseudo-labelled; they fill `pseudo_share` of each batch,
-    or their share of the images if that is less, but one row at least: where they are few, each is not seen more often
-    than a bought one.
+    items: `SegmentationItems` whose last `pseudo` images are pseudo-labelled; `added` rows of them follow the
+    `batch_size` bought ones of each batch. The bought rows are the same with and without them.
     Row r decodes to items[draw, index]: order and augmentation follow from the table alone, so that a run that goes
     on in the middle sees what an uninterrupted one sees.
     """
     rng = np.random.default_rng(stable_seed(seed, "order"))
-    labelled = len(items) - pseudo
-    share = min(pseudo_share, pseudo / len(items))
-    from_pseudo = min(batch_size - 1, max(1, round(share * batch_size))) if pseudo else 0
-    columns = [draws(0, labelled, steps * (batch_size - from_pseudo), rng).reshape(steps, -1)]
-    if from_pseudo:
-        columns.append(draws(labelled, len(items), steps * from_pseudo, rng).reshape(steps, -1))
-    order = np.concatenate(columns, axis=1).ravel()
-    return transformed(items.ids, order.tolist(), list(range(len(order))), items)
+    labelled, bought = len(items) - pseudo, steps * batch_size
+    index = [draws(0, labelled, bought, rng).reshape(steps, -1)]
+    draw = [np.arange(bought).reshape(steps, -1)]
+    if added:
+        index.append(draws(labelled, len(items), steps * added, rng).reshape(steps, -1))
+        draw.append(bought + np.arange(steps * added).reshape(steps, -1))
+    index, draw = (np.concatenate(columns, axis=1).ravel().tolist() for columns in (index, draw))
+    return transformed(items.ids, index, draw, items)
 
 
 def draws(first, end, count, rng):
