@@ -131,6 +131,10 @@ class SegmentationDataset:
         self.check_size(name, mask.shape)
         return image, mask
 
+    def resized_mask(self, name, cache):
+        """Return [S, S] uint8 classes at the size of an `image_io.ResizedCache`, 255 = ignore."""
+        return self.to_classes(name, cache.mask(self.mask_path(name)))
+
     def check_size(self, name, shape):
         """Refuse a mask whose (height, width) is not the upright image's."""
         width, height = self.image_size(name)

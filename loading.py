@@ -45,7 +45,7 @@ class SegmentationItems(Dataset):
 
     def mask(self, name):
         """Return [S, S] uint8: the resized ground truth."""
-        return self.dataset.to_classes(name, self.cache.mask(self.dataset.mask_path(name)))
+        return self.dataset.resized_mask(name, self.cache)
 
 
 def augment(image, view, seed):

@@ -24,7 +24,7 @@ def take_first_round(run):
     differing += [
         f"active_learning.{key}" for key in keys if theirs["active_learning"][key] != mine["active_learning"][key]
     ]
-    differing += [name for name in ("images",) if first[name] != ours[name]]
+    differing += ["images"] if first["images"] != ours["images"] else []
     differing += ["first budget"] if first["targets"][0] != ours["targets"][0] else []
     if differing:
         raise UserError(f"active_learning.first_round_from {source}: that run has another {differing[0]}")

@@ -34,8 +34,8 @@ def judge_pool(run, number):
     for case, _, verdict in answers(run, number, networks, audit, compared):
         usage.append(verdict.usage)
         iou = image_iou(case.mask, run.oracle.mask(case.id))
-        if verdict.probability is not None and not verdict.failure and not math.isnan(iou):
-            scores.append(verdict.probability)
+        if verdict.score is not None and not math.isnan(iou):
+            scores.append(verdict.score)
             good.append(iou >= settings.iou_bar)
     found, ious, older = {}, {}, set()
     for case, is_older, verdict in answers(run, number, networks, candidates(run, number), compared):
@@ -43,7 +43,8 @@ def judge_pool(run, number):
         older |= {case.id} if is_older else set()
         if settings.examine:
             ious[case.id] = run.examiner.iou(case.id, case.mask)
-    rule = make_rule(settings, np.array(scores), np.array(good, bool), known_scores(found))
+    pool = np.array([verdict.score for verdict in found.values() if verdict.score is not None])
+    rule = make_rule(settings, np.array(scores), np.array(good, bool), pool)
     verdicts = {}
     for name, verdict in found.items():
         route, probability = rule.route(verdict)
@@ -76,11 +77,6 @@ def answers(run, number, networks, names, compared):
             for (case, is_older), verdict in zip(part, verdicts, strict=True):
                 yield case, is_older, verdict
             bar.update(len(part))
-
-
-def known_scores(verdicts):
-    """Return the probabilities [N] of the answered masks of {id: Verdict}."""
-    return np.array([v.probability for v in verdicts.values() if v.probability is not None and not v.failure])
 
 
 def save_accepted(run, number, networks, names, older):

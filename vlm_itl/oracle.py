@@ -64,7 +64,7 @@ class Oracle:
         """Return the resized mask [S, S] uint8 of an image whose mask was bought."""
         if name not in self.labels or "full" not in self.labels[name].signals:
             raise PermissionError(f"nobody bought the mask of {name}")
-        return self._dataset.to_classes(name, self._cache.mask(self._dataset.mask_path(name)))
+        return self._dataset.resized_mask(name, self._cache)
 
 
 class Examiner:
@@ -83,7 +83,7 @@ class Examiner:
 
     def truth(self, name):
         """Return the resized ground truth [S, S] uint8."""
-        return self._dataset.to_classes(name, self._cache.mask(self._dataset.mask_path(name)))
+        return self._dataset.resized_mask(name, self._cache)
 
     def seconds(self, name, signals, options=None):
         """Return what a person would have needed to label this image, working as `annotators.Options` say."""

@@ -84,6 +84,11 @@ class Verdict:
             raise ValueError(f"unknown error types {sorted(unknown)}")
         object.__setattr__(self, "errors", tuple(self.errors))
 
+    @property
+    def score(self):
+        """The probability, None where there is no answer."""
+        return None if self.failure else self.probability
+
     def as_dict(self):
         """Return plain values for a JSON line; `Verdict(**d)` is the inverse."""
         return asdict(self) | {"errors": list(self.errors)}
