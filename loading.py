@@ -8,18 +8,29 @@ from torchvision.transforms import v2
 from common import stable_seed
 from supervision import SIGNALS, View, crop_mask
 
+# What Yang et al. (ST++, CVPR 2022) do to images with pseudo-labels: a network that sees them harder than the one that
+# labelled them did learns from those labels, and repeats their errors less.
+STRONG = v2.Compose(
+    [
+        v2.RandomApply([v2.ColorJitter(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.25)], p=0.8),
+        v2.RandomGrayscale(p=0.2),
+        v2.RandomApply([v2.GaussianBlur(kernel_size=9, sigma=(0.1, 2.0))], p=0.5),
+    ]
+)
+
 
 class SegmentationItems(Dataset):
     """Images with the targets of the chosen signals.
 
     items[epoch, i] -> {"index", "image" [3, S, S] uint8, "targets": {signal: array}} and, with `masks`, "mask" [S, S]
     uint8. The random choices depend on (seed, epoch, id) alone, so workers and order make no difference. Masks are
-    read only for the signal `full` and with `masks`.
+    read only for the signal `full` and with `masks`. strong: ids whose colours are augmented more, see `augment`.
     """
 
-    def __init__(self, dataset, ids, cache, labels=None, signals=(), augment=False, masks=False, seed=0):
+    def __init__(self, dataset, ids, cache, labels=None, signals=(), augment=False, masks=False, seed=0, strong=()):
         self.dataset, self.ids, self.cache, self.labels = dataset, ids, cache, labels
         self.signals, self.augment, self.masks, self.seed = signals, augment, masks, seed
+        self.strong = frozenset(strong)
 
     def __len__(self):
         return len(self.ids)
@@ -31,7 +42,7 @@ class SegmentationItems(Dataset):
         width, height = self.labels[name]["size"] if self.labels else (self.cache.size, self.cache.size)
         view = View(width, height, self.cache.size)
         if self.augment:
-            image, view = augment(image, view, stable_seed(self.seed, epoch, name))
+            image, view = augment(image, view, stable_seed(self.seed, epoch, name), name in self.strong)
         targets = {signal: torch.from_numpy(self.target(name, signal, view)) for signal in self.signals}
         item = {"index": index, "image": image, "targets": targets}
         if self.masks:
@@ -48,8 +59,11 @@ class SegmentationItems(Dataset):
         return self.dataset.resized_mask(name, self.cache)
 
 
-def augment(image, view, seed):
-    """Crop, flip and recolour an image [3, S, S] uint8 -> (image, view); the view takes every target along."""
+def augment(image, view, seed, strong=False):
+    """Crop, flip and recolour an image [3, S, S] uint8 -> (image, view); the view takes every target along.
+
+    strong: then recolour it more, drop its colours or blur it; the view is the same.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPU as well
         top, left, height, width = v2.RandomResizedCrop.get_params(image, scale=(0.5, 1.0), ratio=(0.75, 4 / 3))
@@ -57,6 +71,7 @@ def augment(image, view, seed):
         seen = v2.functional.resized_crop(image, top, left, height, width, [view.size, view.size], antialias=False)
         seen = v2.functional.horizontal_flip(seen) if flip else seen
         seen = v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3)(seen)
+        seen = STRONG(seen) if strong else seen
     return seen, View(view.width, view.height, view.size, left, top, width, height, flip)
 
 

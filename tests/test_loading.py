@@ -103,6 +103,19 @@ def test_augmentation_varies_and_repeats_without_touching_the_global_stream():
     assert seen[0][0].dtype == torch.uint8
 
 
+def test_strong_augmentation_changes_colours_alone():
+    image, view = torch.randint(0, 256, (3, SIZE, SIZE), dtype=torch.uint8), View(SIZE, SIZE, SIZE)
+    changes, grey = [], 0
+    for seed in range(60):
+        (usual, seen), (strong, same) = augment(image, view, seed), augment(image, view, seed, strong=True)
+        assert seen == same and strong.dtype == torch.uint8 and strong.shape == image.shape
+        assert torch.equal(strong, augment(image, view, seed, strong=True)[0])
+        changes.append((usual.float() - strong.float()).abs().mean().item())
+        grey += bool((strong == strong[:1]).all())
+    assert 0 < sum(change == 0 for change in changes) < 15  # 0.2 * 0.8 * 0.5: it may also leave an image as it is
+    assert 4 < grey < 24
+
+
 @pytest.fixture(scope="module")
 def parts(pets_dir, pets_labels, tmp_path_factory):
     """(data set, its training ids, cache, labels) of the tiny Pet data set."""

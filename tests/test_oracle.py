@@ -164,6 +164,20 @@ def test_a_pseudo_label_equal_to_the_truth_trains_like_the_bought_mask(pets):
         assert torch.equal(one["targets"]["full"], other["targets"]["full"])
 
 
+def test_strong_augmentation_is_for_pseudo_labelled_images_alone_and_leaves_their_masks(pets):
+    first, second, *_ = pets.pool
+    oracle = opened(pets)
+    oracle.buy(first, ("full",))
+    pseudo = {second: Examiner(pets.dataset, pets.data).truth(second)}
+    usual, strong = (LabelledItems(pets.dataset, oracle, pseudo, pets.cache, True, 3, strong=s) for s in (False, True))
+    differ = []
+    for epoch in range(8):
+        assert torch.equal(usual[epoch, 0]["image"], strong[epoch, 0]["image"])
+        assert torch.equal(usual[epoch, 1]["targets"]["full"], strong[epoch, 1]["targets"]["full"])
+        differ.append(not torch.equal(usual[epoch, 1]["image"], strong[epoch, 1]["image"]))
+    assert any(differ)
+
+
 def test_pseudo_labels_stand_behind_the_bought_ones_and_need_no_other_label(pets):
     oracle, (first, second, third, *_) = opened(pets), pets.pool
     oracle.buy(third, ("points",))

@@ -201,12 +201,12 @@ class Run:
         """Train the round's network, or networks -> the digests of their weights."""
         judged = self.ledger.find(number - 1, "judge")
         pseudo = judging.pseudo_labels(self, number - 1, judged) if judged else {}
-        settings, digests = self.settings.training, []
+        settings, judging_settings, digests = self.settings.training, self.settings.vlm_itl, []
+        added = added_rows(settings.batch_size, len(self.oracle.labels), len(pseudo), judging_settings.pseudo_share)
+        strong = judging_settings.pseudo_augment == "strong"
         for member in range(self.settings.active_learning.ensemble_size):
             seed = self.seed(number, "train", member)
-            items = LabelledItems(self.dataset, self.oracle, pseudo, self.cache, settings.augment, seed)
-            share = self.settings.vlm_itl.pseudo_share
-            added = added_rows(settings.batch_size, len(self.oracle.labels), len(pseudo), share)
+            items = LabelledItems(self.dataset, self.oracle, pseudo, self.cache, settings.augment, seed, strong)
             table = training_table(items, settings.steps, settings.batch_size, seed, len(pseudo), added)
             digests.append(self.train_member(number, member, seed, table, settings.batch_size + added, items.signals))
         return {"seed": self.seed(number, "train"), "weights": digests, "pseudo_labels": len(pseudo)}

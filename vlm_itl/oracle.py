@@ -95,10 +95,10 @@ class LabelledItems(SegmentationItems):
     """The images of one training: those with bought labels first, then those with pseudo-labels.
 
     pseudo: a mapping id -> mask [S, S] uint8, 255 where the network was not sure. An image lacks the targets of
-    signals that nobody bought for it: they are all ignored.
+    signals that nobody bought for it: they are all ignored. strong: augment pseudo-labelled images more than others.
     """
 
-    def __init__(self, dataset, oracle, pseudo, cache, augment, seed):
+    def __init__(self, dataset, oracle, pseudo, cache, augment, seed, strong=False):
         bought = sorted(oracle.labels)
         asked = {signal for label in oracle.labels.values() for signal in label.signals} | (
             {"full"} if pseudo else set()
@@ -106,8 +106,9 @@ class LabelledItems(SegmentationItems):
         labels = {name: label.annotations for name, label in oracle.labels.items()}
         labels |= {name: {"size": [cache.size, cache.size]} for name in pseudo}
         super().__init__(
-            dataset, bought + sorted(pseudo), cache, labels, tuple(s for s in SIGNALS if s in asked), augment, seed=seed
-        )
+            dataset, bought + sorted(pseudo), cache, labels, tuple(s for s in SIGNALS if s in asked), augment,
+            seed=seed, strong=pseudo if strong else (),
+        )  # fmt: skip
         self.oracle, self.pseudo = oracle, pseudo
 
     def target(self, name, signal, view):
