@@ -133,15 +133,18 @@ class Training:
         return {"loss": averages.pop("loss"), "terms": averages}
 
 
-def make_accelerator(device="auto", amp=None, **options):
-    """Return the 🤗 Accelerator for a device and precision; amp=None: half precision on CUDA, float32 elsewhere."""
+def make_accelerator(device="auto", amp=None, flag="--device", **options):
+    """Return the 🤗 Accelerator for a device and precision; amp=None: half precision on CUDA, float32 elsewhere.
+
+    flag: where the user gave the device, for the error message
+    """
     from accelerate import Accelerator, DistributedDataParallelKwargs
     from accelerate.utils import DataLoaderConfiguration
 
     cuda = torch.cuda.is_available()
     there = {"auto": True, "cpu": True, "cuda": cuda, "mps": torch.backends.mps.is_available()}
     if not there[device]:
-        raise UserError(f"--device {device}: not available here; use --device auto")
+        raise UserError(f"{flag} {device}: not available here; use auto")
     half = "fp16" if cuda and torch.cuda.get_device_capability()[0] < 8 else "bf16"  # older GPUs emulate bf16, slowly
     try:
         return Accelerator(
@@ -153,7 +156,7 @@ def make_accelerator(device="auto", amp=None, **options):
             **options,
         )
     except (ImportError, ValueError) as error:
-        raise UserError(f"--device {device}, {options}: {error}") from error
+        raise UserError(f"{flag} {device}, {options}: {error}") from error
 
 
 def make_optimizer(model, criterion, steps, lr, decoder_lr_scale, weight_decay, warmup, encoder="unet.encoder"):

@@ -25,8 +25,9 @@ OUTPUT = "results/al_benchmark"
 STRATEGIES = ("random", "entropy", "entropy_per_second", "badge", "kcenter")
 # With an audit share of 1 a person labels the images that the strategy `random` would choose, in every arm: all arms
 # have the same labels for the same seconds, and only the pseudo-labels differ.
-RISK = ("vlm_itl.iou_bar=0.6", "vlm_itl.calibration=platt", "vlm_itl.risk=0.1", "vlm_itl.control=crc", "vlm_itl.audit_share=1")
-FREE = ("vlm_itl.iou_bar=0.6", "vlm_itl.calibration=none", "vlm_itl.risk=null", "vlm_itl.audit_share=1")
+BAR = ("vlm_itl.iou_bar=0.6", "vlm_itl.audit_share=1")
+RISK = (*BAR, "vlm_itl.calibration=platt", "vlm_itl.risk=0.1", "vlm_itl.control=crc")
+FREE = (*BAR, "vlm_itl.calibration=none", "vlm_itl.risk=null")
 ARMS = {  # name -> overrides
     "unfiltered": ("vlm_itl.vlm_handler=accept_all", *FREE),
     "confidence": ("vlm_itl.vlm_handler=confidence", *RISK),
@@ -46,9 +47,7 @@ def parse_args():
     parser.add_argument("--strategies", nargs="+", default=STRATEGIES, help="(default: %(default)s)")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS, help="(default: all)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
-    parser.add_argument(
-        "--hours", nargs="+", type=float, default=[0.25, 0.5, 1, 2, 4], help="budgets of human time"
-    )
+    parser.add_argument("--hours", nargs="+", type=float, default=[0.25, 0.5, 1, 2, 4], help="budgets of human time")
     parser.add_argument("--pool", type=int, default=400, help="images that may be labelled (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=80, help="a round, of 8 images (default: %(default)s)")
     parser.add_argument("--image_size", type=int, default=128, help="(default: %(default)s)")

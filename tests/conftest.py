@@ -2,7 +2,9 @@
 
 import itertools
 import os
+import subprocess
 import sys
+from pathlib import Path
 from unittest.mock import patch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,6 +18,14 @@ def run(module, *argv):
     """Call a script's main as the shell would: `run(train, "--epochs", 1)`. Returns what main returns."""
     with patch.object(sys, "argv", [module.__name__, *map(str, argv)]):
         return module.main(module.parse_args())
+
+
+def without_network(code, cache):
+    """Run Python code from the project's root in its own process, with `cache` as an empty hub cache."""
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=300,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(cache)},
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -128,3 +128,10 @@ def test_a_term_without_labels_has_value_zero_and_a_gradient():
     value = Mean(0 * x, torch.tensor(0)).value
     value.backward()
     assert value.item() == 0 and x.grad.item() == 0
+
+
+@pytest.mark.parametrize("flag", ["--device", "training.device"])
+def test_a_device_that_is_not_there_is_refused(flag):
+    missing = "mps" if not torch.backends.mps.is_available() else "cuda"
+    with pytest.raises(UserError, match=f"{flag} {missing}: not available here; use auto"):
+        make_accelerator(missing, flag=flag)

@@ -1,13 +1,9 @@
 """Both networks keep one contract; SegFormer is transformers' own; weights that can't be had are refused in a line."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import without_network
 
 from common import UserError
 from supervision import LossOptions
@@ -15,7 +11,6 @@ from vlm_itl.config import Model
 from vlm_itl.networks import build_network, is_segformer, parameter_groups
 from vlm_itl.trainer import make_criterion
 
-ROOT = Path(__file__).parent.parent
 CLASSES, TAGS = ["background", "cat", "dog"], 2
 NAMES = ("efficientnet-lite0", "segformer-tiny")
 
@@ -152,10 +147,7 @@ def test_a_hub_id_without_a_hub_is_one_line(tmp_path):
         "        build_network(Model('nvidia/mit-b0', weights), ['a', 'b'], 1)\n"
         "    except UserError as error:\n        print(error)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300,
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
-    )  # fmt: skip
+    done = without_network(code, tmp_path)
     lines = done.stdout.splitlines()
     assert len(lines) == 2 and all(line.startswith("model.name nvidia/mit-b0: could not be loaded") for line in lines)
     assert "Traceback" not in done.stderr

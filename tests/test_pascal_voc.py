@@ -1,15 +1,12 @@
 """The images of an experiment: exports, colours, splits, and tables that hold names and numbers alone."""
 
 import itertools
-import os
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import without_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -32,7 +29,6 @@ from vlm_itl.pascal_voc import (
     voc_colours,
 )
 
-ROOT = Path(__file__).parent.parent
 LAWS = settings(max_examples=25, deadline=None)
 KNOWN = np.array([*range(21), 255])
 
@@ -297,10 +293,7 @@ def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path):
         "from common import UserError\nfrom vlm_itl.pascal_voc import load_hub\n"
         "try:\n    load_hub('some-one/voc')\nexcept UserError as error:\n    print(error)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300,
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
-    )  # fmt: skip
+    done = without_network(code, tmp_path)
     assert done.stdout.startswith("data.source some-one/voc: the hub's data set could not be loaded")
     assert done.stdout.count("\n") == 1 and "Traceback" not in done.stderr
 

@@ -23,7 +23,7 @@ SUMMARY = {"images": 10, "seconds": 790.0, "test_miou": 0.625}
 def track(folder, log_with):
     """Track a network of each of two rounds, and the summary -> the lines of log.jsonl."""
     folder.mkdir()
-    tracker = Tracker(Config(log_with=log_with), folder, "entropy")
+    tracker = Tracker(Config(log_with=log_with), folder)
     for number, member in ROUNDS:
         log = tracker.start(number, member)
         for step in (10, 20):
@@ -51,9 +51,9 @@ def test_without_a_tracker_there_is_the_log_and_nothing_else(tmp_path):
 
 
 def test_a_log_goes_on_where_a_killed_run_left_it(tmp_path):
-    tracker = Tracker(Config(), tmp_path, "entropy")
+    tracker = Tracker(Config(), tmp_path)
     tracker.start(0)({"loss": 1.0}, 1)
-    Tracker(Config(), tmp_path, "entropy").start(0)({"loss": 0.5}, 2)
+    Tracker(Config(), tmp_path).start(0)({"loss": 0.5}, 2)
     assert [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [1.0, 0.5]
 
 

@@ -282,12 +282,6 @@ def test_evaluation_keeps_nothing_of_its_images(images, tmp_path):
     assert peak(trainer.predict, 32) - peak(trainer.predict, 8) >= 2 * 20 * 64 * 64
 
 
-def test_a_device_that_is_not_there_is_refused(images, tmp_path):
-    missing = "mps" if not torch.backends.mps.is_available() else "cuda"
-    with pytest.raises(UserError, match=rf"training\.device {missing}: not available"):
-        module.make_arguments(Training(device=missing), tmp_path, 0)
-
-
 def test_the_table_is_read_in_its_own_order(images, tmp_path):
     trainer = fitting(images, new_network("segformer-tiny"), tmp_path)
     seen = torch.cat([batch["index"] for batch in trainer.get_train_dataloader()])

@@ -50,9 +50,9 @@ class Run:
         self.judge = make_judge(settings.vlm_itl, settings.seed, self.examiner) if judged else None
         self.oracle = Oracle(self.dataset, self.ids["pool"], settings.data, settings.seed, budget.annotator(settings))
         training = settings.training
-        self.accelerator = make_accelerator(training.device, training.mixed_precision)
+        self.accelerator = make_accelerator(training.device, training.mixed_precision, flag="training.device")
         self.ledger = Ledger(self.folder / "ledger.jsonl")
-        self.tracker = Tracker(settings, self.folder, arm)
+        self.tracker = Tracker(settings, self.folder)
 
     def start(self):
         """Write or check the ledger's first line, and take up what was bought before."""

@@ -62,8 +62,8 @@ TRACKERS = {"none": NoTracker, "wandb": Wandb, "tensorboard": TensorBoard}
 class Tracker:
     """Opens a tracker's run for each round and one for the summary, and writes every number to `log.jsonl`."""
 
-    def __init__(self, settings, folder, arm):
-        self.settings, self.folder, self.arm, self.open = settings, folder, arm, None
+    def __init__(self, settings, folder):
+        self.settings, self.folder, self.open = settings, folder, None
 
     def start(self, number, member=0):
         """Begin the run of a round -> a function `log(numbers, step)`."""

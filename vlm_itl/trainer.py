@@ -140,11 +140,7 @@ class Progress(TrainerCallback):
 
 def make_arguments(training, folder, seed):
     """Return the `TrainingArguments` of the config's section `training`."""
-    cuda = torch.cuda.is_available()
-    there = {"auto": True, "cpu": True, "cuda": cuda, "mps": torch.backends.mps.is_available()}
-    if not there[training.device]:
-        raise UserError(f"training.device {training.device}: not available here; use auto")
-    cuda = cuda and training.device in ("auto", "cuda")
+    cuda = torch.cuda.is_available() and training.device in ("auto", "cuda")
     half = cuda if training.mixed_precision is None else training.mixed_precision
     bf16 = half and (not cuda or torch.cuda.get_device_capability()[0] >= 8)
     every = training.eval_steps or training.steps
