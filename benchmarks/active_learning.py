@@ -26,7 +26,7 @@ STRATEGIES = ("random", "entropy", "entropy_per_second", "badge", "kcenter")
 # With an audit share of 1 a person labels the images that the strategy `random` would choose, in every arm: all arms
 # have the same labels for the same seconds, and only the pseudo-labels differ.
 BAR = ("vlm_itl.iou_bar=0.6", "vlm_itl.audit_share=1")
-RISK = (*BAR, "vlm_itl.calibration=platt", "vlm_itl.risk=0.1", "vlm_itl.control=crc")
+RISK = (*BAR, "vlm_itl.calibration=shrunken", "vlm_itl.risk=0.1", "vlm_itl.control=crc")
 FREE = (*BAR, "vlm_itl.calibration=none", "vlm_itl.risk=null")
 ARMS = {  # name -> overrides
     "unfiltered": ("vlm_itl.vlm_handler=accept_all", *FREE),
@@ -48,6 +48,7 @@ def parse_args():
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS, help="(default: all)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
     parser.add_argument("--hours", nargs="+", type=float, default=[0.25, 0.5, 1, 2, 4], help="budgets of human time")
+    parser.add_argument("--arm_hours", nargs="+", type=float, default=[0.25, 0.5, 1, 2], help="those of --part arms")
     parser.add_argument("--pool", type=int, default=400, help="images that may be labelled (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=80, help="a round, of 8 images (default: %(default)s)")
     parser.add_argument("--image_size", type=int, default=128, help="(default: %(default)s)")
@@ -71,9 +72,9 @@ def run(args, pipeline, name, seed, *overrides):
     common = [*settings(args, seed), f"run_name={folder.name}"]
     kind = "baseline" if pipeline == "baseline" else "active_learning"
     if kind == "active_learning":
-        hours = ",".join(map(str, args.hours))
-        common += [f"output_dir_prefix={args.output}", f"active_learning.budgets=[{hours}]",
-                   "active_learning.budget_unit=hours"]  # fmt: skip
+        hours = args.arm_hours if pipeline == "vlm_itl" else args.hours
+        common += [f"output_dir_prefix={args.output}", "active_learning.budget_unit=hours",
+                   f"active_learning.budgets=[{','.join(map(str, hours))}]"]  # fmt: skip
         if name != "random":
             donor = f"{args.output}/random_seed{seed}"
             while '"evaluate"' not in text_of(ROOT / donor / "ledger.jsonl"):  # it stands earlier in the list of jobs

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from vlm_itl.calibration import CALIBRATORS, beginnings, choose_threshold, fit_calibrator, simulate_risk
 
 METHODS = sorted(CALIBRATORS)
+TO_THE_BASE_RATE = ["platt", "isotonic"]
 RISK, DELTA = 0.1, 0.1
 
 
@@ -61,7 +62,7 @@ def test_any_sample_gives_a_non_decreasing_map_into_0_to_1(method, data, count):
     assert (values >= 0).all() and (values <= 1).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TO_THE_BASE_RATE)
 @pytest.mark.parametrize("scores", [np.full(30, 0.7), np.linspace(1, 0, 30), np.array([])])
 def test_scores_without_information_get_the_base_rate(method, scores):
     good = np.arange(len(scores)) >= 10
@@ -69,10 +70,29 @@ def test_scores_without_information_get_the_base_rate(method, scores):
     assert low == pytest.approx(high) and low == pytest.approx(20 / 30 if len(scores) else 0.5, abs=0.03)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TO_THE_BASE_RATE)
 def test_one_class_is_not_certainty(method):
     few, many = (fit_calibrator(np.linspace(0, 1, n), np.ones(n, bool), method)(0.5) for n in (3, 300))
     assert 0.7 < few < 0.9 and 0.99 < many < 1
+
+
+def test_shrunken_goes_from_the_score_itself_to_platt_as_samples_grow():
+    grid = np.linspace(0.02, 0.98, 25)
+    assert fit_calibrator([], [], "shrunken")(grid) == pytest.approx(grid)
+    far = []
+    for count in (5, 50, 5000):
+        found, other = (fit_calibrator(*samples(count), method)(grid) for method in ("shrunken", "platt"))
+        far.append(np.abs(found - other).max())
+    assert far[2] < 0.01 < far[0]
+
+
+def test_shrunken_keeps_a_calibrated_score_better_than_platt_on_small_audits():
+    """Where the score already is the probability, tens of samples should not spoil it."""
+    grid, worse = np.linspace(0.02, 0.98, 25), {}
+    for method in ("shrunken", "platt"):
+        maps = [fit_calibrator(*samples(15, seed, power=1), method)(grid) for seed in range(40)]
+        worse[method] = np.mean([np.abs(found - grid).mean() for found in maps])
+    assert worse["shrunken"] < 0.75 * worse["platt"]
 
 
 def test_wrong_input_is_refused():

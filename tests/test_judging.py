@@ -69,7 +69,7 @@ def test_without_a_bound_the_judge_decides(rule, verdict):
 
 
 @pytest.mark.parametrize("control", ["ltt", "crc"])
-@pytest.mark.parametrize("calibration", ["platt", "isotonic", "none"])
+@pytest.mark.parametrize("calibration", ["platt", "isotonic", "shrunken", "none"])
 def test_an_empty_audit_accepts_nothing(control, calibration):
     rule = make_rule(VlmItl(control=control, calibration=calibration), np.array([]), np.array([], bool))
     assert rule.threshold is None and not rule.own_decision

@@ -15,6 +15,8 @@ import numpy as np
 
 # A score of exactly 0 or 1 has no logit, and one close to them would outweigh all others in the logistic fit.
 LOGIT_CLIP = 1e-3
+# Standard deviations of slope and offset, for `shrunken`.
+SHRINKAGE = np.array([1.0, 0.5])
 # Fixed before any score is seen, as both rules need it.
 GRID = np.linspace(0, 1, 2001)
 
@@ -25,9 +27,11 @@ def fit_calibrator(scores, good, method="platt"):
     platt     logistic regression on the logit of the score, on smoothed targets (Platt, 1999)
     isotonic  the best non-decreasing step function (Zadrozny & Elkan, 2002), kept as far from 0 and 1 as Laplace's rule
               of succession; it wants hundreds of samples
+    shrunken  logistic regression as in platt, but drawn to the score itself instead of to 1/2: slope and offset have
+              normal priors around 1 and 0. For scores that are probabilities already, on audits of tens
 
-    The map never falls, so it changes no ranking: a score that ranks backwards, is constant, or comes with labels of
-    one class gets the (smoothed) base rate; without any sample that is 0.5.
+    The map never falls, so it changes no ranking. A score that ranks backwards or is constant, and labels of one class,
+    give platt and isotonic the (smoothed) base rate; without any sample it is 0.5, for shrunken the score.
 
     scores: [N] in [0, 1]; good: bool [N]
     Returns a function from scores of any shape to float64 probabilities of that shape.
@@ -36,7 +40,7 @@ def fit_calibrator(scores, good, method="platt"):
     if method not in CALIBRATORS:
         raise ValueError(f"calibration method {method!r} is none of {', '.join(CALIBRATORS)}")
     scores, good = _checked(scores, good)
-    if not len(scores):
+    if not len(scores) and method != "shrunken":
         return lambda values: np.full(np.shape(values), 0.5)
     return CALIBRATORS[method](scores, good)
 
@@ -60,6 +64,24 @@ def _platt(scores, good):
     return lambda values: expit(slope * (_logit(values) - centre) + intercept)
 
 
+def _shrunken(scores, good):
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    logits = _logit(scores)
+
+    def loss(weights):
+        z = weights[0] * logits + weights[1]
+        prior = (weights - (1, 0)) / SHRINKAGE
+        error = expit(z) - good
+        value = np.sum(np.logaddexp(0, z) - good * z) + np.sum(prior**2) / 2
+        return value, np.array([error @ logits, error.sum()]) + prior / SHRINKAGE
+
+    slope, intercept = minimize(loss, [1.0, 0.0], jac=True).x
+    slope = max(slope, 0.0)
+    return lambda values: expit(slope * _logit(values) + intercept)
+
+
 def _logit(values):
     from scipy.special import logit
 
@@ -74,7 +96,7 @@ def _isotonic(scores, good):
     return lambda values: model.predict(np.ravel(np.asarray(values, float))).reshape(np.shape(values))
 
 
-CALIBRATORS = {"platt": _platt, "isotonic": _isotonic}
+CALIBRATORS = {"platt": _platt, "isotonic": _isotonic, "shrunken": _shrunken}
 
 
 def choose_threshold(scores, good, risk, delta=0.1, method="ltt", pool=None):

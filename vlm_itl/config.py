@@ -106,7 +106,8 @@ class VlmItl:
     vlm_handler: str = key("mock", "the judge")
     vlm_options: dict = field(default_factory=dict, metadata={"help": "options of that judge"})
     iou_bar: float = key(0.7, "IoU from which a mask is good enough", above=0, high=1)
-    calibration: str = key("platt", "of the judge's probability, on the audit", choices=("platt", "isotonic", "none"))
+    calibration: str = key("platt", "of the judge's probability, on the audit",
+                           choices=("platt", "isotonic", "shrunken", "none"))  # fmt: skip
     risk: float | None = key(0.2, "largest share of accepted masks under the bar; null: the judge's own decision",
                              above=0, below=1)  # fmt: skip
     control: str = key("ltt", "how the risk is controlled: Learn-then-Test, or conformal risk control",
