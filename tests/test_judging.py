@@ -146,19 +146,23 @@ def test_candidates_differ_by_round_and_seed():
 
 
 @LAWS
-@given(foreground=arrays(np.float32, (6, 7), elements=st.floats(0, 1, width=32)), threshold=SHARES)
-def test_pseudo_labels_come_back_from_the_disk_as_they_were(tmp_path_factory, foreground, threshold):
+@given(
+    foreground=arrays(np.float32, (6, 7), elements=st.floats(0, 1, width=32)),
+    threshold=SHARES,
+    disputed=arrays(bool, (6, 7)),
+)
+def test_pseudo_labels_come_back_from_the_disk_as_they_were(tmp_path_factory, foreground, threshold, disputed):
     folder = tmp_path_factory.mktemp("run")
     probabilities = np.stack([1 - foreground, foreground])
     mask = probabilities.argmax(0).astype(np.uint8)
     routes = {"accepted": "accept", "bought": "accept", "rejected": "reject"}
     for name in routes:
-        save_pseudo(folder / "pseudo" / f"{name}.png", Case(name, None, mask, (), probabilities), threshold)
+        save_pseudo(folder / "pseudo" / f"{name}.png", Case(name, None, mask, (), probabilities), threshold, disputed)
     line = {"verdicts": {name: {"route": route} for name, route in routes.items()}}
     run = SimpleNamespace(round_folder=lambda number: folder, oracle=SimpleNamespace(labels={"bought": None}))
     found = pseudo_labels(run, 0, line)
     assert found.keys() == {"accepted"} and found["accepted"].dtype == np.uint8
-    assert np.array_equal(found["accepted"], np.where(probabilities.max(0) >= threshold, mask, 255))
+    assert np.array_equal(found["accepted"], np.where((probabilities.max(0) >= threshold) & ~disputed, mask, 255))
 
 
 # ---- metrics

@@ -1,5 +1,7 @@
 """The learned judge: ranks masks by their true IoU, sees no truth, and is the same in any order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,24 @@ def test_the_estimate_ranks_new_masks_by_their_true_iou(judge):
     assert spearmanr([v.probability for v in verdicts], ious)[0] > 0.7
     assert np.mean([(v.decision == "accept") == (iou >= 0.7) for v, iou in zip(verdicts, ious, strict=True)]) > 0.75
     assert all((v.decision == "accept") == (v.probability >= 0.5) == (v.iou >= 0.7) for v in verdicts)
+
+
+def test_disputed_pixels_are_the_wrong_ones_more_often(judge):
+    disputed, other = [], []
+    for index in range(100, 160):
+        case, truth = predicted(index)
+        doubts = judge.doubts(case)
+        assert doubts.shape == truth.shape and doubts.dtype == bool
+        disputed.append(case.mask[doubts] != truth[doubts])
+        other.append(case.mask[~doubts] != truth[~doubts])
+    disputed, other = np.concatenate(disputed), np.concatenate(other)
+    assert disputed.mean() > 3 * other.mean() and len(disputed) < len(other)
+
+
+def test_what_is_disputed_changes_with_the_mask_alone(judge):
+    case, _ = predicted(100)
+    opinion = [judge.doubts(replace(case, mask=np.full_like(case.mask, label))) for label in range(3)]
+    assert (np.sum(opinion, 0) == 2).all()  # each pixel agrees with one class: that of the second opinion
 
 
 def test_order_and_batch_change_nothing(judge):

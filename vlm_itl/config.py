@@ -122,6 +122,7 @@ class VlmItl:
     )
     pseudo_share: float = key(0.5, "pseudo-labelled images that join each batch, for one bought", above=0, high=8)
     pseudo_confidence: float = key(0.8, "pixels of a pseudo-label below this softmax value are ignored", low=0, below=1)
+    ignore_disputed: bool = key(True, "pixels of a pseudo-label whose class the judge disputes are ignored (learned)")
     pseudo_augment: str = key("strong", "of pseudo-labelled images: 'usual', as training.augment says, or with "
                               "more colour, grey and blur, 'strong'", choices=("strong", "usual"))  # fmt: skip
     examine: bool = key(True, "measure the judge against masks nobody bought: for the report only, in a simulation")

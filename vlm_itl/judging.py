@@ -15,7 +15,7 @@ from vlm_itl.budget import annotator
 from vlm_itl.calibration import choose_threshold, fit_calibrator
 from vlm_itl.judge_metrics import judge_metrics, total_usage
 from vlm_itl.oracle import confident_mask
-from vlm_itl.verdict import Case, Example, image_iou
+from vlm_itl.verdict import IGNORE, Case, Example, image_iou
 
 CHUNK = 64  # masks handed to the judge at once: a remote one answers them side by side
 CHUNK_BYTES = 2**28
@@ -83,12 +83,12 @@ def save_accepted(run, number, networks, names, older):
     """Write the accepted masks; those in `older` are of the round before's network."""
     folder = run.round_folder(number) / "pseudo"
     folder.mkdir(parents=True, exist_ok=True)
-    threshold = run.settings.vlm_itl.pseudo_confidence
-    for case in predicted(run, networks, [name for name in names if name not in older]):
-        save_pseudo(folder / f"{case.id}.png", case, threshold)
-    if older:
-        for case in predicted(run, run.networks(number - 1), sorted(older & set(names))):
-            save_pseudo(folder / f"{case.id}.png", case, threshold)
+    settings = run.settings.vlm_itl
+    kept = predicted(run, networks, [name for name in names if name not in older])
+    earlier = predicted(run, run.networks(number - 1), sorted(older & set(names))) if older else ()
+    for case in itertools.chain(kept, earlier):
+        doubts = run.judge.doubts(case) if settings.ignore_disputed else None
+        save_pseudo(folder / f"{case.id}.png", case, settings.pseudo_confidence, doubts)
 
 
 class Rule:
@@ -235,10 +235,13 @@ def chunks(items, size):
         yield part
 
 
-def save_pseudo(path, case, threshold):
-    """Write an accepted mask as a PNG of classes, 255 where the network was not sure."""
+def save_pseudo(path, case, threshold, doubts=None):
+    """Write an accepted mask as a PNG of classes, 255 where the network was not sure or the judge disputes it."""
+    mask = confident_mask(case.probabilities, threshold)
+    if doubts is not None:
+        mask[doubts] = IGNORE
     with atomic_path(path) as temporary:
-        Image.fromarray(confident_mask(case.probabilities, threshold)).save(temporary)
+        Image.fromarray(mask).save(temporary)
 
 
 class StoredMasks(Mapping):

@@ -8,6 +8,8 @@ accuracy (Valindria et al., IEEE TMI 2017), where the second model learns from t
    from earlier networks' predictions, and never sees the softmax, which a drawn mask doesn't have.
 2. The estimate is the mean of that and of the mask's soft IoU with network and second opinion taken together; weights
    and offset move from there only as far as predictions made before their images were bought ask for it.
+
+In a mask that is accepted, it disputes the pixels to which the second opinion gives another class.
 """
 
 import math
@@ -216,6 +218,13 @@ class LearnedJudge(Judge):
     def judge(self, cases):
         """Return one `Verdict` for each `Case`; it abstains as long as it has learned nothing."""
         return [self._judge(case) for case in cases]
+
+    def doubts(self, case):
+        """Return where the second opinion shows another class, [S, S] bool."""
+        if self.opinion is None:
+            return np.zeros(case.mask.shape, bool)
+        opinion = self.opinion(self.encoder(shrink(Example(case, case.mask, True)).case.image), len(case.mask))
+        return opinion.argmax(0) != case.mask
 
     def _judge(self, case):
         if self.opinion is None:

@@ -138,6 +138,13 @@ class Judge:
         """Return one `Verdict` for each `Case` of a list."""
         raise NotImplementedError
 
+    def doubts(self, case):
+        """Return the pixels [S, S] bool of a mask whose class the judge disputes: pseudo-labels leave them out.
+
+        None from a judge that looks at masks as a whole.
+        """
+        return None
+
     def compare(self, pairs):
         """Return one `Preference` for each (Case, Case) of a list: two masks of one image, by their estimated IoU."""
         preferences = []
