@@ -2,6 +2,7 @@
 
     python weak_label_generator.py --data_dir ./data --output_file ./weak_labels/weak_labels_train.pkl
     python weak_label_generator.py --data_dir ./data --points_per_object 3 --noise 0.05 --preview 8
+    python weak_label_generator.py --data_dir VOCdevkit --clicks human_points.json --output_file ./weak_labels/human.pkl
 
 Labels are made for every image of the official training list (train.py holds its validation images from that list); the
 test split is never read. Each image has its own random stream from (seed, id, signal): the labels don't depend on the
@@ -10,31 +11,47 @@ order, the number of jobs, or the other images.
 
 import argparse
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 
 import annotators
 from common import UserError, run_cli
 from data_utils import add_data_arguments, open_dataset
+from human_clicks import HumanClicks, simulate_like
 from supervision import SIGNALS
 from weak_labels import annotate, header, load_labels, save_labels
 
 CHUNK = 32  # images a task: fewer than two tasks stay in this process
 
 
-def annotate_many(dataset, names, options, seed):
-    """Annotate a chunk of images in one process -> [(id, labels), ...]."""
+def annotate_many(dataset, points, options, seed):
+    """Annotate a chunk of images in one process -> [(id, labels), ...]; points: {id: source of its points or None}."""
     import cv2
 
     cv2.setNumThreads(1)  # the processes share the cores already
-    return [(name, annotate(dataset, name, options, seed)) for name in names]
+    return [(name, annotate(dataset, name, options, seed, points=source)) for name, source in points.items()]
 
 
-def annotate_all(dataset, names, options, seed, jobs):
-    """Annotate all images in parallel, with a progress bar -> {id: labels} in the order of `names`."""
+def sources(dataset, names, clicks, simulated):
+    """Return {id: where its points come from}: None (the simulated annotator), people, or a simulation like them."""
+    if clicks is None:
+        return dict.fromkeys(names)
+    people = {name: clicks.points(dataset, name) for name in names}
+    return {name: partial(simulate_like, people[name]) if simulated else partial(given, people[name]) for name in names}
+
+
+def given(points, scene, rng):
+    """Return the points as they are."""
+    return points
+
+
+def annotate_all(dataset, points, options, seed, jobs):
+    """Annotate all images in parallel, with a progress bar -> {id: labels} in the order of `points`."""
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    chunks = [names[i : i + CHUNK] for i in range(0, len(names), CHUNK)]
+    names = list(points)
+    chunks = [{name: points[name] for name in names[i : i + CHUNK]} for i in range(0, len(names), CHUNK)]
     tasks = (delayed(annotate_many)(dataset, chunk, options, seed) for chunk in chunks)
     images = {}
     with tqdm(total=len(names), desc="annotating", unit="img") as bar:
@@ -94,6 +111,8 @@ def parse_args():
     group.add_argument(
         "--random_points", action="store_true", help="click anywhere on the object, not near its centroid first"
     )
+    group.add_argument("--clicks", metavar="FILE", help="points are people's, from this file (human_clicks.py)")
+    group.add_argument("--simulated_clicks", action="store_true", help="simulate as many points as --clicks has")
     group.add_argument(
         "--scribble_length",
         type=float,
@@ -138,6 +157,8 @@ def check(args):
             raise UserError(f"--{flag} {getattr(args, flag)}: must lie between {low} and {high}")
     if not args.jobs:
         raise UserError("--jobs 0: must be a number of processes, or -1 for one a core")
+    if args.simulated_clicks and not args.clicks:
+        raise UserError("--simulated_clicks: needs --clicks, the file whose number of clicks is simulated")
     if Path(args.output_file).is_dir():
         raise UserError(f"--output_file {args.output_file}: is a folder; name a file in it")
     if Path(args.output_file).exists() and not is_ours(args.output_file):
@@ -169,8 +190,16 @@ def main(args):
     options = annotators.Options(**{f.name: getattr(args, f.name) for f in fields(annotators.Options)})
     names = dataset.ids("trainval")
     refuse_unmasked(dataset, names)
-    images = annotate_all(dataset, names, options, args.seed, args.jobs)
-    save_labels(args.output_file, header(dataset, args.seed, asdict(options)), images)
+    clicks = HumanClicks(args.clicks) if args.clicks else None
+    images = annotate_all(
+        dataset, sources(dataset, names, clicks, args.simulated_clicks), options, args.seed, args.jobs
+    )
+    described = asdict(options)
+    if clicks and clicks.outside:
+        print(f"{args.clicks}: {clicks.outside} clicks beside their image are left out")
+    if clicks:
+        described |= {"clicks": clicks.digest, "simulated_clicks": args.simulated_clicks}
+    save_labels(args.output_file, header(dataset, args.seed, described), images)
     print("\n".join(coverage(dataset, images)))
     if args.preview:
         path = args.output_file.removesuffix(".pkl") + "_preview.png"

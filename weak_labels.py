@@ -53,14 +53,18 @@ def header(dataset, seed, options):
     }
 
 
-def annotate(dataset, name, options, seed, signals=tuple(SIGNALS)):
-    """Return {"size": [w, h], signal: annotation, ...} of one image, by a simulated annotator."""
+def annotate(dataset, name, options, seed, signals=tuple(SIGNALS), points=None):
+    """Return {"size": [w, h], signal: annotation, ...} of one image, by a simulated annotator.
+
+    points: a function (scene, rng) -> annotation, instead of the usual points
+    """
     mask = dataset.mask(name)
     dataset.check_size(name, mask.shape)
     scene = Scene(mask, dataset.tags(name), tuple(dataset.tag_names), options)
     labels = {"size": [mask.shape[1], mask.shape[0]]}
     for signal in signals:
-        labels[signal] = SIGNALS[signal].extract(scene, np.random.default_rng(stable_seed(seed, name, signal)))
+        extract = points if points and signal == "points" else SIGNALS[signal].extract
+        labels[signal] = extract(scene, np.random.default_rng(stable_seed(seed, name, signal)))
     return labels
 
 

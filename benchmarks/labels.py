@@ -75,7 +75,7 @@ def measure(dataset, names, repeats):
         }
         for signal, row in SIGNALS.items():
             parts[signal] = lambda found=scenes, row=row: [row.extract(s, np.random.default_rng(0)) for s in found]
-        parts["total"] = lambda: annotate_many(dataset, names, options, seed=0)
+        parts["total"] = lambda: annotate_many(dataset, dict.fromkeys(names), options, seed=0)
         for part, function in parts.items():
             times.setdefault(part, []).append(seconds(function) / len(names))
     return {part: statistics.median(values) for part, values in times.items()}
@@ -90,7 +90,7 @@ def main(args):
         args.cache_dir = temporary / "cache"
         dataset = resized_copy(open_dataset(args), args.images, (args.width, args.height), temporary / "resized")
         names = dataset.ids("trainval")
-        annotate_many(dataset, names[:5], Options(), seed=0)  # the imports are no part of it
+        annotate_many(dataset, dict.fromkeys(names[:5]), Options(), seed=0)  # the imports are no part of it
         times = measure(dataset, names, args.repeats)
     print(
         f"{len(names)} masks of {args.width} x {args.height}, one process, medians of {args.repeats}; commit {commit()}"

@@ -96,7 +96,7 @@ def two_epochs(options, dataset, labels):
 def measure(args, data_dir, batch_size, folder):
     """Return the medians over the repeats: {"cold", "warm", "step"} in seconds a batch, and "share" with its range."""
     dataset = open_dataset(training_args(args, data_dir, batch_size, folder))
-    labels = dict(annotate_many(dataset, dataset.ids("train")[: args.images], annotators.Options(), seed=0))
+    labels = dict(annotate_many(dataset, dict.fromkeys(dataset.ids("train")[: args.images]), annotators.Options(), 0))
     runs = [
         two_epochs(training_args(args, data_dir, batch_size, tempfile.mkdtemp(dir=folder)), dataset, labels)
         for _ in tqdm(range(args.repeats), desc=f"batch {batch_size}")

@@ -195,5 +195,5 @@ def test_labels_of_real_photographs_hit_their_pets(tmp_path):
     dataset = opened(REAL, tmp_path)
     names = dataset.ids("trainval")[::8]
     options = annotators.Options(points_per_object=2, background_points=2)
-    images = dict(weak_label_generator.annotate_many(dataset, names, options, seed=0))
+    images = dict(weak_label_generator.annotate_many(dataset, dict.fromkeys(names), options, seed=0))
     assert check_against_masks(dataset, images) >= 4 * len(names)
