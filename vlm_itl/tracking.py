@@ -3,7 +3,7 @@
 import json
 import time
 
-from runs import has_wandb_key
+from runs import wandb_mode
 
 
 class NoTracker:
@@ -23,14 +23,12 @@ class Wandb(NoTracker):
     """A run of Weights & Biases; offline where there is no key (`wandb sync` uploads it later)."""
 
     def __init__(self, settings, folder, name, group):
-        import os
 
         import wandb
 
         from vlm_itl.config import as_plain
 
-        mode = None if "WANDB_MODE" in os.environ or has_wandb_key() else "offline"
-        self.run = wandb.init(project=settings.project, name=name, group=group, dir=str(folder), mode=mode,
+        self.run = wandb.init(project=settings.project, name=name, group=group, dir=str(folder), mode=wandb_mode(),
                               config=as_plain(settings), reinit="create_new")  # fmt: skip
 
     def log(self, numbers, step):
