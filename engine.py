@@ -2,13 +2,14 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+import recipes
 from common import UserError, seed_everything, stable_seed
 from losses import Mean, UncertaintyWeighting, partial_cross_entropy
 from metrics import confusion_matrix, scores
@@ -18,23 +19,45 @@ CAM_SCALE = 1.5  # pseudo-masks come from images enlarged this much: at 128 px t
 
 
 class Criterion(nn.Module):
-    """The terms of all chosen signals, and the one line that weighs and sums them.
+    """The terms of all chosen signals and of the recipe, and the one line that weighs and sums them.
 
-    weights: {term: float}; a term of weight 0 is left out. weighting: 'fixed' or 'uncertainty' (learned, then).
+    weights: {term: float}; a term of weight 0 is left out. weighting: 'fixed', or 'uncertainty': the weights of the
+    signals' terms are learned, then.
     """
 
-    def __init__(self, signals, weights, options, weighting="fixed"):
+    def __init__(self, signals, weights, options, weighting="fixed", recipe=recipes.DEFAULT):
         super().__init__()
-        self.signals, self.options = signals, options
+        self.signals, self.options, self.recipe = signals, options, recipe
         self.weights = {term: weight for term, weight in weights.items() if weight > 0}
-        self.learned = UncertaintyWeighting(self.weights) if weighting == "uncertainty" else None
+        self.added = [term for term in self.weights if term in recipes.TERMS]
+        self.blind = tuple(signals) == ("tags",)  # nothing says where objects are until there are activation maps
+        own = [term for term in self.weights if term not in recipes.TERMS]
+        self.learned = UncertaintyWeighting(own) if weighting == "uncertainty" else None
 
     def forward(self, outputs, targets, image, cam=True):
-        """Return {term: Mean}; the term `cam` only while `cam` is true."""
+        """Return {term: Mean} of the signals; the term `cam` only while `cam` is true.
+
+        In evaluation mode boxes are never open: outside of them alone, a network that sees no object is the best.
+        """
+        options = self.options if self.training else replace(self.options, open_boxes=False)
         terms = {}
         for signal in self.signals:
-            terms |= SIGNALS[signal].loss(outputs, targets[signal], image, self.options)
+            terms |= SIGNALS[signal].loss(outputs, targets[signal], image, options)
         return {name: mean for name, mean in terms.items() if name in self.weights and (cam or name != "cam")}
+
+    def extras(self, outputs, batch, teacher, progress):
+        """Return {term: Mean} of the recipe; teacher: softmax [B, C, H, W]; progress: share of the training, in [0, 1].
+
+        All of them grow with the progress but those that are labels.
+        """
+        step, found = (
+            recipes.Step(outputs, batch, teacher, self.options, self.recipe),
+            {},
+        )
+        for name in self.added:
+            mean = recipes.TERMS[name].loss(step)
+            found[name] = Mean(mean.total * self.recipe.growth(name, progress), mean.count)
+        return found
 
     def combine(self, values, outputs, labelled=None):
         """Return the loss to minimise, a scalar with a gradient even where nothing is labelled.
@@ -42,7 +65,9 @@ class Criterion(nn.Module):
         labelled: {term: whether the batch has labels for it}; by default a term whose value is 0 has none.
         """
         if self.learned:
-            values = {n: self.learned(n, v, None if labelled is None else labelled[n]) for n, v in values.items()}
+            own = [name for name in values if name in self.learned.log_variance]
+            known = dict.fromkeys(own) if labelled is None else labelled
+            values = values | {name: self.learned(name, values[name], known[name]) for name in own}
         return sum((w * values[n] for n, w in self.weights.items() if n in values), 0 * outputs["seg"].sum())
 
     def weighted(self, values):
@@ -62,6 +87,9 @@ class Training:
     batches: Any
     val_loader: Any
     accelerator: Any
+    steps: int  # of the whole run
+    warm: int = 0  # epochs before pseudo-masks from activation maps
+    teacher: Any = None
 
     def stateful(self):
         """Return the parts whose state goes into last.pt, by name."""
@@ -71,6 +99,7 @@ class Training:
             "optimizer": self.optimizer,
             "schedule": self.schedule,
             "scaler": self.accelerator.scaler,
+            "teacher": self.teacher,
         }
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -107,11 +136,15 @@ class Training:
         A loss that is not finite stops the run before it reaches the weights.
         """
         self.model.train()
+        self.criterion.train()
         sums = {}
         for batch in self.loader:
             with self.accelerator.autocast():
                 outputs = self.model(batch["image"])
             terms = self.criterion(outputs, batch["targets"], batch["image"], cam)
+            if cam or not self.criterion.blind:
+                teacher = self.teacher(batch["image"], self.accelerator.autocast) if self.teacher else None
+                terms |= self.criterion.extras(outputs, batch, teacher, step / self.steps)
             values, labelled = global_means(terms, self.accelerator)
             loss = self.criterion.combine(values, outputs, labelled)
             names = ["loss", *values]
@@ -124,6 +157,8 @@ class Training:
                     parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
             self.optimizer.step()
             self.schedule.step()
+            if self.teacher:
+                self.teacher.update(self.accelerator.unwrap_model(self.model))
             step += 1
             bar.update(1)
             for name, number in zip(names, numbers, strict=True):
@@ -235,6 +270,7 @@ def validate(model, loader, criterion, num_classes, accelerator, cam):
     val_loss (cross-entropy) and val_miou use masks at the network's size and are None when the loader has none;
     weak_val_loss is the weighted sum of the run's own terms.
     """
+    criterion.eval()
     sums, confusion = {}, torch.zeros(num_classes, num_classes, dtype=torch.long, device=accelerator.device)
     for batch, outputs in predict(model, loader, accelerator.device, accelerator.autocast):
         terms = criterion(outputs, batch["targets"], batch["image"], cam)

@@ -25,12 +25,15 @@ class SegmentationItems(Dataset):
     items[epoch, i] -> {"index", "image" [3, S, S] uint8, "targets": {signal: array}} and, with `masks`, "mask" [S, S]
     uint8. The random choices depend on (seed, epoch, id) alone, so workers and order make no difference. Masks are
     read only for the signal `full` and with `masks`. strong: ids whose colours are augmented more, see `augment`.
+    extras: {key: function (id, view) -> array}, added as "extras" by their keys.
     """
 
-    def __init__(self, dataset, ids, cache, labels=None, signals=(), augment=False, masks=False, seed=0, strong=()):
+    def __init__(
+        self, dataset, ids, cache, labels=None, signals=(), augment=False, masks=False, seed=0, strong=(), extras=None
+    ):
         self.dataset, self.ids, self.cache, self.labels = dataset, ids, cache, labels
         self.signals, self.augment, self.masks, self.seed = signals, augment, masks, seed
-        self.strong = frozenset(strong)
+        self.strong, self.extras = frozenset(strong), extras
 
     def __len__(self):
         return len(self.ids)
@@ -45,6 +48,8 @@ class SegmentationItems(Dataset):
             image, view = augment(image, view, stable_seed(self.seed, epoch, name), name in self.strong)
         targets = {signal: torch.from_numpy(self.target(name, signal, view)) for signal in self.signals}
         item = {"index": index, "image": image, "targets": targets}
+        if self.extras:
+            item["extras"] = {key: torch.from_numpy(make(name, view)) for key, make in self.extras.items()}
         if self.masks:
             item["mask"] = torch.from_numpy(crop_mask(self.mask(name), view))
         return item

@@ -39,6 +39,30 @@ def partial_cross_entropy(logits, target):
     return Mean(total, (target != IGNORE).sum())
 
 
+def self_label_loss(logits, teacher, where, confidence):
+    """Cross-entropy to soft labels (Tarvainen & Valpola, NeurIPS 2017), each class normalised by itself.
+
+    logits [B, C, H, W]; teacher [B, C, H, W] probabilities, no gradient; where [B, H, W] bool. A pixel counts with its
+    confidence where that is at least `confidence`. Returns the sum of the classes' means, and their number.
+    """
+    sure, label = teacher.max(1)
+    weight = sure * (where & (sure >= confidence))
+    each = -(teacher * at_least_single(logits).log_softmax(1)).sum(1) * weight
+    classes = F.one_hot(label, teacher.shape[1]).permute(0, 3, 1, 2) * weight[:, None]
+    mass = classes.sum((0, 2, 3))
+    share = torch.where(mass > 0, 1 / mass.clamp(min=1e-6), 0)[label]
+    return Mean((each * share).sum(), (mass > 0).sum())
+
+
+def allowed_classes(tags, tag_class, num_classes):
+    """Return which classes the tags leave possible, [B, C] bool: all but those whose every tag is known to be absent.
+
+    tags [B, T]: 1 present, 0 absent, -1 unknown; tag_class [T] long: the class a tag shows.
+    """
+    shown = F.one_hot(tag_class, num_classes).to(tags.dtype)
+    return ((tags != 0).to(tags.dtype) @ shown > 0) | (shown.sum(0) == 0)
+
+
 def tag_loss(logits, target):
     """Binary cross-entropy of each image tag; with all tags known it equals `MultiLabelSoftMarginLoss`.
 

@@ -67,9 +67,13 @@ class SegmentationModel(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
-    def forward(self, image):
+    def normalised(self, image):
+        """Return what the encoder was trained to see: an image [B, 3, H, W] uint8 as floats around zero."""
         x = (image.to(self.mean.dtype) - self.mean) / self.std
-        x = x.contiguous(memory_format=torch.channels_last)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, image):
+        x = self.normalised(image)
         finer = self.activation_maps(x) if self.cam_scale > 1 else None
         stages = self.unet.encoder(x)
         decoded = self.unet.decoder(stages)

@@ -6,6 +6,7 @@ Checkpoints hold plain values and tensors only, so loading one runs no code.
 import json
 import netrc
 import os
+import shutil
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from common import UserError, atomic_path
 from model import build_model, read_tensors
 
 CONTENT = {"model", "args", "task", "cost", "selection", "fingerprint", "test_fingerprint", "labels"}
-FILES = ("best.pt", "last.pt", "log.jsonl", "curves.png")
+FILES = ("best.pt", "last.pt", "log.jsonl", "curves.png", "pseudo_masks")
 EVENTS = "events.out.tfevents*"
 
 
@@ -42,12 +43,22 @@ def load_checkpoint(path):
     return content
 
 
+def run_folder(args):
+    """Return the folder of the run that the arguments name."""
+    return Path(args.checkpoint_dir) / args.run_name
+
+
+def mask_folder(args, term):
+    """Return the folder of the pseudo-masks that a run makes for one of its terms."""
+    return run_folder(args) / "pseudo_masks" / term
+
+
 def find_run(args, free):
     """Return (folder, checkpoint to go on from or None), refusing to touch a run that nobody asked to change.
 
     free: names of the arguments that may differ between a run and its resumption.
     """
-    folder = Path(args.checkpoint_dir) / args.run_name
+    folder = run_folder(args)
     last = folder / "last.pt"
     if args.resume == "must" or (args.resume == "auto" and last.exists()):
         checkpoint = load_checkpoint(last)
@@ -72,6 +83,14 @@ def find_run(args, free):
 def run_files(folder):
     """Return the files of a run that are there, and no others: what a new run of the same name replaces."""
     return [path for path in folder.glob("*") if path.name in FILES or path.match(EVENTS)] + leftovers(folder)
+
+
+def remove(path):
+    """Delete a file or folder of a run; one that is gone already is fine."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def leftovers(folder):

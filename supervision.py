@@ -134,11 +134,13 @@ def tag_vector(annotation, tag_names):
 
 @dataclass(frozen=True)
 class LossOptions:
-    """What losses need besides outputs and target: the mask class each tag shows, and how CAMs become masks."""
+    """What losses need besides outputs and target: the mask class each tag shows, how CAMs become masks, and whether
+    the inside of a box is its class or unlabelled."""
 
     tag_class: tuple
     cam_foreground: float = 0.4
     cam_background: float = 0.2
+    open_boxes: bool = False
 
 
 def segmentation_loss(name):
@@ -150,6 +152,15 @@ def segmentation_loss(name):
         return {name: partial_cross_entropy(outputs["seg"], target)}
 
     return loss
+
+
+def boxes_loss(outputs, target, image, options):
+    """Cross-entropy on the pseudo-mask that boxes give; with open boxes only the background outside."""
+    from losses import partial_cross_entropy
+
+    if options.open_boxes:
+        target = target.masked_fill(target > 0, IGNORE)
+    return {"boxes": partial_cross_entropy(outputs["seg"], target)}
 
 
 def tags_loss(outputs, target, image, options):
@@ -218,7 +229,7 @@ SIGNALS = {
     "boxes": Signal(
         extract=annotators.annotate_boxes,
         target=lambda annotation, view, tag_names: draw_boxes(annotation, view),
-        loss=segmentation_loss("boxes"),
+        loss=boxes_loss,
         seconds=lambda annotation: 7.0 * len(annotation),  # extreme clicking, Papadopoulos et al., ICCV 2017
         effort=5.0,
     ),

@@ -13,15 +13,19 @@ epoch, image), so a run that is killed and resumed ends with the same weights as
 import argparse
 import hashlib
 import math
+from dataclasses import fields
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+import recipes
 from common import UserError, commit, run_cli, seed_everything, stable_seed
 from data_utils import add_data_arguments, open_dataset
 from supervision import SIGNALS, TERMS, LossOptions, parse_modes
 from weak_labels import labels_for
 
 SELECTION = {"val_loss": min, "val_miou": max, "weak_val_loss": min}
+GROWN = ("walk", "cams")  # terms whose pseudo-masks are made in the run
 # Flags that say where and how fast a run goes, not what it computes: they may differ when it is resumed.
 FREE = {"resume", "overwrite", "num_workers", "device", "data_dir", "weak_label_path", "checkpoint_dir", "cache_dir",
         "log_with"}  # fmt: skip
@@ -58,10 +62,20 @@ def add_supervision_arguments(parser):
     one.add_argument("--supervision_mode", metavar="MODE", nargs=1, dest="modes",
                      help=f"{', '.join(SIGNALS)}, or a mix such as hybrid_tags_points")  # fmt: skip
     one.add_argument("--supervision_modes", metavar="MODE", nargs="+", dest="modes", help="several of them")
+    group.add_argument("--recipe", choices=["plain", "strong"], default="plain",
+                       help="'strong' adds losses for pixels that nobody labelled (default: plain)")  # fmt: skip
     group.add_argument("--lambda_seg", type=float, default=1.0, help="weight of all pixel losses together (default: 1)")
     for term in TERMS:
-        usual = "1 when tags are the only signal, else 0" if term == "cam" else "1"
+        usual = "1 when tags are the only signal of a plain run, else 0" if term == "cam" else "1"
         group.add_argument(f"--lambda_{term}", type=float, help=f"weight of the {term} loss (default: {usual})")
+    for term in recipes.TERMS:
+        group.add_argument(f"--lambda_{term}", type=float,
+                           help=f"weight of the added {term} loss (default: the recipe's)")  # fmt: skip
+    group.add_argument("--open_boxes", action=argparse.BooleanOptionalAction, default=None,
+                       help="boxes say only what is background (default: in the strong recipe)")  # fmt: skip
+    for option in fields(recipes.Options):
+        group.add_argument(f"--{option.name}", type=float, default=option.default,
+                           help=f"{option.metadata['help']} (default: %(default)s)")  # fmt: skip
     group.add_argument("--loss_weighting", choices=["fixed", "uncertainty"], default="fixed",
                        help="'uncertainty' learns a weight for each term (Kendall et al. 2018)")  # fmt: skip
     group.add_argument("--cam_warmup", type=float, default=0.3,
@@ -102,6 +116,9 @@ def check(args):
         "cam_foreground": (0 <= args.cam_background <= args.cam_foreground <= 1, "needs 0 <= background <= it <= 1"),
         "warmup": (0 <= args.warmup < 1, "must lie in [0, 1)"),
         "cam_warmup": (0 <= args.cam_warmup < 1, "must lie in [0, 1)"),
+        "ramp": (0 <= args.ramp <= 1, "must lie between 0 and 1"),
+        "teacher_decay": (0 <= args.teacher_decay < 1, "must lie in [0, 1)"),
+        "teacher_confidence": (0 <= args.teacher_confidence < 1, "must lie in [0, 1)"),
         "run_name": (Path(args.run_name).name == args.run_name != "..", "is the name of one folder, without '/'"),
         "num_workers": (args.num_workers is None or args.num_workers >= 0, "must not be negative"),
         "decoder_lr_scale": (args.decoder_lr_scale > 0, "must be positive"),
@@ -122,15 +139,17 @@ def check(args):
 
 
 def term_weights(args, signals):
-    """Return {term: weight} of the chosen signals; pixel terms are also multiplied by --lambda_seg."""
+    """Return {term: weight} of the chosen signals and the recipe; pixel terms are also multiplied by --lambda_seg."""
     usual = dict.fromkeys(signals, 1.0)
     if "tags" in signals:
-        usual["cam"] = 1.0 if signals == ("tags",) else 0.0
+        usual["cam"] = 1.0 if signals == ("tags",) and args.recipe == "plain" else 0.0
+    usual |= {term: 0.0 for term, added in recipes.TERMS.items() if added.serves(signals)}
+    usual |= recipes.usual_weights(args.recipe, signals)
     weights = {}
     for term, default in usual.items():
         given = getattr(args, f"lambda_{term}")
         weights[term] = (default if given is None else given) * (1.0 if term == "tags" else args.lambda_seg)
-    for term in TERMS:
+    for term in (*TERMS, *recipes.TERMS):
         if term not in usual and getattr(args, f"lambda_{term}") is not None:
             raise UserError(f"--lambda_{term}: this run has no {term} loss (its supervision is {', '.join(signals)})")
     if min(weights.values()) < 0 or not any(weights.values()):
@@ -156,13 +175,53 @@ def annotation_cost(labels, signals):
     }
 
 
-def make_loaders(args, dataset, labels, train_ids, signals, accelerator):
+def grabcut_masks(args, dataset, labels, names, signals, cache):
+    """Return the GrabCut masks of the training images, computed once and kept beside the weak labels."""
+    from grabcut import pseudo_masks
+
+    path = Path(args.weak_label_path)
+    folder = path.parent / f"{path.stem}_grabcut"
+    masks, outcomes = pseudo_masks(dataset, names, labels, signals, cache, folder, jobs=-1)
+    print("GrabCut:", ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())))
+    return masks
+
+
+def grow_masks(args, dataset, labels, train_ids, signals, term, training):
+    """Write the pseudo-masks of the term `walk` or `cams` into the run's folder, each process its share."""
+    from tqdm import tqdm
+
+    from image_io import ResizedCache
+    from model import build_model
+    from runs import mask_folder
+    from walks import make_masks
+
+    accelerator = training.accelerator
+    model = accelerator.unwrap_model(training.model).eval()
+    sizes = len(dataset.class_names), len(dataset.tag_names)
+    encoder = build_model(args.encoder, *sizes, args.encoder_weights).to(accelerator.device).eval()
+    names = train_ids[accelerator.process_index :: accelerator.num_processes]
+    cache = ResizedCache(args.cache_dir, args.img_size)
+    masks = make_masks(term, model, encoder, dataset, names, labels, signals, cache, mask_folder(args, term))
+    silent = not accelerator.is_main_process
+    for _ in tqdm(masks, desc=f"pseudo-masks ({term})", total=len(names), unit="img", disable=silent):
+        pass
+    accelerator.wait_for_everyone()
+
+
+def make_loaders(args, dataset, labels, train_ids, signals, weights, accelerator):
     """Return (training loader, its batch sampler, validation loader)."""
     from image_io import ResizedCache
     from loading import EpochBatches, InOrder, SegmentationItems, make_loader
+    from runs import mask_folder
+    from walks import GrownMasks
 
     cache = ResizedCache(args.cache_dir, args.img_size)
-    train = SegmentationItems(dataset, train_ids, cache, labels, signals, args.augment, seed=args.seed)
+    masks = {}
+    if weights.get("grabcut"):
+        masks["grabcut"] = grabcut_masks(args, dataset, labels, train_ids, signals, cache)
+    masks |= {term: GrownMasks(mask_folder(args, term), args.img_size) for term in GROWN if weights.get(term)}
+    extras = recipes.extras(weights, labels, masks)
+    train = SegmentationItems(dataset, train_ids, cache, labels, signals, args.augment, seed=args.seed, extras=extras)
     masks = args.select_by != "weak_val_loss"
     val = SegmentationItems(dataset, dataset.ids("val"), cache, labels, signals, masks=masks)
     world = accelerator.num_processes
@@ -176,11 +235,23 @@ def make_loaders(args, dataset, labels, train_ids, signals, accelerator):
     return make_loader(train, batches, workers, on_gpu), batches, make_loader(val, in_order, workers, on_gpu)
 
 
-def fit(args, folder, checkpoint, training, describe):
-    """Train from the checkpoint's epoch to the last; log and save after each."""
+def warm_epochs(args, weights):
+    """Return the number of epochs before pseudo-masks from activation maps are used."""
+    if not weights.get("cam") and not weights.get("cams"):
+        return 0
+    if weights.get("cams") and args.epochs < 2:
+        raise UserError(f"--epochs {args.epochs}: the cams loss needs 2 or more, the first for the tag head alone")
+    return min(max(round(args.cam_warmup * args.epochs), weights.get("cams", 0) > 0), args.epochs - 1)
+
+
+def fit(args, folder, checkpoint, training, describe, grow):
+    """Train from the checkpoint's epoch to the last; log and save after each.
+
+    grow: a function (term, training) that makes pseudo-masks: of clicks before the first epoch, of tags after warm-up
+    """
     from tqdm import tqdm
 
-    from runs import Log, leftovers, refuse_other_data, run_files, save_best, save_checkpoint, start_tracking
+    from runs import Log, leftovers, refuse_other_data, remove, run_files, save_best, save_checkpoint, start_tracking
 
     if checkpoint:
         refuse_other_data(checkpoint, describe, folder)
@@ -195,20 +266,23 @@ def fit(args, folder, checkpoint, training, describe):
     main_process = training.accelerator.is_main_process
     if main_process:
         for path in replaced:
-            path.unlink(missing_ok=True)
+            remove(path)
         if checkpoint and checkpoint["selected"]:
             save_best(folder, checkpoint)
         log.keep_until(first)
     steps = len(training.batches)
     bar = tqdm(total=args.epochs * steps, initial=first * steps, desc=args.run_name, disable=not main_process)
-    warm = min(round(args.cam_warmup * args.epochs), args.epochs - 1) if "cam" in training.criterion.weights else 0
+    if first == 0 and "walk" in training.criterion.weights:
+        grow("walk", training)
     for epoch in range(first + 1, args.epochs + 1):
-        cam = epoch > warm
+        cam = epoch > training.warm
         line = training.run_epoch(epoch, args.seed, cam, len(describe["task"]["classes"]), bar)
         score = line[args.select_by]
         # Before CAM masks exist the decoder is untrained, whatever its validation loss.
         line["selected"] = cam and (best is None or SELECTION[args.select_by](score, best) == score != best)
         best = score if line["selected"] else best
+        if epoch == training.warm and "cams" in training.criterion.weights:
+            grow("cams", training)  # before last.pt: a run that is killed meanwhile makes them anew
         if main_process:
             log.append(line)
             content = {**training.state(), "epoch": epoch, "best": best, "selected": line["selected"], **describe}
@@ -269,19 +343,26 @@ def prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pre
     """Return the `Training` of a run: model, criterion, optimiser and loaders, spread over the processes."""
     from engine import Criterion, Training, make_optimizer
     from model import build_model, synchronise_batch_norm
+    from teacher import Teacher
 
     seed_everything(args.seed)
     model = build_model(args.encoder, len(dataset.class_names), len(dataset.tag_names), pretrained)
-    options = LossOptions(tuple(dataset.tag_class), args.cam_foreground, args.cam_background)
-    criterion = Criterion(signals, weights, options, args.loss_weighting).to(accelerator.device)
-    loader, batches, val_loader = make_loaders(args, dataset, labels, train_ids, signals, accelerator)
+    options = LossOptions(tuple(dataset.tag_class), args.cam_foreground, args.cam_background, args.open_boxes)
+    recipe = recipes.Options(**{option.name: getattr(args, option.name) for option in fields(recipes.Options)})
+    criterion = Criterion(signals, weights, options, args.loss_weighting, recipe).to(accelerator.device)
+    loader, batches, val_loader = make_loaders(args, dataset, labels, train_ids, signals, weights, accelerator)
     optimizer, schedule = make_optimizer(
         model, criterion, args.epochs * len(batches), args.lr, args.decoder_lr_scale, args.weight_decay, args.warmup
     )
     if accelerator.num_processes > 1:
         synchronise_batch_norm(model)
+    teacher = Teacher(model, args.teacher_decay) if "teacher" in criterion.weights else None
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
-    return Training(model, criterion, optimizer, schedule, loader, batches, val_loader, accelerator)
+    steps = args.epochs * len(batches)
+    warm = warm_epochs(args, weights)
+    return Training(
+        model, criterion, optimizer, schedule, loader, batches, val_loader, accelerator, steps, warm, teacher
+    )
 
 
 def main(args):
@@ -289,7 +370,10 @@ def main(args):
     args.modes = list(signals)
     args.run_name = args.run_name or "_".join(signals)
     check(args)
+    if args.open_boxes is None:
+        args.open_boxes = args.recipe == "strong"
     weights = term_weights(args, signals)
+    warm_epochs(args, weights)
     dataset = open_dataset(args)
     train_ids = training_ids(dataset, args)
     labels = labels_for(args.weak_label_path, dataset, train_ids, signals, args.data_dir)
@@ -307,7 +391,8 @@ def main(args):
     if checkpoint is None or checkpoint["epoch"] < args.epochs:
         pretrained = "none" if checkpoint else args.encoder_weights
         training = prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pretrained)
-        fit(args, folder, checkpoint, training, describe_run(args, dataset, labels, train_ids, signals))
+        grow = partial(grow_masks, args, dataset, labels, train_ids, signals)
+        fit(args, folder, checkpoint, training, describe_run(args, dataset, labels, train_ids, signals), grow)
     elif accelerator.is_main_process and checkpoint["selected"]:
         save_best(folder, checkpoint)
     if accelerator.is_main_process:

@@ -1,17 +1,18 @@
-"""The README's tables on real photographs: every mode by the plain recipe, one schedule for all.
+"""The README's tables on real photographs: every mode, by the plain and the strong recipe, one schedule for all.
 
     python benchmarks/real_photographs.py --data_dir ../shared/data/oxford-iiit-pet --name pets --epochs 10
     python benchmarks/real_photographs.py --data_dir ../shared/data --name voc --classes pet=cat+dog \
-        --train_limit 800 --epochs 6
+        --train_limit 800 --epochs 4 --clicks ../shared/data/VOCdevkit/VOC2012/human_points.json
 
 Runs the ordinary scripts, --jobs trainings at a time with one thread each, and can be stopped and started again:
-finished runs are kept. The table, figures and result files are in results/<name>/; the minutes come from the logs.
+finished runs are kept. Result files, figures and the table of means over seeds are in results/<name>/.
 """
 
 import argparse
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,8 @@ from pathlib import Path
 from joblib import Parallel, delayed
 
 ROOT = Path(__file__).resolve().parent.parent
-MODES = ("full", "tags", "points", "scribbles", "boxes", "hybrid_tags_points")
+MODES = ("full", "scribbles", "hybrid_boxes_points", "boxes", "hybrid_tags_points", "points", "tags")
+CLICKS = {"human": [], "simulated": ["--simulated_clicks"]}  # points from --clicks, and as many simulated ones
 
 
 def parse_args():
@@ -27,10 +29,14 @@ def parse_args():
     parser.add_argument("--data_dir", required=True, help="folder of the data set")
     parser.add_argument("--name", required=True, help="folder name of runs and results")
     parser.add_argument("--classes", nargs="+", default=[], help="as in train.py")
+    parser.add_argument("--clicks", help="also train from people's clicks in this file, and from as many simulated")
+    parser.add_argument("--noise", type=float, default=0.05, help="of the simulated clicks (default: %(default)s)")
+    parser.add_argument("--modes", nargs="+", default=MODES, help="(default: all)")
+    parser.add_argument("--recipes", nargs="+", default=["strong", "plain"], help="(default: both)")
     parser.add_argument("--train_limit", type=int, help="as in train.py")
     parser.add_argument("--epochs", type=int, default=10, help="(default: %(default)s)")
     parser.add_argument("--img_size", type=int, default=128, help="(default: %(default)s)")
-    parser.add_argument("--seeds", type=int, default=1, help="number of seeds (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time (default: %(default)s)")
     return parser.parse_args()
 
@@ -41,27 +47,84 @@ def script(name, *arguments, threads=None):
     subprocess.run([sys.executable, ROOT / name, *map(str, arguments)], cwd=ROOT, env=environment, check=True)
 
 
-def minutes(run):
-    """Return the minutes that the epochs of a run took, validation included, over all its sessions."""
-    return sum(json.loads(line)["seconds"] for line in (ROOT / run / "log.jsonl").read_text().splitlines()) / 60
+def write_labels(args, data):
+    """Make the weak-label files that are not there yet -> {kind of clicks: path}, "" for the usual ones."""
+    paths = {"": Path("weak_labels") / f"{args.name}.pkl"}
+    flags = {"": ["--preview", 6]}
+    for kind, more in CLICKS.items() if args.clicks else ():
+        paths[kind] = Path("weak_labels") / f"{args.name}_{kind}.pkl"
+        flags[kind] = ["--clicks", args.clicks, *more, *(["--noise", args.noise] if more else [])]
+    for kind, path in paths.items():
+        if not (ROOT / path).exists():
+            script("weak_label_generator.py", *data, "--output_file", path, *flags[kind])
+    return paths
+
+
+def runs(args, kinds):
+    """Return {run's name: (mode, recipe, kind of clicks, seed)}, seed by seed."""
+    found = {}
+    for seed in args.seeds:
+        for recipe in args.recipes:
+            for mode in args.modes:
+                if mode != "full" or recipe == args.recipes[0]:  # the recipes for masks are the same
+                    for kind in kinds if mode == "points" else [""]:
+                        name = "_".join(filter(None, [mode, kind, recipe, f"seed{seed}"]))
+                        found[name] = mode, recipe, kind, seed
+    return found
+
+
+def read_result(args, name):
+    """Return (test mIoU in %, minutes that the epochs took) of a run."""
+    result = json.loads((ROOT / "results" / args.name / f"{name}.json").read_text())
+    log = (ROOT / "checkpoints" / args.name / name / "log.jsonl").read_text().splitlines()
+    return 100 * result["aggregate"]["miou"], sum(json.loads(line)["seconds"] for line in log) / 60
+
+
+def mean_std(values):
+    """Format the mean and the standard deviation over seeds."""
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"
+
+
+def table(args, names):
+    """Return the table of means over seeds in Markdown, with the share of full supervision of the same seed."""
+    rows, full = {}, {}
+    for name, (mode, recipe, kind, seed) in names.items():
+        miou, minutes = read_result(args, name)
+        rows.setdefault((mode, kind, recipe), {})[seed] = miou, minutes
+        if mode == "full":
+            full[seed] = miou
+    lines = [
+        "| labels | clicks | recipe | seeds | mIoU | share of full, % | minutes |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
+    for (mode, kind, recipe), found in rows.items():
+        shares = [100 * miou / full[seed] for seed, (miou, _) in found.items() if seed in full]
+        cells = [mode.removeprefix("hybrid_").replace("_", " + "), kind, recipe, str(len(found)),
+                 mean_std([miou for miou, _ in found.values()]), mean_std(shares) if shares else "",
+                 f"{statistics.mean(minutes for _, minutes in found.values()):.1f}"]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def main(args):
-    labels = f"weak_labels/{args.name}.pkl"
     data = ["--data_dir", args.data_dir, *(["--classes", *args.classes] if args.classes else [])]
-    script("weak_label_generator.py", *data, "--output_file", labels, "--preview", 6)
-    schedule = ["--img_size", args.img_size, "--epochs", args.epochs, "--batch_size", 16, "--lr", 3e-4, "--augment"]
+    labels = write_labels(args, data)
+    schedule = ["--img_size", args.img_size, "--epochs", args.epochs, "--batch_size", 8, "--lr", 3e-4, "--augment"]
     if args.train_limit:
         schedule += ["--train_limit", args.train_limit]
     folder = f"checkpoints/{args.name}"
-    names = {f"{mode}_seed{seed}": (mode, seed) for seed in range(args.seeds) for mode in MODES}
+    names = runs(args, labels)
     Parallel(n_jobs=args.jobs, backend="threading")(
-        delayed(script)("train.py", "--supervision_mode", mode, "--run_name", name, "--seed", seed, *data, *schedule,
-                        "--weak_label_path", labels, "--checkpoint_dir", folder, "--resume", "auto", threads=1)
-        for name, (mode, seed) in names.items()
+        delayed(script)("train.py", "--supervision_mode", mode, "--recipe", recipe, "--run_name", name, "--seed", seed,
+                        *data, *schedule, "--weak_label_path", labels[kind], "--checkpoint_dir", folder,
+                        "--resume", "auto", threads=1)
+        for name, (mode, recipe, kind, seed) in names.items()
     )  # fmt: skip
-    script("evaluate.py", "--checkpoint_dir", folder, "--results_dir", f"results/{args.name}")
-    print("training minutes:", ", ".join(f"{name} {minutes(f'{folder}/{name}'):.1f}" for name in names))
+    script("evaluate.py", "--checkpoint_dir", folder, "--results_dir", f"results/{args.name}", "--run_name", *names)
+    found = table(args, names)
+    (ROOT / "results" / args.name / "table.md").write_text(found + "\n")
+    print(found)
     print(f"{os.cpu_count()} CPUs, {platform.machine()}, {args.jobs} trainings at a time, one thread each")
 
 

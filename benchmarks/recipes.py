@@ -1,0 +1,99 @@
+"""What does the strong recipe cost a training step? Its step against the plain one's, for every mode.
+
+    python benchmarks/recipes.py
+    python benchmarks/recipes.py --img_size 256 --modes points boxes
+
+Both train with the real `Training` of train.py, on drawn shapes, over the same batches in turn; loading is left out,
+and so is what a run does once (GrabCut, random walks). Times are processor time of one thread, medians over steps.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from unittest.mock import patch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+from tqdm import tqdm
+
+import annotators
+import train
+from common import commit
+from data_utils import open_dataset
+from engine import make_accelerator
+from shapes import draw_shapes
+from supervision import parse_modes
+from weak_label_generator import annotate_many
+
+MODES = ("tags", "points", "scribbles", "boxes", "hybrid_boxes_points", "hybrid_tags_points")
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--modes", nargs="+", default=MODES, help="(default: all but full)")
+    parser.add_argument("--img_size", type=int, default=128, help="pixels a side (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=12, help="steps of each recipe (default: %(default)s)")
+    return parser.parse_args()
+
+
+def prepared(args, mode, recipe, folder):
+    """Return train.py's `Training` of a mode and a recipe on the shapes in `folder`, and its batches."""
+    flags = {
+        "supervision_mode": mode, "recipe": recipe, "run_name": f"{mode}_{recipe}", "data_dir": folder / "data",
+        "cache_dir": folder / "cache", "checkpoint_dir": folder, "weak_label_path": folder / "labels.pkl",
+        "img_size": args.img_size, "epochs": 100, "encoder_weights": "none", "device": "cpu",
+    }  # fmt: skip
+    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    with patch.object(sys, "argv", ["train.py", *words, "--augment"]):
+        options = train.parse_args()
+    signals = parse_modes(options.modes)
+    options.open_boxes = recipe == "strong"
+    dataset = open_dataset(options)
+    names = dataset.ids("train")
+    labels = dict(annotate_many(dataset, dict.fromkeys([*names, *dataset.ids("val")]), annotators.Options(), 0))
+    accelerator = make_accelerator("cpu")
+    weights = train.term_weights(options, signals)
+    training = train.prepare(options, dataset, labels, names, signals, weights, accelerator, "none")
+    for term in train.GROWN:
+        if weights.get(term):
+            train.grow_masks(options, dataset, labels, names, signals, term, training)
+    training.batches.epoch = 1
+    return training, list(training.loader)
+
+
+def step_seconds(training, batch):
+    """Return the processor seconds of one step in the middle of the training, activation maps included."""
+    training.loader = [batch]
+    began = time.process_time()
+    training.train(cam=True, step=training.steps // 2, bar=tqdm(disable=True))
+    return time.process_time() - began
+
+
+def measure(args, mode, folder):
+    """Return the median milliseconds of a step by the plain and by the strong recipe."""
+    both = [prepared(args, mode, recipe, folder) for recipe in ("plain", "strong")]
+    times = [[], []]
+    for number in range(args.steps + 1):
+        for (training, batches), found in zip(both, times, strict=True):
+            found.append(1000 * step_seconds(training, batches[number % len(batches)]))
+    return [statistics.median(found[1:]) for found in times]  # the first step is warming up
+
+
+def main(args):
+    torch.set_num_threads(1)
+    print(f"{args.img_size} px, batch 8, {args.steps} steps, one thread, commit `{commit()}`:\n")
+    print("| mode | plain, ms | strong, ms | ratio |\n| --- | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        draw_shapes(folder / "data", trainval=30, test=2, size=2 * args.img_size, seed=0)
+        for mode in args.modes:
+            plain, strong = measure(args, mode, folder)
+            print(f"| {mode} | {plain:.0f} | {strong:.0f} | {strong / plain:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(parse_args())

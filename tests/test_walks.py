@@ -1,0 +1,186 @@
+"""Grown pseudo-masks: maps over scales and flips, the random walk, rivalry, the cut, marks, and the files."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import walks
+from image_io import ResizedCache
+from model import build_model
+from supervision import IGNORE, SIGNALS, View
+
+LAWS = settings(max_examples=30, deadline=None)
+SIZE = 64
+TAGS = walks.GROWTH["tags"]
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return build_model("efficientnet-lite0", 3, 4, "none").eval()
+
+
+def picture(seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (3, SIZE, SIZE), np.uint8))
+
+
+def test_a_mirrored_image_has_mirrored_maps(network):
+    maps = walks.activation_maps(network, picture())
+    assert maps.shape == (4, SIZE, SIZE) and (maps >= 0).all() and not maps.requires_grad
+    mirrored = walks.activation_maps(network, picture().flip(2))
+    assert torch.allclose(maps, mirrored.flip(2), atol=1e-4 * maps.max())
+
+
+def test_affinities_are_probabilities_and_alike_cells_are_near(network):
+    image = picture() // 8
+    image[:, :, SIZE // 2 :] += 200
+    walk, (rows, columns) = walks.affinity(network, image)
+    assert walk.shape == (rows * columns,) * 2 and (walk >= 0).all()
+    assert torch.allclose(walk.sum(1), torch.ones(rows * columns), atol=1e-5)
+    left = (torch.arange(rows * columns) % columns) < columns // 2
+    assert walk[left][:, left].sum() > 2 * walk[left][:, ~left].sum()
+
+
+@LAWS
+@given(seed=st.integers(0, 2**32 - 1), steps=st.integers(0, 4))
+def test_spread_maps_lie_between_0_and_1_whatever_the_scale(seed, steps):
+    rng = np.random.default_rng(seed)
+    walk = torch.from_numpy(rng.random((16, 16)))
+    walk /= walk.sum(1, keepdim=True)
+    maps = torch.from_numpy(rng.random((2, 8, 8)))
+    found = walks.spread(maps, walk, (4, 4), steps)
+    assert found.shape == maps.shape and found.min() >= 0 and found.max() <= 1
+    assert torch.allclose(found, walks.spread(7 * maps, walk, (4, 4), steps), atol=1e-6)
+    assert torch.equal(walks.spread(maps.flip(0), walk, (4, 4), steps), found.flip(0))
+
+
+def test_a_walk_that_stays_changes_nothing_and_one_between_two_halves_fills_them():
+    maps = torch.zeros(1, 4, 4)
+    maps[0, 0, 0] = 1
+    assert torch.equal(walks.spread(maps, torch.eye(16), (4, 4), 9), maps)
+    half = torch.arange(16) % 4 < 2
+    walk = (half[:, None] == half).float() / 8
+    assert torch.equal(walks.spread(maps, walk, (4, 4), 9)[0], half.view(4, 4).float())
+
+
+def disc(colour=220):
+    """A bright disc on dark noise, and its mask."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    inside = (rows - 30) ** 2 + (columns - 34) ** 2 < 15**2
+    image = rng.integers(0, 40, (SIZE, SIZE, 3), np.uint8)
+    image[inside] += np.uint8(colour - 40)
+    return image, inside
+
+
+def blob(radius):
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    return np.exp(-((rows - 30.0) ** 2 + (columns - 34.0) ** 2) / (2 * radius**2)).astype(np.float32)
+
+
+@pytest.mark.parametrize("radius", [11, 14])
+def test_a_blurred_map_becomes_the_object_it_lies_on(radius):
+    image, inside = disc()
+    mask = walks.mask_from([blob(radius)], [2], image, TAGS)
+    assert mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 2, IGNORE}
+    found = mask == 2
+    assert found.any() and (found & inside).sum() > 0.98 * found.sum()
+    assert not inside[mask == 0].any()
+
+
+@LAWS
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 3))
+def test_only_present_classes_appear_and_background_only_where_no_map_is(seed, count):
+    rng = np.random.default_rng(seed)
+    maps = rng.random((count, SIZE, SIZE)).astype(np.float32)
+    image = rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+    labels = [3, 1, 2][:count]
+    mask = walks.mask_from(maps, labels, image, TAGS)
+    assert set(np.unique(mask)) <= {0, IGNORE, *labels}
+    assert np.array_equal(mask == 0, np.max(maps, axis=0, initial=0) < TAGS.background)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_a_map_that_is_the_same_everywhere_can_be_used(value):
+    mask = walks.mask_from(np.full((1, SIZE, SIZE), value, np.float32), [1], disc()[0], TAGS)
+    assert len(np.unique(mask)) == 1
+
+
+def test_where_two_classes_claim_a_pixel_the_stronger_wins():
+    image, inside = disc()
+    strong, weak = blob(20), blob(20) * 0.95
+    assert set(np.unique(walks.mask_from([weak, strong], [1, 2], image, TAGS)[inside])) <= {2, IGNORE}
+
+
+@LAWS
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 4), rivalry=st.floats(0, 1))
+def test_rivals_take_their_share_and_never_more_than_there_is(seed, count, rivalry):
+    maps = np.random.default_rng(seed).random((count, 3, 3))
+    found = walks.compete(torch.from_numpy(maps), rivalry).numpy()
+    for index in range(count):
+        others = np.delete(maps, index, 0).max(0, initial=0)
+        assert np.allclose(found[index], np.clip(maps[index] - rivalry * others, 0, None))
+
+
+def halves():
+    """A picture of a dark left and a bright right half."""
+    image = picture() // 8
+    image[:, :, SIZE // 2 :] += 200
+    return image
+
+
+def test_clicks_grow_over_what_looks_alike_and_stay_what_they_are(network):
+    image = halves()
+    walk = walks.affinity(network, image)
+    clicks = {"points": [[80, 30, 2], [20, 30, 0], [25, 35, 1]]}  # of an original of 100 x 50 pixels
+    mask = walks.from_marks(clicks, (100, 50), image, walk)
+    assert mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 1, 2, IGNORE}
+    marks = SIGNALS["points"].target(clicks["points"], View(100, 50, SIZE), ())
+    assert np.array_equal(mask[marks != IGNORE], marks[marks != IGNORE])
+    alone = walks.from_marks({"points": clicks["points"][:2]}, (100, 50), image, walk)
+    assert (alone == 2).sum() > 20 * (alone[:, : SIZE // 2] == 2).sum() and (alone[:, : SIZE // 2] == 0).any()
+
+
+@LAWS
+@given(
+    points=st.lists(st.tuples(st.floats(0, 99), st.floats(0, 49), st.integers(0, 3)).map(list), max_size=4),
+    path=st.lists(st.tuples(st.floats(0, 99), st.floats(0, 49)).map(list), min_size=1, max_size=3),
+)
+def test_no_class_appears_that_nobody_marked(affinities, points, path):
+    scribbles = [{"class": 3, "width": 2, "path": path}]
+    for marks in ({"points": points}, {"points": points, "scribbles": scribbles}, {"scribbles": scribbles}):
+        mask = walks.from_marks(marks, (100, 50), halves(), affinities)
+        said = {p[2] for p in marks.get("points", ())} | {3 for _ in marks.get("scribbles", ())}
+        assert set(np.unique(mask)) <= {0, IGNORE, *said}
+        if not said - {0}:
+            assert set(np.unique(mask)) <= {IGNORE, *said}
+
+
+@pytest.fixture(scope="module")
+def affinities(network):
+    return walks.affinity(network, halves())
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+def test_files_hold_the_masks_and_an_unknown_tag_leaves_no_background(network, unknown, tmp_path, pets_dir):
+    photograph = next(pets_dir.glob("images/*.jpg"))
+    dataset = SimpleNamespace(image_path=lambda name: photograph, tag_names=list("abcd"), tag_class=[1, 2, 2, 2])
+    tags = {"present": ["a"], "absent": [] if unknown else ["b", "c", "d"]}
+    labels = {"x/y": {"size": [100, 50], "tags": tags, "points": [[30, 30, 2]]}}
+    masks, cache = walks.GrownMasks(tmp_path / "cams", SIZE), ResizedCache(tmp_path / "cache", SIZE)
+    assert (masks["x/y"] == IGNORE).all()
+
+    def make(term, folder):
+        arguments = network, network, dataset, ["x/y"], labels, ("tags", "points"), cache, tmp_path / folder
+        assert list(walks.make_masks(term, *arguments)) == ["x/y"]
+
+    make("cams", "cams")
+    found = masks["x/y"]
+    assert found.shape == (SIZE, SIZE) and found.dtype == np.uint8 and not (found == 2).any()
+    assert (found == 0).any() != unknown
+    make("walk", "walk")
+    assert (walks.GrownMasks(tmp_path / "walk", SIZE)["x/y"] == 2).any()

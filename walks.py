@@ -1,0 +1,193 @@
+"""Pseudo-masks that grow from little: activation maps of tags, clicks, strokes, spread over alike features, then cut.
+
+Random walks on what an image shows (Ahn & Kwak, CVPR 2018; for clicks and strokes, Vernaza & Chandraker, CVPR 2017),
+here between the features of the encoder as ImageNet trained it. Made once in a run, then read from PNG files.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from common import atomic_path
+from grabcut import grab_cut
+from image_io import read_mask
+from model import deepest
+from supervision import IGNORE, SIGNALS, View, blank, tag_vector
+
+SCALES = (1.0, 1.5, 2.0)  # of the image, for activation maps
+WALK_SCALE, WALK_POWER = 2.0, 3.0
+
+
+class Growth(NamedTuple):
+    """How far seeds spread, and what their maps, in [0, 1], then say.
+
+    rivalry: share of the strongest other map that is taken from a map
+    """
+
+    steps: int
+    rivalry: float
+    background: float  # below it a pixel is background
+    foreground: float  # from it on it may be the object
+    certain: float  # from it on it is the object
+
+
+# Maps of tags cover objects already, clicks and strokes have to travel.
+GROWTH = {"tags": Growth(20, 0.0, 0.4, 0.6, 0.8), "points": Growth(12, 0.25, 0.1, 0.3, 0.5),
+          "scribbles": Growth(8, 0.5, 0.1, 0.3, 0.5)}  # fmt: skip
+
+
+@torch.no_grad()
+def activation_maps(model, image, scales=SCALES):
+    """Return class activation maps (Zhou et al., CVPR 2016), summed over scales and flips -> [T, S, S], >= 0.
+
+    model: a `SegmentationModel` in evaluation mode; image [3, S, S] uint8
+    """
+    x, total = model.normalised(image[None]), 0
+    for scale in scales:
+        larger = F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False) if scale != 1 else x
+        both = torch.cat([larger, larger.flip(3)])
+        maps = model.tag_head(deepest(model.unet.encoder(both))).clamp(min=0)
+        maps = F.interpolate(maps, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        total = total + maps[0] + maps[1].flip(2)
+    return total
+
+
+@torch.no_grad()
+def affinity(encoder, image):
+    """Return how alike the cells of an image are, [N, N] with rows that sum to 1, and the cells' (rows, columns).
+
+    encoder: a `SegmentationModel` whose features compare cells, by their cosine; ImageNet's serve better than those of
+    a network that was trained on the tags since, which knows little but the difference between them.
+    """
+    x = F.interpolate(encoder.normalised(image[None]), scale_factor=WALK_SCALE, mode="bilinear", align_corners=False)
+    features = encoder.unet.encoder(x)[-2][0]
+    cells = features.flatten(1).T
+    cells = F.normalize(cells - cells.mean(0), dim=1)
+    alike = (cells @ cells.T).clamp(min=0) ** WALK_POWER
+    return alike / alike.sum(1, keepdim=True), features.shape[1:]
+
+
+def spread(maps, walk, grid, steps):
+    """Spread maps [K, S, S] by a random walk over alike cells -> [K, S, S] in [0, 1], each with its extremes there.
+
+    walk: [N, N] probabilities of a step between the cells of a `grid` (rows, columns)
+    """
+    cells = F.adaptive_avg_pool2d(maps, grid).flatten(1).T
+    for _ in range(steps):
+        cells = walk @ cells
+    found = cells.T.unflatten(1, tuple(grid))
+    found = F.interpolate(found[None], size=maps.shape[-2:], mode="bilinear", align_corners=False)[0]
+    low, high = found.amin((1, 2), keepdim=True), found.amax((1, 2), keepdim=True)
+    return (found - low) / (high - low).clamp(min=torch.finfo(found.dtype).tiny)
+
+
+def compete(maps, rivalry):
+    """Take from each map [K, S, S] a share of the strongest of the others, down to 0."""
+    if len(maps) < 2:
+        return maps
+    (first, second), winner = torch.topk(maps, 2, dim=0)[0], maps.argmax(0)
+    others = torch.where(torch.arange(len(maps), device=maps.device)[:, None, None] == winner, second, first)
+    return (maps - rivalry * others).clamp(min=0)
+
+
+def mask_from(maps, labels, image, growth):
+    """Turn maps of object classes into a mask [S, S] uint8: classes, 0 background, 255 where in doubt.
+
+    maps [K, S, S] float in [0, 1]; labels: the class of each; image [S, S, 3] uint8 RGB. A pixel is of a class where
+    its map and a cut along the image's edges agree; where two classes claim it, that of the stronger map.
+    """
+    claims = np.zeros((len(maps) + 1, *image.shape[:2]), np.float32)
+    for claim, found in zip(claims[1:], maps, strict=True):
+        steps = np.digitize(found, (growth.background, growth.foreground, growth.certain))
+        trimap = np.uint8([cv2.GC_BGD, cv2.GC_PR_BGD, cv2.GC_PR_FGD, cv2.GC_FGD])[steps]
+        try:
+            inside = grab_cut(image, trimap, iterations=1)
+        except cv2.error:  # a map that is the same everywhere leaves nothing to cut apart
+            inside = np.ones_like(trimap, bool)
+        np.copyto(claim, found, where=inside & (found >= growth.foreground))
+    mask = np.uint8([0, *labels])[claims.argmax(0)]
+    mask[(mask == 0) & (np.max(maps, axis=0, initial=0) >= growth.background)] = IGNORE
+    return mask
+
+
+def from_tags(annotation, image, walk, model, dataset):
+    """Return the mask [S, S] uint8 that the activation maps of the present tags give.
+
+    image: [3, S, S] uint8; walk: as from `affinity`; model: in evaluation mode. With a tag that nobody was asked about
+    there may be that object anywhere: the background is in doubt, then.
+    """
+    says = tag_vector(annotation, dataset.tag_names)
+    present = np.flatnonzero(says == 1)
+    maps = spread(activation_maps(model, image)[present], *walk, GROWTH["tags"].steps).cpu().numpy()
+    mask = mask_from(maps, np.array(dataset.tag_class)[present], rgb(image), GROWTH["tags"])
+    if (says == -1).any():
+        mask[mask == 0] = IGNORE
+    return mask
+
+
+def from_marks(annotations, size, image, walk):
+    """Return the mask [S, S] uint8 that clicks and strokes grow into; where they are themselves they stay.
+
+    annotations: {"points", "scribbles": annotation as in `supervision`}, one or both; size: (width, height) of the
+    original; image: [3, S, S] uint8; walk: as from `affinity`. Without a mark on an object all is in doubt.
+    """
+    view = View(*size, image.shape[1])
+    marks = blank(view)
+    for signal in annotations:
+        marks = np.where(marks == IGNORE, SIGNALS[signal].target(annotations[signal], view, ()), marks)
+    growth = GROWTH["scribbles" if "scribbles" in annotations else "points"]
+    labels = np.setdiff1d(marks, [IGNORE])
+    objects = labels > 0
+    if not objects.any():
+        return marks
+    seeds = torch.from_numpy((marks == labels[:, None, None]).astype(np.float32)).to(image.device)
+    maps = compete(spread(seeds, *walk, growth.steps), growth.rivalry).cpu().numpy()
+    mask = mask_from(maps[objects], labels[objects], rgb(image), growth)
+    return np.where(marks == IGNORE, mask, marks)
+
+
+def rgb(image):
+    """Return an image [3, S, S] as OpenCV wants it, [S, S, 3]."""
+    return np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
+
+
+def make_masks(term, model, encoder, dataset, names, labels, signals, cache, folder):
+    """Write the pseudo-mask of each image to `mask_path(folder, id)`, and yield the id.
+
+    term: "cams", from tags, or "walk", from the points and scribbles among `signals`
+    model: in evaluation mode; encoder: see `affinity`; labels: {id: {"size", signal: annotation, ...}}
+    cache: an `image_io.ResizedCache`
+    """
+    device = next(encoder.parameters()).device
+    marks = [signal for signal in signals if signal in ("points", "scribbles")]
+    for name in names:
+        image, label = torch.from_numpy(cache.image(dataset.image_path(name))).to(device), labels[name]
+        walk = affinity(encoder, image)
+        if term == "cams":
+            mask = from_tags(label["tags"], image, walk, model, dataset)
+        else:
+            mask = from_marks({signal: label[signal] for signal in marks}, label["size"], image, walk)
+        path = mask_path(folder, name)
+        with atomic_path(path) as temporary:
+            Image.fromarray(mask).save(temporary, format="PNG")
+        yield name
+
+
+def mask_path(folder, name):
+    """Return where the mask of an image lies; an id may hold slashes."""
+    return folder / f"{name}.png"
+
+
+class GrownMasks:
+    """The masks of a run, [S, S] uint8 by image id; nothing is labelled before they are made."""
+
+    def __init__(self, folder, size):
+        self.folder, self.size = folder, size
+
+    def __getitem__(self, name):
+        path = mask_path(self.folder, name)
+        return read_mask(path) if path.exists() else np.full((self.size, self.size), IGNORE, np.uint8)
