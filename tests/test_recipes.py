@@ -279,3 +279,25 @@ def test_flags_override_the_recipe(flags, tmp_path):
         "--lambda_crf", 0, "--lambda_fill", 0.5, "--run_name", "r", "--epochs", 1, *flags)  # fmt: skip
     assert set(lines(tmp_path / "r")[-1]["terms"]) == {"boxes", "projection", "fill"}
     assert "teacher" not in torch.load(tmp_path / "r" / "last.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 6e4])
+def test_terms_stay_finite_in_half_precision(dtype, scale):
+    torch.manual_seed(0)
+    logits = (torch.randn(2, 3, 16, 16).clamp(-1, 1) * scale).to(dtype).requires_grad_()
+    boxes = torch.full((2, recipes.MAX_BOXES, 5), -1.0)
+    boxes[0, 0] = torch.tensor([2.0, 3.0, 11.0, 14.0, 1.0])
+    masks = torch.randint(0, 3, (2, 16, 16))
+    batch = {
+        "image": torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8),
+        "targets": {"boxes": masks, "tags": torch.tensor([[1.0, 0.0], [-1.0, 1.0]])},
+        "extras": {"objects": boxes, "grabcut": masks, "walk": masks, "cams": masks},
+    }
+    teacher = logits.detach().float().softmax(1)
+    one = recipes.Step({"seg": logits}, batch, teacher, LossOptions((1, 2), open_boxes=True), recipes.DEFAULT)
+    for name, term in recipes.TERMS.items():
+        value = term.loss(one).value
+        assert torch.isfinite(value), name
+        (gradient,) = torch.autograd.grad(value, logits, retain_graph=True)
+        assert torch.isfinite(gradient).all(), name
