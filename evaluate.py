@@ -1,4 +1,4 @@
-"""Score trained runs on the test split: a table, one JSON a run, the comparison figure, the cost-effectiveness plot.
+"""Score trained runs on the test split: a table, one JSON a run, its masks, a comparison figure, a cost plot.
 
     python evaluate.py
     python evaluate.py --run_name points_run1 hybrid_run1 --checkpoint_dir ./checkpoints --results_dir ./results
@@ -10,10 +10,9 @@ intervals over test images: they say how much the test set, not the seed, could 
 
 import argparse
 from pathlib import Path
-from types import SimpleNamespace
 
 from common import UserError, atomic_path, run_cli, write_json
-from data_utils import open_dataset
+from result_files import dataset_of, mask_name, write_mask
 from supervision import SIGNALS
 
 COSTS = {"seconds": "hours, training labels", "relative": "relative units an image, training labels"}
@@ -58,19 +57,6 @@ def find_runs(args):
     return dict(
         sorted(runs.items(), key=lambda item: (len(m := item[1]["args"]["modes"]), [order.index(s) for s in m]))
     )
-
-
-def dataset_of(checkpoint, args):
-    """Open the data set of a run, here or where --data_dir says, and check that it is the one the run knew."""
-    known = dict(checkpoint["args"])
-    known |= {key: getattr(args, key) for key in ("data_dir", "cache_dir") if getattr(args, key)}
-    dataset = open_dataset(SimpleNamespace(**known))
-    if dataset.fingerprint() != checkpoint["fingerprint"]:
-        raise UserError(
-            f"--data_dir {known['data_dir']}: not the data that run {known['run_name']} was trained on "
-            "(other images, splits or classes); point --data_dir at that data or train again"
-        )
-    return dataset, known["cache_dir"]
 
 
 def predictions(checkpoint, dataset, names, cache_dir, args, accelerator):
@@ -146,7 +132,9 @@ def evaluate_run(name, checkpoint, args, accelerator):
     images = {}
     for image, prediction, truth in predictions(checkpoint, dataset, names, cache_dir, args, accelerator):
         dataset.check_size(image, truth.shape)
-        images[image] = score_image(prediction, truth, len(classes))
+        mask = f"{name}/{mask_name(image)}"
+        write_mask(Path(args.results_dir) / mask, prediction, len(classes))
+        images[image] = {**score_image(prediction, truth, len(classes)), "mask": mask, "tags": [*dataset.tags(image)]}
     result = {
         "run": name,
         "supervision": checkpoint["args"]["modes"],
@@ -158,6 +146,7 @@ def evaluate_run(name, checkpoint, args, accelerator):
         "args": checkpoint["args"],
         "commit": checkpoint["commit"],
         "fingerprint": checkpoint["fingerprint"],
+        "test_fingerprint": checkpoint["test_fingerprint"],
         "images": images,
     }
     write_json(Path(args.results_dir) / f"{name}.json", result)
