@@ -50,15 +50,21 @@ def _pairs(path, found, names, values, ylabel, xlabel):
     sheet.save(path)
 
 
+def tag_line(example):
+    """Return '; tags cat' where the runs were told tags."""
+    return f"; tags {', '.join(example['tags'])}" if example["tags"] else ""
+
+
 def examples_figure(path, found, examples):
     """Draw the images where B gains or loses most: photograph with annotations, truth, A, B.
 
     examples: dicts `image` (id), `gain`, `a` and `b` (mIoU or None), `photo` uint8 [H, W, 3], `masks` (truth, A, B:
-        uint8 [H, W]) and `annotation`
+        uint8 [H, W]), `annotation` and `tags`
     """
     rows = [
-        {"label": f"{e['image']}: {percent(e['gain'], '+')} points", "image": e["photo"], "masks": e["masks"],
-         "annotation": e["annotation"], "notes": [None, f"mIoU {percent(e['a'])}", f"mIoU {percent(e['b'])}"]}
+        {"label": f"{e['image']}: {percent(e['gain'], '+')} points{tag_line(e)}", "image": e["photo"],
+         "masks": e["masks"], "annotation": e["annotation"],
+         "notes": [None, f"mIoU {percent(e['a'])}", f"mIoU {percent(e['b'])}"]}
         for e in examples
     ]  # fmt: skip
     columns = ["Annotations", "Ground truth", found["a"]["title"], found["b"]["title"]]

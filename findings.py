@@ -34,7 +34,7 @@ def rows(found):
     table += [("class", f"IoU {name}", value) for name, value in zip(classes, whole["iou"], strict=True)]
     table += [("completeness", "object covered", whole["covered"])]
     table += [
-        ("completeness", f"covered at {name} sizes", value)
+        ("completeness", f"covered at {name}", value)
         for name, value in zip(bins(), whole["covered_by_distance"], strict=True)
     ]
     consistency = {"right": "object pixels right", "background": "given to background"}
@@ -43,9 +43,9 @@ def rows(found):
     table += [("class consistency", label, whole[key]) for key, label in consistency.items()]
     table += [("failure modes", "all errors", whole["errors"])]
     table += [("failure modes", f"errors: {mode}", v) for mode, v in zip(MODES, whole["modes"], strict=True)]
-    for kind, label in (("by_size", "objects"), ("by_tag", "tag")):
+    for kind, section, label in (("by_size", "size", "{name} objects"), ("by_tag", "tag", "{name}")):
         for part in found[kind]:
-            table.append((label, f"mIoU, {label} {part['name']} ({part['images']} images)", part["miou"]))
+            table.append((section, f"mIoU {label.format(name=part['name'])} ({part['images']})", part["miou"]))
     return [row for row in table if row[2] is not None]
 
 
@@ -73,42 +73,41 @@ def change(found):
 
 def verdict(found):
     """Return one paragraph: did B help, is it more complete, are classes more consistent, which errors changed."""
-    return " ".join([_headline(found), _completeness(found), _consistency(found), _modes(found), _caveats(found)])
+    sentences = [_headline(found), _completeness(found), _consistency(found), _modes(found), _caveats(found)]
+    return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
 
 def _headline(found):
-    value, seeds = found["overall"]["miou"], [len(found[key]["runs"]) for key in "ab"]
+    seeds = [len(found[key]["runs"]) for key in "ab"]
     many = f"{seeds[0]} seed{'s' * (seeds[0] > 1)} each" if len(set(seeds)) == 1 else f"{seeds[0]} and {seeds[1]} seeds"
-    sign = evidence(value)
-    says = {1: f"{found['b']['title']} is better", -1: f"{found['b']['title']} is worse",
-            0: f"There is {NONE} of a difference"}[sign]  # fmt: skip
-    return (
-        f"{says}: against {found['a']['title']}, its test mIoU differs by {change(value)} on {found['images']} images, "
-        f"{many}."
-    )
+    one, two = found["a"]["title"], found["b"]["title"]
+    value = found["overall"]["miou"]
+    says = {1: f"{two} is better than {one}", -1: f"{two} is worse than {one}",
+            0: f"There is {NONE} of a difference between {two} and {one}"}[evidence(value)]  # fmt: skip
+    return f"{says}: test mIoU changes by {change(value)} on {found['images']} images, {many}."
 
 
 def _completeness(found):
     value, far = found["overall"]["covered"], found["overall"]["covered_by_distance"]
     if value is None:
         return "Completeness can't be measured: the annotator clicks on no object."
-    says = {1: "It covers objects more completely", -1: "It covers objects less completely",
-            0: f"There is {NONE} that it covers objects more or less completely"}[evidence(value)]  # fmt: skip
-    apart = [f"{change(v)} at {name} object sizes from the click"
-             for name, v in zip(bins(), far, strict=True) if evidence(v)]  # fmt: skip
-    most = f"; where its interval excludes zero: {', '.join(apart)}" if apart else ""
-    return f"{says}, {change(value)}{most}."
+    name = found["b"]["title"]
+    says = {1: f"{name} covers objects more completely", -1: f"{name} covers objects less completely",
+            0: f"There is {NONE} that {name} covers objects more or less completely"}[evidence(value)]  # fmt: skip
+    apart = [f"{change(v)} at {place} object sizes from the click"
+             for place, v in zip(bins(), far, strict=True) if evidence(v)]  # fmt: skip
+    return f"{says}: {'; '.join([change(value), *apart])}."
 
 
 def _consistency(found):
-    value = found["overall"]["confused"]
+    value, name = found["overall"]["confused"], found["b"]["title"]
     if len(found["classes"]) < 3:
         return "With one object class there are no classes to confuse."
     if value is None:
-        return "Class confusion can't be measured: some run predicts no object."
-    says = {1: "It confuses object classes more", -1: "It confuses object classes less",
-            0: f"There is {NONE} that it confuses object classes more or less"}[evidence(value)]  # fmt: skip
-    return f"{says}: {change(value)} of the pixels that it finds."
+        return "Class confusion can't be measured: some run finds no object."
+    says = {1: f"{name} confuses object classes more", -1: f"{name} confuses object classes less",
+            0: f"There is {NONE} that {name} confuses object classes more or less"}[evidence(value)]  # fmt: skip
+    return f"{says}: {change(value)} of the object pixels found."
 
 
 def _modes(found):
@@ -129,9 +128,8 @@ def _modes(found):
 def _caveats(found):
     ranks, least = found["signed_rank"], min(len(found[key]["runs"]) for key in "ab")
     text = (
-        f"Image by image these networks differ in {ranks['better']} of {ranks['images']} for the better and in "
-        f"{ranks['worse']} for the worse (signed-rank p {p_value(ranks['p'])}; it asks about these networks only, not "
-        "about other seeds)."
+        f"Image by image, it is better on {ranks['better']} and worse on {ranks['worse']} of {ranks['images']} "
+        f"(signed-rank p {p_value(ranks['p'])}, which speaks of these trained networks, not of other seeds)."
     )
     if least == 1:
         return f"{text} One seed says nothing of other seeds: the intervals are over test images alone."

@@ -13,6 +13,7 @@ import evaluate
 import train
 from common import UserError
 from data_utils import Pets
+from plots import palette
 from runs import load_checkpoint, model_from
 
 
@@ -52,6 +53,17 @@ def test_the_numbers_are_those_of_a_plain_loop_and_another_library(trained, pets
     assert scores["pixel_accuracy"] == pytest.approx(accuracy_score(wanted, found), abs=1e-6)
     assert scores["iou"] == pytest.approx(jaccard_score(wanted, found, average=None), abs=1e-6)
     assert scores["miou"] == pytest.approx(jaccard_score(wanted, found, average="macro"), abs=1e-6)
+
+
+def test_predicted_masks_are_kept_at_full_size_in_colour_and_say_what_was_scored(trained, pets_dir):
+    dataset = Pets(pets_dir, cache_dir=trained["cache"])
+    for name, image in result(trained, "points")["images"].items():
+        mask = Image.open(trained["results"] / image["mask"])
+        assert mask.mode == "P" and bytes(mask.getpalette()[:6]) == palette(2).tobytes()
+        assert mask.size == dataset.image_size(name) and image["tags"] == list(dataset.tags(name))
+        known = dataset.mask(name) != 255
+        pairs = 2 * dataset.mask(name)[known].astype(int) + np.array(mask)[known]
+        assert np.bincount(pairs, minlength=4).reshape(2, 2).tolist() == image["confusion"]
 
 
 def test_aggregates_follow_from_the_images(trained):
