@@ -83,9 +83,9 @@ class Annotator:
         return cls(source, head.get("seed", 0), Options(**known))
 
 
-def truth_of(dataset, image, annotator):
-    """Return the `Truth` of a test image and all that the annotator would have said about it."""
-    labels = annotate(dataset, image, annotator.options, annotator.seed)
+def truth_of(dataset, image, annotator, signals=()):
+    """Return the `Truth` of a test image, and what the annotator would have said about it: points, and `signals`."""
+    labels = annotate(dataset, image, annotator.options, annotator.seed, ("points", *signals))
     return Truth(dataset.mask(image), labels["points"], len(dataset.class_names)), labels
 
 

@@ -84,7 +84,7 @@ def examples(groups, dataset, annotator, number):
     place = {image: index for index, image in enumerate(groups[0][0]["images"])}
     means, shown = [image_means(group) for group in groups], []
     for image, gain in extremes(groups, number):
-        truth, labels = truth_of(dataset, image, annotator)
+        truth, labels = truth_of(dataset, image, annotator, signals)
         masks = [read_prediction(median_run(group, image), image, truth.mask.shape) for group in groups]
         shown.append({
             "image": image, "gain": gain, "a": float(means[0][place[image]]), "b": float(means[1][place[image]]),

@@ -81,6 +81,8 @@ def _headline(found):
     seeds = [len(found[key]["runs"]) for key in "ab"]
     many = f"{seeds[0]} seed{'s' * (seeds[0] > 1)} each" if len(set(seeds)) == 1 else f"{seeds[0]} and {seeds[1]} seeds"
     one, two = found["a"]["title"], found["b"]["title"]
+    if min(seeds) == 1:  # the interval knows nothing of other seeds, so nothing is claimed of the supervision
+        one, two = f"that of {one}", f"this run of {two}"
     value = found["overall"]["miou"]
     says = {1: f"{two} is better than {one}", -1: f"{two} is worse than {one}",
             0: f"There is {NONE} of a difference between {two} and {one}"}[evidence(value)]  # fmt: skip

@@ -50,14 +50,13 @@ def find_analyses(folder):
 
 def run_view(result, colours):
     """Return what the page shows of a run."""
-    found, seconds = result["aggregate"], result["cost"]["seconds"]
+    found = result["aggregate"]
     low, high = found["miou_interval"]
     supervision = " + ".join(result["supervision"])
     return {
         "name": result["run"], "supervision": supervision, "seed": seed_of(result), "miou": found["miou"], "low": low,
         "high": high, "hours": cost_of(result, "seconds"), "images": result["cost"]["images"],
         "accuracy": found["pixel_accuracy"], "boundary": found["boundary_f"], "iou": found["iou"],
-        "signals": ", ".join(f"{name} {value / 3600:.2f} h" for name, value in seconds.items()),
         "colour": colours.setdefault(supervision, len(colours)) % 7 + 1,
     }  # fmt: skip
 

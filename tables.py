@@ -14,7 +14,7 @@ def p_value(value):
 def markdown(head, rows):
     """Return a Markdown table whose first column is left-aligned, the others right-aligned."""
     rows = [head, *rows]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(head))]
+    widths = [max(3, *(len(row[index]) for row in rows)) for index in range(len(head))]
     lines = [
         "| " + " | ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(cells)) + " |"
         for cells in (list(zip(row, widths, strict=True)) for row in rows)
