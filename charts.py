@@ -30,7 +30,8 @@ def pareto(costs, mious):
 def cost_plot(path, runs, unit, reference=None):
     """Plot test mIoU against annotation cost, with intervals and the Pareto frontier.
 
-    runs: dicts `name`, `cost` (in `unit`), `miou`, `low` and `high` (percent)
+    runs: dicts `name`, `cost` (in `unit`), `miou`, `low` and `high` (percent), and `other_cost` where a range of prices
+        is drawn, from `cost` to it
     unit: label of the cost, such as "hours"; the axis is logarithmic where positive costs differ more than eightfold
     reference: mIoU of predicting background everywhere, in percent
     Raises ValueError without runs, or on NaN.
@@ -41,8 +42,10 @@ def cost_plot(path, runs, unit, reference=None):
     axes = sheet.figure.add_axes((0.09, 0.12, 0.88, 0.79))
     costs, mious = [run["cost"] for run in runs], [run["miou"] for run in runs]
     best = pareto(costs, mious)
+    ranges = [(run["cost"], run.get("other_cost", run["cost"])) for run in runs]
     _style(axes, f"annotation cost ({unit})", "test mIoU (%)")
-    _cost_axis(axes, costs)
+    _cost_axis(axes, [cost for ends in ranges for cost in ends])
+    axes.hlines(mious, *zip(*ranges, strict=True), color=ACCENT, linewidth=5, alpha=0.25)
     steps = [(costs[index], mious[index]) for index in best] + [(axes.get_xlim()[1], max(mious))]
     axes.plot(*zip(*steps, strict=True), drawstyle="steps-post", color=ACCENT, linewidth=1.4, alpha=0.6,
               label="Pareto frontier")  # fmt: skip
