@@ -65,6 +65,38 @@ def cost_plot(path, runs, unit, reference=None):
     sheet.save(path)
 
 
+def budget_plot(path, lines, unit, other=None):
+    """Plot test mIoU against annotation cost, a line for each kind of label, with intervals and the Pareto frontier.
+
+    lines: dicts `name`, and lists `hours`, `miou`, `low`, `high` (percent) and `other_hours`, one entry a budget
+    unit: label of the cost; other: name of the prices of `other_hours`, drawn as the end of a band where they differ
+    Raises ValueError without lines.
+    """
+    if not lines:
+        raise ValueError("budget plot: there are no lines to plot")
+    sheet = Sheet(7.2, 4.8)
+    axes = sheet.figure.add_axes((0.09, 0.11, 0.88, 0.72))
+    costs, mious = ([value for line in lines for value in line[key]] for key in ("hours", "miou"))
+    _style(axes, f"annotation cost ({unit})", "test mIoU (%)")
+    _cost_axis(axes, costs + [hours for line in lines for hours in line["other_hours"] if other])
+    for index, line in enumerate(lines):
+        colour, marker = hex_colour(index + 1), "osD^vP"[index % 6]
+        ends = np.abs(np.array([line["low"], line["high"]]) - line["miou"])
+        axes.errorbar(line["hours"], line["miou"], ends, fmt=f"-{marker}", color=colour, label=line["name"],
+                      markeredgecolor="white", markersize=7, elinewidth=1, capsize=2.5, linewidth=1.6)  # fmt: skip
+        if other and not np.allclose(line["hours"], line["other_hours"]):
+            axes.fill_betweenx(line["miou"], line["hours"], line["other_hours"], color=colour, alpha=0.08, linewidth=0)
+            axes.plot(line["other_hours"], line["miou"], f":{marker}", color=colour, markersize=4, linewidth=1.2,
+                      label=f"{line['name']}, by {other}")  # fmt: skip
+    steps = [(costs[index], mious[index]) for index in pareto(costs, mious)] + [(axes.get_xlim()[1], max(mious))]
+    axes.plot(*zip(*steps, strict=True), drawstyle="steps-post", color=INK, linewidth=4, alpha=0.15, zorder=0,
+              label="frontier")  # fmt: skip
+    handles, names = axes.get_legend_handles_labels()
+    sheet.figure.legend(handles, names, loc="upper center", ncols=legend_columns(names, sheet.width), frameon=False,
+                        fontsize=8, labelcolor=INK)  # fmt: skip
+    sheet.save(path)
+
+
 def _style(axes, xlabel, ylabel):
     axes.set_xlabel(xlabel, color=INK, fontsize=9, parse_math=False)
     axes.set_ylabel(ylabel, color=INK, fontsize=9)

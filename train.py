@@ -123,6 +123,15 @@ def check(args):
             raise UserError(f"--{flag} {getattr(args, flag)}: {why}")
 
 
+def settle(args):
+    """Complete the arguments, in place, to what a run records of itself, and check them -> its signals."""
+    signals = parse_modes(args.modes)
+    args.modes = list(signals)
+    args.run_name = args.run_name or "_".join(signals)
+    check(args)
+    return signals
+
+
 def term_weights(args, signals):
     """Return {term: weight} of the chosen signals; pixel terms are also multiplied by --lambda_seg."""
     usual = dict.fromkeys(signals, 1.0)
@@ -285,10 +294,7 @@ def train_run(args, dataset, labels, train_ids, signals, weights):
 
 
 def main(args):
-    signals = parse_modes(args.modes)
-    args.modes = list(signals)
-    args.run_name = args.run_name or "_".join(signals)
-    check(args)
+    signals = settle(args)
     weights = term_weights(args, signals)
     dataset = open_dataset(args)
     train_ids = training_ids(dataset, args)
