@@ -106,7 +106,7 @@ class Grid:
     """All cells of a study, with their prices.
 
     cells     [Cell], seeds outermost: a study cut short has compared all modes on the first seeds
-    nothing   [(mode, budget, price of its first image)] of budgets that buy no image; they have no cell
+    nothing   {(mode, budget): [hours of the first image, ...]} for seeds that can buy none; they have no cell
     all_hours, image_hours  {mode: hours that all training images would take, and one of them on average}
     """
 
@@ -122,7 +122,7 @@ class Grid:
         asked = SimpleNamespace(modes=every, weak_label_path=args.weak_label_path, data_dir=args.data_dir,
                                 select_by=select_by)  # fmt: skip
         self.labels = labels_of_run(asked, self.dataset, self.dataset.ids("train"))
-        self.cells, self.nothing, self.all_hours, self.image_hours = [], [], {}, {}
+        self.cells, self.nothing, self.all_hours, self.image_hours = [], {}, {}, {}
         for seed in range(args.seeds):
             order = training_order(self.dataset, seed)
             for mode, signals in self.modes.items():
@@ -137,7 +137,7 @@ class Grid:
             if images:
                 self.cells.append(self.cell(mode, signals, budget, seed, order[:images], spent))
             else:
-                self.nothing.append((mode, budget, float(spent[0])))
+                self.nothing.setdefault((mode, budget), []).append(float(spent[0]))
 
     def price(self, name, signals):
         """Return the seconds that one image's labels take."""

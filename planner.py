@@ -20,8 +20,8 @@ LEVEL = 50.0, 30.0  # mIoU in the middle of the budgets: mean and deviation
 GAIN = 25.0  # deviation of what is still to gain from there with endless hours
 RATE = 0.5, 0.6  # median and log-deviation of the exponent c; Hoiem et al. find 0.5 to fit most curves
 NOISE = 1.5, 0.8  # median and log-deviation of the deviation between seeds
-POINTS, DRAWS = 2**14, 2000
-SURE = 0.95  # probability from which a difference counts as evidence
+POINTS, ENOUGH, DRAWS = 2**13, 400, 2000
+SURE = 0.975  # probability from which the best counts as such: two equal modes reach it once in twenty times
 
 
 @dataclass(frozen=True)
@@ -49,29 +49,46 @@ class Curve:
 def fit(hours, mious, seed=0):
     """Fit a learning curve to runs: hours [N] > 0, mIoU [N] in percent, one entry a run -> `Curve`.
 
-    Gain, rate and noise are weighed on a Sobol sequence through their priors, where the level has a closed form; the
-    asymptote is at most 100. Runs are taken as independent given the curve, seeds of nested subsets among them.
+    Gain, rate and noise are weighed on a Sobol sequence through their priors, then on one through the part that counts,
+    until enough of it does. Runs are taken as independent given the curve, also those of one seed.
     """
     hours, mious = np.asarray(hours, float), np.asarray(mious, float)
     middle = float(np.exp(np.log(hours).mean()))
-    sobol = stats.qmc.Sobol(3, seed=0).random(POINTS)
-    gain = stats.halfnorm.ppf(sobol[:, 0], scale=GAIN)
-    rate = stats.lognorm.ppf(sobol[:, 1], RATE[1], scale=RATE[0])
-    noise = stats.lognorm.ppf(sobol[:, 2], NOISE[1], scale=NOISE[0])
-    rest = mious - gain[:, None] * (1 - (hours / middle) ** -rate[:, None])  # [K, N]: level + noise
+    sobol, low, high = stats.qmc.Sobol(3, seed=0).random(POINTS), np.zeros(3), np.ones(3)
+    for _ in range(6):
+        cube = low + (high - low) * sobol
+        log_weight, mean, spread, *shape = weigh(cube, hours / middle, mious)
+        weight = np.exp(log_weight - log_weight.max())
+        weight /= weight.sum()
+        if 1 / (weight**2).sum() > ENOUGH:
+            break
+        near = cube[log_weight > log_weight.max() - 10]
+        margin = np.ptp(near, axis=0) / 2 + 0.05 * (high - low)
+        low, high = np.maximum(near.min(0) - margin, 0), np.minimum(near.max(0) + margin, 1)
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(POINTS, DRAWS, p=weight)
+    gain, rate, noise = (values[chosen] for values in shape)
+    mean, spread = mean[chosen], spread[chosen]
+    # A normal level cut where the asymptote would pass 100; the quantile of a tiny number stays finite.
+    below = rng.random(DRAWS) * stats.norm.cdf((100 - gain - mean) / spread)
+    return Curve(middle, mean + spread * stats.norm.ppf(np.maximum(below, 1e-300)), gain, rate, noise)
+
+
+def weigh(cube, hours, mious):
+    """Weigh quantiles [K, 3] of (gain, rate, noise) by what they make of runs, the level being integrated out.
+
+    hours [N] relative to their middle. Returns the log-weight, mean and deviation of the level, gain, rate, noise: [K].
+    """
+    gain = stats.halfnorm.ppf(cube[:, 0], scale=GAIN)
+    rate = stats.lognorm.ppf(cube[:, 1], RATE[1], scale=RATE[0])
+    noise = stats.lognorm.ppf(cube[:, 2], NOISE[1], scale=NOISE[0])
+    rest = mious - gain[:, None] * (1 - hours ** -rate[:, None])  # [K, N]: level + noise
     precision = len(hours) / noise**2 + 1 / LEVEL[1] ** 2
     mean = (rest.sum(1) / noise**2 + LEVEL[0] / LEVEL[1] ** 2) / precision
     spread = precision**-0.5
-    fits = ((rest - mean[:, None]) ** 2).sum(1) / noise**2 + ((mean - LEVEL[0]) / LEVEL[1]) ** 2
-    room = (100 - gain - mean) / spread
-    log_weight = np.log(spread) - len(hours) * np.log(noise) - fits / 2 + stats.norm.logcdf(room)
-    weight = np.exp(log_weight - log_weight.max())
-    rng = np.random.default_rng(seed)
-    chosen = rng.choice(POINTS, DRAWS, p=weight / weight.sum())
-    # A normal value cut at `room`, by its quantiles; ndtri of a tiny number stays finite.
-    below = rng.random(DRAWS) * stats.norm.cdf(room[chosen])
-    level = mean[chosen] + spread[chosen] * stats.norm.ppf(np.maximum(below, 1e-300))
-    return Curve(middle, level, gain[chosen], rate[chosen], noise[chosen])
+    misfit = ((rest - mean[:, None]) ** 2).sum(1) / noise**2 + ((mean - LEVEL[0]) / LEVEL[1]) ** 2
+    fits = np.log(spread) - len(hours) * np.log(noise) - misfit / 2
+    return fits + stats.norm.logcdf((100 - gain - mean) / spread), mean, spread, gain, rate, noise
 
 
 def fit_all(rows):
@@ -132,7 +149,9 @@ def next_run(curves, hours, all_hours, candidates, seed=0, imagined=256):
         weights = stats.norm.pdf(outcomes[:, None], curve.at(at), curve.noise)  # [imagined, K]
         after = weights @ goal[mode] / weights.sum(1)
         best_other = max(others, default=-np.inf)
-        worth = np.maximum(after, best_other).mean() - max(after.mean(), best_other)
+        worth = max(
+            0.0, np.maximum(after, best_other).mean() - max(after.mean(), best_other)
+        )  # by Jensen, but rounding
         found.append({"mode": mode, "hours": at, "worth": float(worth)})
     return max(found, key=lambda run: run["worth"], default=None)
 

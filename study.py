@@ -188,8 +188,9 @@ def main(args):
     from study_report import draw, report
 
     grid = Grid(args, schedules[0])
-    for mode, budget, price in dict.fromkeys(grid.nothing):
-        print(f"{time_words(budget)} of {mode} buys no image (the first takes {3600 * price:.0f} s): left out")
+    for (mode, budget), prices in grid.nothing.items():
+        print(f"{time_words(budget)} of {mode}: left out for {len(prices)} of {args.seeds} seeds, it buys no image "
+              f"(the first takes {time_words(min(prices))} or more)")  # fmt: skip
     if not grid.cells:
         raise UserError("--budgets: none of them buys a single image of any mode; take larger ones")
     failed = run_grid(grid.cells, args)

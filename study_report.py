@@ -75,11 +75,8 @@ def report(study):
     parts.append(f"Not counted: the labels of the validation images, which chose checkpoints by {study['selected_by']} "
                  f"({took}).")  # fmt: skip
     advice = plan(study, budgets)
-    parts += [
-        advice_table(advice, cells),
-        *map(sentences, advice),
-        f"Check: {check_sentence(hold_out(study['rows']))}.",
-    ]
+    words = [*map(sentences, advice), check_sentence(hold_out(study["rows"]))]
+    parts += [advice_table(advice, cells), "\n".join(f"- {line}" for line in words)]
     return "\n\n".join(parts)
 
 
