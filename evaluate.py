@@ -3,6 +3,8 @@
     python evaluate.py
     python evaluate.py --run_name points_run1 hybrid_run1 --checkpoint_dir ./checkpoints --results_dir ./results
     python evaluate.py --cost relative
+    python evaluate.py --cost_schedule my.yaml --cost_band bearman2016
+    python evaluate.py --reprice --cost_schedule my.yaml        (from the result files: predicts nothing)
 
 Every run under --checkpoint_dir is scored with its best.pt at the masks' own resolution. Intervals are 95 % bootstrap
 intervals over test images: they say how much the test set, not the seed, could have changed the number.
@@ -11,8 +13,10 @@ intervals over test images: they say how much the test set, not the seed, could 
 import argparse
 from pathlib import Path
 
-from common import UserError, atomic_path, run_cli, write_json
+from common import UserError, atomic_path, read_json, run_cli, write_json
+from costs import DEFAULT, RELATIVE, load_schedule
 from result_files import dataset_of, mask_name, write_mask
+from run_labels import reprice
 from supervision import SIGNALS
 
 COSTS = {"seconds": "hours, training labels", "relative": "relative units an image, training labels"}
@@ -32,7 +36,11 @@ def parse_args():
     group.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="(default: auto)")
     group = parser.add_argument_group("output")
     group.add_argument("--results_dir", default="./results", help="(default: %(default)s)")
-    group.add_argument("--cost", choices=COSTS, default="seconds", help="cost axis of the plot (default: %(default)s)")
+    group.add_argument("--cost", choices=COSTS, help="cost axis of the plot: seconds, or the schedule relative")
+    group.add_argument("--cost_schedule", metavar="NAME|FILE",
+                       help=f"prices: a name in costs.yaml, or a YAML file (default: {DEFAULT})")  # fmt: skip
+    group.add_argument("--cost_band", metavar="NAME|FILE", help="draw costs as a range, to those by this schedule")
+    group.add_argument("--reprice", action="store_true", help="price the files in --results_dir anew, and only that")
     group.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
     return parser.parse_args()
 
@@ -125,8 +133,33 @@ def aggregate(images, resamples):
     }
 
 
-def evaluate_run(name, checkpoint, args, accelerator):
+def chosen_schedule(args):
+    """Return the `Schedule` that --cost_schedule and --cost ask for."""
+    schedule = load_schedule(args.cost_schedule or (RELATIVE if args.cost == "relative" else DEFAULT))
+    if args.cost and schedule.unit != args.cost:
+        raise UserError(f"--cost_schedule {schedule.name}: is in {schedule.unit}; leave out --cost {args.cost}")
+    return schedule
+
+
+def price_again(args, schedule):
+    """Price the result files in --results_dir, write them, and return the results."""
+    folder, results = Path(args.results_dir), []
+    for path in [folder / f"{name}.json" for name in args.run_name] if args.run_name else sorted(folder.glob("*.json")):
+        result = read_json(path)
+        if not isinstance(result, dict) or not {"run", "aggregate", "cost", "selection", "args"} <= result.keys():
+            raise UserError(f"{path}: not a result file of evaluate.py; choose with --run_name")
+        results.append(result | reprice(result, schedule, lambda result=result: dataset_of(result, args)[0]))
+        write_json(path, results[-1])
+    if not results:
+        raise UserError(f"--results_dir {folder}: no result file is there; run python evaluate.py first")
+    return results
+
+
+def evaluate_run(name, checkpoint, schedule, args, accelerator):
     """Score one run on the test split, write its result file, and return the result."""
+    from runs import Log
+
+    log = Log(Path(args.checkpoint_dir) / name / "log.jsonl").read()
     dataset, cache_dir = dataset_of(checkpoint, args)
     names, classes = dataset.ids("test"), checkpoint["task"]["classes"]
     images = {}
@@ -140,13 +173,14 @@ def evaluate_run(name, checkpoint, args, accelerator):
         "supervision": checkpoint["args"]["modes"],
         "task": checkpoint["task"],
         "aggregate": aggregate(images, args.resamples),
-        "cost": checkpoint["cost"],
-        "selection": checkpoint["selection"],
+        **reprice(checkpoint, schedule, lambda: dataset),
         "epoch": checkpoint["epoch"],
+        "epochs_done": log[-1]["epoch"] if log else None,
         "args": checkpoint["args"],
         "commit": checkpoint["commit"],
         "fingerprint": checkpoint["fingerprint"],
         "test_fingerprint": checkpoint["test_fingerprint"],
+        "labels": checkpoint["labels"],
         "images": images,
     }
     write_json(Path(args.results_dir) / f"{name}.json", result)
@@ -249,48 +283,59 @@ def draw_comparison(path, results, runs, args, accelerator):
     comparison_figure(path, columns, rows, dataset.class_names)
 
 
-def cost_of(result, kind):
+def cost_of(cost, kind):
     """Return the annotation cost of a run's training labels in hours or relative units; None where it has none."""
-    if kind == "relative":
-        return result["cost"]["relative"]
-    return sum(result["cost"]["seconds"].values()) / 3600
+    return cost["relative"] if kind == "relative" else sum(cost["seconds"].values()) / 3600
 
 
-def draw_costs(path, results, kind):
+def draw_costs(path, results, schedule, args):
     """Draw mIoU against annotation cost -> names of the runs that have no cost in these units."""
     from charts import cost_plot
 
-    priced = [result for result in results if cost_of(result, kind) is not None]
+    kind, band = schedule.unit, load_schedule(args.cost_band) if args.cost_band else schedule
+    if band.unit != kind:
+        raise UserError(f"--cost_band {band.name}: is in {band.unit}, but the cost axis in {kind}")
+    priced = [result for result in results if cost_of(result["cost"], kind) is not None]
     if priced:
+        others = [reprice(r, band, lambda r=r: dataset_of(r, args)[0])["cost"] for r in priced]
         points = [
-            {"name": title(r, results), "cost": cost_of(r, kind), "miou": 100 * r["aggregate"]["miou"],
+            {"name": title(r, results), "cost": cost_of(r["cost"], kind), "other_cost": cost_of(other, kind),
+             "miou": 100 * r["aggregate"]["miou"],
              "low": 100 * r["aggregate"]["miou_interval"][0], "high": 100 * r["aggregate"]["miou_interval"][1]}
-            for r in priced
+            for r, other in zip(priced, others, strict=True)
         ]  # fmt: skip
-        cost_plot(path, points, COSTS[kind], reference=100 * background_row(results)["miou"])
+        names = dict.fromkeys((schedule.name, band.name))
+        cost_plot(
+            path, points, f"{COSTS[kind]}, by {' to '.join(names)}", reference=100 * background_row(results)["miou"]
+        )
     return [result["run"] for result in results if result not in priced]
 
 
 def main(args):
     if args.batch_size < 1 or args.resamples < 1 or args.num_workers < 0:
         raise UserError("--batch_size and --resamples must be at least 1, --num_workers 0")
-    runs = find_runs(args)
+    folder, schedule, plots = Path(args.results_dir), chosen_schedule(args), []
+    if args.reprice:
+        results = price_again(args, schedule)
+    else:
+        runs = find_runs(args)
 
-    from engine import make_accelerator
+        from engine import make_accelerator
 
-    accelerator = make_accelerator(args.device, amp=False)  # the same numbers on every device
-    Path(args.results_dir).mkdir(parents=True, exist_ok=True)
-    results = [evaluate_run(name, run, args, accelerator) for name, run in runs.items()]
-    folder = Path(args.results_dir)
+        accelerator = make_accelerator(args.device, amp=False)  # the same numbers on every device
+        folder.mkdir(parents=True, exist_ok=True)
+        results = [evaluate_run(name, run, schedule, args, accelerator) for name, run in runs.items()]
+        draw_comparison(folder / "comparison.png", results, runs, args, accelerator)
+        plots = ["comparison.png"]
     text = table(results)
     with atomic_path(folder / "table.md") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-    draw_comparison(folder / "comparison.png", results, runs, args, accelerator)
-    unpriced = draw_costs(folder / "cost.png", results, args.cost)
+    unpriced = draw_costs(folder / "cost.png", results, schedule, args)
     print(text)
+    print(f"seconds by the schedule {results[0]['cost']['schedule']}; masks that chose best.pt are not in hours")
     if unpriced:
-        print(f"without a price in {COSTS[args.cost]}, so not in cost.png: {', '.join(unpriced)}")
-    plots = ["comparison.png", *(["cost.png"] if len(unpriced) < len(results) else [])]
+        print(f"without a price in {COSTS[schedule.unit]}, so not in cost.png: {', '.join(unpriced)}")
+    plots += ["cost.png"] if len(unpriced) < len(results) else []
     print(f"{folder}: {', '.join(['table.md', *plots, *(r['run'] + '.json' for r in results)])}")
 
 

@@ -11,15 +11,14 @@ epoch, image), so a run that is killed and resumed ends with the same weights as
 """
 
 import argparse
-import hashlib
 import math
 from importlib.util import find_spec
 from pathlib import Path
 
-from common import UserError, commit, run_cli, seed_everything, stable_seed
+from common import UserError, commit, run_cli, seed_everything
 from data_utils import add_data_arguments, open_dataset
+from run_labels import annotation_cost, labels_digest, labels_of_run, selection_signals, training_ids
 from supervision import SIGNALS, TERMS, LossOptions, parse_modes
-from weak_labels import labels_for
 
 SELECTION = {"val_loss": min, "val_miou": max, "weak_val_loss": min}
 # Flags that say where and how fast a run goes, not what it computes: they may differ when it is resumed.
@@ -27,7 +26,7 @@ FREE = {"resume", "overwrite", "num_workers", "device", "data_dir", "weak_label_
         "log_with"}  # fmt: skip
 
 
-def parse_args():
+def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     group = add_data_arguments(parser)
     group.add_argument(
@@ -48,7 +47,7 @@ def parse_args():
                        help="go on from last.pt; 'auto' starts anew where there is none")  # fmt: skip
     group.add_argument("--overwrite", action="store_true", help="delete an existing run of this name first")
     group.add_argument("--log_with", choices=["none", "tensorboard", "wandb"], default="none", help="(default: none)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def add_supervision_arguments(parser):
@@ -78,6 +77,8 @@ def add_optimisation_arguments(parser):
     group.add_argument("--encoder", default="efficientnet-lite0", help="any smp encoder (default: %(default)s)")
     group.add_argument("--encoder_weights", default="imagenet", help="imagenet, none, or a file (default: imagenet)")
     group.add_argument("--epochs", type=int, default=50, help="(default: %(default)s)")
+    group.add_argument("--steps_per_epoch", type=int,
+                       help="length of an epoch (default: as many as there are whole batches of images)")  # fmt: skip
     group.add_argument("--batch_size", type=int, default=8, help="images a step over all processes (default: 8)")
     group.add_argument("--lr", type=float, default=1e-4, help="peak learning rate of the encoder (default: 1e-4)")
     group.add_argument(
@@ -111,6 +112,7 @@ def check(args):
             args.log_with == "none" or find_spec(args.log_with),
             f"not installed; pip install {args.log_with}",
         ),
+        "steps_per_epoch": (args.steps_per_epoch is None or args.steps_per_epoch > 0, "must be at least 1"),
         "train_limit": (args.train_limit is None or args.train_limit > 0, "must be at least 1"),
     }
     for flag, value in vars(args).items():
@@ -119,6 +121,15 @@ def check(args):
     for flag, (fine, why) in rules.items():
         if not fine:
             raise UserError(f"--{flag} {getattr(args, flag)}: {why}")
+
+
+def settle(args):
+    """Complete the arguments, in place, to what a run records of itself, and check them -> its signals."""
+    signals = parse_modes(args.modes)
+    args.modes = list(signals)
+    args.run_name = args.run_name or "_".join(signals)
+    check(args)
+    return signals
 
 
 def term_weights(args, signals):
@@ -138,24 +149,6 @@ def term_weights(args, signals):
     return weights
 
 
-def training_ids(dataset, args):
-    """Return the ids to train on: all of them, or --train_limit, nested: a smaller limit is part of a larger one."""
-    ids = dataset.ids("train")
-    if args.train_limit and args.train_limit > len(ids):
-        raise UserError(f"--train_limit {args.train_limit}: the training split has {len(ids)} images")
-    return sorted(sorted(ids, key=lambda name: stable_seed(args.seed, "limit", name))[: args.train_limit])
-
-
-def annotation_cost(labels, signals):
-    """Return what a person needs for these labels: {"images", "seconds": {signal: s}, "relative": units or None}."""
-    efforts = [SIGNALS[signal].effort for signal in signals]
-    return {
-        "images": len(labels),
-        "seconds": {s: sum(SIGNALS[s].seconds(labels[n][s]) for n in labels) for s in signals},
-        "relative": None if None in efforts else sum(efforts),
-    }
-
-
 def make_loaders(args, dataset, labels, train_ids, signals, accelerator):
     """Return (training loader, its batch sampler, validation loader)."""
     from image_io import ResizedCache
@@ -171,7 +164,7 @@ def make_loaders(args, dataset, labels, train_ids, signals, accelerator):
     size = min(args.batch_size, len(train) // world * world)
     workers = args.num_workers if args.num_workers is not None else 4 * (accelerator.device.type == "cuda")
     on_gpu = accelerator.device.type == "cuda"
-    batches = EpochBatches(len(train), size, args.seed)
+    batches = EpochBatches(len(train), size, args.seed, args.steps_per_epoch)
     in_order = InOrder(len(val), max(1, size // world), accelerator.process_index, world)
     return make_loader(train, batches, workers, on_gpu), batches, make_loader(val, in_order, workers, on_gpu)
 
@@ -244,24 +237,19 @@ def summary(line, epochs):
     )
 
 
-def selection_signals(args):
-    """Return the signals whose labels of the validation images choose the checkpoint."""
-    return tuple(args.modes) if args.select_by == "weak_val_loss" else ("full",)
-
-
 def describe_run(args, dataset, labels, train_ids, signals):
     """Return what best.pt says about a run besides its weights: plain values."""
     val_labels = {name: labels[name] for name in dataset.ids("val")}
-    used = repr([(name, [labels[name][s] for s in signals]) for name in sorted(labels)])
+    train_labels, classes = {name: labels[name] for name in train_ids}, len(dataset.class_names) - 1
     return {
         "args": vars(args),
         "commit": commit(),
         "task": {"dataset": dataset.name, "classes": dataset.class_names, "tag_names": dataset.tag_names},
         "fingerprint": dataset.fingerprint(),
         "test_fingerprint": dataset.test_fingerprint(),
-        "labels": hashlib.sha256(used.encode()).hexdigest()[:16],
-        "cost": annotation_cost({name: labels[name] for name in train_ids}, signals),
-        "selection": {"by": args.select_by, **annotation_cost(val_labels, selection_signals(args))},
+        "labels": labels_digest(labels, signals),
+        "cost": annotation_cost(train_labels, signals, classes),
+        "selection": {"by": args.select_by, **annotation_cost(val_labels, selection_signals(args), classes)},
     }
 
 
@@ -284,18 +272,8 @@ def prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pre
     return Training(model, criterion, optimizer, schedule, loader, batches, val_loader, accelerator)
 
 
-def main(args):
-    signals = parse_modes(args.modes)
-    args.modes = list(signals)
-    args.run_name = args.run_name or "_".join(signals)
-    check(args)
-    weights = term_weights(args, signals)
-    dataset = open_dataset(args)
-    train_ids = training_ids(dataset, args)
-    labels = labels_for(args.weak_label_path, dataset, train_ids, signals, args.data_dir)
-    chosen_with = {*signals, *selection_signals(args)}
-    labels |= labels_for(args.weak_label_path, dataset, dataset.ids("val"), chosen_with, args.data_dir)
-
+def train_run(args, dataset, labels, train_ids, signals, weights):
+    """Train what is left of a run, and report."""
     from engine import make_accelerator
     from runs import Log, find_run, save_best
 
@@ -313,6 +291,19 @@ def main(args):
     if accelerator.is_main_process:
         report(args, folder, Log(folder / "log.jsonl").read())
     accelerator.end_training()
+
+
+def main(args):
+    signals = settle(args)
+    weights = term_weights(args, signals)
+    dataset = open_dataset(args)
+    train_ids = training_ids(dataset, args)
+    labels = labels_of_run(args, dataset, train_ids)
+
+    from runs import lock_run
+
+    with lock_run(Path(args.checkpoint_dir) / args.run_name):
+        train_run(args, dataset, labels, train_ids, signals, weights)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """evaluate.py on tiny trained runs: the numbers against an independent computation, the files, the refusals."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -106,6 +107,69 @@ def test_relative_costs_leave_out_what_has_no_unit(trained, tmp_path, capsys):
     run(evaluate, "--checkpoint_dir", trained["checkpoints"], "--results_dir", tmp_path, "--cost", "relative",
         "--device", "cpu")  # fmt: skip
     assert "not in cost.png: full" in capsys.readouterr().out
+
+
+def copied(trained, folder):
+    """Copy the result files to a folder of their own."""
+    folder.mkdir()
+    for path in trained["results"].glob("*.json"):
+        shutil.copy(path, folder)
+    return folder
+
+
+def test_another_schedule_prices_finished_runs_and_touches_nothing_else(trained, tmp_path, capsys):
+    folder = copied(trained, tmp_path / "results")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("unit: seconds\npoints: {image: 10}\nfull: {object: 158, absent: 0}\n")
+    run(evaluate, "--results_dir", folder, "--reprice", "--cost_schedule", mine, "--cost_band", "bearman2016")
+    for name in ("full", "points"):
+        before, after = result(trained, name), json.loads((folder / f"{name}.json").read_text())
+        assert {k: v for k, v in before.items() if k not in ("cost", "selection")} == {
+            k: v for k, v in after.items() if k not in ("cost", "selection")
+        }
+        assert before["cost"]["counts"] == after["cost"]["counts"]
+        assert after["selection"]["seconds"]["full"] == 2 * before["selection"]["seconds"]["full"]
+        assert after["cost"]["schedule"] == str(mine) and before["cost"]["schedule"] == "extreme_clicking"
+    assert after["cost"]["seconds"] == {"points": 10 * after["cost"]["images"]}
+    assert Image.open(folder / "cost.png").width > 200 and "mine.yaml" in capsys.readouterr().out
+    run(evaluate, "--results_dir", folder, "--reprice")
+    assert all(json.loads((folder / f"{n}.json").read_text()) == result(trained, n) for n in ("full", "points"))
+
+
+def test_results_from_before_counts_were_kept_are_counted_again(trained, tmp_path):
+    folder = copied(trained, tmp_path / "results")
+    for path in folder.glob("*.json"):
+        old = json.loads(path.read_text())
+        for part in ("cost", "selection"):
+            del old[part]["counts"], old[part]["schedule"]
+        path.write_text(json.dumps(old))
+    run(evaluate, "--results_dir", folder, "--reprice", "--cost_schedule", "bearman2016")
+    assert (
+        json.loads((folder / "points.json").read_text())["cost"]["counts"]
+        == result(trained, "points")["cost"]["counts"]
+    )
+    wrong = json.loads((folder / "points.json").read_text())
+    del wrong["cost"]["counts"]
+    wrong["cost"]["seconds"]["points"] += 1
+    (folder / "points.json").write_text(json.dumps(wrong))
+    with pytest.raises(UserError, match=r"train\.pkl.*points"):
+        run(evaluate, "--results_dir", folder, "--reprice", "--cost_schedule", "bearman2016")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cost_schedule", "relativ"], "did you mean relative"),
+        (["--cost_schedule", "bearman2016", "--cost", "relative"], "bearman2016.*--cost relative"),
+        (["--cost_band", "relative"], "--cost_band relative"),
+        (["--run_name", "nowhere"], r"nowhere\.json"),
+    ],
+)
+def test_a_mistake_in_pricing_gets_one_line(arguments, message, trained, tmp_path):
+    with pytest.raises(UserError, match=message):
+        run(evaluate, "--results_dir", copied(trained, tmp_path / "results"), "--reprice", *arguments)
+    with pytest.raises(UserError, match="evaluate"):
+        run(evaluate, "--results_dir", tmp_path / "none", "--reprice")
 
 
 def test_foreign_data_and_missing_runs_are_refused(trained, tmp_path):
