@@ -46,7 +46,7 @@ def load_schedule(name=DEFAULT):
     if name in known:
         return parse_schedule(known[name], name, f"{FILE.name}: {name}", known[DEFAULT])
     if not Path(name).is_file():
-        raise UserError(f"--cost_schedule {name}: neither a file nor one of {', '.join(known)}{nearest(name, known)}")
+        raise UserError(f"schedule {name}: neither a file nor one of {', '.join(known)}{nearest(name, known)}")
     return parse_schedule(read_yaml(name), str(name), str(name), known[DEFAULT])
 
 

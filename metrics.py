@@ -158,3 +158,11 @@ def bootstrap_miou(confusions, level=0.95, resamples=1000, seed=0):
     tail = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = torch.cat(values).nanquantile(tail).tolist()
     return low, high
+
+
+def plain(value):
+    """Turn a float tensor or array into plain floats, NaN into None."""
+    value = value.tolist()
+    if isinstance(value, list):
+        return [None if v != v else v for v in value]
+    return None if value != value else value

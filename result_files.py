@@ -13,8 +13,9 @@ from common import UserError, atomic_path, read_json
 from data_utils import open_dataset
 from image_io import read_mask
 from plots import palette
+from supervision import SIGNALS
 
-NEEDED = ("run", "supervision", "task", "aggregate", "args", "fingerprint", "test_fingerprint", "images")
+RESULT = {"run", "supervision", "task", "aggregate", "cost", "selection", "args", "fingerprint", "images"}
 SAFE = string.ascii_letters + string.digits + " ._-+=@()[],&!~"
 # Arguments in which the runs of one group may differ: the seed, and where and how a run was made.
 FREE = {"seed", "run_name", "data_dir", "cache_dir", "checkpoint_dir", "weak_label_path", "device", "num_workers",
@@ -52,7 +53,18 @@ def dataset_of(described, args):
 
 def is_result(content):
     """Whether the content of a JSON file is the result of a run."""
-    return isinstance(content, dict) and {"run", "aggregate", "images"} <= content.keys()
+    return isinstance(content, dict) and RESULT <= content.keys()
+
+
+def find_results(folder):
+    """Return {path: result} of a folder, in the order of tables; other JSON files are passed over."""
+    found = {path: content for path in sorted(folder.glob("*.json")) if is_result(content := read_json(path))}
+    return dict(sorted(found.items(), key=lambda item: table_order(item[1]["supervision"])))
+
+
+def table_order(modes):
+    """Return what runs are sorted by in tables: single signals first, each in the order of `SIGNALS`."""
+    return len(modes), [list(SIGNALS).index(signal) for signal in modes]
 
 
 def load_result(word, args):
@@ -70,7 +82,7 @@ def load_result(word, args):
     again = f"run python evaluate.py --run_name {path.stem} again"
     if not is_result(result) or not result["images"]:
         raise UserError(f"{path}: not a result of evaluate.py; {again}")
-    lacks = [key for key in NEEDED if key not in result]
+    lacks = [] if "test_fingerprint" in result else ["test_fingerprint"]
     lacks += [key for key in ("mask", "tags", "confusion") if key not in next(iter(result["images"].values()))]
     if lacks:
         raise UserError(f"{path}: lacks {', '.join(lacks)}, as an older evaluate.py wrote it; {again}")
@@ -98,8 +110,8 @@ def load_group(words, args, flag):
 
 def refuse_other_images(first, other):
     """Two results can be compared only where they were tested on the same images and classes."""
-    same = first["test_fingerprint"] == other["test_fingerprint"] and first["images"].keys() == other["images"].keys()
-    if not same:
+    one, two = ((r.get("test_fingerprint"), r["task"]["classes"], r["images"].keys()) for r in (first, other))
+    if one != two:
         raise UserError(
             f"runs {first['run']} and {other['run']} have different test images or classes; name runs of one data set"
         )

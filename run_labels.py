@@ -1,11 +1,9 @@
 """Which images and labels a run learns from, and what they cost."""
 
 import hashlib
-import math
-from types import SimpleNamespace
 
 from common import UserError, stable_seed
-from costs import DEFAULT, RELATIVE, add_counts, price_labels
+from costs import add_counts, price_labels
 from supervision import count_actions
 from weak_labels import labels_for
 
@@ -45,36 +43,3 @@ def labels_digest(labels, signals):
     """Return a short hash of the annotations {id: {signal: annotation}} that a run learns from and is chosen by."""
     used = repr([(name, [labels[name][s] for s in signals]) for name in sorted(labels)])
     return hashlib.sha256(used.encode()).hexdigest()[:16]
-
-
-def reprice(run, schedule, open_data):
-    """Return {"cost", "selection"} of a checkpoint or result file by another `costs.Schedule`.
-
-    open_data() -> the run's data set, asked only for a run from before counts were kept
-    """
-    parts = {key: run[key] for key in ("cost", "selection")}
-    if all("counts" in part for part in parts.values()):
-        counts = {key: part["counts"] for key, part in parts.items()}
-    elif schedule.name in (DEFAULT, RELATIVE):
-        return {key: part | {"schedule": DEFAULT} for key, part in parts.items()}
-    else:
-        counts = recount(run, open_data())
-    return {key: part | price_labels(counts[key], part["images"], schedule) for key, part in parts.items()}
-
-
-def recount(run, dataset):
-    """Return the counts of {"cost", "selection"} of a run that did not keep them, from its weak-label file."""
-    args = SimpleNamespace(**run["args"])
-    train_ids, classes = training_ids(dataset, args), len(dataset.class_names) - 1
-    labels = labels_of_run(args, dataset, train_ids)
-    asked = {"cost": (train_ids, args.modes), "selection": (dataset.ids("val"), selection_signals(args))}
-    counts = {}
-    for key, (ids, signals) in asked.items():
-        found = annotation_cost({name: labels[name] for name in ids}, signals, classes)
-        if not math.isclose(sum(found["seconds"].values()), sum(run[key]["seconds"].values())):
-            raise UserError(
-                f"{args.weak_label_path}: not the labels that run {args.run_name} learnt from, and it kept no counts; "
-                "restore them, or train it again"
-            )
-        counts[key] = found["counts"]
-    return counts

@@ -11,13 +11,13 @@ def p_value(value):
     return "-" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def markdown(head, rows):
-    """Return a Markdown table whose first column is left-aligned, the others right-aligned."""
+def markdown(head, rows, words=(0,)):
+    """Return a Markdown table whose columns `words` are left-aligned, the others right-aligned."""
     rows = [head, *rows]
     widths = [max(3, *(len(row[index]) for row in rows)) for index in range(len(head))]
     lines = [
-        "| " + " | ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(cells)) + " |"
+        "| " + " | ".join(c.ljust(w) if i in words else c.rjust(w) for i, (c, w) in enumerate(cells)) + " |"
         for cells in (list(zip(row, widths, strict=True)) for row in rows)
     ]
-    rule = ["-" * w if i == 0 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    rule = ["-" * w if i in words else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     return "\n".join([lines[0], "| " + " | ".join(rule) + " |", *lines[1:]])

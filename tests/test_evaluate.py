@@ -11,6 +11,7 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, jaccard_score
 
 import evaluate
+import overview
 import train
 from common import UserError
 from data_utils import Pets
@@ -80,7 +81,7 @@ def test_aggregates_follow_from_the_images(trained):
 def test_all_files_are_there_and_the_table_has_every_run(trained):
     text = (trained["results"] / "table.md").read_text()
     assert len({len(line) for line in text.splitlines()}) == 1
-    for word in ("full", "points", evaluate.BACKGROUND):
+    for word in ("full", "points", overview.BACKGROUND):
         assert f"| {word} " in text
     for figure in ("comparison.png", "cost.png"):
         assert Image.open(trained["results"] / figure).width > 200
@@ -91,16 +92,16 @@ def test_the_background_row_is_that_of_a_real_all_background_prediction(trained,
     truth = np.concatenate([dataset.mask(name).ravel() for name in dataset.ids("test")])
     truth = truth[truth != 255]
     expected = jaccard_score(truth, np.zeros_like(truth), average="macro", zero_division=0)
-    assert evaluate.background_row([result(trained, "full")])["miou"] == pytest.approx(expected)
+    assert overview.background_row([result(trained, "full")])["miou"] == pytest.approx(expected)
 
 
 def test_images_are_chosen_by_their_rule():
     values = {"a": (0.9, 0.9), "b": (0.5, 0.5), "c": (0.1, 0.1), "d": (0.2, 0.9), "e": (0.6, 0.7)}
     results = [{"images": {name: {"miou": pair[k]} for name, pair in values.items()}} for k in (0, 1)]
-    chosen = evaluate.choose_images(results)
+    chosen = overview.choose_images(results)
     assert chosen["a"] == "best" and chosen["c"] == "worst"
     assert "largest spread between runs" in chosen.values() or chosen["d"]
-    assert evaluate.choose_images(results[::-1]) == chosen
+    assert overview.choose_images(results[::-1]) == chosen
 
 
 def test_relative_costs_leave_out_what_has_no_unit(trained, tmp_path, capsys):
