@@ -33,6 +33,9 @@ def parse_args():
     group.add_argument("--output_dir", help="folder (default: RESULTS_DIR/analysis/A_vs_B)")
     group.add_argument("--examples", type=int, default=4, help="images to show where B gains, and loses (default: 4)")
     group.add_argument("--report", metavar="DIR", help="write DIR/report.html from all that lies below DIR")
+    group.add_argument("--cost_schedule", metavar="NAME|FILE",
+                       help="prices of the report's hours: a name in costs.yaml, or a YAML file (default: those that "
+                            "the results state)")  # fmt: skip
     return parser.parse_args()
 
 
@@ -42,6 +45,8 @@ def check(args):
         raise UserError("--report: is a command of its own; first run --a A --b B, then --report")
     if not args.report and not (args.a and args.b):
         raise UserError("--a and --b: name the runs to compare, or give --report DIR")
+    if args.cost_schedule and not args.report:
+        raise UserError("--cost_schedule: prices the hours of --report; a comparison has none")
     if args.resamples < 100:
         raise UserError(f"--resamples {args.resamples}: must be at least 100")
     if args.examples < 0:
@@ -124,6 +129,10 @@ def compare(args):
     groups = load_groups(args)
     dataset, _ = dataset_of(groups[0][0], args)
     annotator = Annotator.of(groups[0][0], args.weak_label_path)
+    if annotator.source is None:
+        path = groups[0][0]["args"].get("weak_label_path")
+        print(f"{path}: no readable labels; distances are from a usual annotator's clicks (other labels: "
+              "--weak_label_path)")  # fmt: skip
     found = analyse(groups, dataset, annotator, args.resamples, args.seed)
     add_titles(found)
     found |= {"verdict": verdict(found), "commit": commit()}
@@ -146,7 +155,7 @@ def main(args):
     if args.report:
         from report import write_report
 
-        print(write_report(Path(args.report)))
+        print(write_report(Path(args.report), args))
     else:
         compare(args)
 

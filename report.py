@@ -5,10 +5,9 @@ import io
 from pathlib import Path
 
 from common import UserError, atomic_path, commit, read_json
-from evaluate import cost_of
 from findings import NOTES, cells, rows
-from result_files import is_result, seed_of
-from supervision import SIGNALS
+from pricing import hours, one_schedule
+from result_files import find_results, seed_of
 from svg import cost_chart, forest_chart
 from tables import percent
 
@@ -32,13 +31,6 @@ def data_uri(path, side=None):
     return "data:image/jpeg;base64," + base64.b64encode(memory.getvalue()).decode()
 
 
-def find_results(folder):
-    """Return the results in a folder, in the order of the signal table; other JSON files are passed over."""
-    found = [content for path in sorted(folder.glob("*.json")) if is_result(content := read_json(path))]
-    order = list(SIGNALS)
-    return sorted(found, key=lambda r: (len(r["supervision"]), [order.index(s) for s in r["supervision"]], r["run"]))
-
-
 def find_analyses(folder):
     """Return [(folder, analysis)] of every analysis below a folder."""
     found = [(path.parent, read_json(path)) for path in sorted(folder.rglob("analysis.json"))]
@@ -55,7 +47,7 @@ def run_view(result, colours):
     supervision = " + ".join(result["supervision"])
     return {
         "name": result["run"], "supervision": supervision, "seed": seed_of(result), "miou": found["miou"], "low": low,
-        "high": high, "hours": cost_of(result, "seconds"), "images": result["cost"]["images"],
+        "high": high, "hours": hours(result["cost"]), "images": result["cost"]["images"],
         "accuracy": found["pixel_accuracy"], "boundary": found["boundary_f"], "iou": found["iou"],
         "colour": colours.setdefault(supervision, len(colours)) % 7 + 1,
     }  # fmt: skip
@@ -91,11 +83,12 @@ def analysis_view(folder, found):
             "sections": sections, "charts": charts, "gallery": gallery}  # fmt: skip
 
 
-def render(folder):
-    """Return the page as text."""
+def render(folder, args):
+    """Return the page as text. args: cost_schedule, and where the data lies, as for `pricing.one_schedule`"""
     from jinja2 import Environment, StrictUndefined
 
-    results, analyses = find_results(folder), find_analyses(folder)
+    results, schedule = one_schedule(list(find_results(folder).values()), args)
+    analyses = find_analyses(folder)
     if not results and not analyses:
         raise UserError(f"--report {folder}: no result is there; run python evaluate.py --results_dir {folder}")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -103,6 +96,7 @@ def render(folder):
     picture = folder / "comparison.png"
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         sets=test_sets(results),
+        schedule=schedule,
         analyses=[analysis_view(path, found) for path, found in analyses],
         notes=NOTES,
         comparison=data_uri(picture, 1600) if picture.exists() else None,
@@ -110,9 +104,9 @@ def render(folder):
     )
 
 
-def write_report(folder):
-    """Write `report.html` into a folder of results -> its path."""
-    text = render(folder)
+def write_report(folder, args):
+    """Write `report.html` into a folder of results, as `args` of analyze.py say -> its path."""
+    text = render(folder, args)
     path = folder / "report.html"
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
