@@ -73,53 +73,64 @@ def change(found):
 
 def verdict(found):
     """Return one paragraph: did B help, is it more complete, are classes more consistent, which errors changed."""
-    sentences = [_headline(found), _completeness(found), _consistency(found), _modes(found), _caveats(found)]
+    one, two = subjects(found)
+    sentences = [_headline(found, one, two), _completeness(found, two), _consistency(found, two), _modes(found, one),
+                 _caveats(found, two)]  # fmt: skip
     return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
 
-def _headline(found):
+def subjects(found):
+    """Return what sentences about A and B speak of: the supervision, or the runs where one seed says no more."""
+    groups = [found[key] for key in "ab"]
+    if min(len(group["runs"]) for group in groups) > 1:
+        return [group["title"] for group in groups]
+    return [_these_runs(**group) for group in groups]
+
+
+def _these_runs(name, title, runs, **others):
+    number = "run" if len(runs) == 1 else f"group of {len(runs)} runs"
+    return f"the {number} {name}" if title == name else f"this {number} of {title}"
+
+
+def _headline(found, one, two):
     seeds = [len(found[key]["runs"]) for key in "ab"]
     many = f"{seeds[0]} seed{'s' * (seeds[0] > 1)} each" if len(set(seeds)) == 1 else f"{seeds[0]} and {seeds[1]} seeds"
-    one, two = found["a"]["title"], found["b"]["title"]
-    if min(seeds) == 1:  # the interval knows nothing of other seeds, so nothing is claimed of the supervision
-        one, two = f"that of {one}", f"this run of {two}"
     value = found["overall"]["miou"]
     says = {1: f"{two} is better than {one}", -1: f"{two} is worse than {one}",
             0: f"There is {NONE} of a difference between {two} and {one}"}[evidence(value)]  # fmt: skip
     return f"{says}: test mIoU changes by {change(value)} on {found['images']} images, {many}."
 
 
-def _completeness(found):
+def _completeness(found, two):
     value, far = found["overall"]["covered"], found["overall"]["covered_by_distance"]
     if value is None:
         return "Completeness can't be measured: the annotator clicks on no object."
-    name = found["b"]["title"]
-    says = {1: f"{name} covers objects more completely", -1: f"{name} covers objects less completely",
-            0: f"There is {NONE} that {name} covers objects more or less completely"}[evidence(value)]  # fmt: skip
+    says = {1: f"{two} covers objects more completely", -1: f"{two} covers objects less completely",
+            0: f"There is {NONE} that {two} covers objects more or less completely"}[evidence(value)]  # fmt: skip
     apart = [f"{change(v)} at {place} object sizes from the click"
              for place, v in zip(bins(), far, strict=True) if evidence(v)]  # fmt: skip
     return f"{says}: {'; '.join([change(value), *apart])}."
 
 
-def _consistency(found):
-    value, name = found["overall"]["confused"], found["b"]["title"]
+def _consistency(found, two):
+    value = found["overall"]["confused"]
     if len(found["classes"]) < 3:
         return "With one object class there are no classes to confuse."
     if value is None:
         return "Class confusion can't be measured: some run finds no object."
-    says = {1: f"{name} confuses object classes more", -1: f"{name} confuses object classes less",
-            0: f"There is {NONE} that {name} confuses object classes more or less"}[evidence(value)]  # fmt: skip
+    says = {1: f"{two} confuses object classes more", -1: f"{two} confuses object classes less",
+            0: f"There is {NONE} that {two} confuses object classes more or less"}[evidence(value)]  # fmt: skip
     return f"{says}: {change(value)} of the object pixels found."
 
 
-def _modes(found):
+def _modes(found, one):
     values = dict(zip(MODES, found["overall"]["modes"], strict=True))
     shares = [s["a"] if s else 0 for s in found["overall"]["shares"]]
     changed = {mode: value for mode, value in values.items() if evidence(value)}
     if not any(shares):
-        return f"{found['a']['title']} makes no error."
+        return f"{one} makes no error."
     largest = max(zip(shares, MODES, strict=True))
-    start = f"The largest kind of error of {found['a']['title']} is {largest[1]} ({percent(largest[0])} %)"
+    start = f"The largest kind of error of {one} is {largest[1]} ({percent(largest[0])} %)"
     if not changed:
         return f"{start}; there is {NONE} that any kind became rarer or more frequent."
     return (
@@ -127,12 +138,12 @@ def _modes(found):
     )
 
 
-def _caveats(found):
+def _caveats(found, two):
     ranks, least = found["signed_rank"], min(len(found[key]["runs"]) for key in "ab")
     text = (
-        f"Image by image, it is better on {ranks['better']} and worse on {ranks['worse']} of {ranks['images']} "
+        f"Image by image, {two} is better on {ranks['better']} and worse on {ranks['worse']} of {ranks['images']} "
         f"(signed-rank p {p_value(ranks['p'])}, which speaks of these trained networks, not of other seeds)."
     )
     if least == 1:
-        return f"{text} One seed says nothing of other seeds: the intervals are over test images alone."
+        return f"{text} One seed says nothing of other seeds, so nothing of the supervision: intervals are over images."
     return text + (" Two seeds are few: the intervals may be too narrow." if least < FEW_SEEDS else "")

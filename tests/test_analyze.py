@@ -15,7 +15,7 @@ import analyze
 import evaluate
 from common import UserError, write_json
 from data_utils import Pets
-from result_files import group_name, mask_name, write_mask
+from result_files import RESULT, group_name, mask_name, write_mask
 
 CLASSES = 3
 
@@ -140,7 +140,16 @@ def test_a_perfect_prediction_has_no_error(results, tmp_path):
     whole = found["overall"]
     assert whole["miou"]["a"] == whole["covered"]["a"] == whole["right"]["a"] == 1
     assert whole["errors"]["a"] == 0 and {mode["a"] for mode in whole["modes"]} == {0}
-    assert "makes no error" in found["verdict"] and "One seed says nothing" in found["verdict"]
+    assert "makes no error" in found["verdict"]
+
+
+def test_one_seed_claims_nothing_of_its_supervision(results, tmp_path):
+    found = analysed(results, tmp_path, ["points_s0"], HYBRID)
+    assert found["overall"]["miou"]["low"] > 0 and found["overall"]["miou"]["p"] is None
+    words = found["verdict"].lower()
+    assert words.startswith("this group of 3 runs of tags + points is better than this run of points")
+    assert words.count("tags + points") == words.count("3 runs of tags + points") > 2
+    assert "One seed says nothing" in found["verdict"]
 
 
 def test_failure_modes_share_out_the_error(there):
@@ -185,7 +194,7 @@ def test_mistakes_are_one_line_with_a_way_out(results, data, tmp_path):
     refused("--a", "perfect", "--b", "points_s0", "--data_dir", tmp_path, match=re.escape(str(tmp_path)))
     (tmp_path / "broken.json").write_text("{")
     refused("--a", tmp_path / "broken.json", "--b", "perfect", match=r"broken\.json.*JSON")
-    write_json(tmp_path / "old.json", {"run": "old", "aggregate": {}, "images": {"x": {}}})
+    write_json(tmp_path / "old.json", dict.fromkeys(RESULT) | {"run": "old", "images": {"x": {}}})
     refused("--a", tmp_path / "old.json", "--b", "perfect", match="lacks .* again")
     add_run(data, tmp_path, "other", perfect, test_fingerprint="another")
     refused("--a", tmp_path / "other.json", "--b", "perfect", match="different test images")
@@ -281,6 +290,25 @@ def test_the_report_can_be_read_without_a_mouse_or_a_picture(page):
     marks = [attributes for attributes in found.all("g") if "mark" in attributes["class"].split()]
     assert len(marks) > 6 and all(mark["tabindex"] == "0" and mark["aria-label"] for mark in marks)
     assert "prefers-color-scheme: dark" in page and 'name="viewport"' in page
+
+
+def test_the_hours_are_by_one_schedule(data, tmp_path):
+    counts = {"points": {"image": 10, "first_point": 36, "further_point": 0, "absent": 3600}}
+    cost = {"images": 10, "counts": counts, "schedule": "bearman2016", "seconds": {"points": 3686.4}, "relative": 2.0}
+    chosen = {"by": "val_loss", **cost}
+    add_run(data, tmp_path, "points", perfect, cost=cost, selection=chosen)
+    run(analyze, "--report", tmp_path)
+    assert "by the schedule bearman2016" in (tmp_path / "report.html").read_text()
+    add_run(data, tmp_path, "other", perfect, cost=cost | {"schedule": "extreme_clicking"}, selection=chosen)
+    with pytest.raises(UserError, match=r"bearman2016 and extreme_clicking.*--cost_schedule"):
+        run(analyze, "--report", tmp_path)
+    run(analyze, "--report", tmp_path, "--cost_schedule", "extreme_clicking")
+    page = (tmp_path / "report.html").read_text()
+    assert "by the schedule extreme_clicking" in page and page.count("<td>0.02</td>") == 2  # 36 x 2.4 s
+    with pytest.raises(UserError, match=r"relative.*in seconds"):
+        run(analyze, "--report", tmp_path, "--cost_schedule", "relative")
+    with pytest.raises(UserError, match="--cost_schedule"):
+        run(analyze, "--a", "x", "--b", "y", "--cost_schedule", "relative")
 
 
 def test_what_comes_from_files_is_escaped(page):
