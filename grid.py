@@ -88,6 +88,7 @@ def training_flags(steps, rest):
 
     rest: the words after `--`; steps: optimiser steps of each run, or None
     """
+    # A default put before `rest` tells whether `rest` itself has --epochs, in whatever spelling argparse takes.
     usual, given, other = (vars(train.parse_args(["--supervision_mode", "full", *more]))
                            for more in ([], ["--epochs", "1", *rest], ["--epochs", "2", *rest]))  # fmt: skip
     for key in sorted(OWN):

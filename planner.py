@@ -149,10 +149,8 @@ def next_run(curves, hours, all_hours, candidates, seed=0, imagined=256):
         weights = stats.norm.pdf(outcomes[:, None], curve.at(at), curve.noise)  # [imagined, K]
         after = weights @ goal[mode] / weights.sum(1)
         best_other = max(others, default=-np.inf)
-        worth = max(
-            0.0, np.maximum(after, best_other).mean() - max(after.mean(), best_other)
-        )  # by Jensen, but rounding
-        found.append({"mode": mode, "hours": at, "worth": float(worth)})
+        worth = float(np.maximum(after, best_other).mean() - max(after.mean(), best_other))
+        found.append({"mode": mode, "hours": at, "worth": max(0.0, worth)})  # below zero by rounding only
     return max(found, key=lambda run: run["worth"], default=None)
 
 
@@ -253,8 +251,8 @@ def parse_args():
 
 
 def main(args):
-    study = read_json(args.study)
-    if not isinstance(study, dict) or not {"rows", "all_hours", "budgets"} <= study.keys() or not study["rows"]:
+    study, needed = read_json(args.study), {"rows", "all_hours", "image_hours", "budgets"}
+    if not (isinstance(study, dict) and needed <= study.keys() and study["rows"]):
         raise UserError(f"{args.study}: holds no finished runs of study.py; run that first")
     if args.hours and not all(0 < hours < float("inf") for hours in args.hours):
         raise UserError("--hours: must be positive")

@@ -17,11 +17,10 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from common import UserError, atomic_path, commit, run_cli, write_json
-from costs import DEFAULT, load_schedule
+from costs import DEFAULT
 from data_utils import add_data_arguments
 
 ROOT = Path(__file__).resolve().parent
@@ -48,8 +47,9 @@ def parse_args():
                             "budgets less (default: 1000; equal epochs with -- --epochs N and no --steps)")  # fmt: skip
     group = parser.add_argument_group("execution")
     group.add_argument("--jobs", type=int, default=1, help="runs at a time (default: %(default)s)")
-    group.add_argument("--backend", choices=["threading", "loky", "dask", "ray"], default="threading",
-                       help="of joblib; dask and ray use the machines of a cluster (default: threading)")  # fmt: skip
+    group.add_argument("--backend", choices=BACKENDS, default="threading",
+                       help="of joblib; dask and ray use the machines of a cluster, ray reports only at the end "
+                            "(default: threading)")  # fmt: skip
     group.add_argument("--cluster", metavar="ADDRESS", help="of the Dask scheduler or Ray head (default: start one)")
     group = parser.add_argument_group("output")
     group.add_argument("--study_dir", default="./results/study", help="(default: %(default)s)")
@@ -61,27 +61,51 @@ def parse_args():
 
 
 def execute(commands, log, lock, threads, cwd):
-    """Run command lines one after another, their output in `log` -> (exit code, seconds); the first failure ends it.
+    """Run command lines one after another, their output in `log` -> exit code; the first failure ends it.
 
     lock: file that a training holds; a training that an interrupted study left running is waited for
     Sent to other machines as it is: it needs only what is imported here.
     """
     from filelock import FileLock
 
-    began = time.perf_counter()
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     Path(lock).parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         pass
     environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
-    code = 0
     with open(log, "wb") as file:
         for command in commands:
-            code = (
-                code
-                or subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, cwd=cwd, env=environment).returncode
-            )
-    return code, time.perf_counter() - began
+            done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, cwd=cwd, env=environment)
+            if done.returncode:
+                return done.returncode
+    return 0
+
+
+def start_dask(args, stack):
+    """Connect to the Dask scheduler of --cluster, or start workers here, until `stack` is closed."""
+    from dask.distributed import Client
+
+    local = {"n_workers": args.jobs, "threads_per_worker": 1, "dashboard_address": None}
+    stack.enter_context(Client(args.cluster) if args.cluster else Client(**local))
+
+
+def start_ray(args, stack):
+    """Connect to the Ray head of --cluster, or start one here, until `stack` is closed."""
+    import ray
+    from ray.util.joblib import register_ray
+
+    ray.init(address=args.cluster, num_cpus=None if args.cluster else args.jobs)
+    stack.callback(ray.shutdown)
+    register_ray()
+
+
+# Name of joblib's backend -> what it needs started, and the package to install for it.
+BACKENDS = {
+    "threading": (None, "joblib"),
+    "loky": (None, "joblib"),
+    "dask": (start_dask, "'dask[distributed]'"),
+    "ray": (start_ray, "ray"),
+}
 
 
 @contextlib.contextmanager
@@ -89,25 +113,15 @@ def backend(args):
     """Make joblib's backend the one that --backend and --cluster say."""
     from joblib import parallel_config
 
-    try:
-        with contextlib.ExitStack() as stack:
-            if args.backend == "dask":
-                from dask.distributed import Client
-
-                local = {"n_workers": args.jobs, "threads_per_worker": 1, "dashboard_address": None}
-                stack.enter_context(Client(args.cluster) if args.cluster else Client(**local))
-            elif args.backend == "ray":
-                import ray
-                from ray.util.joblib import register_ray
-
-                ray.init(address=args.cluster, num_cpus=None if args.cluster else args.jobs)
-                stack.callback(ray.shutdown)
-                register_ray()
-            stack.enter_context(parallel_config(args.backend, n_jobs=-1 if args.cluster else args.jobs))
-            yield
-    except ImportError as error:
-        package = {"dask": "'dask[distributed]'", "ray": "'ray[default]'"}.get(args.backend, args.backend)
-        raise UserError(f"--backend {args.backend}: not installed ({error}); pip install {package}") from error
+    start, package = BACKENDS[args.backend]
+    with contextlib.ExitStack() as stack:
+        try:
+            if start:
+                start(args, stack)
+        except ImportError as error:
+            raise UserError(f"--backend {args.backend}: not installed ({error}); pip install {package}") from error
+        stack.enter_context(parallel_config(args.backend, n_jobs=-1 if args.cluster else args.jobs))
+        yield
 
 
 def run_grid(cells, args):
@@ -128,7 +142,8 @@ def run_grid(cells, args):
         return failed
     with backend(args), tqdm(total=len(runs), initial=len(runs) - len(todo), unit="run", smoothing=0) as bar:
         jobs = (delayed(named)(name, execute, *task) for name, task in tasks.items())
-        for name, (code, _) in Parallel(return_as="generator_unordered")(jobs):
+        results = "list" if args.backend == "ray" else "generator_unordered"  # Ray's backend gives all at the end
+        for name, code in Parallel(return_as=results)(jobs):
             if code or runs[name].result(folder) is None:
                 failed[name] = last_line(tasks[name][1])
                 bar.write(f"failed: {name}: {failed[name]} (log: {tasks[name][1]})")
@@ -147,30 +162,28 @@ def last_line(log):
     return lines[-1] if lines else "its log is empty"
 
 
-def collect(grid, args):
-    """Return the content of study.json: one row for each finished cell."""
-    from run_labels import reprice
+def collect(grid, band, args):
+    """Return the content of study.json: one row for each finished cell, its hours by the grid's schedule and `band`."""
+    from pricing import hours, reprice
 
-    selection_hours = {}
-    band = load_schedule(args.cost_band) if args.cost_band else grid.schedule
-    rows, selection = [], {"by": None}
+    rows, selection_hours, selected_by = [], {}, None
     for cell in grid.cells:
         result = cell.result(args.study_dir)
         if result is None:
             continue
-        costs = [sum(reprice(result, schedule, None)["cost"]["seconds"].values()) / 3600
-                 for schedule in (grid.schedule, band)]  # fmt: skip
-        found, selection = result["aggregate"], reprice(result, grid.schedule, None)["selection"]
-        selection_hours[cell.mode] = sum(selection["seconds"].values()) / 3600
+        found, chosen = result["aggregate"], reprice(result, grid.schedule, None)["selection"]
+        selected_by, selection_hours[cell.mode] = chosen["by"], hours(chosen)
+        other = hours(reprice(result, band, None)["cost"])
         rows.append({
             "mode": cell.mode, "budget": cell.budget, "seed": cell.seed, "run": cell.name, "images": cell.images,
-            "everything": cell.everything, "hours": costs[0], "other_hours": costs[1], "miou": 100 * found["miou"],
-            "low": 100 * found["miou_interval"][0], "high": 100 * found["miou_interval"][1],
+            "everything": cell.everything, "hours": cell.hours, "other_hours": other,
+            "miou": 100 * found["miou"], "low": 100 * found["miou_interval"][0],
+            "high": 100 * found["miou_interval"][1],
         })  # fmt: skip
     return {
         "commit": commit(), "schedule": grid.schedule.name, "other_schedule": band.name, "budgets": grid.budgets,
         "all_hours": grid.all_hours, "image_hours": grid.image_hours, "rows": rows,
-        "selection_hours": selection_hours, "selected_by": selection["by"],
+        "selection_hours": selection_hours, "selected_by": selected_by,
         "cells": len(grid.cells), "training": grid.shared,
     }  # fmt: skip
 
@@ -178,23 +191,23 @@ def collect(grid, args):
 def main(args):
     if args.seeds < 1 or args.jobs < 1 or (args.steps is not None and args.steps < 1):
         raise UserError("--seeds, --jobs and --steps must be at least 1")
-    schedules = [load_schedule(name) for name in (args.cost_schedule, args.cost_band) if name]
-    for schedule in schedules:
-        if schedule.unit != "seconds":
-            raise UserError(f"{schedule.name}: this schedule is in {schedule.unit} units, but budgets are in hours")
+    if args.cluster and not BACKENDS[args.backend][0]:
+        raise UserError(f"--cluster {args.cluster}: has no use for --backend {args.backend}; take dask or ray")
 
     from grid import Grid
     from planner import time_words
+    from pricing import schedule_in_seconds
     from study_report import draw, report
 
-    grid = Grid(args, schedules[0])
+    band = schedule_in_seconds(args.cost_band or args.cost_schedule)
+    grid = Grid(args, schedule_in_seconds(args.cost_schedule))
     for (mode, budget), prices in grid.nothing.items():
         print(f"{time_words(budget)} of {mode}: left out for {len(prices)} of {args.seeds} seeds, it buys no image "
               f"(the first takes {time_words(min(prices))} or more)")  # fmt: skip
     if not grid.cells:
         raise UserError("--budgets: none of them buys a single image of any mode; take larger ones")
     failed = run_grid(grid.cells, args)
-    study = collect(grid, args)
+    study = collect(grid, band, args)
     folder = Path(args.study_dir)
     write_json(folder / "study.json", study)
     if study["rows"]:

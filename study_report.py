@@ -3,6 +3,7 @@
 from scipy import stats
 
 from planner import check_sentence, hold_out, plan, sentences, time_words
+from tables import markdown
 
 
 def summarise(rows):
@@ -36,15 +37,6 @@ def by_cell(study):
     return {mode: {b: summarise(rows) for b, rows in sorted(of.items())} for mode, of in found.items()}
 
 
-def markdown(head, rows):
-    """Return a table in Markdown, the first column to the left."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = [[row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
-             for row in (head, *rows)]  # fmt: skip
-    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])
-
-
 def cell_words(found):
     """Return one cell of the grid's table: mIoU with its interval, and the images that it took."""
     if found is None:
@@ -59,21 +51,20 @@ def report(study):
     grid = [[mode, *(cell_words(of.get(budget)) for budget in budgets)] for mode, of in cells.items()]
     seeds = sorted({found["seeds"] for of in cells.values() for found in of.values()})
     over = (
-        "one seed, 95 % bootstrap intervals over test images" if seeds == [1] else "mean over seeds, 95 % t-intervals"
+        "mean over seeds, 95 % t-intervals" if seeds[-1] > 1 else "one seed, 95 % bootstrap intervals over test images"
     )
+    if seeds[0] == 1 < seeds[-1]:
+        over += " (bootstrap intervals over test images where one seed is finished)"
     parts = [
         f"Test mIoU (%) at equal annotation time by the schedule {study['schedule']}: {over}, "
         f"n images labelled; {len(study['rows'])} of {study['cells']} cells are finished.",
         markdown(["labels", *map(time_words, budgets)], grid),
     ]
-    hours = {f"{h:.2f}" for h in study["selection_hours"].values()}
-    took = (
-        f"{hours.pop()} h"
-        if len(hours) == 1
-        else ", ".join(f"{m} {h:.2f} h" for m, h in study["selection_hours"].items())
-    )
+    took = [f"{hours:.2f} h" for hours in study["selection_hours"].values()]
+    if len(set(took)) > 1:
+        took = [f"{mode} {words}" for mode, words in zip(study["selection_hours"], took, strict=True)]
     parts.append(f"Not counted: the labels of the validation images, which chose checkpoints by {study['selected_by']} "
-                 f"({took}).")  # fmt: skip
+                 f"({', '.join(dict.fromkeys(took))}).")  # fmt: skip
     advice = plan(study, budgets)
     words = [*map(sentences, advice), check_sentence(hold_out(study["rows"]))]
     parts += [advice_table(advice, cells), "\n".join(f"- {line}" for line in words)]

@@ -1,14 +1,20 @@
-"""study.py: what the budgets buy, and tiny real grids that are stopped, resumed, tampered with and spread."""
+"""study.py: what the budgets buy, and tiny real grids that are stopped, resumed, tampered with and spread.
 
+Most of their runs are made in this process: a process of their own would mostly import PyTorch. Those of the study that
+is killed are real ones.
+"""
+
+import contextlib
+import io
 import itertools
 import json
-import os
 import shutil
 import subprocess
 import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
@@ -17,12 +23,13 @@ from conftest import run
 from hypothesis import given
 from hypothesis import strategies as st
 
+import evaluate
 import study
 import train
 from charts import budget_plot
-from common import UserError, stable_seed
+from common import UserError, run_cli, stable_seed
 from costs import load_schedule
-from grid import Grid, buys, parse_budget
+from grid import Cell, Grid, buys, parse_budget
 from study_report import summarise
 
 ROOT = Path(study.__file__).parent
@@ -33,12 +40,31 @@ TINY = ["--", "--img_size", "64", "--batch_size", "4", "--epochs", "2", "--encod
 def flags(pets_dir, pets_labels):
     """The flags that all studies here share, but for the folder."""
     return ["--data_dir", pets_dir, "--weak_label_path", pets_labels, "--cache_dir", Path(pets_dir).parent / "cache",
-            "--modes", "points", "tags boxes", "--budgets", "40s", "1h", "--seeds", 1, "--jobs", 2,
-            "--steps", 4]  # fmt: skip
+            "--modes", "points", "tags boxes", "--budgets", "40s", "1h", "--seeds", 1, "--steps", 4]  # fmt: skip
+
+
+def call(command, stdout, **others):
+    """Stand for `subprocess.run` on a command of train.py or evaluate.py, in this process."""
+    module, text = {"train.py": train, "evaluate.py": evaluate}[Path(command[1]).name], io.StringIO()
+    code = 0
+    with patch.object(sys, "argv", command[1:]), contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        try:
+            run_cli(module.main, module.parse_args)
+        except SystemExit as end:
+            code = end.code
+    stdout.write(text.getvalue().encode())
+    return SimpleNamespace(returncode=code)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    """Run the cells of a study in this process."""
+    with patch.object(study, "subprocess", SimpleNamespace(run=call, STDOUT=subprocess.STDOUT)):
+        yield
 
 
 @pytest.fixture(scope="module")
-def done(flags, tmp_path_factory):
+def done(flags, quick, tmp_path_factory):
     """A finished study: two modes, one budget within the data and one beyond."""
     folder = tmp_path_factory.mktemp("study")
     run(study, *flags, "--study_dir", folder, *TINY)
@@ -151,7 +177,9 @@ def test_budgets_are_times(word, hours):
         (["--budgets", "1s"], "single image"),
         (["--modes", "pionts"], "points"),
         (["--seeds", "0"], "--seeds"),
-        (["--cost_schedule", "relative"], "relative"),
+        (["--cost_schedule", "relative"], "relative.*in seconds"),
+        (["--cost_band", "relative"], "relative.*in seconds"),
+        (["--cluster", "tcp://somewhere:1"], "--cluster tcp.*dask or ray"),
         (["--cost_schedule", "none.yaml"], r"none\.yaml"),
         (["--weak_label_path", "nowhere.pkl"], "weak_label_generator.py"),
         (["--data_dir", "nowhere"], "download_data.py"),
@@ -241,15 +269,19 @@ def test_an_unfinished_or_foreign_result_is_no_result(done, flags, tmp_path):
         assert cells[name].result(folder) is None
 
 
-@pytest.mark.skipif(not find_spec("distributed"), reason="needs dask[distributed]")
-def test_two_dask_workers_give_the_same_table(done, flags, tmp_path):
+@pytest.mark.parametrize(("name", "package"), [("loky", "joblib"), ("dask", "distributed"), ("ray", "ray")])
+def test_two_workers_give_the_same_table(name, package, done, flags, tmp_path, monkeypatch):
+    """Each run is brought back by copying what a process of its own would have made."""
+    if not find_spec(package):
+        pytest.skip(f"needs {package}")
     folder = copied(done, tmp_path / "study")
     for row in content(done)["rows"][:2]:
         forget(folder, row["run"])
-    argv = [*map(str, flags), "--study_dir", str(folder), "--backend", "dask", *TINY]
-    process = subprocess.run([sys.executable, "study.py", *argv], cwd=ROOT, capture_output=True, text=True,
-                             env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
-    assert process.returncode == 0, process.stderr
+    code = "import shutil, sys; shutil.copytree(*sys.argv[1:])"
+    monkeypatch.setattr(Cell, "commands", lambda cell, to, python, root: [
+        [python, "-c", code, str(done / part / cell.name), str(to / part / cell.name)] for part in ("runs", "results")
+    ])  # fmt: skip
+    run(study, *flags, "--study_dir", folder, "--backend", name, "--jobs", 2, *TINY)
     assert (folder / "table.md").read_text() == (done / "table.md").read_text()
 
 
