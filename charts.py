@@ -43,7 +43,7 @@ def cost_plot(path, runs, unit, reference=None):
     costs, mious = [run["cost"] for run in runs], [run["miou"] for run in runs]
     best = pareto(costs, mious)
     ranges = [(run["cost"], run.get("other_cost", run["cost"])) for run in runs]
-    _style(axes, f"annotation cost ({unit})", "test mIoU (%)")
+    style_axes(axes, f"annotation cost ({unit})", "test mIoU (%)")
     _cost_axis(axes, [cost for ends in ranges for cost in ends])
     axes.hlines(mious, *zip(*ranges, strict=True), color=ACCENT, linewidth=5, alpha=0.25)
     steps = [(costs[index], mious[index]) for index in best] + [(axes.get_xlim()[1], max(mious))]
@@ -77,7 +77,7 @@ def budget_plot(path, lines, unit, other=None):
     sheet = Sheet(7.2, 4.8)
     axes = sheet.figure.add_axes((0.09, 0.11, 0.88, 0.72))
     costs, mious = ([value for line in lines for value in line[key]] for key in ("hours", "miou"))
-    _style(axes, f"annotation cost ({unit})", "test mIoU (%)")
+    style_axes(axes, f"annotation cost ({unit})", "test mIoU (%)")
     _cost_axis(axes, costs + [hours for line in lines for hours in line["other_hours"] if other])
     for index, line in enumerate(lines):
         colour, marker = hex_colour(index + 1), "osD^vP"[index % 6]
@@ -97,7 +97,8 @@ def budget_plot(path, lines, unit, other=None):
     sheet.save(path)
 
 
-def _style(axes, xlabel, ylabel):
+def style_axes(axes, xlabel, ylabel):
+    """Give axes the labels, grid and colours that all charts share."""
     axes.set_xlabel(xlabel, color=INK, fontsize=9, parse_math=False)
     axes.set_ylabel(ylabel, color=INK, fontsize=9)
     axes.tick_params(colors=INK, labelsize=8, length=3)
@@ -181,7 +182,7 @@ def loss_curves(path, log):
     if not _curve(quality, log, [entry["val_miou"] for entry in log], color=ACCENT, linewidth=2):
         quality.text(0.5, 0.5, "not measured", transform=quality.transAxes, ha="center", color=FAINT)
     for axes, ylabel in ((losses, "loss"), (quality, "validation mIoU")):
-        _style(axes, "epoch", ylabel)
+        style_axes(axes, "epoch", ylabel)
         axes.set_xlim(log[0]["epoch"] - 0.5, log[-1]["epoch"] + 0.5)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         for epoch in [entry["epoch"] for entry in log if entry["selected"]][-1:]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from charts import _style
+from charts import style_axes
 from failures import MODES
 from findings import bins
 from plots import FAINT, INK, Sheet, comparison_figure, draw_annotation, hex_colour, pictures, shorten
@@ -43,8 +43,8 @@ def _pairs(path, found, names, values, ylabel, xlabel):
             lower.plot([place, place], [100 * value["low"], 100 * value["high"]], color=INK, linewidth=1.4)
         lower.plot(place, 100 * value["difference"], "o", color=INK, markeredgecolor="white", markersize=6)
     lower.axhline(0, color=FAINT, linewidth=1, linestyle="--")
-    _style(upper, "", ylabel)
-    _style(lower, xlabel, "B - A (points)")
+    style_axes(upper, "", ylabel)
+    style_axes(lower, xlabel, "B - A (points)")
     lower.set_xticks(places, names)
     sheet.figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
     sheet.save(path)

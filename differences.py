@@ -16,19 +16,19 @@ def image_weights(count, resamples, seed):
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
 
 
-def paired_difference(observed, resampled, images, level=0.95):
+def paired_difference(observed, resampled, images):
     """Estimate the mean of differences that share their seed: each seed trained both ways.
 
     observed: differences [S]; resampled: the same on resampled images [B, S], alike for all seeds; images: how many
-    Returns a dict of `difference`, `low` and `high` at confidence `level`, two-sided `p`, `seeds`. One seed says
-    nothing of other seeds: its interval is over images alone, and p is None.
+    Returns a dict of `difference`, `low` and `high` of its 95 % interval, two-sided `p`. One seed says nothing of other
+    seeds: its interval is over images alone, and p is None.
     """
     observed, resampled = np.asarray(observed, float), np.asarray(resampled, float)
     parts = [(common_variance(resampled), images - 1), *_seed_part(observed)]
-    return _student(observed.mean(), parts, len(observed), len(observed) > 1, level)
+    return _student(observed.mean(), parts, len(observed) > 1)
 
 
-def independent_difference(first, second, resampled_first, resampled_second, images, level=0.95):
+def independent_difference(first, second, resampled_first, resampled_second, images):
     """Estimate mean(second) - mean(first) for groups with seeds of their own, tested on the same images.
 
     first, second: values [S], [T]; resampled_*: the same on resampled images [B, S], [B, T], alike for all seeds
@@ -43,7 +43,7 @@ def independent_difference(first, second, resampled_first, resampled_second, ima
         parts = [(shared, images - 1), *_seed_part(first), *_seed_part(second)]
     else:
         parts = [(float((two.mean(1) - one.mean(1)).var(ddof=1)), images - 1)]
-    return _student(second.mean() - first.mean(), parts, min(len(first), len(second)), several, level)
+    return _student(second.mean() - first.mean(), parts, several)
 
 
 def common_variance(resampled):
@@ -63,8 +63,8 @@ def _seed_part(values):
     return [(float(values.var(ddof=1)) / len(values), len(values) - 1)] if len(values) > 1 else []
 
 
-def _student(difference, parts, seeds, tested, level):
-    """Return the interval of a difference whose variance is a sum of independent parts [(variance, freedom), ...]."""
+def _student(difference, parts, tested):
+    """Return the 95 % interval of a difference whose variance is the sum of parts [(variance, freedom), ...]."""
     from scipy.stats import t
 
     difference, variance = float(difference), sum(part for part, _ in parts)
@@ -73,10 +73,10 @@ def _student(difference, parts, seeds, tested, level):
         error = float(np.sqrt(variance))
         # Satterthwaite, Biometrics 1946.
         freedom = variance**2 / sum(part**2 / max(1, degrees) for part, degrees in parts)
-        reach = float(t.ppf((1 + level) / 2, freedom)) * error
+        reach = float(t.ppf(0.975, freedom)) * error
         low, high = difference - reach, difference + reach
         p = float(2 * t.sf(abs(difference) / error, freedom))
-    return {"difference": difference, "low": low, "high": high, "p": p if tested else None, "seeds": seeds}
+    return {"difference": difference, "low": low, "high": high, "p": p if tested else None}
 
 
 def signed_rank(differences):

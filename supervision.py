@@ -181,7 +181,6 @@ class Signal:
     """
 
     name: str
-
     extract: Callable
     target: Callable
     loss: Callable
