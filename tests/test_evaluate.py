@@ -122,6 +122,7 @@ def test_another_schedule_prices_finished_runs_and_touches_nothing_else(trained,
     folder = copied(trained, tmp_path / "results")
     mine = tmp_path / "mine.yaml"
     mine.write_text("unit: seconds\npoints: {image: 10}\nfull: {object: 158, absent: 0}\n")
+    (folder / "notes.json").write_text("{}")
     run(evaluate, "--results_dir", folder, "--reprice", "--cost_schedule", mine, "--cost_band", "bearman2016")
     for name in ("full", "points"):
         before, after = result(trained, name), json.loads((folder / f"{name}.json").read_text())
@@ -135,6 +136,15 @@ def test_another_schedule_prices_finished_runs_and_touches_nothing_else(trained,
     assert Image.open(folder / "cost.png").width > 200 and "mine.yaml" in capsys.readouterr().out
     run(evaluate, "--results_dir", folder, "--reprice")
     assert all(json.loads((folder / f"{n}.json").read_text()) == result(trained, n) for n in ("full", "points"))
+
+
+def test_nothing_is_repriced_where_the_runs_can_not_share_a_table(trained, tmp_path):
+    folder = copied(trained, tmp_path / "results")
+    other = result(trained, "points") | {"run": "other", "test_fingerprint": "another"}
+    (folder / "other.json").write_text(json.dumps(other))
+    with pytest.raises(UserError, match="different test images"):
+        run(evaluate, "--results_dir", folder, "--reprice", "--cost_schedule", "bearman2016")
+    assert json.loads((folder / "full.json").read_text()) == result(trained, "full")
 
 
 def test_results_from_before_counts_were_kept_are_counted_again(trained, tmp_path):
