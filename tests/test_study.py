@@ -30,6 +30,7 @@ from charts import budget_plot
 from common import UserError, run_cli, stable_seed
 from costs import load_schedule
 from grid import Cell, Grid, buys, parse_budget
+from run_labels import training_ids
 from study_report import summarise
 
 ROOT = Path(study.__file__).parent
@@ -117,7 +118,7 @@ def test_smaller_budgets_are_within_larger_ones_and_all_modes_share_an_order(fla
     subsets = {}
     for cell in grid.cells:
         args = train.parse_args(cell.arguments)
-        names = set(train.training_ids(grid.dataset, args))
+        names = set(training_ids(grid.dataset, args))
         assert len(names) == cell.images == args.train_limit
         signals = tuple(args.modes)
         price = sum(grid.price(name, signals) for name in names)
