@@ -30,7 +30,8 @@ def pareto(costs, mious):
 def cost_plot(path, runs, unit, reference=None):
     """Plot test mIoU against annotation cost, with intervals and the Pareto frontier.
 
-    runs: dicts `name`, `cost` (in `unit`), `miou`, `low` and `high` (percent)
+    runs: dicts `name`, `cost` (in `unit`), `miou`, `low` and `high` (percent), and `other_cost` where a range of prices
+        is drawn, from `cost` to it
     unit: label of the cost, such as "hours"; the axis is logarithmic where positive costs differ more than eightfold
     reference: mIoU of predicting background everywhere, in percent
     Raises ValueError without runs, or on NaN.
@@ -41,8 +42,10 @@ def cost_plot(path, runs, unit, reference=None):
     axes = sheet.figure.add_axes((0.09, 0.12, 0.88, 0.79))
     costs, mious = [run["cost"] for run in runs], [run["miou"] for run in runs]
     best = pareto(costs, mious)
-    _style(axes, f"annotation cost ({unit})", "test mIoU (%)")
-    _cost_axis(axes, costs)
+    ranges = [(run["cost"], run.get("other_cost", run["cost"])) for run in runs]
+    style_axes(axes, f"annotation cost ({unit})", "test mIoU (%)")
+    _cost_axis(axes, [cost for ends in ranges for cost in ends])
+    axes.hlines(mious, *zip(*ranges, strict=True), color=ACCENT, linewidth=5, alpha=0.25)
     steps = [(costs[index], mious[index]) for index in best] + [(axes.get_xlim()[1], max(mious))]
     axes.plot(*zip(*steps, strict=True), drawstyle="steps-post", color=ACCENT, linewidth=1.4, alpha=0.6,
               label="Pareto frontier")  # fmt: skip
@@ -62,7 +65,40 @@ def cost_plot(path, runs, unit, reference=None):
     sheet.save(path)
 
 
-def _style(axes, xlabel, ylabel):
+def budget_plot(path, lines, unit, other=None):
+    """Plot test mIoU against annotation cost, a line for each kind of label, with intervals and the Pareto frontier.
+
+    lines: dicts `name`, and lists `hours`, `miou`, `low`, `high` (percent) and `other_hours`, one entry a budget
+    unit: label of the cost; other: name of the prices of `other_hours`, drawn as the end of a band where they differ
+    Raises ValueError without lines.
+    """
+    if not lines:
+        raise ValueError("budget plot: there are no lines to plot")
+    sheet = Sheet(7.2, 4.8)
+    axes = sheet.figure.add_axes((0.09, 0.11, 0.88, 0.72))
+    costs, mious = ([value for line in lines for value in line[key]] for key in ("hours", "miou"))
+    style_axes(axes, f"annotation cost ({unit})", "test mIoU (%)")
+    _cost_axis(axes, costs + [hours for line in lines for hours in line["other_hours"] if other])
+    for index, line in enumerate(lines):
+        colour, marker = hex_colour(index + 1), "osD^vP"[index % 6]
+        ends = np.abs(np.array([line["low"], line["high"]]) - line["miou"])
+        axes.errorbar(line["hours"], line["miou"], ends, fmt=f"-{marker}", color=colour, label=line["name"],
+                      markeredgecolor="white", markersize=7, elinewidth=1, capsize=2.5, linewidth=1.6)  # fmt: skip
+        if other and not np.allclose(line["hours"], line["other_hours"]):
+            axes.fill_betweenx(line["miou"], line["hours"], line["other_hours"], color=colour, alpha=0.08, linewidth=0)
+            axes.plot(line["other_hours"], line["miou"], f":{marker}", color=colour, markersize=4, linewidth=1.2,
+                      label=f"{line['name']}, by {other}")  # fmt: skip
+    steps = [(costs[index], mious[index]) for index in pareto(costs, mious)] + [(axes.get_xlim()[1], max(mious))]
+    axes.plot(*zip(*steps, strict=True), drawstyle="steps-post", color=INK, linewidth=4, alpha=0.15, zorder=0,
+              label="frontier")  # fmt: skip
+    handles, names = axes.get_legend_handles_labels()
+    sheet.figure.legend(handles, names, loc="upper center", ncols=legend_columns(names, sheet.width), frameon=False,
+                        fontsize=8, labelcolor=INK)  # fmt: skip
+    sheet.save(path)
+
+
+def style_axes(axes, xlabel, ylabel):
+    """Give axes the labels, grid and colours that all charts share."""
     axes.set_xlabel(xlabel, color=INK, fontsize=9, parse_math=False)
     axes.set_ylabel(ylabel, color=INK, fontsize=9)
     axes.tick_params(colors=INK, labelsize=8, length=3)
@@ -146,7 +182,7 @@ def loss_curves(path, log):
     if not _curve(quality, log, [entry["val_miou"] for entry in log], color=ACCENT, linewidth=2):
         quality.text(0.5, 0.5, "not measured", transform=quality.transAxes, ha="center", color=FAINT)
     for axes, ylabel in ((losses, "loss"), (quality, "validation mIoU")):
-        _style(axes, "epoch", ylabel)
+        style_axes(axes, "epoch", ylabel)
         axes.set_xlim(log[0]["epoch"] - 0.5, log[-1]["epoch"] + 0.5)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         for epoch in [entry["epoch"] for entry in log if entry["selected"]][-1:]:

@@ -41,10 +41,8 @@ class Options:
     claims: tuple = (0.5, 1.0)
     reach: float = 0.025  # what lies as near as this to a click or a stroke surely is of its class
     band: float = 0.008  # uncertain pixels on each side of a cut
-    least: float = (
-        0.05  # a cut that adds less than this share of what was guessed to what was sure is given up: "empty"
-    )
-    most: float = 0.95  # and one that perhaps fills more of all that is looked at: "full"
+    least: float = 0.05  # a cut that adds less than this share of the guess to what was sure is given up: "empty"
+    most: float = 0.95  # and one that perhaps fills more than this of all that is looked at: "full"
     box_side: int = 256  # pixels: a box with its surroundings is shrunk to the area of this square, if it has more
     whole_side: int = 128  # pixels: the same of a whole picture, where there are no boxes
 
@@ -193,17 +191,17 @@ def cut_small(image, trimap, side):
     return cv2.resize(255 * found.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR) > 127
 
 
-def grab_cut(image, trimap, iterations=1):
+def grab_cut(image, trimap):
     """Return what OpenCV's GrabCut finds to be the object, [h, w] bool.
 
-    More iterations of learning colours and cutting take longer and find nothing better. A trimap without any pixel of
-    the object, or without any of the background, leaves nothing to learn, and is returned as it is.
+    One iteration of learning colours and cutting: more take longer and find nothing better. A trimap without any pixel
+    of the object, or without any of the background, leaves nothing to learn, and is returned as it is.
     """
     found, (background, foreground) = trimap & 1, np.zeros((2, 1, 65))
     if found.any() and not found.all():
         cv2.setRNGSeed(0)  # colours are clustered from random starts, with a generator that all of the thread shares
         found = trimap.copy()
-        cv2.grabCut(image, found, None, background, foreground, iterations, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(image, found, None, background, foreground, 1, cv2.GC_INIT_WITH_MASK)
     return (found & 1).astype(bool)
 
 

@@ -81,22 +81,28 @@ def augment(image, view, seed, strong=False):
 
 
 class EpochBatches(Sampler):
-    """Batches of (epoch, index) keys, shuffled anew each epoch by (seed, epoch); a last short batch is left out.
+    """Batches of (pass, index) keys for one epoch: the next `steps` batches of endless passes over the images.
 
-    Set `epoch` before iterating. A set smaller than one batch gives one batch of all its images.
+    Each pass (from 1) is shuffled anew by (seed, pass); a last short batch is left out. Without `steps` an epoch is a
+    pass. Set `epoch` (from 1) before iterating. A set smaller than one batch gives batches of all its images.
     """
 
-    def __init__(self, count, batch_size, seed):
+    def __init__(self, count, batch_size, seed, steps=None):
         self.count, self.batch_size, self.seed, self.epoch = count, min(batch_size, count), seed, 0
+        self.steps = steps or count // self.batch_size
         self.drop_last = True
 
     def __len__(self):
-        return self.count // self.batch_size
+        return self.steps
 
     def __iter__(self):
-        order = np.random.default_rng(stable_seed(self.seed, self.epoch)).permutation(self.count)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield [(self.epoch, int(i)) for i in order[start : start + self.batch_size]]
+        each = self.count // self.batch_size
+        for step in range((self.epoch - 1) * self.steps, self.epoch * self.steps):
+            done, position = divmod(step, each)
+            if position == 0 or step == (self.epoch - 1) * self.steps:
+                order = np.random.default_rng(stable_seed(self.seed, done + 1)).permutation(self.count)
+            start = position * self.batch_size
+            yield [(done + 1, int(i)) for i in order[start : start + self.batch_size]]
 
 
 class InOrder(Sampler):

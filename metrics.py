@@ -78,7 +78,7 @@ def boundary_f(prediction, target, num_classes, tolerance=0.0075):
     result = np.full(num_classes, np.nan)
     if (target == IGNORE).all():
         return result
-    target = _fill_ignored(target)
+    target = fill_ignored(target)
     radius = max(1, int(np.ceil(tolerance * np.hypot(*target.shape))))
     for index in range(num_classes):
         found, wanted = (prediction == index).view(np.uint8), (target == index).view(np.uint8)
@@ -89,7 +89,7 @@ def boundary_f(prediction, target, num_classes, tolerance=0.0075):
     return result
 
 
-def _fill_ignored(target):
+def fill_ignored(target):
     """Return `target` [H, W] with each ignored pixel given the label of the nearest labelled one."""
     ignored = (target == IGNORE).view(np.uint8)
     if not ignored.any():
@@ -158,3 +158,11 @@ def bootstrap_miou(confusions, level=0.95, resamples=1000, seed=0):
     tail = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = torch.cat(values).nanquantile(tail).tolist()
     return low, high
+
+
+def plain(value):
+    """Turn a float tensor or array into plain floats, NaN into None."""
+    value = value.tolist()
+    if isinstance(value, list):
+        return [None if v != v else v for v in value]
+    return None if value != value else value

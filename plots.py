@@ -74,7 +74,7 @@ def hex_colour(label):
     return "#{:02x}{:02x}{:02x}".format(*_table()[label])
 
 
-def _thumbnail(image, side=500):
+def thumbnail(image, side=500):
     """Shrink `image` [H, W, 3] to a longer side of `side` pixels, finer than any cell of a figure."""
     shrink = min(1.0, side / max(image.shape[:2]))
     size = [max(1, round(length * shrink)) for length in image.shape[1::-1]]
@@ -156,7 +156,8 @@ def comparison_figure(path, columns, rows, classes):
 
     columns: titles, the first for the photograph
     rows: dicts `label` (str), `image` uint8 [H, W, 3], `masks` (for each further column uint8 [h, w], resized to the
-        image by NEAREST) and `notes` (for each mask a str or None)
+        image by NEAREST), `notes` (for each mask a str or None) and, to draw over the photograph, an optional
+        `annotation` as `label_preview` takes it, without tags
     classes: class names; those that occur are in the legend
     Raises ValueError without rows or where masks, notes and columns differ in number.
     """
@@ -173,8 +174,10 @@ def comparison_figure(path, columns, rows, classes):
     for row, height in zip(rows, heights, strict=True):
         sheet.text(MARGIN, top + LINE / 2 + 0.02, row["label"], width - 2 * MARGIN, size=7.5, color=GREY)
         top += LINE
-        for left, picture, note in zip(lefts, _pictures(row), [None, *row["notes"]], strict=True):
-            axes, _ = sheet.picture(picture, left, top, cell, height)
+        for left, picture, note in zip(lefts, pictures(row), [None, *row["notes"]], strict=True):
+            axes, scale = sheet.picture(picture, left, top, cell, height, row["image"].shape[:2])
+            if left == lefts[0]:
+                draw_annotation(axes, row.get("annotation", {}), scale)
             if note:
                 inner = axes.get_position().x0 * width + 0.08
                 sheet.text(inner, top + height - 0.14, note, cell - 0.16, size=7.5, color="white", bbox=BADGE)
@@ -188,9 +191,9 @@ def _mask_legend(rows, classes):
             for label in seen]  # fmt: skip
 
 
-def _pictures(row):
+def pictures(row):
     """Yield the photograph of a row, then each mask over a greyed copy of it."""
-    image = _thumbnail(row["image"])
+    image = thumbnail(row["image"])
     yield image
     # Less contrast than the photograph, so that the colours of the classes stand out.
     grey = (64 + 0.6 * cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)).astype(np.uint8)
@@ -224,8 +227,8 @@ def label_preview(path, tiles, classes=None):
             sheet.text(left, top + 0.1, tile["title"], cell, weight="bold")
             sheet.text(left, top + 0.28, _tag_line(tile["annotation"].get("tags", {})), cell)
             size = tile["image"].shape[:2]
-            axes, scale = sheet.picture(_thumbnail(tile["image"]), left, top + head, cell, height, size)
-            _draw_annotation(axes, tile["annotation"], scale)
+            axes, scale = sheet.picture(thumbnail(tile["image"]), left, top + head, cell, height, size)
+            draw_annotation(axes, tile["annotation"], scale)
         top += head + height + GAP
     sheet.save(path)
 
@@ -235,7 +238,7 @@ def _tag_line(tags):
     return "   ".join(f"{sign} {', '.join(tags[key])}" for key, sign in signs.items() if tags.get(key))
 
 
-def _draw_annotation(axes, annotation, scale):
+def draw_annotation(axes, annotation, scale):
     """Draw scribbles, boxes and points with a white rim; `scale` is the length of one pixel in 1/72 inch."""
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import Normal, Stroke

@@ -3,6 +3,7 @@
 Checkpoints hold plain values and tensors only, so loading one runs no code.
 """
 
+import contextlib
 import json
 import netrc
 import os
@@ -10,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from common import UserError, atomic_path
 from model import build_model, read_tensors
@@ -78,6 +80,26 @@ def find_run(args, free):
             f"{folder}: this run exists; go on with --resume, replace it with --overwrite, or take another --run_name"
         )
     return folder, None
+
+
+def lock_path(folder):
+    """Return the file whose lock a training holds; it lies beside the run's folder, which may not be there yet."""
+    return Path(folder).parent / f".{Path(folder).name}.lock"
+
+
+@contextlib.contextmanager
+def lock_run(folder):
+    """Keep other processes from training the run in `folder` meanwhile; of a group of processes the first does."""
+    lock = FileLock(lock_path(folder), timeout=0)
+    if os.environ.get("RANK", "0") == "0":
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise UserError(f"{folder}: another process is training this run; wait for it, or stop it") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def run_files(folder):

@@ -13,6 +13,7 @@ import numpy as np
 
 import annotators
 from common import UserError
+from costs import load_schedule
 
 IGNORE = 255
 
@@ -173,10 +174,10 @@ def tags_loss(outputs, target, image, options):
     return {"tags": tag_loss(outputs["tags"], target), "cam": partial_cross_entropy(outputs["seg"], mask)}
 
 
-def point_seconds(annotation):
-    """2.4 s for the first point on a class, 0.9 s for each further one (Bearman et al., ECCV 2016)."""
+def point_actions(annotation):
+    """Count clicks: the first on each class, the background being one, and the further ones."""
     classes = {p[2] for p in annotation}
-    return 2.4 * len(classes) + 0.9 * (len(annotation) - len(classes))
+    return {"first_point": len(classes), "further_point": len(annotation) - len(classes)}
 
 
 @dataclass(frozen=True)
@@ -186,54 +187,83 @@ class Signal:
     extract(scene, rng) -> annotation       plain Python, original pixels
     target(annotation, view, tag_names)     array for the network; `full` takes the resized mask as its annotation
     loss(outputs, target, image, options)   {term: losses.Mean}
-    seconds(annotation) -> float            what a person needs for it, with the source in its docstring or comment
-    effort: float | None                    relative units (tags 1, points 2, ...); None where none is agreed
+    actions(annotation) -> {action: number} what the annotator did, priced by the schedules of costs.yaml
+    shown(annotation) -> number             of classes that it says are there, the background not counted
     """
 
+    name: str
     extract: Callable
     target: Callable
     loss: Callable
-    seconds: Callable
-    effort: float | None
+    actions: Callable
+    shown: Callable
+
+    def seconds(self, annotation):
+        """Return what a person needs for one label by the default schedule, seconds."""
+        return load_schedule().price(self.name, self.actions(annotation))
 
 
 SIGNALS = {
     "full": Signal(
-        extract=lambda scene, rng: {"objects": len(scene.objects)},
+        name="full",
+        extract=lambda scene, rng: {
+            "objects": len(scene.objects),
+            "classes": len({region.label for region in scene.objects}),
+        },
         target=lambda annotation, view, tag_names: crop_mask(annotation, view),
         loss=segmentation_loss("full"),
-        seconds=lambda annotation: 79.0 * annotation["objects"],  # Bearman et al. 2016; COCO: 79.2 s an object
-        effort=None,
+        actions=lambda annotation: {"object": annotation["objects"]},
+        shown=lambda annotation: annotation.get("classes", min(annotation["objects"], 1)),
     ),
     "tags": Signal(
+        name="tags",
         extract=annotators.annotate_tags,
         target=lambda annotation, view, tag_names: tag_vector(annotation, tag_names),
         loss=tags_loss,
-        seconds=lambda annotation: 1.0 * sum(map(len, annotation.values())),  # 1 s a class ruled in or out, ibid.
-        effort=1.0,
+        actions=lambda annotation: {answer: len(names) for answer, names in annotation.items()},
+        shown=lambda annotation: len(annotation["present"]),
     ),
     "points": Signal(
+        name="points",
         extract=annotators.annotate_points,
         target=lambda annotation, view, tag_names: draw_points(annotation, view),
         loss=segmentation_loss("points"),
-        seconds=point_seconds,
-        effort=2.0,
+        actions=point_actions,
+        shown=lambda annotation: len({p[2] for p in annotation} - {0}),
     ),
     "scribbles": Signal(
+        name="scribbles",
         extract=annotators.annotate_scribbles,
         target=lambda annotation, view, tag_names: draw_scribbles(annotation, view),
         loss=segmentation_loss("scribbles"),
-        seconds=lambda annotation: 10.9 * len(annotation),  # a squiggle, Bearman et al. 2016
-        effort=5.0,
+        actions=lambda annotation: {"stroke": len(annotation)},
+        shown=lambda annotation: len({stroke["class"] for stroke in annotation} - {0}),
     ),
     "boxes": Signal(
+        name="boxes",
         extract=annotators.annotate_boxes,
         target=lambda annotation, view, tag_names: draw_boxes(annotation, view),
         loss=boxes_loss,
-        seconds=lambda annotation: 7.0 * len(annotation),  # extreme clicking, Papadopoulos et al., ICCV 2017
-        effort=5.0,
+        actions=lambda annotation: {"box": len(annotation)},
+        shown=lambda annotation: len({box[4] for box in annotation}),
     ),
 }
+
+
+def count_actions(annotations, signals, classes):
+    """Count what an annotator did in one image -> {signal: {action: number}}.
+
+    classes: number of classes the annotator looks for, the background not counted. One that isn't there is looked for
+    once: tags, which ask for it, take the count, and other signals only what is left.
+    """
+    counts, ruled_out = {}, 0
+    for signal in sorted(signals, key=lambda name: name != "tags"):
+        done = SIGNALS[signal].actions(annotations[signal])
+        absent = done.get("absent", max(0, classes - SIGNALS[signal].shown(annotations[signal])))
+        counts[signal] = {"image": 1, **done, "absent": max(0, absent - ruled_out)}
+        ruled_out = max(ruled_out, absent)
+    return counts
+
 
 TERMS = (*SIGNALS, "cam")  # every loss term there is; `cam` comes with `tags`
 

@@ -11,7 +11,6 @@ epoch, image), so a run that is killed and resumed ends with the same weights as
 """
 
 import argparse
-import hashlib
 import math
 from dataclasses import fields
 from functools import partial
@@ -19,19 +18,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import recipes
-from common import UserError, commit, run_cli, seed_everything, stable_seed
+from common import UserError, commit, run_cli, seed_everything
 from data_utils import add_data_arguments, open_dataset
+from run_labels import annotation_cost, labels_digest, labels_of_run, selection_signals, training_ids
 from supervision import SIGNALS, TERMS, LossOptions, parse_modes
-from weak_labels import labels_for
 
 SELECTION = {"val_loss": min, "val_miou": max, "weak_val_loss": min}
-GROWN = ("walk", "cams")  # terms whose pseudo-masks are made in the run
 # Flags that say where and how fast a run goes, not what it computes: they may differ when it is resumed.
 FREE = {"resume", "overwrite", "num_workers", "device", "data_dir", "weak_label_path", "checkpoint_dir", "cache_dir",
         "log_with"}  # fmt: skip
 
 
-def parse_args():
+def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     group = add_data_arguments(parser)
     group.add_argument(
@@ -52,7 +50,7 @@ def parse_args():
                        help="go on from last.pt; 'auto' starts anew where there is none")  # fmt: skip
     group.add_argument("--overwrite", action="store_true", help="delete an existing run of this name first")
     group.add_argument("--log_with", choices=["none", "tensorboard", "wandb"], default="none", help="(default: none)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def add_supervision_arguments(parser):
@@ -92,6 +90,8 @@ def add_optimisation_arguments(parser):
     group.add_argument("--encoder", default="efficientnet-lite0", help="any smp encoder (default: %(default)s)")
     group.add_argument("--encoder_weights", default="imagenet", help="imagenet, none, or a file (default: imagenet)")
     group.add_argument("--epochs", type=int, default=50, help="(default: %(default)s)")
+    group.add_argument("--steps_per_epoch", type=int,
+                       help="length of an epoch (default: as many as there are whole batches of images)")  # fmt: skip
     group.add_argument("--batch_size", type=int, default=8, help="images a step over all processes (default: 8)")
     group.add_argument("--lr", type=float, default=1e-4, help="peak learning rate of the encoder (default: 1e-4)")
     group.add_argument(
@@ -128,6 +128,7 @@ def check(args):
             args.log_with == "none" or find_spec(args.log_with),
             f"not installed; pip install {args.log_with}",
         ),
+        "steps_per_epoch": (args.steps_per_epoch is None or args.steps_per_epoch > 0, "must be at least 1"),
         "train_limit": (args.train_limit is None or args.train_limit > 0, "must be at least 1"),
     }
     for flag, value in vars(args).items():
@@ -136,6 +137,17 @@ def check(args):
     for flag, (fine, why) in rules.items():
         if not fine:
             raise UserError(f"--{flag} {getattr(args, flag)}: {why}")
+
+
+def settle(args):
+    """Complete the arguments, in place, to what a run records of itself, and check them -> its signals."""
+    signals = parse_modes(args.modes)
+    args.modes = list(signals)
+    args.run_name = args.run_name or "_".join(signals)
+    check(args)
+    if args.open_boxes is None:
+        args.open_boxes = args.recipe == "strong"
+    return signals
 
 
 def term_weights(args, signals):
@@ -157,69 +169,14 @@ def term_weights(args, signals):
     return weights
 
 
-def training_ids(dataset, args):
-    """Return the ids to train on: all of them, or --train_limit, nested: a smaller limit is part of a larger one."""
-    ids = dataset.ids("train")
-    if args.train_limit and args.train_limit > len(ids):
-        raise UserError(f"--train_limit {args.train_limit}: the training split has {len(ids)} images")
-    return sorted(sorted(ids, key=lambda name: stable_seed(args.seed, "limit", name))[: args.train_limit])
-
-
-def annotation_cost(labels, signals):
-    """Return what a person needs for these labels: {"images", "seconds": {signal: s}, "relative": units or None}."""
-    efforts = [SIGNALS[signal].effort for signal in signals]
-    return {
-        "images": len(labels),
-        "seconds": {s: sum(SIGNALS[s].seconds(labels[n][s]) for n in labels) for s in signals},
-        "relative": None if None in efforts else sum(efforts),
-    }
-
-
-def grabcut_masks(args, dataset, labels, names, signals, cache):
-    """Return the GrabCut masks of the training images, computed once and kept beside the weak labels."""
-    from grabcut import pseudo_masks
-
-    path = Path(args.weak_label_path)
-    folder = path.parent / f"{path.stem}_grabcut"
-    masks, outcomes = pseudo_masks(dataset, names, labels, signals, cache, folder, jobs=-1)
-    print("GrabCut:", ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())))
-    return masks
-
-
-def grow_masks(args, dataset, labels, train_ids, signals, term, training):
-    """Write the pseudo-masks of the term `walk` or `cams` into the run's folder, each process its share."""
-    from tqdm import tqdm
-
-    from image_io import ResizedCache
-    from model import build_model
-    from runs import mask_folder
-    from walks import make_masks
-
-    accelerator = training.accelerator
-    model = accelerator.unwrap_model(training.model).eval()
-    sizes = len(dataset.class_names), len(dataset.tag_names)
-    encoder = build_model(args.encoder, *sizes, args.encoder_weights).to(accelerator.device).eval()
-    names = train_ids[accelerator.process_index :: accelerator.num_processes]
-    cache = ResizedCache(args.cache_dir, args.img_size)
-    masks = make_masks(term, model, encoder, dataset, names, labels, signals, cache, mask_folder(args, term))
-    silent = not accelerator.is_main_process
-    for _ in tqdm(masks, desc=f"pseudo-masks ({term})", total=len(names), unit="img", disable=silent):
-        pass
-    accelerator.wait_for_everyone()
-
-
 def make_loaders(args, dataset, labels, train_ids, signals, weights, accelerator):
     """Return (training loader, its batch sampler, validation loader)."""
     from image_io import ResizedCache
     from loading import EpochBatches, InOrder, SegmentationItems, make_loader
-    from runs import mask_folder
-    from walks import GrownMasks
+    from run_masks import masks_of_run
 
     cache = ResizedCache(args.cache_dir, args.img_size)
-    masks = {}
-    if weights.get("grabcut"):
-        masks["grabcut"] = grabcut_masks(args, dataset, labels, train_ids, signals, cache)
-    masks |= {term: GrownMasks(mask_folder(args, term), args.img_size) for term in GROWN if weights.get(term)}
+    masks = masks_of_run(args, dataset, labels, train_ids, signals, weights)
     extras = recipes.extras(weights, labels, masks)
     train = SegmentationItems(dataset, train_ids, cache, labels, signals, args.augment, seed=args.seed, extras=extras)
     masks = args.select_by != "weak_val_loss"
@@ -230,7 +187,7 @@ def make_loaders(args, dataset, labels, train_ids, signals, weights, accelerator
     size = min(args.batch_size, len(train) // world * world)
     workers = args.num_workers if args.num_workers is not None else 4 * (accelerator.device.type == "cuda")
     on_gpu = accelerator.device.type == "cuda"
-    batches = EpochBatches(len(train), size, args.seed)
+    batches = EpochBatches(len(train), size, args.seed, args.steps_per_epoch)
     in_order = InOrder(len(val), max(1, size // world), accelerator.process_index, world)
     return make_loader(train, batches, workers, on_gpu), batches, make_loader(val, in_order, workers, on_gpu)
 
@@ -318,24 +275,19 @@ def summary(line, epochs):
     )
 
 
-def selection_signals(args):
-    """Return the signals whose labels of the validation images choose the checkpoint."""
-    return tuple(args.modes) if args.select_by == "weak_val_loss" else ("full",)
-
-
 def describe_run(args, dataset, labels, train_ids, signals):
     """Return what best.pt says about a run besides its weights: plain values."""
     val_labels = {name: labels[name] for name in dataset.ids("val")}
-    used = repr([(name, [labels[name][s] for s in signals]) for name in sorted(labels)])
+    train_labels, classes = {name: labels[name] for name in train_ids}, len(dataset.class_names) - 1
     return {
         "args": vars(args),
         "commit": commit(),
         "task": {"dataset": dataset.name, "classes": dataset.class_names, "tag_names": dataset.tag_names},
         "fingerprint": dataset.fingerprint(),
         "test_fingerprint": dataset.test_fingerprint(),
-        "labels": hashlib.sha256(used.encode()).hexdigest()[:16],
-        "cost": annotation_cost({name: labels[name] for name in train_ids}, signals),
-        "selection": {"by": args.select_by, **annotation_cost(val_labels, selection_signals(args))},
+        "labels": labels_digest(labels, signals),
+        "cost": annotation_cost(train_labels, signals, classes),
+        "selection": {"by": args.select_by, **annotation_cost(val_labels, selection_signals(args), classes)},
     }
 
 
@@ -365,22 +317,10 @@ def prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pre
     )
 
 
-def main(args):
-    signals = parse_modes(args.modes)
-    args.modes = list(signals)
-    args.run_name = args.run_name or "_".join(signals)
-    check(args)
-    if args.open_boxes is None:
-        args.open_boxes = args.recipe == "strong"
-    weights = term_weights(args, signals)
-    warm_epochs(args, weights)
-    dataset = open_dataset(args)
-    train_ids = training_ids(dataset, args)
-    labels = labels_for(args.weak_label_path, dataset, train_ids, signals, args.data_dir)
-    chosen_with = {*signals, *selection_signals(args)}
-    labels |= labels_for(args.weak_label_path, dataset, dataset.ids("val"), chosen_with, args.data_dir)
-
+def train_run(args, dataset, labels, train_ids, signals, weights):
+    """Train what is left of a run, and report."""
     from engine import make_accelerator
+    from run_masks import grow_masks
     from runs import Log, find_run, save_best
 
     folder, checkpoint = find_run(args, FREE)
@@ -398,6 +338,20 @@ def main(args):
     if accelerator.is_main_process:
         report(args, folder, Log(folder / "log.jsonl").read())
     accelerator.end_training()
+
+
+def main(args):
+    signals = settle(args)
+    weights = term_weights(args, signals)
+    warm_epochs(args, weights)
+    dataset = open_dataset(args)
+    train_ids = training_ids(dataset, args)
+    labels = labels_of_run(args, dataset, train_ids)
+
+    from runs import lock_run
+
+    with lock_run(Path(args.checkpoint_dir) / args.run_name):
+        train_run(args, dataset, labels, train_ids, signals, weights)
 
 
 if __name__ == "__main__":

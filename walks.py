@@ -104,10 +104,7 @@ def mask_from(maps, labels, image, growth):
     for claim, found in zip(claims[1:], maps, strict=True):
         steps = np.digitize(found, (growth.background, growth.foreground, growth.certain))
         trimap = np.uint8([cv2.GC_BGD, cv2.GC_PR_BGD, cv2.GC_PR_FGD, cv2.GC_FGD])[steps]
-        try:
-            inside = grab_cut(image, trimap, iterations=1)
-        except cv2.error:  # a map that is the same everywhere leaves nothing to cut apart
-            inside = np.ones_like(trimap, bool)
+        inside = grab_cut(image, trimap)
         np.copyto(claim, found, where=inside & (found >= growth.foreground))
     mask = np.uint8([0, *labels])[claims.argmax(0)]
     mask[(mask == 0) & (np.max(maps, axis=0, initial=0) >= growth.background)] = IGNORE

@@ -21,6 +21,7 @@ import torch
 from tqdm import tqdm
 
 import annotators
+import run_masks
 import train
 from common import commit
 from data_utils import open_dataset
@@ -58,9 +59,9 @@ def prepared(args, mode, recipe, folder):
     accelerator = make_accelerator("cpu")
     weights = train.term_weights(options, signals)
     training = train.prepare(options, dataset, labels, names, signals, weights, accelerator, "none")
-    for term in train.GROWN:
+    for term in run_masks.GROWN:
         if weights.get(term):
-            train.grow_masks(options, dataset, labels, names, signals, term, training)
+            run_masks.grow_masks(options, dataset, labels, names, signals, term, training)
     training.batches.epoch = 1
     return training, list(training.loader)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common import UserError, atomic_path, commit, run_cli, write_json
+from tables import markdown, p_value, percent
 from vlm_itl import protocol
 
 SIGNIFICANT = 0.05
@@ -63,16 +64,6 @@ def find_runs(args):
     return runs
 
 
-def percent(value, sign=""):
-    """Format a fraction as percent, None as a dash."""
-    return "-" if value is None else f"{100 * value:{sign}.1f}"
-
-
-def p_value(value):
-    """Format a p-value, None as a dash."""
-    return "-" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def spread(found, scale=100.0):
     """Format a mean and standard deviation."""
     if found["mean"] is None:
@@ -85,18 +76,6 @@ def reached(row):
     """Format the budget to 95 % of full; where not all seeds reach it, how many do."""
     found, seeds = row["reach"], len(row["seeds"])
     return spread(found, 1.0) if found["mean"] is not None else f"- ({found['seeds']} of {seeds})"
-
-
-def markdown(head, rows):
-    """Return a Markdown table whose first column is left-aligned, the others right-aligned."""
-    rows = [head, *rows]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(head))]
-    lines = [
-        "| " + " | ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(cells)) + " |"
-        for cells in (list(zip(row, widths, strict=True)) for row in rows)
-    ]
-    rule = ["-" * w if i == 0 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-    return "\n".join([lines[0], "| " + " | ".join(rule) + " |", *lines[1:]])
 
 
 def arms_table(summary, axis):

@@ -1,6 +1,7 @@
 """evaluate.py on tiny trained runs: the numbers against an independent computation, the files, the refusals."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, jaccard_score
 
 import evaluate
+import overview
 import train
 from common import UserError
 from data_utils import Pets
+from plots import palette
 from runs import load_checkpoint, model_from
 
 
@@ -54,6 +57,17 @@ def test_the_numbers_are_those_of_a_plain_loop_and_another_library(trained, pets
     assert scores["miou"] == pytest.approx(jaccard_score(wanted, found, average="macro"), abs=1e-6)
 
 
+def test_predicted_masks_are_kept_at_full_size_in_colour_and_say_what_was_scored(trained, pets_dir):
+    dataset = Pets(pets_dir, cache_dir=trained["cache"])
+    for name, image in result(trained, "points")["images"].items():
+        mask = Image.open(trained["results"] / image["mask"])
+        assert mask.mode == "P" and bytes(mask.getpalette()[:6]) == palette(2).tobytes()
+        assert mask.size == dataset.image_size(name) and image["tags"] == list(dataset.tags(name))
+        known = dataset.mask(name) != 255
+        pairs = 2 * dataset.mask(name)[known].astype(int) + np.array(mask)[known]
+        assert np.bincount(pairs, minlength=4).reshape(2, 2).tolist() == image["confusion"]
+
+
 def test_aggregates_follow_from_the_images(trained):
     for name in ("full", "points"):
         found = result(trained, name)
@@ -67,7 +81,7 @@ def test_aggregates_follow_from_the_images(trained):
 def test_all_files_are_there_and_the_table_has_every_run(trained):
     text = (trained["results"] / "table.md").read_text()
     assert len({len(line) for line in text.splitlines()}) == 1
-    for word in ("full", "points", evaluate.BACKGROUND):
+    for word in ("full", "points", overview.BACKGROUND):
         assert f"| {word} " in text
     for figure in ("comparison.png", "cost.png"):
         assert Image.open(trained["results"] / figure).width > 200
@@ -78,22 +92,95 @@ def test_the_background_row_is_that_of_a_real_all_background_prediction(trained,
     truth = np.concatenate([dataset.mask(name).ravel() for name in dataset.ids("test")])
     truth = truth[truth != 255]
     expected = jaccard_score(truth, np.zeros_like(truth), average="macro", zero_division=0)
-    assert evaluate.background_row([result(trained, "full")])["miou"] == pytest.approx(expected)
+    assert overview.background_row([result(trained, "full")])["miou"] == pytest.approx(expected)
 
 
 def test_images_are_chosen_by_their_rule():
     values = {"a": (0.9, 0.9), "b": (0.5, 0.5), "c": (0.1, 0.1), "d": (0.2, 0.9), "e": (0.6, 0.7)}
     results = [{"images": {name: {"miou": pair[k]} for name, pair in values.items()}} for k in (0, 1)]
-    chosen = evaluate.choose_images(results)
+    chosen = overview.choose_images(results)
     assert chosen["a"] == "best" and chosen["c"] == "worst"
     assert "largest spread between runs" in chosen.values() or chosen["d"]
-    assert evaluate.choose_images(results[::-1]) == chosen
+    assert overview.choose_images(results[::-1]) == chosen
 
 
 def test_relative_costs_leave_out_what_has_no_unit(trained, tmp_path, capsys):
     run(evaluate, "--checkpoint_dir", trained["checkpoints"], "--results_dir", tmp_path, "--cost", "relative",
         "--device", "cpu")  # fmt: skip
     assert "not in cost.png: full" in capsys.readouterr().out
+
+
+def copied(trained, folder):
+    """Copy the result files to a folder of their own."""
+    folder.mkdir()
+    for path in trained["results"].glob("*.json"):
+        shutil.copy(path, folder)
+    return folder
+
+
+def test_another_schedule_prices_finished_runs_and_touches_nothing_else(trained, tmp_path, capsys):
+    folder = copied(trained, tmp_path / "results")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("unit: seconds\npoints: {image: 10}\nfull: {object: 158, absent: 0}\n")
+    (folder / "notes.json").write_text("{}")
+    run(evaluate, "--results_dir", folder, "--reprice", "--cost_schedule", mine, "--cost_band", "bearman2016")
+    for name in ("full", "points"):
+        before, after = result(trained, name), json.loads((folder / f"{name}.json").read_text())
+        assert {k: v for k, v in before.items() if k not in ("cost", "selection")} == {
+            k: v for k, v in after.items() if k not in ("cost", "selection")
+        }
+        assert before["cost"]["counts"] == after["cost"]["counts"]
+        assert after["selection"]["seconds"]["full"] == 2 * before["selection"]["seconds"]["full"]
+        assert after["cost"]["schedule"] == str(mine) and before["cost"]["schedule"] == "extreme_clicking"
+    assert after["cost"]["seconds"] == {"points": 10 * after["cost"]["images"]}
+    assert Image.open(folder / "cost.png").width > 200 and "mine.yaml" in capsys.readouterr().out
+    run(evaluate, "--results_dir", folder, "--reprice")
+    assert all(json.loads((folder / f"{n}.json").read_text()) == result(trained, n) for n in ("full", "points"))
+
+
+def test_nothing_is_repriced_where_the_runs_can_not_share_a_table(trained, tmp_path):
+    folder = copied(trained, tmp_path / "results")
+    other = result(trained, "points") | {"run": "other", "test_fingerprint": "another"}
+    (folder / "other.json").write_text(json.dumps(other))
+    with pytest.raises(UserError, match="different test images"):
+        run(evaluate, "--results_dir", folder, "--reprice", "--cost_schedule", "bearman2016")
+    assert json.loads((folder / "full.json").read_text()) == result(trained, "full")
+
+
+def test_results_from_before_counts_were_kept_are_counted_again(trained, tmp_path):
+    folder = copied(trained, tmp_path / "results")
+    for path in folder.glob("*.json"):
+        old = json.loads(path.read_text())
+        for part in ("cost", "selection"):
+            del old[part]["counts"], old[part]["schedule"]
+        path.write_text(json.dumps(old))
+    run(evaluate, "--results_dir", folder, "--reprice", "--cost_schedule", "bearman2016")
+    assert (
+        json.loads((folder / "points.json").read_text())["cost"]["counts"]
+        == result(trained, "points")["cost"]["counts"]
+    )
+    wrong = json.loads((folder / "points.json").read_text())
+    del wrong["cost"]["counts"]
+    wrong["cost"]["seconds"]["points"] += 1
+    (folder / "points.json").write_text(json.dumps(wrong))
+    with pytest.raises(UserError, match=r"train\.pkl.*points"):
+        run(evaluate, "--results_dir", folder, "--reprice", "--cost_schedule", "bearman2016")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cost_schedule", "relativ"], "did you mean relative"),
+        (["--cost_schedule", "bearman2016", "--cost", "relative"], "bearman2016.*--cost relative"),
+        (["--cost_band", "relative"], "--cost_band relative"),
+        (["--run_name", "nowhere"], r"nowhere\.json"),
+    ],
+)
+def test_a_mistake_in_pricing_gets_one_line(arguments, message, trained, tmp_path):
+    with pytest.raises(UserError, match=message):
+        run(evaluate, "--results_dir", copied(trained, tmp_path / "results"), "--reprice", *arguments)
+    with pytest.raises(UserError, match="evaluate"):
+        run(evaluate, "--results_dir", tmp_path / "none", "--reprice")
 
 
 def test_foreign_data_and_missing_runs_are_refused(trained, tmp_path):

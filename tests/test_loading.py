@@ -213,6 +213,23 @@ def test_epoch_batches_are_whole_different_each_epoch_and_repeatable(count, batc
 
 
 @LAWS
+@given(st.integers(1, 30), st.integers(1, 8), st.integers(1, 12), st.integers(1, 12))
+def test_an_epoch_of_given_length_is_a_window_on_the_same_passes(count, batch_size, steps, epochs):
+    """However the steps are cut into epochs, the images come in one order: that of the passes without `steps`."""
+
+    def stream(length, epochs):
+        batches = EpochBatches(count, batch_size, 3, length)
+        for batches.epoch in range(1, epochs + 1):
+            assert len(list(batches)) == len(batches)
+            yield from batches
+
+    cut = list(stream(steps, epochs))
+    assert len(cut) == steps * epochs
+    assert cut == list(stream(None, len(cut)))[: len(cut)]
+    assert cut == list(stream(1, len(cut)))
+
+
+@LAWS
 @given(st.integers(0, 50), st.integers(1, 20), st.integers(1, 4))
 def test_processes_share_the_images_in_order_without_gap_or_repeat(count, batch_size, world):
     shares = []

@@ -65,8 +65,9 @@ def test_run_all_shows_the_table_and_the_figures(tmp_path):
     """One test, for running the notebook takes long: installation is left out, everything else is as on Colab."""
     project = tmp_path / "project"
     project.mkdir()
-    for path in ROOT.glob("*.py"):
-        shutil.copy(path, project)
+    for path in ROOT.glob("*.*"):
+        if path.is_file():
+            shutil.copy(path, project)
     notebook = read()
     notebook.cells = [cell for cell in notebook.cells if cell not in tagged(notebook, "setup")]
     tagged(notebook, "parameters")[0].source += "".join(f"\n{name} = {value!r}" for name, value in TINY.items())

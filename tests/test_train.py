@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import run
+from filelock import FileLock
 
 import train
 import weak_label_generator
 from common import UserError
+from runs import lock_path
 from supervision import SIGNALS
 
 NUMBERS = ("loss", "val_loss", "weak_val_loss")
@@ -184,6 +186,23 @@ def test_a_kill_between_the_two_checkpoints_loses_neither(flags, tmp_path):
         (tmp_path / "r" / "best.pt").unlink()
         run(train, *mode, "--resume", argument, *flags)
         assert same(best, weights(tmp_path / "r", "best.pt"))
+
+
+def test_two_processes_never_train_one_run(flags, tmp_path):
+    mode = ["--supervision_mode", "points", "--run_name", "r", "--epochs", 1, *flags]
+    with FileLock(lock_path(tmp_path / "r")), pytest.raises(UserError, match="another process is training"):
+        run(train, *mode)
+    assert not (tmp_path / "r").exists()
+    run(train, *mode)
+    run(train, *mode, "--overwrite")  # the lock ends with the training
+
+
+def test_an_epoch_has_the_steps_that_are_asked_for(flags, tmp_path):
+    """More than the images give, so that small sets train as long as large ones."""
+    run(train, "--supervision_mode", "points", "--run_name", "r", "--epochs", 2, "--steps_per_epoch", 5,
+        "--train_limit", 9, *flags)  # fmt: skip
+    steps = torch.load(tmp_path / "r" / "last.pt", weights_only=True)["schedule"]["last_epoch"]
+    assert steps == 10 and len(log(tmp_path / "r")) == 2
 
 
 def test_nothing_but_a_run_is_ever_replaced(flags, tmp_path):

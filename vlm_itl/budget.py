@@ -4,9 +4,8 @@ import math
 
 from annotators import Options
 from common import UserError
+from supervision import SIGNALS
 from vlm_itl.config import ActiveLearning
-
-TYPICAL_SECONDS = 79.0  # a mask of one object, until real prices are known
 
 
 def budgets(settings):
@@ -59,10 +58,10 @@ def between(before, after, share):
 
 
 def images_left(target, oracle, pool):
-    """Return about how many images a budget still buys, at the mean price so far; at least 1."""
+    """Return about how many images a budget still buys, at the mean price so far or that of a mask; at least 1."""
     amount, unit = target
     left = amount - spent(unit, oracle, pool)
-    each = oracle.seconds / len(oracle.labels) if oracle.labels else TYPICAL_SECONDS
+    each = oracle.seconds / len(oracle.labels) if oracle.labels else SIGNALS["full"].seconds({"objects": 1})
     price = {"percent": 100 / pool, "images": 1, "seconds": each, "hours": each / 3600}[unit]
     return max(1, math.ceil(left / max(price, 1e-9)))
 

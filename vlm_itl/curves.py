@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from charts import _style
+from charts import style_axes
 from plots import FAINT, GREY, INK, LETTER, LINE, MARGIN, Sheet, hex_colour, legend_columns, shorten
 from vlm_itl.protocol import AXES, REACH, by_arm, weights_at
 
@@ -26,7 +26,7 @@ def budget_curves(path, runs, axis="percent"):
     counts = {len(members) for members in arms.values()}
     same = len(counts) == 1
     over = "one seed" if counts == {1} else f"mean ± std of {counts.pop()} seeds" if same else "mean ± std of seeds"
-    _style(axes, AXES[axis] if unit == 1 else "human labelling time (hours)", f"test mIoU (%), {over}")
+    style_axes(axes, AXES[axis] if unit == 1 else "human labelling time (hours)", f"test mIoU (%), {over}")
     for index, (arm, members) in enumerate(arms.items()):
         budgets, values = _on_one_grid(members, axis)
         mean, std = 100 * values.mean(0), 100 * values.std(0, ddof=1) if len(values) > 1 else 0
@@ -122,7 +122,7 @@ def risk_coverage_figure(path, judges, risk=None):
     if not judges:
         raise ValueError("risk-coverage: there are no judges to plot")
     sheet, axes = _sheet(list(judges), width=5.6, height=4.2)
-    _style(axes, "coverage (% of masks accepted)", "risk (% bad among the accepted)")
+    style_axes(axes, "coverage (% of masks accepted)", "risk (% bad among the accepted)")
     for index, (name, found) in enumerate(judges.items()):
         curve = 100 * np.array(found["risk_coverage"], float).reshape(-1, 2)
         look = _look(index)
@@ -149,7 +149,7 @@ def reliability_figure(path, judges):
     if not judges:
         raise ValueError("reliability: there are no judges to plot")
     sheet, axes = _sheet(list(judges), width=5.0, height=4.6)
-    _style(axes, "stated probability that the mask is good (%)", "good masks (%)")
+    style_axes(axes, "stated probability that the mask is good (%)", "good masks (%)")
     axes.plot([0, 100], [0, 100], color=FAINT, linestyle="--", linewidth=1)
     for index, (name, found) in enumerate(judges.items()):
         bins = np.array(found["reliability"], float).reshape(-1, 3)

@@ -1,0 +1,142 @@
+"""Result files `<results_dir>/<run>.json` and the predicted masks beside them: found, checked, grouped by seed."""
+
+import itertools
+import string
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import quote
+
+import numpy as np
+from PIL import Image
+
+from common import UserError, atomic_path, read_json
+from data_utils import open_dataset
+from image_io import read_mask
+from plots import palette
+from supervision import SIGNALS
+
+RESULT = {"run", "supervision", "task", "aggregate", "cost", "selection", "args", "fingerprint", "images"}
+SAFE = string.ascii_letters + string.digits + " ._-+=@()[],&!~"
+# Arguments in which the runs of one group may differ: the seed, and where and how a run was made.
+FREE = {"seed", "run_name", "data_dir", "cache_dir", "checkpoint_dir", "weak_label_path", "device", "num_workers",
+        "resume", "overwrite", "log_with", "amp"}  # fmt: skip
+
+
+def mask_name(image):
+    """Return the file name of an image's mask: its id, with what file systems refuse percent-encoded."""
+    return "".join(c if c in SAFE or c.isalnum() else quote(c, safe="") for c in image) + ".png"
+
+
+def write_mask(path, mask, num_classes):
+    """Write a mask of classes, uint8 [H, W], as a palette PNG in the colours of plots.py, atomically."""
+    picture = Image.fromarray(mask)
+    picture.putpalette(palette(num_classes).tobytes())
+    with atomic_path(path) as temporary:
+        picture.save(temporary)
+
+
+def dataset_of(described, args):
+    """Open the data set of a run, here or where --data_dir says, and check that it is the one the run knew.
+
+    described: a checkpoint or a result, with `args` and `fingerprint`
+    """
+    known = dict(described["args"])
+    known |= {key: getattr(args, key) for key in ("data_dir", "cache_dir") if getattr(args, key)}
+    dataset = open_dataset(SimpleNamespace(**known))
+    if dataset.fingerprint() != described["fingerprint"]:
+        raise UserError(
+            f"--data_dir {known['data_dir']}: not the data that run {known['run_name']} was trained on "
+            "(other images, splits or classes); point --data_dir at that data or train again"
+        )
+    return dataset, known["cache_dir"]
+
+
+def is_result(content):
+    """Whether the content of a JSON file is the result of a run."""
+    return isinstance(content, dict) and RESULT <= content.keys()
+
+
+def find_results(folder):
+    """Return {path: result} of a folder, in the order of tables; other JSON files are passed over."""
+    found = {path: content for path in sorted(folder.glob("*.json")) if is_result(content := read_json(path))}
+    return dict(sorted(found.items(), key=lambda item: table_order(item[1]["supervision"])))
+
+
+def table_order(modes):
+    """Return what runs are sorted by in tables: single signals first, each in the order of `SIGNALS`."""
+    return len(modes), [list(SIGNALS).index(signal) for signal in modes]
+
+
+def load_result(word, args):
+    """Read the result of a run, named by its run name or its file -> its content, images sorted, and its `folder`.
+
+    args: results_dir, and checkpoint_dir to tell whether the run waits for its evaluation
+    """
+    path = Path(word) if word.endswith(".json") else Path(args.results_dir) / f"{word}.json"
+    if not path.exists():
+        trained = not word.endswith(".json") and (Path(args.checkpoint_dir) / word / "best.pt").exists()
+        name = word if trained else "RUN"
+        folders = f"--checkpoint_dir {args.checkpoint_dir} --results_dir {args.results_dir}"
+        raise UserError(f"{path}: no such result; run python evaluate.py --run_name {name} {folders}")
+    result = read_json(path)
+    again = f"run python evaluate.py --run_name {path.stem} again"
+    if not is_result(result) or not result["images"]:
+        raise UserError(f"{path}: not a result of evaluate.py; {again}")
+    lacks = [] if "test_fingerprint" in result else ["test_fingerprint"]
+    lacks += [key for key in ("mask", "tags", "confusion") if key not in next(iter(result["images"].values()))]
+    if lacks:
+        raise UserError(f"{path}: lacks {', '.join(lacks)}, as an older evaluate.py wrote it; {again}")
+    return result | {"folder": path.parent, "images": dict(sorted(result["images"].items()))}
+
+
+def load_group(words, args, flag):
+    """Return the results that `words` name, by seed; they must be seeds of one run and of one test set."""
+    results = sorted((load_result(word, args) for word in words), key=seed_of)
+    first = results[0]
+    for before, other in itertools.pairwise(results):
+        if seed_of(before) == seed_of(other):
+            raise UserError(f"{flag}: {before['run']} and {other['run']} both have seed {seed_of(other)}; name one")
+        one, two = first["args"], other["args"]
+        unlike = [key for key in one if key not in FREE and key in two and one[key] != two[key]]
+        if unlike:
+            raise UserError(
+                f"{flag}: {first['run']} and {other['run']} differ in {unlike[0]}, but a group is one run with several "
+                "seeds; compare them as --a and --b"
+            )
+    for other in results:
+        refuse_other_images(first, other)
+    return results
+
+
+def refuse_other_images(first, other):
+    """Two results can be compared only where they were tested on the same images and classes."""
+    one, two = ((r.get("test_fingerprint"), r["task"]["classes"], r["images"].keys()) for r in (first, other))
+    if one != two:
+        raise UserError(
+            f"runs {first['run']} and {other['run']} have different test images or classes; name runs of one data set"
+        )
+
+
+def seed_of(result):
+    """Return the seed of a run."""
+    return result["args"].get("seed", 0)
+
+
+def group_name(results):
+    """Return a short name of a group of seeds: what their names begin with, or the first name and how many follow."""
+    names = [result["run"] for result in results]
+    alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    prefix = "".join(letters[0] for letters in alike).rstrip("_-. ")
+    return names[0] if len(names) == 1 else prefix or f"{names[0]}_and_{len(names) - 1}_more"
+
+
+def read_prediction(result, image, shape):
+    """Return the mask that a run predicted for an image, uint8 [H, W]; a missing or foreign file is a `UserError`."""
+    path = result["folder"] / result["images"][image]["mask"]
+    again = f"run python evaluate.py --run_name {result['run']} again"
+    if not path.exists():
+        raise UserError(f"{path}: no such mask; {again}")
+    mask = read_mask(path)
+    if mask.shape != tuple(shape) or mask.max() >= len(result["task"]["classes"]):
+        raise UserError(f"{path}: not a prediction for {image}, which is {shape[1]}x{shape[0]}; {again}")
+    return np.ascontiguousarray(mask)
