@@ -89,25 +89,15 @@ class Step:
         return kept / kept.sum(1, keepdim=True).clamp(min=1e-6)
 
 
-def grabcut_loss(step):
-    """Cross-entropy on the pixels of which the cut is sure."""
-    from losses import partial_cross_entropy
+def pseudo_mask_loss(name):
+    """Return the loss of a pseudo-mask among the extras: cross-entropy on the pixels of which it is sure."""
 
-    return partial_cross_entropy(step.outputs["seg"], step.batch["extras"]["grabcut"])
+    def loss(step):
+        from losses import partial_cross_entropy
 
+        return partial_cross_entropy(step.outputs["seg"], step.batch["extras"][name])
 
-def cams_loss(step):
-    """Cross-entropy on the pixels of which activation maps are sure."""
-    from losses import partial_cross_entropy
-
-    return partial_cross_entropy(step.outputs["seg"], step.batch["extras"]["cams"])
-
-
-def walk_loss(step):
-    """Cross-entropy on the pixels that clicks and strokes have reached."""
-    from losses import partial_cross_entropy
-
-    return partial_cross_entropy(step.outputs["seg"], step.batch["extras"]["walk"])
+    return loss
 
 
 def crf_loss(step):
@@ -173,9 +163,9 @@ class Term:
 
 
 TERMS = {
-    "grabcut": Term(grabcut_loss, ("points", "scribbles", "boxes"), "grabcut", label=True),
-    "walk": Term(walk_loss, ("points", "scribbles"), "walk", label=True, unless={"grabcut"}),
-    "cams": Term(cams_loss, ("tags",), "cams", label=True, unless={"walk", "grabcut"}),
+    "grabcut": Term(pseudo_mask_loss("grabcut"), ("points", "scribbles", "boxes"), "grabcut", label=True),
+    "walk": Term(pseudo_mask_loss("walk"), ("points", "scribbles"), "walk", label=True, unless={"grabcut"}),
+    "cams": Term(pseudo_mask_loss("cams"), ("tags",), "cams", label=True, unless={"walk", "grabcut"}),
     "crf": Term(crf_loss),
     "projection": Term(projection_loss, ("boxes",), "objects"),
     "colour": Term(colour_loss, ("boxes",)),

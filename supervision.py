@@ -157,11 +157,9 @@ def segmentation_loss(name):
 
 def boxes_loss(outputs, target, image, options):
     """Cross-entropy on the pseudo-mask that boxes give; with open boxes only the background outside."""
-    from losses import partial_cross_entropy
-
     if options.open_boxes:
         target = target.masked_fill(target > 0, IGNORE)
-    return {"boxes": partial_cross_entropy(outputs["seg"], target)}
+    return segmentation_loss("boxes")(outputs, target, image, options)
 
 
 def tags_loss(outputs, target, image, options):

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from PIL import Image
 
 from common import atomic_path
-from grabcut import grab_cut
+from grabcut import MARKS, draw_marks, grab_cut
 from image_io import read_mask
 from model import deepest
-from supervision import IGNORE, SIGNALS, View, blank, tag_vector
+from supervision import IGNORE, View, tag_vector
 
 SCALES = (1.0, 1.5, 2.0)  # of the image, for activation maps
 WALK_SCALE, WALK_POWER = 2.0, 3.0
@@ -133,9 +133,7 @@ def from_marks(annotations, size, image, walk):
     original; image: [3, S, S] uint8; walk: as from `affinity`. Without a mark on an object all is in doubt.
     """
     view = View(*size, image.shape[1])
-    marks = blank(view)
-    for signal in annotations:
-        marks = np.where(marks == IGNORE, SIGNALS[signal].target(annotations[signal], view, ()), marks)
+    marks = draw_marks(annotations, view)
     growth = GROWTH["scribbles" if "scribbles" in annotations else "points"]
     labels = np.setdiff1d(marks, [IGNORE])
     objects = labels > 0
@@ -160,7 +158,7 @@ def make_masks(term, model, encoder, dataset, names, labels, signals, cache, fol
     cache: an `image_io.ResizedCache`
     """
     device = next(encoder.parameters()).device
-    marks = [signal for signal in signals if signal in ("points", "scribbles")]
+    marks = [signal for signal in signals if signal in MARKS]
     for name in names:
         image, label = torch.from_numpy(cache.image(dataset.image_path(name))).to(device), labels[name]
         walk = affinity(encoder, image)

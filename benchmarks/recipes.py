@@ -27,7 +27,6 @@ from common import commit
 from data_utils import open_dataset
 from engine import make_accelerator
 from shapes import draw_shapes
-from supervision import parse_modes
 from weak_label_generator import annotate_many
 
 MODES = ("tags", "points", "scribbles", "boxes", "hybrid_boxes_points", "hybrid_tags_points")
@@ -51,8 +50,7 @@ def prepared(args, mode, recipe, folder):
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
     with patch.object(sys, "argv", ["train.py", *words, "--augment"]):
         options = train.parse_args()
-    signals = parse_modes(options.modes)
-    options.open_boxes = recipe == "strong"
+    signals = train.settle(options)
     dataset = open_dataset(options)
     names = dataset.ids("train")
     labels = dict(annotate_many(dataset, dict.fromkeys([*names, *dataset.ids("val")]), annotators.Options(), 0))

@@ -23,7 +23,6 @@ class Wandb(NoTracker):
     """A run of Weights & Biases; offline where there is no key (`wandb sync` uploads it later)."""
 
     def __init__(self, settings, folder, name, group):
-
         import wandb
 
         from vlm_itl.config import as_plain
