@@ -38,6 +38,7 @@ class Options:
     ramp: float = option(0.3, "share of the steps over which the added losses grow that are no labels")
     teacher_decay: float = option(0.99, "of the teacher's moving average")
     teacher_confidence: float = option(0.8, "the teacher's opinion counts from this softmax value")
+    second_round: float = option(0.5, "share of the epochs after which grown pseudo-masks are made anew; 1: never")
 
     def growth(self, term, progress):
         """Return the factor of a term's weight when a share `progress` of the training is done."""

@@ -2,17 +2,21 @@
 
 from pathlib import Path
 
+from common import UserError
 from grabcut import pseudo_masks
 from image_io import ResizedCache
-from runs import mask_folder
-from walks import GrownMasks, make_masks
+from runs import mask_folder, remove
+from walks import GrownMasks, evidence, first_mask, from_predictions, predictions, write_masks
 
-GROWN = ("walk", "cams")  # terms whose masks are made in the run: before the first epoch, and after the warm-up
+GROWN = ("walk", "cams")  # terms whose masks are made in the run, `walk` from the start, `cams` after the warm-up
 
 
 def masks_of_run(args, dataset, labels, train_ids, signals, weights):
     """Return {term: pseudo-masks by image id} for the terms with a weight; grown ones may still have to be made."""
-    masks = {term: GrownMasks(mask_folder(args, term), args.img_size) for term in GROWN if weights.get(term)}
+    masks = {}
+    for term in GROWN:
+        if weights.get(term):
+            masks[term] = GrownMasks([mask_folder(args, term, number) for number in (1, 2)], args.img_size)
     if weights.get("grabcut"):
         masks["grabcut"] = grabcut_masks(args, dataset, labels, train_ids, signals)
     return masks
@@ -28,20 +32,65 @@ def grabcut_masks(args, dataset, labels, names, signals):
     return masks
 
 
-def grow_masks(args, dataset, labels, train_ids, signals, term, training):
-    """Write the pseudo-masks of the term `walk` or `cams` into the run's folder, each process its share."""
+def plan_rounds(args, weights, warm):
+    """Return when a run makes its grown masks: {epoch it comes after: [(term, number of the round)]}, 0 before all.
+
+    warm: epochs before activation maps are used. The second round, from the network's own predictions, comes after a
+    share --second_round of the epochs, and not at all where none would follow.
+    """
+    plan = {}
+    for term in GROWN:
+        if weights.get(term):
+            first = warm if term == "cams" else 0
+            second = max(round(args.second_round * args.epochs), first + 1)
+            plan.setdefault(first, []).append((term, 1))
+            if second < args.epochs:
+                plan.setdefault(second, []).append((term, 2))
+    return plan
+
+
+def settle_rounds(args, plan, done):
+    """Make the folders fit a run of which `done` epochs are done: later rounds' go, earlier rounds' must be there."""
+    for epoch, rounds in plan.items():
+        for term, number in rounds:
+            folder = mask_folder(args, term, number)
+            if done == 0 or epoch > done:
+                remove(folder)
+            elif not folder.is_dir():
+                raise UserError(f"{folder}: gone since the run made it; start the run anew with --overwrite")
+
+
+def grow_masks(args, dataset, labels, train_ids, signals, training, term, number):
+    """Write the pseudo-masks of the term `walk` or `cams` into the run's folder, each process its share.
+
+    number: 1 for the masks that grow from the annotations, 2 for those from the network's own predictions
+    """
+    import torch
     from tqdm import tqdm
 
     from model import build_model
 
     accelerator = training.accelerator
-    model = accelerator.unwrap_model(training.model).eval()
-    sizes = len(dataset.class_names), len(dataset.tag_names)
-    encoder = build_model(args.encoder, *sizes, args.encoder_weights).to(accelerator.device).eval()
-    names = train_ids[accelerator.process_index :: accelerator.num_processes]
     cache = ResizedCache(args.cache_dir, args.img_size)
-    masks = make_masks(term, model, encoder, dataset, names, labels, signals, cache, mask_folder(args, term))
-    silent = not accelerator.is_main_process
-    for _ in tqdm(masks, desc=f"pseudo-masks ({term})", total=len(names), unit="img", disable=silent):
+    before = GrownMasks([mask_folder(args, term, 1)], args.img_size)
+    model = accelerator.unwrap_model(training.model)
+    if number == 1:
+        sizes = len(dataset.class_names), len(dataset.tag_names)
+        encoder = build_model(args.encoder, *sizes, args.encoder_weights).to(accelerator.device).eval()
+    elif training.teacher:
+        model = training.teacher.average.module
+    model.eval()
+
+    def make(name):
+        image = torch.from_numpy(cache.image(dataset.image_path(name))).to(accelerator.device)
+        if number == 1:
+            return first_mask(term, model, encoder, dataset, signals, labels[name], image)
+        known = evidence(labels[name], signals, term, dataset, args.img_size)
+        return from_predictions(predictions(model, image), image, before[name], *known)
+
+    names = train_ids[accelerator.process_index :: accelerator.num_processes]
+    written = write_masks(make, names, mask_folder(args, term, number))
+    what, silent = f"pseudo-masks ({term}, round {number})", not accelerator.is_main_process
+    for _ in tqdm(written, what, len(names), unit="img", disable=silent):
         pass
     accelerator.wait_for_everyone()

@@ -50,9 +50,9 @@ def run_folder(args):
     return Path(args.checkpoint_dir) / args.run_name
 
 
-def mask_folder(args, term):
-    """Return the folder of the pseudo-masks that a run makes for one of its terms."""
-    return run_folder(args) / "pseudo_masks" / term
+def mask_folder(args, term, number):
+    """Return the folder of the pseudo-masks that a run makes for one of its terms, in round 1 or 2."""
+    return run_folder(args) / "pseudo_masks" / term / str(number)
 
 
 def find_run(args, free):

@@ -116,10 +116,11 @@ def warm_epochs(args, weights):
 def fit(args, folder, checkpoint, training, describe, grow):
     """Train from the checkpoint's epoch to the last; log and save after each.
 
-    grow: a function (term, training) that makes pseudo-masks: of clicks before the first epoch, of tags after warm-up
+    grow: a function (training, term, number) that makes the pseudo-masks of a round
     """
     from tqdm import tqdm
 
+    from run_masks import plan_rounds, settle_rounds
     from runs import Log, leftovers, refuse_other_data, remove, run_files, save_best, save_checkpoint, start_tracking
 
     if checkpoint:
@@ -133,16 +134,19 @@ def fit(args, folder, checkpoint, training, describe, grow):
         training.load(checkpoint)
         best, first = checkpoint["best"], checkpoint["epoch"]
     main_process = training.accelerator.is_main_process
+    plan = plan_rounds(args, training.criterion.weights, training.warm)
     if main_process:
+        settle_rounds(args, plan, first)
         for path in replaced:
             remove(path)
         if checkpoint and checkpoint["selected"]:
             save_best(folder, checkpoint)
         log.keep_until(first)
+    training.accelerator.wait_for_everyone()
     steps = len(training.batches)
     bar = tqdm(total=args.epochs * steps, initial=first * steps, desc=args.run_name, disable=not main_process)
-    if first == 0 and "walk" in training.criterion.weights:
-        grow("walk", training)
+    for round_ in plan.get(0, ()) if first == 0 else ():
+        grow(training, *round_)
     for epoch in range(first + 1, args.epochs + 1):
         cam = epoch > training.warm
         line = training.run_epoch(epoch, args.seed, cam, len(describe["task"]["classes"]), bar)
@@ -150,8 +154,8 @@ def fit(args, folder, checkpoint, training, describe, grow):
         # Before CAM masks exist the decoder is untrained, whatever its validation loss.
         line["selected"] = cam and (best is None or SELECTION[args.select_by](score, best) == score != best)
         best = score if line["selected"] else best
-        if epoch == training.warm and "cams" in training.criterion.weights:
-            grow("cams", training)  # before last.pt: a run that is killed meanwhile makes them anew
+        for round_ in plan.get(epoch, ()):
+            grow(training, *round_)  # before last.pt: a run that is killed meanwhile makes them anew
         if main_process:
             log.append(line)
             content = {**training.state(), "epoch": epoch, "best": best, "selected": line["selected"], **describe}

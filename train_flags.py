@@ -76,6 +76,7 @@ def check(args):
         "cam_warmup": (0 <= args.cam_warmup < 1, "must lie in [0, 1)"),
         "ramp": (0 <= args.ramp <= 1, "must lie between 0 and 1"),
         "teacher_decay": (0 <= args.teacher_decay < 1, "must lie in [0, 1)"),
+        "second_round": (0 <= args.second_round <= 1, "must lie between 0 and 1"),
         "teacher_confidence": (0 <= args.teacher_confidence < 1, "must lie in [0, 1)"),
         "run_name": (Path(args.run_name).name == args.run_name != "..", "is the name of one folder, without '/'"),
         "num_workers": (args.num_workers is None or args.num_workers >= 0, "must not be negative"),

@@ -1,7 +1,8 @@
 """Pseudo-masks that grow from little: activation maps of tags, clicks, strokes, spread over alike features, then cut.
 
 Random walks on what an image shows (Ahn & Kwak, CVPR 2018; for clicks and strokes, Vernaza & Chandraker, CVPR 2017),
-here between the features of the encoder as ImageNet trained it. Made once in a run, then read from PNG files.
+here between the features of the encoder as ImageNet trained it. A second round makes them anew from what the network
+has learned of the first (recursive training: Khoreva et al., CVPR 2017). They are read from PNG files.
 """
 
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from common import atomic_path
+from common import UserError, atomic_path
 from grabcut import MARKS, draw_marks, grab_cut
 from image_io import read_mask
 from model import deepest
@@ -38,6 +39,8 @@ class Growth(NamedTuple):
 # Maps of tags cover objects already, clicks and strokes have to travel.
 GROWTH = {"tags": Growth(20, 0.0, 0.4, 0.6, 0.8), "points": Growth(12, 0.25, 0.1, 0.3, 0.5),
           "scribbles": Growth(8, 0.5, 0.1, 0.3, 0.5)}  # fmt: skip
+# The second round's maps are the network's probabilities, which nothing has to spread.
+SECOND_SCALES, SECOND_GROWTH = (1.0, 2.0), Growth(0, 0.0, 0.1, 0.5, 0.9)
 
 
 @torch.no_grad()
@@ -150,25 +153,68 @@ def rgb(image):
     return np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
 
 
-def make_masks(term, model, encoder, dataset, names, labels, signals, cache, folder):
-    """Write the pseudo-mask of each image to `mask_path(folder, id)`, and yield the id.
+def evidence(label, signals, term, dataset, size):
+    """Return what is known about the classes of an image: (those on show, marks, whether the rest is background).
 
-    term: "cams", from tags, or "walk", from the points and scribbles among `signals`
-    model: in evaluation mode; encoder: see `affinity`; labels: {id: {"size", signal: annotation, ...}}
-    cache: an `image_io.ResizedCache`
+    term: "cams", by the tags: no marks, and where nobody asked there may be more; or "walk", by the points and
+    scribbles among `signals`: marks [size, size] uint8, and all is in doubt where none is on an object.
     """
-    device = next(encoder.parameters()).device
-    marks = [signal for signal in signals if signal in MARKS]
+    if term == "cams":
+        says = tag_vector(label["tags"], dataset.tag_names)
+        return np.unique(np.array(dataset.tag_class)[says == 1]), None, not (says == -1).any()
+    marks = draw_marks({s: label[s] for s in signals if s in MARKS}, View(*label["size"], size))
+    classes = np.setdiff1d(marks, [0, IGNORE])
+    return classes, marks, classes.size > 0
+
+
+@torch.no_grad()
+def predictions(model, image, scales=SECOND_SCALES):
+    """Return the class probabilities of an image, their mean over scales -> [C, S, S].
+
+    model: a `SegmentationModel` in evaluation mode; image [3, S, S] uint8
+    """
+    size, found = image.shape[-2:], []
+    for scale in scales:
+        larger = image[None].float()
+        if scale != 1:
+            larger = F.interpolate(larger, scale_factor=scale, mode="bilinear", align_corners=False)
+        probabilities = model(larger)["seg"].softmax(1)
+        found.append(F.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)[0])
+    return torch.stack(found).mean(0)
+
+
+def from_predictions(probabilities, image, before, classes, marks, closed):
+    """Return the mask [S, S] uint8 of the second round: where the network is sure, cut along the image's edges.
+
+    probabilities [C, S, S]; image [3, S, S] uint8; before: the mask of the first round; classes, marks, closed: see
+    `evidence`. Where a class on show would vanish, the first mask stays.
+    """
+    mask = mask_from(probabilities[classes.tolist()].cpu().numpy(), classes, rgb(image), SECOND_GROWTH)
+    if not closed:
+        mask[mask == 0] = IGNORE
+    if np.setdiff1d(classes, mask).size:
+        return before
+    return mask if marks is None else np.where(marks == IGNORE, mask, marks)
+
+
+def first_mask(term, model, encoder, dataset, signals, label, image):
+    """Return the pseudo-mask [S, S] uint8 of one image, grown from its annotation.
+
+    term: "cams", from tags by `model` in evaluation mode, or "walk", from the points and scribbles among `signals`
+    encoder: see `affinity`; label: {"size", signal: annotation, ...}; image [3, S, S] uint8
+    """
+    walk = affinity(encoder, image)
+    if term == "cams":
+        return from_tags(label["tags"], image, walk, model, dataset)
+    return from_marks({s: label[s] for s in signals if s in MARKS}, label["size"], image, walk)
+
+
+def write_masks(make, names, folder):
+    """Write the mask make(id), [S, S] uint8, of each image to `mask_path(folder, id)`, and yield the id."""
     for name in names:
-        image, label = torch.from_numpy(cache.image(dataset.image_path(name))).to(device), labels[name]
-        walk = affinity(encoder, image)
-        if term == "cams":
-            mask = from_tags(label["tags"], image, walk, model, dataset)
-        else:
-            mask = from_marks({signal: label[signal] for signal in marks}, label["size"], image, walk)
         path = mask_path(folder, name)
         with atomic_path(path) as temporary:
-            Image.fromarray(mask).save(temporary, format="PNG")
+            Image.fromarray(make(name)).save(temporary, format="PNG")
         yield name
 
 
@@ -178,11 +224,19 @@ def mask_path(folder, name):
 
 
 class GrownMasks:
-    """The masks of a run, [S, S] uint8 by image id; nothing is labelled before they are made."""
+    """The masks of a run, [S, S] uint8 by image id, of its last round; nothing is labelled before they are made.
 
-    def __init__(self, folder, size):
-        self.folder, self.size = folder, size
+    folders: those of the rounds, the first first; each is there when its masks are made
+    """
+
+    def __init__(self, folders, size):
+        self.folders, self.size = folders, size
 
     def __getitem__(self, name):
-        path = mask_path(self.folder, name)
-        return read_mask(path) if path.exists() else np.full((self.size, self.size), IGNORE, np.uint8)
+        made = [folder for folder in self.folders if folder.exists()]
+        if not made:
+            return np.full((self.size, self.size), IGNORE, np.uint8)
+        path = mask_path(made[-1], name)
+        if not path.exists():
+            raise UserError(f"{path}: gone since the run made it; start the run anew with --overwrite")
+        return read_mask(path)

@@ -59,7 +59,7 @@ def prepared(args, mode, recipe, folder):
     training = train.prepare(options, dataset, labels, names, signals, weights, accelerator, "none")
     for term in run_masks.GROWN:
         if weights.get(term):
-            run_masks.grow_masks(options, dataset, labels, names, signals, term, training)
+            run_masks.grow_masks(options, dataset, labels, names, signals, training, term, 1)
     training.batches.epoch = 1
     return training, list(training.loader)
 

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recipes
+import run_masks
 import runs
 import train
 import walks
@@ -235,6 +237,7 @@ def killed_after(monkeypatch, module, name, calls):
         ("scribbles", runs, "save_checkpoint", 2),
         ("hybrid_boxes_points", runs, "save_checkpoint", 1),
         ("tags", walks, "mask_from", 3),
+        ("points", run_masks, "from_predictions", 2),
         ("hybrid_tags_points", runs, "save_checkpoint", 3),
     ],
 )
@@ -264,9 +267,37 @@ def test_strong_tags_need_an_epoch_to_learn_them(flags):
 def test_overwriting_a_run_takes_its_pseudo_masks_along(flags, tmp_path):
     mode = ["--supervision_mode", "tags", "--run_name", "r", *flags]
     run(train, *mode, "--recipe", "strong", "--epochs", 2)
-    assert list((tmp_path / "r" / "pseudo_masks" / "cams").glob("*.png"))
+    assert list((tmp_path / "r" / "pseudo_masks" / "cams" / "1").glob("*.png"))
     run(train, *mode, "--epochs", 1, "--overwrite")
     assert not (tmp_path / "r" / "pseudo_masks").exists()
+
+
+@given(
+    weights=st.dictionaries(st.sampled_from(["walk", "cams", "crf"]), st.sampled_from([0.0, 1.0])),
+    epochs=st.integers(2, 40),
+    warm=st.integers(1, 39),
+    share=st.floats(0, 1),
+)
+def test_each_round_of_masks_comes_once_in_order_and_before_an_epoch_that_uses_it(weights, epochs, warm, share):
+    warm = min(warm, epochs - 1)
+    plan = run_masks.plan_rounds(SimpleNamespace(epochs=epochs, second_round=share), weights, warm)
+    when = {made: epoch for epoch, rounds in plan.items() for made in rounds}
+    assert sum(map(len, plan.values())) == len(when) and max(plan, default=0) < epochs
+    assert {term for term, number in when if number == 1} == {t for t in ("walk", "cams") if weights.get(t)}
+    for term, number in when:
+        assert when[term, 1] == (warm if term == "cams" else 0)
+        assert number == 1 or when[term, 2] > when[term, 1]
+    assert share < 1 or all(number == 1 for _, number in when)
+
+
+def test_masks_that_are_gone_are_no_reason_to_train_without_them(flags, tmp_path):
+    mode = ["--supervision_mode", "points", "--run_name", "r", "--recipe", "strong", "--epochs", 3, *flags]
+    run(train, *mode)
+    last = torch.load(tmp_path / "r" / "last.pt", weights_only=True)
+    runs.save_checkpoint(tmp_path / "r" / "last.pt", last | {"epoch": 2})
+    runs.remove(tmp_path / "r" / "pseudo_masks" / "walk" / "2")
+    with pytest.raises(UserError, match="walk/2: gone since the run made it; start the run anew with --overwrite"):
+        run(train, *mode, "--resume")
 
 
 def test_a_term_without_its_signal_is_refused(flags):

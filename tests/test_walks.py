@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import walks
+from common import UserError
 from image_io import ResizedCache
 from model import build_model
 from supervision import IGNORE, SIGNALS, View
@@ -165,22 +166,61 @@ def affinities(network):
     return walks.affinity(network, halves())
 
 
+def test_predictions_are_probabilities_and_at_one_scale_the_network_s_own(network):
+    found = walks.predictions(network, picture())
+    assert found.shape == (3, SIZE, SIZE) and torch.allclose(found.sum(0), torch.ones(SIZE, SIZE), atol=1e-5)
+    alone = network(picture()[None])["seg"].softmax(1)[0]
+    assert torch.allclose(walks.predictions(network, picture(), scales=(1.0,)), alone, atol=1e-5)
+    assert not torch.allclose(found, alone, atol=1e-5)
+
+
+@LAWS
+@given(seed=st.integers(0, 2**32 - 1), classes=st.sets(st.integers(1, 3)), closed=st.booleans(), marked=st.booleans())
+def test_the_second_round_is_what_a_sure_network_says_of_the_classes_on_show(seed, classes, closed, marked):
+    rng, classes = np.random.default_rng(seed), np.array(sorted(classes), np.uint8)
+    says = rng.integers(0, 4, (SIZE, SIZE))
+    probabilities = torch.from_numpy(np.eye(4, dtype=np.float32)[says]).permute(2, 0, 1)
+    before = np.full((SIZE, SIZE), 7, np.uint8)
+    marks = np.where(rng.random((SIZE, SIZE)) < 0.01, 0, IGNORE).astype(np.uint8) if marked else None
+    mask = walks.from_predictions(probabilities, picture(seed), before, classes, marks, closed)
+    expected = np.where(np.isin(says, classes), says, 0 if closed else IGNORE)
+    assert np.array_equal(mask, expected if marks is None else np.where(marks == IGNORE, expected, marks))
+
+
+def test_a_class_that_the_network_lost_keeps_its_first_mask():
+    probabilities = torch.zeros(3, SIZE, SIZE)
+    probabilities[1], before = 1, np.full((SIZE, SIZE), 2, np.uint8)
+    assert walks.from_predictions(probabilities, picture(), before, np.array([1, 2]), None, True) is before
+
+
 @pytest.mark.parametrize("unknown", [False, True])
 def test_files_hold_the_masks_and_an_unknown_tag_leaves_no_background(network, unknown, tmp_path, pets_dir):
     photograph = next(pets_dir.glob("images/*.jpg"))
     dataset = SimpleNamespace(image_path=lambda name: photograph, tag_names=list("abcd"), tag_class=[1, 2, 2, 2])
     tags = {"present": ["a"], "absent": [] if unknown else ["b", "c", "d"]}
     labels = {"x/y": {"size": [100, 50], "tags": tags, "points": [[30, 30, 2]]}}
-    masks, cache = walks.GrownMasks(tmp_path / "cams", SIZE), ResizedCache(tmp_path / "cache", SIZE)
-    assert (masks["x/y"] == IGNORE).all()
+    image = torch.from_numpy(ResizedCache(tmp_path / "cache", SIZE).image(photograph))
 
-    def make(term, folder):
-        arguments = network, network, dataset, ["x/y"], labels, ("tags", "points"), cache, tmp_path / folder
-        assert list(walks.make_masks(term, *arguments)) == ["x/y"]
+    def make(term):
+        def mask(name):
+            return walks.first_mask(term, network, network, dataset, ("tags", "points"), labels[name], image)
 
-    make("cams", "cams")
-    found = masks["x/y"]
+        assert list(walks.write_masks(mask, ["x/y"], tmp_path / term)) == ["x/y"]
+        return walks.GrownMasks([tmp_path / term], SIZE)["x/y"]
+
+    found = make("cams")
     assert found.shape == (SIZE, SIZE) and found.dtype == np.uint8 and not (found == 2).any()
     assert (found == 0).any() != unknown
-    make("walk", "walk")
-    assert (walks.GrownMasks(tmp_path / "walk", SIZE)["x/y"] == 2).any()
+    assert (make("walk") == 2).any()
+
+
+def test_the_last_round_counts_nothing_is_labelled_before_it_and_a_file_that_is_gone_is_named(tmp_path):
+    masks = walks.GrownMasks([tmp_path / "1", tmp_path / "2"], SIZE)
+    assert (masks["x/y"] == IGNORE).all()
+    for number in (1, 2):
+        made = np.full((SIZE, SIZE), number, np.uint8)
+        assert list(walks.write_masks({"x/y": made}.get, ["x/y"], tmp_path / str(number))) == ["x/y"]
+        assert np.array_equal(masks["x/y"], made)
+    (tmp_path / "2" / "x" / "y.png").unlink()
+    with pytest.raises(UserError, match=r"2/x/y\.png: gone since the run made it"):
+        masks["x/y"]
