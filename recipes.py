@@ -19,8 +19,8 @@ MAX_BOXES = 32  # of one image in a batch; of more, the largest
 # pixels of clicks, which the grown masks hold as well, would otherwise count as much as all others together.
 STRONG = {
     "full": {},
-    "tags": {"cams": 1.0, "teacher": 1.0},
-    "points": {"points": 0.1, "walk": 1.0, "teacher": 1.0},
+    "tags": {"cams": 1.0, "crf": 0.02, "teacher": 1.0},
+    "points": {"points": 0.1, "walk": 1.0, "crf": 0.02, "teacher": 1.0},
     "scribbles": {"walk": 1.0, "crf": 0.02, "teacher": 1.0},
     "boxes": {"grabcut": 1.0, "projection": 1.0, "crf": 0.1, "teacher": 1.0},
 }
@@ -37,7 +37,7 @@ class Options:
 
     ramp: float = option(0.3, "share of the steps over which the added losses grow that are no labels")
     teacher_decay: float = option(0.99, "of the teacher's moving average")
-    teacher_confidence: float = option(0.8, "the teacher's opinion counts from this softmax value")
+    teacher_confidence: float = option(0.6, "the teacher's opinion counts from this softmax value")
     second_round: float = option(0.5, "share of the epochs after which grown pseudo-masks are made anew; 1: never")
 
     def growth(self, term, progress):
