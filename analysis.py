@@ -195,8 +195,8 @@ def extremes(groups, number):
 def describe(group):
     """Return what analysis.json says of a group."""
     return {"name": group_name(group), "supervision": group[0]["supervision"],
-            "runs": [{"run": r["run"], "seed": seed_of(r), "commit": r.get("commit"), "miou": r["aggregate"]["miou"]}
-                     for r in group]}  # fmt: skip
+            "runs": [{"run": r["run"], "seed": seed_of(r), "commit": r.get("commit"), "labelled": r["cost"]["images"],
+                      "miou": r["aggregate"]["miou"]} for r in group]}  # fmt: skip
 
 
 def analyse(groups, dataset, annotator, resamples, seed):

@@ -20,6 +20,7 @@ SAFE = string.ascii_letters + string.digits + " ._-+=@()[],&!~"
 # Arguments in which the runs of one group may differ: the seed, and where and how a run was made.
 FREE = {"seed", "run_name", "data_dir", "cache_dir", "checkpoint_dir", "weak_label_path", "device", "num_workers",
         "resume", "overwrite", "log_with", "amp"}  # fmt: skip
+BUDGET = 1.2  # seeds of a study label other images for the same hours: by how much their seconds may differ
 
 
 def mask_name(image):
@@ -90,14 +91,18 @@ def load_result(word, args):
 
 
 def load_group(words, args, flag):
-    """Return the results that `words` name, by seed; they must be seeds of one run and of one test set."""
+    """Return the results that `words` name, by seed; they must be seeds of one run and of one test set.
+
+    The seeds of an equal-budget study label different numbers of images, for about the same seconds.
+    """
     results = sorted((load_result(word, args) for word in words), key=seed_of)
     first = results[0]
     for before, other in itertools.pairwise(results):
         if seed_of(before) == seed_of(other):
             raise UserError(f"{flag}: {before['run']} and {other['run']} both have seed {seed_of(other)}; name one")
         one, two = first["args"], other["args"]
-        unlike = [key for key in one if key not in FREE and key in two and one[key] != two[key]]
+        free = FREE | ({"train_limit"} if same_budget(first, other) else set())
+        unlike = [key for key in one if key not in free and key in two and one[key] != two[key]]
         if unlike:
             raise UserError(
                 f"{flag}: {first['run']} and {other['run']} differ in {unlike[0]}, but a group is one run with several "
@@ -106,6 +111,12 @@ def load_group(words, args, flag):
     for other in results:
         refuse_other_images(first, other)
     return results
+
+
+def same_budget(first, other):
+    """Whether the labels of two runs took about the same seconds."""
+    low, high = sorted(sum(result["cost"]["seconds"].values()) for result in (first, other))
+    return high <= BUDGET * low
 
 
 def refuse_other_images(first, other):

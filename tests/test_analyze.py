@@ -13,7 +13,7 @@ from PIL import Image
 
 import analyze
 import evaluate
-from common import UserError, write_json
+from common import UserError, read_json, write_json
 from data_utils import Pets
 from result_files import RESULT, group_name, mask_name, write_mask
 
@@ -164,6 +164,20 @@ def test_failure_modes_share_out_the_error(there):
 def test_groups_of_unequal_seeds_are_independent(results, data, tmp_path):
     add_run(data, results, "points_s7", erring(0.4, 0.1), 7)
     assert not analysed(results, tmp_path, ["points_s0", "points_s7"], HYBRID[:2])["paired_seeds"]
+
+
+def test_seeds_may_label_other_numbers_of_images_for_the_same_seconds(results, data, tmp_path):
+    for seed, (limit, seconds) in enumerate([(10, 100.0), (9, 95.0), (20, 200.0)]):
+        name = f"study_s{seed}"
+        add_run(data, tmp_path, name, erring(0.4), seed)
+        result = read_json(tmp_path / f"{name}.json")
+        result["args"]["train_limit"], result["cost"] = limit, {"images": limit, "seconds": {"points": seconds}}
+        write_json(tmp_path / f"{name}.json", result)
+    names = [tmp_path / f"study_s{seed}.json" for seed in range(3)]
+    found = analysed(results, tmp_path, names[:2], HYBRID[:2])
+    assert [run["labelled"] for run in found["a"]["runs"]] == [10, 9]
+    with pytest.raises(UserError, match="differ in train_limit"):
+        analysed(results, tmp_path, names, HYBRID)
 
 
 def test_two_seeds_groups_of_one_mode_give_no_evidence(results, data, tmp_path):

@@ -108,36 +108,6 @@ def test_wins_by_hand():
     assert shares == [[None, 2.5 / 4, None], [1.5 / 4, None, None], [None, None, None]]
 
 
-def drawn(generator, seeds, effect, between, within, images=120, resamples=150):
-    """Differences of `effect`, with noise of each seed and of each test image, and the same on resampled images."""
-    values = effect + generator.normal(0, between, (seeds, 1)) + generator.normal(0, within, images)
-    values = values + generator.normal(0, within / 3, (seeds, images))
-    weights = generator.multinomial(images, np.full(images, 1 / images), size=resamples) / images
-    return protocol.paired_difference(values.mean(1), weights @ values.T, images, seed=int(generator.integers(2**31)))
-
-
-@pytest.mark.parametrize("seeds", [3, 5])
-@pytest.mark.parametrize(("between", "within"), [(1, 0.1), (1, 10), (0.05, 10)])
-def test_equal_arms_are_found_different_as_often_as_stated(seeds, between, within):
-    """A percentile bootstrap of 3 seeds whose noise is their own finds a difference in a quarter of the cases."""
-    generator = np.random.default_rng(seeds)
-    runs = 400
-    found = [drawn(generator, seeds, 0, between, within) for _ in range(runs)]
-    wrong = np.mean([result["p"] < 0.05 for result in found])
-    assert wrong <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / runs)
-    assert wrong == np.mean([not result["low"] <= 0 <= result["high"] for result in found])
-
-
-def test_a_difference_larger_than_its_noise_is_found():
-    generator = np.random.default_rng(0)
-    assert np.mean([drawn(generator, 5, 3, 1, 3)["p"] < 0.05 for _ in range(100)]) > 0.95
-
-
-def test_arms_that_agree_everywhere_don_t_differ():
-    found = protocol.paired_difference([0.0, 0.0, 0.0], np.zeros((50, 3)), 10)
-    assert (found["difference"], found["low"], found["high"], found["p"]) == (0, 0, 0, 1)
-
-
 def test_comparisons_pair_common_seeds_and_change_sign_with_the_names(tmp_path):
     folders = [write_run(tmp_path / f"{arm}_{seed}", arm, seed, gain)
                for arm, gain, seeds in (("a", 0.0, (0, 1, 2)), ("b", 0.04, (1, 2, 3))) for seed in seeds]  # fmt: skip

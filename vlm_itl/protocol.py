@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from common import UserError, read_json
+from differences import image_weights, paired_difference
 
 AXES = {"percent": "labelled images (% of the pool)", "seconds": "human labelling time (s)"}
 KEYS = ("arm", "seed", "test_fingerprint", "curve")
@@ -215,8 +216,7 @@ def resampled_mious(runs, resamples=1000, seed=0):
     from metrics import scores
 
     _, ids = runs[0].confusions(0)
-    generator = np.random.default_rng(seed)
-    weights = generator.multinomial(len(ids), np.full(len(ids), 1 / len(ids)), size=resamples)
+    weights = image_weights(len(ids), resamples, seed)
     weights = np.vstack([np.ones(len(ids)), weights])  # the first is the test set itself
     result = []
     for run in runs:
@@ -235,42 +235,12 @@ def resampled_mious(runs, resamples=1000, seed=0):
     return result
 
 
-def paired_difference(observed, resampled, images, level=0.95, seed=0):
-    """Estimate a paired difference from its values on each seed, with an interval and a p-value.
-
-    The bootstrap (Efron, 1979) resamples seeds and test images together and gives the standard error. Three or five
-    seeds are too few for its percentiles, which take the spread between seeds for (S - 1) / S of what it is and find
-    equal arms different wherever all seeds agree by chance. So the missing share is added, and interval and p-value are
-    Student's, with Satterthwaite's degrees of freedom. One seed says nothing of other seeds: its interval is over
-    images alone, and there is no p-value.
-
-    observed: differences [S]; resampled: the same on resampled images [B, S]; images: how many images were resampled
-    Returns a dict of `difference`, `low` and `high` at confidence `level`, two-sided `p` (None for one seed), `seeds`.
-    """
-    from scipy.stats import t
-
-    resampled, seeds = np.asarray(resampled), len(observed)
-    generator = np.random.default_rng(seed)
-    drawn = generator.integers(seeds, size=resampled.shape)
-    joint = np.take_along_axis(resampled, drawn, 1).mean(1).var()
-    between = np.var(observed, ddof=1) / seeds if seeds > 1 else 0.0
-    variance = joint + between / seeds
-    difference, error = float(np.mean(observed)), float(np.sqrt(variance))
-    low, high, p = difference, difference, float(difference == 0)
-    if error > 0:
-        within = max(variance - between, 0.0)
-        freedom = variance**2 / (between**2 / max(1, seeds - 1) + within**2 / max(1, images - 1))
-        reach = float(t.ppf((1 + level) / 2, freedom)) * error
-        p = float(2 * t.sf(abs(difference) / error, freedom))
-        low, high = difference - reach, difference + reach
-    return {"difference": difference, "low": low, "high": high, "p": p if seeds > 1 else None, "seeds": seeds}
-
-
 def compare(runs, axis, budget=None, resamples=1000, seed=0):
     """Compare all pairs of arms over the seeds that both have, by area or by the mIoU at `budget`.
 
-    Returns a list of dicts: `first`, `second` and, of first minus second, the keys of `paired_difference` and `p_holm`,
-    corrected over all pairs of the list (Holm, 1979). Pairs without a common seed are left out.
+    Returns a list of dicts: `first`, `second`, `seeds` and, of first minus second, the keys of
+    `differences.paired_difference` and `p_holm`, corrected over all pairs of the list (Holm, 1979). Pairs without a
+    common seed are left out.
     """
     span = common_range(runs, axis)
     images = len(runs[0].confusions(0)[1])
@@ -285,8 +255,8 @@ def compare(runs, axis, budget=None, resamples=1000, seed=0):
         if common:
             observed = [one[key][0] - two[key][0] for key in common]
             resampled = np.stack([one[key][1] - two[key][1] for key in common], 1)
-            found = paired_difference(observed, resampled, images, seed=seed)
-            pairs.append({"first": first, "second": second, **found, "p_holm": None})
+            found = paired_difference(observed, resampled, images)
+            pairs.append({"first": first, "second": second, "seeds": len(common), **found, "p_holm": None})
     tested = [pair for pair in pairs if pair["p"] is not None]
     for pair, p in zip(tested, holm([pair["p"] for pair in tested]), strict=True):
         pair["p_holm"] = p
