@@ -21,23 +21,29 @@ from joblib import Parallel, delayed
 
 ROOT = Path(__file__).resolve().parent.parent
 MODES = ("full", "scribbles", "hybrid_boxes_points", "boxes", "hybrid_tags_points", "points", "tags")
+BATCH = 8
 CLICKS = {"human": [], "simulated": ["--simulated_clicks"]}  # points from --clicks, and as many simulated ones
 
 
-def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_schedule_arguments(parser):
+    """Add the flags of what is trained on, how long, and how often."""
     parser.add_argument("--data_dir", required=True, help="folder of the data set")
     parser.add_argument("--name", required=True, help="folder name of runs and results")
     parser.add_argument("--classes", nargs="+", default=[], help="as in train.py")
-    parser.add_argument("--clicks", help="also train from people's clicks in this file, and from as many simulated")
-    parser.add_argument("--noise", type=float, default=0.05, help="of the simulated clicks (default: %(default)s)")
-    parser.add_argument("--modes", nargs="+", default=MODES, help="(default: all)")
-    parser.add_argument("--recipes", nargs="+", default=["strong", "plain"], help="(default: both)")
     parser.add_argument("--train_limit", type=int, help="as in train.py")
     parser.add_argument("--epochs", type=int, default=10, help="(default: %(default)s)")
     parser.add_argument("--img_size", type=int, default=128, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time (default: %(default)s)")
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_schedule_arguments(parser)
+    parser.add_argument("--clicks", help="also train from people's clicks in this file, and from as many simulated")
+    parser.add_argument("--noise", type=float, default=0.05, help="of the simulated clicks (default: %(default)s)")
+    parser.add_argument("--modes", nargs="+", default=MODES, help="(default: all)")
+    parser.add_argument("--recipes", nargs="+", default=["strong", "plain"], help="(default: both)")
     return parser.parse_args()
 
 
@@ -47,17 +53,35 @@ def script(name, *arguments, threads=None):
     subprocess.run([sys.executable, ROOT / name, *map(str, arguments)], cwd=ROOT, env=environment, check=True)
 
 
-def write_labels(args, data):
+def data_flags(args):
+    """Return the flags that open the data set."""
+    return ["--data_dir", args.data_dir, *(["--classes", *args.classes] if args.classes else [])]
+
+
+def write_labels(args, clicks=None, noise=0.0):
     """Make the weak-label files that are not there yet -> {kind of clicks: path}, "" for the usual ones."""
     paths = {"": Path("weak_labels") / f"{args.name}.pkl"}
     flags = {"": ["--preview", 6]}
-    for kind, more in CLICKS.items() if args.clicks else ():
+    for kind, more in CLICKS.items() if clicks else ():
         paths[kind] = Path("weak_labels") / f"{args.name}_{kind}.pkl"
-        flags[kind] = ["--clicks", args.clicks, *more, *(["--noise", args.noise] if more else [])]
+        flags[kind] = ["--clicks", clicks, *more, *(["--noise", noise] if more else [])]
     for kind, path in paths.items():
         if not (ROOT / path).exists():
-            script("weak_label_generator.py", *data, "--output_file", path, *flags[kind])
+            script("weak_label_generator.py", *data_flags(args), "--output_file", path, *flags[kind])
     return paths
+
+
+def train_and_evaluate(args, runs):
+    """Train the runs {name: flags} by one schedule, --jobs at a time, go on with those that are begun, and test all."""
+    schedule = ["--img_size", args.img_size, "--epochs", args.epochs, "--batch_size", BATCH, "--lr", 3e-4, "--augment"]
+    if args.train_limit:
+        schedule += ["--train_limit", args.train_limit]
+    folder = f"checkpoints/{args.name}"
+    schedule += [*data_flags(args), "--checkpoint_dir", folder, "--resume", "auto"]
+    Parallel(n_jobs=args.jobs, backend="threading")(
+        delayed(script)("train.py", "--run_name", name, *flags, *schedule, threads=1) for name, flags in runs.items()
+    )
+    script("evaluate.py", "--checkpoint_dir", folder, "--results_dir", f"results/{args.name}", "--run_name", *runs)
 
 
 def runs(args, kinds):
@@ -108,20 +132,12 @@ def table(args, names):
 
 
 def main(args):
-    data = ["--data_dir", args.data_dir, *(["--classes", *args.classes] if args.classes else [])]
-    labels = write_labels(args, data)
-    schedule = ["--img_size", args.img_size, "--epochs", args.epochs, "--batch_size", 8, "--lr", 3e-4, "--augment"]
-    if args.train_limit:
-        schedule += ["--train_limit", args.train_limit]
-    folder = f"checkpoints/{args.name}"
+    labels = write_labels(args, args.clicks, args.noise)
     names = runs(args, labels)
-    Parallel(n_jobs=args.jobs, backend="threading")(
-        delayed(script)("train.py", "--supervision_mode", mode, "--recipe", recipe, "--run_name", name, "--seed", seed,
-                        *data, *schedule, "--weak_label_path", labels[kind], "--checkpoint_dir", folder,
-                        "--resume", "auto", threads=1)
+    train_and_evaluate(args, {
+        name: ["--supervision_mode", mode, "--recipe", recipe, "--seed", seed, "--weak_label_path", labels[kind]]
         for name, (mode, recipe, kind, seed) in names.items()
-    )  # fmt: skip
-    script("evaluate.py", "--checkpoint_dir", folder, "--results_dir", f"results/{args.name}", "--run_name", *names)
+    })  # fmt: skip
     found = table(args, names)
     (ROOT / "results" / args.name / "table.md").write_text(found + "\n")
     print(found)

@@ -1,0 +1,93 @@
+"""What does each ingredient of the strong recipe give? Each alone on the plain losses, and each left out of the whole.
+
+    python benchmarks/ablation.py --data_dir ../shared/data --name voc --classes pet=cat+dog \
+        --train_limit 800 --epochs 4
+
+Ordinary trainings that differ in one flag, by one schedule, tested on the same images; finished runs are kept, also
+those of real_photographs.py under the same --name. Writes results/<name>/ablation.md: test mIoU, the difference to
+plain or strong of the same seeds, and the time of a step.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from real_photographs import BATCH, ROOT, add_schedule_arguments, mean_std, train_and_evaluate, write_labels
+
+import recipes
+from tables import markdown
+
+# Flags that leave an ingredient out which is no term of its own.
+WITHOUT = {
+    "points": {"second round": ["--second_round", 1], "light clicks": ["--lambda_points", 1]},
+    "boxes": {"open boxes": ["--no-open_boxes"]},
+}
+# Terms that no recipe has, added to the strong one.
+MORE = {"points": ["grabcut"], "boxes": ["colour", "fill"]}
+WEIGHT = {"grabcut": 1.0, "colour": 0.1, "fill": 0.1}
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_schedule_arguments(parser)
+    parser.add_argument("--modes", nargs="+", choices=WITHOUT, default=list(WITHOUT), help="(default: points boxes)")
+    parser.set_defaults(seeds=[0])
+    return parser.parse_args()
+
+
+def variants(mode):
+    """Return {variant: flags}: plain and strong, each term alone, each ingredient left out, further terms added."""
+    terms = {term: weight for term, weight in recipes.STRONG[mode].items() if term in recipes.TERMS}
+    found = {"plain": [], "strong": ["--recipe", "strong"]}
+    found |= {f"plain, with {term}": [f"--lambda_{term}", weight] for term, weight in terms.items()}
+    left_out = {term: [f"--lambda_{term}", 0] for term in terms} | WITHOUT[mode]
+    found |= {f"strong, without {name}": ["--recipe", "strong", *flags] for name, flags in left_out.items()}
+    for term in MORE[mode]:
+        found[f"strong, with {term}"] = ["--recipe", "strong", f"--lambda_{term}", WEIGHT[term]]
+    return found
+
+
+def milliseconds(args, name):
+    """Return the median wall time of a training step of a run, from the log's images a second."""
+    log = (ROOT / "checkpoints" / args.name / name / "log.jsonl").read_text().splitlines()
+    return 1000 * BATCH / statistics.median(json.loads(line)["images_per_second"] for line in log)
+
+
+def table(args, runs):
+    """Return the table of {(mode, variant, seed): run's name} in Markdown."""
+    miou, step = {}, {}
+    for (mode, variant, _), name in runs.items():
+        result = json.loads((ROOT / "results" / args.name / f"{name}.json").read_text())
+        miou.setdefault((mode, variant), []).append(100 * result["aggregate"]["miou"])
+        step.setdefault((mode, variant), []).append(milliseconds(args, name))
+    lines = []
+    for (mode, variant), values in miou.items():
+        base = (mode, variant.split(",")[0])
+        gains = [value - other for value, other in zip(values, miou[base], strict=True)]
+        ratio = statistics.mean(step[mode, variant]) / statistics.mean(step[mode, "plain"])
+        gain = "" if variant == base[1] else f"{statistics.mean(gains):+.1f}"
+        lines.append([mode, variant, mean_std(values), gain, f"{ratio:.2f}"])
+    head = ["labels", "losses", "mIoU", "against plain or strong", "step, times plain"]
+    return markdown(head, lines, words=(0, 1))
+
+
+def main(args):
+    labels, runs, flags = write_labels(args)[""], {}, {}
+    for seed in args.seeds:
+        for mode in args.modes:
+            for variant, more in variants(mode).items():
+                name = f"{mode}_{variant.replace(', ', '_').replace(' ', '_')}_seed{seed}"
+                runs[mode, variant, seed] = name
+                flags[name] = ["--supervision_mode", mode, "--seed", seed, "--weak_label_path", labels, *more]
+    train_and_evaluate(args, flags)
+    found = table(args, runs)
+    (ROOT / "results" / args.name / "ablation.md").write_text(found + "\n")
+    print(found)
+
+
+if __name__ == "__main__":
+    main(parse_args())
