@@ -14,6 +14,7 @@ from common import UserError, read_json
 from data_utils import open_dataset
 from run_labels import labels_digest, labels_of_run, training_order
 from supervision import count_actions, parse_modes
+from train_flags import FREE
 
 HOURS = {"h": 1.0, "m": 1 / 60, "min": 1 / 60, "s": 1 / 3600}
 EPOCHS, STEPS = 10, 1000
@@ -61,7 +62,7 @@ def identity_of(result):
     """Return what makes a result that of one run and no other: arguments, data, labels, and whether it is complete."""
     args = result.get("args") or {}
     return {
-        "args": {key: value for key, value in args.items() if key not in train.FREE},
+        "args": {key: value for key, value in args.items() if key not in FREE},
         "fingerprint": result.get("fingerprint"),
         "labels": result.get("labels"),
         "epochs_done": result.get("epochs_done"),

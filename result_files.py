@@ -14,12 +14,12 @@ from data_utils import open_dataset
 from image_io import read_mask
 from plots import palette
 from supervision import SIGNALS
+from train_flags import FREE
 
 RESULT = {"run", "supervision", "task", "aggregate", "cost", "selection", "args", "fingerprint", "images"}
 SAFE = string.ascii_letters + string.digits + " ._-+=@()[],&!~"
-# Arguments in which the runs of one group may differ: the seed, and where and how a run was made.
-FREE = {"seed", "run_name", "data_dir", "cache_dir", "checkpoint_dir", "weak_label_path", "device", "num_workers",
-        "resume", "overwrite", "log_with", "amp"}  # fmt: skip
+# Arguments in which the runs of one group may differ.
+OF_A_RUN = FREE | {"seed", "run_name", "amp"}
 BUDGET = 1.2  # seeds of a study label other images for the same hours: by how much their seconds may differ
 
 
@@ -101,7 +101,7 @@ def load_group(words, args, flag):
         if seed_of(before) == seed_of(other):
             raise UserError(f"{flag}: {before['run']} and {other['run']} both have seed {seed_of(other)}; name one")
         one, two = first["args"], other["args"]
-        free = FREE | ({"train_limit"} if same_budget(first, other) else set())
+        free = OF_A_RUN | ({"train_limit"} if same_budget(first, other) else set())
         unlike = [key for key in one if key not in free and key in two and one[key] != two[key]]
         if unlike:
             raise UserError(

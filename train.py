@@ -19,12 +19,9 @@ from common import UserError, commit, run_cli, seed_everything
 from data_utils import add_data_arguments, open_dataset
 from run_labels import annotation_cost, labels_digest, labels_of_run, selection_signals, training_ids
 from supervision import TERMS, LossOptions, parse_modes
-from train_flags import add_optimisation_arguments, add_supervision_arguments, check
+from train_flags import FREE, add_optimisation_arguments, add_supervision_arguments, check
 
 SELECTION = {"val_loss": min, "val_miou": max, "weak_val_loss": min}
-# Flags that say where and how fast a run goes, not what it computes: they may differ when it is resumed.
-FREE = {"resume", "overwrite", "num_workers", "device", "data_dir", "weak_label_path", "checkpoint_dir", "cache_dir",
-        "log_with"}  # fmt: skip
 
 
 def parse_args(argv=None):

@@ -10,6 +10,10 @@ import recipes
 from common import UserError
 from supervision import SIGNALS, TERMS, LossOptions
 
+# Flags that say where and how fast a run goes, not what it computes: they may differ when it is resumed.
+FREE = {"resume", "overwrite", "num_workers", "device", "data_dir", "weak_label_path", "checkpoint_dir", "cache_dir",
+        "log_with"}  # fmt: skip
+
 
 def add_supervision_arguments(parser):
     """Add the flags that choose and weigh the signals."""
