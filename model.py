@@ -55,9 +55,11 @@ class SegmentationModel(nn.Module):
                                     above 1 they are finer: taken, without gradient, from an enlarged image
       features  [B, F, H/16, W/16]  what the tag head sees
       decoded   [B, D, H, W]        what the last layer, `classify`, sees before its dropout
+    While `tags_alone`, tags teach the tag head and nothing below it.
     """
 
     cam_scale = 1.0
+    tags_alone = False
 
     def __init__(self, encoder, num_classes, num_tags, mean=IMAGENET[0], std=IMAGENET[1], dropout=0.0):
         super().__init__()
@@ -78,7 +80,7 @@ class SegmentationModel(nn.Module):
         stages = self.unet.encoder(x)
         decoded = self.unet.decoder(stages)
         features = deepest(stages)
-        maps = self.tag_head(features)
+        maps = self.tag_head(features.detach() if self.tags_alone else features)
         cam = maps if finer is None else finer
         seg = self.classify(decoded, image.shape[-2:])
         return {"seg": seg, "tags": log_sum_exp_pool(maps), "cam": cam, "features": features, "decoded": decoded}

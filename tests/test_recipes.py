@@ -17,8 +17,9 @@ import run_masks
 import runs
 import train
 import walks
-from common import UserError
+from common import UserError, seed_everything
 from losses import allowed_classes, partial_cross_entropy, self_label_loss
+from model import build_model
 from supervision import SIGNALS, LossOptions, View, draw_boxes
 from teacher import Teacher
 
@@ -257,6 +258,20 @@ def test_every_strong_mode_resumes_to_the_same_weights(mode, module, name, calls
     found = torch.load(tmp_path / "r" / "last.pt", weights_only=True)
     for part in ("model", "teacher", "optimizer", "criterion", "best"):
         assert same(found[part], expected[part]), part
+
+
+def test_the_warm_up_of_strong_tags_leaves_the_encoder_as_it_was(flags, tmp_path, monkeypatch):
+    mode = ["--supervision_mode", "tags", "--recipe", "strong", "--epochs", 2, "--run_name", "r", *flags]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        killed_after(patch, runs, "save_checkpoint", 1)
+        run(train, *mode)
+    found = torch.load(tmp_path / "r" / "last.pt", weights_only=True)
+    seed_everything(0)
+    names, tags = found["task"]["classes"], found["task"]["tag_names"]
+    first = build_model("efficientnet-lite0", len(names), len(tags), "none").state_dict()
+    moved = {key: (value - first[key]).abs().max().item() for key, value in found["model"].items()}
+    assert max(change for key, change in moved.items() if key.startswith("unet.encoder")) < 1e-5  # weight decay
+    assert min(change for key, change in moved.items() if key.startswith("tag_head") and "weight" in key) > 1e-5
 
 
 def test_strong_tags_need_an_epoch_to_learn_them(flags):
