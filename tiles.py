@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from image_io import to_square
+from metrics import largest
 
 SAMPLE = 200  # training images whose sizes tell the usual one
 
@@ -99,16 +100,16 @@ def blend(pieces, mask):
         if band is None:
             band = logits.new_zeros(*logits.shape[:2], mask.shape[1])
         if top > first:
-            mask[first:top] = largest(band[:, : top - first])
+            mask[first:top] = finished(band[:, : top - first])
             band = F.pad(band[:, top - first :], (0, 0, 0, top - first))
             first = top
         band[:, :, left : left + logits.shape[2]] += logits
-    mask[first:] = largest(band)
+    mask[first:] = finished(band)
 
 
-def largest(logits):
+def finished(logits):
     """Return the class of the largest of logits [C, H, W] -> [H, W] uint8 array."""
-    return logits.argmax(0).byte().cpu().numpy()
+    return largest(logits, 0).byte().cpu().numpy()
 
 
 def tiled_masks(model, dataset, names, size, tile, overlap, batch_size, device, autocast):

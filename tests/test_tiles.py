@@ -135,13 +135,13 @@ def test_a_window_sees_past_its_edges_as_the_resized_image_does(tmp_path):
 @pytest.mark.parametrize("turned", [False, True])
 def test_memory_grows_with_the_shorter_side_alone(turned, monkeypatch):
     """For a ten times longer image the band of logits is the same, and NumPy holds no more than the mask."""
-    bands, largest = [], tiles.largest
+    bands, finished = [], tiles.finished
 
     def watched(logits):
         bands.append(logits.untyped_storage().nbytes())
-        return largest(logits)
+        return finished(logits)
 
-    monkeypatch.setattr(tiles, "largest", watched)
+    monkeypatch.setattr(tiles, "finished", watched)
     for length in (300, 3000):
         mask = np.zeros((60, length) if turned else (length, 60), np.uint8)
         lines = [
