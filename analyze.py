@@ -55,13 +55,15 @@ def check(args):
 
 def load_groups(args):
     """Return the results of A and of B, which must have been tested on the same images."""
-    from result_files import load_group, refuse_other_images
+    from result_files import load_group, refuse_other_images, refuse_other_windows
 
     groups = [load_group(args.a, args, "--a"), load_group(args.b, args, "--b")]
     refuse_other_images(groups[0][0], groups[1][0])
     names = [{result["run"] for result in group} for group in groups]
     if names[0] & names[1] and names[0] != names[1]:
         raise UserError(f"--a and --b: both name {min(names[0] & names[1])}; leave it out of one")
+    if names[0] != names[1]:  # the same runs in other windows: that is a comparison of windows
+        refuse_other_windows(groups[0][0], groups[1][0])
     return groups
 
 

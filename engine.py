@@ -12,7 +12,7 @@ from torch import nn
 import recipes
 from common import UserError, seed_everything, stable_seed
 from losses import Mean, UncertaintyWeighting, partial_cross_entropy
-from metrics import confusion_matrix, scores
+from metrics import confusion_matrix, largest, scores
 from supervision import SIGNALS
 
 CAM_SCALE = 1.5  # pseudo-masks come from images enlarged this much: at 128 px the maps have 12 x 12 cells, not 8 x 8
@@ -265,7 +265,7 @@ def full_size_masks(model, loader, dataset, names, device, autocast):
         for index, logits in zip(batch["index"].tolist(), outputs["seg"], strict=True):
             truth = dataset.mask(names[index])
             resized = F.interpolate(logits[None], size=truth.shape, mode="bilinear", align_corners=False)
-            yield names[index], resized[0].argmax(0).byte().cpu().numpy(), truth
+            yield names[index], largest(resized[0], 0).byte().cpu().numpy(), truth
 
 
 def validate(model, loader, criterion, num_classes, accelerator, cam):
@@ -280,7 +280,7 @@ def validate(model, loader, criterion, num_classes, accelerator, cam):
         terms = criterion(outputs, batch["targets"], batch["image"], cam)
         if "mask" in batch:
             terms["mask"] = partial_cross_entropy(outputs["seg"], batch["mask"])
-            confusion += confusion_matrix(outputs["seg"].argmax(1), batch["mask"], num_classes)
+            confusion += confusion_matrix(largest(outputs["seg"], 1), batch["mask"], num_classes)
         for name, mean in terms.items():
             # Sums in double precision, on the CPU: not every accelerator has it.
             pair = torch.stack([mean.total.cpu().double(), mean.count.cpu().double()])

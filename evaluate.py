@@ -4,6 +4,7 @@
     python evaluate.py --run_name points_run1 hybrid_run1 --checkpoint_dir ./checkpoints --results_dir ./results
     python evaluate.py --cost relative
     python evaluate.py --cost_schedule my.yaml --cost_band bearman2016
+    python evaluate.py --tile                                   (larger images in windows; --tile 512: of 512 pixels)
     python evaluate.py --reprice --cost_schedule my.yaml        (from the result files: predicts nothing)
 
 Every run under --checkpoint_dir is scored with its best.pt at the masks' own resolution. Intervals are 95 % bootstrap
@@ -11,12 +12,16 @@ intervals over test images: they say how much the test set, not the seed, could 
 """
 
 import argparse
+import itertools
 from pathlib import Path
 
 from common import UserError, atomic_path, run_cli, write_json
 from costs import DEFAULT, UNITS
 from pricing import chosen_schedule, reprice, reprice_files
-from result_files import dataset_of, mask_name, table_order, write_mask
+from result_files import dataset_of, in_words, mask_name, table_order, write_mask
+
+SMALLEST_TILE = 32  # pixels: the middle of a smaller window has nearly no surroundings
+OVERLAP, MOST_OVERLAP = 0.25, 0.9  # at 0.9 a hundred windows see each pixel
 
 
 def parse_args():
@@ -30,6 +35,13 @@ def parse_args():
     group.add_argument("--batch_size", type=int, default=16, help="images a step (default: %(default)s)")
     group.add_argument("--num_workers", type=int, default=0, help="loader processes (default: %(default)s)")
     group.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="(default: auto)")
+    group.add_argument(
+        "--tile", type=int, nargs="?", const=0, metavar="PIXELS",
+        help="predict images longer than so many pixels in overlapping windows of that side; without a number: as long "
+             "as training images usually are (default: whole images)",
+    )  # fmt: skip
+    group.add_argument("--tile_overlap", type=float, metavar="F",
+                       help=f"least share of a window that the next covers too (default: {OVERLAP})")  # fmt: skip
     group = parser.add_argument_group("output")
     group.add_argument("--results_dir", default="./results", help="(default: %(default)s)")
     group.add_argument("--cost", choices=UNITS, help="cost axis of the plot: seconds, or the schedule relative")
@@ -39,6 +51,31 @@ def parse_args():
     group.add_argument("--reprice", action="store_true", help="price the files in --results_dir anew, and only that")
     group.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
     return parser.parse_args()
+
+
+def check(args):
+    """Refuse flags that mean nothing, or nothing together."""
+    if args.batch_size < 1 or args.resamples < 1 or args.num_workers < 0:
+        raise UserError("--batch_size and --resamples must be at least 1, --num_workers 0")
+    if args.tile is None and args.tile_overlap is not None:
+        raise UserError("--tile_overlap: says how far windows overlap, but there are none; add --tile")
+    if args.tile and args.tile < SMALLEST_TILE:
+        raise UserError(f"--tile {args.tile}: a window has at least {SMALLEST_TILE} pixels a side; take more")
+    if args.tile_overlap is not None and not 0 <= args.tile_overlap <= MOST_OVERLAP:
+        raise UserError(f"--tile_overlap {args.tile_overlap}: must lie between 0 and {MOST_OVERLAP}")
+    if args.reprice and args.tile is not None:
+        raise UserError("--reprice: predicts nothing; leave out --tile")
+
+
+def windows(dataset, args):
+    """Return the windows that --tile and --tile_overlap ask for, {"pixels", "overlap"}; None: whole images."""
+    if args.tile is None:
+        return None
+
+    from tiles import usual_side
+
+    overlap = OVERLAP if args.tile_overlap is None else args.tile_overlap
+    return {"pixels": args.tile or max(SMALLEST_TILE, usual_side(dataset)), "overlap": overlap}
 
 
 def find_runs(args):
@@ -60,19 +97,29 @@ def find_runs(args):
     return dict(sorted(runs.items(), key=lambda item: table_order(item[1]["args"]["modes"])))
 
 
-def predictions(checkpoint, dataset, names, cache_dir, args, accelerator):
-    """Yield (id, predicted mask [H, W] uint8 at the original size, truth [H, W] uint8) with a progress bar."""
+def predictions(checkpoint, dataset, names, cache_dir, tile, args, accelerator):
+    """Yield (id, predicted mask [H, W] uint8 at the original size, truth [H, W] uint8) with a progress bar.
+
+    tile: what `windows` returns; images that are larger come last
+    """
     from tqdm import tqdm
 
     from engine import full_size_masks
     from image_io import ResizedCache
     from loading import InOrder, SegmentationItems, make_loader
     from runs import model_from
+    from tiles import larger_than, tiled_masks
 
-    items = SegmentationItems(dataset, names, ResizedCache(cache_dir, checkpoint["args"]["img_size"]))
+    model, size = model_from(checkpoint).to(accelerator.device), checkpoint["args"]["img_size"]
+    where = accelerator.device, accelerator.autocast
+    large = larger_than(dataset, names, tile["pixels"]) if tile else []
+    small = sorted(set(names) - set(large))
+    items = SegmentationItems(dataset, small, ResizedCache(cache_dir, size))
     loader = make_loader(items, InOrder(len(items), args.batch_size), args.num_workers)
-    model = model_from(checkpoint).to(accelerator.device)
-    masks = full_size_masks(model, loader, dataset, names, accelerator.device, accelerator.autocast)
+    masks = full_size_masks(model, loader, dataset, small, *where)
+    if large:
+        in_windows = tiled_masks(model, dataset, large, size, *tile.values(), args.batch_size, *where)
+        masks = itertools.chain(masks, in_windows)
     yield from tqdm(masks, desc=checkpoint["args"]["run_name"], total=len(names), unit="img", disable=len(names) < 10)
 
 
@@ -125,8 +172,8 @@ def evaluate_run(name, checkpoint, schedule, args, accelerator):
     log = Log(Path(args.checkpoint_dir) / name / "log.jsonl").read()
     dataset, cache_dir = dataset_of(checkpoint, args)
     names, classes = dataset.ids("test"), checkpoint["task"]["classes"]
-    images = {}
-    for image, prediction, truth in predictions(checkpoint, dataset, names, cache_dir, args, accelerator):
+    tile, images = windows(dataset, args), dict.fromkeys(names)
+    for image, prediction, truth in predictions(checkpoint, dataset, names, cache_dir, tile, args, accelerator):
         dataset.check_size(image, truth.shape)
         mask = f"{name}/{mask_name(image)}"
         write_mask(Path(args.results_dir) / mask, prediction, len(classes))
@@ -135,6 +182,7 @@ def evaluate_run(name, checkpoint, schedule, args, accelerator):
         "run": name,
         "supervision": checkpoint["args"]["modes"],
         "task": checkpoint["task"],
+        "tile": tile,
         "aggregate": aggregate(images, args.resamples),
         **reprice(checkpoint, schedule, lambda: dataset),
         "epoch": checkpoint["epoch"],
@@ -151,8 +199,7 @@ def evaluate_run(name, checkpoint, schedule, args, accelerator):
 
 
 def main(args):
-    if args.batch_size < 1 or args.resamples < 1 or args.num_workers < 0:
-        raise UserError("--batch_size and --resamples must be at least 1, --num_workers 0")
+    check(args)
     folder, schedule, figures = Path(args.results_dir), chosen_schedule(args), []
 
     from overview import AXES, draw_comparison, draw_costs, table
@@ -175,6 +222,8 @@ def main(args):
     if len(unpriced) < len(results):
         figures.append("cost.png")
     print(text)
+    if results[0].get("tile"):
+        print(f"predicted in {in_words(results[0]['tile'])}, images that fit into one as they are")
     print(f"seconds by the schedule {results[0]['cost']['schedule']}; labels that chose best.pt are not in hours")
     if unpriced:
         print(f"without a price in {AXES[schedule.unit]}, so not in cost.png: {', '.join(unpriced)}")

@@ -59,9 +59,13 @@ class Cell:
 
 
 def identity_of(result):
-    """Return what makes a result that of one run and no other: arguments, data, labels, and whether it is complete."""
+    """Return what makes a result that of one run and no other: arguments, data, labels, and whether it is complete.
+
+    Windows are part of it where there are any: a study's own results are of whole images.
+    """
     args = result.get("args") or {}
-    return {
+    tile = {"tile": result["tile"]} if result.get("tile") else {}
+    return tile | {
         "args": {key: value for key, value in args.items() if key not in FREE},
         "fingerprint": result.get("fingerprint"),
         "labels": result.get("labels"),

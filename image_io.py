@@ -85,6 +85,12 @@ def read_mask(path):
     return values.astype(np.uint8)
 
 
+def to_square(image, size, box=None):
+    """Resize an RGB `PIL.Image`, or its `box` (left, top, right, bottom), antialiased -> [3, size, size] uint8."""
+    resized = image.resize((size, size), Image.Resampling.BILINEAR, box)
+    return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
+
+
 class ResizedCache:
     """Images and masks as square uint8 arrays, one .npy file each, made on first use.
 
@@ -105,12 +111,8 @@ class ResizedCache:
 
     def _make(self, path, kind):
         if kind == "mask":
-            return np.asarray(self._resize(Image.fromarray(read_mask(path)), Image.Resampling.NEAREST))
-        image = self._resize(read_image(path), Image.Resampling.BILINEAR)
-        return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
-
-    def _resize(self, image, resample):
-        return image.resize((self.size, self.size), resample)
+            return np.asarray(Image.fromarray(read_mask(path)).resize((self.size, self.size), Image.Resampling.NEAREST))
+        return to_square(read_image(path), self.size)
 
     def _get(self, path, kind, shape):
         stored = self.folder / f"{source_key(path)}.{kind}.npy"

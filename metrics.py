@@ -10,8 +10,18 @@ import torch
 IGNORE = 255
 # Beyond this radius one distance transform is cheaper than a dilation whose kernel grows with its square.
 LARGEST_DISC = 12
+# Pixels whose pairs of classes are counted at once, as int64: 32 MiB however large the masks.
+COUNTED_PIXELS = 2**22
 # Resampling weights held at once by the bootstrap: 2**22 of them as int64 and float64 are 64 MiB.
 BOOTSTRAP_CELLS = 2**22
+
+
+def largest(logits, dim):
+    """Return the class of the largest logit along `dim`, the first of equal ones, int64: ``argmax``, but faster.
+
+    On the CPU, PyTorch's argmax over another dimension than the last takes 20 times as long as its max does.
+    """
+    return logits.max(dim).indices
 
 
 def confusion_matrix(prediction, target, num_classes, ignore_index=IGNORE):
@@ -26,6 +36,11 @@ def confusion_matrix(prediction, target, num_classes, ignore_index=IGNORE):
     """
     if prediction.shape != target.shape:
         raise ValueError(f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ in shape")
+    parts = zip(prediction.flatten().split(COUNTED_PIXELS), target.flatten().split(COUNTED_PIXELS), strict=True)
+    return sum(_count_pairs(found, wanted, num_classes, ignore_index) for found, wanted in parts)
+
+
+def _count_pairs(prediction, target, num_classes, ignore_index):
     ignored = target == ignore_index
     labelled = target.masked_fill(ignored, 0)
     _check_classes("prediction", prediction, num_classes)
@@ -33,7 +48,7 @@ def confusion_matrix(prediction, target, num_classes, ignore_index=IGNORE):
     cells = num_classes * num_classes
     # Ignored pixels are counted in one cell behind the matrix: dropping them first would copy both masks.
     index = labelled.long().mul(num_classes).add_(prediction).masked_fill_(ignored, cells)
-    return torch.bincount(index.flatten(), minlength=cells + 1)[:cells].view(num_classes, num_classes)
+    return torch.bincount(index, minlength=cells + 1)[:cells].view(num_classes, num_classes)
 
 
 def _check_classes(name, values, num_classes):

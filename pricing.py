@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from common import UserError, read_json, write_json
 from costs import DEFAULT, RELATIVE, load_schedule, price_labels
-from result_files import dataset_of, find_results, is_result, refuse_other_images
+from result_files import dataset_of, find_results, is_result, refuse_other_images, refuse_other_windows
 from run_labels import annotation_cost, labels_of_run, selection_signals, training_ids
 
 
@@ -89,6 +89,7 @@ def reprice_files(args, schedule):
     first = next(iter(results.values()))
     for result in results.values():
         refuse_other_images(first, result)
+        refuse_other_windows(first, result)
     found = {path: repriced(result, schedule, args) for path, result in results.items()}
     for path, result in found.items():
         write_json(path, result)

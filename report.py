@@ -7,7 +7,7 @@ from pathlib import Path
 from common import UserError, atomic_path, commit, read_json
 from findings import NOTES, cells, rows
 from pricing import hours, one_schedule
-from result_files import find_results, seed_of
+from result_files import find_results, in_words, seed_of
 from svg import cost_chart, forest_chart
 from tables import percent
 
@@ -54,16 +54,18 @@ def run_view(result, colours):
 
 
 def test_sets(results):
-    """Return what the page shows of each test set: its runs, classes and charts."""
+    """Return what the page shows of each test set, and way to predict it: its runs, classes and charts."""
     groups = {}
     for result in results:
-        groups.setdefault(result.get("test_fingerprint", result["fingerprint"]), []).append(result)
+        key = result.get("test_fingerprint", result["fingerprint"]), in_words(result.get("tile"))
+        groups.setdefault(key, []).append(result)
     sets = []
-    for members in groups.values():
+    for (_, windows), members in groups.items():
         colours, task = {}, members[0]["task"]
         runs = [run_view(result, colours) for result in members]
         charts = {size: cost_chart(runs, width, 420 if size == "wide" else 300) for size, width in WIDTHS.items()}
-        sets.append({"dataset": task["dataset"], "classes": task["classes"], "images": len(members[0]["images"]),
+        name = f"{task['dataset']}, in {windows}" if members[0].get("tile") else task["dataset"]
+        sets.append({"dataset": name, "classes": task["classes"], "images": len(members[0]["images"]),
                      "runs": runs, "charts": charts, "colours": colours})  # fmt: skip
     return sets
 

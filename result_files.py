@@ -110,6 +110,7 @@ def load_group(words, args, flag):
             )
     for other in results:
         refuse_other_images(first, other)
+        refuse_other_windows(first, other)
     return results
 
 
@@ -128,17 +129,37 @@ def refuse_other_images(first, other):
         )
 
 
+def refuse_other_windows(first, other):
+    """A difference between results is one between their runs only where both were predicted in the same windows."""
+    one, two = first.get("tile"), other.get("tile")
+    if one != two:
+        raise UserError(
+            f"{first['run']} was predicted in {in_words(one)}, {other['run']} in {in_words(two)}; "
+            "run python evaluate.py again with the same --tile and --tile_overlap for both"
+        )
+
+
+def in_words(tile):
+    """Return what a result was predicted in. tile: {"pixels", "overlap"}, or None for whole images"""
+    return f"windows of {tile['pixels']} px that overlap by {tile['overlap']:g}" if tile else "whole images"
+
+
 def seed_of(result):
     """Return the seed of a run."""
     return result["args"].get("seed", 0)
 
 
 def group_name(results):
-    """Return a short name of a group of seeds: what their names begin with, or the first name and how many follow."""
+    """Return a short name of a group of seeds: what their names begin with, or the first name and how many follow.
+
+    Windows that they were predicted in are added: the same runs can be compared in others, or whole.
+    """
     names = [result["run"] for result in results]
     alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
     prefix = "".join(letters[0] for letters in alike).rstrip("_-. ")
-    return names[0] if len(names) == 1 else prefix or f"{names[0]}_and_{len(names) - 1}_more"
+    name = names[0] if len(names) == 1 else prefix or f"{names[0]}_and_{len(names) - 1}_more"
+    tile = results[0].get("tile")
+    return f"{name}_tile{tile['pixels']}_overlap{tile['overlap']:g}" if tile else name
 
 
 def read_prediction(result, image, shape):

@@ -1,6 +1,7 @@
 """Laws of the metrics: agreement with torchmetrics, scikit-learn, SciPy and a brute-force boundary score."""
 
 import math
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -43,6 +44,24 @@ def test_confusion_matrix_equals_torchmetrics_and_sklearn(pair):
     kept = target != 255
     if kept.any():
         assert np.array_equal(own, sklearn_matrix(target[kept], prediction[kept], labels=range(count)))
+
+
+@LAWS
+@given(labelled_pairs(), st.integers(1, 20))
+def test_masks_are_counted_in_parts_as_at_once(pair, pixels):
+    with patch.object(metrics, "COUNTED_PIXELS", pixels):
+        parts = matrix(*pair)
+    assert torch.equal(parts, matrix(*pair))
+
+
+@LAWS
+@given(
+    hnp.arrays(np.float32, st.tuples(*[st.integers(1, 5)] * 3), elements=st.sampled_from([-1, 0, 2, np.inf, np.nan]))
+)
+def test_the_largest_class_is_that_of_argmax(logits):
+    logits = torch.from_numpy(logits)
+    for dim in range(3):
+        assert torch.equal(metrics.largest(logits, dim), logits.argmax(dim))
 
 
 @LAWS
