@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import recipes
-from common import UserError, seed_everything, stable_seed
+from common import UserError, keep_freed_memory, seed_everything, stable_seed
 from losses import Mean, UncertaintyWeighting, partial_cross_entropy
 from metrics import confusion_matrix, largest, scores
 from supervision import SIGNALS
@@ -184,6 +184,8 @@ def make_accelerator(device="auto", amp=None, flag="--device", **options):
     there = {"auto": True, "cpu": True, "cuda": cuda, "mps": torch.backends.mps.is_available()}
     if not there[device]:
         raise UserError(f"{flag} {device}: not available here; use auto")
+    if device == "cpu" or not (cuda or there["mps"]):
+        keep_freed_memory()
     half = "fp16" if cuda and torch.cuda.get_device_capability()[0] < 8 else "bf16"  # older GPUs emulate bf16, slowly
     try:
         return Accelerator(
@@ -208,7 +210,8 @@ def make_optimizer(model, criterion, steps, lr, decoder_lr_scale, weight_decay, 
         scale = 1.0 if name.startswith(encoder) else decoder_lr_scale
         groups.setdefault((scale, weight_decay if p.ndim > 1 else 0.0), []).append(p)
     optimizer = torch.optim.AdamW(
-        [{"params": ps, "lr": lr * scale, "weight_decay": decay} for (scale, decay), ps in groups.items()]
+        [{"params": ps, "lr": lr * scale, "weight_decay": decay} for (scale, decay), ps in groups.items()],
+        fused=not torch.backends.mps.is_available(),
     )
     rise = max(1, round(warmup * steps))
     fall = max(1, steps - rise)

@@ -78,7 +78,7 @@ class SegmentationModel(nn.Module):
         x = self.normalised(image)
         finer = self.activation_maps(x) if self.cam_scale > 1 else None
         stages = self.unet.encoder(x)
-        decoded = self.unet.decoder(stages)
+        decoded = decode(self.unet.decoder, stages)
         features = deepest(stages)
         maps = self.tag_head(features.detach() if self.tags_alone else features)
         cam = maps if finer is None else finer
@@ -104,6 +104,33 @@ def deepest(stages):
     """Join the two deepest stages at the finer one's size -> [B, F, h, w]."""
     upper = F.interpolate(stages[-1], size=stages[-2].shape[-2:], mode="bilinear", align_corners=False)
     return torch.cat([stages[-2], upper], dim=1)
+
+
+def decode(decoder, stages):
+    """Return what smp's U-Net decoder makes of the encoder's stages -> [B, D, H, W], faster on a CPU."""
+    x = decoder.center(stages[-1])
+    finer = stages[-2::-1]
+    for number, block in enumerate(decoder.blocks):
+        skip = finer[number] if number < len(finer) - 1 else None  # the finest stage is the image itself
+        convolution, norm, activation = block.conv1
+        x = block.conv2(activation(norm(upsampled_convolution(convolution, x, finer[number].shape[-2:], skip))))
+    return x
+
+
+def upsampled_convolution(convolution, x, size, skip):
+    """Apply a 3x3 convolution to x [B, C, h, w], enlarged to `size` by nearest neighbour, with skip [B, S, *size].
+
+    Where the size doubles, a pixel sees only 2x2 pixels of x: a transposed convolution with sums of the kernel gives
+    the same for 4/9 of the multiplications. On maps smaller than 16 pixels it was slower; on a GPU it isn't measured.
+    """
+    doubled = tuple(size) == (2 * x.shape[2], 2 * x.shape[3])
+    if not doubled or min(x.shape[2:]) < 16 or x.device.type != "cpu":
+        x = F.interpolate(x, size=size, mode="nearest")
+        return convolution(x if skip is None else torch.cat([x, skip], dim=1))
+    own, others = convolution.weight.split([x.shape[1], convolution.in_channels - x.shape[1]], dim=1)
+    sums = F.avg_pool2d(own.flip(2, 3), 2, stride=1, padding=1, divisor_override=1)  # [D, C, 4, 4]
+    y = F.conv_transpose2d(x, sums.transpose(0, 1), convolution.bias, stride=2, padding=1)
+    return y if skip is None or not skip.shape[1] else y + F.conv2d(skip, others, padding=1)
 
 
 def new_unet(encoder, num_classes):

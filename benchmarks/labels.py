@@ -5,8 +5,10 @@
 
 Masks of the training list, brought to 500 x 375 pixels, go through the generator's own function in this one process.
 The total is that of the generator: reading the mask from its file, finding the objects, all signals. The lines of the
-signals are measured apart, each on objects that are found already. The data folder is only read. Without --data_dir,
-shapes are drawn in a temporary folder.
+signals are measured apart, each on objects that are found already. `plain` is the scikit-image version of
+plain_labels.py, reading included; it and the total take turns, image by image. The scaling is that of the generator
+over processes that are there already, with the same masks `--copies` times. The data folder is only read. Without
+--data_dir, shapes are drawn in a temporary folder.
 """
 
 import argparse
@@ -22,11 +24,12 @@ import numpy as np
 from PIL import Image
 
 from annotators import Options, Scene
+from benchmarks.plain_labels import plain_labels
 from common import commit
 from data_utils import Folder, add_data_arguments, open_dataset
 from shapes import draw_shapes
 from supervision import SIGNALS
-from weak_label_generator import annotate_many
+from weak_label_generator import annotate_all, annotate_many
 
 
 def parse_args():
@@ -37,6 +40,8 @@ def parse_args():
     parser.add_argument("--width", type=int, default=500, help="pixels (default: %(default)s)")
     parser.add_argument("--height", type=int, default=375, help="pixels (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="medians over these (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes of the scaling (default: %(default)s)")
+    parser.add_argument("--copies", type=int, default=8, help="passes over the masks in it (default: %(default)s)")
     return parser.parse_args()
 
 
@@ -81,6 +86,54 @@ def measure(dataset, names, repeats):
     return {part: statistics.median(values) for part, values in times.items()}
 
 
+def against_plain(dataset, names, repeats):
+    """Return median seconds an image of (the generator, the plain version), image by image in turns."""
+    totals = []
+    for _ in range(repeats):
+        times = [0.0, 0.0]
+        for name in names:
+            times[0] += seconds(lambda name=name: annotate_many(dataset, {name: None}, Options(), seed=0))
+            times[1] += seconds(lambda name=name: plain_image(dataset, name))
+        totals.append([each / len(names) for each in times])
+    return [statistics.median(each) for each in zip(*totals, strict=True)]
+
+
+def plain_image(dataset, name):
+    """Annotate one image by the plain version."""
+    mask = dataset.mask(name)
+    dataset.check_size(name, mask.shape)
+    return plain_labels(mask, dataset.tags(name), tuple(dataset.tag_names), Options(), np.random.default_rng(0))
+
+
+class Repeated:
+    """A data set whose every image occurs several times, under names of its own."""
+
+    def __init__(self, dataset, names, copies):
+        self.dataset, self.names = dataset, {f"{name}.{copy}": name for copy in range(copies) for name in names}
+        self.tag_names = dataset.tag_names
+
+    def mask(self, name):
+        return self.dataset.mask(self.names[name])
+
+    def tags(self, name):
+        return self.dataset.tags(self.names[name])
+
+    def check_size(self, name, shape):
+        self.dataset.check_size(self.names[name], shape)
+
+
+def scaling(dataset, names, jobs, copies, repeats):
+    """Return how many times faster the generator is with `jobs` processes than with one, medians, in turns."""
+    many = Repeated(dataset, names, copies)
+    points = dict.fromkeys(many.names)
+    annotate_all(many, points, Options(), 0, jobs)  # joblib keeps its processes: their start is no part of it
+    ratios = []
+    for _ in range(repeats):
+        one, all_ = (seconds(lambda n=n: annotate_all(many, points, Options(), 0, n)) for n in (1, jobs))
+        ratios.append(one / all_)
+    return statistics.median(ratios)
+
+
 def main(args):
     with tempfile.TemporaryDirectory() as temporary:
         temporary = Path(temporary)
@@ -92,6 +145,8 @@ def main(args):
         names = dataset.ids("trainval")
         annotate_many(dataset, dict.fromkeys(names[:5]), Options(), seed=0)  # the imports are no part of it
         times = measure(dataset, names, args.repeats)
+        ours, plain = against_plain(dataset, names, args.repeats)
+        faster = scaling(dataset, names, args.jobs, args.copies, args.repeats)
     print(
         f"{len(names)} masks of {args.width} x {args.height}, one process, medians of {args.repeats}; commit {commit()}"
     )
@@ -99,6 +154,9 @@ def main(args):
     print("| --- | ---: | ---: |")
     for part, value in times.items():
         print(f"| {part} | {1000 * value:.2f} | {1 / value:.0f} |")
+    print(f"| plain scikit-image | {1000 * plain:.2f} | {1 / plain:.1f} |")
+    print(f"\n{plain / ours:.1f} times the plain version's images a second and core; "
+          f"{args.jobs} processes are {faster:.2f} times as fast as one.")  # fmt: skip
 
 
 if __name__ == "__main__":

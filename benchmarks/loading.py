@@ -1,11 +1,12 @@
-"""Does loading keep up? Time to load a batch, with augmentation, against the rest of a training step.
+"""Does loading keep up? Time to load a batch, with augmentation, and what of a step is not spent in the network.
 
     python benchmarks/loading.py
     python benchmarks/loading.py --data_dir ../shared/data/oxford-iiit-pet --supervision_mode hybrid_tags_points
 
 Trains with the real `Training` of train.py and stops the clock around every batch that it asks its loader for: loading
-is what passes until the batch is there, the step is all the rest (forward, loss, backward, optimiser). Both come from
-the same epochs, so whatever else the machine does slows both. Each repeat starts from an empty cache folder; the
+is what passes until the batch is there, the step is all the rest (forward, loss, backward, optimiser). The network is
+forward, backward (that of the loss included) and optimiser; outside of it are loading, losses and bookkeeping. All come
+from the same epochs, so whatever else the machine does slows all. Each repeat starts from an empty cache folder; the
 second epoch finds it full. The data folder is only read. Without --data_dir, shapes are drawn in a temporary folder.
 """
 
@@ -65,6 +66,34 @@ class TimedLoader:
         self.seconds += time.perf_counter() - began
 
 
+class Stopwatch:
+    """Adds up the seconds of calls."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def timed(self, function):
+        """Return the function, with its time taken."""
+
+        def call(*args, **options):
+            began = time.perf_counter()
+            try:
+                return function(*args, **options)
+            finally:
+                self.seconds += time.perf_counter() - began
+
+        return call
+
+
+def watch_network(training):
+    """Take the time of a `Training`'s forward and backward passes and its optimiser -> `Stopwatch`."""
+    watch = Stopwatch()
+    training.model.forward = watch.timed(training.model.forward)
+    training.accelerator.backward = watch.timed(training.accelerator.backward)
+    training.optimizer.step = watch.timed(training.optimizer.step)
+    return watch
+
+
 def training_args(args, data_dir, batch_size, cache_dir):
     """Return train.py's own arguments: its defaults, but for the size of the job."""
     flags = {
@@ -77,38 +106,40 @@ def training_args(args, data_dir, batch_size, cache_dir):
 
 
 def two_epochs(options, dataset, labels):
-    """Train two epochs -> [(loading, rest of the step)] of each epoch, seconds a batch."""
+    """Train two epochs -> [(loading, rest of the step, network)] of each epoch, seconds a batch."""
     signals = parse_modes(options.modes)
     weights = train.term_weights(options, signals)
     accelerator = make_accelerator("cpu")
     training = train.prepare(options, dataset, labels, list(labels), signals, weights, accelerator, "imagenet")
-    loader, times = training.loader, []
+    loader, watch, times = training.loader, watch_network(training), []
     for epoch in (1, 2):
         training.loader, training.batches.epoch = TimedLoader(loader), epoch
         seed_everything(epoch)
+        watch.seconds = 0.0
         began = time.perf_counter()
         training.train(False, 0, tqdm(disable=True))
         whole, loading = time.perf_counter() - began, training.loader.seconds
-        times.append((loading / len(loader), (whole - loading) / len(loader)))
+        times.append([seconds / len(loader) for seconds in (loading, whole - loading, watch.seconds)])
     return times
 
 
 def measure(args, data_dir, batch_size, folder):
-    """Return the medians over the repeats: {"cold", "warm", "step"} in seconds a batch, and "share" with its range."""
+    """Return the medians over the repeats: {"cold", "warm", "step"} in seconds a batch, and the two shares in %."""
     dataset = open_dataset(training_args(args, data_dir, batch_size, folder))
     labels = dict(annotate_many(dataset, dict.fromkeys(dataset.ids("train")[: args.images]), annotators.Options(), 0))
     runs = [
         two_epochs(training_args(args, data_dir, batch_size, tempfile.mkdtemp(dir=folder)), dataset, labels)
         for _ in tqdm(range(args.repeats), desc=f"batch {batch_size}")
     ]
-    shares = [warm / step for _, (warm, step) in runs]
-    return {
-        "cold": statistics.median(loading for (loading, _), _ in runs),
-        "warm": statistics.median(loading for _, (loading, _) in runs),
-        "step": statistics.median(step for _, (_, step) in runs),
-        "share": statistics.median(shares),
-        "range": f"{100 * min(shares):.1f} to {100 * max(shares):.1f}",
+    shares = {
+        "share": [100 * warm / step for _, (warm, step, _) in runs],
+        "outside": [100 * (1 - network / (warm + step)) for _, (warm, step, network) in runs],
     }
+    return {
+        "cold": statistics.median(loading for (loading, *_), _ in runs),
+        "warm": statistics.median(loading for _, (loading, *_) in runs),
+        "step": statistics.median(step for _, (_, step, _) in runs),
+    } | {name: f"{statistics.median(v):.1f} ({min(v):.1f} to {max(v):.1f})" for name, v in shares.items()}
 
 
 def main(args):
@@ -121,11 +152,11 @@ def main(args):
     print(f"{args.supervision_mode}, {args.images} images at {args.img_size} px, {args.threads} threads, "
           f"{args.num_workers} workers, medians of {args.repeats}; ms a batch; commit {commit()}")  # fmt: skip
     print("| batch | loading, first epoch (cold cache) | loading, second epoch | rest of the step "
-          "| loading / rest, % | range, % |")  # fmt: skip
+          "| loading / rest, % (range) | outside the network, % of the step (range) |")  # fmt: skip
     print("| ---: | ---: | ---: | ---: | ---: | ---: |")
     for size, row in rows.items():
         print(f"| {size} | {1000 * row['cold']:.1f} | {1000 * row['warm']:.1f} | {1000 * row['step']:.1f} "
-              f"| {100 * row['share']:.1f} | {row['range']} |")  # fmt: skip
+              f"| {row['share']} | {row['outside']} |")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -99,7 +99,8 @@ def test_validation_does_not_depend_on_the_batches(model, pets_dir, pets_labels,
         for size in (1, 3, len(items))
     ]
     for other in found[1:]:
-        assert other == pytest.approx(found[0], rel=1e-5)
+        for name, value in other.items():  # rounding may turn a pixel on the edge between two classes
+            assert value == pytest.approx(found[0][name], rel=1e-3 if name == "val_miou" else 1e-5)
     batch = [items[0, k] for k in range(len(items))]
     with torch.no_grad():
         logits = model.eval()(torch.stack([item["image"] for item in batch]))["seg"].double()

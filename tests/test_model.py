@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 import model as model_module
 from common import UserError
-from model import WHEELS, build_model, log_sum_exp_pool
+from model import WHEELS, build_model, decode, log_sum_exp_pool
 
 ROOT = Path(model_module.__file__).parent
 
@@ -98,6 +98,22 @@ def test_offline_download_is_one_line(monkeypatch):
 def test_any_smp_encoder_by_name(encoder, images):
     outputs = build_model(encoder, 2, 4, "none").eval()(images)
     assert outputs["seg"].shape == (2, 2, 64, 96) and outputs["tags"].shape == (2, 4)
+
+
+@pytest.mark.parametrize("encoder", ["efficientnet-lite0", "resnet18"])
+def test_the_decoder_is_that_of_smp(encoder):
+    """The same output and gradients, in float64, where only a wrong formula could make a difference."""
+    torch.manual_seed(0)
+    model = build_model(encoder, 3, 2, "none").double().train()
+    x = torch.randn(2, 3, 128, 192, dtype=torch.float64)
+    found = []
+    for way in (lambda stages: model.unet.decoder(stages), lambda stages: decode(model.unet.decoder, stages)):
+        model.zero_grad()
+        y = way(model.unet.encoder(x))
+        (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)).sum().backward()
+        found.append({"y": y.detach()} | {n: p.grad for n, p in model.unet.named_parameters() if p.grad is not None})
+    assert len(found[0]) > 50
+    torch.testing.assert_close(*found, rtol=1e-8, atol=1e-8)
 
 
 def test_larger_maps_leave_batch_norm_and_gradients_alone(images):

@@ -1,0 +1,105 @@
+"""Does memory grow with the data set? Peak resident memory of three commands on a data set and one 100 times larger.
+
+    python benchmarks/memory.py
+    python benchmarks/memory.py --images 30 --times 20
+
+Shapes are drawn once and linked under many names, so both data sets hold pictures of the same sizes. Labels come from
+weak_label_generator.py in one process, training is a few steps of train.py and a validation over the growing split,
+evaluation is evaluate.py over the growing test split. What is given is the peak of the largest process of a command.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from common import commit
+
+ROOT = Path(__file__).resolve().parent.parent
+TEST_SHARE = 5  # a test image for so many training images
+# A process starts with the peak of the one that it was forked from, so a small one stands between.
+LAUNCH = """
+import resource, subprocess, sys
+done = subprocess.run([sys.executable, *sys.argv[1:]], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(done.returncode)
+"""
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=60, help="training images of the small set (default: 60)")
+    parser.add_argument("--times", type=int, default=100, help="how much larger the other is (default: %(default)s)")
+    parser.add_argument("--img_size", type=int, default=64, help="pixels a side (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=20, help="training steps (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="of every process (default: %(default)s)")
+    return parser.parse_args()
+
+
+def multiply(source, folder, times):
+    """Make a data set of the Pet layout `times` as large as the one in `source`, by links, in `folder`."""
+    lists = {split: source / "annotations" / f"{split}.txt" for split in ("trainval", "test")}
+    for part in ("images", "annotations/trimaps"):
+        (folder / part).mkdir(parents=True)
+    for split, path in lists.items():
+        lines = []
+        for line in path.read_text("utf-8").splitlines():
+            name, *facts = line.split()
+            breed, number = name.rsplit("_", 1)
+            for copy in range(times):
+                new = f"{breed}_{int(number) + 10000 * copy}"
+                os.link(source / "images" / f"{name}.jpg", folder / "images" / f"{new}.jpg")
+                os.link(source / f"annotations/trimaps/{name}.png", folder / f"annotations/trimaps/{new}.png")
+                lines.append(" ".join([new, *facts]))
+        (folder / "annotations" / f"{split}.txt").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def commands(args, data, folder):
+    """Return {what: words of a command}, in the order they need each other."""
+    shared = ["--data_dir", data, "--cache_dir", folder / "cache"]
+    labels, runs = folder / "labels.pkl", ["--checkpoint_dir", folder / "runs"]
+    return {
+        "label generation": ["weak_label_generator.py", *shared, "--output_file", labels, "--jobs", 1],
+        "training": ["train.py", "--supervision_mode", "points", *shared, *runs, "--weak_label_path", labels,
+                     "--img_size", args.img_size, "--steps_per_epoch", args.steps, "--epochs", 1, "--device", "cpu",
+                     "--augment"],
+        "evaluation": ["evaluate.py", *runs, "--results_dir", folder / "results", "--cache_dir", folder / "cache",
+                       "--device", "cpu"],
+    }  # fmt: skip
+
+
+def peak(words, threads):
+    """Run a script -> the peak resident memory of its largest process, MiB (Linux counts KiB, macOS bytes)."""
+    done = subprocess.run([sys.executable, "-c", LAUNCH, *map(str, words)], cwd=ROOT, capture_output=True, text=True,
+                          env=os.environ | {"OMP_NUM_THREADS": str(threads)})  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"{words[0]} failed:\n{done.stderr[-2000:]}")
+    return int(done.stdout) / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def main(args):
+    with tempfile.TemporaryDirectory() as name:
+        from shapes import draw_shapes
+
+        folder = Path(name)
+        draw_shapes(folder / "drawn", trainval=args.images, test=max(2, args.images // TEST_SHARE), size=96, seed=0)
+        peaks = {}
+        for times in (1, args.times):
+            work = folder / str(times)
+            multiply(folder / "drawn", work / "data", times)
+            for what, words in commands(args, work / "data", work).items():
+                peaks.setdefault(what, []).append(peak(words, args.threads))
+    print(f"{args.img_size} px, {args.steps} steps, {args.threads} thread(s), commit `{commit()}`:\n")
+    print(f"| command | {args.images} images, MiB | {args.images * args.times} images, MiB | growth, % "
+          "| bytes an image more |\n| --- | ---: | ---: | ---: | ---: |")  # fmt: skip
+    for what, (small, large) in peaks.items():
+        more = (large - small) * 2**20 / (args.images * (args.times - 1))
+        print(f"| {what} | {small:.0f} | {large:.0f} | {100 * (large / small - 1):.1f} | {more:.0f} |")
+
+
+if __name__ == "__main__":
+    main(parse_args())

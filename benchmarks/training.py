@@ -1,0 +1,170 @@
+"""How fast is training, end to end? Images a second of train.py against the loop of smp's tutorial, from epoch 2 on.
+
+    python benchmarks/training.py
+    python benchmarks/training.py --data_dir ../shared/data/oxford-iiit-pet --reference_workers 0 2
+
+The tutorial's loop: PIL opens each image, torchvision resizes, flips, jitters and normalises it, a torch DataLoader
+makes the batches, and smp.Unet (the same encoder, the same weights) learns by CrossEntropyLoss and AdamW in float32.
+Ours is the real `Training` of train.py with `full --augment`, which also crops. Both train one epoch that isn't
+measured; then epochs of the two alternate, so that whatever else the machine does slows both, and the ratio is that of
+their sums.
+The data folder is only read. Without --data_dir, shapes are drawn in a temporary folder.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+from torchvision.transforms import functional as TF
+from tqdm import tqdm
+
+import annotators
+import train
+from common import commit, seed_everything
+from data_utils import open_dataset
+from dataset import IGNORE
+from engine import make_accelerator
+from model import WHEELS, normalisation
+from shapes import draw_shapes
+from weak_label_generator import annotate_many
+
+ENCODER = "efficientnet-lite0"
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data_dir", help="folder of a data set (default: shapes, 500 pixels long, are drawn)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256], help="pixels a side (default: 128 256)")
+    parser.add_argument("--images", type=int, default=48, help="training images of an epoch (default: %(default)s)")
+    parser.add_argument("--batch_size", type=int, default=8, help="images (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="PyTorch's, one a core (default: %(default)s)")
+    parser.add_argument("--reference_workers", type=int, nargs="+", default=[0, 2],
+                        help="the tutorial's loader processes, a row each; ours has none (default: 0 2)")  # fmt: skip
+    parser.add_argument("--repeats", type=int, default=3, help="measured epochs of each (default: %(default)s)")
+    return parser.parse_args()
+
+
+class TutorialImages(Dataset):
+    """Images [3, S, S] float32, normalised, and masks [S, S] int64 of a data set, decoded anew each time."""
+
+    def __init__(self, dataset, names, size, augment=True):
+        self.dataset, self.names, self.size, self.augment = dataset, names, size, augment
+        self.jitter = transforms.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3)
+        self.normalise = transforms.Normalize(*normalisation(ENCODER))
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, index):
+        name = self.names[index]
+        image = Image.open(self.dataset.image_path(name)).convert("RGB")
+        mask = Image.open(self.dataset.mask_path(name))
+        image = TF.resize(image, [self.size, self.size])
+        mask = TF.resize(mask, [self.size, self.size], transforms.InterpolationMode.NEAREST)
+        if self.augment:
+            if torch.rand(()) < 0.5:
+                image, mask = TF.hflip(image), TF.hflip(mask)
+            image = self.jitter(image)
+        classes = self.dataset.lookup(name)[np.asarray(mask)]
+        return self.normalise(TF.to_tensor(image)), torch.from_numpy(classes.astype(np.int64))
+
+
+def tutorial_model(ours):
+    """Return smp.Unet with the weights of a `SegmentationModel`, in float32 and contiguous."""
+    unet = smp.Unet(WHEELS[ENCODER][0], encoder_weights=None, classes=ours.unet.segmentation_head[0].out_channels)
+    unet.load_state_dict(ours.unet.state_dict())
+    return unet
+
+
+def tutorial_epoch(model, loader, criterion, optimizer):
+    """Train over the loader once -> the losses of the steps."""
+    model.train()
+    losses = []
+    for images, masks in loader:
+        optimizer.zero_grad()
+        loss = criterion(model(images), masks)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def our_epoch(training, epoch):
+    """Train over one epoch by train.py's own loop."""
+    training.batches.epoch = epoch
+    training.train(False, 0, tqdm(disable=True))
+
+
+def prepare(args, data_dir, size, folder):
+    """Return (train.py's `Training`, data set, names of the training images)."""
+    flags = {
+        "supervision_mode": "full", "data_dir": data_dir, "cache_dir": folder / "cache", "encoder": ENCODER,
+        "batch_size": args.batch_size, "img_size": size, "device": "cpu",
+    }  # fmt: skip
+    options = train.parse_args([word for name, value in flags.items() for word in (f"--{name}", str(value))])
+    options.augment = True
+    signals = train.settle(options)
+    dataset = open_dataset(options)
+    names = dataset.ids("train")[: args.images]
+    labels = dict(annotate_many(dataset, dict.fromkeys(names), annotators.Options(), 0))
+    weights = train.term_weights(options, signals)
+    accelerator = make_accelerator("cpu")
+    training = train.prepare(options, dataset, labels, names, signals, weights, accelerator, "imagenet")
+    return training, dataset, names
+
+
+def seconds(function):
+    """Return how long a call takes."""
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def measure(args, data_dir, size, workers):
+    """Return (seconds of our epochs, seconds of the tutorial's, images in them)."""
+    with tempfile.TemporaryDirectory() as folder:
+        training, dataset, names = prepare(args, data_dir, size, Path(folder))
+        model = tutorial_model(training.model)
+        items = TutorialImages(dataset, names, size)
+        loader = DataLoader(items, training.batches.batch_size, shuffle=True, drop_last=True, num_workers=workers,
+                            persistent_workers=workers > 0)  # fmt: skip
+        criterion = torch.nn.CrossEntropyLoss(ignore_index=IGNORE)
+        reference = partial(tutorial_epoch, model, loader, criterion, torch.optim.AdamW(model.parameters(), lr=1e-4))
+        seed_everything(0)
+        times = [[], []]
+        for epoch in tqdm(range(1, args.repeats + 2), desc=f"{size} px, {workers} workers"):
+            times[0].append(seconds(partial(our_epoch, training, epoch)))
+            times[1].append(seconds(reference))
+    ours, theirs = (sum(found[1:]) for found in times)  # the first epoch fills the cache and starts the workers
+    return ours, theirs, args.repeats * len(training.batches) * training.batches.batch_size
+
+
+def main(args):
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        if not args.data_dir:
+            draw_shapes(Path(folder) / "shapes", trainval=args.images * 5 // 4, test=1, size=500, seed=0)
+        print(f"full, {args.images} images, batch {args.batch_size}, {args.threads} threads, {args.repeats} epochs "
+              f"of each, commit `{commit()}`:\n")  # fmt: skip
+        print("| px | tutorial's workers | tutorial, images/s | train.py, images/s | ratio |")
+        print("| ---: | ---: | ---: | ---: | ---: |")
+        for size in args.sizes:
+            for workers in args.reference_workers:
+                ours, theirs, images = measure(args, args.data_dir or f"{folder}/shapes", size, workers)
+                print(f"| {size} | {workers} | {images / theirs:.1f} | {images / ours:.1f} | {theirs / ours:.2f} |",
+                      flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(parse_args())
