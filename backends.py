@@ -1,6 +1,7 @@
 """Where parallel work runs: joblib's backends, in this process, on this machine, or on a Dask or Ray cluster."""
 
 import contextlib
+from concurrent.futures import BrokenExecutor, Future
 from itertools import islice
 from pathlib import Path
 
@@ -24,11 +25,29 @@ def check_backend(args):
 
 
 def start_dask(args, jobs, stack):
-    """Connect to the Dask scheduler of --cluster, or start workers here, until `stack` is closed."""
-    from dask.distributed import Client
+    """Connect to the Dask scheduler of --cluster, or start workers here, until `stack` is closed.
+
+    Returns the error of a task whose workers died again and again, as the other functions do.
+    """
+    from dask.distributed import Client, KilledWorker
+    from joblib import register_parallel_backend
+    from joblib._dask import DaskDistributedBackend
+
+    class Dask(DaskDistributedBackend):
+        """joblib's own never hears of a task that Dask gave up, and would wait for it for ever."""
+
+        def submit(self, func, callback=None):
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda done: callback(done) if done.exception() else None)
+            return future
+
+        def retrieve_result_callback(self, out):
+            return out.result() if isinstance(out, Future) else super().retrieve_result_callback(out)
 
     local = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
     stack.enter_context(Client(args.cluster) if args.cluster else Client(**local))
+    register_parallel_backend("dask", Dask)
+    return KilledWorker
 
 
 def start_ray(args, jobs, stack):
@@ -39,6 +58,7 @@ def start_ray(args, jobs, stack):
     ray.init(address=args.cluster, num_cpus=None if args.cluster else jobs)
     stack.callback(ray.shutdown)
     register_ray()
+    return ray.exceptions.RayError
 
 
 # Name of joblib's backend -> what it needs started, and the package to install for it.
@@ -56,17 +76,29 @@ def backend(args):
     from joblib import effective_n_jobs, parallel_config
 
     start, package = BACKENDS[args.backend]
+    where = f"--cluster {args.cluster}" if args.cluster else f"--backend {args.backend}"
+    died = BrokenExecutor
     with contextlib.ExitStack() as stack:
         try:
             if start:
-                start(args, effective_n_jobs(args.jobs), stack)
+                died = start(args, effective_n_jobs(args.jobs), stack)
         except ImportError as error:
             raise UserError(f"--backend {args.backend}: not installed ({error}); pip install {package}") from error
         except (OSError, ValueError) as error:
-            where = f"--cluster {args.cluster}" if args.cluster else f"--backend {args.backend}"
             raise UserError(f"{where}: cannot be reached ({error}); start it, or mend the address") from error
         stack.enter_context(parallel_config(args.backend, n_jobs=-1 if args.cluster else args.jobs))
-        yield
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"{where}: a worker cannot import what this script needs ({error}); install requirements.txt there and "
+                f"start the workers in {Path(__file__).parent}"
+            ) from error
+        except died as error:
+            raise UserError(
+                f"{where}: workers died at their task, perhaps for want of memory ({str(error).splitlines()[0]}); "
+                "the same command goes on, with fewer --jobs or larger workers"
+            ) from error
 
 
 def stream(tasks, args, n_jobs=None):
@@ -77,14 +109,7 @@ def stream(tasks, args, n_jobs=None):
     from joblib import Parallel, effective_n_jobs
 
     how = "list" if args.backend == "ray" else "generator"  # Ray's backend gives all at the end
-    try:
-        with Parallel(n_jobs=n_jobs, return_as=how) as parallel:
-            # joblib runs ahead of a slow reader without end: it gets the tasks in blocks.
-            while block := list(islice(tasks, AHEAD * effective_n_jobs(n_jobs))):
-                yield from parallel(block)
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"--backend {args.backend}: a worker {'of ' + args.cluster if args.cluster else 'here'} cannot import what "
-            f"this script needs ({error}); install requirements.txt there and start its workers in "
-            f"{Path(__file__).parent}"
-        ) from error
+    with Parallel(n_jobs=n_jobs, return_as=how) as parallel:
+        # joblib runs ahead of a slow reader without end: it gets the tasks in blocks.
+        while block := list(islice(tasks, AHEAD * effective_n_jobs(n_jobs))):
+            yield from parallel(block)

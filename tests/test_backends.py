@@ -110,15 +110,29 @@ def test_a_cluster_that_is_not_there_gets_one_line(many, tmp_path):
 
 
 def missing(number):
+    """Stand for a task whose module a worker doesn't have."""
     raise ModuleNotFoundError("No module named 'weak_labels'")
 
 
-def test_workers_without_the_project_get_one_line():
+def fatal(number):
+    """Stand for a task that kills every worker."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("name", ["loky", "dask"])
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [(missing, "cannot import .*weak_labels.*start the workers in"), (fatal, "workers died at their task")],
+)
+def test_what_workers_cannot_do_ends_with_one_line(name, function, message):
+    """Also where Dask gives a task up, of which joblib alone would never hear."""
     from joblib import delayed
 
-    args = SimpleNamespace(backend="loky", cluster=None, jobs=1)
-    with backend(args), pytest.raises(UserError, match=r"cannot import .*weak_labels.*start its workers in"):
-        list(stream((delayed(missing)(i) for i in range(3)), args))
+    pytest.importorskip("distributed")
+    args = SimpleNamespace(backend=name, cluster=None, jobs=2)
+    with pytest.raises(UserError, match=f"--backend {name}: .*{message}") as caught, backend(args):
+        list(stream((delayed(function)(i) for i in range(3)), args))
+    assert str(caught.value).isprintable()
 
 
 def test_a_slow_reader_is_not_flooded():
