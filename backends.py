@@ -1,12 +1,16 @@
 """Where parallel work runs: joblib's backends, in this process, on this machine, or on a Dask or Ray cluster."""
 
 import contextlib
+import os
+import site
 from concurrent.futures import BrokenExecutor, Future
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from common import UserError
 
+ROOT = str(Path(__file__).resolve().parent)
 AHEAD = 64  # tasks a worker whose results may wait for their reader, so that memory stays flat
 
 
@@ -45,7 +49,11 @@ def start_dask(args, jobs, stack):
             return out.result() if isinstance(out, Future) else super().retrieve_result_callback(out)
 
     local = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
-    stack.enter_context(Client(args.cluster) if args.cluster else Client(**local))
+    client = stack.enter_context(Client(args.cluster) if args.cluster else Client(**local))
+    if not (client.run_on_scheduler(os.path.isdir, ROOT) and all(client.run(os.path.isdir, ROOT).values())):
+        raise OSError(f"its machines do not all see the folder {ROOT}")
+    client.run_on_scheduler(site.addsitedir, ROOT)  # wherever they were started
+    client.register_worker_callbacks(partial(site.addsitedir, ROOT))
     register_parallel_backend("dask", Dask)
     return KilledWorker
 
@@ -85,14 +93,13 @@ def backend(args):
         except ImportError as error:
             raise UserError(f"--backend {args.backend}: not installed ({error}); pip install {package}") from error
         except (OSError, ValueError) as error:
-            raise UserError(f"{where}: cannot be reached ({error}); start it, or mend the address") from error
+            raise UserError(f"{where}: cannot be used ({error}); start it, or mend the address") from error
         stack.enter_context(parallel_config(args.backend, n_jobs=-1 if args.cluster else args.jobs))
         try:
             yield
         except ModuleNotFoundError as error:
             raise UserError(
-                f"{where}: a worker cannot import what this script needs ({error}); install requirements.txt there and "
-                f"start the workers in {Path(__file__).parent}"
+                f"{where}: a worker cannot import what this script needs ({error}); install requirements.txt there"
             ) from error
         except died as error:
             raise UserError(

@@ -1,8 +1,12 @@
 """Labels drawn by workers of which one dies: nothing lost, nothing doubled, the same as from one process."""
 
+import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from functools import partial
 from types import SimpleNamespace
@@ -97,10 +101,34 @@ def test_every_backend_draws_the_same_shards(name, package, many, serial, tmp_pa
     assert load_labels(tmp_path / "labels") == serial
 
 
+def test_workers_need_not_be_started_in_the_project(many, serial, tmp_path, monkeypatch):
+    """A scheduler and a worker of two threads, as people start them by hand in some other folder."""
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(weak_label_generator, "CHUNK", 8)
+    flags = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    place, dask = tmp_path / "scheduler.json", [sys.executable, "-m", "dask"]
+    started = [
+        subprocess.Popen([*dask, "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", place], **flags),
+        subprocess.Popen([*dask, "worker", "--nthreads", "2", "--no-dashboard", "--scheduler-file", place], **flags),
+    ]
+    try:
+        while not (place.exists() and place.read_text().rstrip().endswith("}")):
+            assert started[0].poll() is None
+            time.sleep(0.1)
+        address = json.loads(place.read_text())["address"]
+        run(weak_label_generator, "--data_dir", many, "--output_file", tmp_path / "labels", "--shards", 2,
+            "--backend", "dask", "--cluster", address)  # fmt: skip
+    finally:
+        for process in started[::-1]:
+            process.terminate()
+            process.wait()
+    assert load_labels(tmp_path / "labels") == serial
+
+
 def test_a_cluster_that_is_not_there_gets_one_line(many, tmp_path):
     pytest.importorskip("distributed")
     for address in ("nonsense://a:1", "tcp://127.0.0.1:1"):
-        with pytest.raises(UserError, match=f"--cluster {address}: cannot be reached") as caught:
+        with pytest.raises(UserError, match=f"--cluster {address}: cannot be used") as caught:
             import dask
 
             with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
@@ -122,7 +150,7 @@ def fatal(number):
 @pytest.mark.parametrize("name", ["loky", "dask"])
 @pytest.mark.parametrize(
     ("function", "message"),
-    [(missing, "cannot import .*weak_labels.*start the workers in"), (fatal, "workers died at their task")],
+    [(missing, "cannot import .*weak_labels.*install requirements"), (fatal, "workers died at their task")],
 )
 def test_what_workers_cannot_do_ends_with_one_line(name, function, message):
     """Also where Dask gives a task up, of which joblib alone would never hear."""
