@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 IGNORE = 255
+DRAWING = 1  # raise it when the same mask, options and seed give other labels than before
 SKELETON_SIDE = 128  # skeletons are found on a mask no larger than this; the path is mapped back to original pixels
 
 

@@ -23,6 +23,7 @@ class Pets(SegmentationDataset):
     """
 
     name = "pets"
+    by_image = ("facts",)
     species = ("cat", "dog")
 
     def read_lists(self):
@@ -79,6 +80,8 @@ class MaskClasses(SegmentationDataset):
     --classes chooses a subset: `cat dog` keeps two classes, `pet=cat+dog` merges them under one name. Other classes
     become background, and only images that show a chosen class are used.
     """
+
+    by_image = ("shown",)
 
     def set_classes(self, classes, tag_set):
         choose([tag_set], ("default",), "--tag_set")
@@ -167,6 +170,7 @@ class Folder(MaskClasses):
     """
 
     name = "folder"
+    by_image = ("shown", "files")
 
     def read_lists(self):
         self.all_classes = read_list(self.root / "classes.txt")

@@ -1,5 +1,6 @@
 """What all data sets share: lists, deterministic splits, reading, and checks that name the offending file."""
 
+import copy
 import difflib
 import hashlib
 import math
@@ -70,6 +71,7 @@ class SegmentationDataset:
     """
 
     name = None
+    by_image = ()  # attributes that hold something for each image, {id: ...}
 
     def __init__(self, root, classes=(), tag_set="default", cache_dir="./data/.cache", val_fraction=0.1, split_seed=0):
         if not 0 < val_fraction < 1:
@@ -112,6 +114,15 @@ class SegmentationDataset:
         if split == "trainval":
             return sorted(self._ids["train"] + self._ids["val"])
         return self._ids[split]
+
+    def part(self, names):
+        """Return a data set that knows these images alone and has no splits: what is sent to another process."""
+        part = copy.copy(self)
+        part.lists = part._ids = {}
+        for key in self.by_image:
+            known = getattr(self, key)
+            setattr(part, key, {name: known[name] for name in names if name in known})
+        return part
 
     def image(self, name):
         """Return the photograph, upright, as a `PIL.Image` in RGB."""

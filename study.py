@@ -13,12 +13,12 @@ Writes to --study_dir: table.md, study.png, study.json (see planner.py), runs/, 
 """
 
 import argparse
-import contextlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from backends import BACKENDS, add_backend_arguments, backend, check_backend
 from common import UserError, atomic_path, commit, run_cli, write_json
 from costs import DEFAULT
 from data_utils import add_data_arguments
@@ -47,10 +47,7 @@ def parse_args():
                             "budgets less (default: 1000; equal epochs with -- --epochs N and no --steps)")  # fmt: skip
     group = parser.add_argument_group("execution")
     group.add_argument("--jobs", type=int, default=1, help="runs at a time (default: %(default)s)")
-    group.add_argument("--backend", choices=BACKENDS, default="threading",
-                       help="of joblib; dask and ray use the machines of a cluster, ray reports only at the end "
-                            "(default: threading)")  # fmt: skip
-    group.add_argument("--cluster", metavar="ADDRESS", help="of the Dask scheduler or Ray head (default: start one)")
+    add_backend_arguments(group, BACKENDS, "threading")
     group = parser.add_argument_group("output")
     group.add_argument("--study_dir", default="./results/study", help="(default: %(default)s)")
     words = sys.argv[1:]
@@ -79,49 +76,6 @@ def execute(commands, log, lock, threads, cwd):
             if done.returncode:
                 return done.returncode
     return 0
-
-
-def start_dask(args, stack):
-    """Connect to the Dask scheduler of --cluster, or start workers here, until `stack` is closed."""
-    from dask.distributed import Client
-
-    local = {"n_workers": args.jobs, "threads_per_worker": 1, "dashboard_address": None}
-    stack.enter_context(Client(args.cluster) if args.cluster else Client(**local))
-
-
-def start_ray(args, stack):
-    """Connect to the Ray head of --cluster, or start one here, until `stack` is closed."""
-    import ray
-    from ray.util.joblib import register_ray
-
-    ray.init(address=args.cluster, num_cpus=None if args.cluster else args.jobs)
-    stack.callback(ray.shutdown)
-    register_ray()
-
-
-# Name of joblib's backend -> what it needs started, and the package to install for it.
-BACKENDS = {
-    "threading": (None, "joblib"),
-    "loky": (None, "joblib"),
-    "dask": (start_dask, "'dask[distributed]'"),
-    "ray": (start_ray, "ray"),
-}
-
-
-@contextlib.contextmanager
-def backend(args):
-    """Make joblib's backend the one that --backend and --cluster say."""
-    from joblib import parallel_config
-
-    start, package = BACKENDS[args.backend]
-    with contextlib.ExitStack() as stack:
-        try:
-            if start:
-                start(args, stack)
-        except ImportError as error:
-            raise UserError(f"--backend {args.backend}: not installed ({error}); pip install {package}") from error
-        stack.enter_context(parallel_config(args.backend, n_jobs=-1 if args.cluster else args.jobs))
-        yield
 
 
 def run_grid(cells, args):
@@ -191,8 +145,7 @@ def collect(grid, band, args):
 def main(args):
     if args.seeds < 1 or args.jobs < 1 or (args.steps is not None and args.steps < 1):
         raise UserError("--seeds, --jobs and --steps must be at least 1")
-    if args.cluster and not BACKENDS[args.backend][0]:
-        raise UserError(f"--cluster {args.cluster}: has no use for --backend {args.backend}; take dask or ray")
+    check_backend(args)
 
     from grid import Grid
     from planner import time_words

@@ -3,25 +3,33 @@
     python weak_label_generator.py --data_dir ./data --output_file ./weak_labels/weak_labels_train.pkl
     python weak_label_generator.py --data_dir ./data --points_per_object 3 --noise 0.05 --preview 8
     python weak_label_generator.py --data_dir VOCdevkit --clicks human_points.json --output_file ./weak_labels/human.pkl
+    python weak_label_generator.py --data_dir huge --shards 100 --output_file ./weak_labels/huge --backend dask
 
 Labels are made for every image of the official training list (train.py holds its validation images from that list); the
 test split is never read. Each image has its own random stream from (seed, id, signal): the labels don't depend on the
 order, the number of jobs, or the other images.
+
+With --shards the output is a folder of that many files, written in flat memory and read image by image, which stands
+for the file in every script. Stop it whenever you like: the same command goes on, and keeps the shards that are done.
 """
 
 import argparse
 from dataclasses import asdict, fields
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import annotators
+from backends import add_backend_arguments, backend, check_backend, stream
 from common import UserError, run_cli
 from data_utils import add_data_arguments, open_dataset
 from human_clicks import HumanClicks, simulate_like
+from label_shards import only_shards, record, shards_in, write_shards
 from supervision import SIGNALS
 from weak_labels import annotate, header, load_labels, save_labels
 
 CHUNK = 32  # images a task: fewer than two tasks stay in this process
+SAMPLE = 5000  # images at most that what is printed is drawn from
 
 
 def annotate_many(dataset, points, options, seed):
@@ -32,10 +40,15 @@ def annotate_many(dataset, points, options, seed):
     return [(name, annotate(dataset, name, options, seed, points=source)) for name, source in points.items()]
 
 
+def record_many(dataset, points, options, seed):
+    """Annotate a chunk of images in one process -> their records in a shard, which this process need not unpack."""
+    return [record(name, labels) for name, labels in annotate_many(dataset, points, options, seed)]
+
+
 def sources(dataset, names, clicks, simulated):
-    """Return {id: where its points come from}: None (the simulated annotator), people, or a simulation like them."""
+    """Return {id: where its points come from}, people or a simulation like them; empty for the simulated annotator."""
     if clicks is None:
-        return dict.fromkeys(names)
+        return {}
     people = {name: clicks.points(dataset, name) for name in names}
     return {name: partial(simulate_like, people[name]) if simulated else partial(given, people[name]) for name in names}
 
@@ -45,50 +58,62 @@ def given(points, scene, rng):
     return points
 
 
-def annotate_all(dataset, points, options, seed, jobs):
-    """Annotate all images in parallel, with a progress bar -> {id: labels} in the order of `points`."""
-    from joblib import Parallel, delayed
+def annotate_all(function, dataset, points, options, args, names, count):
+    """Annotate images in parallel, with a progress bar -> iterator of what `function` returns of each, in their order.
+
+    function: `annotate_many` or `record_many`; names: iterable of `count` ids, read as it goes
+    """
+    from joblib import delayed
     from tqdm import tqdm
 
-    names = list(points)
-    chunks = [{name: points[name] for name in names[i : i + CHUNK]} for i in range(0, len(names), CHUNK)]
-    tasks = (delayed(annotate_many)(dataset, chunk, options, seed) for chunk in chunks)
-    images = {}
-    with tqdm(total=len(names), desc="annotating", unit="img") as bar:
-        for done in Parallel(n_jobs=jobs if len(chunks) > 1 else 1, return_as="generator")(tasks):
-            images.update(done)
+    names = iter(names)
+    chunks = iter(lambda: list(islice(names, CHUNK)), [])
+    tasks = (
+        delayed(function)(dataset.part(chunk), {name: points.get(name) for name in chunk}, options, args.seed)
+        for chunk in chunks
+    )
+    with backend(args), tqdm(total=count, desc="annotating", unit="img", disable=not count) as bar:
+        for done in stream(tasks, args, n_jobs=1 if count <= CHUNK else None):
+            yield from done
             bar.update(len(done))
-    return images
 
 
-def coverage(dataset, images):
-    """Return one line per signal: annotations and labelled pixels (at 256 x 256) where it is drawn, seconds."""
+def drawn_from(dataset, name):
+    """Return what an image's labels depend on besides the header of their file; where it changes, a shard is redone."""
+    mask = dataset.mask_path(name).stat()
+    return annotators.DRAWING, dataset.tags(name), mask.st_size, mask.st_mtime_ns
+
+
+def coverage(dataset, names, images):
+    """Return one line per signal: annotations and labelled pixels (at 256 x 256) where it is drawn, seconds.
+
+    They are means over at most `SAMPLE` of the images, evenly spaced in the list.
+    """
     import numpy as np
 
     from supervision import IGNORE, View
 
-    some = list(images.values())[:: max(1, len(images) // 200)]
+    sample = [images[names[i]] for i in range(0, len(names), -(-len(names) // SAMPLE))]
+    some = sample[:: max(1, len(sample) // 200)]
     lines = []
     for signal, row in SIGNALS.items():
-        seconds = [row.seconds(labels[signal]) for labels in images.values()]
+        seconds = np.mean([row.seconds(labels[signal]) for labels in sample])
         share = ""
         if isinstance(some[0][signal], list):
             drawn = [row.target(labels[signal], View(*labels["size"], 256), dataset.tag_names) for labels in some]
-            number = np.mean([len(labels[signal]) for labels in images.values()])
+            number = np.mean([len(labels[signal]) for labels in sample])
             share = f"{number:5.1f} an image, {100 * np.mean(np.stack(drawn) != IGNORE):7.3f} % of pixels,"
-        lines.append(
-            f"  {signal:<10}{share:<38}{np.mean(seconds):7.1f} s an image, {sum(seconds) / 3600:7.2f} h in all"
-        )
+        hours = seconds * len(names) / 3600
+        lines.append(f"  {signal:<10}{share:<38}{seconds:7.1f} s an image, {hours:7.2f} h in all")
     return lines
 
 
-def preview(dataset, images, count, path):
+def preview(dataset, names, images, count, path):
     """Draw the labels of `count` images, evenly spaced in the list, over the photographs."""
     import numpy as np
 
     from plots import label_preview
 
-    names = list(images)
     chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)]
     tiles = [{"title": n, "image": np.asarray(dataset.image(n)), "annotation": images[n]} for n in chosen]
     label_preview(path, tiles, dataset.class_names)
@@ -138,11 +163,19 @@ def parse_args():
     )  # fmt: skip
     group.add_argument("--seed", type=int, default=0, help="seed of all annotators (default: %(default)s)")
     group = parser.add_argument_group("output")
-    group.add_argument("--output_file", default="./weak_labels/weak_labels_train.pkl", help="(default: %(default)s)")
+    group.add_argument(
+        "--output_file",
+        default="./weak_labels/weak_labels_train.pkl",
+        help="with --shards a folder (default: %(default)s)",
+    )
+    group.add_argument("--shards", type=int, default=0, metavar="N",
+                       help="write N files and an index, in flat memory (default: one file)")  # fmt: skip
     group.add_argument(
         "--preview", type=int, default=0, metavar="N", help="draw N images with their labels beside the output"
     )
+    group = parser.add_argument_group("execution")
     group.add_argument("--jobs", type=int, default=-1, help="processes, -1 = one a core (default: %(default)s)")
+    add_backend_arguments(group, ("loky", "dask", "ray"), "loky")
     return parser.parse_args()
 
 
@@ -151,6 +184,7 @@ def check(args):
     limits = {
         "points_per_object": (0, 1000), "background_points": (0, 1000), "scribble_length": (0.01, 1),
         "scribble_width": (1, 100), "min_area": (0, 0.5), "noise": (0, 1), "preview": (0, 100),
+        "shards": (0, 99999),
     }  # fmt: skip
     for flag, (low, high) in limits.items():
         if not low <= getattr(args, flag) <= high:
@@ -159,18 +193,28 @@ def check(args):
         raise UserError("--jobs 0: must be a number of processes, or -1 for one a core")
     if args.simulated_clicks and not args.clicks:
         raise UserError("--simulated_clicks: needs --clicks, the file whose number of clicks is simulated")
-    if Path(args.output_file).is_dir():
-        raise UserError(f"--output_file {args.output_file}: is a folder; name a file in it")
-    if Path(args.output_file).exists() and not is_ours(args.output_file):
-        raise UserError(f"--output_file {args.output_file}: was not written by this script; move it, or name another")
+    check_backend(args)
+    check_output(args)
+
+
+def check_output(args):
+    """Refuse an --output_file of the other form than --shards says, or that this script didn't write."""
+    path = Path(args.output_file)
+    if args.shards and path.is_file():
+        raise UserError(f"--output_file {path}: is a file; name a folder for the --shards, or leave --shards out")
+    if not args.shards and path.is_dir():
+        known = f"holds labels in shards; add --shards {shards_in(path)}, or" if shards_in(path) else "is a folder;"
+        raise UserError(f"--output_file {path}: {known} name a file in it")
+    if path.exists() and not is_ours(path):
+        raise UserError(f"--output_file {path}: was not written by this script; move it, or name another")
 
 
 def is_ours(path):
-    """Whether a file holds labels that this script drew, and so can draw again; people's labels have no options."""
+    """Whether a file or folder holds labels that this script drew, and so can draw again; people's have no options."""
     try:
         return bool(load_labels(path)["options"])
     except UserError:
-        return False
+        return path.is_dir() and only_shards(path)
 
 
 def refuse_unmasked(dataset, names):
@@ -191,21 +235,32 @@ def main(args):
     names = dataset.ids("trainval")
     refuse_unmasked(dataset, names)
     clicks = HumanClicks(args.clicks) if args.clicks else None
-    images = annotate_all(
-        dataset, sources(dataset, names, clicks, args.simulated_clicks), options, args.seed, args.jobs
-    )
+    points = sources(dataset, names, clicks, args.simulated_clicks)
     described = asdict(options)
     if clicks and clicks.outside:
         print(f"{args.clicks}: {clicks.outside} clicks beside their image are left out")
     if clicks:
         described |= {"clicks": clicks.digest, "simulated_clicks": args.simulated_clicks}
-    save_labels(args.output_file, header(dataset, args.seed, described), images)
-    print("\n".join(coverage(dataset, images)))
+    images = write(args, header(dataset, args.seed, described), dataset, names, points, options)
+    print("\n".join(coverage(dataset, names, images)))
     if args.preview:
-        path = args.output_file.removesuffix(".pkl") + "_preview.png"
-        preview(dataset, images, args.preview, path)
+        path = args.output_file.rstrip("/").removesuffix(".pkl") + "_preview.png"
+        preview(dataset, names, images, args.preview, path)
         print(f"preview: {path}")
     print(f"{args.output_file}: {len(images)} images of {dataset.name} ({', '.join(dataset.class_names)})")
+
+
+def write(args, head, dataset, names, points, options):
+    """Draw the labels of all images and write them in the form that --shards says -> {id: labels}."""
+    if not args.shards:
+        images = dict(annotate_all(annotate_many, dataset, points, options, args, names, len(names)))
+        save_labels(args.output_file, head, images)
+        return images
+    draw = partial(annotate_all, record_many, dataset, points, options, args)
+    kept = write_shards(args.output_file, head, names, args.shards, partial(drawn_from, dataset), draw)
+    if kept:
+        print(f"{args.output_file}: {kept} of {len(names)} images are in shards that were finished before, and kept")
+    return load_labels(args.output_file)["images"]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
-"""The weak-label file: a pickle of plain types with a header, written atomically and read without running its code."""
+"""The weak-label file: a pickle of plain types with a header, written atomically and read without running its code.
+
+A folder of shards (label_shards.py) stands for a file wherever one is read.
+"""
 
 import pickle
 import shlex
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,35 +13,12 @@ import numpy as np
 
 from annotators import Options, Scene
 from common import UserError, atomic_path, stable_seed
+from label_shards import open_shards, shards_in
+from plain_pickle import NotPlain, read_plain, shorten
 from supervision import IGNORE, SIGNALS, View
 
 FORMAT, VERSION = "weak-labels", 1
 FIT = ("dataset", "classes", "tag_names")
-PLAIN = (str, int, float, bool, type(None))
-
-
-class PlainUnpickler(pickle.Unpickler):
-    """An unpickler that looks up no class and no function, so that nothing from the file can run."""
-
-    def find_class(self, module, name):
-        raise pickle.UnpicklingError(f"it asks for {shorten(f'{module}.{name}')}, but weak labels are plain values")
-
-    def persistent_load(self, pid):
-        raise pickle.UnpicklingError("it refers to objects outside the file")
-
-
-def is_plain(value):
-    """Whether `value` is made of dict, list, tuple, str, int, float, bool and None only."""
-    rest, seen = [value], set()
-    while rest:
-        value = rest.pop()
-        if type(value) in (dict, list, tuple):
-            if id(value) not in seen:  # a container may occur twice, in a hostile file even inside itself
-                seen.add(id(value))
-                rest.extend([*value.keys(), *value.values()] if type(value) is dict else value)
-        elif type(value) not in PLAIN:
-            return False
-    return True
 
 
 def header(dataset, seed, options):
@@ -75,28 +56,35 @@ def save_labels(path, head, images):
 
 
 def load_labels(path, remedy="generate it anew with python weak_label_generator.py"):
-    """Return the content of a weak-label file; anything but plain values in the known layout is a `UserError`."""
+    """Return the content of a weak-label file; anything but plain values in the known layout is a `UserError`.
+
+    Of a folder of shards, `images` is a mapping that reads an image's labels when they are asked for.
+    """
     try:
-        with Path(path).open("rb") as file:
-            content = PlainUnpickler(file).load()
+        if Path(path).is_dir():
+            content = open_shards(path, remedy)
+        else:
+            with Path(path).open("rb") as file:
+                content = read_plain(file)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such weak-label file; {remedy}") from error
-    # Bytes that are no pickle derail the unpickler in any of these ways.
-    except (pickle.UnpicklingError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError,
-            OverflowError, MemoryError, RecursionError) as error:  # fmt: skip
-        raise UserError(f"{path}: not a weak-label file ({shorten(error)}); {remedy}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT or not is_plain(content):
+    except NotPlain as error:
+        raise UserError(f"{path}: not a weak-label file ({error}); {remedy}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: not a weak-label file; {remedy}")
     if content.get("version") != VERSION:
         raise UserError(f"{path}: format version {shorten(content.get('version'))}, not {VERSION}; {remedy}")
-    images = content.get("images") if isinstance(content.get("images"), dict) else {}
+    images = content.get("images") if isinstance(content.get("images"), Mapping) else {}
     if content.get("count") != len(images) or not images:
         raise UserError(f"{path}: says {shorten(content.get('count'))} images but holds {len(images)}; {remedy}")
     return content
 
 
 def labels_for(path, dataset, ids, signals, data_dir):
-    """Return {id: annotations} for `ids`, having checked that the file was made for this data set and these images."""
+    """Return {id: annotations} for `ids`, having checked that they were made for this data set and these images.
+
+    path: of a weak-label file, or of a folder of shards, of which nothing else is read
+    """
     content = load_labels(path, f"run {command(path, dataset, data_dir)}")
     remedy = f"run {command(path, dataset, data_dir, content)}"
     ours = header(dataset, 0, {})
@@ -111,16 +99,19 @@ def labels_for(path, dataset, ids, signals, data_dir):
         raise UserError(
             f"{path}: {len(missing)} of {len(ids)} images have no labels, the first is {missing[0]}; {remedy}"
         )
+    found = {}
     for name in ids:
-        fault = find_fault(images[name], dataset, name, signals)
+        found[name] = images[name]
+        fault = find_fault(found[name], dataset, name, signals)
         if fault:
             raise UserError(f"{path}: {fault}; {remedy}")
-    return {name: images[name] for name in ids}
+    return found
 
 
 def command(path, dataset, data_dir, content=None):
     """Return the generator's command line that makes labels for `dataset`, drawn as those in `content` were."""
     words = ["python", "weak_label_generator.py", "--data_dir", data_dir, *dataset.flags, "--output_file", path]
+    words += ["--shards", shards_in(path)] if shards_in(path) else []
     drawn = (content or {}).get("options")
     drawn = drawn | {"seed": content.get("seed")} if isinstance(drawn, dict) else {}
     usual = {field.name: field.default for field in fields(Options)} | {"seed": 0}
@@ -159,10 +150,3 @@ def is_sound(annotation, signal, view, dataset):
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
         return False
     return bool(target.ndim == 1 or np.isin(target, [*range(len(dataset.class_names)), IGNORE]).all())
-
-
-def shorten(value):
-    """Return a value's text on one line, at most 60 characters."""
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    text = "".join(c if c.isprintable() else "?" for c in text[:61])
-    return text if len(text) <= 60 else text[:57] + "..."

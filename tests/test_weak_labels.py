@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 import weak_label_generator
 from common import UserError
 from data_utils import open_dataset
+from plain_pickle import is_plain, shorten
 from supervision import SIGNALS
-from weak_labels import command, header, is_plain, labels_for, load_labels, save_labels, shorten
+from weak_labels import command, header, labels_for, load_labels, save_labels
 
 HEAD = {
     "format": "weak-labels",
