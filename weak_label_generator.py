@@ -100,9 +100,10 @@ def coverage(dataset, names, images):
         seconds = np.mean([row.seconds(labels[signal]) for labels in sample])
         share = ""
         if isinstance(some[0][signal], list):
-            drawn = [row.target(labels[signal], View(*labels["size"], 256), dataset.tag_names) for labels in some]
+            targets = (row.target(labels[signal], View(*labels["size"], 256), dataset.tag_names) for labels in some)
+            drawn = np.mean([np.mean(target != IGNORE) for target in targets])
             number = np.mean([len(labels[signal]) for labels in sample])
-            share = f"{number:5.1f} an image, {100 * np.mean(np.stack(drawn) != IGNORE):7.3f} % of pixels,"
+            share = f"{number:5.1f} an image, {100 * drawn:7.3f} % of pixels,"
         hours = seconds * len(names) / 3600
         lines.append(f"  {signal:<10}{share:<38}{seconds:7.1f} s an image, {hours:7.2f} h in all")
     return lines
