@@ -21,6 +21,7 @@ from common import commit
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_SHARE = 5  # a test image for so many training images
+BATCH = 4  # so small that every split of the small set fills one
 # A process starts with the peak of the one that it was forked from, so a small one stands between.
 LAUNCH = """
 import resource, subprocess, sys
@@ -61,14 +62,15 @@ def multiply(source, folder, times):
 def commands(args, data, folder):
     """Return {what: words of a command}, in the order they need each other."""
     shared = ["--data_dir", data, "--cache_dir", folder / "cache"]
+    network = ["--batch_size", BATCH, "--device", "cpu"]
     labels, runs = folder / "labels.pkl", ["--checkpoint_dir", folder / "runs"]
     return {
         "label generation": ["weak_label_generator.py", *shared, "--output_file", labels, "--jobs", 1],
         "training": ["train.py", "--supervision_mode", "points", *shared, *runs, "--weak_label_path", labels,
-                     "--img_size", args.img_size, "--steps_per_epoch", args.steps, "--epochs", 1, "--device", "cpu",
+                     "--img_size", args.img_size, "--steps_per_epoch", args.steps, "--epochs", 1, *network,
                      "--augment"],
         "evaluation": ["evaluate.py", *runs, "--results_dir", folder / "results", "--cache_dir", folder / "cache",
-                       "--device", "cpu"],
+                       *network],
     }  # fmt: skip
 
 
@@ -86,7 +88,7 @@ def main(args):
         from shapes import draw_shapes
 
         folder = Path(name)
-        draw_shapes(folder / "drawn", trainval=args.images, test=max(2, args.images // TEST_SHARE), size=96, seed=0)
+        draw_shapes(folder / "drawn", trainval=args.images, test=max(BATCH, args.images // TEST_SHARE), size=96, seed=0)
         peaks = {}
         for times in (1, args.times):
             work = folder / str(times)
