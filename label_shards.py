@@ -32,6 +32,7 @@ create table images (id text primary key, shard integer not null, offset integer
 without rowid;
 pragma journal_mode = off;
 """
+FLAT = "pragma cache_size = -256"  # KiB: the index is written and mostly read in order, one page after another
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def new_index(path):
         with atomic_path(path) as temporary:
             place = f"{temporary.absolute().as_uri()}?nolock=1"  # nobody else knows it, and network folders lack locks
             with contextlib.closing(sqlite3.connect(place, uri=True)) as index:
-                index.executescript(SCHEMA)
+                index.executescript(SCHEMA + FLAT)
                 yield index
                 index.commit()
     except sqlite3.Error as error:
@@ -197,6 +198,7 @@ class ShardedLabels(Mapping):
         place = f"{(self.folder / INDEX).absolute().as_uri()}?mode=ro&immutable=1"
         self.index = sqlite3.connect(place, uri=True)
         self.close = weakref.finalize(self, self.index.close)
+        self.ask(FLAT)
         self.shards = self.ask("select shard, file, bytes from shards order by shard")
         if not self.shards:
             self.refuse(INDEX, "names no shards")
