@@ -120,6 +120,11 @@ def add_counts(images):
     return {signal: dict(actions) for signal, actions in total.items()}
 
 
+def hours(cost):
+    """Return the hours of the labels that a run's `cost` or `selection` describes."""
+    return sum(cost["seconds"].values()) / 3600
+
+
 def price_labels(counts, images, schedule=None):
     """Return what the labels of `images` images cost, for a result file.
 

@@ -139,8 +139,6 @@ class Training:
         """
         self.model.train()
         self.criterion.train()
-        bare = self.accelerator.unwrap_model(self.model)
-        bare.unet.encoder.train(not bare.tags_alone)
         sums = {}
         for batch in self.loader:
             with self.accelerator.autocast():

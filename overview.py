@@ -4,10 +4,10 @@ import numpy as np
 
 from charts import cost_plot
 from common import UserError
-from costs import load_schedule
+from costs import hours, load_schedule
 from metrics import plain, scores
 from plots import comparison_figure
-from pricing import hours, in_unit, repriced
+from pricing import in_unit, repriced
 from result_files import read_prediction
 from tables import markdown, percent
 

@@ -5,14 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from common import UserError, read_json, write_json
-from costs import DEFAULT, RELATIVE, load_schedule, price_labels
+from costs import DEFAULT, RELATIVE, hours, load_schedule, price_labels
 from result_files import dataset_of, find_results, is_result, refuse_other_images, refuse_other_windows
 from run_labels import annotation_cost, labels_of_run, selection_signals, training_ids
-
-
-def hours(cost):
-    """Return the hours of the labels that a run's `cost` or `selection` describes."""
-    return sum(cost["seconds"].values()) / 3600
 
 
 def in_unit(cost, unit):

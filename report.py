@@ -5,8 +5,9 @@ import io
 from pathlib import Path
 
 from common import UserError, atomic_path, commit, read_json
+from costs import hours
 from findings import NOTES, cells, rows
-from pricing import hours, one_schedule
+from pricing import one_schedule
 from result_files import find_results, in_words, seed_of
 from svg import cost_chart, forest_chart
 from tables import percent

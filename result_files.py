@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from common import UserError, atomic_path, read_json
+from costs import hours
 from data_utils import open_dataset
 from image_io import read_mask
 from plots import palette
@@ -115,8 +116,8 @@ def load_group(words, args, flag):
 
 
 def same_budget(first, other):
-    """Whether the labels of two runs took about the same seconds."""
-    low, high = sorted(sum(result["cost"]["seconds"].values()) for result in (first, other))
+    """Whether the labels of two runs took about the same time."""
+    low, high = sorted(hours(result["cost"]) for result in (first, other))
     return high <= BUDGET * low
 
 

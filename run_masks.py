@@ -50,11 +50,11 @@ def plan_rounds(args, weights, warm):
 
 
 def settle_rounds(args, plan, done):
-    """Make the folders fit a run of which `done` epochs are done: later rounds' go, earlier rounds' must be there."""
+    """Make the folders fit a run that goes on after `done` epochs: later rounds' go, earlier rounds' must be there."""
     for epoch, rounds in plan.items():
         for term, number in rounds:
             folder = mask_folder(args, term, number)
-            if done == 0 or epoch > done:
+            if epoch > done:
                 remove(folder)
             elif not folder.is_dir():
                 raise UserError(f"{folder}: gone since the run made it; start the run anew with --overwrite")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from backends import BACKENDS, add_backend_arguments, backend, check_backend
 from common import UserError, atomic_path, commit, run_cli, write_json
-from costs import DEFAULT
+from costs import DEFAULT, hours
 from data_utils import add_data_arguments
 
 ROOT = Path(__file__).resolve().parent
@@ -118,7 +118,7 @@ def last_line(log):
 
 def collect(grid, band, args):
     """Return the content of study.json: one row for each finished cell, its hours by the grid's schedule and `band`."""
-    from pricing import hours, reprice
+    from pricing import reprice
 
     rows, selection_hours, selected_by = [], {}, None
     for cell in grid.cells:

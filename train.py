@@ -133,7 +133,8 @@ def fit(args, folder, checkpoint, training, describe, grow):
     main_process = training.accelerator.is_main_process
     plan = plan_rounds(args, training.criterion.weights, training.warm)
     if main_process:
-        settle_rounds(args, plan, first)
+        if checkpoint:
+            settle_rounds(args, plan, first)
         for path in replaced:
             remove(path)
         if checkpoint and checkpoint["selected"]:

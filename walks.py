@@ -153,6 +153,11 @@ def rgb(image):
     return np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
 
 
+def marks_of(label, signals):
+    """Return the points and scribbles of an image, those that are among `signals`: {signal: annotation}."""
+    return {signal: label[signal] for signal in signals if signal in MARKS}
+
+
 def evidence(label, signals, term, dataset, size):
     """Return what is known about the classes of an image: (those on show, marks, whether the rest is background).
 
@@ -162,7 +167,7 @@ def evidence(label, signals, term, dataset, size):
     if term == "cams":
         says = tag_vector(label["tags"], dataset.tag_names)
         return np.unique(np.array(dataset.tag_class)[says == 1]), None, not (says == -1).any()
-    marks = draw_marks({s: label[s] for s in signals if s in MARKS}, View(*label["size"], size))
+    marks = draw_marks(marks_of(label, signals), View(*label["size"], size))
     classes = np.setdiff1d(marks, [0, IGNORE])
     return classes, marks, classes.size > 0
 
@@ -206,7 +211,7 @@ def first_mask(term, model, encoder, dataset, signals, label, image):
     walk = affinity(encoder, image)
     if term == "cams":
         return from_tags(label["tags"], image, walk, model, dataset)
-    return from_marks({s: label[s] for s in signals if s in MARKS}, label["size"], image, walk)
+    return from_marks(marks_of(label, signals), label["size"], image, walk)
 
 
 def write_masks(make, names, folder):

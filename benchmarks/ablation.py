@@ -9,14 +9,21 @@ plain or strong of the same seeds, and the time of a step.
 """
 
 import argparse
-import json
 import statistics
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from real_photographs import BATCH, ROOT, add_schedule_arguments, mean_std, train_and_evaluate, write_labels
+from real_photographs import (
+    BATCH,
+    ROOT,
+    add_schedule_arguments,
+    mean_std,
+    read_result,
+    train_and_evaluate,
+    write_labels,
+)
 
 import recipes
 from tables import markdown
@@ -51,19 +58,13 @@ def variants(mode):
     return found
 
 
-def milliseconds(args, name):
-    """Return the median wall time of a training step of a run, from the log's images a second."""
-    log = (ROOT / "checkpoints" / args.name / name / "log.jsonl").read_text().splitlines()
-    return 1000 * BATCH / statistics.median(json.loads(line)["images_per_second"] for line in log)
-
-
 def table(args, runs):
     """Return the table of {(mode, variant, seed): run's name} in Markdown."""
     miou, step = {}, {}
     for (mode, variant, _), name in runs.items():
-        result = json.loads((ROOT / "results" / args.name / f"{name}.json").read_text())
-        miou.setdefault((mode, variant), []).append(100 * result["aggregate"]["miou"])
-        step.setdefault((mode, variant), []).append(milliseconds(args, name))
+        value, log = read_result(args, name)
+        miou.setdefault((mode, variant), []).append(value)
+        step.setdefault((mode, variant), []).append(BATCH / statistics.median(e["images_per_second"] for e in log))
     lines = []
     for (mode, variant), values in miou.items():
         base = (mode, variant.split(",")[0])

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -101,8 +100,7 @@ def training_args(args, data_dir, batch_size, cache_dir):
         "batch_size": batch_size, "img_size": args.img_size, "num_workers": args.num_workers, "device": "cpu",
     }  # fmt: skip
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    with patch.object(sys, "argv", ["train.py", *words, "--augment"]):
-        return train.parse_args()
+    return train.parse_args([*words, "--augment"])
 
 
 def two_epochs(options, dataset, labels):

@@ -17,7 +17,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from joblib import Parallel, delayed
+
+from common import read_json
+from tables import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 MODES = ("full", "scribbles", "hybrid_boxes_points", "boxes", "hybrid_tags_points", "points", "tags")
@@ -98,10 +103,10 @@ def runs(args, kinds):
 
 
 def read_result(args, name):
-    """Return (test mIoU in %, minutes that the epochs took) of a run."""
-    result = json.loads((ROOT / "results" / args.name / f"{name}.json").read_text())
+    """Return (test mIoU in %, the lines of its log) of a run."""
+    result = read_json(ROOT / "results" / args.name / f"{name}.json")
     log = (ROOT / "checkpoints" / args.name / name / "log.jsonl").read_text().splitlines()
-    return 100 * result["aggregate"]["miou"], sum(json.loads(line)["seconds"] for line in log) / 60
+    return 100 * result["aggregate"]["miou"], [json.loads(line) for line in log]
 
 
 def mean_std(values):
@@ -114,21 +119,20 @@ def table(args, names):
     """Return the table of means over seeds in Markdown, with the share of full supervision of the same seed."""
     rows, full = {}, {}
     for name, (mode, recipe, kind, seed) in names.items():
-        miou, minutes = read_result(args, name)
-        rows.setdefault((mode, kind, recipe), {})[seed] = miou, minutes
+        miou, log = read_result(args, name)
+        rows.setdefault((mode, kind, recipe), {})[seed] = miou, sum(line["seconds"] for line in log) / 60
         if mode == "full":
             full[seed] = miou
-    lines = [
-        "| labels | clicks | recipe | seeds | mIoU | share of full, % | minutes |",
-        "|---|---|---|---:|---:|---:|---:|",
-    ]
+    lines = []
     for (mode, kind, recipe), found in rows.items():
         shares = [100 * miou / full[seed] for seed, (miou, _) in found.items() if seed in full]
-        cells = [mode.removeprefix("hybrid_").replace("_", " + "), kind, recipe, str(len(found)),
-                 mean_std([miou for miou, _ in found.values()]), mean_std(shares) if shares else "",
-                 f"{statistics.mean(minutes for _, minutes in found.values()):.1f}"]  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append([
+            mode.removeprefix("hybrid_").replace("_", " + "), kind, recipe, str(len(found)),
+            mean_std([miou for miou, _ in found.values()]), mean_std(shares) if shares else "",
+            f"{statistics.mean(minutes for _, minutes in found.values()):.1f}",
+        ])  # fmt: skip
+    head = ["labels", "clicks", "recipe", "seeds", "mIoU", "share of full, %", "minutes"]
+    return markdown(head, lines, words=(0, 1, 2))
 
 
 def main(args):

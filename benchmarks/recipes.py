@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -48,8 +47,7 @@ def prepared(args, mode, recipe, folder):
         "img_size": args.img_size, "epochs": 100, "encoder_weights": "none", "device": "cpu",
     }  # fmt: skip
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    with patch.object(sys, "argv", ["train.py", *words, "--augment"]):
-        options = train.parse_args()
+    options = train.parse_args([*words, "--augment"])
     signals = train.settle(options)
     dataset = open_dataset(options)
     names = dataset.ids("train")

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from common import UserError, atomic_path
 from image_io import read_mask
+from metrics import largest
 from vlm_itl.budget import annotator
 from vlm_itl.calibration import choose_threshold, fit_calibrator
 from vlm_itl.judge_metrics import judge_metrics, total_usage
@@ -188,7 +189,7 @@ def predicted(run, networks, names):
         with run.accelerator.autocast():
             found = [softmax(network, images, run.settings.vlm_itl.mirror) for network in networks]
         probabilities = found[0].cpu().numpy()
-        members = [other.argmax(1).byte().cpu().numpy() for other in found[1:]]
+        members = [largest(other, 1).byte().cpu().numpy() for other in found[1:]]
         shown = images.permute(0, 2, 3, 1).cpu().numpy()
         for i, name in enumerate(part):
             others = np.stack([member[i] for member in members]) if members else None

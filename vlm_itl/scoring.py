@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from common import UserError, stable_seed
+from metrics import largest
 
 
 @dataclass
@@ -151,7 +152,7 @@ class _Batch:
     @cached_property
     def mask(self):
         """The predicted classes [B, S, S]."""
-        return self.outputs["seg"].argmax(1)
+        return largest(self.outputs["seg"], 1)
 
     def over_classes(self, values):
         """Return [B, C]: the sums of values [B, S, S] over the pixels predicted as each class."""

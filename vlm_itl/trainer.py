@@ -10,7 +10,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from common import UserError, atomic_path
 from engine import Criterion, make_optimizer, stop_if_not_finite
-from metrics import confusion_matrix, scores
+from metrics import confusion_matrix, largest, scores
 from vlm_itl.networks import parameter_groups
 
 COMPLETE = "complete"  # written last into a checkpoint, it lists the files: a kill leaves folders without one of them
@@ -64,7 +64,7 @@ class SegmentationTrainer(Trainer):
         inputs = self._prepare_inputs(inputs)
         with self.compute_loss_context_manager():
             logits = model(inputs["image"])["seg"]
-        return None, logits.argmax(1).byte(), inputs["mask"]
+        return None, largest(logits, 1).byte(), inputs["mask"]
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
         load_strictly(model or self.model, Path(resume_from_checkpoint) / WEIGHTS)
