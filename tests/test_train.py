@@ -1,5 +1,6 @@
 """train.py as people run it: every mode, resumption, processes, selection, refusals."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from conftest import run
@@ -118,6 +120,58 @@ def test_two_processes_give_the_run_of_one(weighting, precision, flags, tmp_path
         torch.testing.assert_close(learned[0][key], learned[1][key], rtol=0, atol=1e-7)
     for x, y in zip(log(tmp_path / "one"), log(tmp_path / "two"), strict=True):
         assert [x[k] for k in NUMBERS] == pytest.approx([y[k] for k in NUMBERS], rel=0.15 if precision else 5e-4)
+
+
+def two_nodes(launcher, script):
+    """Start a script on two nodes of one process each, which meet on loopback -> the two launchers' processes."""
+    port = free_port()
+    commands = {
+        "torchrun": lambda rank: ["torch.distributed.run", "--nnodes", 2, "--node_rank", rank, "--nproc_per_node", 1,
+                                  "--master_addr", "127.0.0.1", "--master_port", port],
+        "accelerate": lambda rank: ["accelerate.commands.launch", "--multi_gpu", "--num_machines", 2,
+                                    "--num_processes", 2, "--machine_rank", rank, "--main_process_ip", "127.0.0.1",
+                                    "--main_process_port", port, "--mixed_precision", "no", "--dynamo_backend", "no"],
+    }  # fmt: skip
+    return [start([sys.executable, "-m", *commands[launcher](rank), *script]) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+def test_two_nodes_are_killed_and_one_process_goes_on(launcher, flags, tmp_path):
+    """The run is the one that a single process makes without interruption, up to rounding."""
+    base = ["train.py", "--supervision_modes", "points", "scribbles", "--epochs", 4, "--augment", "--lr", 1e-6, *flags]
+    nodes = two_nodes(launcher, [*base, "--run_name", "nodes"])
+    while not (tmp_path / "nodes" / "last.pt").exists() and all(node.poll() is None for node in nodes):
+        time.sleep(0.02)
+    for node in nodes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]:
+                process.kill()
+    said = [node.communicate()[0] for node in nodes]
+    assert (tmp_path / "nodes" / "last.pt").exists(), said
+    assert torch.load(tmp_path / "nodes" / "last.pt", weights_only=True)["epoch"] < 4
+    one = start([sys.executable, *base, "--run_name", "one"])
+    resumed = start([sys.executable, *base, "--run_name", "nodes", "--resume"])
+    for process in (one, resumed):
+        output = process.communicate()[0]
+        assert process.returncode == 0, output
+    a, b = weights(tmp_path / "one"), weights(tmp_path / "nodes")
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], rtol=1e-3, atol=1e-4)
+    for x, y in zip(log(tmp_path / "one"), log(tmp_path / "nodes"), strict=True):
+        assert [x[k] for k in NUMBERS] == pytest.approx([y[k] for k in NUMBERS], rel=5e-4)
+
+
+def test_one_process_is_killed_and_two_nodes_go_on(flags, tmp_path):
+    base = ["train.py", "--supervision_mode", "points", "--recipe", "strong", "--epochs", 4, "--lr", 1e-6, *flags]
+    killed = start([sys.executable, *base, "--run_name", "nodes"])
+    while not (tmp_path / "nodes" / "last.pt").exists() and killed.poll() is None:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    for node in two_nodes("torchrun", [*base, "--run_name", "nodes", "--resume"]):
+        output = node.communicate()[0]
+        assert node.returncode == 0, output
+    assert [line["epoch"] for line in log(tmp_path / "nodes")] == [1, 2, 3, 4]
 
 
 def test_weak_selection_needs_no_mask_at_all(pets_dir, pets_labels, flags, tmp_path):
