@@ -31,6 +31,7 @@ def parse_args():
     group.add_argument("--run_name", nargs="+", help="only these runs (default: all that are there)")
     group.add_argument("--data_dir", help="where the data lies now (default: where each run found it)")
     group.add_argument("--cache_dir", help="folder of resized images (default: each run's own)")
+    group.add_argument("--cache_limit", type=float, metavar="GB", help="as in train.py")
     group = parser.add_argument_group("inference")
     group.add_argument("--batch_size", type=int, default=16, help="images a step (default: %(default)s)")
     group.add_argument("--num_workers", type=int, default=0, help="loader processes (default: %(default)s)")
@@ -57,6 +58,8 @@ def check(args):
     """Refuse flags that mean nothing, or nothing together."""
     if args.batch_size < 1 or args.resamples < 1 or args.num_workers < 0:
         raise UserError("--batch_size and --resamples must be at least 1, --num_workers 0")
+    if args.cache_limit is not None and not args.cache_limit >= 0:
+        raise UserError(f"--cache_limit {args.cache_limit}: must be a number of gigabytes, 0 or more")
     if args.tile is None and args.tile_overlap is not None:
         raise UserError("--tile_overlap: says how far windows overlap, but there are none; add --tile")
     if args.tile and args.tile < SMALLEST_TILE:
@@ -114,7 +117,7 @@ def predictions(checkpoint, dataset, names, cache_dir, tile, args, accelerator):
     where = accelerator.device, accelerator.autocast
     large = larger_than(dataset, names, tile["pixels"]) if tile else []
     small = sorted(set(names) - set(large))
-    items = SegmentationItems(dataset, small, ResizedCache(cache_dir, size))
+    items = SegmentationItems(dataset, small, ResizedCache(cache_dir, size, args.cache_limit))
     loader = make_loader(items, InOrder(len(items), args.batch_size), args.num_workers)
     masks = full_size_masks(model, loader, dataset, small, *where)
     if large:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import struct
+import sys
 import warnings
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from PIL import Image
 from common import UserError, atomic_path, stable_seed
 
 MAX_PIXELS = 64_000_000
+NPY_HEADER = 128  # bytes of an .npy file before the array
+ALLOWANCE = 1 / 64  # of a limited cache's room that a process fills before it looks again
 CACHE_VERSION = 1  # raise it when reading or resizing gives other pixels than before
 Turn = Image.Transpose
 # What brings an image of each EXIF orientation upright; the last four swap width and height.
@@ -96,10 +99,14 @@ class ResizedCache:
 
     A file's name holds the source's path, size and time, so a changed source is read anew; files appear by rename, so
     any number of processes may share the folder.
+    limit: gigabytes that the folder may hold, with all that is in it; then what is missing is made every time. None:
+    any number. Each process counts for itself, so many together may exceed the limit by a little.
     """
 
-    def __init__(self, folder, size):
-        self.folder, self.size = Path(folder) / str(size), size
+    def __init__(self, folder, size, limit=None):
+        self.root, self.size, self.limit = Path(folder), size, limit
+        self.folder = self.root / str(size)
+        self.allowance, self.full = 0, False
 
     def image(self, path):
         """Return [3, size, size] uint8, resized with antialiasing."""
@@ -124,8 +131,23 @@ class ResizedCache:
         except (OSError, ValueError, EOFError):  # not there yet, or damaged: it is made anew
             pass
         array = self._make(path, kind)
-        write(stored, lambda file: np.save(file, array))
+        if self._has_room(array.nbytes + NPY_HEADER):
+            write(stored, lambda file: np.save(file, array))
         return array
+
+    def _has_room(self, size):
+        """Take `size` bytes of what this process may still write; look how full the folder is when that is used up."""
+        if self.limit is None or self.full:
+            return not self.full
+        if self.allowance < size:
+            room = self.limit * 1e9 - sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+            self.allowance = max(room * ALLOWANCE, min(room, size))
+            self.full = room < size
+            if self.full:
+                print(f"{self.root}: full (--cache_limit); other images are decoded every time", file=sys.stderr)
+                return False
+        self.allowance -= size
+        return True
 
 
 def write(path, save):

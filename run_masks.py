@@ -25,7 +25,7 @@ def masks_of_run(args, dataset, labels, train_ids, signals, weights):
 def grabcut_masks(args, dataset, labels, names, signals):
     """Return the GrabCut masks of the training images, computed once and kept beside the weak labels."""
     path = Path(args.weak_label_path)
-    cache = ResizedCache(args.cache_dir, args.img_size)
+    cache = ResizedCache(args.cache_dir, args.img_size, args.cache_limit)
     folder = path.parent / f"{path.stem}_grabcut"
     masks, outcomes = pseudo_masks(dataset, names, labels, signals, cache, folder, jobs=-1)
     print("GrabCut:", ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())))
@@ -71,7 +71,7 @@ def grow_masks(args, dataset, labels, train_ids, signals, training, term, number
     from model import build_model
 
     accelerator = training.accelerator
-    cache = ResizedCache(args.cache_dir, args.img_size)
+    cache = ResizedCache(args.cache_dir, args.img_size, args.cache_limit)
     before = GrownMasks([mask_folder(args, term, 1)], args.img_size)
     model = accelerator.unwrap_model(training.model)
     if number == 1:

@@ -30,6 +30,10 @@ def parse_args(argv=None):
     group.add_argument(
         "--weak_label_path", default="./weak_labels/weak_labels_train.pkl", help="(default: %(default)s)"
     )
+    group.add_argument(
+        "--cache_limit", type=float, metavar="GB",
+        help="most that --cache_dir may hold; images beyond it are decoded every time (default: no limit)",
+    )  # fmt: skip
     group.add_argument("--train_limit", type=int, help="train on this many images, chosen by the seed (default: all)")
     group.add_argument("--img_size", type=int, default=256, help="network input, pixels a side (default: %(default)s)")
     group.add_argument("--augment", action="store_true", help="random crop, flip and colour, labels included")
@@ -86,7 +90,7 @@ def make_loaders(args, dataset, labels, train_ids, signals, weights, accelerator
     from loading import EpochBatches, InOrder, SegmentationItems, make_loader
     from run_masks import masks_of_run
 
-    cache = ResizedCache(args.cache_dir, args.img_size)
+    cache = ResizedCache(args.cache_dir, args.img_size, args.cache_limit)
     masks = masks_of_run(args, dataset, labels, train_ids, signals, weights)
     extras = recipes.extras(weights, labels, masks)
     train = SegmentationItems(dataset, train_ids, cache, labels, signals, args.augment, seed=args.seed, extras=extras)

@@ -12,7 +12,7 @@ from supervision import SIGNALS, TERMS, LossOptions
 
 # Flags that say where and how fast a run goes, not what it computes: they may differ when it is resumed.
 FREE = {"resume", "overwrite", "num_workers", "device", "data_dir", "weak_label_path", "checkpoint_dir", "cache_dir",
-        "log_with"}  # fmt: skip
+        "cache_limit", "log_with"}  # fmt: skip
 
 
 def add_supervision_arguments(parser):
@@ -87,6 +87,7 @@ def check(args):
         "decoder_lr_scale": (args.decoder_lr_scale > 0, "must be positive"),
         "weight_decay": (args.weight_decay >= 0, "must not be negative"),
         "overwrite": (not (args.overwrite and args.resume), "and --resume exclude each other"),
+        "cache_limit": (args.cache_limit is None or args.cache_limit >= 0, "must not be negative"),
         "log_with": (
             args.log_with == "none" or find_spec(args.log_with),
             f"not installed; pip install {args.log_with}",

@@ -3,17 +3,21 @@
 import io
 import os
 import struct
+import tempfile
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import image_io
 from common import UserError
-from image_io import ResizedCache, cached_classes, image_size, read_image, read_mask
+from image_io import ResizedCache, cached_classes, image_size, read_image, read_mask, to_square
 
 
 def photograph(width=30, height=20, seed=0):
@@ -236,6 +240,31 @@ def test_concurrent_writers_agree_and_leave_no_litter(tmp_path):
     for i, array in enumerate(found):
         assert np.array_equal(array, found[i % 4])
     assert len(list((tmp_path / "cache" / "32").iterdir())) == 4
+
+
+@settings(max_examples=20, deadline=None)
+@given(limit=st.integers(0, 5000), processes=st.integers(1, 4))
+def test_a_limited_cache_stays_below_its_limit_and_serves_every_image(limit, processes):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        paths = [store(folder / f"{i}.png", photograph(seed=i), "PNG") for i in range(12)]
+        caches = [ResizedCache(folder / "cache", 8, limit / 1e9) for _ in range(processes)]
+        for _ in range(2):
+            for i, path in enumerate(paths):
+                array = caches[i % processes].image(path)
+                assert np.array_equal(array, to_square(photograph(seed=i), 8))
+        held = [path.stat().st_size for path in (folder / "cache").rglob("*.npy")]
+        assert sum(held) <= limit and len(held) == min(12, limit // (192 + 128))
+
+
+def test_a_limit_counts_what_is_there_and_leaves_it(tmp_path, capsys):
+    paths = [store(tmp_path / f"{i}.png", photograph(seed=i), "PNG") for i in range(3)]
+    first = ResizedCache(tmp_path / "cache", 16).image(paths[0])
+    small = ResizedCache(tmp_path / "cache", 8, 0.0)
+    assert np.array_equal(small.image(paths[1]), to_square(photograph(seed=1), 8))
+    small.image(paths[2])
+    assert capsys.readouterr().err.count("--cache_limit") == 1
+    assert [np.array_equal(np.load(path), first) for path in (tmp_path / "cache").rglob("*.npy")] == [True]
 
 
 def test_a_cache_that_cannot_be_written_names_the_flag(tmp_path):

@@ -95,6 +95,17 @@ def test_a_killed_run_resumes_to_the_same_weights(flags, tmp_path):
     assert timeless == [{k: v for k, v in line.items() if "second" not in k} for line in log(tmp_path / "killed")]
 
 
+def test_a_cache_without_room_gives_the_same_run(flags, tmp_path):
+    base = ["--supervision_mode", "points", "--epochs", 1, *flags]
+    run(train, *base, "--run_name", "a")
+    flags = [tmp_path / "empty" if word == flags[flags.index("--cache_dir") + 1] else word for word in base]
+    run(train, *flags, "--run_name", "b", "--cache_limit", 0)
+    assert not list((tmp_path / "empty").rglob("*.npy"))
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    with pytest.raises(UserError, match="--cache_limit"):
+        run(train, *base, "--run_name", "c", "--cache_limit", -1)
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -40,6 +40,7 @@ class Data:
     split_seed: int = key(0, "seed of that split")
     data_dir: str = key("./data", "where drawn and downloaded data is kept")
     cache_dir: str = key("./data/.cache", "where decoded, resized images are kept")
+    cache_limit: float | None = key(None, "most gigabytes that cache_dir may hold; null: no limit", low=0)
 
 
 @dataclass(frozen=True)

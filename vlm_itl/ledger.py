@@ -16,9 +16,9 @@ from common import UserError
 # Settings that may differ between a run and its continuation, or its donor: where things are, who watches, and how
 # patiently a server is asked.
 FREE = {
-    "log_with", "project", "output_dir", "output_dir_prefix", "run_name", "data_dir", "cache_dir", "num_workers",
-    "first_round_from", "enabled", "base_url", "api_key_env", "cache", "replay", "budget_name", "call_budget",
-    "token_budget", "tokens_per_call", "timeout", "retries", "backoff", "max_wait", "concurrency",
+    "log_with", "project", "output_dir", "output_dir_prefix", "run_name", "data_dir", "cache_dir", "cache_limit",
+    "num_workers", "first_round_from", "enabled", "base_url", "api_key_env", "cache", "replay", "budget_name",
+    "call_budget", "token_budget", "tokens_per_call", "timeout", "retries", "backoff", "max_wait", "concurrency",
 }  # fmt: skip
 
 

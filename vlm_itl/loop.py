@@ -45,7 +45,7 @@ class Run:
         self.signals = signals_of(settings.active_learning.label)
         self.dataset = open_images(settings.data)
         self.ids = splits_of(self.dataset, settings.data)
-        self.cache = ResizedCache(settings.data.cache_dir, settings.data.image_size)
+        self.cache = ResizedCache(settings.data.cache_dir, settings.data.image_size, settings.data.cache_limit)
         self.examiner = Examiner(self.dataset, settings.data)
         self.judge = make_judge(settings.vlm_itl, settings.seed, self.examiner) if judged else None
         self.oracle = Oracle(self.dataset, self.ids["pool"], settings.data, settings.seed, budget.annotator(settings))

@@ -38,7 +38,7 @@ class Oracle:
 
     def __init__(self, dataset, pool, data, seed, options=None):
         self._dataset, self._pool = dataset, frozenset(pool)
-        self._cache = ResizedCache(data.cache_dir, data.image_size)
+        self._cache = ResizedCache(data.cache_dir, data.image_size, data.cache_limit)
         self._options, self._seed = options or Options(), seed
         self.labels = {}
 
@@ -75,7 +75,7 @@ class Examiner:
     """
 
     def __init__(self, dataset, data):
-        self._dataset, self._cache = dataset, ResizedCache(data.cache_dir, data.image_size)
+        self._dataset, self._cache = dataset, ResizedCache(data.cache_dir, data.image_size, data.cache_limit)
 
     def iou(self, name, prediction):
         """Return `image_iou` of a predicted mask [S, S] uint8."""

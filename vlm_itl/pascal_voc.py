@@ -168,7 +168,8 @@ def image_table(dataset, names, data, masks=False):
 
     masks: also the ground truth [S, S] uint8; for validation and test images only.
     """
-    items = SegmentationItems(dataset, names, ResizedCache(data.cache_dir, data.image_size), masks=masks)
+    cache = ResizedCache(data.cache_dir, data.image_size, data.cache_limit)
+    items = SegmentationItems(dataset, names, cache, masks=masks)
     return transformed(names, range(len(names)), [0] * len(names), items)
 
 
