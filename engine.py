@@ -119,8 +119,6 @@ class Training:
         seed_everything(stable_seed(seed, "epoch", epoch))
         bare = self.accelerator.unwrap_model(self.model)
         bare.cam_scale = CAM_SCALE if cam and "cam" in self.criterion.weights else 1
-        # Maps of features as ImageNet trained them cover objects better than those of an encoder that tags have tuned.
-        bare.tags_alone = not cam and self.criterion.blind and "cams" in self.criterion.weights
         line = {"epoch": epoch, "lr": self.schedule.get_last_lr()[0]}
         try:
             line |= self.train(cam, (epoch - 1) * len(self.batches), bar)

@@ -55,11 +55,9 @@ class SegmentationModel(nn.Module):
                                     above 1 they are finer: taken, without gradient, from an enlarged image
       features  [B, F, H/16, W/16]  what the tag head sees
       decoded   [B, D, H, W]        what the last layer, `classify`, sees before its dropout
-    While `tags_alone`, tags teach the tag head and nothing below it, and the encoder stays in evaluation mode.
     """
 
     cam_scale = 1.0
-    tags_alone = False
 
     def __init__(self, encoder, num_classes, num_tags, mean=IMAGENET[0], std=IMAGENET[1], dropout=0.0):
         super().__init__()
@@ -68,11 +66,6 @@ class SegmentationModel(nn.Module):
         self.tag_head = TagHead(sum(self.unet.encoder.out_channels[-2:]), num_tags)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
-
-    def train(self, mode=True):
-        super().train(mode)
-        self.unet.encoder.train(mode and not self.tags_alone)
-        return self
 
     def normalised(self, image):
         """Return what the encoder was trained to see: an image [B, 3, H, W] uint8 as floats around zero."""
@@ -85,7 +78,7 @@ class SegmentationModel(nn.Module):
         stages = self.unet.encoder(x)
         decoded = decode(self.unet.decoder, stages)
         features = deepest(stages)
-        maps = self.tag_head(features.detach() if self.tags_alone else features)
+        maps = self.tag_head(features)
         cam = maps if finer is None else finer
         seg = self.classify(decoded, image.shape[-2:])
         return {"seg": seg, "tags": log_sum_exp_pool(maps), "cam": cam, "features": features, "decoded": decoded}

@@ -6,9 +6,10 @@ from common import UserError
 from grabcut import pseudo_masks
 from image_io import ResizedCache
 from runs import mask_folder, remove
+from supervision import tag_vector
 from walks import GrownMasks, evidence, first_mask, from_predictions, predictions, write_masks
 
-GROWN = ("walk", "cams")  # terms whose masks are made in the run, `walk` from the start, `cams` after the warm-up
+GROWN = ("walk", "cams")  # terms whose masks are made in the run
 
 
 def masks_of_run(args, dataset, labels, train_ids, signals, weights):
@@ -32,18 +33,17 @@ def grabcut_masks(args, dataset, labels, names, signals):
     return masks
 
 
-def plan_rounds(args, weights, warm):
+def plan_rounds(args, weights):
     """Return when a run makes its grown masks: {epoch it comes after: [(term, number of the round)]}, 0 before all.
 
-    warm: epochs before activation maps are used. The second round, from the network's own predictions, comes after a
-    share --second_round of the epochs, and not at all where none would follow.
+    The second round, from the network's own predictions, comes after a share --second_round of the epochs, and not at
+    all where none would follow.
     """
     plan = {}
     for term in GROWN:
         if weights.get(term):
-            first = warm if term == "cams" else 0
-            second = max(round(args.second_round * args.epochs), first + 1)
-            plan.setdefault(first, []).append((term, 1))
+            second = max(round(args.second_round * args.epochs), 1)
+            plan.setdefault(0, []).append((term, 1))
             if second < args.epochs:
                 plan.setdefault(second, []).append((term, 2))
     return plan
@@ -69,22 +69,30 @@ def grow_masks(args, dataset, labels, train_ids, signals, training, term, number
     from tqdm import tqdm
 
     from model import build_model
+    from tag_maps import MOST_IMAGES, tag_maps_of
 
     accelerator = training.accelerator
     cache = ResizedCache(args.cache_dir, args.img_size, args.cache_limit)
     before = GrownMasks([mask_folder(args, term, 1)], args.img_size)
     model = accelerator.unwrap_model(training.model)
+
+    def read(name):
+        return torch.from_numpy(cache.image(dataset.image_path(name))).to(accelerator.device)
+
     if number == 1:
         sizes = len(dataset.class_names), len(dataset.tag_names)
         encoder = build_model(args.encoder, *sizes, args.encoder_weights).to(accelerator.device).eval()
+        some = train_ids[:: -(-len(train_ids) // MOST_IMAGES)] if term == "cams" else []
+        says = [torch.from_numpy(tag_vector(labels[name]["tags"], dataset.tag_names)) for name in some]
+        tag_maps = tag_maps_of(encoder, map(read, some), torch.stack(says)) if some else None
     elif training.teacher:
         model = training.teacher.average.module
     model.eval()
 
     def make(name):
-        image = torch.from_numpy(cache.image(dataset.image_path(name))).to(accelerator.device)
+        image = read(name)
         if number == 1:
-            return first_mask(term, model, encoder, dataset, signals, labels[name], image)
+            return first_mask(term, encoder, tag_maps, dataset, signals, labels[name], image)
         known = evidence(labels[name], signals, term, dataset, args.img_size)
         return from_predictions(predictions(model, image), image, before[name], *known)
 

@@ -79,8 +79,6 @@ def term_weights(args, signals):
             raise UserError(f"--lambda_{term}: this run has no {term} loss (its supervision is {', '.join(signals)})")
     if min(weights.values()) < 0 or not any(weights.values()):
         raise UserError("--lambda_...: weights must not be negative, and one must be positive")
-    if weights.get("cams") and args.epochs < 2:
-        raise UserError(f"--epochs {args.epochs}: the cams loss needs 2 or more, the first for the tag head alone")
     return weights
 
 
@@ -108,10 +106,8 @@ def make_loaders(args, dataset, labels, train_ids, signals, weights, accelerator
 
 
 def warm_epochs(args, weights):
-    """Return the number of epochs before pseudo-masks from activation maps are used."""
-    if not weights.get("cam") and not weights.get("cams"):
-        return 0
-    return min(max(round(args.cam_warmup * args.epochs), weights.get("cams", 0) > 0), args.epochs - 1)
+    """Return the number of epochs before the pseudo-masks of the network's own activation maps are used."""
+    return min(round(args.cam_warmup * args.epochs), args.epochs - 1) if weights.get("cam") else 0
 
 
 def fit(args, folder, checkpoint, training, describe, grow):
@@ -135,7 +131,7 @@ def fit(args, folder, checkpoint, training, describe, grow):
         training.load(checkpoint)
         best, first = checkpoint["best"], checkpoint["epoch"]
     main_process = training.accelerator.is_main_process
-    plan = plan_rounds(args, training.criterion.weights, training.warm)
+    plan = plan_rounds(args, training.criterion.weights)
     if main_process:
         if checkpoint:
             settle_rounds(args, plan, first)

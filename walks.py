@@ -37,23 +37,23 @@ class Growth(NamedTuple):
 
 
 # Maps of tags cover objects already, clicks and strokes have to travel.
-GROWTH = {"tags": Growth(20, 0.0, 0.4, 0.6, 0.8), "points": Growth(12, 0.25, 0.1, 0.3, 0.5),
+GROWTH = {"tags": Growth(10, 0.0, 0.35, 0.6, 0.8), "points": Growth(12, 0.25, 0.1, 0.3, 0.5),
           "scribbles": Growth(8, 0.5, 0.1, 0.3, 0.5)}  # fmt: skip
 # The second round's maps are the network's probabilities, which nothing has to spread.
 SECOND_SCALES, SECOND_GROWTH = (1.0, 2.0), Growth(0, 0.0, 0.1, 0.5, 0.9)
 
 
 @torch.no_grad()
-def activation_maps(model, image, scales=SCALES):
+def activation_maps(encoder, tag_maps, image, scales=SCALES):
     """Return class activation maps (Zhou et al., CVPR 2016), summed over scales and flips -> [T, S, S], >= 0.
 
-    model: a `SegmentationModel` in evaluation mode; image [3, S, S] uint8
+    encoder: a `SegmentationModel` in evaluation mode; tag_maps: the `TagMaps` of its features; image [3, S, S] uint8
     """
-    x, total = model.normalised(image[None]), 0
+    x, total = encoder.normalised(image[None]), 0
     for scale in scales:
         larger = F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False) if scale != 1 else x
         both = torch.cat([larger, larger.flip(3)])
-        maps = model.tag_head(deepest(model.unet.encoder(both))).clamp(min=0)
+        maps = tag_maps(deepest(encoder.unet.encoder(both))).clamp(min=0)
         maps = F.interpolate(maps, size=x.shape[-2:], mode="bilinear", align_corners=False)
         total = total + maps[0] + maps[1].flip(2)
     return total
@@ -63,8 +63,7 @@ def activation_maps(model, image, scales=SCALES):
 def affinity(encoder, image):
     """Return how alike the cells of an image are, [N, N] with rows that sum to 1, and the cells' (rows, columns).
 
-    encoder: a `SegmentationModel` whose features compare cells, by their cosine; ImageNet's serve better than those of
-    a network that was trained on the tags since, which knows little but the difference between them.
+    encoder: a `SegmentationModel` whose features compare cells, by their cosine
     """
     x = F.interpolate(encoder.normalised(image[None]), scale_factor=WALK_SCALE, mode="bilinear", align_corners=False)
     features = encoder.unet.encoder(x)[-2][0]
@@ -114,15 +113,15 @@ def mask_from(maps, labels, image, growth):
     return mask
 
 
-def from_tags(annotation, image, walk, model, dataset):
-    """Return the mask [S, S] uint8 that the activation maps of the present tags give.
+def from_tags(annotation, image, walk, maps, dataset):
+    """Return the mask [S, S] uint8 that the activation maps [T, S, S] of the present tags give.
 
-    image: [3, S, S] uint8; walk: as from `affinity`; model: in evaluation mode. With a tag that nobody was asked about
-    there may be that object anywhere: the background is in doubt, then.
+    image: [3, S, S] uint8; walk: as from `affinity`. With a tag that nobody was asked about there may be that object
+    anywhere: the background is in doubt, then.
     """
     says = tag_vector(annotation, dataset.tag_names)
     present = np.flatnonzero(says == 1)
-    maps = spread(activation_maps(model, image)[present], *walk, GROWTH["tags"].steps).cpu().numpy()
+    maps = spread(maps[present], *walk, GROWTH["tags"].steps).cpu().numpy()
     mask = mask_from(maps, np.array(dataset.tag_class)[present], rgb(image), GROWTH["tags"])
     if (says == -1).any():
         mask[mask == 0] = IGNORE
@@ -202,15 +201,15 @@ def from_predictions(probabilities, image, before, classes, marks, closed):
     return mask if marks is None else np.where(marks == IGNORE, mask, marks)
 
 
-def first_mask(term, model, encoder, dataset, signals, label, image):
+def first_mask(term, encoder, tag_maps, dataset, signals, label, image):
     """Return the pseudo-mask [S, S] uint8 of one image, grown from its annotation.
 
-    term: "cams", from tags by `model` in evaluation mode, or "walk", from the points and scribbles among `signals`
+    term: "cams", from tags by `tag_maps`, or "walk", from the points and scribbles among `signals`
     encoder: see `affinity`; label: {"size", signal: annotation, ...}; image [3, S, S] uint8
     """
     walk = affinity(encoder, image)
     if term == "cams":
-        return from_tags(label["tags"], image, walk, model, dataset)
+        return from_tags(label["tags"], image, walk, activation_maps(encoder, tag_maps, image), dataset)
     return from_marks(marks_of(label, signals), label["size"], image, walk)
 
 

@@ -12,6 +12,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before anything of Hugging Face is importe
 
 import cv2
 import pytest
+from hypothesis import settings
+
+settings.register_profile("laws", deadline=None)  # a busy machine is no counterexample
+settings.load_profile("laws")
 
 
 def run(module, *argv):

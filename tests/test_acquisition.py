@@ -9,7 +9,7 @@ from common import UserError
 from vlm_itl.acquisition import STRATEGIES, UNCERTAINTIES, Context, choose_strategy
 from vlm_itl.scoring import NUMBERS, VECTORS, Scores
 
-LAWS = settings(max_examples=25, deadline=None)
+LAWS = settings(max_examples=25)
 
 
 def rank(name, pool, count, seed=0, **context):
@@ -58,7 +58,7 @@ def test_every_strategy_orders_valid_images_without_repeats(name, drawn, count, 
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(pools(most=20), st.randoms(use_true_random=False))
 def test_the_order_of_the_pool_and_of_the_bought_images_changes_nothing(name, drawn, shuffler):
     pool, labelled = drawn
@@ -166,7 +166,7 @@ def test_k_center_takes_the_outlier_and_then_the_next():
         assert {0, 1} & set(rank("kcenter", pool, 3, seed)) and 2 in rank("kcenter", pool, 3, seed)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.integers(1, 4))
 def test_greedy_k_center_covers_within_twice_the_best_radius(seed, count):
     from itertools import combinations

@@ -12,7 +12,7 @@ from scipy import ndimage
 import annotators
 from annotators import Options, Scene
 
-LAWS = settings(max_examples=60, deadline=None)
+LAWS = settings(max_examples=60)
 KINDS = ("blobs", "specks", "thin", "background", "object", "ignore")
 
 

@@ -23,7 +23,7 @@ values = st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False, all
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("cd"), st.dictionaries(st.text(), values))))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_first_answer_to_each_question_is_kept(puts):
     with tempfile.TemporaryDirectory() as folder:
         first, cache = {}, AnswerCache(Path(folder) / "new" / "cache.sqlite")
@@ -45,7 +45,7 @@ def test_each_part_of_the_key_counts():
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30), st.integers(0, 12), st.integers(0, 40))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_budget_is_never_exceeded_and_refuses_only_what_does_not_fit(spendings, calls, tokens):
     cache, spent = AnswerCache(), (0, 0)
     for reserved, unused in spendings:

@@ -12,7 +12,7 @@ from vlm_itl.budget import annotator, between, budgets, images_left, percentages
 from vlm_itl.config import UNITS, ActiveLearning, Config, Data
 from vlm_itl.oracle import Label, Oracle
 
-LAWS = settings(max_examples=100, deadline=None)
+LAWS = settings(max_examples=100)
 
 
 def oracle_with(prices):

@@ -52,7 +52,7 @@ def test_platt_is_the_minimum_of_its_loss():
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), count=st.integers(0, 12))
 def test_any_sample_gives_a_non_decreasing_map_into_0_to_1(method, data, count):
     scores = data.draw(arrays(float, count, elements=st.floats(0, 1)))
@@ -130,7 +130,7 @@ def test_conformal_risk_control_by_hand():
     assert choose_threshold(scores[:8], good[:8], RISK, DELTA, "crc") is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 120), method=st.sampled_from(["ltt", "crc"]))
 def test_thresholds_ignore_order_and_fall_as_the_stated_risk_grows(seed, count, method):
     generator = np.random.default_rng(seed)

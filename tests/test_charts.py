@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import charts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12))
 def test_pareto_is_exactly_the_undominated_runs(runs):
     def dominates(first, second):

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from common import UserError
 from vlm_itl.config import Config, as_plain, build, describe_keys, load_config
 
-LAWS = settings(deadline=None)
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 
 
@@ -78,7 +77,6 @@ def test_an_empty_file_and_the_written_defaults_are_the_defaults(tmp_path):
         assert load_config(path)[0] == Config()
 
 
-@LAWS
 @given(name=names, data=st.data())
 def test_a_key_with_a_letter_dropped_is_refused_with_the_right_one(name, data):
     section, _, key = name.rpartition(".")
@@ -94,7 +92,6 @@ def test_an_unknown_key_that_resembles_none_lists_them():
     assert "known: name, weights, dropout" in refusal({"model": {"zzz": 1}})
 
 
-@LAWS
 @given(name=names, wrong=st.sampled_from([{"a": 1}, {"a": [1]}, [[1]], "word", 1.5, True, None]))
 def test_a_value_of_the_wrong_type_is_refused_by_its_name(name, wrong):
     hint, kind = LEAVES[name][1], type(wrong)
@@ -104,7 +101,6 @@ def test_a_value_of_the_wrong_type_is_refused_by_its_name(name, wrong):
     assert refusal(nested(name, wrong)).startswith(f"{name}: must be ")
 
 
-@LAWS
 @given(name=st.sampled_from([n for n, (_, hint) in LEAVES.items() if accepts(hint, int) or accepts(hint, float)]))
 def test_a_bool_is_no_number(name):
     for value in (True, False):

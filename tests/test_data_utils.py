@@ -14,7 +14,7 @@ from common import UserError
 from data_utils import DATASETS, Voc, add_data_arguments, detect, open_dataset
 from dataset import hold_out
 
-LAWS = settings(max_examples=60, deadline=None)
+LAWS = settings(max_examples=60)
 
 
 def opened(data_dir, **changes):

@@ -29,7 +29,7 @@ def compared(one, two, paired, resamples=300):
     return independent_difference(one.mean(1), two.mean(1), first, second, images)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(one=seeds_of, two=seeds_of, number=st.integers(0, 2**31), gain=st.floats(-5, 5))
 def test_swapping_the_groups_turns_the_sign_of_everything(one, two, number, gain):
     generator = np.random.default_rng(number)
@@ -51,7 +51,7 @@ def test_a_group_against_itself_is_zero_without_doubt(seeds):
     assert signed_rank(np.zeros(9)) == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(number=st.integers(0, 2**31), scale=st.floats(0.01, 100), shift=st.floats(-10, 10))
 def test_units_and_a_shift_of_both_groups_don_t_matter(number, scale, shift):
     generator = np.random.default_rng(number)

@@ -202,7 +202,7 @@ def check_shrunk(source, target, layout, max_side):
             assert set(np.unique(mask)) <= values and mask.mode == mode and mask.getpalette() == palette
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), st.none() | st.integers(16, 1000))
 def test_shrunk_bounds_the_longer_side_and_keeps_the_aspect(size, max_side):
     new = shrunk(size, max_side)

@@ -44,7 +44,7 @@ def test_every_parameter_trains_once_and_only_matrices_decay(model):
 
 
 @given(steps=st.integers(2, 200), warmup=st.floats(0, 0.9))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_rate_rises_then_falls_along_a_cosine(steps, warmup):
     parameter = torch.nn.Linear(1, 1)
     optimizer, schedule = make_optimizer(parameter, torch.nn.Module(), steps, 1.0, 1.0, 0.0, warmup)
@@ -74,7 +74,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms():
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_only_finite_losses_pass(numbers):
     values = {f"t{k}": number for k, number in enumerate(numbers)}
     if all(map(math.isfinite, numbers)):

@@ -93,7 +93,7 @@ pairs = shapes.flatmap(lambda shape: st.tuples(arrays(np.uint8, shape, elements=
                                                arrays(np.uint8, shape, elements=st.integers(0, 2))))  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pairs)
 def test_the_modes_share_out_all_errors(pair):
     mask, prediction = pair
@@ -103,7 +103,7 @@ def test_the_modes_share_out_all_errors(pair):
     assert (found["modes"] >= 0).all() and found["confusion"].sum() == (mask != 255).sum()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pairs)
 def test_a_perfect_prediction_makes_no_error_and_covers_everything(pair):
     mask, _ = pair
@@ -113,7 +113,7 @@ def test_a_perfect_prediction_makes_no_error_and_covers_everything(pair):
     assert np.array_equal(found["complete"][:, 0], found["complete"][:, 1])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pairs)
 def test_names_of_classes_don_t_matter(pair):
     mask, prediction = np.where(pair[0] == 255, 0, pair[0]), pair[1]  # a tie in an ignored band goes to the lower class

@@ -26,7 +26,7 @@ from weak_labels import annotate, labels_for
 REAL = Path(__file__).parents[2] / "shared" / "data" / "oxford-iiit-pet"
 SIZE = 64
 MIXES = [("boxes",), ("boxes", "points"), ("boxes", "scribbles"), ("scribbles",)]
-LAWS = settings(max_examples=40, deadline=None)
+LAWS = settings(max_examples=40)
 SEEDS = st.integers(0, 2**32)
 
 
@@ -71,7 +71,7 @@ def square(size=SIZE):
 
 
 @pytest.mark.parametrize("signals", MIXES, ids="+".join)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=SEEDS, draw=st.sampled_from([disc, rectangle, polygon]), size=st.sampled_from([48, 64, 160]),
        place=st.tuples(st.floats(0.4, 0.6), st.floats(0.4, 0.6)), sides=st.tuples(*[st.floats(0.3, 0.5)] * 2),
        label=st.integers(1, 20))  # fmt: skip
@@ -227,7 +227,7 @@ def test_boxes_come_in_any_order(scene, random):
         assert np.array_equal(ours, theirs)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(SEEDS)
 def test_a_mask_without_boxes_is_sure_only_where_all_guesses_agree(seed):
     rng, truth = np.random.default_rng(seed), np.zeros((SIZE, SIZE), np.uint8)

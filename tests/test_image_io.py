@@ -242,7 +242,7 @@ def test_concurrent_writers_agree_and_leave_no_litter(tmp_path):
     assert len(list((tmp_path / "cache" / "32").iterdir())) == 4
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(limit=st.integers(0, 5000), processes=st.integers(1, 4))
 def test_a_limited_cache_stays_below_its_limit_and_serves_every_image(limit, processes):
     with tempfile.TemporaryDirectory() as folder:

@@ -50,7 +50,7 @@ def test_numbers_worked_out_by_hand():
     assert np.allclose(found["risk_coverage"], [[0.2, 0], [0.6, 1 / 3], [0.8, 1 / 4], [1, 2 / 5]])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 40), digits=st.integers(0, 2))
 def test_order_changes_nothing_and_values_are_plain_and_in_range(seed, count, digits):
     probability, estimate, accepted, truth = answers(count, seed, digits)
@@ -65,7 +65,7 @@ def test_order_changes_nothing_and_values_are_plain_and_in_range(seed, count, di
     assert sum(masks for *_, masks in found["reliability"]) == count
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 7))
 def test_the_area_under_the_risk_coverage_curve_averages_over_the_orders_of_ties(seed, count):
     from itertools import permutations

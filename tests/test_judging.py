@@ -27,7 +27,7 @@ from vlm_itl.oracle import Examiner, Oracle
 from vlm_itl.pascal_voc import open_images, splits_of
 from vlm_itl.verdict import DECISIONS, Case, Verdict
 
-LAWS = settings(max_examples=30, deadline=None)
+LAWS = settings(max_examples=30)
 SHARES = st.floats(0, 1)
 ANSWERS = st.builds(Verdict, st.sampled_from(DECISIONS), st.none() | SHARES)
 

@@ -62,7 +62,7 @@ def folder(tmp_path, labels):
 # ---- either form is the same
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.dictionaries(st.text(), plain, min_size=1, max_size=12), st.integers(1, 14))
 def test_either_form_reads_equal(tmp_path_factory, images, shards):
     """Any ids, any plain labels, and more shards than images too."""

@@ -156,7 +156,7 @@ def test_blend_starts_at_the_mean_and_follows_the_evidence():
     assert Blend(values, values[:, 0])(values) == pytest.approx(values[:, 0], abs=0.02)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.sampled_from(CORRUPTIONS), st.integers(2, 21))
 def test_corruptions_keep_shape_and_classes_and_spare_their_input(index, corruption, classes):
     rng = np.random.default_rng(index)

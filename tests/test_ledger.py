@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from common import UserError
 from vlm_itl.ledger import Ledger, digest, find_line, read_ledger, settings_hash
 
-LAWS = settings(max_examples=10, deadline=None)
+LAWS = settings(max_examples=10)
 NAMES = st.text(max_size=4).filter(lambda name: name not in ("round", "stage"))
 ATOMS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | NAMES
 PLAIN = ATOMS | st.lists(ATOMS, max_size=2) | st.dictionaries(NAMES, ATOMS, max_size=2)

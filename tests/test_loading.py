@@ -17,7 +17,7 @@ from loading import EpochBatches, InOrder, SegmentationItems, augment, make_load
 from supervision import SIGNALS, View
 from weak_labels import load_labels
 
-LAWS = settings(max_examples=40, deadline=None)
+LAWS = settings(max_examples=40)
 SIZE = 64
 
 

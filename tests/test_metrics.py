@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 import metrics
 
-LAWS = settings(max_examples=40, deadline=None)
+LAWS = settings(max_examples=40)
 
 
 @st.composite

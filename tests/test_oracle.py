@@ -20,7 +20,7 @@ from vlm_itl.oracle import Examiner, LabelledItems, Oracle, confident_mask, pred
 from vlm_itl.pascal_voc import open_images, splits_of
 from weak_labels import annotate
 
-LAWS = settings(max_examples=25, deadline=None)
+LAWS = settings(max_examples=25)
 SIZE = 64
 ALL = tuple(SIGNALS)
 

@@ -21,7 +21,7 @@ def curve(percents, mious, arm="a", seed=0, full=None, seconds_each=10):
 budget_lists = st.lists(st.integers(0, 50), min_size=2, max_size=8).map(sorted).filter(lambda b: b[0] < b[-1])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(budgets=budget_lists, data=st.data())
 def test_weights_are_those_of_interpolation_and_trapezoids(budgets, data):
     """Where budgets are equal the last round counts, so numpy gets the curve without the earlier ones."""

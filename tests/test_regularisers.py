@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from regularisers import colour_pairwise_loss, fill_loss, gated_crf_loss, projection_loss, rgb_to_lab
 from supervision import covered
 
-LAWS = settings(max_examples=20, deadline=None)
+LAWS = settings(max_examples=20)
 SEEDS = st.integers(0, 2**32)
 TWO_KERNELS = ((0.9, 3.0, 0.2), (0.1, 2.0, None))
 

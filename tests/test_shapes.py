@@ -31,7 +31,7 @@ def small(tmp_path_factory):
     return root
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(NAMES, st.integers(48, 140), st.integers(0, 9))
 def test_a_drawing_is_its_name_size_and_seed(name, size, seed):
     first, again = shapes.draw(name, size, seed), shapes.draw(name, size, seed)
@@ -41,7 +41,7 @@ def test_a_drawing_is_its_name_size_and_seed(name, size, seed):
     assert size * 0.6 < min(first.trimap.shape)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(NAMES, st.integers(48, 200))
 def test_one_to_three_animals_inside_a_border(name, size):
     drawing = shapes.draw(name, size, 0)

@@ -16,7 +16,7 @@ from common import UserError
 from losses import Mean
 from supervision import IGNORE, SIGNALS, TERMS, LossOptions, View, parse_modes
 
-LAWS = settings(max_examples=60, deadline=None)
+LAWS = settings(max_examples=60)
 LABELS = st.integers(0, 5)
 
 

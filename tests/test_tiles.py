@@ -53,7 +53,6 @@ def tiled(model, image, size, tile, overlap, batch_size=4):
 
 
 @given(length=st.integers(1, 3000), window=st.integers(1, 700), overlap=OVERLAPS)
-@settings(deadline=None)
 def test_windows_cover_a_side_from_end_to_end_and_overlap_enough(length, window, overlap):
     starts = tiles.window_starts(length, window, overlap)
     assert starts[0] == 0 and starts[-1] + min(window, length) == length
@@ -66,7 +65,6 @@ def test_windows_cover_a_side_from_end_to_end_and_overlap_enough(length, window,
 
 
 @given(length=SIDES, window=SIDES, overlap=OVERLAPS)
-@settings(deadline=None)
 def test_the_shares_of_every_pixel_are_positive_and_add_up_to_one(length, window, overlap):
     total = np.zeros(length)
     for span in tiles.spans(length, window, overlap):
@@ -76,7 +74,7 @@ def test_the_shares_of_every_pixel_are_positive_and_add_up_to_one(length, window
 
 
 @given(width=SIDES, height=SIDES, tile=st.integers(8, 40), overlap=FEW, batch_size=st.integers(1, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_at_scale_one_a_pointwise_network_gives_the_whole_images_answer(width, height, tile, overlap, batch_size):
     """Of images that are longer than a window on both sides: a shorter side is stretched to the network's size."""
     image, model = photograph(width + tile, height + tile), Pointwise()
@@ -88,7 +86,7 @@ def test_at_scale_one_a_pointwise_network_gives_the_whole_images_answer(width, h
 
 
 @given(width=SIDES, height=SIDES, tile=st.integers(8, 90), size=st.integers(1, 20), overlap=FEW, seed=st.integers(0, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_blended_logits_stay_within_those_of_the_windows_and_constants_stay(width, height, tile, size, overlap, seed):
     image, pieces = photograph(width, height, seed), np.zeros((3, height, width))
     rows, columns = tiles.spans(height, tile, overlap), tiles.spans(width, tile, overlap)
@@ -105,7 +103,7 @@ def test_blended_logits_stay_within_those_of_the_windows_and_constants_stay(widt
 
 
 @given(width=SIDES, height=SIDES, more=st.integers(0, 30), size=st.integers(1, 40), seed=st.integers(0, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_an_image_that_fits_is_predicted_as_the_whole_image_is(width, height, more, size, seed):
     image, tile = photograph(width, height, seed), max(width, height) + more
     logits = Local()(torch.tensor(to_square(image, size))[None])["seg"]
@@ -114,7 +112,7 @@ def test_an_image_that_fits_is_predicted_as_the_whole_image_is(width, height, mo
 
 
 @given(width=SIDES, height=SIDES, tile=st.integers(8, 40), overlap=FEW, sizes=st.tuples(*[st.integers(1, 9)] * 2))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_batches_make_no_difference_and_a_turned_image_gives_the_turned_mask(width, height, tile, overlap, sizes):
     image = photograph(width, height)
     first, second = (tiled(Pointwise(), image, 16, tile, overlap, size) for size in sizes)

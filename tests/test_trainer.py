@@ -224,7 +224,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(images, tmp_path):
         trainer.train()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4), classes=st.integers(2, 6))
 def test_streaming_metrics_over_batches_are_those_of_the_whole(seed, sizes, classes):
     rng = np.random.default_rng(seed)

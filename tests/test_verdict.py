@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from metrics import confusion_matrix, scores
 from vlm_itl.verdict import DECISIONS, ERRORS, Case, Judge, Preference, Verdict, image_iou
 
-LAWS = settings(max_examples=60, deadline=None)
+LAWS = settings(max_examples=60)
 SHARES = st.none() | st.floats(0, 1)
 OUTSIDE = [-0.01, 1.01, math.nan, math.inf]
 IMAGE = np.zeros((4, 4, 3), np.uint8)

@@ -206,7 +206,7 @@ def soft_case(probabilities, members=None):
     return Case("a", IMAGE, probabilities.argmax(0).astype(np.uint8), NAMES, probabilities, members)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32), classes=st.integers(2, 4), sharpness=st.floats(0, 8))
 def test_soft_dice_by_hand(seed, classes, sharpness):
     logits = np.random.default_rng(seed).normal(size=(classes, 20, 30)) * sharpness

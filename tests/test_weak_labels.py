@@ -59,7 +59,7 @@ def store(path, content):
     return path
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(min_size=1), plain, min_size=1, max_size=4))
 def test_what_is_saved_is_read_back(tmp_path_factory, images):
     path = tmp_path_factory.mktemp("labels") / "new folder" / "labels.pkl"
