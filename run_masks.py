@@ -60,22 +60,6 @@ def settle_rounds(args, plan, done):
                 raise UserError(f"{folder}: gone since the run made it; start the run anew with --overwrite")
 
 
-def needs_tag_maps(term, signals):
-    """Whether masks of this term start from tags, alone or beside points; strokes do better by themselves."""
-    return term == "cams" or ("points" in signals and "tags" in signals and "scribbles" not in signals)
-
-
-def fit(encoder, dataset, labels, names, read):
-    """Return the `TagMaps` of the encoder by the tags of these images, or of some where there are very many."""
-    import torch
-
-    from tag_maps import MOST_IMAGES, tag_maps_of
-
-    some = names[:: -(-len(names) // MOST_IMAGES)]
-    says = [torch.from_numpy(tag_vector(labels[name]["tags"], dataset.tag_names)) for name in some]
-    return tag_maps_of(encoder, map(read, some), torch.stack(says))
-
-
 def grow_masks(args, dataset, labels, train_ids, signals, training, term, number):
     """Write the pseudo-masks of the term `walk` or `cams` into the run's folder, each process its share.
 
@@ -85,6 +69,7 @@ def grow_masks(args, dataset, labels, train_ids, signals, training, term, number
     from tqdm import tqdm
 
     from model import build_model
+    from tag_maps import MOST_IMAGES, tag_maps_of
 
     accelerator = training.accelerator
     cache = ResizedCache(args.cache_dir, args.img_size, args.cache_limit)
@@ -97,7 +82,9 @@ def grow_masks(args, dataset, labels, train_ids, signals, training, term, number
     if number == 1:
         sizes = len(dataset.class_names), len(dataset.tag_names)
         encoder = build_model(args.encoder, *sizes, args.encoder_weights).to(accelerator.device).eval()
-        tag_maps = fit(encoder, dataset, labels, train_ids, read) if needs_tag_maps(term, signals) else None
+        some = train_ids[:: -(-len(train_ids) // MOST_IMAGES)] if term == "cams" else []
+        says = [torch.from_numpy(tag_vector(labels[name]["tags"], dataset.tag_names)) for name in some]
+        tag_maps = tag_maps_of(encoder, map(read, some), torch.stack(says)) if some else None
     elif training.teacher:
         model = training.teacher.average.module
     model.eval()

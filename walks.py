@@ -38,7 +38,7 @@ class Growth(NamedTuple):
 
 # Maps of tags cover objects already, clicks and strokes have to travel.
 GROWTH = {"tags": Growth(10, 0.0, 0.35, 0.6, 0.8), "points": Growth(12, 0.25, 0.1, 0.3, 0.5),
-          "tags points": Growth(12, 0.25, 0.2, 0.4, 0.6), "scribbles": Growth(8, 0.5, 0.1, 0.3, 0.5)}  # fmt: skip
+          "scribbles": Growth(8, 0.5, 0.1, 0.3, 0.5)}  # fmt: skip
 # The second round's maps are the network's probabilities, which nothing has to spread.
 SECOND_SCALES, SECOND_GROWTH = (1.0, 2.0), Growth(0, 0.0, 0.1, 0.5, 0.9)
 
@@ -113,45 +113,36 @@ def mask_from(maps, labels, image, growth):
     return mask
 
 
-def from_tags(annotation, image, maps, classes, dataset):
-    """Return the mask [S, S] uint8 that the present tags give.
+def from_tags(annotation, image, walk, maps, dataset):
+    """Return the mask [S, S] uint8 that the activation maps [T, S, S] of the present tags give.
 
-    image: [3, S, S] uint8; maps [K, S, S] in [0, 1] and their classes: of the present tags, as from `present_maps`.
-    With a tag that nobody was asked about there may be that object anywhere: the background is in doubt, then.
+    image: [3, S, S] uint8; walk: as from `affinity`. With a tag that nobody was asked about there may be that object
+    anywhere: the background is in doubt, then.
     """
-    mask = mask_from(maps.cpu().numpy(), classes, rgb(image), GROWTH["tags"])
-    if (tag_vector(annotation, dataset.tag_names) == -1).any():
+    says = tag_vector(annotation, dataset.tag_names)
+    present = np.flatnonzero(says == 1)
+    maps = spread(maps[present], *walk, GROWTH["tags"].steps).cpu().numpy()
+    mask = mask_from(maps, np.array(dataset.tag_class)[present], rgb(image), GROWTH["tags"])
+    if (says == -1).any():
         mask[mask == 0] = IGNORE
     return mask
 
 
-def present_maps(annotation, image, walk, encoder, tag_maps, dataset):
-    """Return the spread maps [K, S, S] in [0, 1] of the tags that are present, and the class of each."""
-    present = np.flatnonzero(tag_vector(annotation, dataset.tag_names) == 1)
-    maps = spread(activation_maps(encoder, tag_maps, image)[present], *walk, GROWTH["tags"].steps)
-    return maps, np.array(dataset.tag_class)[present]
-
-
-def from_marks(annotations, size, image, walk, tagged=None):
+def from_marks(annotations, size, image, walk):
     """Return the mask [S, S] uint8 that clicks and strokes grow into; where they are themselves they stay.
 
     annotations: {"points", "scribbles": annotation as in `supervision`}, one or both; size: (width, height) of the
-    original; image: [3, S, S] uint8; walk: as from `affinity`; tagged: what tags say beside clicks, as from
-    `present_maps`: the map of a class is then the geometric mean of both. Without a mark on an object all is in doubt.
+    original; image: [3, S, S] uint8; walk: as from `affinity`. Without a mark on an object all is in doubt.
     """
     view = View(*size, image.shape[1])
     marks = draw_marks(annotations, view)
-    growth = GROWTH["scribbles" if "scribbles" in annotations else "tags points" if tagged else "points"]
+    growth = GROWTH["scribbles" if "scribbles" in annotations else "points"]
     labels = np.setdiff1d(marks, [IGNORE])
     objects = labels > 0
     if not objects.any():
         return marks
     seeds = torch.from_numpy((marks == labels[:, None, None]).astype(np.float32)).to(image.device)
-    maps = spread(seeds, *walk, growth.steps)
-    for index, label in enumerate(labels):
-        if tagged and label in tagged[1]:
-            maps[index] = (maps[index] * tagged[0][tagged[1] == label].amax(0)).sqrt()
-    maps = compete(maps, growth.rivalry).cpu().numpy()
+    maps = compete(spread(seeds, *walk, growth.steps), growth.rivalry).cpu().numpy()
     mask = mask_from(maps[objects], labels[objects], rgb(image), growth)
     return np.where(marks == IGNORE, mask, marks)
 
@@ -213,16 +204,13 @@ def from_predictions(probabilities, image, before, classes, marks, closed):
 def first_mask(term, encoder, tag_maps, dataset, signals, label, image):
     """Return the pseudo-mask [S, S] uint8 of one image, grown from its annotation.
 
-    term: "cams", from tags, or "walk", from the points and scribbles among `signals`; tags help points
-    encoder: see `affinity`; tag_maps: `TagMaps`, where tags are needed; label: {"size", signal: annotation, ...};
-    image [3, S, S] uint8
+    term: "cams", from tags by `tag_maps`, or "walk", from the points and scribbles among `signals`
+    encoder: see `affinity`; label: {"size", signal: annotation, ...}; image [3, S, S] uint8
     """
-    walk, tagged = affinity(encoder, image), None
-    if tag_maps:
-        tagged = present_maps(label["tags"], image, walk, encoder, tag_maps, dataset)
+    walk = affinity(encoder, image)
     if term == "cams":
-        return from_tags(label["tags"], image, *tagged, dataset)
-    return from_marks(marks_of(label, signals), label["size"], image, walk, tagged)
+        return from_tags(label["tags"], image, walk, activation_maps(encoder, tag_maps, image), dataset)
+    return from_marks(marks_of(label, signals), label["size"], image, walk)
 
 
 def write_masks(make, names, folder):

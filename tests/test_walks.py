@@ -148,19 +148,6 @@ def test_clicks_grow_over_what_looks_alike_and_stay_what_they_are(network):
     assert (alone == 2).sum() > 20 * (alone[:, : SIZE // 2] == 2).sum() and (alone[:, : SIZE // 2] == 0).any()
 
 
-def test_tags_take_from_a_click_what_they_exclude_and_leave_other_classes_alone(affinities):
-    clicks, size, image = {"points": [[80, 30, 2], [20, 30, 1], [50, 5, 0]]}, (100, 50), halves()
-    whole = torch.ones(1, SIZE, SIZE)
-    right = walks.from_marks(
-        clicks, size, image, affinities, (whole * (torch.arange(SIZE) >= 3 * SIZE // 4), np.array([2]))
-    )
-    marks = SIGNALS["points"].target(clicks["points"], View(100, 50, SIZE), ())
-    assert (right[:, 3 * SIZE // 4 :] == 2).any()
-    assert np.isin(right[:, : 3 * SIZE // 4][marks[:, : 3 * SIZE // 4] == IGNORE], [0, 1, IGNORE]).all()
-    other = walks.from_marks(clicks, size, image, affinities, (0 * whole, np.array([3])))
-    assert np.array_equal(other, walks.from_marks(clicks, size, image, affinities, (whole[:0], np.array([], int))))
-
-
 @LAWS
 @given(
     points=st.lists(st.tuples(st.floats(0, 99), st.floats(0, 49), st.integers(0, 3)).map(list), max_size=4),
