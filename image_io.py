@@ -137,17 +137,15 @@ class ResizedCache:
 
     def _has_room(self, size):
         """Take `size` bytes of what this process may still write; look how full the folder is when that is used up."""
-        if self.limit is None or self.full:
-            return not self.full
-        if self.allowance < size:
+        if self.limit is None:
+            return True
+        if self.allowance < size and not self.full:
             room = self.limit * 1e9 - sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
-            self.allowance = max(room * ALLOWANCE, min(room, size))
-            self.full = room < size
+            self.allowance, self.full = max(room * ALLOWANCE, size), room < size
             if self.full:
                 print(f"{self.root}: full (--cache_limit); other images are decoded every time", file=sys.stderr)
-                return False
         self.allowance -= size
-        return True
+        return not self.full
 
 
 def write(path, save):

@@ -9,19 +9,16 @@ median over epochs from the second on, when all images are decoded. Shapes are d
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.startup import run
 from common import commit
 from tables import markdown
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def parse_args(argv=None):
@@ -37,14 +34,6 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def python(*words, threads=1):
-    """Run Python from the project's root with so many threads a process."""
-    done = subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, capture_output=True, text=True,
-                          env=os.environ | {"OMP_NUM_THREADS": str(threads)})  # fmt: skip
-    if done.returncode:
-        raise SystemExit(f"{words[0]} failed:\n{done.stderr[-3000:]}")
-
-
 def rates(args, folder, size):
     """Return the images a second of each epoch but the first: (of one process, of several)."""
     found = [], []
@@ -52,11 +41,11 @@ def rates(args, folder, size):
         for several, rate in enumerate(found):
             name = f"{size}_{turn}_{several}"
             launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", args.processes]
-            python(*(launcher if several else []), "train.py", "--run_name", name, "--img_size", size, "--augment",
-                   "--data_dir", folder / "data", "--cache_dir", folder / "cache", "--checkpoint_dir", folder / "runs",
-                   "--weak_label_path", folder / "labels.pkl", "--batch_size", args.batch_size, "--device", "cpu",
-                   "--epochs", args.epochs, "--supervision_mode", args.supervision_mode,
-                   "--encoder_weights", args.encoder_weights, threads=1 if several else args.processes)  # fmt: skip
+            run(*(launcher if several else []), "train.py", "--run_name", name, "--img_size", size, "--augment",
+                "--data_dir", folder / "data", "--cache_dir", folder / "cache", "--checkpoint_dir", folder / "runs",
+                "--weak_label_path", folder / "labels.pkl", "--batch_size", args.batch_size, "--device", "cpu",
+                "--epochs", args.epochs, "--supervision_mode", args.supervision_mode,
+                "--encoder_weights", args.encoder_weights, threads=1 if several else args.processes)  # fmt: skip
             log = (folder / "runs" / name / "log.jsonl").read_text().splitlines()
             rate.extend(json.loads(line)["images_per_second"] for line in log[1:])
     return found
@@ -66,10 +55,9 @@ def main(args):
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        python(
-            "download_data.py", "--dataset", "shapes", "--data_dir", folder / "data", "--count_trainval", args.images
-        )
-        python("weak_label_generator.py", "--data_dir", folder / "data", "--output_file", folder / "labels.pkl")
+        data = ["--data_dir", folder / "data"]
+        run("download_data.py", "--dataset", "shapes", *data, "--count_trainval", args.images, threads=1)
+        run("weak_label_generator.py", *data, "--output_file", folder / "labels.pkl", threads=1)
         for size in args.img_size:
             one, several = map(statistics.median, rates(args, folder, size))
             lines.append([str(size), f"{one:.1f}", f"{several:.1f}", f"{several / one:.2f}"])

@@ -34,7 +34,9 @@ def pools(draw, most=30):
     classes, width, step = draw(st.integers(2, 4)), draw(st.integers(1, 5)), draw(st.sampled_from([0, 1, 0.001]))
 
     def some(count, prefix):
-        coarse = lambda *shape: np.round(rng.uniform(0, 2, shape)) * step  # noqa: E731
+        def coarse(*shape):
+            return np.round(rng.uniform(0, 2, shape)) * step
+
         share = rng.dirichlet(np.full(classes, 0.3), count).reshape(count, classes)
         vectors = {name: coarse(count, width).astype(np.float32) for name in ("features", "gradient")}
         vectors["class_entropy"] = coarse(count, classes).astype(np.float32)

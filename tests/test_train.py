@@ -72,14 +72,19 @@ def start(arguments, **options):
                             stderr=subprocess.STDOUT, text=True, **options)  # fmt: skip
 
 
+def wait_until_saved(folder, *processes):
+    """Return once a run has its first last.pt, or one of its processes has ended."""
+    while not (folder / "last.pt").exists() and all(process.poll() is None for process in processes):
+        time.sleep(0.02)
+
+
 def test_a_killed_run_resumes_to_the_same_weights(flags, tmp_path):
     """Two subprocesses: one is killed in its second epoch and resumed, the other is left alone."""
     base = [sys.executable, "train.py", "--supervision_modes", "tags", "scribbles", "--epochs", 4, "--augment",
             "--loss_weighting", "uncertainty", *flags]  # fmt: skip
     left_alone = start([*base, "--run_name", "alone"])
     killed = start([*base, "--run_name", "killed"])
-    while not (tmp_path / "killed" / "last.pt").exists() and killed.poll() is None:
-        time.sleep(0.02)
+    wait_until_saved(tmp_path / "killed", killed)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert left_alone.communicate()[1] is None and left_alone.returncode == 0
@@ -151,8 +156,7 @@ def test_two_nodes_are_killed_and_one_process_goes_on(launcher, flags, tmp_path)
     """The run is the one that a single process makes without interruption, up to rounding."""
     base = ["train.py", "--supervision_modes", "points", "scribbles", "--epochs", 4, "--augment", "--lr", 1e-6, *flags]
     nodes = two_nodes(launcher, [*base, "--run_name", "nodes"])
-    while not (tmp_path / "nodes" / "last.pt").exists() and all(node.poll() is None for node in nodes):
-        time.sleep(0.02)
+    wait_until_saved(tmp_path / "nodes", *nodes)
     for node in nodes:
         with contextlib.suppress(psutil.NoSuchProcess):
             for process in [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]:
@@ -175,8 +179,7 @@ def test_two_nodes_are_killed_and_one_process_goes_on(launcher, flags, tmp_path)
 def test_one_process_is_killed_and_two_nodes_go_on(flags, tmp_path):
     base = ["train.py", "--supervision_mode", "points", "--recipe", "strong", "--epochs", 4, "--lr", 1e-6, *flags]
     killed = start([sys.executable, *base, "--run_name", "nodes"])
-    while not (tmp_path / "nodes" / "last.pt").exists() and killed.poll() is None:
-        time.sleep(0.02)
+    wait_until_saved(tmp_path / "nodes", killed)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     for node in two_nodes("torchrun", [*base, "--run_name", "nodes", "--resume"]):
@@ -283,8 +286,7 @@ def test_nothing_but_a_run_is_ever_replaced(flags, tmp_path):
 def test_a_run_goes_on_with_its_own_labels_only(pets_dir, flags, tmp_path):
     mode = ["--supervision_mode", "points", "--run_name", "r"]
     killed = start([sys.executable, "train.py", *mode, "--epochs", 9, *flags])
-    while not (tmp_path / "r" / "last.pt").exists() and killed.poll() is None:
-        time.sleep(0.02)
+    wait_until_saved(tmp_path / "r", killed)
     killed.kill()
     killed.communicate()
     other = tmp_path / "other.pkl"
