@@ -189,7 +189,7 @@ def make_accelerator(device="auto", amp=None, flag="--device", **options):
             mixed_precision=half if amp or (amp is None and cuda and device in ("auto", "cuda")) else "no",
             dataloader_config=DataLoaderConfiguration(split_batches=True),
             # A run without tags never touches the tag head.
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
             **options,
         )
     except (ImportError, ValueError) as error:

@@ -207,8 +207,9 @@ def describe_run(args, dataset, labels, train_ids, signals):
 
 def prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pretrained):
     """Return the `Training` of a run: model, criterion, optimiser and loaders, spread over the processes."""
+    from batch_norm import synchronise_batch_norm
     from engine import Criterion, Training, make_optimizer
-    from model import build_model, synchronise_batch_norm
+    from model import build_model
     from teacher import Teacher
 
     seed_everything(args.seed)

@@ -5,8 +5,9 @@ import sys
 import torch
 import torch.distributed as dist
 
+from batch_norm import synchronise_batch_norm
 from losses import partial_cross_entropy
-from model import build_model, synchronise_batch_norm
+from model import build_model
 
 
 def main(path):

@@ -1,0 +1,81 @@
+"""Batch norm over the batch of all processes, on CPU as on GPU."""
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+def synchronise_batch_norm(model):
+    """Make batch norm use the statistics of the whole batch over all processes; names stay the same.
+
+    `torch.nn.SyncBatchNorm` runs on accelerators alone, so its forward and backward pass are written out for the CPU.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.forward = GlobalBatchNorm(module)
+    return model
+
+
+class GlobalBatchNorm:
+    """The forward pass of a `BatchNorm2d` (or timm's, with its activation) over the batch of all processes."""
+
+    def __init__(self, module):
+        self.module = [module]  # in a list, so that the module doesn't hold itself through its own forward
+
+    def __call__(self, x):
+        norm, dtype = self.module[0], x.dtype
+        x = x.to(torch.promote_types(dtype, torch.float32))  # half precision can't count or sum so many pixels
+        if norm.training:
+            count, mean, variance = global_moments(x.detach())
+            norm.num_batches_tracked.add_(1)
+            norm.running_mean.lerp_(mean, norm.momentum)
+            norm.running_var.lerp_(variance * count / (count - 1).clamp(min=1), norm.momentum)
+            y = Normalise.apply(x, norm.weight, norm.bias, count, mean, variance, norm.eps)
+        else:
+            y = F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+        y = y.to(dtype)
+        return norm.act(norm.drop(y)) if hasattr(norm, "drop") else y
+
+
+def global_moments(x):
+    """Return (number of values, mean, biased variance) a channel of (B, C, H, W) over all processes, in one collective.
+
+    Joined as by Chan, Golub & LeVeque (1979) from each process's moments about its own mean.
+    """
+    mean, variance = torch.ops.aten.batch_norm_update_stats(x, None, None, 0.0)  # many times faster than var_mean
+    mine = torch.stack([torch.full_like(mean, x[:, 0].numel()), mean, variance])
+    all_ = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(all_, mine)
+    counts, means, variances = torch.stack(all_, 1)
+    count = counts.sum(0)
+    mean = (counts * means).sum(0) / count
+    return count, mean, (counts * (variances + (means - mean).square())).sum(0) / count
+
+
+class Normalise(torch.autograd.Function):
+    """(x - mean) / sqrt(variance + eps) * weight + bias, with the gradient that x has through the global moments."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, count, mean, variance, eps):
+        ctx.save_for_backward(x, weight, count, mean, variance)
+        ctx.eps = eps
+        return F.batch_norm(x, mean, variance, weight, bias, eps=eps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        x, weight, count, mean, variance = ctx.saved_tensors
+        # The gradients for fixed moments; those of weight and bias are also the sums that the moments' share needs.
+        of_x, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        sums = torch.stack([of_weight, of_bias])
+        dist.all_reduce(sums)
+        inverse = torch.rsqrt(variance + ctx.eps)
+        slope, offset = sums * (weight * inverse / count)
+        slope = slope * inverse
+        shape = 1, -1, 1, 1
+        of_x = of_x.sub_((offset - slope * mean).view(shape)).addcmul_(x, slope.view(shape), value=-1)
+        return of_x, of_weight, of_bias, None, None, None, None
