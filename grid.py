@@ -162,9 +162,9 @@ class Grid:
                   "--checkpoint_dir", runs, "--resume", "auto", *self.shared]  # fmt: skip
         wanted = train.parse_args(words)
         train.settle(wanted)
-        used = {name: self.labels[name] for name in [*names, *self.dataset.ids("val")]}
+        used = {*names, *self.dataset.ids("val")}
         identity = identity_of(
-            {"args": vars(wanted), "fingerprint": self.fingerprint, "labels": labels_digest(used, signals),
+            {"args": vars(wanted), "fingerprint": self.fingerprint, "labels": labels_digest(self.labels, used, signals),
              "epochs_done": wanted.epochs}
         )  # fmt: skip
         mark = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]

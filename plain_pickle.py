@@ -2,6 +2,7 @@
 
 import pickle
 
+PROTOCOL = 3  # the last without frames, which would span values
 PLAIN = (str, int, float, bool, type(None))
 
 
@@ -30,6 +31,22 @@ def read_plain(file):
     if not is_plain(value):
         raise NotPlain("it holds more than dict, list, tuple, str, int, float, bool and None")
     return value
+
+
+def write_plain_dict(file, head, key, items):
+    """Pickle {**head, key: dict(items)} into an open binary file, taking `items` from an iterator, one at a time."""
+    file.write(pickle.PROTO + bytes([PROTOCOL]) + pickle.EMPTY_DICT)
+    for name, value in head.items():
+        file.write(opcodes(name) + opcodes(value) + pickle.SETITEM)
+    file.write(opcodes(key) + pickle.EMPTY_DICT)
+    for name, value in items:
+        file.write(opcodes(name) + opcodes(value) + pickle.SETITEM)
+    file.write(pickle.SETITEM + pickle.STOP)
+
+
+def opcodes(value):
+    """Return a value's pickle without what starts and ends a file, to be put among others."""
+    return pickle.dumps(value, PROTOCOL)[2:-1]
 
 
 def is_plain(value):

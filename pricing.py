@@ -54,7 +54,7 @@ def recount(run, dataset):
     asked = {"cost": (train_ids, args.modes), "selection": (dataset.ids("val"), selection_signals(args))}
     counts = {}
     for key, (ids, signals) in asked.items():
-        found = annotation_cost({name: labels[name] for name in ids}, signals, classes)
+        found = annotation_cost(labels, ids, signals, classes)
         if not math.isclose(hours(found), hours(run[key])):
             raise UserError(
                 f"{args.weak_label_path}: not the labels that run {args.run_name} learnt from, and it kept no counts; "

@@ -21,10 +21,10 @@ def training_order(dataset, seed):
     return sorted(dataset.ids("train"), key=lambda name: stable_seed(seed, "limit", name))
 
 
-def annotation_cost(labels, signals, classes):
-    """Return what a person did and needed for labels {id: annotations}, looking for `classes` classes in each image."""
-    counts = add_counts([count_actions(annotations, signals, classes) for annotations in labels.values()])
-    return price_labels(counts, len(labels))
+def annotation_cost(labels, names, signals, classes):
+    """Return what a person did and needed for the labels of `names`, looking for `classes` classes in each image."""
+    counts = add_counts(count_actions(labels[name], signals, classes) for name in names)
+    return price_labels(counts, len(names))
 
 
 def labels_of_run(args, dataset, train_ids):
@@ -39,7 +39,12 @@ def selection_signals(args):
     return tuple(args.modes) if args.select_by == "weak_val_loss" else ("full",)
 
 
-def labels_digest(labels, signals):
-    """Return a short hash of the annotations {id: {signal: annotation}} that a run learns from and is chosen by."""
-    used = repr([(name, [labels[name][s] for s in signals]) for name in sorted(labels)])
-    return hashlib.sha256(used.encode()).hexdigest()[:16]
+def labels_digest(labels, names, signals):
+    """Return a short hash of the annotations of `names` that a run learns from and is chosen by."""
+    digest, before = hashlib.sha256(b"["), ""
+    for name in sorted(names):
+        annotations = labels[name]
+        digest.update(f"{before}{(name, [annotations[s] for s in signals])!r}".encode())
+        before = ", "
+    digest.update(b"]")
+    return digest.hexdigest()[:16]

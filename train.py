@@ -191,17 +191,16 @@ def summary(line, epochs):
 
 def describe_run(args, dataset, labels, train_ids, signals):
     """Return what best.pt says about a run besides its weights: plain values."""
-    val_labels = {name: labels[name] for name in dataset.ids("val")}
-    train_labels, classes = {name: labels[name] for name in train_ids}, len(dataset.class_names) - 1
+    val_ids, classes = dataset.ids("val"), len(dataset.class_names) - 1
     return {
         "args": vars(args),
         "commit": commit(),
         "task": {"dataset": dataset.name, "classes": dataset.class_names, "tag_names": dataset.tag_names},
         "fingerprint": dataset.fingerprint(),
         "test_fingerprint": dataset.test_fingerprint(),
-        "labels": labels_digest(labels, signals),
-        "cost": annotation_cost(train_labels, signals, classes),
-        "selection": {"by": args.select_by, **annotation_cost(val_labels, selection_signals(args), classes)},
+        "labels": labels_digest(labels, {*train_ids, *val_ids}, signals),
+        "cost": annotation_cost(labels, train_ids, signals, classes),
+        "selection": {"by": args.select_by, **annotation_cost(labels, val_ids, selection_signals(args), classes)},
     }
 
 

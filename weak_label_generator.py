@@ -14,10 +14,12 @@ for the file in every script. Stop it whenever you like: the same command goes o
 """
 
 import argparse
+from contextlib import closing
 from dataclasses import asdict, fields
 from functools import partial
-from itertools import islice
+from itertools import islice, starmap
 from pathlib import Path
+from statistics import fmean
 
 import annotators
 from backends import add_backend_arguments, backend, check_backend, stream
@@ -84,40 +86,61 @@ def drawn_from(dataset, name):
     return annotators.DRAWING, dataset.tags(name), mask.st_size, mask.st_mtime_ns
 
 
-def coverage(dataset, names, images):
-    """Return one line per signal: annotations and labelled pixels (at 256 x 256) where it is drawn, seconds.
+class Summary:
+    """What is printed and previewed of labels, gathered image by image from a few of them, evenly spaced in the list.
 
-    They are means over at most `SAMPLE` of the images, evenly spaced in the list.
+    Seconds and annotations are means over at most `SAMPLE` images, labelled pixels (at 256 x 256) over some 200.
     """
-    import numpy as np
 
-    from supervision import IGNORE, View
+    def __init__(self, dataset, names, previewed):
+        self.dataset, self.names, self.labels = dataset, names, {}
+        sample = names[:: -(-len(names) // SAMPLE)]
+        few = min(previewed, len(names))
+        self.sample, self.drawn = set(sample), set(sample[:: max(1, len(sample) // 200)])
+        self.previewed = {names[k * (len(names) - 1) // max(1, few - 1)] for k in range(few)}
+        self.means = {signal: {"seconds": [], "number": [], "pixels": []} for signal in SIGNALS}
 
-    sample = [images[names[i]] for i in range(0, len(names), -(-len(names) // SAMPLE))]
-    some = sample[:: max(1, len(sample) // 200)]
-    lines = []
-    for signal, row in SIGNALS.items():
-        seconds = np.mean([row.seconds(labels[signal]) for labels in sample])
-        share = ""
-        if isinstance(some[0][signal], list):
-            targets = (row.target(labels[signal], View(*labels["size"], 256), dataset.tag_names) for labels in some)
-            drawn = np.mean([np.mean(target != IGNORE) for target in targets])
-            number = np.mean([len(labels[signal]) for labels in sample])
-            share = f"{number:5.1f} an image, {100 * drawn:7.3f} % of pixels,"
-        hours = seconds * len(names) / 3600
-        lines.append(f"  {signal:<10}{share:<38}{seconds:7.1f} s an image, {hours:7.2f} h in all")
-    return lines
+    def asked(self):
+        """Return the ids of the images that are looked at, in their order."""
+        return [name for name in self.names if name in self.sample or name in self.previewed]
 
+    def see(self, name, labels):
+        """Look at the labels of an image, and return both as they are."""
+        from supervision import IGNORE, View
 
-def preview(dataset, names, images, count, path):
-    """Draw the labels of `count` images, evenly spaced in the list, over the photographs."""
-    import numpy as np
+        if name in self.previewed:
+            self.labels[name] = labels
+        for signal, row in SIGNALS.items() if name in self.sample else ():
+            means = self.means[signal]
+            means["seconds"].append(row.seconds(labels[signal]))
+            if isinstance(labels[signal], list):
+                means["number"].append(len(labels[signal]))
+                if name in self.drawn:
+                    target = row.target(labels[signal], View(*labels["size"], 256), self.dataset.tag_names)
+                    means["pixels"].append((target != IGNORE).mean())
+        return name, labels
 
-    from plots import label_preview
+    def lines(self):
+        """Return one line per signal: annotations and labelled pixels where it is drawn, seconds."""
+        lines = []
+        for signal, means in self.means.items():
+            seconds, share = fmean(means["seconds"]), ""
+            if means["number"]:
+                number, pixels = fmean(means["number"]), 100 * fmean(means["pixels"])
+                share = f"{number:5.1f} an image, {pixels:7.3f} % of pixels,"
+            hours = seconds * len(self.names) / 3600
+            lines.append(f"  {signal:<10}{share:<38}{seconds:7.1f} s an image, {hours:7.2f} h in all")
+        return lines
 
-    chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)]
-    tiles = [{"title": n, "image": np.asarray(dataset.image(n)), "annotation": images[n]} for n in chosen]
-    label_preview(path, tiles, dataset.class_names)
+    def preview(self, path):
+        """Draw the labels over the photographs."""
+        import numpy as np
+
+        from plots import label_preview
+
+        tiles = [{"title": name, "image": np.asarray(self.dataset.image(name)), "annotation": labels}
+                 for name, labels in self.labels.items()]  # fmt: skip
+        label_preview(path, tiles, self.dataset.class_names)
 
 
 def parse_args():
@@ -242,26 +265,31 @@ def main(args):
         print(f"{args.clicks}: {clicks.outside} clicks beside their image are left out")
     if clicks:
         described |= {"clicks": clicks.digest, "simulated_clicks": args.simulated_clicks}
-    images = write(args, header(dataset, args.seed, described), dataset, names, points, options)
-    print("\n".join(coverage(dataset, names, images)))
+    summary = write(args, header(dataset, args.seed, described), dataset, names, points, options)
+    print("\n".join(summary.lines()))
     if args.preview:
         path = args.output_file.rstrip("/").removesuffix(".pkl") + "_preview.png"
-        preview(dataset, names, images, args.preview, path)
+        summary.preview(path)
         print(f"preview: {path}")
-    print(f"{args.output_file}: {len(images)} images of {dataset.name} ({', '.join(dataset.class_names)})")
+    print(f"{args.output_file}: {len(names)} images of {dataset.name} ({', '.join(dataset.class_names)})")
 
 
 def write(args, head, dataset, names, points, options):
-    """Draw the labels of all images and write them in the form that --shards says -> {id: labels}."""
+    """Draw the labels of all images and write them in the form that --shards says -> `Summary`."""
+    summary = Summary(dataset, names, args.preview)
     if not args.shards:
-        images = dict(annotate_all(annotate_many, dataset, points, options, args, names, len(names)))
-        save_labels(args.output_file, head, images)
-        return images
+        drawn = annotate_all(annotate_many, dataset, points, options, args, names, len(names))
+        with closing(drawn):
+            save_labels(args.output_file, head, len(names), starmap(summary.see, drawn))
+        return summary
     draw = partial(annotate_all, record_many, dataset, points, options, args)
     kept = write_shards(args.output_file, head, names, args.shards, partial(drawn_from, dataset), draw)
     if kept:
         print(f"{args.output_file}: {kept} of {len(names)} images are in shards that were finished before, and kept")
-    return load_labels(args.output_file)["images"]
+    images = load_labels(args.output_file)["images"]
+    for name in summary.asked():
+        summary.see(name, images[name])
+    return summary
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 from annotators import Options, Scene
 from common import UserError, atomic_path, stable_seed
 from label_shards import open_shards, shards_in
-from plain_pickle import NotPlain, read_plain, shorten
+from plain_pickle import NotPlain, read_plain, shorten, write_plain_dict
 from supervision import IGNORE, SIGNALS, View
 
 FORMAT, VERSION = "weak-labels", 1
@@ -49,10 +49,13 @@ def annotate(dataset, name, options, seed, signals=tuple(SIGNALS), points=None):
     return labels
 
 
-def save_labels(path, head, images):
-    """Write {**head, "count", "images": {id: {"size": [w, h], signal: annotation, ...}}}."""
+def save_labels(path, head, count, images):
+    """Write {**head, "count", "images": {id: {"size": [w, h], signal: annotation, ...}}}.
+
+    images: (id, labels) of `count` images, taken from an iterator as they are written
+    """
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        pickle.dump({**head, "count": len(images), "images": images}, file, protocol=4)
+        write_plain_dict(file, {**head, "count": count}, "images", images)
 
 
 def load_labels(path, remedy="generate it anew with python weak_label_generator.py"):
@@ -81,7 +84,7 @@ def load_labels(path, remedy="generate it anew with python weak_label_generator.
 
 
 def labels_for(path, dataset, ids, signals, data_dir):
-    """Return {id: annotations} for `ids`, having checked that they were made for this data set and these images.
+    """Return the `PackedLabels` of `ids`, having checked that they were made for this data set and these images.
 
     path: of a weak-label file, or of a folder of shards, of which nothing else is read
     """
@@ -99,13 +102,38 @@ def labels_for(path, dataset, ids, signals, data_dir):
         raise UserError(
             f"{path}: {len(missing)} of {len(ids)} images have no labels, the first is {missing[0]}; {remedy}"
         )
-    found = {}
+    found = PackedLabels()
     for name in ids:
-        found[name] = images[name]
-        fault = find_fault(found[name], dataset, name, signals)
+        labels = images[name]
+        fault = find_fault(labels, dataset, name, signals)
         if fault:
             raise UserError(f"{path}: {fault}; {remedy}")
+        found.add(name, labels)
     return found
+
+
+class PackedLabels(Mapping):
+    """{id: labels} that keeps each image's labels pickled, an eighth of their size as Python's numbers."""
+
+    def __init__(self):
+        self.packed = {}
+
+    def add(self, name, labels):
+        self.packed[name] = pickle.dumps(labels, protocol=4)
+
+    def __getitem__(self, name):
+        return pickle.loads(self.packed[name])  # bytes that this process wrote
+
+    def __iter__(self):
+        return iter(self.packed)
+
+    def __len__(self):
+        return len(self.packed)
+
+    def __or__(self, other):
+        both = PackedLabels()
+        both.packed = self.packed | other.packed
+        return both
 
 
 def command(path, dataset, data_dir, content=None):

@@ -1,5 +1,6 @@
 """Prices: schedules and their mistakes, counts of actions, and the laws of adding them up."""
 
+import hashlib
 import math
 
 import numpy as np
@@ -13,7 +14,7 @@ import costs
 import weak_label_generator
 from common import UserError
 from costs import FILE, UNITS, add_counts, load_schedule, price_labels
-from run_labels import annotation_cost
+from run_labels import annotation_cost, labels_digest
 from supervision import SIGNALS, count_actions
 from weak_labels import load_labels
 
@@ -53,7 +54,7 @@ def total(image, signals, schedule, classes=CLASSES):
 def test_a_cost_is_the_sum_over_images(some, signals, name):
     schedule = load_schedule(name)
     labels = dict(enumerate(some))
-    together = price_labels(annotation_cost(labels, signals, CLASSES)["counts"], len(labels), schedule)
+    together = price_labels(annotation_cost(labels, labels, signals, CLASSES)["counts"], len(labels), schedule)
     assert sum(together["seconds"].values()) == pytest.approx(sum(total(i, signals, schedule) for i in some))
     assert together["images"] == len(some) and together["schedule"] == name
 
@@ -106,7 +107,7 @@ def test_the_default_prices_are_those_of_the_signals_alone(image, signal):
 def test_relative_units_are_the_first_plans():
     def units(*signals):
         image = {s: {"present": [], "absent": []} if s == "tags" else [] for s in signals}
-        return annotation_cost({n: image for n in range(3)}, signals, 1)["relative"]
+        return annotation_cost([image] * 3, range(3), signals, 1)["relative"]
 
     assert [units(s) for s in ("tags", "points", "scribbles", "boxes")] == [1, 2, 5, 5]
     assert units("tags", "points") == 3
@@ -202,3 +203,10 @@ def test_the_generators_labels_are_priced_alike(pets_dir, tmp_path):
         assert {counts[s]["absent"] for s in SIGNALS if s != "tags"} == {0}
         alone = [count_actions(image, (s,), 2)[s]["absent"] for s in SIGNALS]
         assert alone == [1] * len(SIGNALS)
+
+
+@given(st.lists(images(), max_size=4), modes)
+def test_the_digest_is_that_of_the_labels_written_out(some, signals):
+    labels = {f"image {n}": image for n, image in enumerate(some)}
+    written = repr([(name, [labels[name][s] for s in signals]) for name in sorted(labels)])
+    assert labels_digest(labels, labels, signals) == hashlib.sha256(written.encode()).hexdigest()[:16]

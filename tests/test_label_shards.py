@@ -68,7 +68,7 @@ def test_either_form_reads_equal(tmp_path_factory, images, shards):
     """Any ids, any plain labels, and more shards than images too."""
     root = tmp_path_factory.mktemp("labels")
     write(root / "shards", images, shards)
-    save_labels(root / "single.pkl", HEAD, images)
+    save_labels(root / "single.pkl", HEAD, len(images), images.items())
     found = load_labels(root / "shards")
     assert found == load_labels(root / "single.pkl")
     assert list(found["images"]) == sorted(images) and all(name in found["images"] for name in images)
@@ -100,18 +100,18 @@ def test_the_generator_draws_the_same_into_shards(shards, pets_dir, pets_labels,
 
 def test_what_is_printed_of_many_images_comes_from_a_sample(pets_dir, pets_labels, tmp_path, monkeypatch):
     dataset, images = opened(pets_dir, tmp_path), load_labels(pets_labels)["images"]
-    names, asked = list(images), []
-
-    class Counting(dict):
-        def __getitem__(self, name):
-            asked.append(name)
-            return super().__getitem__(name)
-
-    exact = weak_label_generator.coverage(dataset, names, images)
+    exact = weak_label_generator.Summary(dataset, list(images), 0)
     monkeypatch.setattr(weak_label_generator, "SAMPLE", 7)
-    lines = weak_label_generator.coverage(dataset, names, Counting(images))
-    assert len(asked) == 6 and [line.split()[0] for line in lines] == list(SIGNALS)
-    for line, other in zip(lines, exact, strict=True):
+    sampled = weak_label_generator.Summary(dataset, list(images), 2)
+    first, *_, last = images
+    assert len(exact.asked()) == len(images) and len(sampled.asked()) == 7  # 6, and the last for the preview
+    for summary, names in (exact, images), (sampled, sampled.asked()):
+        for name in names:
+            assert summary.see(name, images[name]) == (name, images[name])
+    assert list(sampled.labels) == [first, last]
+    lines = sampled.lines()
+    assert [line.split()[0] for line in lines] == list(SIGNALS)
+    for line, other in zip(lines, exact.lines(), strict=True):
         hours, true = (float(text.split()[-4]) for text in (line, other))
         assert hours == pytest.approx(true, rel=0.3)
 

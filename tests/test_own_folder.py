@@ -47,7 +47,7 @@ def test_from_own_pictures_to_the_table(pets_dir, tmp_path):
 def test_simulated_labels_need_every_mask_and_never_replace_drawn_ones(pets_dir, tmp_path):
     root = own_folder(pets_dir, tmp_path / "mine")
     drawn = tmp_path / "drawn.pkl"
-    save_labels(drawn, header(Folder(root, cache_dir=tmp_path / "cache"), 0, {}), {"a": {"size": [4, 4]}})
+    save_labels(drawn, header(Folder(root, cache_dir=tmp_path / "cache"), 0, {}), 1, [("a", {"size": [4, 4]})])
     before = drawn.read_bytes()
     with pytest.raises(UserError, match="not written by this script"):
         run(weak_label_generator, "--data_dir", root, "--output_file", drawn)

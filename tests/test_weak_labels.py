@@ -63,7 +63,7 @@ def store(path, content):
 @given(st.dictionaries(st.text(min_size=1), plain, min_size=1, max_size=4))
 def test_what_is_saved_is_read_back(tmp_path_factory, images):
     path = tmp_path_factory.mktemp("labels") / "new folder" / "labels.pkl"
-    save_labels(path, HEAD, images)
+    save_labels(path, HEAD, len(images), images.items())
     found = load_labels(path)
     assert found == {**HEAD, "count": len(images), "images": images}
     assert is_plain(found)
@@ -187,10 +187,10 @@ def test_a_missing_file_and_a_folder_name_the_command(tmp_path, dataset):
 
 def test_a_failing_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "labels.pkl"
-    save_labels(path, HEAD, {"a": 1})
+    save_labels(path, HEAD, 1, [("a", 1)])
     before = path.read_bytes()
     with pytest.raises((AttributeError, pickle.PicklingError, TypeError)):
-        save_labels(path, HEAD, {"a": lambda: 1})
+        save_labels(path, HEAD, 2, [("a", 1), ("b", lambda: 1)])
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
