@@ -79,6 +79,15 @@ def _student(difference, parts, tested):
     return {"difference": difference, "low": low, "high": high, "p": p if tested else None}
 
 
+def seed_interval(values):
+    """Return (mean, low, high) of a value over two seeds or more: the 95 % t-interval of the mean."""
+    from scipy import stats
+
+    mean = float(np.mean(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return mean, mean - half, mean + half
+
+
 def signed_rank(differences):
     """Wilcoxon's signed-rank test (1945) over images -> two-sided p; 1 where no image differs.
 

@@ -205,7 +205,7 @@ def main(args):
     check(args)
     folder, schedule, figures = Path(args.results_dir), chosen_schedule(args), []
 
-    from overview import AXES, draw_comparison, draw_costs, table
+    from overview import AXES, draw_comparison, draw_costs, table, table_of_seeds
 
     if args.reprice:
         results = reprice_files(args, schedule)
@@ -218,7 +218,7 @@ def main(args):
         results = [evaluate_run(name, run, schedule, args, accelerator) for name, run in runs.items()]
         draw_comparison(folder / "comparison.png", results, dataset_of(results[0], args)[0])
         figures.append("comparison.png")
-    text = table(results)
+    text = "\n\n".join(filter(None, [table(results), table_of_seeds(results)]))
     with atomic_path(folder / "table.md") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     unpriced = draw_costs(folder / "cost.png", results, schedule, args)

@@ -1,14 +1,17 @@
 """What evaluate.py shows of results side by side: the table, the figure of predictions, mIoU over cost."""
 
+from statistics import fmean, stdev
+
 import numpy as np
 
 from charts import cost_plot
 from common import UserError
 from costs import hours, load_schedule
+from differences import seed_interval
 from metrics import plain, scores
 from plots import comparison_figure
 from pricing import in_unit, repriced
-from result_files import read_prediction
+from result_files import group_name, read_prediction, seed_groups, seed_of
 from tables import markdown, percent
 
 AXES = {"seconds": "hours, training labels", "relative": "relative units an image, training labels"}
@@ -45,6 +48,18 @@ def table(results):
     return markdown(head, rows, words=(0, 1, len(head) - 1))
 
 
+def table_of_seeds(results):
+    """Return the table of runs with several seeds in Markdown, mean ± standard deviation; empty without any."""
+    rows = []
+    for group in seed_groups(results):
+        if len(group) > 1:
+            mious, spent = [100 * r["aggregate"]["miou"] for r in group], fmean(hours(r["cost"]) for r in group)
+            seeds = ", ".join(str(seed_of(result)) for result in group)
+            rows.append([group_name(group), " + ".join(group[0]["supervision"]), seeds,
+                         f"{fmean(mious):.1f} ± {stdev(mious):.1f}", f"{spent:.2f}"])  # fmt: skip
+    return markdown(["runs", "supervision", "seeds", "mIoU", "hours"], rows, words=(0, 1, 2)) if rows else ""
+
+
 def choose_images(results):
     """Choose test images by rule from per-image mIoU -> {id: why}: best, median and worst mean, and largest spread."""
     names = sorted(results[0]["images"])
@@ -61,23 +76,35 @@ def choose_images(results):
     return chosen
 
 
-def title(result, results):
-    """Return a run's column title: its supervision, and its name where that is not unique."""
-    alike = sum(other["supervision"] == result["supervision"] for other in results)
-    modes = " + ".join(result["supervision"]).capitalize()
-    return modes if alike == 1 else f"{modes} ({result['run']})"
+def title(group, groups):
+    """Return a run's title, with all its seeds: its supervision, and its name where that is not unique."""
+    alike = sum(other[0]["supervision"] == group[0]["supervision"] for other in groups)
+    modes = " + ".join(group[0]["supervision"]).capitalize()
+    return modes if alike == 1 else f"{modes} ({group_name(group)})"
 
 
 def draw_comparison(path, results, dataset):
-    """Draw Input | Ground truth | one column a run for the chosen images, from the masks beside the result files."""
-    rows = []
+    """Draw Input | Ground truth | one column a run for the chosen images, from the masks beside the result files.
+
+    Of several seeds the first is shown.
+    """
+    rows, groups = [], seed_groups(results)
+    results = [group[0] for group in groups]
     for name, why in choose_images(results).items():
         image, truth = dataset.load(name)
         notes = [None, *(f"mIoU {percent(result['images'][name]['miou'])}" for result in results)]
         masks = [truth, *(read_prediction(r | {"folder": path.parent}, name, truth.shape) for r in results)]
         rows.append({"label": f"{why}: {name}", "image": image, "masks": masks, "notes": notes})
-    columns = ["Input", "Ground truth", *(title(result, results) for result in results)]
+    columns = ["Input", "Ground truth", *(title(group, groups) for group in groups)]
     comparison_figure(path, columns, rows, dataset.class_names)
+
+
+def interval(group):
+    """Return {"miou", "low", "high"} in %: the mean over seeds and its t-interval; of one seed, that over images."""
+    found = [result["aggregate"] for result in group]
+    mious = [of["miou"] for of in found]
+    ends = seed_interval(mious) if len(group) > 1 else (*mious, *found[0]["miou_interval"])
+    return {key: 100 * value for key, value in zip(("miou", "low", "high"), ends, strict=True)}
 
 
 def draw_costs(path, results, schedule, args):
@@ -86,11 +113,11 @@ def draw_costs(path, results, schedule, args):
     if band.unit != unit:
         raise UserError(f"--cost_band {band.name}: is in {band.unit}, but the cost axis in {unit}")
     priced = [result for result in results if in_unit(result["cost"], unit) is not None]
+    groups = seed_groups(priced)
     points = [
-        {"name": title(r, results), "cost": in_unit(r["cost"], unit),
-         "other_cost": in_unit(repriced(r, band, args)["cost"], unit), "miou": 100 * r["aggregate"]["miou"],
-         "low": 100 * r["aggregate"]["miou_interval"][0], "high": 100 * r["aggregate"]["miou_interval"][1]}
-        for r in priced
+        {"name": title(group, groups), "cost": fmean(in_unit(r["cost"], unit) for r in group),
+         "other_cost": fmean(in_unit(repriced(r, band, args)["cost"], unit) for r in group), **interval(group)}
+        for group in groups
     ]  # fmt: skip
     if points:
         names = " to ".join(dict.fromkeys((schedule.name, band.name)))

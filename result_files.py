@@ -1,7 +1,9 @@
 """Result files `<results_dir>/<run>.json` and the predicted masks beside them: found, checked, grouped by seed."""
 
 import itertools
+import json
 import string
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
@@ -91,6 +93,18 @@ def load_result(word, args):
     return result | {"folder": path.parent, "images": dict(sorted(result["images"].items()))}
 
 
+def seed_groups(results):
+    """Return the results in lists, those of one run with several seeds together, in the order of the first of each."""
+    groups, times = {}, Counter()
+    for result in results:
+        args = {key: value for key, value in result["args"].items() if key not in OF_A_RUN}
+        same = [args, result["fingerprint"], result.get("test_fingerprint"), result.get("tile"), result["epochs_done"]]
+        key = json.dumps(same, sort_keys=True)
+        times[key, seed_of(result)] += 1  # the same seed once more, under another name, is no further seed
+        groups.setdefault((key, times[key, seed_of(result)]), []).append(result)
+    return [sorted(group, key=seed_of) for group in groups.values()]
+
+
 def load_group(words, args, flag):
     """Return the results that `words` name, by seed; they must be seeds of one run and of one test set.
 
@@ -157,7 +171,7 @@ def group_name(results):
     """
     names = [result["run"] for result in results]
     alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    prefix = "".join(letters[0] for letters in alike).rstrip("_-. ")
+    prefix = "".join(letters[0] for letters in alike).rstrip("_-. ").removesuffix("seed").rstrip("_-. ")
     name = names[0] if len(names) == 1 else prefix or f"{names[0]}_and_{len(names) - 1}_more"
     tile = results[0].get("tile")
     return f"{name}_tile{tile['pixels']}_overlap{tile['overlap']:g}" if tile else name

@@ -1,7 +1,6 @@
 """The tables and the figure of an equal-budget study, from the content of its study.json."""
 
-from scipy import stats
-
+from differences import seed_interval
 from planner import check_sentence, hold_out, plan, sentences, time_words
 from tables import markdown
 
@@ -18,9 +17,7 @@ def summarise(rows):
 
     low, high, n = mean("low"), mean("high"), len(rows)
     if n > 1:
-        spread = (sum((row["miou"] - mean("miou")) ** 2 for row in rows) / (n - 1) / n) ** 0.5
-        half = stats.t.ppf(0.975, n - 1) * spread
-        low, high = mean("miou") - half, mean("miou") + half
+        _, low, high = seed_interval([row["miou"] for row in rows])
     images = sorted({row["images"] for row in rows})
     return {
         "miou": mean("miou"), "low": low, "high": high, "hours": mean("hours"), "other_hours": mean("other_hours"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import run
 from PIL import Image
+from scipy import stats
 from sklearn.metrics import accuracy_score, jaccard_score
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
@@ -17,6 +18,7 @@ import train
 from common import UserError
 from data_utils import Pets
 from plots import palette
+from result_files import seed_groups
 from runs import load_checkpoint, model_from
 
 
@@ -125,6 +127,30 @@ def test_images_are_chosen_by_their_rule():
     assert chosen["a"] == "best" and chosen["c"] == "worst"
     assert "largest spread between runs" in chosen.values() or chosen["d"]
     assert overview.choose_images(results[::-1]) == chosen
+
+
+def test_seeds_of_one_run_are_shown_together(trained):
+    """A table of their means, and one point with the t-interval of the mean; other runs stay as they are."""
+    points, full = result(trained, "points"), result(trained, "full")
+    values = {0: 0.5, 1: 0.6, 2: 0.7}
+    seeds = [
+        points | {"run": f"points_{seed}", "args": points["args"] | {"seed": seed, "run_name": f"points_{seed}"},
+                  "aggregate": points["aggregate"] | {"miou": value}}
+        for seed, value in values.items()
+    ]  # fmt: skip
+    again, longer = points | {"run": "again"}, points | {"epochs_done": 100}
+    results = [seeds[2], full, *seeds[:2], again, longer]
+    groups = seed_groups(results)
+    assert [[r["run"] for r in group] for group in groups] == [
+        ["points_0", "points_1", "points_2"], ["full"], ["again"], ["points"]
+    ]  # fmt: skip
+    rows = overview.table_of_seeds(results).splitlines()
+    assert len(rows) == 3 and "| 0, 1, 2 " in rows[2] and "| 60.0 ± 10.0 |" in rows[2]
+    assert overview.table_of_seeds([full, seeds[0]]) == ""
+    found = overview.interval(groups[0])
+    low, high = stats.ttest_1samp(list(values.values()), 0).confidence_interval()
+    assert found == pytest.approx({"miou": 60, "low": 100 * low, "high": 100 * high})
+    assert overview.interval([full])["low"] == 100 * full["aggregate"]["miou_interval"][0]
 
 
 def test_relative_costs_leave_out_what_has_no_unit(trained, tmp_path, capsys):
