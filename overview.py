@@ -77,10 +77,9 @@ def choose_images(results):
 
 
 def title(group, groups):
-    """Return a run's title, with all its seeds: its supervision, and its name where that is not unique."""
+    """Return a run's title, with all its seeds: its supervision, or its name where that is not unique."""
     alike = sum(other[0]["supervision"] == group[0]["supervision"] for other in groups)
-    modes = " + ".join(group[0]["supervision"]).capitalize()
-    return modes if alike == 1 else f"{modes} ({group_name(group)})"
+    return " + ".join(group[0]["supervision"]).capitalize() if alike == 1 else group_name(group)
 
 
 def draw_comparison(path, results, dataset):
