@@ -132,7 +132,9 @@ class PackedLabels(Mapping):
 
     def __or__(self, other):
         both = PackedLabels()
-        both.packed = self.packed | other.packed
+        both.packed = dict(self.packed)
+        for name, labels in other.items():
+            both.add(name, labels)
         return both
 
 
