@@ -188,7 +188,7 @@ def make_accelerator(device="auto", amp=None, flag="--device", **options):
             cpu=device == "cpu",
             mixed_precision=half if amp or (amp is None and cuda and device in ("auto", "cuda")) else "no",
             dataloader_config=DataLoaderConfiguration(split_batches=True),
-            # A run without tags never touches the tag head.
+            # A run without tags never touches the tag head; batch norm over all processes keeps its buffers alike.
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
             **options,
         )

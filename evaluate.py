@@ -8,7 +8,8 @@
     python evaluate.py --reprice --cost_schedule my.yaml        (from the result files: predicts nothing)
 
 Every run under --checkpoint_dir is scored with its best.pt at the masks' own resolution. Intervals are 95 % bootstrap
-intervals over test images: they say how much the test set, not the seed, could have changed the number.
+intervals over test images: they say how much the test set, not the seed, could have changed the number. Runs that
+differ in nothing but their seed are also shown together, in cost.png with the 95 % t-interval of their mean.
 """
 
 import argparse

@@ -42,11 +42,11 @@ class SegmentationItems(Dataset):
         epoch, index = key
         name = self.ids[index]
         image = torch.from_numpy(self.cache.image(self.dataset.image_path(name)))
-        width, height = self.labels[name]["size"] if self.labels else (self.cache.size, self.cache.size)
-        view = View(width, height, self.cache.size)
+        labels = self.labels[name] if self.labels else {"size": (self.cache.size, self.cache.size)}
+        view = View(*labels["size"], self.cache.size)
         if self.augment:
             image, view = augment(image, view, stable_seed(self.seed, epoch, name), name in self.strong)
-        targets = {signal: torch.from_numpy(self.target(name, signal, view)) for signal in self.signals}
+        targets = {signal: torch.from_numpy(self.target(name, labels, signal, view)) for signal in self.signals}
         item = {"index": index, "image": image, "targets": targets}
         if self.extras:
             item["extras"] = {key: torch.from_numpy(make(name, view)) for key, make in self.extras.items()}
@@ -54,9 +54,9 @@ class SegmentationItems(Dataset):
             item["mask"] = torch.from_numpy(crop_mask(self.mask(name), view))
         return item
 
-    def target(self, name, signal, view):
-        """Return what the network learns from one image's label, as an array."""
-        annotation = self.mask(name) if signal == "full" else self.labels[name][signal]
+    def target(self, name, labels, signal, view):
+        """Return what the network learns from one of an image's labels, as an array."""
+        annotation = self.mask(name) if signal == "full" else labels[signal]
         return SIGNALS[signal].target(annotation, view, self.dataset.tag_names)
 
     def mask(self, name):

@@ -1,6 +1,6 @@
 """What evaluate.py shows of results side by side: the table, the figure of predictions, mIoU over cost."""
 
-from statistics import fmean, stdev
+from statistics import fmean
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from metrics import plain, scores
 from plots import comparison_figure
 from pricing import in_unit, repriced
 from result_files import group_name, read_prediction, seed_groups, seed_of
-from tables import markdown, percent
+from tables import markdown, mean_std, percent
 
 AXES = {"seconds": "hours, training labels", "relative": "relative units an image, training labels"}
 BACKGROUND = "all background"
@@ -56,7 +56,7 @@ def table_of_seeds(results):
             mious, spent = [100 * r["aggregate"]["miou"] for r in group], fmean(hours(r["cost"]) for r in group)
             seeds = ", ".join(str(seed_of(result)) for result in group)
             rows.append([group_name(group), " + ".join(group[0]["supervision"]), seeds,
-                         f"{fmean(mious):.1f} ± {stdev(mious):.1f}", f"{spent:.2f}"])  # fmt: skip
+                         mean_std(mious), f"{spent:.2f}"])  # fmt: skip
     return markdown(["runs", "supervision", "seeds", "mIoU", "hours"], rows, words=(0, 1, 2)) if rows else ""
 
 

@@ -1,5 +1,7 @@
 """Numbers and Markdown tables as every script prints them."""
 
+import statistics
+
 
 def percent(value, sign=""):
     """Format a fraction as percent, None as a dash."""
@@ -9,6 +11,12 @@ def percent(value, sign=""):
 def p_value(value):
     """Format a p-value, None as a dash."""
     return "-" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def mean_std(values):
+    """Format a mean, and the standard deviation where there are several values."""
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"
 
 
 def markdown(head, rows, words=(0,)):

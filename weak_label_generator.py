@@ -98,7 +98,7 @@ class Summary:
         few = min(previewed, len(names))
         self.sample, self.drawn = set(sample), set(sample[:: max(1, len(sample) // 200)])
         self.previewed = {names[k * (len(names) - 1) // max(1, few - 1)] for k in range(few)}
-        self.means = {signal: {"seconds": [], "number": [], "pixels": []} for signal in SIGNALS}
+        self.values = {signal: {"seconds": [], "number": [], "pixels": []} for signal in SIGNALS}
 
     def asked(self):
         """Return the ids of the images that are looked at, in their order."""
@@ -111,22 +111,22 @@ class Summary:
         if name in self.previewed:
             self.labels[name] = labels
         for signal, row in SIGNALS.items() if name in self.sample else ():
-            means = self.means[signal]
-            means["seconds"].append(row.seconds(labels[signal]))
+            values = self.values[signal]
+            values["seconds"].append(row.seconds(labels[signal]))
             if isinstance(labels[signal], list):
-                means["number"].append(len(labels[signal]))
+                values["number"].append(len(labels[signal]))
                 if name in self.drawn:
                     target = row.target(labels[signal], View(*labels["size"], 256), self.dataset.tag_names)
-                    means["pixels"].append((target != IGNORE).mean())
+                    values["pixels"].append((target != IGNORE).mean())
         return name, labels
 
     def lines(self):
         """Return one line per signal: annotations and labelled pixels where it is drawn, seconds."""
         lines = []
-        for signal, means in self.means.items():
-            seconds, share = fmean(means["seconds"]), ""
-            if means["number"]:
-                number, pixels = fmean(means["number"]), 100 * fmean(means["pixels"])
+        for signal, values in self.values.items():
+            seconds, share = fmean(values["seconds"]), ""
+            if values["number"]:
+                number, pixels = fmean(values["number"]), 100 * fmean(values["pixels"])
                 share = f"{number:5.1f} an image, {pixels:7.3f} % of pixels,"
             hours = seconds * len(self.names) / 3600
             lines.append(f"  {signal:<10}{share:<38}{seconds:7.1f} s an image, {hours:7.2f} h in all")

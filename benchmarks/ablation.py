@@ -19,14 +19,13 @@ from real_photographs import (
     BATCH,
     ROOT,
     add_schedule_arguments,
-    mean_std,
     read_result,
     train_and_evaluate,
     write_labels,
 )
 
 import recipes
-from tables import markdown
+from tables import markdown, mean_std
 
 # Flags that leave an ingredient out which is no term of its own.
 WITHOUT = {

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from joblib import Parallel, delayed
 
 from common import read_json
-from tables import markdown
+from tables import markdown, mean_std
 
 ROOT = Path(__file__).resolve().parent.parent
 MODES = ("full", "scribbles", "hybrid_boxes_points", "boxes", "hybrid_tags_points", "points", "tags")
@@ -107,12 +107,6 @@ def read_result(args, name):
     result = read_json(ROOT / "results" / args.name / f"{name}.json")
     log = (ROOT / "checkpoints" / args.name / name / "log.jsonl").read_text().splitlines()
     return 100 * result["aggregate"]["miou"], [json.loads(line) for line in log]
-
-
-def mean_std(values):
-    """Format the mean and the standard deviation over seeds."""
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
 
 
 def table(args, names):

@@ -111,10 +111,10 @@ class LabelledItems(SegmentationItems):
         )  # fmt: skip
         self.oracle, self.pseudo = oracle, pseudo
 
-    def target(self, name, signal, view):
+    def target(self, name, labels, signal, view):
         signals = ("full",) if name in self.pseudo else self.oracle.labels[name].signals
         if signal in signals:
-            return super().target(name, signal, view)
+            return super().target(name, labels, signal, view)
         if signal == "tags":
             return np.full(len(self.dataset.tag_names), -1, np.float32)
         return blank(view)
