@@ -13,6 +13,7 @@ import numpy as np
 
 IGNORE = 255
 DRAWING = 1  # raise it when the same mask, options and seed give other labels than before
+STEPS = ((0, 1), (1, -1), (1, 0), (1, 1), (-1, -1), (-1, 0), (-1, 1), (0, -1))  # (dy, dx) of the pixels around one
 SKELETON_SIDE = 128  # skeletons are found on a mask no larger than this; the path is mapped back to original pixels
 
 
@@ -57,7 +58,7 @@ class Scene:
     def objects(self):
         """Foreground regions, largest first in each class; specks are dropped, but no class loses its last region."""
         found = []
-        for label in np.flatnonzero(np.bincount(self.mask.ravel(), minlength=256)[1:IGNORE]) + 1:
+        for label in np.flatnonzero(cv2.calcHist([self.mask], [0], None, [256], [0, 256]).ravel()[1:IGNORE]) + 1:
             regions = connected_regions(self.mask, int(label))
             keep = [r for r in regions if r.area >= self.options.min_area * self.mask.size]
             found += keep or regions[:1]
@@ -71,10 +72,17 @@ class Scene:
 
 def connected_regions(mask, label):
     """Return the 8-connected `Region`s of one class, largest first."""
-    count, components, stats, _ = cv2.connectedComponentsWithStats((mask == label).view(np.uint8), connectivity=8)
-    order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable") if count > 1 else []
+    pixels = mask == label
+    x, y, w, h = cv2.boundingRect(pixels.view(np.uint8))
+    if not w:
+        return []
+    inside = pixels[y : y + h, x : x + w]
+    # Most often there is one region, and OpenCV's statistics take longer than the search.
+    if cv2.connectedComponents(inside.view(np.uint8), connectivity=8)[0] == 2:
+        return [Region(label, (x, y, x + w, y + h), inside, int(np.count_nonzero(inside)))]
+    _, components, stats, _ = cv2.connectedComponentsWithStats(pixels.view(np.uint8), connectivity=8)
     regions = []
-    for i in order:
+    for i in 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable"):
         x, y, w, h, area = (int(v) for v in stats[i])
         regions.append(Region(label, (x, y, x + w, y + h), components[y : y + h, x : x + w] == i, area))
     return regions
@@ -100,10 +108,18 @@ def annotate_points(scene, rng):
 
 
 def central_pixel(region):
-    """Return the centre (x, y) of the object's pixel nearest to the object's centroid."""
-    rows, columns = np.nonzero(region.pixels)
-    nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
-    return columns[nearest] + region.box[0] + 0.5, rows[nearest] + region.box[1] + 0.5
+    """Return the centre (x, y) of the object's pixel nearest to the object's centroid; it is looked for around it."""
+    moments = cv2.moments(region.pixels.view(np.uint8), binaryImage=True)
+    x, y = moments["m10"] / region.area, moments["m01"] / region.area
+    reach, nearest = 4, np.inf
+    while nearest > (reach - 1) ** 2:  # a nearer one may lie outside of what was looked at
+        reach *= 2
+        left, top = max(0, int(x) - reach), max(0, int(y) - reach)
+        rows, columns = np.nonzero(region.pixels[top : int(y) + reach + 1, left : int(x) + reach + 1])
+        distances = (rows + top - y) ** 2 + (columns + left - x) ** 2
+        nearest = distances.min(initial=np.inf)
+    i = np.argmin(distances)
+    return columns[i] + left + region.box[0] + 0.5, rows[i] + top + region.box[1] + 0.5
 
 
 def random_pixels(regions, count, rng):
@@ -213,14 +229,18 @@ def fit_pen(path, pixels, widest):
     """
     simple = cv2.approxPolyDP(path.astype(np.float32), 0.5, False)[:, 0].astype(float).round(2)
     around = widest + 2  # so that the edge of the picture bounds the object as well
-    outside = np.pad(~pixels, around, constant_values=True)
-    columns, rows = path.astype(int).T + around
-    room = cv2.distanceTransform((~outside).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)[rows, columns].min()
-    for width in range(int(np.clip(2 * room, 1, widest)), 0, -1):
+    columns, rows = path.astype(int).T
+    left, top = columns.min() - around, rows.min() - around
+    right, bottom = columns.max() + around + 1, rows.max() + around + 1
+    (height, width), seen = pixels.shape, pixels[max(0, top) : bottom, max(0, left) : right].view(np.uint8)
+    beyond = (max(0, -top), max(0, bottom - height), max(0, -left), max(0, right - width))
+    inside = cv2.copyMakeBorder(seen, *beyond, cv2.BORDER_CONSTANT, value=0)
+    room = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)[rows - top, columns - left].min()
+    for width in range(int(np.clip(2 * min(room, widest), 1, widest)), 0, -1):
         for candidate in (simple, path):
-            drawn = np.zeros(outside.shape, np.uint8)
-            draw_stroke(drawn, candidate + around, 1, width)
-            if not drawn[outside].any():
+            drawn = np.zeros(inside.shape, np.uint8)
+            draw_stroke(drawn, candidate - (left, top), 1, width)
+            if not (drawn > inside).any():
                 return candidate, width
     raise AssertionError("a stroke one pixel wide left the pixels under its own vertices")
 
@@ -237,20 +257,21 @@ def skeleton_path(pixels, side=SKELETON_SIDE):
 
     Two breadth-first searches, the second from the end of the first, find it without trying every pair of ends.
     """
-    from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order, connected_components
     from skimage.morphology import skeletonize
 
     small, columns, rows = shrink(pixels, side)
     skeleton = skeletonize(small)
     ys, xs = np.nonzero(skeleton if skeleton.any() else small)
-    graph = coo_array(neighbours(ys, xs, small.shape), shape=(len(ys), len(ys))).tocsr()
-    pieces = connected_components(graph, directed=False)[1]
-    sizes = np.bincount(pieces)
-    if side < max(pixels.shape) and sizes.max(initial=0) <= 0.8 * len(ys):  # too thin to be sampled: it fell to pieces
+    graph = neighbours(ys, xs, small.shape)
+    order = breadth_first_order(graph, 0)[0] if len(ys) else ys
+    if len(order) < len(ys):
+        pieces = connected_components(graph)[1]
+        order = breadth_first_order(graph, np.argmax(pieces == np.argmax(np.bincount(pieces))))[0]
+    if side < max(pixels.shape) and len(order) <= 0.8 * len(ys):  # too thin to be sampled: it fell to pieces
         return skeleton_path(pixels, max(pixels.shape))
-    end = breadth_first_order(graph, np.argmax(pieces == np.argmax(sizes)), directed=False)[0][-1]
-    order, previous = breadth_first_order(graph, end, directed=False)
+    end = order[-1]
+    order, previous = breadth_first_order(graph, end)
     walk = [order[-1]]
     while walk[-1] != end:
         walk.append(previous[walk[-1]])
@@ -258,15 +279,15 @@ def skeleton_path(pixels, side=SKELETON_SIDE):
 
 
 def neighbours(ys, xs, shape):
-    """Return (ones, (i, j)): the pairs of listed pixels that touch, as entries of a sparse matrix."""
-    index = np.full(np.add(shape, 2), -1)
+    """Return the graph of the listed pixels that touch, in the order of an image, as a sparse matrix of ones."""
+    from scipy.sparse import csr_array
+
+    index = np.full((shape[0] + 2, shape[1] + 2), -1, np.int32)
     index[ys + 1, xs + 1] = np.arange(len(ys))
-    pairs = []
-    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        other = index[ys + 1 + dy, xs + 1 + dx]
-        pairs.append(np.stack([np.flatnonzero(other >= 0), other[other >= 0]]))
-    pairs = np.concatenate(pairs, axis=1)
-    return np.ones(pairs.shape[1], np.int8), (pairs[0], pairs[1])
+    others = np.stack([index[ys + 1 + dy, xs + 1 + dx] for dy, dx in STEPS], axis=1)
+    touching = others >= 0
+    ends = np.concatenate([[0], np.cumsum(touching.sum(1))])
+    return csr_array((np.ones(ends[-1]), others[touching], ends.astype(np.int32)), shape=(len(ys), len(ys)))
 
 
 def shrink(pixels, side):

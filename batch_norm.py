@@ -1,4 +1,4 @@
-"""Batch norm over the batch of all processes, on CPU as on GPU."""
+"""Batch norm in several processes, on CPU as on GPU: over the batch of all of them, or over that of each."""
 
 import torch
 import torch.distributed as dist
@@ -16,6 +16,17 @@ def synchronise_batch_norm(model):
         if isinstance(module, nn.BatchNorm2d):
             module.forward = GlobalBatchNorm(module)
     return model
+
+
+@torch.no_grad()
+def average_buffers(modules):
+    """Give every process the mean over processes of the modules' running moments, where each has its own batch norm."""
+    buffers = [b for module in modules for b in module.buffers() if b.is_floating_point()]
+    together = torch.cat([b.flatten() for b in buffers])
+    dist.all_reduce(together)
+    together /= dist.get_world_size()
+    for buffer, mean in zip(buffers, together.split([b.numel() for b in buffers]), strict=True):
+        buffer.copy_(mean.view_as(buffer))
 
 
 class GlobalBatchNorm:

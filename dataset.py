@@ -157,11 +157,14 @@ class SegmentationDataset:
 
     def to_classes(self, name, values):
         """Map a mask file's numbers to classes; a number the data set doesn't know is refused."""
-        classes = self.lookup(name)[values]
-        if classes.min() < 0:
-            stray = int(values[classes < 0][0])
+        import cv2
+
+        table = self.lookup(name)
+        shown = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel() > 0
+        if (table[shown] < 0).any():
+            stray = int(np.flatnonzero(shown & (table < 0))[0])
             raise UserError(f"{self.mask_path(name)}: holds the number {stray}, which is no class of this data set")
-        return classes.astype(np.uint8)
+        return cv2.LUT(values, table.astype(np.uint8))
 
     def fingerprint(self):
         """Return a short hash over ids, splits, classes and file sizes: runs with the same one saw the same data."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import recipes
+from batch_norm import average_buffers
 from common import UserError, keep_freed_memory, seed_everything, stable_seed
 from losses import Mean, UncertaintyWeighting, partial_cross_entropy
 from metrics import confusion_matrix, largest, scores
@@ -90,6 +91,7 @@ class Training:
     steps: int  # of the whole run
     warm: int = 0  # epochs before pseudo-masks from activation maps
     teacher: Any = None
+    own_norms: bool = False  # each process has batch norm of its own
 
     def stateful(self):
         """Return the parts whose state goes into last.pt, by name."""
@@ -124,6 +126,8 @@ class Training:
             line |= self.train(cam, (epoch - 1) * len(self.batches), bar)
         except torch.cuda.OutOfMemoryError as error:
             raise UserError("--batch_size: more than the GPU's memory holds; lower it, or --img_size") from error
+        if self.own_norms:
+            average_buffers([bare, *([self.teacher.average] if self.teacher else [])])
         line["images_per_second"] = len(self.batches) * self.batches.batch_size / (time.perf_counter() - began)
         found = validate(bare, self.val_loader, self.criterion, num_classes, self.accelerator, cam)
         stop_if_not_finite(epoch * len(self.batches), {k: v for k, v in found.items() if v is not None})
@@ -188,7 +192,7 @@ def make_accelerator(device="auto", amp=None, flag="--device", **options):
             cpu=device == "cpu",
             mixed_precision=half if amp or (amp is None and cuda and device in ("auto", "cuda")) else "no",
             dataloader_config=DataLoaderConfiguration(split_batches=True),
-            # A run without tags never touches the tag head; batch norm over all processes keeps its buffers alike.
+            # A run without tags never touches the tag head; batch norm sees to its buffers itself.
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
             **options,
         )
@@ -229,11 +233,11 @@ def global_means(terms, accelerator):
 
     The values' gradients, averaged over processes, are those of the mean over the global batch.
     """
-    counts = torch.stack([mean.count.float() for mean in terms.values()])
+    counts = torch.cat([mean.count.float().flatten() for mean in terms.values()])
     counts = accelerator.reduce(counts, "mean") if accelerator.num_processes > 1 else counts
-    # With one process a count is a whole number; the mean over processes may be less than one label.
-    values = {name: mean.total / counts[i].clamp(min=1e-6) for i, (name, mean) in enumerate(terms.items())}
-    return values, {name: counts[i] > 0 for i, name in enumerate(terms)}
+    counts = counts.split([mean.count.numel() for mean in terms.values()])
+    found = {n: Mean(mean.total, c.view_as(mean.count)) for (n, mean), c in zip(terms.items(), counts, strict=True)}
+    return {name: mean.value for name, mean in found.items()}, {name: mean.count > 0 for name, mean in found.items()}
 
 
 def stop_if_not_finite(step, values):

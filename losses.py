@@ -13,15 +13,20 @@ IGNORE = 255
 
 
 class Mean(NamedTuple):
-    """A sum (scalar tensor, differentiable) over `count` (scalar tensor, no gradient) labelled items."""
+    """A sum (scalar tensor, differentiable) over `count` (scalar tensor, no gradient) labelled items.
+
+    Or one of each of several groups [G], whose means weigh the same.
+    """
 
     total: torch.Tensor
     count: torch.Tensor
 
     @property
     def value(self):
-        """The mean; 0 where nothing is labelled."""
-        return self.total / self.count.clamp(min=1)
+        """The mean, that of the groups' means where there are several; 0 where nothing is labelled."""
+        known = self.count > 0
+        means = torch.where(known, self.total / torch.where(known, self.count, 1), 0)
+        return means.sum() / known.sum().clamp(min=1)
 
 
 def at_least_single(logits):
@@ -43,15 +48,13 @@ def self_label_loss(logits, teacher, where, confidence):
     """Cross-entropy to soft labels (Tarvainen & Valpola, NeurIPS 2017), each class normalised by itself.
 
     logits [B, C, H, W]; teacher [B, C, H, W] probabilities, no gradient; where [B, H, W] bool. A pixel counts with its
-    confidence where that is at least `confidence`. Returns the sum of the classes' means, and their number.
+    confidence where that is at least `confidence`. The classes that the teacher sees are the groups of the mean.
     """
     sure, label = teacher.max(1)
     weight = sure * (where & (sure >= confidence))
     each = -(teacher * at_least_single(logits).log_softmax(1)).sum(1) * weight
-    classes = F.one_hot(label, teacher.shape[1]).permute(0, 3, 1, 2) * weight[:, None]
-    mass = classes.sum((0, 2, 3))
-    share = torch.where(mass > 0, 1 / mass.clamp(min=1e-6), 0)[label]
-    return Mean((each * share).sum(), (mass > 0).sum())
+    classes = F.one_hot(label, teacher.shape[1]).to(each.dtype).flatten(0, 2)
+    return Mean(each.flatten() @ classes, weight.to(each.dtype).flatten() @ classes)
 
 
 def allowed_classes(tags, tag_class, num_classes):

@@ -99,11 +99,11 @@ def draw_comparison(path, results, dataset):
 
 
 def interval(group):
-    """Return {"miou", "low", "high"} in %: the mean over seeds and its t-interval; of one seed, that over images."""
+    """Return {"miou", "low", "high"}: the mean over seeds and its t-interval; of one seed, that over images."""
     found = [result["aggregate"] for result in group]
     mious = [of["miou"] for of in found]
     ends = seed_interval(mious) if len(group) > 1 else (*mious, *found[0]["miou_interval"])
-    return {key: 100 * value for key, value in zip(("miou", "low", "high"), ends, strict=True)}
+    return dict(zip(("miou", "low", "high"), ends, strict=True))
 
 
 def draw_costs(path, results, schedule, args):
@@ -115,7 +115,8 @@ def draw_costs(path, results, schedule, args):
     groups = seed_groups(priced)
     points = [
         {"name": title(group, groups), "cost": fmean(in_unit(r["cost"], unit) for r in group),
-         "other_cost": fmean(in_unit(repriced(r, band, args)["cost"], unit) for r in group), **interval(group)}
+         "other_cost": fmean(in_unit(repriced(r, band, args)["cost"], unit) for r in group),
+         **{key: 100 * value for key, value in interval(group).items()}}
         for group in groups
     ]  # fmt: skip
     if points:

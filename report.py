@@ -3,12 +3,14 @@
 import base64
 import io
 from pathlib import Path
+from statistics import fmean
 
 from common import UserError, atomic_path, commit, read_json
 from costs import hours
 from findings import NOTES, cells, rows
+from overview import interval, title
 from pricing import one_schedule
-from result_files import find_results, in_words, seed_of
+from result_files import find_results, in_words, seed_groups, seed_of
 from svg import cost_chart, forest_chart
 from tables import percent
 
@@ -44,14 +46,26 @@ def find_analyses(folder):
 def run_view(result, colours):
     """Return what the page shows of a run."""
     found = result["aggregate"]
-    low, high = found["miou_interval"]
     supervision = " + ".join(result["supervision"])
+    colours.setdefault(supervision, len(colours))
     return {
-        "name": result["run"], "supervision": supervision, "seed": seed_of(result), "miou": found["miou"], "low": low,
-        "high": high, "hours": hours(result["cost"]), "images": result["cost"]["images"],
+        "name": result["run"], "supervision": supervision, "seed": seed_of(result), **interval([result]),
+        "hours": hours(result["cost"]), "images": result["cost"]["images"],
         "accuracy": found["pixel_accuracy"], "boundary": found["boundary_f"], "iou": found["iou"],
-        "colour": colours.setdefault(supervision, len(colours)) % 7 + 1,
     }  # fmt: skip
+
+
+def mark_views(results, colours):
+    """Return what the cost chart shows: a mark a run, the seeds of one run together; colours: {supervision: index}."""
+    marks, groups = [], seed_groups(results)
+    for group in groups:
+        supervision, several = " + ".join(group[0]["supervision"]), len(group) > 1
+        marks.append({
+            "name": title(group, groups) if several else group[0]["run"], **interval(group),
+            "supervision": f"{supervision}, mean of {len(group)} seeds" if several else supervision,
+            "hours": fmean(hours(result["cost"]) for result in group), "colour": colours[supervision] % 7 + 1,
+        })  # fmt: skip
+    return marks
 
 
 def test_sets(results):
@@ -64,7 +78,8 @@ def test_sets(results):
     for (_, windows), members in groups.items():
         colours, task = {}, members[0]["task"]
         runs = [run_view(result, colours) for result in members]
-        charts = {size: cost_chart(runs, width, 420 if size == "wide" else 300) for size, width in WIDTHS.items()}
+        marks = mark_views(members, colours)
+        charts = {size: cost_chart(marks, width, 420 if size == "wide" else 300) for size, width in WIDTHS.items()}
         name = f"{task['dataset']}, in {windows}" if members[0].get("tile") else task["dataset"]
         sets.append({"dataset": name, "classes": task["classes"], "images": len(members[0]["images"]),
                      "runs": runs, "charts": charts, "colours": colours})  # fmt: skip

@@ -98,7 +98,7 @@ def seed_groups(results):
     groups, times = {}, Counter()
     for result in results:
         args = {key: value for key, value in result["args"].items() if key not in OF_A_RUN}
-        same = [args, result["fingerprint"], result.get("test_fingerprint"), result.get("tile"), result["epochs_done"]]
+        same = [args, result["fingerprint"], *map(result.get, ("test_fingerprint", "tile", "epochs_done"))]
         key = json.dumps(same, sort_keys=True)
         times[key, seed_of(result)] += 1  # the same seed once more, under another name, is no further seed
         groups.setdefault((key, times[key, seed_of(result)]), []).append(result)

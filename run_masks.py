@@ -1,5 +1,7 @@
 """The pseudo-masks of a run: by GrabCut beside the weak labels, or grown in the run's own folder."""
 
+import os
+from functools import partial
 from pathlib import Path
 
 from common import UserError
@@ -12,24 +14,33 @@ from walks import GrownMasks, evidence, first_mask, from_predictions, prediction
 GROWN = ("walk", "cams")  # terms whose masks are made in the run
 
 
-def masks_of_run(args, dataset, labels, train_ids, signals, weights):
+def masks_of_run(args, dataset, labels, train_ids, signals, weights, accelerator):
     """Return {term: pseudo-masks by image id} for the terms with a weight; grown ones may still have to be made."""
     masks = {}
     for term in GROWN:
         if weights.get(term):
             masks[term] = GrownMasks([mask_folder(args, term, number) for number in (1, 2)], args.img_size)
     if weights.get("grabcut"):
-        masks["grabcut"] = grabcut_masks(args, dataset, labels, train_ids, signals)
+        masks["grabcut"] = grabcut_masks(args, dataset, labels, train_ids, signals, accelerator)
     return masks
 
 
-def grabcut_masks(args, dataset, labels, names, signals):
-    """Return the GrabCut masks of the training images, computed once and kept beside the weak labels."""
+def grabcut_masks(args, dataset, labels, names, signals, accelerator):
+    """Return the GrabCut masks of the training images, computed once and kept beside the weak labels.
+
+    Of several processes each cuts its share, and then finds those of the others.
+    """
     path = Path(args.weak_label_path)
     cache = ResizedCache(args.cache_dir, args.img_size, args.cache_limit)
     folder = path.parent / f"{path.stem}_grabcut"
-    masks, outcomes = pseudo_masks(dataset, names, labels, signals, cache, folder, jobs=-1)
-    print("GrabCut:", ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())))
+    cut = partial(pseudo_masks, dataset, labels=labels, signals=signals, cache=cache, folder=folder)
+    if accelerator.num_processes > 1:
+        jobs = max(1, os.cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+        cut(names[accelerator.process_index :: accelerator.num_processes], jobs=jobs)
+        accelerator.wait_for_everyone()
+    masks, outcomes = cut(names, jobs=-1)
+    if accelerator.is_main_process:
+        print("GrabCut:", ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())))
     return masks
 
 

@@ -53,7 +53,7 @@ def cost_chart(runs, width, height):
     low, high = max(0.0, low - margin), min(1.0, high + margin)
     x, y = scale(first, last, left, right, log), scale(low, high, bottom, top)
     marks = [
-        {"x": x(run["hours"]), "y": y(run["miou"]), "low": y(run["low"]), "high": y(run["high"]),
+        {"x": x(run["hours"]), "y": y(run["miou"]), "low": y(max(run["low"], low)), "high": y(min(run["high"], high)),
          "colour": run["colour"],
          "tip": f"{run['name']} ({run['supervision']}): mIoU {percent(run['miou'])} %, 95 % interval "
                 f"{percent(run['low'])} to {percent(run['high'])}, {run['hours']:.2f} h"}

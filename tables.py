@@ -13,10 +13,12 @@ def p_value(value):
     return "-" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def mean_std(values):
-    """Format a mean, and the standard deviation where there are several values."""
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"
+def mean_std(values, digits=1):
+    """Format the mean of a list, and the standard deviation where there are several values; "-" where there is none."""
+    if not values:
+        return "-"
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{spread}"
 
 
 def markdown(head, rows, words=(0,)):

@@ -11,6 +11,7 @@ epoch, image), so a run that is killed and resumed ends with the same weights as
 """
 
 import argparse
+import warnings
 from dataclasses import fields
 from functools import partial
 
@@ -89,7 +90,7 @@ def make_loaders(args, dataset, labels, train_ids, signals, weights, accelerator
     from run_masks import masks_of_run
 
     cache = ResizedCache(args.cache_dir, args.img_size, args.cache_limit)
-    masks = masks_of_run(args, dataset, labels, train_ids, signals, weights)
+    masks = masks_of_run(args, dataset, labels, train_ids, signals, weights, accelerator)
     extras = recipes.extras(weights, labels, masks)
     train = SegmentationItems(dataset, train_ids, cache, labels, signals, args.augment, seed=args.seed, extras=extras)
     masks = args.select_by != "weak_val_loss"
@@ -220,15 +221,19 @@ def prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pre
     optimizer, schedule = make_optimizer(
         model, criterion, args.epochs * len(batches), args.lr, args.decoder_lr_scale, args.weight_decay, args.warmup
     )
-    if accelerator.num_processes > 1:
+    several = accelerator.num_processes > 1
+    if several and args.batch_norm == "global":
         synchronise_batch_norm(model)
     teacher = Teacher(model, args.teacher_decay) if "teacher" in criterion.weights else None
-    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated")  # accelerate has no newer name for it
+        model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     steps = args.epochs * len(batches)
     warm = warm_epochs(args, weights)
     return Training(
-        model, criterion, optimizer, schedule, loader, batches, val_loader, accelerator, steps, warm, teacher
-    )
+        model, criterion, optimizer, schedule, loader, batches, val_loader, accelerator, steps, warm, teacher,
+        own_norms=several and args.batch_norm == "local",
+    )  # fmt: skip
 
 
 def train_run(args, dataset, labels, train_ids, signals, weights):

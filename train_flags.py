@@ -55,6 +55,9 @@ def add_optimisation_arguments(parser):
     group.add_argument("--steps_per_epoch", type=int,
                        help="length of an epoch (default: as many as there are whole batches of images)")  # fmt: skip
     group.add_argument("--batch_size", type=int, default=8, help="images a step over all processes (default: 8)")
+    group.add_argument("--batch_norm", choices=["global", "local"], default="global",
+                       help="in several processes: over the batch of all, as in one process, or over each one's own, "
+                            "which is faster (default: %(default)s)")  # fmt: skip
     group.add_argument("--lr", type=float, default=1e-4, help="peak learning rate of the encoder (default: 1e-4)")
     group.add_argument(
         "--decoder_lr_scale", type=float, default=3.0, help="decoder and heads: lr times this (default: 3)"

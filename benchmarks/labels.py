@@ -16,6 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -45,14 +46,15 @@ def parse_args():
     return parser.parse_args()
 
 
-def resized_copy(dataset, count, size, folder):
-    """Write `count` training masks of `dataset`, resized, as a plain folder of images and masks -> `Folder`."""
+def resized_copy(dataset, count, size, folder, copies=1):
+    """Write `count` training masks of `dataset`, resized, `copies` times, as a plain folder of images -> `Folder`."""
     names = dataset.ids("trainval")[:count]
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True)
+    names = [f"{name}.{copy}" for name in names for copy in range(copies)]
     for name in names:
         Image.new("RGB", size).save(folder / "images" / f"{name}.jpg")  # the annotator looks at its size alone
-        mask = Image.fromarray(dataset.mask(name)).resize(size, Image.Resampling.NEAREST)
+        mask = Image.fromarray(dataset.mask(name.rpartition(".")[0])).resize(size, Image.Resampling.NEAREST)
         mask.save(folder / "masks" / f"{name}.png")
     (folder / "classes.txt").write_text("\n".join(dataset.class_names) + "\n")
     (folder / "trainval.txt").write_text("\n".join(names[1:]) + "\n")
@@ -105,32 +107,16 @@ def plain_image(dataset, name):
     return plain_labels(mask, dataset.tags(name), tuple(dataset.tag_names), Options(), np.random.default_rng(0))
 
 
-class Repeated:
-    """A data set whose every image occurs several times, under names of its own."""
-
-    def __init__(self, dataset, names, copies):
-        self.dataset, self.names = dataset, {f"{name}.{copy}": name for copy in range(copies) for name in names}
-        self.tag_names = dataset.tag_names
-
-    def mask(self, name):
-        return self.dataset.mask(self.names[name])
-
-    def tags(self, name):
-        return self.dataset.tags(self.names[name])
-
-    def check_size(self, name, shape):
-        self.dataset.check_size(self.names[name], shape)
-
-
-def scaling(dataset, names, jobs, copies, repeats):
+def scaling(dataset, jobs, repeats):
     """Return how many times faster the generator is with `jobs` processes than with one, medians, in turns."""
-    many = Repeated(dataset, names, copies)
-    points = dict.fromkeys(many.names)
-    annotate_all(many, points, Options(), 0, jobs)  # joblib keeps its processes: their start is no part of it
-    ratios = []
-    for _ in range(repeats):
-        one, all_ = (seconds(lambda n=n: annotate_all(many, points, Options(), 0, n)) for n in (1, jobs))
-        ratios.append(one / all_)
+    names = dataset.ids("trainval")
+
+    def generate(processes):
+        args = argparse.Namespace(backend="loky", cluster=None, jobs=processes, seed=0)
+        deque(annotate_all(annotate_many, dataset, {}, Options(), args, names, len(names)), maxlen=0)
+
+    generate(jobs)  # joblib keeps its processes: their start is no part of it
+    ratios = [seconds(lambda: generate(1)) / seconds(lambda: generate(jobs)) for _ in range(repeats)]
     return statistics.median(ratios)
 
 
@@ -146,7 +132,8 @@ def main(args):
         annotate_many(dataset, dict.fromkeys(names[:5]), Options(), seed=0)  # the imports are no part of it
         times = measure(dataset, names, args.repeats)
         ours, plain = against_plain(dataset, names, args.repeats)
-        faster = scaling(dataset, names, args.jobs, args.copies, args.repeats)
+        many = resized_copy(dataset, args.images, (args.width, args.height), temporary / "many", args.copies)
+        faster = scaling(many, args.jobs, args.repeats)
     print(
         f"{len(names)} masks of {args.width} x {args.height}, one process, medians of {args.repeats}; commit {commit()}"
     )

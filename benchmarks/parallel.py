@@ -30,6 +30,7 @@ def parse_args(argv=None):
     parser.add_argument("--epochs", type=int, default=3, help="of each run (default: %(default)s)")
     parser.add_argument("--turns", type=int, default=2, help="runs of each kind (default: %(default)s)")
     parser.add_argument("--supervision_mode", default="points", help="(default: %(default)s)")
+    parser.add_argument("--batch_norm", default="global", help="as in train.py (default: %(default)s)")
     parser.add_argument("--encoder_weights", default="imagenet", help="as in train.py")
     return parser.parse_args(argv)
 
@@ -45,7 +46,8 @@ def rates(args, folder, size):
                 "--data_dir", folder / "data", "--cache_dir", folder / "cache", "--checkpoint_dir", folder / "runs",
                 "--weak_label_path", folder / "labels.pkl", "--batch_size", args.batch_size, "--device", "cpu",
                 "--epochs", args.epochs, "--supervision_mode", args.supervision_mode,
-                "--encoder_weights", args.encoder_weights, threads=1 if several else args.processes)  # fmt: skip
+                "--encoder_weights", args.encoder_weights, "--batch_norm", args.batch_norm,
+                threads=1 if several else args.processes)  # fmt: skip
             log = (folder / "runs" / name / "log.jsonl").read_text().splitlines()
             rate.extend(json.loads(line)["images_per_second"] for line in log[1:])
     return found
@@ -61,8 +63,8 @@ def main(args):
         for size in args.img_size:
             one, several = map(statistics.median, rates(args, folder, size))
             lines.append([str(size), f"{one:.1f}", f"{several:.1f}", f"{several / one:.2f}"])
-    print(f"{args.supervision_mode}, batches of {args.batch_size}, median of {args.turns} x {args.epochs - 1} epochs, "
-          f"commit `{commit()}`:\n")  # fmt: skip
+    print(f"{args.supervision_mode}, {args.batch_norm} batch norm, batches of {args.batch_size}, "
+          f"median of {args.turns} x {args.epochs - 1} epochs, commit `{commit()}`:\n")  # fmt: skip
     head = ["pixels", f"1 process x {args.processes} threads, img/s", f"{args.processes} x 1, img/s", "ratio"]
     print(markdown(head, lines))
 

@@ -51,7 +51,8 @@ class Ids(Sequence):
         return self.count
 
     def __getitem__(self, i):
-        return f"image_{range(self.count)[i]:09d}"
+        numbers = range(self.count)[i]
+        return [f"image_{n:09d}" for n in numbers] if isinstance(i, slice) else f"image_{numbers:09d}"
 
 
 class Discs(SegmentationDataset):

@@ -10,14 +10,13 @@ seeds and test images; their p-values are corrected over all pairs of arms (Holm
 """
 
 import argparse
-import statistics
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common import UserError, atomic_path, commit, run_cli, write_json
-from tables import markdown, p_value, percent
+from tables import markdown, mean_std, p_value, percent
 from vlm_itl import protocol
 
 SIGNIFICANT = 0.05
@@ -119,19 +118,10 @@ def judges_table(runs):
     for arm, members in protocol.by_arm(runs).items():
         lines = [line for run in members for line in run.results.get("judge", ())]
         if any("spearman" in line for line in lines):
-            cells = [mean_std(line[key] * factor for line in lines if line.get(key) is not None)
+            cells = [mean_std([line[key] * factor for line in lines if line.get(key) is not None], digits=2)
                      for key, factor in JUDGED.values()]  # fmt: skip
             rows.append([arm, str(len(lines)), *cells])
     return markdown(["judge", "rounds", *JUDGED], rows) if rows else ""
-
-
-def mean_std(values):
-    """Format the mean and the standard deviation of some numbers."""
-    values = list(values)
-    if not values:
-        return "-"
-    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{spread}"
 
 
 def flipped(pair):

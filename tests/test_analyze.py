@@ -325,6 +325,20 @@ def test_the_hours_are_by_one_schedule(data, tmp_path):
         run(analyze, "--a", "x", "--b", "y", "--cost_schedule", "relative")
 
 
+def test_the_report_draws_the_seeds_of_a_run_as_one_mark(data, tmp_path):
+    for seed in (0, 1, 2):
+        add_run(data, tmp_path, f"points_seed{seed}", erring(0.1 * (seed + 1)), seed=seed)
+    add_run(data, tmp_path, "boxes", erring(0.1), modes=("boxes",))
+    run(analyze, "--report", tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    marks = {a["aria-label"] for a in Page(page).all("g") if "mark" in a["class"].split()}
+    assert len(marks) == 2
+    values = [json.loads(path.read_text())["aggregate"]["miou"] for path in tmp_path.glob("points_*.json")]
+    says = next(mark for mark in marks if "mean of 3 seeds" in mark)
+    assert says.startswith("Points") and f"mIoU {100 * np.mean(values):.1f} %" in says
+    assert all(f'<th scope="row">{name}</th>' in page for name in ("points_seed0", "points_seed2", "boxes"))
+
+
 def test_what_comes_from_files_is_escaped(page):
     assert len(re.findall(r"<script", page)) == 1
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page

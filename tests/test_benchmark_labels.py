@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+import benchmarks.labels
 from annotators import Options, draw_stroke
-from benchmarks.labels import Repeated, plain_image
+from benchmarks.labels import plain_image, resized_copy, scaling
 from data_utils import Pets
 from weak_label_generator import annotate_many
 
@@ -46,9 +47,18 @@ def test_strokes_stay_inside_their_objects(both):
                 assert drawn.any() and (mask[drawn == 1] == stroke["class"]).all()
 
 
-def test_repeated_images_have_names_of_their_own(both):
-    dataset, found = both
-    many = Repeated(dataset, list(found), 3)
-    assert len(many.names) == 3 * len(found)
-    (_, labels), *_ = annotate_many(many, dict.fromkeys(many.names), Options(), 0)
-    assert labels["boxes"] == next(iter(found.values()))[0]["boxes"]
+def test_copies_of_images_have_names_of_their_own_and_the_same_objects(both, tmp_path):
+    dataset, _ = both
+    many = resized_copy(dataset, 4, (60, 45), tmp_path / "many", copies=3)
+    assert len(many.ids("trainval")) + len(many.ids("test")) == 12
+    drawn = annotate_many(many, dict.fromkeys(many.ids("trainval")), Options(), 0)
+    boxes = {name.rpartition(".")[0]: labels["boxes"] for name, labels in drawn}
+    assert all(labels["boxes"] == boxes[name.rpartition(".")[0]] for name, labels in drawn)
+
+
+def test_scaling_draws_all_copies_with_one_process_and_with_two(both, tmp_path, monkeypatch):
+    many, drawn = resized_copy(both[0], 40, (60, 45), tmp_path / "many"), []
+    real = benchmarks.labels.annotate_all
+    monkeypatch.setattr(benchmarks.labels, "annotate_all", lambda *args: map(drawn.append, real(*args)))
+    assert scaling(many, 2, 1) > 0
+    assert [name for name, _ in drawn] == 3 * many.ids("trainval")

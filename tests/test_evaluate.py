@@ -149,8 +149,8 @@ def test_seeds_of_one_run_are_shown_together(trained):
     assert overview.table_of_seeds([full, seeds[0]]) == ""
     found = overview.interval(groups[0])
     low, high = stats.ttest_1samp(list(values.values()), 0).confidence_interval()
-    assert found == pytest.approx({"miou": 60, "low": 100 * low, "high": 100 * high})
-    assert overview.interval([full])["low"] == 100 * full["aggregate"]["miou_interval"][0]
+    assert found == pytest.approx({"miou": 0.6, "low": low, "high": high})
+    assert overview.interval([full])["low"] == full["aggregate"]["miou_interval"][0]
 
 
 def test_relative_costs_leave_out_what_has_no_unit(trained, tmp_path, capsys):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -117,14 +118,22 @@ def free_port():
         return listener.getsockname()[1]
 
 
-@pytest.mark.parametrize("weighting, precision", [("fixed", []), ("uncertainty", []), ("fixed", ["--amp"])])
-def test_two_processes_give_the_run_of_one(weighting, precision, flags, tmp_path):
+def launch(processes, script):
+    """Start a script in so many processes of this machine -> the launcher's process."""
+    port = ["--master_port", free_port()]
+    return start([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", processes, *port, *script])
+
+
+@pytest.mark.parametrize(
+    "weighting, precision, recipe",
+    [("fixed", [], "plain"), ("fixed", [], "strong"), ("uncertainty", [], "plain"), ("fixed", ["--amp"], "plain")],
+)
+def test_two_processes_give_the_run_of_one(weighting, precision, recipe, flags, tmp_path):
     """Adam's first steps are signs: kept small, they don't blow rounding up. test_model.py has the float64 law."""
     base = ["train.py", "--supervision_modes", "points", "scribbles", "--epochs", 2, "--augment", "--lr", 1e-6, *flags,
-            "--loss_weighting", weighting, *precision]  # fmt: skip
+            "--loss_weighting", weighting, "--recipe", recipe, *precision]  # fmt: skip
     one = start([sys.executable, *base, "--run_name", "one"])
-    two = start([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_port", free_port(),
-                 *base, "--run_name", "two"])  # fmt: skip
+    two = launch(2, [*base, "--run_name", "two"])
     for process in (one, two):
         output = process.communicate()[0]
         assert process.returncode == 0, output
@@ -136,6 +145,39 @@ def test_two_processes_give_the_run_of_one(weighting, precision, flags, tmp_path
         torch.testing.assert_close(learned[0][key], learned[1][key], rtol=0, atol=1e-7)
     for x, y in zip(log(tmp_path / "one"), log(tmp_path / "two"), strict=True):
         assert [x[k] for k in NUMBERS] == pytest.approx([y[k] for k in NUMBERS], rel=0.15 if precision else 5e-4)
+
+
+def test_two_processes_with_batch_norm_of_their_own_are_killed_and_go_on(flags, tmp_path):
+    """Bit for bit, the validation of both shares included: after each epoch all have the same running moments."""
+    base = ["train.py", "--supervision_mode", "points", "--recipe", "strong", "--epochs", 4, "--batch_norm", "local"]
+    alone = launch(2, [*base, "--run_name", "alone", *flags])
+    killed = launch(2, [*base, "--run_name", "killed", *flags])
+    wait_until_saved(tmp_path / "killed", killed)
+    for process in [*psutil.Process(killed.pid).children(recursive=True), killed]:
+        process.kill()
+    killed.communicate()
+    assert torch.load(tmp_path / "killed" / "last.pt", weights_only=True)["epoch"] < 4
+    resumed = launch(2, [*base, "--run_name", "killed", "--resume", *flags])
+    for process in (alone, resumed):
+        output = process.communicate()[0]
+        assert process.returncode == 0, output
+    assert same(weights(tmp_path / "alone"), weights(tmp_path / "killed"))
+    for x, y in zip(log(tmp_path / "alone"), log(tmp_path / "killed"), strict=True):
+        assert [x[k] for k in NUMBERS] == [y[k] for k in NUMBERS]
+
+
+def test_of_two_processes_each_cuts_its_share(flags, tmp_path):
+    at = flags.index("--weak_label_path") + 1
+    base, found = ["--supervision_mode", "boxes", "--recipe", "strong", "--epochs", 1], []
+    for processes in (1, 2):
+        labels = tmp_path / f"labels{processes}" / "labels.pkl"
+        labels.parent.mkdir()
+        shutil.copy(flags[at], labels)
+        own = [*flags[:at], labels, *flags[at + 1 :], "--run_name", processes]
+        output = launch(processes, ["train.py", *base, *own]).communicate()[0]
+        assert len(re.findall(r"GrabCut: \d+ ", output)) == 1, output
+        found.append({path.name: path.read_bytes() for path in labels.parent.rglob("*.png")})
+    assert found[0] and found[0] == found[1]
 
 
 def two_nodes(launcher, script):
