@@ -3,15 +3,19 @@
     python benchmarks/real_photographs.py --data_dir ../shared/data/oxford-iiit-pet --name pets --epochs 10
     python benchmarks/real_photographs.py --data_dir ../shared/data --name voc --classes pet=cat+dog \
         --train_limit 800 --epochs 4 --clicks ../shared/data/VOCdevkit/VOC2012/human_points.json
+    python benchmarks/real_photographs.py --data_dir ../shared/data --name voc21 --balance 140 --train_limit 800 \
+        --epochs 12 --recipes strong --modes full scribbles boxes points -- --lr 5e-4 --decoder_lr_scale 6 --augment
 
-Runs the ordinary scripts, --jobs trainings at a time with one thread each, and can be stopped and started again:
-finished runs are kept. Result files, figures and the table of means over seeds are in results/<name>/.
+What follows -- goes to train.py in place of --lr 3e-4 --augment. Runs the ordinary scripts, --jobs trainings at a time
+with one thread each, and can be stopped and started again: finished runs are kept. Result files, figures and the table
+of means over seeds are in results/<name>/.
 """
 
 import argparse
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -21,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from joblib import Parallel, delayed
 
-from common import read_json
+from common import atomic_path, read_json
+from data_utils import Voc
 from tables import markdown, mean_std
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,16 +45,46 @@ def add_schedule_arguments(parser):
     parser.add_argument("--img_size", type=int, default=128, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time (default: %(default)s)")
+    parser.set_defaults(rest=["--lr", 3e-4, "--augment"])
 
 
-def parse_args():
+def parse_args(words):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_schedule_arguments(parser)
+    parser.add_argument("--balance", type=int, help="VOC: list no further image for a class that so many show")
     parser.add_argument("--clicks", help="also train from people's clicks in this file, and from as many simulated")
     parser.add_argument("--noise", type=float, default=0.05, help="of the simulated clicks (default: %(default)s)")
     parser.add_argument("--modes", nargs="+", default=MODES, help="(default: all)")
     parser.add_argument("--recipes", nargs="+", default=["strong", "plain"], help="(default: both)")
-    return parser.parse_args()
+    cut = words.index("--") if "--" in words else len(words)
+    args = parser.parse_args(words[:cut])
+    args.rest = words[cut + 1 :] or args.rest
+    return args
+
+
+def balanced(root, most, copy):
+    """Lay out at `copy` the VOC tree below `root` with fewer training images listed -> `copy`.
+
+    Classes take turns, the rarest first: of the images that show one, in random order, those are listed without which
+    fewer than `most` would show it. The photographs and masks are links to the old ones.
+    """
+    voc = Voc(root, cache_dir=copy / "cache")
+    names = random.Random(0).sample(voc.lists["trainval"], len(voc.lists["trainval"]))
+    shown = {name: set(voc.tags(name)) for name in names}
+    total = {tag: sum(tag in tags for tags in shown.values()) for tag in voc.tag_names}
+    chosen = set()
+    for tag in sorted(total, key=total.get):
+        room = most - sum(tag in shown[name] for name in chosen)
+        chosen.update([name for name in names if tag in shown[name] and name not in chosen][: max(0, room)])
+    sets = copy / "ImageSets" / "Segmentation"
+    sets.mkdir(parents=True, exist_ok=True)
+    for file, listed in ("train_aug.txt", sorted(chosen)), ("val.txt", voc.lists["test"]):
+        with atomic_path(sets / file) as temporary:
+            temporary.write_text("\n".join(listed) + "\n")
+    for folder in ("JPEGImages", "SegmentationClass"):
+        (copy / folder).unlink(missing_ok=True)
+        (copy / folder).symlink_to((voc.folder / folder).resolve())
+    return copy
 
 
 def script(name, *arguments, threads=None):
@@ -78,7 +113,7 @@ def write_labels(args, clicks=None, noise=0.0):
 
 def train_and_evaluate(args, runs):
     """Train the runs {name: flags} by one schedule, --jobs at a time, go on with those that are begun, and test all."""
-    schedule = ["--img_size", args.img_size, "--epochs", args.epochs, "--batch_size", BATCH, "--lr", 3e-4, "--augment"]
+    schedule = ["--img_size", args.img_size, "--epochs", args.epochs, "--batch_size", BATCH, *args.rest]
     if args.train_limit:
         schedule += ["--train_limit", args.train_limit]
     folder = f"checkpoints/{args.name}"
@@ -130,6 +165,8 @@ def table(args, names):
 
 
 def main(args):
+    if args.balance:
+        args.data_dir = balanced(args.data_dir, args.balance, ROOT / "data" / args.name)
     labels = write_labels(args, args.clicks, args.noise)
     names = runs(args, labels)
     train_and_evaluate(args, {
@@ -143,4 +180,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(parse_args())
+    main(parse_args(sys.argv[1:]))
