@@ -6,7 +6,7 @@ nothing but the mask, the options and that generator.
 """
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
@@ -72,20 +72,28 @@ class Scene:
 
 def connected_regions(mask, label):
     """Return the 8-connected `Region`s of one class, largest first."""
+    from scipy.ndimage import find_objects
+
     pixels = mask == label
-    x, y, w, h = cv2.boundingRect(pixels.view(np.uint8))
-    if not w:
+    left, top, width, height = cv2.boundingRect(pixels.view(np.uint8))
+    if not width:
         return []
-    inside = pixels[y : y + h, x : x + w]
-    # Most often there is one region, and OpenCV's statistics take longer than the search.
-    if cv2.connectedComponents(inside.view(np.uint8), connectivity=8)[0] == 2:
-        return [Region(label, (x, y, x + w, y + h), inside, int(np.count_nonzero(inside)))]
-    _, components, stats, _ = cv2.connectedComponentsWithStats(pixels.view(np.uint8), connectivity=8)
-    regions = []
-    for i in 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable"):
-        x, y, w, h, area = (int(v) for v in stats[i])
-        regions.append(Region(label, (x, y, x + w, y + h), components[y : y + h, x : x + w] == i, area))
-    return regions
+    right, bottom = left + width, top + height
+    x, y = left - left % 2, top - top % 2  # OpenCV numbers regions by blocks of 2 x 2: so as in the whole mask
+    count, components = cv2.connectedComponents(pixels[y:bottom, x:right].view(np.uint8), connectivity=8)
+    if count == 2:
+        return [make_region(label, left, top, pixels[top:bottom, left:right])]
+    regions = [
+        make_region(label, x + columns.start, y + rows.start, components[rows, columns] == i)
+        for i, (rows, columns) in enumerate(find_objects(components), start=1)
+    ]
+    return sorted(regions, key=lambda region: -region.area)
+
+
+def make_region(label, left, top, pixels):
+    """Return the `Region` of a class whose pixels [h, w] fill their box from (left, top) on."""
+    height, width = pixels.shape
+    return Region(label, (left, top, left + width, top + height), pixels, int(np.count_nonzero(pixels)))
 
 
 def annotate_tags(scene, rng):
@@ -235,14 +243,28 @@ def fit_pen(path, pixels, widest):
     (height, width), seen = pixels.shape, pixels[max(0, top) : bottom, max(0, left) : right].view(np.uint8)
     beyond = (max(0, -top), max(0, bottom - height), max(0, -left), max(0, right - width))
     inside = cv2.copyMakeBorder(seen, *beyond, cv2.BORDER_CONSTANT, value=0)
-    room = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)[rows - top, columns - left].min()
-    for width in range(int(np.clip(2 * min(room, widest), 1, widest)), 0, -1):
+    steps, distances = steps_around(widest / 2)
+    at = (rows - top) * inside.shape[1] + columns - left
+    near = inside.ravel()[at[:, None] + steps @ (inside.shape[1], 1)].all(0)
+    room = distances[~near].min(initial=widest)
+    for width in range(int(np.clip(2 * room, 1, widest)), 0, -1):
         for candidate in (simple, path):
             drawn = np.zeros(inside.shape, np.uint8)
             draw_stroke(drawn, candidate - (left, top), 1, width)
             if not (drawn > inside).any():
                 return candidate, width
     raise AssertionError("a stroke one pixel wide left the pixels under its own vertices")
+
+
+@cache
+def steps_around(reach):
+    """Return the steps [K, 2] (dy, dx) to the pixels nearer than `reach`, and their distances [K], as OpenCV counts."""
+    side = int(reach) + 1
+    single = np.ones((2 * side + 1, 2 * side + 1), np.uint8)
+    single[side, side] = 0
+    distances = cv2.distanceTransform(single, cv2.DIST_L2, cv2.DIST_MASK_5)
+    steps = np.argwhere(distances < reach)
+    return steps - side, distances[tuple(steps.T)]
 
 
 def draw_stroke(canvas, path, value, width):
