@@ -111,10 +111,11 @@ def predictions(checkpoint, dataset, names, cache_dir, tile, args, accelerator):
     from engine import full_size_masks
     from image_io import ResizedCache
     from loading import InOrder, SegmentationItems, make_loader
+    from model import folded
     from runs import model_from
     from tiles import larger_than, tiled_masks
 
-    model, size = model_from(checkpoint).to(accelerator.device), checkpoint["args"]["img_size"]
+    model, size = folded(model_from(checkpoint).to(accelerator.device)), checkpoint["args"]["img_size"]
     where = accelerator.device, accelerator.autocast
     large = larger_than(dataset, names, tile["pixels"]) if tile else []
     small = sorted(set(names) - set(large))

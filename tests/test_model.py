@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 import model as model_module
 from common import UserError
-from model import WHEELS, build_model, decode, log_sum_exp_pool
+from model import WHEELS, build_model, decode, folded, log_sum_exp_pool
 
 ROOT = Path(model_module.__file__).parent
 
@@ -33,6 +33,36 @@ def test_the_output_is_always_the_same_dict(lite, images):
     assert outputs["seg"].shape == (2, 3, 64, 96)
     assert outputs["tags"].shape == (2, 2)
     assert outputs["cam"].shape[:2] == (2, 2)
+
+
+@pytest.mark.parametrize("encoder", ["efficientnet-lite0", "resnet18", "densenet121", "tu-mobilenetv3_small_100"])
+def test_a_network_without_its_batch_norms_says_the_same(encoder, images):
+    torch.manual_seed(0)
+    network = build_model(encoder, 3, 2, weights="none").double()
+    for _ in range(3):  # so that means and variances are no longer 0 and 1
+        network(images)
+    faster = folded(network)
+    wanted, found = network(images), faster(images)
+    assert all(torch.allclose(found[name], wanted[name], rtol=1e-8, atol=1e-10) for name in wanted)
+    norms = [sum(isinstance(m, torch.nn.BatchNorm2d) for m in each.modules()) for each in (network, faster)]
+    assert norms[1] < norms[0] / 2 and network is not faster
+    if encoder == "efficientnet-lite0":
+        assert norms[1] == 0
+
+
+def test_a_batch_norm_that_does_not_follow_its_neighbour_stays():
+    class Before(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution, self.norm = torch.nn.Conv2d(3, 3, 3), torch.nn.BatchNorm2d(3)
+            self.register_buffer("mean", torch.zeros(()))
+
+        def forward(self, image):
+            return {"seg": self.convolution(self.norm(image.float()))}
+
+    network = Before()
+    network.norm.running_mean.fill_(100)
+    assert folded(network) is network
 
 
 def test_imagenet_weights_come_with_the_wheel_and_recognise_a_photograph():
