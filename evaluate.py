@@ -115,7 +115,8 @@ def predictions(checkpoint, dataset, names, cache_dir, tile, args, accelerator):
     from runs import model_from
     from tiles import larger_than, tiled_masks
 
-    model, size = folded(model_from(checkpoint).to(accelerator.device)), checkpoint["args"]["img_size"]
+    size = checkpoint["args"]["img_size"]
+    model = folded(model_from(checkpoint).to(accelerator.device), size)
     where = accelerator.device, accelerator.autocast
     large = larger_than(dataset, names, tile["pixels"]) if tile else []
     small = sorted(set(names) - set(large))

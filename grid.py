@@ -136,13 +136,15 @@ class Grid:
     def add(self, mode, signals, seed, order):
         """Add the cells of one mode and seed, whose budgets buy the first images of `order`."""
         spent = np.cumsum([self.price(name, signals) for name in order]) / 3600
+        if not spent[-1]:
+            raise UserError(f"--cost_schedule {self.schedule.name}: {mode} costs nothing, so no budget buys as much")
         self.all_hours[mode], self.image_hours[mode] = float(spent[-1]), float(spent[-1] / len(order))
         for budget in self.budgets:
             images = buys(spent, budget)
-            if images:
+            if images and spent[images - 1] > 0:
                 self.cells.append(self.cell(mode, signals, budget, seed, order[:images], spent))
             else:
-                self.nothing.setdefault((mode, budget), []).append(float(spent[0]))
+                self.nothing.setdefault((mode, budget), []).append(float(spent[spent > 0][0]))
 
     def price(self, name, signals):
         """Return the seconds that one image's labels take."""

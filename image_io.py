@@ -6,6 +6,7 @@ import struct
 import sys
 import warnings
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 from PIL import Image
@@ -140,12 +141,20 @@ class ResizedCache:
         if self.limit is None:
             return True
         if self.allowance < size and not self.full:
-            room = self.limit * 1e9 - sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+            room = self.limit * 1e9 - sum(map(file_size, self.root.rglob("*")))
             self.allowance, self.full = max(room * ALLOWANCE, size), room < size
             if self.full:
                 print(f"{self.root}: full (--cache_limit); other images are decoded every time", file=sys.stderr)
         self.allowance -= size
         return not self.full
+
+
+def file_size(path):
+    """Return the bytes of a file, 0 for a folder and for what another process has just renamed."""
+    with contextlib.suppress(FileNotFoundError):
+        stat = path.stat()
+        return stat.st_size if S_ISREG(stat.st_mode) else 0
+    return 0
 
 
 def write(path, save):

@@ -121,7 +121,9 @@ class InOrder(Sampler):
 
 
 def make_loader(items, batches, workers=0, pin_memory=False):
-    """Return a `DataLoader` over batches of keys; with workers, decoding and augmentation leave the main process."""
-    return DataLoader(
-        items, batch_sampler=batches, num_workers=workers, pin_memory=pin_memory, persistent_workers=workers > 0
-    )
+    """Return a `DataLoader` over batches of keys; with workers, decoding and augmentation leave the main process.
+
+    Its generator is its own: what a network draws at random must not depend on the number of workers.
+    """
+    return DataLoader(items, batch_sampler=batches, num_workers=workers, pin_memory=pin_memory,
+                      persistent_workers=workers > 0, generator=torch.Generator())  # fmt: skip

@@ -134,11 +134,11 @@ def upsampled_convolution(convolution, x, size, skip):
 
 
 @torch.no_grad()
-def folded(model):
+def folded(model, size):
     """Return a copy of a `SegmentationModel` for inference, whose convolutions do the work of their batch norms.
 
     A batch norm is taken for that of the convolution listed before it in the same module, as in timm's and smp's
-    encoders. The copy must find the same class logits in a random image; else the model itself is returned.
+    encoders. The copy must find the same class logits in a random image of this size, else the model is returned.
     """
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -150,7 +150,7 @@ def folded(model):
             if pair and convolution.out_channels == norm.num_features:
                 setattr(parent, before, fuse_conv_bn_eval(convolution, norm))
                 setattr(parent, after, nn.Sequential(*norm.children()))  # timm's norms hold the activation
-    image = torch.randint(256, (1, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    image = torch.randint(256, (1, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     wanted, found = (network(image.to(model.mean.device))["seg"] for network in (model, faster))
     return faster if (found - wanted).abs().max() <= 1e-3 * wanted.abs().max() else model
 

@@ -8,11 +8,12 @@ from losses import at_least_single
 class Teacher:
     """An exponential moving average of a network (mean teacher: Tarvainen & Valpola, NeurIPS 2017)."""
 
-    def __init__(self, model, decay):
+    def __init__(self, model, decay, device=None):
         from torch.optim.swa_utils import AveragedModel
 
         self.decay = decay
-        self.average = AveragedModel(model, multi_avg_fn=self.blend, use_buffers=True).requires_grad_(False).eval()
+        self.average = AveragedModel(model, device, multi_avg_fn=self.blend, use_buffers=True)
+        self.average.requires_grad_(False).eval()
 
     def blend(self, averages, values, count):
         """Move the averages towards the values: quickly at first, as in the running mean."""

@@ -80,6 +80,11 @@ def term_weights(args, signals):
             raise UserError(f"--lambda_{term}: this run has no {term} loss (its supervision is {', '.join(signals)})")
     if min(weights.values()) < 0 or not any(weights.values()):
         raise UserError("--lambda_...: weights must not be negative, and one must be positive")
+    if weights.get("cam") and not weights["tags"]:
+        raise UserError("--lambda_tags 0: nothing would train the activation maps; raise it, or give --lambda_cam 0")
+    of_pixels = [weights[term] for term in (*signals, "cam") if term != "tags" and term in weights]
+    if args.select_by == "weak_val_loss" and not any(of_pixels):
+        raise UserError(f"--select_by weak_val_loss: no loss of the {', '.join(signals)} looks at pixels; use val_loss")
     return weights
 
 
@@ -224,7 +229,7 @@ def prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pre
     several = accelerator.num_processes > 1
     if several and args.batch_norm == "global":
         synchronise_batch_norm(model)
-    teacher = Teacher(model, args.teacher_decay) if "teacher" in criterion.weights else None
+    teacher = Teacher(model, args.teacher_decay, accelerator.device) if "teacher" in criterion.weights else None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated")  # accelerate has no newer name for it
         model, optimizer, loader = accelerator.prepare(model, optimizer, loader)

@@ -78,6 +78,8 @@ def spread(maps, walk, grid, steps):
 
     walk: [N, N] probabilities of a step between the cells of a `grid` (rows, columns)
     """
+    if not len(maps):
+        return maps
     cells = F.adaptive_avg_pool2d(maps, grid).flatten(1).T
     for _ in range(steps):
         cells = walk @ cells
@@ -116,14 +118,15 @@ def mask_from(maps, labels, image, growth):
 def from_tags(annotation, image, walk, maps, dataset):
     """Return the mask [S, S] uint8 that the activation maps [T, S, S] of the present tags give.
 
-    image: [3, S, S] uint8; walk: as from `affinity`. With a tag that nobody was asked about there may be that object
-    anywhere: the background is in doubt, then.
+    image: [3, S, S] uint8; walk: as from `affinity`. With a tag that nobody was asked about, or whose map is zero,
+    there may be that object anywhere: the background is in doubt, then.
     """
     says = tag_vector(annotation, dataset.tag_names)
     present = np.flatnonzero(says == 1)
+    seen = maps[present].flatten(1).amax(1) > 0
     maps = spread(maps[present], *walk, GROWTH["tags"].steps).cpu().numpy()
     mask = mask_from(maps, np.array(dataset.tag_class)[present], rgb(image), GROWTH["tags"])
-    if (says == -1).any():
+    if (says == -1).any() or not seen.all():
         mask[mask == 0] = IGNORE
     return mask
 

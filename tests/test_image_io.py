@@ -17,7 +17,7 @@ from PIL import Image
 
 import image_io
 from common import UserError
-from image_io import ResizedCache, cached_classes, image_size, read_image, read_mask, to_square
+from image_io import ResizedCache, cached_classes, file_size, image_size, read_image, read_mask, to_square
 
 
 def photograph(width=30, height=20, seed=0):
@@ -265,6 +265,11 @@ def test_a_limit_counts_what_is_there_and_leaves_it(tmp_path, capsys):
     small.image(paths[2])
     assert capsys.readouterr().err.count("--cache_limit") == 1
     assert [np.array_equal(np.load(path), first) for path in (tmp_path / "cache").rglob("*.npy")] == [True]
+
+
+def test_what_vanishes_while_the_cache_is_counted_takes_no_room(tmp_path):
+    (tmp_path / "file").write_bytes(b"1234")
+    assert [file_size(tmp_path / name) for name in ("file", "gone", "")] == [4, 0, 0]
 
 
 def test_a_cache_that_cannot_be_written_names_the_flag(tmp_path):

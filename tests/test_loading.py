@@ -192,6 +192,16 @@ def test_worker_processes_change_nothing(parts):
     assert alone[0]["targets"]["points"].shape == (8, SIZE, SIZE)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loading_draws_nothing_from_the_generator_of_the_network(parts, workers):
+    dataset, ids, cache, labels = parts
+    loader = make_loader(SegmentationItems(dataset, ids, cache, labels, ("points",)), InOrder(8, 4), workers)
+    state = torch.get_rng_state()
+    for _ in range(2):
+        assert len(list(loader)) == 2
+        assert torch.equal(torch.get_rng_state(), state)
+
+
 @LAWS
 @given(st.integers(1, 50), st.integers(1, 20), st.integers(0, 9))
 def test_epoch_batches_are_whole_different_each_epoch_and_repeatable(count, batch_size, epoch):

@@ -41,7 +41,7 @@ def test_a_network_without_its_batch_norms_says_the_same(encoder, images):
     network = build_model(encoder, 3, 2, weights="none").double()
     for _ in range(3):  # so that means and variances are no longer 0 and 1
         network(images)
-    faster = folded(network)
+    faster = folded(network, 64)
     wanted, found = network(images), faster(images)
     assert all(torch.allclose(found[name], wanted[name], rtol=1e-8, atol=1e-10) for name in wanted)
     norms = [sum(isinstance(m, torch.nn.BatchNorm2d) for m in each.modules()) for each in (network, faster)]
@@ -62,7 +62,7 @@ def test_a_batch_norm_that_does_not_follow_its_neighbour_stays():
 
     network = Before()
     network.norm.running_mean.fill_(100)
-    assert folded(network) is network
+    assert folded(network, 64) is network
 
 
 def test_imagenet_weights_come_with_the_wheel_and_recognise_a_photograph():

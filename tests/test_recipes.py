@@ -18,7 +18,7 @@ import runs
 import train
 import walks
 from common import UserError
-from engine import global_means
+from engine import global_means, make_accelerator
 from losses import allowed_classes, partial_cross_entropy, self_label_loss
 from supervision import SIGNALS, LossOptions, View, draw_boxes
 from teacher import Teacher
@@ -262,7 +262,7 @@ def killed_after(monkeypatch, module, name, calls):
 )
 def test_every_strong_mode_resumes_to_the_same_weights(mode, module, name, calls, flags, tmp_path, monkeypatch):
     strong = ["--supervision_mode", mode, "--recipe", "strong", "--augment", "--epochs", 3, "--run_name", "r",
-              "--resume", "auto", "--select_by", "weak_val_loss", *flags]  # fmt: skip
+              "--resume", "auto", *flags]  # fmt: skip
     run(train, *strong)
     expected = torch.load(tmp_path / "r" / "last.pt", weights_only=True)
     assert "teacher" in expected and expected["epoch"] == 3
@@ -276,6 +276,22 @@ def test_every_strong_mode_resumes_to_the_same_weights(mode, module, name, calls
     found = torch.load(tmp_path / "r" / "last.pt", weights_only=True)
     for part in ("model", "teacher", "optimizer", "criterion", "best"):
         assert same(found[part], expected[part]), part
+
+
+def test_everything_that_computes_is_on_the_device_of_the_run(flags):
+    args = train.parse_args([*map(str, flags), "--supervision_mode", "scribbles", "--recipe", "strong"])
+    signals = train.settle(args)
+    dataset = train.open_dataset(args)
+    ids = train.training_ids(dataset, args)
+    accelerator = make_accelerator("cpu")
+    accelerator.state.device = torch.device("meta")  # any that is not where tensors are made
+    try:
+        labels, weights = train.labels_of_run(args, dataset, ids), train.term_weights(args, signals)
+        training = train.prepare(args, dataset, labels, ids, signals, weights, accelerator, "none")
+    finally:
+        accelerator.state.device = torch.device("cpu")
+    for part in (training.model, training.criterion, training.teacher.average):
+        assert {tensor.device.type for tensor in (*part.parameters(), *part.buffers())} <= {"meta"}
 
 
 def test_strong_tags_have_masks_from_the_first_epoch(flags, tmp_path):

@@ -30,7 +30,7 @@ from charts import budget_plot
 from common import UserError, run_cli, stable_seed
 from costs import load_schedule
 from grid import Cell, Grid, buys, parse_budget
-from run_labels import training_ids
+from run_labels import training_ids, training_order
 from study_report import summarise
 
 ROOT = Path(study.__file__).parent
@@ -132,6 +132,19 @@ def test_smaller_budgets_are_within_larger_ones_and_all_modes_share_an_order(fla
         assert all(small <= large for small, large in itertools.pairwise(ordered))
     assert subsets[0] != subsets[1]
     assert ("full", 20 / 3600) in grid.nothing and len(grid.nothing["full", 20 / 3600]) == 2
+
+
+def test_budgets_that_buy_only_what_is_free_buy_nothing(flags, monkeypatch):
+    wanted = *flags, "--budgets", "20s", "4m", "--modes", "full", *TINY
+    usual, real = grid_of(*wanted), Grid.price
+    first = {training_order(usual.dataset, seed)[0] for seed in range(usual.args.seeds)}
+    monkeypatch.setattr(Grid, "price", lambda self, name, signals: 0 if name in first else real(self, name, signals))
+    grid = grid_of(*wanted)
+    assert {cell.budget for cell in grid.cells} == {4 / 60}
+    assert min(grid.nothing["full", 20 / 3600]) > 20 / 3600
+    monkeypatch.setattr(Grid, "price", lambda *_: 0)
+    with pytest.raises(UserError, match="full costs nothing"):
+        grid_of(*wanted)
 
 
 def test_all_budgets_take_the_same_steps_unless_epochs_are_asked_for(flags):

@@ -70,6 +70,21 @@ def test_a_walk_that_stays_changes_nothing_and_one_between_two_halves_fills_them
     assert torch.equal(walks.spread(maps, walk, (4, 4), 9)[0], half.view(4, 4).float())
 
 
+def test_tags_without_an_object_give_background_and_those_that_show_nowhere_leave_it_in_doubt():
+    dataset = SimpleNamespace(tag_names=("a", "b"), tag_class=(1, 2))
+    walk, maps = (torch.eye(16), (4, 4)), torch.zeros(2, SIZE, SIZE)
+
+    def mask(maps, present, absent):
+        return walks.from_tags({"present": present, "absent": absent}, picture(), walk, maps, dataset)
+
+    assert (mask(maps, [], ["a", "b"]) == 0).all()
+    assert (mask(maps, [], ["a"]) == IGNORE).all()
+    assert (mask(maps, ["a"], ["b"]) == IGNORE).all()
+    maps[0, :20, :20] = 1
+    assert set(np.unique(mask(maps, ["a", "b"], []))) <= {1, IGNORE}
+    assert 0 in mask(maps, ["a"], ["b"])
+
+
 def disc(colour=220):
     """A bright disc on dark noise, and its mask."""
     rng = np.random.default_rng(0)
