@@ -5,8 +5,8 @@
     python analyze.py --report results/
 
 Reads what evaluate.py wrote, and no model. --a and --b each take one run or several seeds of it; differences are B
-minus A. Completeness, class consistency and failure modes are told apart as failures.py says. --report puts all runs
-and analyses below a folder into one HTML page that needs no network.
+minus A. Completeness, class consistency and failure modes are told apart as failures.py says. --report puts the
+runs in a folder and the analyses below it into one HTML page that needs no network.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def parse_args():
     group = parser.add_argument_group("output")
     group.add_argument("--output_dir", help="folder (default: RESULTS_DIR/analysis/A_vs_B)")
     group.add_argument("--examples", type=int, default=4, help="images to show where B gains, and loses (default: 4)")
-    group.add_argument("--report", metavar="DIR", help="write DIR/report.html from all that lies below DIR")
+    group.add_argument("--report", metavar="DIR", help="write DIR/report.html: the runs in DIR, the analyses below it")
     group.add_argument("--cost_schedule", metavar="NAME|FILE",
                        help="prices of the report's hours: a name in costs.yaml, or a YAML file (default: those that "
                             "the results state)")  # fmt: skip
@@ -47,6 +47,8 @@ def check(args):
         raise UserError("--a and --b: name the runs to compare, or give --report DIR")
     if args.cost_schedule and not args.report:
         raise UserError("--cost_schedule: prices the hours of --report; a comparison has none")
+    if args.seed < 0:
+        raise UserError(f"--seed {args.seed}: must not be negative")
     if args.resamples < 100:
         raise UserError(f"--resamples {args.resamples}: must be at least 100")
     if args.examples < 0:

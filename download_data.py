@@ -23,6 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from common import UserError, atomic_path, run_cli
+from image_io import DAMAGE
 from shapes import draw_shapes, is_drawn
 
 # Where the files of a data set are. home: below --data_dir; nests: where else a copy may lie below --from_dir;
@@ -58,7 +59,10 @@ def names_in(path):
     """Return the image names of one list; a missing or empty one is a UserError."""
     if not path.is_file():
         raise UserError(f"{path}: this list is missing; the data set is not whole without it")
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is no text in UTF-8; save it anew") from error
     names = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
     if not names:
         raise UserError(f"{path}: this list names no image")
@@ -81,7 +85,7 @@ def fault(root, layout, name):
                 frames.append({picture.size, _upright(picture, picture).size})
         except FileNotFoundError:
             return f"{path}: missing"
-        except (OSError, SyntaxError) as error:  # PIL raises SyntaxError for a broken PNG
+        except (*DAMAGE, Image.DecompressionBombError) as error:
             return f"{path}: not a readable image ({error})"
     return None if frames[0] & frames[1] else f"{path}: another size than its image ({frames[1]}, not {frames[0]})"
 

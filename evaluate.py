@@ -18,7 +18,7 @@ from pathlib import Path
 
 from common import UserError, atomic_path, run_cli, write_json
 from costs import DEFAULT, UNITS
-from pricing import chosen_schedule, reprice, reprice_files
+from pricing import chosen_schedule, cost_band, reprice, reprice_files
 from result_files import dataset_of, in_words, mask_name, table_order, write_mask
 
 SMALLEST_TILE = 32  # pixels: the middle of a smaller window has nearly no surroundings
@@ -207,6 +207,7 @@ def evaluate_run(name, checkpoint, schedule, args, accelerator):
 def main(args):
     check(args)
     folder, schedule, figures = Path(args.results_dir), chosen_schedule(args), []
+    bands = schedule, cost_band(args, schedule)
 
     from overview import AXES, draw_comparison, draw_costs, table, table_of_seeds
 
@@ -214,6 +215,8 @@ def main(args):
         results = reprice_files(args, schedule)
     else:
         runs = find_runs(args)
+        for run, band in itertools.product(runs.values(), bands):  # what has no price is refused before any prediction
+            reprice(run, band, lambda run=run: dataset_of(run, args)[0])
 
         from engine import make_accelerator
 

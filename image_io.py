@@ -14,6 +14,7 @@ from PIL import Image
 from common import UserError, atomic_path, stable_seed
 
 MAX_PIXELS = 64_000_000
+DAMAGE = OSError, SyntaxError, ValueError, RuntimeError, EOFError, struct.error  # how PIL's decoders report it
 NPY_HEADER = 128  # bytes of an .npy file before the array
 ALLOWANCE = 1 / 64  # of a limited cache's room that a process fills before it looks again
 CACHE_VERSION = 1  # raise it when reading or resizing gives other pixels than before
@@ -43,8 +44,7 @@ def opened(path):
             f"{path}: over the limit of {MAX_PIXELS // 10**6} megapixels ({error}); write a smaller copy with "
             "python download_data.py --from_dir ... --max_side 1024"
         ) from error
-    # PIL's decoders report damage in any of these ways.
-    except (OSError, SyntaxError, ValueError, RuntimeError, EOFError, struct.error) as error:
+    except DAMAGE as error:
         raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from error
 
 

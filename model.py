@@ -250,13 +250,15 @@ def read_tensors(path, flag):
     """Read a checkpoint or state dict (.pth, .pt, .safetensors) without running any code from the file."""
     import pickle
 
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         if Path(path).suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     # A file that is no checkpoint at all derails the unpickler in any of these ways.
-    except (OSError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, pickle.UnpicklingError,
+            SafetensorError) as error:  # fmt: skip
         reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
         raise UserError(f"{flag}: cannot read weights from {path} ({reason})") from error

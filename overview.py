@@ -5,12 +5,11 @@ from statistics import fmean
 import numpy as np
 
 from charts import cost_plot
-from common import UserError
-from costs import hours, load_schedule
+from costs import hours
 from differences import seed_interval
 from metrics import plain, scores
 from plots import comparison_figure
-from pricing import in_unit, repriced
+from pricing import cost_band, in_unit, repriced
 from result_files import group_name, read_prediction, seed_groups, seed_of
 from tables import markdown, mean_std, percent
 
@@ -108,9 +107,7 @@ def interval(group):
 
 def draw_costs(path, results, schedule, args):
     """Draw mIoU against annotation cost -> names of the runs that have no cost in the schedule's unit."""
-    unit, band = schedule.unit, load_schedule(args.cost_band) if args.cost_band else schedule
-    if band.unit != unit:
-        raise UserError(f"--cost_band {band.name}: is in {band.unit}, but the cost axis in {unit}")
+    unit, band = schedule.unit, cost_band(args, schedule)
     priced = [result for result in results if in_unit(result["cost"], unit) is not None]
     groups = seed_groups(priced)
     points = [

@@ -31,6 +31,14 @@ def chosen_schedule(args):
     return schedule
 
 
+def cost_band(args, schedule):
+    """Return the `Schedule` that --cost_band names, else `schedule` itself; other units are a `UserError`."""
+    band = load_schedule(args.cost_band) if args.cost_band else schedule
+    if band.unit != schedule.unit:
+        raise UserError(f"--cost_band {band.name}: is in {band.unit}, but the cost axis in {schedule.unit}")
+    return band
+
+
 def reprice(run, schedule, open_data):
     """Return {"cost", "selection"} of a checkpoint or result by a `costs.Schedule`.
 

@@ -108,7 +108,9 @@ def render(folder, args):
     results, schedule = one_schedule(list(find_results(folder).values()), args)
     analyses = find_analyses(folder)
     if not results and not analyses:
-        raise UserError(f"--report {folder}: no result is there; run python evaluate.py --results_dir {folder}")
+        below = [path for path in sorted(folder.glob("*/")) if find_results(path)]
+        way_out = f"take {below[0]}" if below else f"run python evaluate.py --results_dir {folder}"
+        raise UserError(f"--report {folder}: no result is there; {way_out}")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["percent"] = percent
     picture = folder / "comparison.png"

@@ -27,6 +27,8 @@ def add_supervision_arguments(parser):
     group.add_argument("--lambda_seg", type=float, default=1.0, help="weight of all pixel losses together (default: 1)")
     for term in TERMS:
         usual = "1 when tags are the only signal of a plain run, else 0" if term == "cam" else "1"
+        lighter = recipes.STRONG.get(term, {}).get(term)
+        usual += f"; {lighter:g} in the strong recipe" if lighter else ""
         group.add_argument(f"--lambda_{term}", type=float, help=f"weight of the {term} loss (default: {usual})")
     for term in recipes.TERMS:
         group.add_argument(f"--lambda_{term}", type=float,

@@ -147,8 +147,8 @@ def draw(folder, runs, arms, shares, pairs):
 
 
 def main(args):
-    if args.resamples < 1:
-        raise UserError("--resamples must be at least 1")
+    if args.resamples < 1 or args.seed < 0:
+        raise UserError("--resamples must be at least 1, --seed not negative")
     runs = find_runs(args)
     budgets = args.budgets or protocol.common_budgets(runs, args.axis)
     summary = protocol.summarise(runs, args.axis, budgets)

@@ -218,7 +218,11 @@ def test_mistakes_are_one_line_with_a_way_out(results, data, tmp_path):
     refused("--a", tmp_path / "torn.json", "--b", "perfect", match="not a prediction for")
     first.unlink()
     refused("--a", tmp_path / "torn.json", "--b", "perfect", match="no such mask")
-    refused("--report", tmp_path / "empty", match="no result is there")
+    refused("--report", tmp_path / "empty", match="no result is there; run python evaluate.py")
+    (tmp_path / "above").mkdir()
+    (tmp_path / "above" / "pets").symlink_to(results)
+    refused("--report", tmp_path / "above", match="no result is there; take .*pets")
+    refused("--a", "perfect", "--b", "points_s0", "--seed", -1, match="--seed -1")
 
 
 @pytest.mark.parametrize("name", ["a/b", "../../x", "a:b*?", "ä 猫", "%41", ".", "..", "a\nb", "<script>"])

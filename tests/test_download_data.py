@@ -292,6 +292,21 @@ def missing_list(root):
     return path
 
 
+def list_in_another_encoding(root):
+    path = root / "annotations" / "test.txt"
+    path.write_bytes("größe_1 1 1 1\n".encode("latin-1"))
+    return path
+
+
+def too_many_pixels(root):
+    path = root / "images" / "tiny_dog_2.jpg"
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\xff\xc0") + 5  # height and width in the header of a baseline JPEG
+    data[at : at + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    return path
+
+
 def other_size(root):
     path = root / "annotations" / "trimaps" / "tiny_dog_2.png"
     Image.new("L", (7, 9), 1).save(path)
@@ -304,7 +319,9 @@ def text_for_an_image(root):
     return path
 
 
-@pytest.mark.parametrize("damage", [missing_image, missing_list, other_size, text_for_an_image])
+@pytest.mark.parametrize("damage", [
+    missing_image, missing_list, list_in_another_encoding, too_many_pixels, other_size, text_for_an_image,
+])  # fmt: skip
 def test_a_faulty_source_is_named_and_gives_no_lists(tmp_path, damage):
     path = damage(pets(tmp_path / "there"))
     with pytest.raises(UserError) as error:

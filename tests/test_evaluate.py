@@ -232,6 +232,23 @@ def test_a_mistake_in_pricing_gets_one_line(arguments, message, trained, tmp_pat
         run(evaluate, "--results_dir", tmp_path / "none", "--reprice")
 
 
+@pytest.mark.parametrize(
+    ("flag", "prices", "message"),
+    [
+        ("--cost_schedule", "points: {image: 10}", "no price for 'full'"),
+        ("--cost_band", "points: {image: 10}", "no price for 'full'"),
+        ("--cost_band", None, "neither a file"),
+    ],
+)
+def test_prices_that_are_missing_are_missed_before_anything_is_predicted(flag, prices, message, trained, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    if prices:
+        mine.write_text(f"unit: seconds\n{prices}\n")
+    with pytest.raises(UserError, match=message):
+        run(evaluate, "--checkpoint_dir", trained["checkpoints"], "--results_dir", tmp_path / "results", flag, mine)
+    assert not (tmp_path / "results").exists()
+
+
 def test_foreign_data_and_missing_runs_are_refused(trained, tmp_path):
     from shapes import draw_shapes
 

@@ -104,8 +104,9 @@ def test_encoder_weights_from_a_file(tmp_path, lite):
         loaded = build_model("efficientnet-lite0", 2, 2, str(tmp_path / name)).unet.encoder.state_dict()
         assert all(torch.equal(state[key], loaded[key]) for key in state)
     torch.save({"model.conv_stem.weight": torch.zeros(1)}, tmp_path / "wrong.pth")
-    (tmp_path / "garbage.pth").write_bytes(b"not a checkpoint at all")
-    for name in ("wrong.pth", "garbage.pth", "missing.pth"):
+    for name in ("garbage.pth", "garbage.safetensors"):
+        (tmp_path / name).write_bytes(b"not a checkpoint at all")
+    for name in ("wrong.pth", "garbage.pth", "garbage.safetensors", "missing.pth", "missing.safetensors"):
         with pytest.raises(UserError, match=name):
             build_model("efficientnet-lite0", 2, 2, str(tmp_path / name))
 

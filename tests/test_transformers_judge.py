@@ -188,6 +188,11 @@ def test_a_model_that_is_not_there_is_named(make, tmp_path):
         make(model="")
 
 
+def test_a_device_that_is_not_there_is_named(make):
+    with pytest.raises(UserError, match=r"vlm_itl\.vlm_options\.device: 'abacus' can't be used"):
+        make(device="abacus")
+
+
 def test_a_model_without_a_chat_template_is_named(make, tmp_path):
     with pytest.raises(UserError, match="chat template"):
         make(model=str(save_llava(tmp_path / "base", template=None)))

@@ -68,11 +68,15 @@ class TransformersJudge(CachedJudge):
                 f"vlm_itl.vlm_options.model: {o.model!r} can't be loaded as an image-text-to-text model: {line} Name a "
                 "folder that holds one, or a hub id that this machine can reach or has downloaded before."
             ) from error
+        try:
+            self._model = model.eval().to(device)
+        except (RuntimeError, AssertionError) as error:  # no such device, or a PyTorch that was built without it
+            line = next(iter(str(error).split("\n")), "")
+            raise UserError(f"vlm_itl.vlm_options.device: {device!r} can't be used: {line}") from error
         if not getattr(self._processor, "chat_template", None):
             raise UserError(
                 f"vlm_itl.vlm_options.model: {o.model!r} has no chat template; take an instruction-tuned one"
             )
-        self._model = model.eval().to(device)
         self._tokens = {kind: self._first_tokens(*words) for kind, words in WORDS.items()}
 
     def _first_tokens(self, *words):
