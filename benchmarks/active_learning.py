@@ -1,4 +1,4 @@
-"""The README's tables on active learning: strategies, and five ways to use a judge, at equal human seconds.
+"""The README's tables on active learning: strategies, and five sources of pseudo-labels, at equal human seconds.
 
     python benchmarks/active_learning.py --data_dir ../shared/data --part strategies
     python benchmarks/active_learning.py --data_dir ../shared/data --part arms

@@ -1,6 +1,6 @@
 """The README's tables on real photographs: every mode, by the plain and the strong recipe, one schedule for all.
 
-    python benchmarks/real_photographs.py --data_dir ../shared/data/oxford-iiit-pet --name pets --epochs 10
+    python benchmarks/real_photographs.py --data_dir ../shared/data/oxford-iiit-pet --name pets --epochs 6
     python benchmarks/real_photographs.py --data_dir ../shared/data --name voc --classes pet=cat+dog \
         --train_limit 800 --epochs 4 --clicks ../shared/data/VOCdevkit/VOC2012/human_points.json
     python benchmarks/real_photographs.py --data_dir ../shared/data --name voc21 --balance 140 --train_limit 800 \
@@ -43,7 +43,7 @@ def add_schedule_arguments(parser):
     parser.add_argument("--train_limit", type=int, help="as in train.py")
     parser.add_argument("--epochs", type=int, default=10, help="(default: %(default)s)")
     parser.add_argument("--img_size", type=int, default=128, help="(default: %(default)s)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time (default: %(default)s)")
     parser.set_defaults(rest=["--lr", 3e-4, "--augment"])
 

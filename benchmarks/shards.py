@@ -6,7 +6,7 @@
 The generator's own main runs in a process of its own for each size, on masks of 32 x 32 pixels that are drawn when they
 are asked for, under ids that are made when they are asked for: what is left is the machinery, not the data set's
 lists. Peaks are of resident memory (Linux). The parent's processor time is what no further worker can take off it: it
-bounds the images/s of a whole cluster. Labels of real photographs take some 11 ms an image to draw (labels.py) and a
+bounds the images/s of a whole cluster. Labels of real photographs take longer to draw (labels.py) and a
 few times the bytes.
 """
 
