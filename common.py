@@ -26,6 +26,14 @@ def run_cli(main, parse_args):
         sys.exit(_fail("interrupted; files that were complete are kept", 130))
 
 
+def parse_with_rest(parser, words):
+    """Return the arguments that the words before `--` give, with those after it, a list, as `rest`."""
+    cut = words.index("--") if "--" in words else len(words)
+    args = parser.parse_args(words[:cut])
+    args.rest = words[cut + 1 :]
+    return args
+
+
 def _fail(line, code):
     print(line, file=sys.stderr)
     return code

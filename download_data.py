@@ -23,6 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from common import UserError, atomic_path, run_cli
+from dataset import read_list
 from image_io import DAMAGE
 from shapes import draw_shapes, is_drawn
 
@@ -59,14 +60,7 @@ def names_in(path):
     """Return the image names of one list; a missing or empty one is a UserError."""
     if not path.is_file():
         raise UserError(f"{path}: this list is missing; the data set is not whole without it")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is no text in UTF-8; save it anew") from error
-    names = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
-    if not names:
-        raise UserError(f"{path}: this list names no image")
-    return names
+    return [line.split()[0] for line in read_list(path)]
 
 
 def read_names(root, layout):

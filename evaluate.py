@@ -18,7 +18,7 @@ from pathlib import Path
 
 from common import UserError, atomic_path, run_cli, write_json
 from costs import DEFAULT, UNITS
-from pricing import chosen_schedule, cost_band, reprice, reprice_files
+from pricing import chosen_schedule, cost_band, reprice_files, repriced
 from result_files import dataset_of, in_words, mask_name, table_order, write_mask
 
 SMALLEST_TILE = 32  # pixels: the middle of a smaller window has nearly no surroundings
@@ -171,8 +171,8 @@ def aggregate(images, resamples):
     }
 
 
-def evaluate_run(name, checkpoint, schedule, args, accelerator):
-    """Score one run on the test split, write its result file, and return the result."""
+def evaluate_run(name, checkpoint, args, accelerator):
+    """Score one run on the test split, write its result file, and return the result. Its cost is the checkpoint's."""
     from runs import Log
 
     log = Log(Path(args.checkpoint_dir) / name / "log.jsonl").read()
@@ -190,7 +190,8 @@ def evaluate_run(name, checkpoint, schedule, args, accelerator):
         "task": checkpoint["task"],
         "tile": tile,
         "aggregate": aggregate(images, args.resamples),
-        **reprice(checkpoint, schedule, lambda: dataset),
+        "cost": checkpoint["cost"],
+        "selection": checkpoint["selection"],
         "epoch": checkpoint["epoch"],
         "epochs_done": log[-1]["epoch"] if log else None,
         "args": checkpoint["args"],
@@ -207,21 +208,21 @@ def evaluate_run(name, checkpoint, schedule, args, accelerator):
 def main(args):
     check(args)
     folder, schedule, figures = Path(args.results_dir), chosen_schedule(args), []
-    bands = schedule, cost_band(args, schedule)
+    band = cost_band(args, schedule)
 
     from overview import AXES, draw_comparison, draw_costs, table, table_of_seeds
 
     if args.reprice:
         results = reprice_files(args, schedule)
     else:
-        runs = find_runs(args)
-        for run, band in itertools.product(runs.values(), bands):  # what has no price is refused before any prediction
-            reprice(run, band, lambda run=run: dataset_of(run, args)[0])
+        runs = {name: repriced(run, schedule, args) for name, run in find_runs(args).items()}
+        for run in runs.values():
+            repriced(run, band, args)  # what has no price is refused before anything is predicted
 
         from engine import make_accelerator
 
         accelerator = make_accelerator(args.device, amp=False)  # the same numbers on every device
-        results = [evaluate_run(name, run, schedule, args, accelerator) for name, run in runs.items()]
+        results = [evaluate_run(name, run, args, accelerator) for name, run in runs.items()]
         draw_comparison(folder / "comparison.png", results, dataset_of(results[0], args)[0])
         figures.append("comparison.png")
     text = "\n\n".join(filter(None, [table(results), table_of_seeds(results)]))

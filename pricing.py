@@ -73,7 +73,7 @@ def recount(run, dataset):
 
 
 def repriced(result, schedule, args):
-    """Return a result by another schedule. args: data_dir and cache_dir, where a run kept no counts."""
+    """Return a checkpoint or result by another schedule. args: data_dir and cache_dir, where a run kept no counts."""
     return result | reprice(result, schedule, lambda: dataset_of(result, args)[0])
 
 

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 from backends import BACKENDS, add_backend_arguments, backend, check_backend
-from common import UserError, atomic_path, commit, run_cli, write_json
+from common import UserError, atomic_path, commit, parse_with_rest, run_cli, write_json
 from costs import DEFAULT, hours
 from data_utils import add_data_arguments
 
@@ -50,11 +50,7 @@ def parse_args():
     add_backend_arguments(group, BACKENDS, "threading")
     group = parser.add_argument_group("output")
     group.add_argument("--study_dir", default="./results/study", help="(default: %(default)s)")
-    words = sys.argv[1:]
-    cut = words.index("--") if "--" in words else len(words)
-    args = parser.parse_args(words[:cut])
-    args.rest = words[cut + 1 :]
-    return args
+    return parse_with_rest(parser, sys.argv[1:])
 
 
 def execute(commands, log, lock, threads, cwd):

@@ -36,7 +36,6 @@ import metrics
 import train
 import weak_label_generator
 from common import commit
-from costs import load_schedule
 from engine import make_accelerator
 from result_files import dataset_of
 from runs import load_checkpoint, model_from
@@ -117,8 +116,7 @@ def ours(run, cache, folder):
     with patch.object(sys, "argv", ["", *map(str, words), "--batch_size", str(BATCH)]):
         args = evaluate.parse_args()
     accelerator = make_accelerator("cpu", amp=False)
-    checkpoint, schedule = load_checkpoint(run / "best.pt"), load_schedule("extreme_clicking")
-    return evaluate.evaluate_run(run.name, checkpoint, schedule, args, accelerator)["aggregate"]
+    return evaluate.evaluate_run(run.name, load_checkpoint(run / "best.pt"), args, accelerator)["aggregate"]
 
 
 def theirs(run, dataset, names, size, boundary):

@@ -25,13 +25,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from joblib import Parallel, delayed
 
-from common import atomic_path, read_json
+from common import atomic_path, parse_with_rest, read_json
 from data_utils import Voc
 from tables import markdown, mean_std
 
 ROOT = Path(__file__).resolve().parent.parent
 MODES = ("full", "scribbles", "hybrid_boxes_points", "boxes", "hybrid_tags_points", "points", "tags")
 BATCH = 8
+SCHEDULE = ["--lr", 3e-4, "--augment"]  # in whose place comes what follows --
 CLICKS = {"human": [], "simulated": ["--simulated_clicks"]}  # points from --clicks, and as many simulated ones
 
 
@@ -45,10 +46,10 @@ def add_schedule_arguments(parser):
     parser.add_argument("--img_size", type=int, default=128, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time (default: %(default)s)")
-    parser.set_defaults(rest=["--lr", 3e-4, "--augment"])
+    parser.set_defaults(rest=SCHEDULE)
 
 
-def parse_args(words):
+def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_schedule_arguments(parser)
     parser.add_argument("--balance", type=int, help="VOC: list no further image for a class that so many show")
@@ -56,9 +57,8 @@ def parse_args(words):
     parser.add_argument("--noise", type=float, default=0.05, help="of the simulated clicks (default: %(default)s)")
     parser.add_argument("--modes", nargs="+", default=MODES, help="(default: all)")
     parser.add_argument("--recipes", nargs="+", default=["strong", "plain"], help="(default: both)")
-    cut = words.index("--") if "--" in words else len(words)
-    args = parser.parse_args(words[:cut])
-    args.rest = words[cut + 1 :] or args.rest
+    args = parse_with_rest(parser, sys.argv[1:])
+    args.rest = args.rest or SCHEDULE
     return args
 
 
@@ -180,4 +180,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(parse_args(sys.argv[1:]))
+    main(parse_args())

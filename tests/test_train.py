@@ -362,16 +362,7 @@ def test_ruined_validation_selects_nothing(flags, tmp_path):
         (["--supervision_mode", "tags", "--lambda_tags", "0"], "--lambda_tags 0"),
         (["--supervision_mode", "tags", "--recipe", "strong", "--select_by", "weak_val_loss"], "weak_val_loss"),
         (
-            [
-                "--supervision_mode",
-                "points",
-                "--recipe",
-                "strong",
-                "--select_by",
-                "weak_val_loss",
-                "--lambda_points",
-                "0",
-            ],
+            "--supervision_mode points --recipe strong --select_by weak_val_loss --lambda_points 0".split(),
             "weak_val_loss",
         ),
         (["--supervision_mode", "points", "--run_name", "a/b"], "--run_name"),
