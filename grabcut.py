@@ -117,9 +117,14 @@ def box_trimap(marks, inside, label, options, size):
     box[:] = cv2.GC_PR_FGD
     heed(marks, label, trimap, options.reach * size)
     if np.count_nonzero(box == cv2.GC_FGD) < FEW * box.size:
-        rows, columns = ((2 * np.arange(n) + 1) / n - 1 for n in box.shape)
-        box[(np.hypot(rows[:, None], columns) < options.core) & (box == cv2.GC_PR_FGD)] = cv2.GC_FGD
+        box[middle(box.shape, options.core) & (box == cv2.GC_PR_FGD)] = cv2.GC_FGD
     return trimap
+
+
+def middle(shape, core):
+    """Return the ellipse in the middle of a box, [h, w] bool, whose axes are `core` of the box's sides."""
+    rows, columns = ((2 * np.arange(n) + 1) / n - 1 for n in shape)
+    return np.hypot(rows[:, None], columns) < core
 
 
 def cut_classes(image, marks, options):

@@ -22,7 +22,7 @@ STRONG = {
     "tags": {"cams": 1.0, "crf": 0.02, "teacher": 1.0},
     "points": {"points": 0.1, "walk": 1.0, "crf": 0.02, "teacher": 1.0},
     "scribbles": {"walk": 1.0, "crf": 0.02, "teacher": 1.0},
-    "boxes": {"grabcut": 1.0, "projection": 1.0, "crf": 0.1, "teacher": 1.0},
+    "boxes": {"grabcut": 1.0, "walk": 1.0, "projection": 1.0, "crf": 0.1},
 }
 
 
@@ -165,13 +165,13 @@ class Term:
 
 TERMS = {
     "grabcut": Term(pseudo_mask_loss("grabcut"), ("points", "scribbles", "boxes"), "grabcut", label=True),
-    "walk": Term(pseudo_mask_loss("walk"), ("points", "scribbles"), "walk", label=True, unless={"grabcut"}),
+    "walk": Term(pseudo_mask_loss("walk"), ("points", "scribbles", "boxes"), "walk", label=True),
     "cams": Term(pseudo_mask_loss("cams"), ("tags",), "cams", label=True, unless={"walk", "grabcut"}),
     "crf": Term(crf_loss),
     "projection": Term(projection_loss, ("boxes",), "objects"),
     "colour": Term(colour_loss, ("boxes",)),
     "fill": Term(fill_loss, ("boxes",), "objects"),
-    "teacher": Term(teacher_loss),
+    "teacher": Term(teacher_loss, unless={"grabcut"}),
 }
 
 

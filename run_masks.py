@@ -105,7 +105,7 @@ def grow_masks(args, dataset, labels, train_ids, signals, training, term, number
         if number == 1:
             return first_mask(term, encoder, tag_maps, dataset, signals, labels[name], image)
         known = evidence(labels[name], signals, term, dataset, args.img_size)
-        return from_predictions(predictions(model, image), image, before[name], *known)
+        return from_predictions(predictions(model, image), image, before[name], known)
 
     names = train_ids[accelerator.process_index :: accelerator.num_processes]
     written = write_masks(make, names, mask_folder(args, term, number))

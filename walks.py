@@ -1,8 +1,9 @@
-"""Pseudo-masks that grow from little: activation maps of tags, clicks, strokes, spread over alike features, then cut.
+"""Pseudo-masks that grow from little: tags' activation maps, clicks, strokes, boxes, over alike features, then cut.
 
-Random walks on what an image shows (Ahn & Kwak, CVPR 2018; for clicks and strokes, Vernaza & Chandraker, CVPR 2017),
-here between the features of the encoder as ImageNet trained it. A second round makes them anew from what the network
-has learned of the first (recursive training: Khoreva et al., CVPR 2017). They are read from PNG files.
+Random walks on what an image shows (Ahn & Kwak, CVPR 2018; for clicks and strokes, Vernaza & Chandraker, CVPR 2017;
+where strokes or boxes say what is background, Grady, PAMI 2006), here between the features of the encoder as ImageNet
+trained it. A second round makes them anew from what the network has learned of the first (recursive training: Khoreva
+et al., CVPR 2017). They are read from PNG files.
 """
 
 from typing import NamedTuple
@@ -14,13 +15,16 @@ import torch.nn.functional as F
 from PIL import Image
 
 from common import UserError, atomic_path
-from grabcut import MARKS, draw_marks, grab_cut
+from grabcut import USED, draw_marks, grab_cut, middle
+from grabcut import Options as GrabCut
 from image_io import read_mask
 from model import deepest
-from supervision import IGNORE, View, tag_vector
+from supervision import IGNORE, SIGNALS, View, covered, tag_vector
 
 SCALES = (1.0, 1.5, 2.0)  # of the image, for activation maps
-WALK_SCALE, WALK_POWER = 2.0, 3.0
+WALK_SCALE = 2.0
+WALK_POWER, MEETING_POWER = 3.0, 6.0  # of the likeness of two cells: where walks spread, and where they meet seeds
+LEAK = 1e-5  # chance of a step to anywhere, so that every walk meets a seed
 
 
 class Growth(NamedTuple):
@@ -36,9 +40,10 @@ class Growth(NamedTuple):
     certain: float  # from it on it is the object
 
 
-# Maps of tags cover objects already, clicks and strokes have to travel.
-GROWTH = {"tags": Growth(10, 0.0, 0.35, 0.6, 0.8), "points": Growth(12, 0.25, 0.1, 0.3, 0.5),
-          "scribbles": Growth(8, 0.5, 0.1, 0.3, 0.5)}  # fmt: skip
+# Maps of tags cover objects already, clicks have to travel.
+GROWTH = {"tags": Growth(10, 0.0, 0.35, 0.6, 0.8), "points": Growth(12, 0.25, 0.1, 0.3, 0.5)}
+# Where strokes or boxes say what is background, the maps are the chances that a walk meets the object first.
+MEETING_GROWTH = Growth(0, 0.0, 0.3, 0.5, 0.7)
 # The second round's maps are the network's probabilities, which nothing has to spread.
 SECOND_SCALES, SECOND_GROWTH = (1.0, 2.0), Growth(0, 0.0, 0.1, 0.5, 0.9)
 
@@ -60,16 +65,16 @@ def activation_maps(encoder, tag_maps, image, scales=SCALES):
 
 
 @torch.no_grad()
-def affinity(encoder, image):
+def affinity(encoder, image, power=WALK_POWER):
     """Return how alike the cells of an image are, [N, N] with rows that sum to 1, and the cells' (rows, columns).
 
-    encoder: a `SegmentationModel` whose features compare cells, by their cosine
+    encoder: a `SegmentationModel` whose features compare cells, by a `power` of their cosine
     """
     x = F.interpolate(encoder.normalised(image[None]), scale_factor=WALK_SCALE, mode="bilinear", align_corners=False)
     features = encoder.unet.encoder(x)[-2][0]
     cells = features.flatten(1).T
     cells = F.normalize(cells - cells.mean(0), dim=1)
-    alike = (cells @ cells.T).clamp(min=0) ** WALK_POWER
+    alike = (cells @ cells.T).clamp(min=0) ** power
     return alike / alike.sum(1, keepdim=True), features.shape[1:]
 
 
@@ -87,6 +92,22 @@ def spread(maps, walk, grid, steps):
     found = F.interpolate(found[None], size=maps.shape[-2:], mode="bilinear", align_corners=False)[0]
     low, high = found.amin((1, 2), keepdim=True), found.amax((1, 2), keepdim=True)
     return (found - low) / (high - low).clamp(min=torch.finfo(found.dtype).tiny)
+
+
+def meeting(seeds, walk, grid):
+    """Return the chance that a random walk over alike cells meets a seed of each class first -> [K, S, S], sums of 1.
+
+    (Grady, Random Walks for Image Segmentation, PAMI 2006.) A cell with seeds of several classes ends the walk at each
+    by its share. seeds: [K, S, S], 1 where a pixel is a seed of the class, else 0; walk, grid: see `spread`
+    """
+    cells = F.adaptive_avg_pool2d(seeds, grid).flatten(1).T
+    total = cells.sum(1, keepdim=True)
+    ended = total > 0
+    ends = torch.where(ended, cells / total.clamp(min=torch.finfo(cells.dtype).tiny), 0)
+    going = torch.where(ended, 0, (1 - LEAK) * walk + LEAK / len(walk))
+    found = torch.linalg.solve(torch.eye(len(walk)).to(walk) - going, ends)
+    found = (found / found.sum(1, keepdim=True)).T.unflatten(1, tuple(grid))
+    return F.interpolate(found[None], size=seeds.shape[-2:], mode="bilinear", align_corners=False)[0]
 
 
 def compete(maps, rivalry):
@@ -131,23 +152,60 @@ def from_tags(annotation, image, walk, maps, dataset):
     return mask
 
 
-def from_marks(annotations, size, image, walk):
-    """Return the mask [S, S] uint8 that clicks and strokes grow into; where they are themselves they stay.
+def from_annotations(annotations, size, image, walk):
+    """Return the mask [S, S] uint8 that clicks, strokes and boxes grow into; what these say themselves stays.
 
-    annotations: {"points", "scribbles": annotation as in `supervision`}, one or both; size: (width, height) of the
-    original; image: [3, S, S] uint8; walk: as from `affinity`. Without a mark on an object all is in doubt.
+    annotations: {"points", "scribbles", "boxes": annotation as in `supervision`}, one or more; size: (width, height) of
+    the original; image: [3, S, S] uint8; walk: as from `affinity`. Without a mark on an object, or where boxes leave no
+    background, all else is in doubt.
     """
     view = View(*size, image.shape[1])
-    marks = draw_marks(annotations, view)
-    growth = GROWTH["scribbles" if "scribbles" in annotations else "points"]
-    labels = np.setdiff1d(marks, [IGNORE])
-    objects = labels > 0
-    if not objects.any():
+    marks = what_is_said(annotations, view)
+    seeds = with_middles(marks, annotations, view)
+    labels = np.setdiff1d(seeds, [IGNORE])
+    objects, bounded = labels > 0, 0 in labels
+    if not objects.any() or ("boxes" in annotations and not bounded):
         return marks
-    seeds = torch.from_numpy((marks == labels[:, None, None]).astype(np.float32)).to(image.device)
-    maps = compete(spread(seeds, *walk, growth.steps), growth.rivalry).cpu().numpy()
-    mask = mask_from(maps[objects], labels[objects], rgb(image), growth)
+    planes = torch.from_numpy((seeds == labels[:, None, None]).astype(np.float32)).to(image.device)
+    if bounded and meets(annotations):
+        maps, growth = meeting(planes, *walk), MEETING_GROWTH
+    else:
+        growth = GROWTH["points"]
+        maps = compete(spread(planes, *walk, growth.steps), growth.rivalry)
+    maps = maps.cpu().numpy()[objects] * where_allowed(annotations, view, labels[objects])
+    mask = mask_from(maps, labels[objects], rgb(image), growth)
     return np.where(marks == IGNORE, mask, marks)
+
+
+def meets(signals):
+    """Return whether these annotations say so much of the background that walks are asked which seed they meet."""
+    return "scribbles" in signals or "boxes" in signals
+
+
+def what_is_said(annotations, view):
+    """Draw the clicks and strokes, and the background outside of boxes -> [S, S] uint8, 255 where nothing is said."""
+    marks = draw_marks(annotations, view)
+    if "boxes" in annotations:
+        marks[(SIGNALS["boxes"].target(annotations["boxes"], view, ()) == 0) & (marks == IGNORE)] = 0
+    return marks
+
+
+def with_middles(marks, annotations, view):
+    """Add to marks [S, S] the middle of each box, which nearly always is object -> [S, S] uint8; marks stay."""
+    seeds = marks.copy()
+    for x0, y0, x1, y1, label in sorted(annotations.get("boxes", ()), key=lambda b: (b[0] - b[2]) * (b[3] - b[1])):
+        (left, top), (right, bottom) = view.map([[x0, y0], [x1, y1]])
+        part = covered(top, bottom), covered(left, right)
+        seeds[part][middle(seeds[part].shape, GrabCut.core) & (marks[part] == IGNORE)] = label
+    return seeds
+
+
+def where_allowed(annotations, view, classes):
+    """Return where each of K classes may be, [K, S, S] bool: in its own boxes; without boxes anywhere, [K, 1, 1]."""
+    if "boxes" not in annotations:
+        return np.ones((len(classes), 1, 1), bool)
+    own = [[box for box in annotations["boxes"] if box[4] == label] for label in classes]
+    return np.array([SIGNALS["boxes"].target(boxes, view, ()) > 0 for boxes in own]).reshape(-1, view.size, view.size)
 
 
 def rgb(image):
@@ -155,23 +213,37 @@ def rgb(image):
     return np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
 
 
-def marks_of(label, signals):
-    """Return the points and scribbles of an image, those that are among `signals`: {signal: annotation}."""
-    return {signal: label[signal] for signal in signals if signal in MARKS}
+def annotations_of(label, signals):
+    """Return the points, scribbles and boxes of an image, those that are among `signals`: {signal: annotation}."""
+    return {signal: label[signal] for signal in signals if signal in USED}
+
+
+class Evidence(NamedTuple):
+    """What annotations say of an image [S, S]: the K classes on show, where each may be ([K, S, S] or [K, 1, 1] bool),
+    marks ([S, S] uint8, 255 where nothing is said, or None), and whether all else is background."""
+
+    classes: np.ndarray
+    where: np.ndarray
+    marks: np.ndarray | None
+    closed: bool
 
 
 def evidence(label, signals, term, dataset, size):
-    """Return what is known about the classes of an image: (those on show, marks, whether the rest is background).
+    """Return the `Evidence` of an image's label.
 
-    term: "cams", by the tags: no marks, and where nobody asked there may be more; or "walk", by the points and
-    scribbles among `signals`: marks [size, size] uint8, and all is in doubt where none is on an object.
+    term: "cams", by the tags: no marks, and where nobody asked there may be more; or "walk", by the points, scribbles
+    and boxes among `signals`: without boxes all is in doubt where no mark is on an object.
     """
     if term == "cams":
         says = tag_vector(label["tags"], dataset.tag_names)
-        return np.unique(np.array(dataset.tag_class)[says == 1]), None, not (says == -1).any()
-    marks = draw_marks(marks_of(label, signals), View(*label["size"], size))
-    classes = np.setdiff1d(marks, [0, IGNORE])
-    return classes, marks, classes.size > 0
+        classes = np.unique(np.array(dataset.tag_class)[says == 1])
+        return Evidence(classes, np.ones((len(classes), 1, 1), bool), None, not (says == -1).any())
+    annotations, view = annotations_of(label, signals), View(*label["size"], size)
+    marks = what_is_said(annotations, view)
+    boxed = [box[4] for box in annotations.get("boxes", ())]
+    classes = np.union1d(np.setdiff1d(marks, [0, IGNORE]), boxed).astype(np.uint8)
+    closed = classes.size > 0 or "boxes" in annotations
+    return Evidence(classes, where_allowed(annotations, view, classes), marks, closed)
 
 
 @torch.no_grad()
@@ -190,30 +262,32 @@ def predictions(model, image, scales=SECOND_SCALES):
     return torch.stack(found).mean(0)
 
 
-def from_predictions(probabilities, image, before, classes, marks, closed):
+def from_predictions(probabilities, image, before, known):
     """Return the mask [S, S] uint8 of the second round: where the network is sure, cut along the image's edges.
 
-    probabilities [C, S, S]; image [3, S, S] uint8; before: the mask of the first round; classes, marks, closed: see
-    `evidence`. Where a class on show would vanish, the first mask stays.
+    probabilities [C, S, S]; image [3, S, S] uint8; before: the mask of the first round; known: the `Evidence`. Where a
+    class on show would vanish, the first mask stays.
     """
-    mask = mask_from(probabilities[classes.tolist()].cpu().numpy(), classes, rgb(image), SECOND_GROWTH)
-    if not closed:
+    maps = probabilities[known.classes.tolist()].cpu().numpy() * known.where
+    mask = mask_from(maps, known.classes, rgb(image), SECOND_GROWTH)
+    if not known.closed:
         mask[mask == 0] = IGNORE
-    if np.setdiff1d(classes, mask).size:
+    if np.setdiff1d(known.classes, mask).size:
         return before
-    return mask if marks is None else np.where(marks == IGNORE, mask, marks)
+    return mask if known.marks is None else np.where(known.marks == IGNORE, mask, known.marks)
 
 
 def first_mask(term, encoder, tag_maps, dataset, signals, label, image):
     """Return the pseudo-mask [S, S] uint8 of one image, grown from its annotation.
 
-    term: "cams", from tags by `tag_maps`, or "walk", from the points and scribbles among `signals`
+    term: "cams", from tags by `tag_maps`, or "walk", from the points, scribbles and boxes among `signals`
     encoder: see `affinity`; label: {"size", signal: annotation, ...}; image [3, S, S] uint8
     """
-    walk = affinity(encoder, image)
     if term == "cams":
+        walk = affinity(encoder, image)
         return from_tags(label["tags"], image, walk, activation_maps(encoder, tag_maps, image), dataset)
-    return from_marks(marks_of(label, signals), label["size"], image, walk)
+    walk = affinity(encoder, image, MEETING_POWER if meets(signals) else WALK_POWER)
+    return from_annotations(annotations_of(label, signals), label["size"], image, walk)
 
 
 def write_masks(make, names, folder):

@@ -144,6 +144,31 @@ def test_rivals_take_their_share_and_never_more_than_there_is(seed, count, rival
         assert np.allclose(found[index], np.clip(maps[index] - rivalry * others, 0, None))
 
 
+@LAWS
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 3))
+def test_the_chances_to_meet_a_seed_are_those_of_walks_that_are_followed(seed, count):
+    rng = np.random.default_rng(seed)
+    walk = rng.random((16, 16)) ** 4
+    walk /= walk.sum(1, keepdims=True)
+    seeds = np.zeros((count, 16))
+    seeds[np.arange(count), rng.choice(16, count, replace=False)] = 1
+    found = walks.meeting(torch.from_numpy(seeds.reshape(count, 4, 4)), torch.from_numpy(walk), (4, 4)).numpy()
+    ended, at, expected = seeds.any(0), np.eye(16), np.zeros((16, count))
+    for _ in range(2000):  # where a walk from each cell is after so many steps, if none has met a seed before
+        expected += at @ (seeds * ended).T
+        at = (at * ~ended) @ walk
+    assert np.allclose(found.reshape(count, 16).T, expected, atol=1e-3)
+    assert np.allclose(found.sum(0), 1)
+
+
+def test_a_walk_that_meets_no_seed_is_undecided():
+    seeds = torch.zeros(2, 4, 4)
+    seeds[0, 0, 0] = seeds[1, 3, 3] = 1
+    found = walks.meeting(seeds, torch.eye(16), (4, 4))
+    assert torch.allclose(found.sum(0), torch.ones(4, 4)) and found[0, 0, 0] == found[1, 3, 3] == 1
+    assert torch.allclose(found[0, 1], torch.full((4,), 0.5), atol=1e-4)
+
+
 def halves():
     """A picture of a dark left and a bright right half."""
     image = picture() // 8
@@ -155,11 +180,11 @@ def test_clicks_grow_over_what_looks_alike_and_stay_what_they_are(network):
     image = halves()
     walk = walks.affinity(network, image)
     clicks = {"points": [[80, 30, 2], [20, 30, 0], [25, 35, 1]]}  # of an original of 100 x 50 pixels
-    mask = walks.from_marks(clicks, (100, 50), image, walk)
+    mask = walks.from_annotations(clicks, (100, 50), image, walk)
     assert mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 1, 2, IGNORE}
     marks = SIGNALS["points"].target(clicks["points"], View(100, 50, SIZE), ())
     assert np.array_equal(mask[marks != IGNORE], marks[marks != IGNORE])
-    alone = walks.from_marks({"points": clicks["points"][:2]}, (100, 50), image, walk)
+    alone = walks.from_annotations({"points": clicks["points"][:2]}, (100, 50), image, walk)
     assert (alone == 2).sum() > 20 * (alone[:, : SIZE // 2] == 2).sum() and (alone[:, : SIZE // 2] == 0).any()
 
 
@@ -171,11 +196,33 @@ def test_clicks_grow_over_what_looks_alike_and_stay_what_they_are(network):
 def test_no_class_appears_that_nobody_marked(affinities, points, path):
     scribbles = [{"class": 3, "width": 2, "path": path}]
     for marks in ({"points": points}, {"points": points, "scribbles": scribbles}, {"scribbles": scribbles}):
-        mask = walks.from_marks(marks, (100, 50), halves(), affinities)
+        mask = walks.from_annotations(marks, (100, 50), halves(), affinities)
         said = {p[2] for p in marks.get("points", ())} | {3 for _ in marks.get("scribbles", ())}
         assert set(np.unique(mask)) <= {0, IGNORE, *said}
         if not said - {0}:
             assert set(np.unique(mask)) <= {IGNORE, *said}
+
+
+@LAWS
+@given(
+    corners=st.lists(st.tuples(st.integers(0, 90), st.integers(0, 40)), max_size=3),
+    point=st.tuples(st.floats(0, 99), st.floats(0, 49)),
+)
+def test_a_class_stays_in_its_boxes_and_they_say_what_is_background(affinities, corners, point):
+    boxes = [[x, y, min(x + 40, 100), min(y + 20, 50), 1 + x % 2] for x, y in corners]
+    view = View(100, 50, SIZE)
+    mask = walks.from_annotations({"boxes": boxes, "points": [[*point, 0]]}, (100, 50), halves(), affinities)
+    assert mask.dtype == np.uint8 and (mask[SIGNALS["boxes"].target(boxes, view, ()) == 0] == 0).all()
+    for label in (1, 2):
+        own = SIGNALS["boxes"].target([box for box in boxes if box[4] == label], view, ()) > 0
+        assert not (mask == label)[~own].any()
+
+
+def test_a_box_that_fills_the_picture_says_nothing(affinities):
+    mask = walks.from_annotations({"boxes": [[0, 0, 100, 50, 1]]}, (100, 50), halves(), affinities)
+    assert (mask == IGNORE).all()
+    known = walks.evidence({"size": [100, 50], "boxes": [[0, 0, 100, 50, 1]]}, ("boxes",), "walk", None, SIZE)
+    assert known.classes.tolist() == [1] and known.closed and known.where.all()
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +246,8 @@ def test_the_second_round_is_what_a_sure_network_says_of_the_classes_on_show(see
     probabilities = torch.from_numpy(np.eye(4, dtype=np.float32)[says]).permute(2, 0, 1)
     before = np.full((SIZE, SIZE), 7, np.uint8)
     marks = np.where(rng.random((SIZE, SIZE)) < 0.01, 0, IGNORE).astype(np.uint8) if marked else None
-    mask = walks.from_predictions(probabilities, picture(seed), before, classes, marks, closed)
+    known = walks.Evidence(classes, np.ones((len(classes), 1, 1), bool), marks, closed)
+    mask = walks.from_predictions(probabilities, picture(seed), before, known)
     expected = np.where(np.isin(says, classes), says, 0 if closed else IGNORE)
     assert np.array_equal(mask, expected if marks is None else np.where(marks == IGNORE, expected, marks))
 
@@ -207,7 +255,8 @@ def test_the_second_round_is_what_a_sure_network_says_of_the_classes_on_show(see
 def test_a_class_that_the_network_lost_keeps_its_first_mask():
     probabilities = torch.zeros(3, SIZE, SIZE)
     probabilities[1], before = 1, np.full((SIZE, SIZE), 2, np.uint8)
-    assert walks.from_predictions(probabilities, picture(), before, np.array([1, 2]), None, True) is before
+    known = walks.Evidence(np.array([1, 2]), np.ones((2, 1, 1), bool), None, True)
+    assert walks.from_predictions(probabilities, picture(), before, known) is before
 
 
 @pytest.mark.parametrize("unknown", [False, True])
