@@ -30,11 +30,11 @@ from tables import markdown, mean_std
 # Flags that leave an ingredient out which is no term of its own.
 WITHOUT = {
     "points": {"second round": ["--second_round", 1], "light clicks": ["--lambda_points", 1]},
-    "boxes": {"open boxes": ["--no-open_boxes"]},
+    "boxes": {"second round": ["--second_round", 1], "open boxes": ["--no-open_boxes"]},
 }
 # Terms that no recipe has, added to the strong one.
-MORE = {"points": ["grabcut"], "boxes": ["colour", "fill"]}
-WEIGHT = {"grabcut": 1.0, "colour": 0.1, "fill": 0.1}
+MORE = {"points": ["grabcut"], "boxes": ["teacher", "colour", "fill"]}
+WEIGHT = {"grabcut": 1.0, "teacher": 1.0, "colour": 0.1, "fill": 0.1}
 
 
 def parse_args():

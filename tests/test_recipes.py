@@ -265,8 +265,8 @@ def test_every_strong_mode_resumes_to_the_same_weights(mode, module, name, calls
               "--resume", "auto", *flags]  # fmt: skip
     run(train, *strong)
     expected = torch.load(tmp_path / "r" / "last.pt", weights_only=True)
-    assert "teacher" in expected and expected["epoch"] == 3
     weights = recipes.usual_weights("strong", train.parse_modes([mode]))
+    assert ("teacher" in expected) == ("teacher" in weights) and expected["epoch"] == 3
     assert {term for term, weight in weights.items() if weight} <= set(lines(tmp_path / "r")[-1]["terms"])
     runs.remove(tmp_path / "r")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -275,7 +275,7 @@ def test_every_strong_mode_resumes_to_the_same_weights(mode, module, name, calls
     run(train, *strong)
     found = torch.load(tmp_path / "r" / "last.pt", weights_only=True)
     for part in ("model", "teacher", "optimizer", "criterion", "best"):
-        assert same(found[part], expected[part]), part
+        assert same(found.get(part), expected.get(part)), part
 
 
 def test_everything_that_computes_is_on_the_device_of_the_run(flags):
@@ -340,7 +340,7 @@ def test_a_term_without_its_signal_is_refused(flags):
 
 
 def test_flags_override_the_recipe(flags, tmp_path):
-    run(train, "--supervision_mode", "boxes", "--recipe", "strong", "--lambda_grabcut", 0, "--lambda_teacher", 0,
+    run(train, "--supervision_mode", "boxes", "--recipe", "strong", "--lambda_grabcut", 0, "--lambda_walk", 0,
         "--lambda_crf", 0, "--lambda_fill", 0.5, "--run_name", "r", "--epochs", 1, *flags)  # fmt: skip
     assert set(lines(tmp_path / "r")[-1]["terms"]) == {"boxes", "projection", "fill"}
     assert "teacher" not in torch.load(tmp_path / "r" / "last.pt", weights_only=True)
