@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from common import UserError, atomic_path, stable_seed
 from image_io import opened, source_key
-from supervision import IGNORE, SIGNALS, View, blank, covered
+from supervision import IGNORE, SIGNALS, View, blank, parts_of_boxes
 
 VERSION = 1  # raise it when the same image, annotations and options give another mask than before
 MARKS = ("points", "scribbles")
@@ -93,9 +93,8 @@ def draw_marks(annotations, view):
 def cut_boxes(image, boxes, marks, view, options):
     """Cut the object of each box out of the box and its surroundings -> [Piece], the largest box first."""
     pieces, band = [], options.band * view.size
-    for x0, y0, x1, y1, label in sorted(boxes, key=lambda b: (b[0] - b[2]) * (b[3] - b[1])):  # as draw_boxes does
-        (left, top), (right, bottom) = view.map([[x0, y0], [x1, y1]])
-        sides = [within(covered(low, high), view.size, options.margin) for low, high in ((top, bottom), (left, right))]
+    for part, label in parts_of_boxes(boxes, view):
+        sides = [within(side, view.size, options.margin) for side in part]
         window, inside = zip(*sides, strict=True)
         trimap = box_trimap(marks[window], inside, label, options, view.size)
         pieces.append(Piece(label, window, *cut(image[window], [trimap], inside, options.box_side, band, options)))

@@ -101,10 +101,18 @@ def draw_boxes(annotation, view):
     Where boxes overlap the smaller one wins.
     """
     target = np.zeros((view.size, view.size), np.uint8)
+    for part, label in parts_of_boxes(annotation, view):
+        target[part] = label
+    return view.finish(target)
+
+
+def parts_of_boxes(annotation, view):
+    """Return [((rows, columns), class), ...]: slices of network pixels before the mirror, the largest box first."""
+    parts = []
     for x0, y0, x1, y1, label in sorted(annotation, key=lambda b: (b[0] - b[2]) * (b[3] - b[1])):
         (left, top), (right, bottom) = view.map([[x0, y0], [x1, y1]])
-        target[covered(top, bottom), covered(left, right)] = label
-    return view.finish(target)
+        parts.append(((covered(top, bottom), covered(left, right)), label))
+    return parts
 
 
 def covered(low, high):

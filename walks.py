@@ -19,7 +19,7 @@ from grabcut import USED, draw_marks, grab_cut, middle
 from grabcut import Options as GrabCut
 from image_io import read_mask
 from model import deepest
-from supervision import IGNORE, SIGNALS, View, covered, tag_vector
+from supervision import IGNORE, SIGNALS, View, parts_of_boxes, tag_vector
 
 SCALES = (1.0, 1.5, 2.0)  # of the image, for activation maps
 WALK_SCALE = 2.0
@@ -105,7 +105,7 @@ def meeting(seeds, walk, grid):
     ended = total > 0
     ends = torch.where(ended, cells / total.clamp(min=torch.finfo(cells.dtype).tiny), 0)
     going = torch.where(ended, 0, (1 - LEAK) * walk + LEAK / len(walk))
-    found = torch.linalg.solve(torch.eye(len(walk)).to(walk) - going, ends)
+    found = torch.linalg.solve(torch.eye(len(walk), dtype=walk.dtype, device=walk.device) - going, ends)
     found = (found / found.sum(1, keepdim=True)).T.unflatten(1, tuple(grid))
     return F.interpolate(found[None], size=seeds.shape[-2:], mode="bilinear", align_corners=False)[0]
 
@@ -193,9 +193,7 @@ def what_is_said(annotations, view):
 def with_middles(marks, annotations, view):
     """Add to marks [S, S] the middle of each box, which nearly always is object -> [S, S] uint8; marks stay."""
     seeds = marks.copy()
-    for x0, y0, x1, y1, label in sorted(annotations.get("boxes", ()), key=lambda b: (b[0] - b[2]) * (b[3] - b[1])):
-        (left, top), (right, bottom) = view.map([[x0, y0], [x1, y1]])
-        part = covered(top, bottom), covered(left, right)
+    for part, label in parts_of_boxes(annotations.get("boxes", ()), view):
         seeds[part][middle(seeds[part].shape, GrabCut.core) & (marks[part] == IGNORE)] = label
     return seeds
 

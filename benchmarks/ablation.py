@@ -32,7 +32,7 @@ WITHOUT = {
     "points": {"second round": ["--second_round", 1], "light clicks": ["--lambda_points", 1]},
     "boxes": {"second round": ["--second_round", 1], "open boxes": ["--no-open_boxes"]},
 }
-# Terms that no recipe has, added to the strong one.
+# Terms that the labels' own recipe lacks, added to it.
 MORE = {"points": ["grabcut"], "boxes": ["teacher", "colour", "fill"]}
 WEIGHT = {"grabcut": 1.0, "teacher": 1.0, "colour": 0.1, "fill": 0.1}
 
