@@ -25,34 +25,42 @@ from real_photographs import (
 )
 
 import recipes
+from supervision import parse_modes
 from tables import markdown, mean_std
 
-# Flags that leave an ingredient out which is no term of its own.
+SECOND_ROUND = {"second round": ["--second_round", 1]}
+LIGHT_CLICKS = {"light clicks": ["--lambda_points", 1]}
+OPEN_BOXES = {"open boxes": ["--no-open_boxes"]}
+# By mode, the flags that leave out an ingredient which is no term of its own.
 WITHOUT = {
-    "points": {"second round": ["--second_round", 1], "light clicks": ["--lambda_points", 1]},
-    "boxes": {"second round": ["--second_round", 1], "open boxes": ["--no-open_boxes"]},
+    "points": SECOND_ROUND | LIGHT_CLICKS,
+    "boxes": SECOND_ROUND | OPEN_BOXES,
+    "scribbles": SECOND_ROUND,
+    "hybrid_boxes_points": SECOND_ROUND | LIGHT_CLICKS | OPEN_BOXES,
+    "hybrid_tags_points": SECOND_ROUND | LIGHT_CLICKS,
 }
-# Terms that the labels' own recipe lacks, added to it.
-MORE = {"points": ["grabcut"], "boxes": ["teacher", "colour", "fill"]}
+# Terms that the mode's own recipe lacks, added to it.
+MORE = {"points": ["grabcut"], "boxes": ["teacher", "colour", "fill"], "scribbles": ["grabcut"]}
 WEIGHT = {"grabcut": 1.0, "teacher": 1.0, "colour": 0.1, "fill": 0.1}
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_schedule_arguments(parser)
-    parser.add_argument("--modes", nargs="+", choices=WITHOUT, default=list(WITHOUT), help="(default: points boxes)")
+    parser.add_argument("--modes", nargs="+", choices=WITHOUT, default=list(WITHOUT), help="(default: all of these)")
     parser.set_defaults(seeds=[0])
     return parser.parse_args()
 
 
 def variants(mode):
     """Return {variant: flags}: plain and strong, each term alone, each ingredient left out, further terms added."""
-    terms = {term: weight for term, weight in recipes.STRONG[mode].items() if term in recipes.TERMS}
+    usual = recipes.usual_weights("strong", parse_modes([mode]))
+    terms = {term: weight for term, weight in usual.items() if term in recipes.TERMS}
     found = {"plain": [], "strong": ["--recipe", "strong"]}
     found |= {f"plain, with {term}": [f"--lambda_{term}", weight] for term, weight in terms.items()}
     left_out = {term: [f"--lambda_{term}", 0] for term in terms} | WITHOUT[mode]
     found |= {f"strong, without {name}": ["--recipe", "strong", *flags] for name, flags in left_out.items()}
-    for term in MORE[mode]:
+    for term in MORE.get(mode, []):
         found[f"strong, with {term}"] = ["--recipe", "strong", f"--lambda_{term}", WEIGHT[term]]
     return found
 
