@@ -13,7 +13,7 @@ import numpy as np
 
 IGNORE = 255
 DRAWING = 1  # raise it when the same mask, options and seed give other labels than before
-STEPS = ((0, 1), (1, -1), (1, 0), (1, 1), (-1, -1), (-1, 0), (-1, 1), (0, -1))  # (dy, dx) of the pixels around one
+STEPS = np.array([(0, 1), (1, -1), (1, 0), (1, 1), (-1, -1), (-1, 0), (-1, 1), (0, -1)])  # (dy, dx) around a pixel
 SKELETON_SIDE = 128  # skeletons are found on a mask no larger than this; the path is mapped back to original pixels
 
 
@@ -44,6 +44,16 @@ class Region:
         """Diagonal of the tight box, pixels."""
         return float(np.hypot(self.box[2] - self.box[0], self.box[3] - self.box[1]))
 
+    @cached_property
+    def rows(self):
+        """How many pixels each row of the box has, [h] int32."""
+        return cv2.reduce(self.pixels.view(np.uint8), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
+
+    @cached_property
+    def columns(self):
+        """How many pixels each column of the box has, [w] int32."""
+        return cv2.reduce(self.pixels.view(np.uint8), 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0]
+
 
 @dataclass
 class Scene:
@@ -72,27 +82,22 @@ class Scene:
 
 def connected_regions(mask, label):
     """Return the 8-connected `Region`s of one class, largest first."""
-    from scipy.ndimage import find_objects
-
     pixels = mask == label
-    left, top, width, height = cv2.boundingRect(pixels.view(np.uint8))
-    if not width:
-        return []
-    right, bottom = left + width, top + height
-    x, y = left - left % 2, top - top % 2  # OpenCV numbers regions by blocks of 2 x 2: so as in the whole mask
-    count, components = cv2.connectedComponents(pixels[y:bottom, x:right].view(np.uint8), connectivity=8)
-    if count == 2:
-        return [make_region(label, left, top, pixels[top:bottom, left:right])]
-    regions = [
-        make_region(label, x + columns.start, y + rows.start, components[rows, columns] == i)
-        for i, (rows, columns) in enumerate(find_objects(components), start=1)
-    ]
+    outlines, tree = cv2.findContours(pixels.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    outer = [line for line, (*_, parent) in zip(outlines, tree[0], strict=True) if parent < 0] if outlines else []
+    boxes = [cv2.boundingRect(outline) for outline in outer]
+    if len(boxes) <= 1:
+        return [make_region(label, box, pixels) for box in boxes]
+    _, components = cv2.connectedComponents(pixels.view(np.uint8), connectivity=8)
+    numbered = sorted((components[line[0, 0, 1], line[0, 0, 0]], box) for line, box in zip(outer, boxes, strict=True))
+    regions = [make_region(label, box, components, number) for number, box in numbered]
     return sorted(regions, key=lambda region: -region.area)
 
 
-def make_region(label, left, top, pixels):
-    """Return the `Region` of a class whose pixels [h, w] fill their box from (left, top) on."""
-    height, width = pixels.shape
+def make_region(label, box, components, number=True):
+    """Return the `Region` of a class that has this number among the components [H, W]; box: (x, y, width, height)."""
+    left, top, width, height = box
+    pixels = components[top : top + height, left : left + width] == number
     return Region(label, (left, top, left + width, top + height), pixels, int(np.count_nonzero(pixels)))
 
 
@@ -117,8 +122,7 @@ def annotate_points(scene, rng):
 
 def central_pixel(region):
     """Return the centre (x, y) of the object's pixel nearest to the object's centroid; it is looked for around it."""
-    moments = cv2.moments(region.pixels.view(np.uint8), binaryImage=True)
-    x, y = moments["m10"] / region.area, moments["m01"] / region.area
+    x, y = (int(counts @ np.arange(len(counts))) / region.area for counts in (region.columns, region.rows))
     reach, nearest = 4, np.inf
     while nearest > (reach - 1) ** 2:  # a nearer one may lie outside of what was looked at
         reach *= 2
@@ -142,7 +146,10 @@ def random_pixels(regions, count, rng):
     for pick in rng.choice(ends[-1], size=count, replace=count > ends[-1]):
         region = regions[np.searchsorted(ends, pick, side="right")]
         # The pick counts pixels from the first region's first; modulo the area, it is still even within the region.
-        row, column = divmod(int(np.flatnonzero(region.pixels)[pick % region.area]), region.pixels.shape[1])
+        pick %= region.area
+        until = np.cumsum(region.rows)
+        row = int(np.searchsorted(until, pick, side="right"))
+        column = int(np.flatnonzero(region.pixels[row])[pick - until[row]])  # from the row's end on
         drawn.append((region, (column + region.box[0] + 0.5, row + region.box[1] + 0.5)))
     return drawn
 
@@ -201,18 +208,24 @@ def skeleton_stroke(region, options, rng):
     start = int(rng.integers(len(path) - keep + 1))
     path = path[start : start + keep]
     smoothed = [gaussian_filter1d(path, sigma, axis=0, mode="nearest") for sigma in (2.0, 1.0)] + [path]
-    runs = [longest_run_inside(densify(candidate), region.pixels) for candidate in smoothed]
-    most = max(map(len, runs))
-    path = next(run for run in runs if len(run) >= 0.9 * most)  # thin bends are cut by smoothing: then less of it
+    lines = [(line, pieces_between(line)) for line in np.round(smoothed, 2)]
+    path = longest_run_inside(densify(*lines[0]), region.pixels)
+    if len(path) < 0.9 * max(int(pieces.sum()) + 1 for _, pieces in lines):  # else no other run can be much longer
+        runs = [path] + [longest_run_inside(densify(*line), region.pixels) for line in lines[1:]]
+        most = max(map(len, runs))
+        path = next(run for run in runs if len(run) >= 0.9 * most)  # smoothing cuts thin bends: then less of it
     path, width = fit_pen(path, region.pixels, options.scribble_width)
     return path + region.box[:2], width
 
 
-def densify(path):
-    """Return the polyline [N, 2], rounded, with further vertices where the pixels under neighbours don't touch."""
-    path = np.round(path, 2)
-    gaps = np.abs(np.diff(path, axis=0)).max(1, initial=0)
-    pieces = np.where(gaps < 1.001, 1, np.ceil(gaps / 0.95))
+def pieces_between(path):
+    """Return [N - 1], in how many pieces the edges of a polyline [N, 2] must be cut for the pixels below to touch."""
+    gaps = np.abs(path[1:] - path[:-1]).max(1, initial=0)
+    return np.where(gaps < 1.001, 1, np.ceil(gaps / 0.95)).astype(int)
+
+
+def densify(path, pieces):
+    """Return the polyline [N, 2] with its edges cut into so many pieces, rounded."""
     ends = np.concatenate([[0], np.cumsum(pieces)])
     at = np.interp(np.arange(ends[-1] + 1), ends, np.arange(len(path)))
     return np.round(np.stack([np.interp(at, np.arange(len(path)), path[:, k]) for k in (0, 1)], axis=1), 2)
@@ -270,8 +283,9 @@ def steps_around(reach):
 def draw_stroke(canvas, path, value, width):
     """Draw a polyline [N, 2] with a round pen, at least one pixel wide, on a uint8 array [H, W], in place."""
     vertices = np.floor(path).astype(np.int32).reshape(-1, 1, 2)
-    # Each vertex twice: OpenCV draws nothing for a line of one vertex.
-    cv2.polylines(canvas, [np.repeat(vertices, 2, axis=0)], False, int(value), max(1, round(width)))
+    if len(vertices) == 1:
+        vertices = np.repeat(vertices, 2, axis=0)  # OpenCV draws nothing for a line of one vertex
+    cv2.polylines(canvas, [vertices], False, int(value), max(1, round(width)))
 
 
 def skeleton_path(pixels, side=SKELETON_SIDE):
@@ -294,7 +308,7 @@ def skeleton_path(pixels, side=SKELETON_SIDE):
         return skeleton_path(pixels, max(pixels.shape))
     end = order[-1]
     order, previous = breadth_first_order(graph, end)
-    walk = [order[-1]]
+    walk, previous = [order[-1]], previous.tolist()
     while walk[-1] != end:
         walk.append(previous[walk[-1]])
     return np.stack([columns[xs[walk]] + 0.5, rows[ys[walk]] + 0.5], axis=1)
@@ -304,9 +318,11 @@ def neighbours(ys, xs, shape):
     """Return the graph of the listed pixels that touch, in the order of an image, as a sparse matrix of ones."""
     from scipy.sparse import csr_array
 
-    index = np.full((shape[0] + 2, shape[1] + 2), -1, np.int32)
-    index[ys + 1, xs + 1] = np.arange(len(ys))
-    others = np.stack([index[ys + 1 + dy, xs + 1 + dx] for dy, dx in STEPS], axis=1)
+    row = shape[1] + 2  # with a margin around the image, whose pixels are numbered row by row
+    index = np.full((shape[0] + 2) * row, -1, np.int32)
+    at = (ys + 1) * row + xs + 1
+    index[at] = np.arange(len(ys))
+    others = index[at[:, None] + STEPS @ (row, 1)]
     touching = others >= 0
     ends = np.concatenate([[0], np.cumsum(touching.sum(1))])
     return csr_array((np.ones(ends[-1]), others[touching], ends.astype(np.int32)), shape=(len(ys), len(ys)))
@@ -320,4 +336,4 @@ def shrink(pixels, side):
         count = max(1, int(length / step))
         sampled.append(((np.arange(count) + 0.5) * length / count).astype(int))
     rows, columns = sampled
-    return np.ascontiguousarray(pixels[np.ix_(rows, columns)]), columns, rows
+    return pixels[rows].take(columns, axis=1), columns, rows
