@@ -58,7 +58,7 @@ def variants(mode):
     terms = {term: weight for term, weight in usual.items() if term in recipes.TERMS}
     found = {"plain": [], "strong": ["--recipe", "strong"]}
     found |= {f"plain, with {term}": [f"--lambda_{term}", weight] for term, weight in terms.items()}
-    left_out = {term: [f"--lambda_{term}", 0] for term in terms} | WITHOUT[mode]
+    left_out = {term: [f"--lambda_{term}", 0] for term in terms} | WITHOUT.get(mode, {})
     found |= {f"strong, without {name}": ["--recipe", "strong", *flags] for name, flags in left_out.items()}
     for term in MORE.get(mode, []):
         found[f"strong, with {term}"] = ["--recipe", "strong", f"--lambda_{term}", WEIGHT[term]]

@@ -2,6 +2,7 @@
 
     python benchmarks/recipes.py
     python benchmarks/recipes.py --img_size 256 --modes points boxes
+    python benchmarks/recipes.py --each --modes points boxes              # and each of its terms alone
 
 Both train with the real `Training` of train.py, on drawn shapes, over the same batches in turn; loading is left out,
 and so is what a run does once (GrabCut, random walks). Times are processor time of one thread, medians over steps.
@@ -17,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
+from ablation import variants
 from tqdm import tqdm
 
 import annotators
@@ -36,18 +38,19 @@ def parse_args():
     parser.add_argument("--modes", nargs="+", default=MODES, help="(default: all but full)")
     parser.add_argument("--img_size", type=int, default=128, help="pixels a side (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=12, help="steps of each recipe (default: %(default)s)")
+    parser.add_argument("--each", action="store_true", help="also measure each term alone, as in ablation.py")
     return parser.parse_args()
 
 
-def prepared(args, mode, recipe, folder):
-    """Return train.py's `Training` of a mode and a recipe on the shapes in `folder`, and its batches."""
+def prepared(args, mode, more, folder):
+    """Return train.py's `Training` of a mode, with more flags, on the shapes in `folder`, and its batches."""
     flags = {
-        "supervision_mode": mode, "recipe": recipe, "run_name": f"{mode}_{recipe}", "data_dir": folder / "data",
-        "cache_dir": folder / "cache", "checkpoint_dir": folder, "weak_label_path": folder / "labels.pkl",
-        "img_size": args.img_size, "epochs": 100, "encoder_weights": "none", "device": "cpu",
+        "supervision_mode": mode, "run_name": mode, "data_dir": folder / "data", "cache_dir": folder / "cache",
+        "checkpoint_dir": folder, "weak_label_path": folder / "labels.pkl", "img_size": args.img_size, "epochs": 100,
+        "encoder_weights": "none", "device": "cpu",
     }  # fmt: skip
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    options = train.parse_args([*words, "--augment"])
+    options = train.parse_args([*words, "--augment", *map(str, more)])
     signals = train.settle(options)
     dataset = open_dataset(options)
     names = dataset.ids("train")
@@ -70,26 +73,33 @@ def step_seconds(training, batch):
     return time.process_time() - began
 
 
-def measure(args, mode, folder):
-    """Return the median milliseconds of a step by the plain and by the strong recipe."""
-    both = [prepared(args, mode, recipe, folder) for recipe in ("plain", "strong")]
-    times = [[], []]
+def losses(mode, each):
+    """Return {losses: flags} of a mode, the plain ones first: by either recipe, and with each strong term alone."""
+    found = variants(mode) if each else {"plain": [], "strong": ["--recipe", "strong"]}
+    return {name: flags for name, flags in found.items() if name == "strong" or name.startswith("plain")}
+
+
+def measure(args, mode, flags, folder):
+    """Return {losses: median milliseconds of a step} of {losses: flags}."""
+    runs = {name: prepared(args, mode, more, folder) for name, more in flags.items()}
+    times = {name: [] for name in runs}
     for number in range(args.steps + 1):
-        for (training, batches), found in zip(both, times, strict=True):
-            found.append(1000 * step_seconds(training, batches[number % len(batches)]))
-    return [statistics.median(found[1:]) for found in times]  # the first step is warming up
+        for name, (training, batches) in runs.items():
+            times[name].append(1000 * step_seconds(training, batches[number % len(batches)]))
+    return {name: statistics.median(found[1:]) for name, found in times.items()}  # the first step is warming up
 
 
 def main(args):
     torch.set_num_threads(1)
     print(f"{args.img_size} px, batch 8, {args.steps} steps, one thread, commit `{commit()}`:\n")
-    print("| mode | plain, ms | strong, ms | ratio |\n| --- | ---: | ---: | ---: |")
+    print("| labels | losses | ms | times plain |\n| --- | --- | ---: | ---: |")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         draw_shapes(folder / "data", trainval=30, test=2, size=2 * args.img_size, seed=0)
         for mode in args.modes:
-            plain, strong = measure(args, mode, folder)
-            print(f"| {mode} | {plain:.0f} | {strong:.0f} | {strong / plain:.2f} |", flush=True)
+            times = measure(args, mode, losses(mode, args.each), folder)
+            for which, value in times.items():
+                print(f"| {mode} | {which} | {value:.0f} | {value / times['plain']:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
