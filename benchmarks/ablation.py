@@ -53,11 +53,16 @@ def parse_args():
 
 
 def variants(mode):
-    """Return {variant: flags}: plain and strong, each term alone, each ingredient left out, further terms added."""
-    usual = recipes.usual_weights("strong", parse_modes([mode]))
+    """Return {variant: flags}: plain and strong, each term alone, each ingredient left out, further terms added.
+
+    What a term of a mix gives alone, it gives its signals.
+    """
+    signals = parse_modes([mode])
+    usual = recipes.usual_weights("strong", signals)
     terms = {term: weight for term, weight in usual.items() if term in recipes.TERMS}
     found = {"plain": [], "strong": ["--recipe", "strong"]}
-    found |= {f"plain, with {term}": [f"--lambda_{term}", weight] for term, weight in terms.items()}
+    if len(signals) == 1:
+        found |= {f"plain, with {term}": [f"--lambda_{term}", weight] for term, weight in terms.items()}
     left_out = {term: [f"--lambda_{term}", 0] for term in terms} | WITHOUT.get(mode, {})
     found |= {f"strong, without {name}": ["--recipe", "strong", *flags] for name, flags in left_out.items()}
     for term in MORE.get(mode, []):
