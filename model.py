@@ -85,6 +85,11 @@ class SegmentationModel(nn.Module):
         seg = self.classify(decoded, image.shape[-2:])
         return {"seg": seg, "tags": log_sum_exp_pool(maps), "cam": cam, "features": features, "decoded": decoded}
 
+    def segment(self, image):
+        """Return the class logits [B, C, H, W] alone."""
+        decoded = decode(self.unet.decoder, self.unet.encoder(self.normalised(image)))
+        return self.classify(decoded, image.shape[-2:])
+
     def classify(self, decoded, size):
         """Return class logits [B, C, *size] of decoded features; random while `dropout` is in training mode."""
         return self.unet.segmentation_head(self.dropout(decoded))

@@ -25,7 +25,7 @@ class Teacher:
     def __call__(self, image, autocast):
         """Return the softmax [B, C, H, W] of images, computed under the context `autocast()`."""
         with autocast():
-            logits = self.average(image)["seg"]
+            logits = self.average.module.segment(image)
         return at_least_single(logits).softmax(1)
 
     def update(self, model):

@@ -33,6 +33,7 @@ def test_the_output_is_always_the_same_dict(lite, images):
     assert outputs["seg"].shape == (2, 3, 64, 96)
     assert outputs["tags"].shape == (2, 2)
     assert outputs["cam"].shape[:2] == (2, 2)
+    assert torch.equal(lite.segment(images), outputs["seg"])
 
 
 @pytest.mark.parametrize("encoder", ["efficientnet-lite0", "resnet18", "densenet121", "tu-mobilenetv3_small_100"])

@@ -186,8 +186,8 @@ class Network(torch.nn.Module):
         super().__init__()
         self.layer, self.norm = torch.nn.Conv2d(3, 2, 1), torch.nn.BatchNorm2d(2)
 
-    def forward(self, image):
-        return {"seg": self.norm(self.layer(image))}
+    def segment(self, image):
+        return self.norm(self.layer(image))
 
 
 def test_the_teacher_is_the_moving_average_and_comes_back_from_its_state():
@@ -198,7 +198,7 @@ def test_the_teacher_is_the_moving_average_and_comes_back_from_its_state():
     for step in range(8):
         with torch.no_grad():
             network.layer.weight += torch.randn_like(network.layer.weight)
-        network(image)
+        network.segment(image)
         teacher.update(network)
         rate = 1.0 if step == 0 else 1 - min(decay, (1 + step) / (10 + step))
         expected = expected + rate * (network.layer.weight.detach() - expected)
