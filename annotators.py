@@ -210,7 +210,7 @@ def skeleton_stroke(region, options, rng):
     smoothed = [gaussian_filter1d(path, sigma, axis=0, mode="nearest") for sigma in (2.0, 1.0)] + [path]
     lines = [(line, pieces_between(line)) for line in np.round(smoothed, 2)]
     path = longest_run_inside(densify(*lines[0]), region.pixels)
-    if len(path) < 0.9 * max(int(pieces.sum()) + 1 for _, pieces in lines):  # else no other run can be much longer
+    if len(path) < 0.9 * max(pieces.sum() + 1 for _, pieces in lines):  # else no other run can be much longer
         runs = [path] + [longest_run_inside(densify(*line), region.pixels) for line in lines[1:]]
         most = max(map(len, runs))
         path = next(run for run in runs if len(run) >= 0.9 * most)  # smoothing cuts thin bends: then less of it

@@ -7,9 +7,8 @@ Masks of the training list, brought to 500 x 375 pixels, go through the generato
 The total is that of the generator: reading the mask from its file, finding the objects, all signals. `plain` is the
 scikit-image version of plain_labels.py, reading included; it and the total take turns, by the chunks of images that the
 generator gives a process. The other lines are measured apart, the signals on objects that are found already. The
-scaling is that of the generator
-over processes that are there already, with the same masks `--copies` times. The data folder is only read. Without
---data_dir, shapes are drawn in a temporary folder.
+scaling is that of the generator over processes that are there already, with the same masks `--copies` times. The data
+folder is only read. Without --data_dir, shapes are drawn in a temporary folder.
 """
 
 import argparse

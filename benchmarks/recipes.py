@@ -4,7 +4,7 @@
     python benchmarks/recipes.py --img_size 256 --modes points boxes
     python benchmarks/recipes.py --each --modes points boxes              # and each of its terms alone
 
-Both train with the real `Training` of train.py, on drawn shapes, over the same batches in turn; loading is left out,
+All train with the real `Training` of train.py, on drawn shapes, over the same batches in turn; loading is left out,
 and so is what a run does once (GrabCut, random walks). Times are processor time of one thread, medians over steps.
 """
 
@@ -75,8 +75,10 @@ def step_seconds(training, batch):
 
 def losses(mode, each):
     """Return {losses: flags} of a mode, the plain ones first: by either recipe, and with each strong term alone."""
-    found = variants(mode) if each else {"plain": [], "strong": ["--recipe", "strong"]}
-    return {name: flags for name, flags in found.items() if name == "strong" or name.startswith("plain")}
+    alone = ("plain, with",) if each else ()
+    return {
+        name: flags for name, flags in variants(mode).items() if name in ("plain", "strong") or name.startswith(alone)
+    }
 
 
 def measure(args, mode, flags, folder):
