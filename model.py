@@ -38,6 +38,19 @@ class TagHead(nn.Sequential):
         )
 
 
+class CoarseHead(nn.Sequential):
+    """Features [B, F, h, w] -> class logits [B, C, h, w], at first all zero.
+
+    Added to the decoder's logits, as in FCN (Long, Shelhamer & Darrell, CVPR 2015), they say at once what the encoder
+    knows from ImageNet; by the decoder alone it takes many epochs to get through, the more the more classes there are.
+    """
+
+    def __init__(self, features, classes):
+        super().__init__(nn.BatchNorm2d(features), nn.Conv2d(features, classes, kernel_size=1))
+        nn.init.zeros_(self[1].weight)
+        nn.init.zeros_(self[1].bias)
+
+
 def log_sum_exp_pool(maps, sharpness=4.0):
     """Pool maps [B, T, h, w] -> [B, T], between their mean (sharpness 0) and maximum (Pinheiro & Collobert, CVPR 2015).
 
@@ -48,24 +61,26 @@ def log_sum_exp_pool(maps, sharpness=4.0):
 
 
 class SegmentationModel(nn.Module):
-    """U-Net with a multi-label tag head on the encoder's two deepest stages.
+    """U-Net with a multi-label tag head, and if `coarse` a `CoarseHead`, on the encoder's two deepest stages.
 
     forward(image [B, 3, H, W] uint8; H and W multiples of 32) -> dict:
       seg       [B, C, H, W]        class logits
       tags      [B, T]              tag logits, pooled from the activation maps
       cam       [B, T, h, w]        class activation maps (Zhou et al., CVPR 2016), 1/16 of the image times `cam_scale`;
                                     above 1 they are finer: taken, without gradient, from an enlarged image
-      features  [B, F, H/16, W/16]  what the tag head sees
-      decoded   [B, D, H, W]        what the last layer, `classify`, sees before its dropout
+      features  [B, F, H/16, W/16]  what these heads see
+      decoded   [B, D, H, W]        what the decoder's last layer, `classify`, sees before its dropout
     """
 
     cam_scale = 1.0
 
-    def __init__(self, encoder, num_classes, num_tags, mean=IMAGENET[0], std=IMAGENET[1], dropout=0.0):
+    def __init__(self, encoder, num_classes, num_tags, mean=IMAGENET[0], std=IMAGENET[1], dropout=0.0, coarse=False):
         super().__init__()
         self.unet = new_unet(encoder, num_classes)
         self.dropout = nn.Dropout2d(dropout)
-        self.tag_head = TagHead(sum(self.unet.encoder.out_channels[-2:]), num_tags)
+        features = sum(self.unet.encoder.out_channels[-2:])
+        self.tag_head = TagHead(features, num_tags)
+        self.coarse_head = CoarseHead(features, num_classes) if coarse else None
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
@@ -82,16 +97,23 @@ class SegmentationModel(nn.Module):
         features = deepest(stages)
         maps = self.tag_head(features)
         cam = maps if finer is None else finer
-        seg = self.classify(decoded, image.shape[-2:])
+        seg = self.logits(decoded, features, image.shape[-2:])
         return {"seg": seg, "tags": log_sum_exp_pool(maps), "cam": cam, "features": features, "decoded": decoded}
 
     def segment(self, image):
         """Return the class logits [B, C, H, W] alone."""
-        decoded = decode(self.unet.decoder, self.unet.encoder(self.normalised(image)))
-        return self.classify(decoded, image.shape[-2:])
+        stages = self.unet.encoder(self.normalised(image))
+        return self.logits(decode(self.unet.decoder, stages), deepest(stages), image.shape[-2:])
+
+    def logits(self, decoded, features, size):
+        """Return class logits [B, C, *size]: the decoder's, and those of the coarse head enlarged bilinearly."""
+        seg = self.classify(decoded, size)
+        if self.coarse_head is None:
+            return seg
+        return seg + F.interpolate(self.coarse_head(features), size=size, mode="bilinear", align_corners=False)
 
     def classify(self, decoded, size):
-        """Return class logits [B, C, *size] of decoded features; random while `dropout` is in training mode."""
+        """Return the decoder's class logits [B, C, *size]; random while `dropout` is in training mode."""
         return self.unet.segmentation_head(self.dropout(decoded))
 
     @torch.no_grad()
@@ -174,9 +196,14 @@ def new_unet(encoder, num_classes):
         ) from error
 
 
-def build_model(encoder, num_classes, num_tags, weights="imagenet", dropout=0.0):
-    """Return a `SegmentationModel`. weights: 'imagenet', 'none', or a file with the encoder's state dict."""
-    model = SegmentationModel(encoder, num_classes, num_tags, *normalisation(encoder), dropout)
+def build_model(encoder, num_classes, num_tags, weights="imagenet", dropout=0.0, coarse=False):
+    """Return a `SegmentationModel`.
+
+    weights: 'imagenet', 'none', or a file with the encoder's state dict
+    coarse: whether it has a `CoarseHead`; None: with more than two classes
+    """
+    coarse = num_classes > 2 if coarse is None else coarse
+    model = SegmentationModel(encoder, num_classes, num_tags, *normalisation(encoder), dropout, coarse)
     if weights == "imagenet":
         load_imagenet(model.unet.encoder, encoder)
     elif weights != "none":

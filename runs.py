@@ -156,7 +156,8 @@ def has_wandb_key():
 def model_from(checkpoint):
     """Return the trained model of a checkpoint, in evaluation mode."""
     args, task = checkpoint["args"], checkpoint["task"]
-    model = build_model(args["encoder"], len(task["classes"]), len(task["tag_names"]), weights="none")
+    sizes, coarse = (len(task["classes"]), len(task["tag_names"])), args.get("coarse_logits", False)
+    model = build_model(args["encoder"], *sizes, weights="none", coarse=coarse)
     model.load_state_dict(checkpoint["model"])
     return model.eval()
 

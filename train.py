@@ -218,7 +218,8 @@ def prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pre
     from teacher import Teacher
 
     seed_everything(args.seed)
-    model = build_model(args.encoder, len(dataset.class_names), len(dataset.tag_names), pretrained)
+    sizes = len(dataset.class_names), len(dataset.tag_names)
+    model = build_model(args.encoder, *sizes, pretrained, coarse=args.coarse_logits)
     options = LossOptions(tuple(dataset.tag_class), args.cam_foreground, args.cam_background, args.open_boxes)
     recipe = recipes.Options(**{option.name: getattr(args, option.name) for option in fields(recipes.Options)})
     criterion = Criterion(signals, weights, options, args.loss_weighting, recipe).to(accelerator.device)

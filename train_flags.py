@@ -53,6 +53,8 @@ def add_optimisation_arguments(parser):
     group = parser.add_argument_group("optimisation")
     group.add_argument("--encoder", default="efficientnet-lite0", help="any smp encoder (default: %(default)s)")
     group.add_argument("--encoder_weights", default="imagenet", help="imagenet, none, or a file (default: imagenet)")
+    group.add_argument("--coarse_logits", action=argparse.BooleanOptionalAction, default=None,
+                       help="add logits of the encoder's features (default: with more than two classes)")  # fmt: skip
     group.add_argument("--epochs", type=int, default=50, help="(default: %(default)s)")
     group.add_argument("--steps_per_epoch", type=int,
                        help="length of an epoch (default: as many as there are whole batches of images)")  # fmt: skip

@@ -36,6 +36,37 @@ def test_the_output_is_always_the_same_dict(lite, images):
     assert torch.equal(lite.segment(images), outputs["seg"])
 
 
+@pytest.fixture
+def coarse():
+    torch.manual_seed(0)
+    return build_model("efficientnet-lite0", 3, 2, "none", coarse=True).double()
+
+
+def test_coarse_logits_begin_at_zero_and_learn_from_the_first_step(coarse, images):
+    outputs = coarse(images)
+    assert torch.equal(outputs["seg"], coarse.classify(outputs["decoded"], (64, 96)))
+    outputs["seg"].square().sum().backward()
+    assert coarse.coarse_head[1].weight.grad.abs().max() > 0
+
+
+def test_coarse_logits_are_a_line_in_the_normalised_features(coarse, images):
+    coarse(images)  # so that means and variances are no longer 0 and 1
+    norm, convolution = coarse.eval().coarse_head
+    with torch.no_grad():
+        for tensor in (*norm.parameters(), *convolution.parameters()):
+            tensor.normal_()
+        outputs = coarse(images)
+        x = outputs["features"].permute(0, 2, 3, 1)
+        x = (x - norm.running_mean) / (norm.running_var + norm.eps).sqrt() * norm.weight + norm.bias
+        cells = (x @ convolution.weight[:, :, 0, 0].T + convolution.bias).permute(0, 3, 1, 2)
+        added = outputs["seg"] - coarse.classify(outputs["decoded"], (64, 96))
+        # bilinear: the square between the centres of four cells has their mean, the image's corner that of its cell
+        assert torch.allclose(added[..., 8:24, 8:24].mean((2, 3)), cells[..., :2, :2].mean((2, 3)))
+        assert torch.allclose(added[..., :8, :8], cells[..., :1, :1].expand(-1, -1, 8, 8))
+        assert torch.equal(coarse.segment(images), outputs["seg"])
+        assert torch.allclose(folded(coarse, 64).segment(images), outputs["seg"], rtol=1e-8, atol=1e-10)
+
+
 @pytest.mark.parametrize("encoder", ["efficientnet-lite0", "resnet18", "densenet121", "tu-mobilenetv3_small_100"])
 def test_a_network_without_its_batch_norms_says_the_same(encoder, images):
     torch.manual_seed(0)

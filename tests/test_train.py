@@ -21,7 +21,7 @@ from filelock import FileLock
 import train
 import weak_label_generator
 from common import UserError
-from runs import lock_path
+from runs import lock_path, model_from
 from supervision import SIGNALS
 
 NUMBERS = ("loss", "val_loss", "weak_val_loss")
@@ -59,6 +59,28 @@ def test_every_mode_trains_and_leaves_a_complete_run(mode, flags, tmp_path):
     assert best["epoch"] == [line["epoch"] for line in lines if line["selected"]][-1]
     assert best["cost"]["images"] > 0 and all(seconds > 0 for seconds in best["cost"]["seconds"].values())
     assert (tmp_path / "r" / "curves.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize(("more", "coarse"), [([], False), (["--coarse_logits"], True)])
+def test_two_classes_have_coarse_logits_on_demand(more, coarse, flags, tmp_path):
+    run(train, "--supervision_mode", "full", "--run_name", "r", "--epochs", 1, *flags, *more)
+    assert any(name.startswith("coarse_head.") for name in weights(tmp_path / "r")) is coarse
+
+
+@pytest.mark.parametrize(("more", "coarse"), [([], True), (["--no-coarse_logits"], False)])
+def test_more_classes_have_coarse_logits_unless_refused(more, coarse, flags, pets_dir, tmp_path):
+    path = tmp_path / "labels.pkl"
+    run(weak_label_generator, "--data_dir", pets_dir, "--classes", "species", "--output_file", path, "--jobs", 1)
+    again = ["--supervision_mode", "points", "--recipe", "strong", "--run_name", "r", "--epochs", 2, *flags,
+             "--classes", "species", "--weak_label_path", path, *more]  # fmt: skip
+    run(train, *again)
+    found = torch.load(tmp_path / "r" / "best.pt", weights_only=True)
+    assert any(name.startswith("coarse_head.") for name in found["model"]) is coarse
+    assert (model_from(found).coarse_head is not None) is coarse
+    if not coarse:
+        del found["args"]["coarse_logits"]  # a checkpoint of a version that had no such head
+        assert same(model_from(found).state_dict(), found["model"])
+    run(train, *again, "--resume")
 
 
 def test_both_spellings_of_a_mix_are_one_run(flags, tmp_path):
