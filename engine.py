@@ -184,12 +184,13 @@ def make_accelerator(device="auto", amp=None, flag="--device", **options):
     there = {"auto": True, "cpu": True, "cuda": cuda, "mps": torch.backends.mps.is_available()}
     if not there[device]:
         raise UserError(f"{flag} {device}: not available here; use auto")
-    if device == "cpu" or not (cuda or there["mps"]):
+    on_cpu = device == "cpu" or not (cuda or there["mps"])
+    if on_cpu:
         keep_freed_memory()
     half = "fp16" if cuda and torch.cuda.get_device_capability()[0] < 8 else "bf16"  # older GPUs emulate bf16, slowly
     try:
         return Accelerator(
-            cpu=device == "cpu",
+            cpu=on_cpu,  # unless it is told so, Accelerate takes two processes without a GPU for two runs
             mixed_precision=half if amp or (amp is None and cuda and device in ("auto", "cuda")) else "no",
             dataloader_config=DataLoaderConfiguration(split_batches=True),
             # A run without tags never touches the tag head; batch norm sees to its buffers itself.
