@@ -4,7 +4,8 @@
     python benchmarks/real_photographs.py --data_dir ../shared/data --name voc --classes pet=cat+dog \
         --train_limit 800 --epochs 4 --clicks ../shared/data/VOCdevkit/VOC2012/human_points.json
     python benchmarks/real_photographs.py --data_dir ../shared/data --name voc21 --balance 140 --train_limit 800 \
-        --epochs 12 --recipes strong --modes full scribbles boxes points -- --lr 5e-4 --decoder_lr_scale 6 --augment
+        --epochs 6 --recipes strong --modes full scribbles boxes points \
+        -- --lr 5e-4 --decoder_lr_scale 6 --augment --select_by val_miou
 
 What follows -- goes to train.py in place of --lr 3e-4 --augment. Runs the ordinary scripts, --jobs trainings at a time
 with one thread each, and can be stopped and started again: finished runs are kept. Result files, figures and the table
