@@ -81,7 +81,6 @@ class Training:
     """Everything that changes while a run trains."""
 
     model: nn.Module
-    network: Any  # what a training step calls: the model, or its compiled form
     criterion: Criterion
     optimizer: Any
     schedule: Any
@@ -145,7 +144,7 @@ class Training:
         sums = {}
         for batch in self.loader:
             with self.accelerator.autocast():
-                outputs = self.network(batch["image"])
+                outputs = self.model(batch["image"])
             terms = self.criterion(outputs, batch["targets"], batch["image"], cam)
             if cam or not self.criterion.blind:
                 teacher = self.teacher(batch["image"], self.accelerator.autocast) if self.teacher else None
@@ -200,20 +199,6 @@ def make_accelerator(device="auto", amp=None, flag="--device", **options):
         )
     except (ImportError, ValueError) as error:
         raise UserError(f"{flag} {device}, {options}: {error}") from error
-
-
-def compiled(model, device):
-    """Return the model compiled by `torch.compile` in the course of its first training step.
-
-    It shares the model's parameters and computes the same but for rounding. Raises `UserError` where PyTorch finds no
-    compiler for the device.
-    """
-    try:
-        torch.compile(torch.neg)(torch.zeros(2, device=device))
-    except torch._dynamo.exc.BackendCompilerFailed as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:150]
-        raise UserError(f"--compile: PyTorch can't compile for {device} here ({reason}); leave the flag out") from error
-    return torch.compile(model)
 
 
 def make_optimizer(model, criterion, steps, lr, decoder_lr_scale, weight_decay, warmup, encoder="unet.encoder"):

@@ -213,7 +213,7 @@ def describe_run(args, dataset, labels, train_ids, signals):
 def prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pretrained):
     """Return the `Training` of a run: model, criterion, optimiser and loaders, spread over the processes."""
     from batch_norm import synchronise_batch_norm
-    from engine import Criterion, Training, compiled, make_optimizer
+    from engine import Criterion, Training, make_optimizer
     from model import build_model
     from teacher import Teacher
 
@@ -236,11 +236,8 @@ def prepare(args, dataset, labels, train_ids, signals, weights, accelerator, pre
         model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     steps = args.epochs * len(batches)
     warm = warm_epochs(args, weights)
-    network = compiled(model, accelerator.device) if args.compile else model
-    if args.compile and accelerator.is_main_process:
-        print("--compile: the first step takes a minute or more on a CPU, since it compiles the network")
     return Training(
-        model, network, criterion, optimizer, schedule, loader, batches, val_loader, accelerator, steps, warm, teacher,
+        model, criterion, optimizer, schedule, loader, batches, val_loader, accelerator, steps, warm, teacher,
         own_norms=several and args.batch_norm == "local",
     )  # fmt: skip
 

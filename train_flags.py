@@ -12,7 +12,7 @@ from supervision import SIGNALS, TERMS, LossOptions
 
 # Flags that say where and how fast a run goes, not what it computes: they may differ when it is resumed.
 FREE = {"resume", "overwrite", "num_workers", "device", "data_dir", "weak_label_path", "checkpoint_dir", "cache_dir",
-        "cache_limit", "log_with", "compile"}  # fmt: skip
+        "cache_limit", "log_with"}  # fmt: skip
 
 
 def add_supervision_arguments(parser):
@@ -70,8 +70,6 @@ def add_optimisation_arguments(parser):
     group.add_argument("--warmup", type=float, default=0.05, help="share of the steps with rising rate (default: 0.05)")
     group.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     group.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="(default: auto)")
-    group.add_argument("--compile", action="store_true",
-                       help="compile the network first: a minute or more on a CPU, then faster steps")  # fmt: skip
     group.add_argument("--amp", action=argparse.BooleanOptionalAction, default=None,
                        help="mixed precision (default: on CUDA only)")  # fmt: skip
 

@@ -2,18 +2,16 @@
 
     python benchmarks/training.py
     python benchmarks/training.py --data_dir ../shared/data/oxford-iiit-pet --reference_workers 0 2
-    python benchmarks/training.py --data_dir ../shared/data/oxford-iiit-pet --compile
 
 The tutorial's loop: PIL opens each image, torchvision resizes, flips, jitters and normalises it, a torch DataLoader
 makes the batches, and smp.Unet (the same encoder, the same weights) learns by CrossEntropyLoss and AdamW in float32.
 Ours is the real `Training` of train.py with `full --augment`, which also crops. Both train one epoch that isn't
-part of the ratio (with --compile it compiles ours; `first epoch` has its seconds); then epochs of the two alternate, so
-that whatever else the machine does slows both, and the ratio is that of their sums.
+measured; then epochs of the two alternate, so that whatever else the machine does slows both, and the ratio is that of
+their sums.
 The data folder is only read. Without --data_dir, shapes are drawn in a temporary folder.
 """
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -53,7 +51,6 @@ def parse_args():
     parser.add_argument("--threads", type=int, default=2, help="PyTorch's, one a core (default: %(default)s)")
     parser.add_argument("--reference_workers", type=int, nargs="+", default=[0, 2],
                         help="the tutorial's loader processes, a row each; ours has none (default: 0 2)")  # fmt: skip
-    parser.add_argument("--compile", action="store_true", help="as in train.py")
     parser.add_argument("--repeats", type=int, default=3, help="measured epochs of each (default: %(default)s)")
     return parser.parse_args()
 
@@ -116,7 +113,7 @@ def prepare(args, data_dir, size, folder):
         "batch_size": args.batch_size, "img_size": size, "device": "cpu",
     }  # fmt: skip
     options = train.parse_args([word for name, value in flags.items() for word in (f"--{name}", str(value))])
-    options.augment, options.compile, options.coarse_logits = True, args.compile, False
+    options.augment, options.coarse_logits = True, False
     signals = train.settle(options)
     dataset = open_dataset(options)
     names = dataset.ids("train")[: args.images]
@@ -135,7 +132,7 @@ def seconds(function):
 
 
 def measure(args, data_dir, size, workers):
-    """Return (seconds of our epochs, seconds of the tutorial's, images in them, seconds of our first epoch)."""
+    """Return (seconds of our epochs, seconds of the tutorial's, images in them)."""
     with tempfile.TemporaryDirectory() as folder:
         training, dataset, names = prepare(args, data_dir, size, Path(folder))
         model = tutorial_model(training.model)
@@ -150,24 +147,23 @@ def measure(args, data_dir, size, workers):
             times[0].append(seconds(partial(our_epoch, training, epoch)))
             times[1].append(seconds(reference))
     ours, theirs = (sum(found[1:]) for found in times)  # the first epoch fills the cache and starts the workers
-    return ours, theirs, args.repeats * len(training.batches) * training.batches.batch_size, times[0][0]
+    return ours, theirs, args.repeats * len(training.batches) * training.batches.batch_size
 
 
 def main(args):
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{folder}/compiled"  # nothing is compiled already
         if not args.data_dir:
             draw_shapes(Path(folder) / "shapes", trainval=args.images * 5 // 4, test=1, size=500, seed=0)
         print(f"full, {args.images} images, batch {args.batch_size}, {args.threads} threads, {args.repeats} epochs "
               f"of each, commit `{commit()}`:\n")  # fmt: skip
-        print("| px | tutorial's workers | tutorial, images/s | train.py, images/s | ratio | our first epoch, s |")
-        print("| ---: | ---: | ---: | ---: | ---: | ---: |")
+        print("| px | tutorial's workers | tutorial, images/s | train.py, images/s | ratio |")
+        print("| ---: | ---: | ---: | ---: | ---: |")
         for size in args.sizes:
             for workers in args.reference_workers:
-                ours, theirs, images, first = measure(args, args.data_dir or f"{folder}/shapes", size, workers)
-                print(f"| {size} | {workers} | {images / theirs:.1f} | {images / ours:.1f} | {theirs / ours:.2f} "
-                      f"| {first:.0f} |", flush=True)  # fmt: skip
+                ours, theirs, images = measure(args, args.data_dir or f"{folder}/shapes", size, workers)
+                print(f"| {size} | {workers} | {images / theirs:.1f} | {images / ours:.1f} | {theirs / ours:.2f} |",
+                      flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

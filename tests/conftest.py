@@ -33,20 +33,6 @@ def without_network(code, cache):
 
 
 @pytest.fixture(scope="session")
-def compiler():
-    """Skip where PyTorch has nothing to compile with."""
-    import torch
-
-    from common import UserError
-    from engine import compiled
-
-    try:
-        compiled(torch.nn.Identity(), torch.device("cpu"))
-    except UserError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
 def pets_dir(tmp_path_factory):
     """A drawn Pet-layout data set: 24 trainval and 6 test images of cats and dogs, 80 px long. Don't write here."""
     from shapes import draw_shapes

@@ -9,7 +9,7 @@ from dataset import IGNORE
 
 
 def test_the_tutorials_loop_learns_what_ours_does(pets_dir, tmp_path):
-    args = SimpleNamespace(batch_size=4, images=4, compile=False)
+    args = SimpleNamespace(batch_size=4, images=4)
     training, dataset, names = prepare(args, pets_dir, 64, tmp_path)
     training.loader.dataset.augment = False
     training.batches.epoch = 1

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common import UserError
-from engine import Criterion, compiled, make_accelerator, make_optimizer, stop_if_not_finite, validate
+from engine import Criterion, make_accelerator, make_optimizer, stop_if_not_finite, validate
 from image_io import ResizedCache
 from loading import EpochBatches, InOrder, SegmentationItems, make_loader
 from losses import Mean
@@ -136,18 +136,3 @@ def test_a_device_that_is_not_there_is_refused(flag):
     missing = "mps" if not torch.backends.mps.is_available() else "cuda"
     with pytest.raises(UserError, match=f"{flag} {missing}: not available here; use auto"):
         make_accelerator(missing, flag=flag)
-
-
-def test_a_compiled_network_has_the_same_gradients(compiler):
-    """In float64, where only a wrong formula could make a difference."""
-    torch.manual_seed(0)
-    network = build_model("tu-resnet10t", 3, 2, "none").double().train()
-    image = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)
-    found = {}
-    for name, called in (("as it is", network), ("compiled", compiled(network, torch.device("cpu")))):
-        outputs = called(image)
-        (outputs["seg"].square().mean() + outputs["tags"].square().mean()).backward()
-        found[name] = {key: parameter.grad for key, parameter in network.named_parameters()}
-        network.zero_grad(set_to_none=True)
-    for key, gradient in found["as it is"].items():
-        torch.testing.assert_close(found["compiled"][key], gradient, rtol=1e-6, atol=1e-9)

@@ -83,23 +83,6 @@ def test_more_classes_have_coarse_logits_unless_refused(more, coarse, flags, pet
     run(train, *again, "--resume")
 
 
-def test_a_compiled_network_learns_the_same(compiler, flags, tmp_path):
-    base = ["--supervision_mode", "points", "--epochs", 2, "--lr", 1e-6, "--encoder", "tu-resnet10t", *flags]
-    run(train, *base, "--run_name", "a")
-    run(train, *base, "--run_name", "b", "--compile")
-    assert weights(tmp_path / "a").keys() == weights(tmp_path / "b").keys()
-    for x, y in zip(log(tmp_path / "a"), log(tmp_path / "b"), strict=True):
-        assert [x[k] for k in NUMBERS] == pytest.approx([y[k] for k in NUMBERS], rel=1e-3)
-    run(train, *base, "--run_name", "b", "--resume")  # with or without
-
-
-def test_without_a_compiler_a_run_says_so(flags, tmp_path):
-    torch.compiler.reset()
-    nothing = torch._inductor.config.patch({"cpp.cxx": (None, "/no/compiler"), "force_disable_caches": True})
-    with nothing, pytest.raises(UserError, match="--compile: PyTorch can't compile for cpu here"):
-        run(train, "--supervision_mode", "points", "--run_name", "r", *flags, "--compile")
-
-
 def test_both_spellings_of_a_mix_are_one_run(flags, tmp_path):
     run(train, "--supervision_mode", "hybrid_tags_points", "--run_name", "a", "--epochs", 1, *flags)
     run(train, "--supervision_modes", "points", "tags", "--run_name", "b", "--epochs", 1, *flags)
