@@ -113,7 +113,8 @@ def prepare(args, data_dir, size, folder):
         "batch_size": args.batch_size, "img_size": size, "device": "cpu",
     }  # fmt: skip
     options = train.parse_args([word for name, value in flags.items() for word in (f"--{name}", str(value))])
-    options.augment, options.coarse_logits = True, False
+    options.augment = True
+    options.coarse_logits = False  # the tutorial's network has none
     signals = train.settle(options)
     dataset = open_dataset(options)
     names = dataset.ids("train")[: args.images]
