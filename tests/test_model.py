@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 import model as model_module
 from common import UserError
-from model import WHEELS, build_model, decode, folded, log_sum_exp_pool
+from model import WHEELS, build_model, decode, folded, log_sum_exp_pool, padding_inside
 
 ROOT = Path(model_module.__file__).parent
 
@@ -80,6 +82,22 @@ def test_a_network_without_its_batch_norms_says_the_same(encoder, images):
     assert norms[1] < norms[0] / 2 and network is not faster
     if encoder == "efficientnet-lite0":
         assert norms[1] == 0
+        assert not any(type(m).__name__ == "Conv2dSame" for m in faster.modules())
+
+
+@given(
+    kernel=st.tuples(st.integers(2, 7), st.integers(2, 7)),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    groups=st.sampled_from([1, 2, 4]),
+    bias=st.booleans(),
+)
+def test_padding_inside_a_convolution_is_padding_the_map_on_even_sizes(kernel, size, groups, bias):
+    from timm.layers import Conv2dSame
+
+    torch.manual_seed(0)
+    convolution = Conv2dSame(4, 8, kernel, stride=2, groups=groups, bias=bias).double()
+    maps = torch.randn(2, 4, 2 * size[0], 2 * size[1], dtype=torch.float64)
+    assert torch.allclose(padding_inside(convolution)(maps), convolution(maps))
 
 
 def test_a_batch_norm_that_does_not_follow_its_neighbour_stays():
