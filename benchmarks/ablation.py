@@ -3,6 +3,7 @@
     python benchmarks/ablation.py --data_dir ../shared/data --name voc --classes pet=cat+dog \
         --train_limit 800 --epochs 4
 
+What follows -- goes to train.py in place of --lr 3e-4 --augment, as it does in real_photographs.py.
 Ordinary trainings that differ in one flag, by one schedule, tested on the same images; finished runs are kept, also
 those of real_photographs.py under the same --name. Writes results/<name>/ablation.md: test mIoU, the difference to
 plain or strong of the same seeds, and the time of a step.
@@ -19,6 +20,7 @@ from real_photographs import (
     BATCH,
     ROOT,
     add_schedule_arguments,
+    parse_with_schedule,
     read_result,
     train_and_evaluate,
     write_labels,
@@ -48,14 +50,15 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_schedule_arguments(parser)
     parser.add_argument("--modes", nargs="+", choices=WITHOUT, default=list(WITHOUT), help="(default: all of these)")
+    parser.add_argument("--only_terms", action="store_true", help="leave alone what is no term of the mode's recipe")
     parser.set_defaults(seeds=[0])
-    return parser.parse_args()
+    return parse_with_schedule(parser)
 
 
-def variants(mode):
+def variants(mode, only_terms=False):
     """Return {variant: flags}: plain and strong, each term alone, each ingredient left out, further terms added.
 
-    What a term of a mix gives alone, it gives its signals.
+    What a term of a mix gives alone, it gives its signals. only_terms: no ingredients and terms besides the recipe's
     """
     signals = parse_modes([mode])
     usual = recipes.usual_weights("strong", signals)
@@ -63,9 +66,9 @@ def variants(mode):
     found = {"plain": [], "strong": ["--recipe", "strong"]}
     if len(signals) == 1:
         found |= {f"plain, with {term}": [f"--lambda_{term}", weight] for term, weight in terms.items()}
-    left_out = {term: [f"--lambda_{term}", 0] for term in terms} | WITHOUT.get(mode, {})
+    left_out = {term: [f"--lambda_{term}", 0] for term in terms} | ({} if only_terms else WITHOUT.get(mode, {}))
     found |= {f"strong, without {name}": ["--recipe", "strong", *flags] for name, flags in left_out.items()}
-    for term in MORE.get(mode, []):
+    for term in [] if only_terms else MORE.get(mode, []):
         found[f"strong, with {term}"] = ["--recipe", "strong", f"--lambda_{term}", WEIGHT[term]]
     return found
 
@@ -92,7 +95,7 @@ def main(args):
     labels, runs, flags = write_labels(args)[""], {}, {}
     for seed in args.seeds:
         for mode in args.modes:
-            for variant, more in variants(mode).items():
+            for variant, more in variants(mode, args.only_terms).items():
                 name = f"{mode}_{variant.replace(', ', '_').replace(' ', '_')}_seed{seed}"
                 runs[mode, variant, seed] = name
                 flags[name] = ["--supervision_mode", mode, "--seed", seed, "--weak_label_path", labels, *more]

@@ -47,7 +47,6 @@ def add_schedule_arguments(parser):
     parser.add_argument("--img_size", type=int, default=128, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time (default: %(default)s)")
-    parser.set_defaults(rest=SCHEDULE)
 
 
 def parse_args():
@@ -58,6 +57,11 @@ def parse_args():
     parser.add_argument("--noise", type=float, default=0.05, help="of the simulated clicks (default: %(default)s)")
     parser.add_argument("--modes", nargs="+", default=MODES, help="(default: all)")
     parser.add_argument("--recipes", nargs="+", default=["strong", "plain"], help="(default: both)")
+    return parse_with_schedule(parser)
+
+
+def parse_with_schedule(parser):
+    """Return the arguments, with those after `--`, or the usual schedule's, as `rest`."""
     args = parse_with_rest(parser, sys.argv[1:])
     args.rest = args.rest or SCHEDULE
     return args
