@@ -24,6 +24,9 @@ STRONG = {
     "scribbles": {"walk": 1.0, "crf": 0.02, "teacher": 1.0},
     "boxes": {"grabcut": 1.0, "walk": 1.0, "projection": 1.0, "crf": 0.1},
 }
+# What is different with more than two classes, the background being one: a teacher for whom all classes weigh the same
+# then sees the rare ones everywhere.
+STRONG_MANY = {"points": {"teacher": 0.0}, "scribbles": {"teacher": 0.0}}
 
 
 def option(default, text):
@@ -175,14 +178,15 @@ TERMS = {
 }
 
 
-def usual_weights(recipe, signals):
-    """Return {term: weight} of a recipe, 'plain' or 'strong', for the signals of a run.
+def usual_weights(recipe, signals, num_classes):
+    """Return {term: weight} of a recipe, 'plain' or 'strong', for the signals of a run and its number of classes.
 
     A mix has the terms of all its signals, each with its largest weight, but for those that a better one replaces.
     """
     found = {}
     for signal in signals if recipe == "strong" else ():
-        for term, weight in STRONG[signal].items():
+        many = STRONG_MANY.get(signal, {}) if num_classes > 2 else {}
+        for term, weight in (STRONG[signal] | many).items():
             found[term] = max(weight, found.get(term, 0.0))
     return {
         term: weight for term, weight in found.items() if term not in TERMS or not found.keys() & TERMS[term].unless

@@ -64,13 +64,16 @@ def settle(args):
     return signals
 
 
-def term_weights(args, signals):
-    """Return {term: weight} of the chosen signals and the recipe; pixel terms are also multiplied by --lambda_seg."""
+def term_weights(args, signals, num_classes):
+    """Return {term: weight} of the chosen signals and the recipe; pixel terms are also multiplied by --lambda_seg.
+
+    num_classes: the background is one of them
+    """
     usual = dict.fromkeys(signals, 1.0)
     if "tags" in signals:
         usual["cam"] = 1.0 if signals == ("tags",) and args.recipe == "plain" else 0.0
     usual |= {term: 0.0 for term, added in recipes.TERMS.items() if added.serves(signals)}
-    usual |= recipes.usual_weights(args.recipe, signals)
+    usual |= recipes.usual_weights(args.recipe, signals, num_classes)
     weights = {}
     for term, default in usual.items():
         given = getattr(args, f"lambda_{term}")
@@ -267,8 +270,8 @@ def train_run(args, dataset, labels, train_ids, signals, weights):
 
 def main(args):
     signals = settle(args)
-    weights = term_weights(args, signals)
     dataset = open_dataset(args)
+    weights = term_weights(args, signals, len(dataset.class_names))
     train_ids = training_ids(dataset, args)
     labels = labels_of_run(args, dataset, train_ids)
 

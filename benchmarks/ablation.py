@@ -29,6 +29,7 @@ from real_photographs import (
 import recipes
 from supervision import parse_modes
 from tables import markdown, mean_std
+from weak_labels import load_labels
 
 SECOND_ROUND = {"second round": ["--second_round", 1]}
 LIGHT_CLICKS = {"light clicks": ["--lambda_points", 1]}
@@ -55,14 +56,14 @@ def parse_args():
     return parse_with_schedule(parser)
 
 
-def variants(mode, only_terms=False):
+def variants(mode, num_classes, only_terms=False):
     """Return {variant: flags}: plain and strong, each term alone, each ingredient left out, further terms added.
 
     What a term of a mix gives alone, it gives its signals. only_terms: no ingredients and terms besides the recipe's
     """
     signals = parse_modes([mode])
-    usual = recipes.usual_weights("strong", signals)
-    terms = {term: weight for term, weight in usual.items() if term in recipes.TERMS}
+    usual = recipes.usual_weights("strong", signals, num_classes)
+    terms = {term: weight for term, weight in usual.items() if term in recipes.TERMS and weight}
     found = {"plain": [], "strong": ["--recipe", "strong"]}
     if len(signals) == 1:
         found |= {f"plain, with {term}": [f"--lambda_{term}", weight] for term, weight in terms.items()}
@@ -93,9 +94,10 @@ def table(args, runs):
 
 def main(args):
     labels, runs, flags = write_labels(args)[""], {}, {}
+    num_classes = len(load_labels(ROOT / labels)["classes"])
     for seed in args.seeds:
         for mode in args.modes:
-            for variant, more in variants(mode, args.only_terms).items():
+            for variant, more in variants(mode, num_classes, args.only_terms).items():
                 name = f"{mode}_{variant.replace(', ', '_').replace(' ', '_')}_seed{seed}"
                 runs[mode, variant, seed] = name
                 flags[name] = ["--supervision_mode", mode, "--seed", seed, "--weak_label_path", labels, *more]

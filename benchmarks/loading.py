@@ -106,7 +106,7 @@ def training_args(args, data_dir, batch_size, cache_dir):
 def two_epochs(options, dataset, labels):
     """Train two epochs -> [(loading, rest of the step, network)] of each epoch, seconds a batch."""
     signals = parse_modes(options.modes)
-    weights = train.term_weights(options, signals)
+    weights = train.term_weights(options, signals, len(dataset.class_names))
     accelerator = make_accelerator("cpu")
     training = train.prepare(options, dataset, labels, list(labels), signals, weights, accelerator, "imagenet")
     loader, watch, times = training.loader, watch_network(training), []

@@ -56,7 +56,7 @@ def prepared(args, mode, more, folder):
     names = dataset.ids("train")
     labels = dict(annotate_many(dataset, dict.fromkeys([*names, *dataset.ids("val")]), annotators.Options(), 0))
     accelerator = make_accelerator("cpu")
-    weights = train.term_weights(options, signals)
+    weights = train.term_weights(options, signals, len(dataset.class_names))
     training = train.prepare(options, dataset, labels, names, signals, weights, accelerator, "none")
     for term in run_masks.GROWN:
         if weights.get(term):

@@ -119,7 +119,7 @@ def prepare(args, data_dir, size, folder):
     dataset = open_dataset(options)
     names = dataset.ids("train")[: args.images]
     labels = dict(annotate_many(dataset, dict.fromkeys(names), annotators.Options(), 0))
-    weights = train.term_weights(options, signals)
+    weights = train.term_weights(options, signals, len(dataset.class_names))
     accelerator = make_accelerator("cpu")
     training = train.prepare(options, dataset, labels, names, signals, weights, accelerator, "imagenet")
     return training, dataset, names

@@ -27,16 +27,25 @@ SIZE = 32
 MODES = st.lists(st.sampled_from(list(SIGNALS)), min_size=1, unique=True)
 
 
-@given(signals=MODES)
-def test_plain_adds_nothing_and_strong_what_the_signals_ask_for(signals):
-    assert recipes.usual_weights("plain", signals) == {}
-    found = recipes.usual_weights("strong", signals)
+@given(signals=MODES, classes=st.integers(2, 256))
+def test_plain_adds_nothing_and_strong_what_the_signals_ask_for(signals, classes):
+    assert recipes.usual_weights("plain", signals, classes) == {}
+    found = recipes.usual_weights("strong", signals, classes)
+    rows = {signal: dict(recipes.STRONG[signal]) for signal in signals}
+    for signal in signals if classes > 2 else ():
+        rows[signal].update(recipes.STRONG_MANY.get(signal, {}))
     for term in {term for row in recipes.STRONG.values() for term in row}:
-        asked = max(recipes.STRONG[signal].get(term, 0) for signal in signals)
+        asked = max(row.get(term, 0) for row in rows.values())
         unless = recipes.TERMS[term].unless if term in recipes.TERMS else ()
         better = [t for t in unless if any(t in recipes.STRONG[signal] for signal in signals)]
         assert found.get(term, 0) == (0 if better else asked)
     assert all(term in signals or recipes.TERMS[term].serves(signals) for term in found)
+
+
+def test_a_teacher_helps_one_class_and_leaves_many_alone():
+    weights = [recipes.usual_weights("strong", ("points",), classes) for classes in (2, 3, 21)]
+    assert [found["teacher"] for found in weights] == [1, 0, 0]
+    assert all({**found, "teacher": 0} == weights[-1] for found in weights)
 
 
 def views():
@@ -265,8 +274,9 @@ def test_every_strong_mode_resumes_to_the_same_weights(mode, module, name, calls
               "--resume", "auto", *flags]  # fmt: skip
     run(train, *strong)
     expected = torch.load(tmp_path / "r" / "last.pt", weights_only=True)
-    weights = recipes.usual_weights("strong", train.parse_modes([mode]))
-    assert ("teacher" in expected) == ("teacher" in weights) and expected["epoch"] == 3
+    signals, classes = train.parse_modes([mode]), len(expected["task"]["classes"])
+    weights = recipes.usual_weights("strong", signals, classes)
+    assert ("teacher" in expected) == bool(weights.get("teacher")) and expected["epoch"] == 3
     assert {term for term, weight in weights.items() if weight} <= set(lines(tmp_path / "r")[-1]["terms"])
     runs.remove(tmp_path / "r")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -286,7 +296,7 @@ def test_everything_that_computes_is_on_the_device_of_the_run(flags):
     accelerator = make_accelerator("cpu")
     accelerator.state.device = torch.device("meta")  # any that is not where tensors are made
     try:
-        labels, weights = train.labels_of_run(args, dataset, ids), train.term_weights(args, signals)
+        labels, weights = train.labels_of_run(args, dataset, ids), train.term_weights(args, signals, 2)
         training = train.prepare(args, dataset, labels, ids, signals, weights, accelerator, "none")
     finally:
         accelerator.state.device = torch.device("cpu")
