@@ -4,7 +4,8 @@
     python benchmarks/training.py --data_dir ../shared/data/oxford-iiit-pet --reference_workers 0 2
 
 The tutorial's loop: PIL opens each image, torchvision resizes, flips, jitters and normalises it, a torch DataLoader
-makes the batches, and smp.Unet (the same encoder, the same weights) learns by CrossEntropyLoss and AdamW in float32.
+makes the batches, and smp.Unet (the same encoder, the same weights) learns by CrossEntropyLoss and AdamW in float32, in
+a process of its own, as train.py sets PyTorch and the C library up for all that runs in its process.
 Ours is the real `Training` of train.py with `full --augment`, which also crops. Both train one epoch that isn't
 measured; then epochs of the two alternate, so that whatever else the machine does slows both, and the ratio is that of
 their sums.
@@ -15,7 +16,9 @@ import argparse
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -100,6 +103,22 @@ def tutorial_epoch(model, loader, criterion, optimizer):
     return losses
 
 
+def begin_tutorial(model, items, batch_size, workers, threads):
+    """Make ready, in a process of its own, what `another_tutorial_epoch` goes on with."""
+    global another_epoch
+    torch.set_num_threads(threads)
+    seed_everything(0)
+    loader = DataLoader(items, batch_size, shuffle=True, drop_last=True, num_workers=workers,
+                        persistent_workers=workers > 0)  # fmt: skip
+    criterion = torch.nn.CrossEntropyLoss(ignore_index=IGNORE)
+    another_epoch = partial(tutorial_epoch, model, loader, criterion, torch.optim.AdamW(model.parameters(), lr=1e-4))
+
+
+def another_tutorial_epoch():
+    """Return the seconds of the tutorial's next epoch."""
+    return seconds(another_epoch)
+
+
 def our_epoch(training, epoch):
     """Train over one epoch by train.py's own loop."""
     training.batches.epoch = epoch
@@ -136,17 +155,14 @@ def measure(args, data_dir, size, workers):
     """Return (seconds of our epochs, seconds of the tutorial's, images in them)."""
     with tempfile.TemporaryDirectory() as folder:
         training, dataset, names = prepare(args, data_dir, size, Path(folder))
-        model = tutorial_model(training.model)
-        items = TutorialImages(dataset, names, size)
-        loader = DataLoader(items, training.batches.batch_size, shuffle=True, drop_last=True, num_workers=workers,
-                            persistent_workers=workers > 0)  # fmt: skip
-        criterion = torch.nn.CrossEntropyLoss(ignore_index=IGNORE)
-        reference = partial(tutorial_epoch, model, loader, criterion, torch.optim.AdamW(model.parameters(), lr=1e-4))
+        reference = (tutorial_model(training.model), TutorialImages(dataset, names, size), training.batches.batch_size,
+                     workers, args.threads)  # fmt: skip
         seed_everything(0)
         times = [[], []]
-        for epoch in tqdm(range(1, args.repeats + 2), desc=f"{size} px, {workers} workers"):
-            times[0].append(seconds(partial(our_epoch, training, epoch)))
-            times[1].append(seconds(reference))
+        with ProcessPoolExecutor(1, get_context("spawn"), begin_tutorial, reference) as other:
+            for epoch in tqdm(range(1, args.repeats + 2), desc=f"{size} px, {workers} workers"):
+                times[0].append(seconds(partial(our_epoch, training, epoch)))
+                times[1].append(other.submit(another_tutorial_epoch).result())
     ours, theirs = (sum(found[1:]) for found in times)  # the first epoch fills the cache and starts the workers
     return ours, theirs, args.repeats * len(training.batches) * training.batches.batch_size
 
