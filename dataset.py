@@ -12,6 +12,7 @@ from common import UserError, stable_seed
 from image_io import image_size, read_image, read_mask
 
 IGNORE = 255
+STRAY = 254  # stands for a number that is no class while a mask is read
 SPLITS = ("train", "val", "test")
 
 
@@ -160,11 +161,14 @@ class SegmentationDataset:
         import cv2
 
         table = self.lookup(name)
-        shown = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel() > 0
-        if (table[shown] < 0).any():
-            stray = int(np.flatnonzero(shown & (table < 0))[0])
-            raise UserError(f"{self.mask_path(name)}: holds the number {stray}, which is no class of this data set")
-        return cv2.LUT(values, table.astype(np.uint8))
+        classes = cv2.LUT(values, np.where(table < 0, STRAY, table).astype(np.uint8))
+        if (classes == STRAY).any():  # of strays, or of as many classes
+            strays = [number for number in np.unique(values) if table[number] < 0]
+            if strays:
+                raise UserError(
+                    f"{self.mask_path(name)}: holds the number {strays[0]}, which is no class of this data set"
+                )
+        return classes
 
     def fingerprint(self):
         """Return a short hash over ids, splits, classes and file sizes: runs with the same one saw the same data."""

@@ -5,8 +5,8 @@
 
 Masks of the training list, brought to 500 x 375 pixels, go through the generator's own function in this one process.
 The total is that of the generator: reading the mask from its file, finding the objects, all signals. `plain` is the
-scikit-image version of plain_labels.py, reading included; it and the total take turns, by the chunks of images that the
-generator gives a process. The other lines are measured apart, the signals on objects that are found already. The
+scikit-image version of plain_labels.py, reading included, in a process of its own; it and the total take turns, pass by
+pass. The other lines are measured apart, the signals on objects that are found already. The
 scaling is that of the generator over processes that are there already, with the same masks `--copies` times. The data
 folder is only read. Without --data_dir, shapes are drawn in a temporary folder.
 """
@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -30,7 +32,7 @@ from common import commit
 from data_utils import Folder, add_data_arguments, open_dataset
 from shapes import draw_shapes
 from supervision import SIGNALS
-from weak_label_generator import CHUNK, annotate_all, annotate_many
+from weak_label_generator import annotate_all, annotate_many
 
 
 def parse_args():
@@ -88,15 +90,19 @@ def measure(dataset, names, repeats):
 
 
 def against_plain(dataset, names, repeats):
-    """Return median seconds an image of (the generator, the plain version), chunk by chunk in turns."""
-    totals = []
-    for _ in range(repeats):
-        times = [0.0, 0.0]
-        for chunk in (names[start : start + CHUNK] for start in range(0, len(names), CHUNK)):
-            times[0] += seconds(lambda chunk=chunk: annotate_many(dataset, dict.fromkeys(chunk), Options(), seed=0))
-            times[1] += seconds(lambda chunk=chunk: [plain_image(dataset, name) for name in chunk])
-        totals.append([each / len(names) for each in times])
-    return [statistics.median(each) for each in zip(*totals, strict=True)]
+    """Return median seconds an image of (the generator, the plain version), pass by pass in turns."""
+    times = [[], []]
+    with ProcessPoolExecutor(1, get_context("spawn")) as other:
+        other.submit(plain_pass, dataset, names[:1]).result()  # the imports are no part of it
+        for _ in range(repeats):
+            times[0].append(seconds(lambda: annotate_many(dataset, dict.fromkeys(names), Options(), seed=0)))
+            times[1].append(other.submit(plain_pass, dataset, names).result())
+    return [statistics.median(each) / len(names) for each in times]
+
+
+def plain_pass(dataset, names):
+    """Return the seconds of the plain version for these images."""
+    return seconds(lambda: [plain_image(dataset, name) for name in names])
 
 
 def plain_image(dataset, name):
