@@ -2,7 +2,7 @@
 # make test   linter and tests
 # make lint, make clean
 PYTHON ?= python3
-PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt
 RUN = .venv/bin/python
 MODES = full tags points scribbles boxes hybrid_tags_points
 DEMO = --data_dir data/demo --cache_dir data/.cache
@@ -35,11 +35,11 @@ clean:
 	  { echo "error: $(PYTHON) is older than Python 3.11; run make PYTHON=/path/to/a/newer/python3"; exit 2; }
 	$(PYTHON) -m venv .venv
 
-.venv/installed: requirements.txt constraints.txt | .venv/bin/python
+.venv/installed: requirements.txt .ci/constraints.txt | .venv/bin/python
 	@echo "installing into .venv (PyTorch is large: a few minutes, once)"
 	$(PIP) -r requirements.txt
 	@touch $@
 
-.venv/tested: requirements-dev.txt .venv/installed
-	$(PIP) -r requirements-dev.txt
+.venv/tested: .ci/requirements-dev.txt .venv/installed
+	$(PIP) -r .ci/requirements-dev.txt
 	@touch $@

@@ -12,7 +12,7 @@ runs in a folder and the analyses below it into one HTML page that needs no netw
 import argparse
 from pathlib import Path
 
-from common import UserError, atomic_path, commit, run_cli, write_json
+from weakseg.common import UserError, atomic_path, commit, run_cli, write_json
 
 
 def parse_args():
@@ -57,7 +57,7 @@ def check(args):
 
 def load_groups(args):
     """Return the results of A and of B, which must have been tested on the same images."""
-    from result_files import load_group, refuse_other_images, refuse_other_windows
+    from weakseg.evaluation.results import load_group, refuse_other_images, refuse_other_windows
 
     groups = [load_group(args.a, args, "--a"), load_group(args.b, args, "--b")]
     refuse_other_images(groups[0][0], groups[1][0])
@@ -86,8 +86,8 @@ def examples(groups, dataset, annotator, number):
     """Return the images where B gains or loses most, each with what `examples_figure` draws."""
     import numpy as np
 
-    from analysis import extremes, image_means, truth_of
-    from result_files import read_prediction
+    from weakseg.evaluation.comparison import extremes, image_means, truth_of
+    from weakseg.evaluation.results import read_prediction
 
     signals = {signal for group in groups for signal in group[0]["supervision"]}
     place = {image: index for index, image in enumerate(groups[0][0]["images"])}
@@ -106,7 +106,12 @@ def examples(groups, dataset, annotator, number):
 
 def draw(folder, found, shown):
     """Draw all figures -> their names; the pictures of the examples are named in `found`."""
-    from comparison_charts import completeness_figure, example_tiles, examples_figure, failures_figure
+    from weakseg.evaluation.comparison_figures import (
+        completeness_figure,
+        example_tiles,
+        examples_figure,
+        failures_figure,
+    )
 
     names = ["failures.png"]
     failures_figure(folder / "failures.png", found)
@@ -126,9 +131,9 @@ def draw(folder, found, shown):
 
 def compare(args):
     """Compare two groups of runs; print the verdict and the table, and write everything."""
-    from analysis import Annotator, analyse
-    from findings import NOTES, table, verdict
-    from result_files import dataset_of
+    from weakseg.evaluation.comparison import Annotator, analyse
+    from weakseg.evaluation.comparison_text import NOTES, table, verdict
+    from weakseg.evaluation.results import dataset_of
 
     groups = load_groups(args)
     dataset, _ = dataset_of(groups[0][0], args)
@@ -157,7 +162,7 @@ def compare(args):
 def main(args):
     check(args)
     if args.report:
-        from report import write_report
+        from weakseg.evaluation.report import write_report
 
         print(write_report(Path(args.report), args))
     else:

@@ -1,270 +1,196 @@
-"""The data sets, all behind one contract, and the flags that choose one.
+"""From a data set and its weak labels to batches: joint augmentation, targets, loaders."""
 
-A data set knows `class_names`, `tag_names`, `tag_class` (the mask class each tag shows), `ids(split)`,
-`image_path(id)`, `mask_path(id)`, `lookup(id)` (the file's numbers -> classes, 255 = ignore, -1 = never valid) and
-`tags(id)`.
-To add one, write the class and name it in `DATASETS`.
-"""
-
-from pathlib import Path
+from functools import partial
 
 import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.transforms import v2
 
-from common import UserError, stable_seed
-from dataset import IGNORE, SegmentationDataset, choose, read_list, refuse_repeats
-from image_io import cached_classes
+from weakseg.common import UserError, stable_seed
+from weakseg.labels.signals import SIGNALS
+from weakseg.labels.targets import View, crop_mask
+from weakseg.training.recipes import ADDED_TERMS
+
+MAX_BOXES = 32  # of one image in a batch; of more, the largest
+
+# What Yang et al. (ST++, CVPR 2022) do to images with pseudo-labels: a network that sees them harder than the one that
+# labelled them did learns from those labels, and repeats their errors less.
+STRONG = v2.Compose(
+    [
+        v2.RandomApply([v2.ColorJitter(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.25)], p=0.8),
+        v2.RandomGrayscale(p=0.2),
+        v2.RandomApply([v2.GaussianBlur(kernel_size=9, sigma=(0.1, 2.0))], p=0.5),
+    ]
+)
 
 
-class Pets(SegmentationDataset):
-    """Oxford-IIIT Pet (Parkhi et al., CVPR 2012): `images/*.jpg`, `annotations/trimaps/*.png` and the official lists.
+class SegmentationItems(Dataset):
+    """Images with the targets of the chosen signals.
 
-    Trimaps hold 1 pet, 2 background, 3 border (ignored). Classes: background and pet, or with --classes species
-    background, cat and dog. Every image holds a pet, so the tag is the species, or the breed with --tag_set breed.
+    items[epoch, i] -> {"index", "image" [3, S, S] uint8, "targets": {signal: array}} and, with `masks`, "mask" [S, S]
+    uint8. The random choices depend on (seed, epoch, id) alone, so workers and order make no difference. Masks are
+    read only for the signal `full` and with `masks`. strong: ids whose colours are augmented more, see `augment`.
+    extras: {key: function (id, view) -> array}, added as "extras" by their keys.
     """
 
-    name = "pets"
-    by_image = ("facts",)
-    species = ("cat", "dog")
+    def __init__(
+        self, dataset, ids, cache, labels=None, signals=(), augment=False, masks=False, seed=0, strong=(), extras=None
+    ):
+        self.dataset, self.ids, self.cache, self.labels = dataset, ids, cache, labels
+        self.signals, self.augment, self.masks, self.seed = signals, augment, masks, seed
+        self.strong, self.extras = frozenset(strong), extras
 
-    def read_lists(self):
-        folder = self.root / "annotations"
-        self.lists = {}
-        for split in ("trainval", "test"):
-            self.lists[split] = {}
-            for line in read_list(folder / f"{split}.txt"):
-                words = line.split()
-                if len(words) != 4 or words[2] not in ("1", "2"):
-                    raise UserError(f"{folder / split}.txt: {line!r} is not 'name class species breed', species 1 or 2")
-                breed = words[0].rsplit("_", 1)[0]
-                self.lists[split][words[0]] = (self.species[int(words[2]) - 1], breed)
-        self.facts = {name: fact for listed in self.lists.values() for name, fact in listed.items()}
+    def __len__(self):
+        return len(self.ids)
 
-    def set_classes(self, classes, tag_set):
-        choose(classes, ("species",), "--classes")
-        choose([tag_set], ("default", "species", "breed"), "--tag_set")
-        self.class_names = ["background", *(self.species if classes else ["pet"])]
-        self.by_breed = tag_set == "breed"
-        species_of = {breed: species for species, breed in self.facts.values()}
-        if not self.by_breed:
-            species_of = {name: name for name in self.species}
-        self.tag_names = sorted(species_of)
-        self.tag_class = [self._class_of(species_of[tag]) for tag in self.tag_names]
+    def __getitem__(self, key):
+        epoch, index = key
+        name = self.ids[index]
+        image = torch.from_numpy(self.cache.image(self.dataset.image_path(name)))
+        labels = self.labels[name] if self.labels else {"size": (self.cache.size, self.cache.size)}
+        view = View(*labels["size"], self.cache.size)
+        if self.augment:
+            image, view = augment(image, view, stable_seed(self.seed, epoch, name), name in self.strong)
+        targets = {signal: torch.from_numpy(self.target(name, labels, signal, view)) for signal in self.signals}
+        item = {"index": index, "image": image, "targets": targets}
+        if self.extras:
+            item["extras"] = {key: torch.from_numpy(make(name, view)) for key, make in self.extras.items()}
+        if self.masks:
+            item["mask"] = torch.from_numpy(crop_mask(self.mask(name), view))
+        return item
 
-    def _class_of(self, species):
-        return self.class_names.index(species) if species in self.class_names else 1
+    def target(self, name, labels, signal, view):
+        """Return what the network learns from one of an image's labels, as an array."""
+        annotation = self.mask(name) if signal == "full" else labels[signal]
+        return SIGNALS[signal].target(annotation, view, self.dataset.tag_names)
 
-    def listed(self, split):
-        return list(self.lists[split])
-
-    def stratum(self, name):
-        return self.facts[name]
-
-    def tags(self, name):
-        return (self.facts[name][self.by_breed],)
-
-    def image_path(self, name):
-        return self.root / "images" / f"{name}.jpg"
-
-    def mask_path(self, name):
-        return self.root / "annotations" / "trimaps" / f"{name}.png"
-
-    def lookup(self, name):
-        table = np.full(256, -1, np.int16)
-        table[1:4] = self._class_of(self.facts[name][0]), 0, IGNORE
-        return table
+    def mask(self, name):
+        """Return [S, S] uint8: the resized ground truth."""
+        return self.dataset.resized_mask(name, self.cache)
 
 
-class MaskClasses(SegmentationDataset):
-    """Data sets whose masks hold class numbers and whose tags are the classes that the mask shows.
+def augment(image, view, seed, strong=False):
+    """Crop, flip and recolour an image [3, S, S] uint8 -> (image, view); the view takes every target along.
 
-    --classes chooses a subset: `cat dog` keeps two classes, `pet=cat+dog` merges them under one name. Other classes
-    become background, and only images that show a chosen class are used.
+    strong: then recolour it more, drop its colours or blur it; the view is the same.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPU as well
+        top, left, height, width = v2.RandomResizedCrop.get_params(image, scale=(0.5, 1.0), ratio=(0.75, 4 / 3))
+        flip = bool(torch.rand(()) < 0.5)
+        seen = v2.functional.resized_crop(image, top, left, height, width, [view.size, view.size], antialias=False)
+        seen = v2.functional.horizontal_flip(seen) if flip else seen
+        seen = v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3)(seen)
+        seen = STRONG(seen) if strong else seen
+    return seen, View(view.width, view.height, view.size, left, top, width, height, flip)
+
+
+class EpochBatches(Sampler):
+    """Batches of (pass, index) keys for one epoch: the next `steps` batches of endless passes over the images.
+
+    Each pass (from 1) is shuffled anew by (seed, pass); a last short batch is left out. Without `steps` an epoch is a
+    pass. Set `epoch` (from 1) before iterating. A set smaller than one batch gives batches of all its images.
     """
 
-    by_image = ("shown",)
+    def __init__(self, count, batch_size, seed, steps=None):
+        self.count, self.batch_size, self.seed, self.epoch = count, min(batch_size, count), seed, 0
+        self.steps = steps or count // self.batch_size
+        self.drop_last = True
 
-    def set_classes(self, classes, tag_set):
-        choose([tag_set], ("default",), "--tag_set")
-        background, *known = self.all_classes
-        groups = parse_groups(classes, background, known) if classes else {name: [name] for name in known}
-        self.class_names = [background, *groups]
-        self.tag_names = [member for members in groups.values() for member in members]
-        self.tag_class = [label for label, members in enumerate(groups.values(), 1) for _ in members]
-        self.table = np.full(256, -1, np.int16)
-        self.table[: len(self.all_classes)] = 0
-        self.table[IGNORE] = IGNORE
-        for member, label in zip(self.tag_names, self.tag_class, strict=True):
-            self.table[self.all_classes.index(member)] = label
-        self.shown = cached_classes({name: self.mask_path(name) for name in self.labelled()}, self.cache_dir)
+    def __len__(self):
+        return self.steps
 
-    def labelled(self):
-        return [name for names in self.lists.values() for name in names]
-
-    def listed(self, split):
-        if len(self.tag_names) == len(self.all_classes) - 1:
-            return list(self.lists[split])
-        return [name for name in self.lists[split] if self.tags(name)]
-
-    def tags(self, name):
-        present = {self.all_classes[i] for i in self.shown.get(name, ()) if i < len(self.all_classes)}
-        return tuple(tag for tag in self.tag_names if tag in present)
-
-    def stratum(self, name):
-        return (self.tags(name) or ("",))[0]
-
-    def lookup(self, name):
-        return self.table
+    def __iter__(self):
+        each = self.count // self.batch_size
+        for step in range((self.epoch - 1) * self.steps, self.epoch * self.steps):
+            done, position = divmod(step, each)
+            if position == 0 or step == (self.epoch - 1) * self.steps:
+                order = np.random.default_rng(stable_seed(self.seed, done + 1)).permutation(self.count)
+            start = position * self.batch_size
+            yield [(done + 1, int(i)) for i in order[start : start + self.batch_size]]
 
 
-def parse_groups(words, background, known):
-    """Turn the words of --classes (['bird', 'pet=cat+dog']) into {'bird': ['bird'], 'pet': ['cat', 'dog']}."""
-    pairs = [word.partition("=") for word in words]
-    groups = {name: choose((members or name).split("+"), known, "--classes") for name, _, members in pairs}
-    refuse_repeats([background, *(name for name, _, _ in pairs)], "--classes: the class")
-    refuse_repeats([member for members in groups.values() for member in members], "--classes: the member")
-    if "" in groups:
-        raise UserError(f"--classes {' '.join(words)}: write NAME, or NAME=MEMBER+MEMBER")
-    return groups
+class InOrder(Sampler):
+    """Batches of (0, index) keys in order, for every `step`-th index from `first`."""
+
+    def __init__(self, count, batch_size, first=0, step=1):
+        self.indices = range(first, count, step)
+        self.batch_size = batch_size
+
+    def __len__(self):
+        return -(-len(self.indices) // self.batch_size)
+
+    def __iter__(self):
+        for start in range(0, len(self.indices), self.batch_size):
+            yield [(0, i) for i in self.indices[start : start + self.batch_size]]
 
 
-class Voc(MaskClasses):
-    """PASCAL VOC 2012 segmentation: trained on `train_aug.txt` if there is one, else `train.txt`; tested on `val.txt`.
+def make_loader(items, batches, workers=0, pin_memory=False):
+    """Return a `DataLoader` over batches of keys; with workers, decoding and augmentation leave the main process.
 
-    Tags come from the masks, so every listed mask must be there.
+    Its generator is its own: what a network draws at random must not depend on the number of workers.
     """
-
-    name = "voc"
-    all_classes = (
-        "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
-        "pottedplant sheep sofa train tvmonitor"
-    ).split()
-
-    def read_lists(self):
-        self.folder = next((f for f in voc_folders(self.root) if (f / "ImageSets").is_dir()), self.root)
-        sets = self.folder / "ImageSets" / "Segmentation"
-        train = sets / "train_aug.txt"
-        train = train if train.exists() else sets / "train.txt"
-        self.lists = {
-            split: [line.split()[0] for line in read_list(path)]
-            for split, path in (("trainval", train), ("test", sets / "val.txt"))
-        }
-
-    def image_path(self, name):
-        return self.folder / "JPEGImages" / f"{name}.jpg"
-
-    def mask_path(self, name):
-        return self.folder / "SegmentationClass" / f"{name}.png"
+    return DataLoader(items, batch_sampler=batches, num_workers=workers, pin_memory=pin_memory,
+                      persistent_workers=workers > 0, generator=torch.Generator())  # fmt: skip
 
 
-def voc_folders(root):
-    """Where a VOC 2012 tree may lie below `root`."""
-    return root / "VOCdevkit" / "VOC2012", root / "VOC2012", root
+def object_boxes(annotation, view):
+    """Return the boxes [[x0, y0, x1, y1, class], ...] in network pixels -> [MAX_BOXES, 5] float32, class -1 = none.
 
-
-class Folder(MaskClasses):
-    """Your own pictures: `images/`, `masks/` (same stem, .png, class numbers), `classes.txt` (a name a line, 0 first).
-
-    Optional `trainval.txt` and `test.txt` (one id, the file's stem, a line); without them the test split is a fifth of
-    the images that have a mask, each by a hash of its name: images that come later move no other.
-    Training images may lack masks when weak labels come from elsewhere.
+    Boxes that the view does not show are left out; coordinates reach beyond the image where the view cuts a box.
     """
-
-    name = "folder"
-    by_image = ("shown", "files")
-
-    def read_lists(self):
-        self.all_classes = read_list(self.root / "classes.txt")
-        refuse_repeats(self.all_classes, f"{self.root / 'classes.txt'}: the class")
-        if not 2 <= len(self.all_classes) <= IGNORE:
-            raise UserError(
-                f"{self.root / 'classes.txt'}: names {len(self.all_classes)} classes; write 2 to {IGNORE}, one a line, "
-                "the background first"
-            )
-        self.files = self.find_files()
-        given = {split: self.root / f"{split}.txt" for split in ("trainval", "test")}
-        there = [path for path in given.values() if path.exists()]
-        if len(there) == 1:
-            raise UserError(f"{there[0]}: the other list is missing; write both trainval.txt and test.txt, or neither")
-        stems = {path.name: stem for stem, path in self.files.items()}
-        if there:
-            self.lists = {split: [stems.get(line, line) for line in read_list(path)] for split, path in given.items()}
-        else:
-            masked = [name for name in self.files if self.mask_path(name).exists()]
-            chance = {name: stable_seed("test", name) / 2**63 for name in masked}
-            test = [name for name in masked if chance[name] < 0.2] or sorted(masked, key=chance.get)[:1]
-            self.lists = {"trainval": sorted(set(self.files) - set(test)), "test": sorted(test)}
-
-    def find_files(self):
-        """Return {stem: path} of the images."""
-        folder, files = self.root / "images", {}
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.is_file() and not path.name.startswith("."):
-                if path.stem in files:
-                    raise UserError(f"{path}: two images share the name {path.stem}; rename one")
-                files[path.stem] = path
-        if not files:
-            raise UserError(f"{folder}: no image is there")
-        return files
-
-    def labelled(self):
-        return [name for name in super().labelled() if self.mask_path(name).exists()]
-
-    def can_validate(self, names):
-        return [name for name in names if self.mask_path(name).exists()] or names
-
-    def image_path(self, name):
-        return self.files.get(name, self.root / "images" / name)
-
-    def mask_path(self, name):
-        return self.root / "masks" / f"{name}.png"
+    found = np.full((MAX_BOXES, 5), -1, np.float32)
+    boxes = []
+    for x0, y0, x1, y1, label in annotation:
+        (left, top), (right, bottom) = view.map([[x0, y0], [x1, y1]])
+        if view.flip:
+            left, right = view.size - right, view.size - left
+        if left < view.size and top < view.size and right > 0 and bottom > 0:
+            boxes.append((left, top, right, bottom, label))
+    boxes.sort(key=lambda box: (box[0] - box[2]) * (box[3] - box[1]))
+    if boxes:
+        found[: len(boxes)] = boxes[:MAX_BOXES]
+    return found
 
 
-DATASETS = {cls.name: cls for cls in (Pets, Voc, Folder)}
+def objects_of(labels, name, view):
+    """Return the padded boxes of one image."""
+    return object_boxes(labels[name]["boxes"], view)
 
 
-def open_dataset(args):
-    """Return the data set that `args` (dataset, data_dir, classes, ...) describe; 'auto' looks at the folder."""
-    root = Path(args.data_dir)
-    name = args.dataset if args.dataset != "auto" else detect(root)
-    dataset = DATASETS[name](
-        root, args.classes, args.tag_set, args.cache_dir, val_fraction=args.val_fraction, split_seed=args.split_seed
-    )
-    if args.dataset != "auto":
-        dataset.flags += ["--dataset", name]
-    return dataset
+def cut_of(masks, name, view):
+    """Return the pseudo-mask of one image as the view shows it."""
+    return crop_mask(masks[name], view)
 
 
-def detect(root):
-    """Tell from its layout which data set lies in `root`."""
-    if (root / "annotations" / "trimaps").is_dir():
-        return "pets"
-    if any((folder / "SegmentationClass").is_dir() for folder in voc_folders(root)):
-        return "voc"
-    if (root / "classes.txt").exists():
-        return "folder"
-    raise UserError(
-        f"--data_dir {root}: no data set is there; run python download_data.py --data_dir {root} "
-        "(--dataset shapes works offline), or lay out images/, masks/ and classes.txt"
-    )
+def extras(weights, labels, masks):
+    """Return what the loader adds for these terms: {key: function (id, view) -> array}.
+
+    masks: {"grabcut", "walk", "cams": pseudo-masks [S, S] uint8 by image id}, those that are needed
+    """
+    makers = {"objects": partial(objects_of, labels)} | {key: partial(cut_of, found) for key, found in masks.items()}
+    wanted = {ADDED_TERMS[term].extra for term, weight in weights.items() if term in ADDED_TERMS and weight} - {None}
+    return {key: makers[key] for key in sorted(wanted)}
 
 
-def add_data_arguments(parser):
-    """Add the flags that say which data, which classes and which split; shared by all scripts."""
-    group = parser.add_argument_group("data")
-    group.add_argument("--data_dir", default="./data", help="folder of the data set (default: %(default)s)")
-    group.add_argument(
-        "--dataset", choices=["auto", *DATASETS], default="auto", help="layout of the folder (default: by looking)"
-    )
-    group.add_argument(
-        "--classes", nargs="+", default=[], metavar="NAME",
-        help="pets: 'species' for background/cat/dog; voc, folder: a subset, 'cat dog' or merged 'pet=cat+dog'",
-    )  # fmt: skip
-    group.add_argument("--tag_set", default="default", help="pets: tags are the 'species' (default) or the 'breed'")
-    group.add_argument(
-        "--val_fraction", type=float, default=0.1, help="share of trainval held for validation (default: %(default)s)"
-    )
-    group.add_argument("--split_seed", type=int, default=0, help="seed of that choice (default: %(default)s)")
-    group.add_argument(
-        "--cache_dir", default="./data/.cache", help="where decoded, resized images are kept (default: %(default)s)"
-    )
-    return group
+def make_loaders(args, dataset, labels, train_ids, signals, weights, accelerator):
+    """Return (training loader, its batch sampler, validation loader)."""
+    from weakseg.data.cache import ResizedCache
+    from weakseg.pseudo_masks.rounds import masks_of_run
+
+    cache = ResizedCache(args.cache_dir, args.img_size, args.cache_limit)
+    masks = masks_of_run(args, dataset, labels, train_ids, signals, weights, accelerator)
+    added = extras(weights, labels, masks)
+    train = SegmentationItems(dataset, train_ids, cache, labels, signals, args.augment, seed=args.seed, extras=added)
+    masks = args.select_by != "weak_val_loss"
+    val = SegmentationItems(dataset, dataset.ids("val"), cache, labels, signals, masks=masks)
+    world = accelerator.num_processes
+    if args.batch_size % world or len(train) < world:
+        raise UserError(f"--batch_size {args.batch_size}: must be a multiple of the {world} processes")
+    size = min(args.batch_size, len(train) // world * world)
+    workers = args.num_workers if args.num_workers is not None else 4 * (accelerator.device.type == "cuda")
+    on_gpu = accelerator.device.type == "cuda"
+    batches = EpochBatches(len(train), size, args.seed, args.steps_per_epoch)
+    in_order = InOrder(len(val), max(1, size // world), accelerator.process_index, world)
+    return make_loader(train, batches, workers, on_gpu), batches, make_loader(val, in_order, workers, on_gpu)

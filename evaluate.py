@@ -16,10 +16,10 @@ import argparse
 import itertools
 from pathlib import Path
 
-from common import UserError, atomic_path, run_cli, write_json
-from costs import DEFAULT, UNITS
-from pricing import chosen_schedule, cost_band, reprice_files, repriced
-from result_files import dataset_of, in_words, mask_name, table_order, write_mask
+from weakseg.common import UserError, atomic_path, run_cli, write_json
+from weakseg.evaluation.pricing import reprice_files, repriced
+from weakseg.evaluation.results import dataset_of, in_words, mask_name, table_order, write_mask
+from weakseg.labels.costs import DEFAULT, UNITS, chosen_schedule, cost_band
 
 SMALLEST_TILE = 32  # pixels: the middle of a smaller window has nearly no surroundings
 OVERLAP, MOST_OVERLAP = 0.25, 0.9  # at 0.9 a hundred windows see each pixel
@@ -76,7 +76,7 @@ def windows(dataset, args):
     if args.tile is None:
         return None
 
-    from tiles import usual_side
+    from weakseg.inference.tiles import usual_side
 
     overlap = OVERLAP if args.tile_overlap is None else args.tile_overlap
     return {"pixels": args.tile or max(SMALLEST_TILE, usual_side(dataset)), "overlap": overlap}
@@ -84,7 +84,7 @@ def windows(dataset, args):
 
 def find_runs(args):
     """Return {name: checkpoint} of the runs to score, in the order of the signal table."""
-    from runs import load_checkpoint
+    from weakseg.training.checkpoints import load_checkpoint
 
     root = Path(args.checkpoint_dir)
     for name in args.run_name or ():
@@ -108,12 +108,12 @@ def predictions(checkpoint, dataset, names, cache_dir, tile, args, accelerator):
     """
     from tqdm import tqdm
 
-    from engine import full_size_masks
-    from image_io import ResizedCache
-    from loading import InOrder, SegmentationItems, make_loader
-    from model import folded
-    from runs import model_from
-    from tiles import larger_than, tiled_masks
+    from data_utils import InOrder, SegmentationItems, make_loader
+    from model import model_from
+    from weakseg.data.cache import ResizedCache
+    from weakseg.inference.fast_cpu import folded
+    from weakseg.inference.predict import full_size_masks
+    from weakseg.inference.tiles import larger_than, tiled_masks
 
     size = checkpoint["args"]["img_size"]
     model = folded(model_from(checkpoint).to(accelerator.device), size)
@@ -129,51 +129,10 @@ def predictions(checkpoint, dataset, names, cache_dir, tile, args, accelerator):
     yield from tqdm(masks, desc=checkpoint["args"]["run_name"], total=len(names), unit="img", disable=len(names) < 10)
 
 
-def score_image(prediction, truth, num_classes):
-    """Return the metrics of one image as plain values; None where a class is absent."""
-    import torch
-
-    from metrics import boundary_f, confusion_matrix, plain, scores
-
-    confusion = confusion_matrix(torch.from_numpy(prediction), torch.from_numpy(truth), num_classes)
-    values = scores(confusion)
-    return {
-        "miou": plain(values["miou"]),
-        "pixel_accuracy": plain(values["pixel_accuracy"]),
-        "iou": plain(values["iou"]),
-        "boundary_f": plain(boundary_f(prediction, truth, num_classes)),
-        "confusion": confusion.tolist(),
-    }
-
-
-def aggregate(images, resamples):
-    """Return the metrics of the whole split: IoU over all its pixels, boundary F averaged over images and classes."""
-    import warnings
-
-    import numpy as np
-
-    from metrics import bootstrap_miou, plain, scores
-
-    confusions = np.array([image["confusion"] for image in images.values()])
-    values = scores(confusions.sum(0))
-    edges = np.array([image["boundary_f"] for image in images.values()], float)[:, 1:]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a class that no image shows has no mean
-        boundary = np.nanmean(edges, axis=0)
-        overall = np.nanmean(boundary)
-    return {
-        "miou": plain(values["miou"]),
-        "miou_interval": list(bootstrap_miou(confusions, resamples=resamples)),
-        "iou": plain(values["iou"]),
-        "pixel_accuracy": plain(values["pixel_accuracy"]),
-        "boundary_f": plain(overall),
-        "boundary_f_classes": plain(boundary),
-    }
-
-
 def evaluate_run(name, checkpoint, args, accelerator):
     """Score one run on the test split, write its result file, and return the result. Its cost is the checkpoint's."""
-    from runs import Log
+    from weakseg.evaluation.summary import aggregate, score_image
+    from weakseg.training.checkpoints import Log
 
     log = Log(Path(args.checkpoint_dir) / name / "log.jsonl").read()
     dataset, cache_dir = dataset_of(checkpoint, args)
@@ -210,7 +169,7 @@ def main(args):
     folder, schedule, figures = Path(args.results_dir), chosen_schedule(args), []
     band = cost_band(args, schedule)
 
-    from overview import AXES, draw_comparison, draw_costs, table, table_of_seeds
+    from weakseg.evaluation.summary import AXES, draw_comparison, draw_costs, table, table_of_seeds
 
     if args.reprice:
         results = reprice_files(args, schedule)
@@ -219,7 +178,7 @@ def main(args):
         for run in runs.values():
             repriced(run, band, args)  # what has no price is refused before anything is predicted
 
-        from engine import make_accelerator
+        from weakseg.training.distributed import make_accelerator
 
         accelerator = make_accelerator(args.device, amp=False)  # the same numbers on every device
         results = [evaluate_run(name, run, args, accelerator) for name, run in runs.items()]

@@ -4,34 +4,20 @@ Keeping sum and count apart lets one place divide: over the batch, over all proc
 A batch without labels has count 0 and a sum of zero that still carries a gradient.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-IGNORE = 255
-
-
-class Mean(NamedTuple):
-    """A sum (scalar tensor, differentiable) over `count` (scalar tensor, no gradient) labelled items.
-
-    Or one of each of several groups [G], whose means weigh the same.
-    """
-
-    total: torch.Tensor
-    count: torch.Tensor
-
-    @property
-    def value(self):
-        """The mean, that of the groups' means where there are several; 0 where nothing is labelled."""
-        known = self.count > 0
-        means = torch.where(known, self.total / torch.where(known, self.count, 1), 0)
-        return means.sum() / known.sum().clamp(min=1)
-
-
-def at_least_single(logits):
-    """Lift half precision to float32, for sums over many pixels; double precision stays."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+from weakseg.common import IGNORE
+from weakseg.losses import projection
+from weakseg.losses.base import Mean, at_least_single
+from weakseg.losses.gated_crf import gated_crf_loss
+from weakseg.training import recipes
+from weakseg.training.recipes import LossOptions, Options
 
 
 def partial_cross_entropy(logits, target):
@@ -111,3 +97,188 @@ class UncertaintyWeighting(torch.nn.Module):
     def forward(self, name, value, labelled=None):
         s = self.log_variance[name]
         return torch.exp(-s) * value + s / 2 * (value.detach() != 0 if labelled is None else labelled)
+
+
+class Criterion(nn.Module):
+    """The terms of all chosen signals and of the recipe, and the one line that weighs and sums them.
+
+    weights: {term: float}; a term of weight 0 is left out. weighting: 'fixed', or 'uncertainty': the weights of the
+    signals' terms are learned, then.
+    """
+
+    cam_scale = (
+        1.5  # pseudo-masks come from images enlarged this much: at 128 px the maps have 12 x 12 cells, not 8 x 8
+    )
+
+    def __init__(self, signals, weights, options, weighting="fixed", recipe=recipes.DEFAULT):
+        super().__init__()
+        self.signals, self.options, self.recipe = signals, options, recipe
+        self.weights = {term: weight for term, weight in weights.items() if weight > 0}
+        self.added = [term for term in self.weights if term in recipes.ADDED_TERMS]
+        self.blind = tuple(signals) == ("tags",)  # nothing says where objects are until there are activation maps
+        own = [term for term in self.weights if term not in recipes.ADDED_TERMS]
+        self.learned = UncertaintyWeighting(own) if weighting == "uncertainty" else None
+
+    def forward(self, outputs, targets, image, cam=True):
+        """Return {term: Mean} of the signals; the term `cam` only while `cam` is true.
+
+        In evaluation mode boxes are never open: outside of them alone, a network that sees no object is the best.
+        """
+        options = self.options if self.training else replace(self.options, open_boxes=False)
+        terms = {}
+        for signal in self.signals:
+            terms |= SIGNAL_LOSSES[signal](outputs, targets[signal], image, options)
+        return {name: mean for name, mean in terms.items() if name in self.weights and (cam or name != "cam")}
+
+    def extras(self, outputs, batch, teacher, progress):
+        """Return {term: Mean} of the recipe; teacher: softmax [B, C, H, W]; progress: share of the training, in [0, 1].
+
+        All of them grow with the progress but those that are labels.
+        """
+        step, found = (
+            Step(outputs, batch, teacher, self.options, self.recipe),
+            {},
+        )
+        for name in self.added:
+            mean = ADDED_LOSSES[name](step)
+            found[name] = Mean(mean.total * self.recipe.growth(name, progress), mean.count)
+        return found
+
+    def of_masks(self, outputs, mask):
+        """Return the cross-entropy `Mean` on ground truth [B, H, W], which validation looks at."""
+        return partial_cross_entropy(outputs["seg"], mask)
+
+    def combine(self, values, outputs, labelled=None):
+        """Return the loss to minimise, a scalar with a gradient even where nothing is labelled.
+
+        labelled: {term: whether the batch has labels for it}; by default a term whose value is 0 has none.
+        """
+        if self.learned:
+            own = [name for name in values if name in self.learned.log_variance]
+            known = dict.fromkeys(own) if labelled is None else labelled
+            values = values | {name: self.learned(name, values[name], known[name]) for name in own}
+        return sum((w * values[n] for n, w in self.weights.items() if n in values), 0 * outputs["seg"].sum())
+
+    def weighted(self, values):
+        """Return the weighted sum of plain numbers, without learned weights: comparable between epochs."""
+        return sum(self.weights[name] * value for name, value in values.items())
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the added terms of one training step see."""
+
+    outputs: dict
+    batch: dict
+    teacher: Any  # softmax [B, C, H, W] of the teacher, None where no term needs it
+    labels: LossOptions
+    options: Options
+
+    @cached_property
+    def probabilities(self):
+        """Softmax [B, C, H, W] in at least single precision."""
+        return at_least_single(self.outputs["seg"]).softmax(1)
+
+    @cached_property
+    def unlabelled(self):
+        """Pixels [B, H, W] without an annotation; open boxes annotate what is outside of them."""
+        free = torch.ones_like(self.outputs["seg"][:, 0], dtype=torch.bool)
+        for signal, target in self.batch["targets"].items():
+            if signal == "boxes" and self.labels.open_boxes:
+                free &= target > 0
+            elif signal != "tags":
+                free &= target == IGNORE
+        return free
+
+    def without_absent_classes(self, probabilities):
+        """Give the share of classes that the image's tags exclude to the others, [B, C, H, W]; without tags, as is."""
+
+        if "tags" not in self.batch["targets"]:
+            return probabilities
+        tags = self.batch["targets"]["tags"]
+        allowed = allowed_classes(tags, tags.new_tensor(self.labels.tag_class).long(), probabilities.shape[1])
+        kept = probabilities * allowed[:, :, None, None]
+        return kept / kept.sum(1, keepdim=True).clamp(min=1e-6)
+
+
+def pseudo_mask_loss(name):
+    """Return the loss of a pseudo-mask among the extras: cross-entropy on the pixels of which it is sure."""
+
+    def loss(step):
+        return partial_cross_entropy(step.outputs["seg"], step.batch["extras"][name])
+
+    return loss
+
+
+def crf_loss(step):
+    """Gated CRF at half the size: a quarter of the work, on twice the distance."""
+    image = F.avg_pool2d(step.batch["image"].float(), 2)
+    return gated_crf_loss(F.avg_pool2d(step.probabilities, 2), image)
+
+
+def projection_loss(step):
+    """Each row and column of an object's box shows the object somewhere."""
+    return projection.projection_loss(step.probabilities, step.batch["extras"]["objects"])
+
+
+def colour_loss(step):
+    """Neighbours of one colour have one class, inside boxes."""
+    inside = step.batch["targets"]["boxes"] > 0
+    return projection.colour_pairwise_loss(step.probabilities, step.batch["image"], inside)
+
+
+def fill_loss(step):
+    """An object fills neither all of its box nor next to nothing of it."""
+    return projection.fill_loss(step.probabilities, step.batch["extras"]["objects"])
+
+
+def teacher_loss(step):
+    """Soft cross-entropy to the teacher where nobody labelled and it is sure; classes weigh the same."""
+
+    labels = step.without_absent_classes(step.teacher)
+    return self_label_loss(step.outputs["seg"], labels, step.unlabelled, step.options.teacher_confidence)
+
+
+def segmentation_loss(name):
+    """Return the loss of a signal whose target is a mask, sparse or dense: cross-entropy on its labelled pixels."""
+
+    def loss(outputs, target, image, options):
+        return {name: partial_cross_entropy(outputs["seg"], target)}
+
+    return loss
+
+
+def boxes_loss(outputs, target, image, options):
+    """Cross-entropy on the pseudo-mask that boxes give; with open boxes only the background outside."""
+    if options.open_boxes:
+        target = target.masked_fill(target > 0, IGNORE)
+    return segmentation_loss("boxes")(outputs, target, image, options)
+
+
+def tags_loss(outputs, target, image, options):
+    """Classification of the tags, and cross-entropy on the pseudo-mask that their activation maps give."""
+
+    tag_class = target.new_tensor(options.tag_class).long()
+    size = outputs["seg"].shape[-2:]
+    mask = cam_pseudo_mask(outputs["cam"], target, tag_class, size, options.cam_foreground, options.cam_background)
+    return {"tags": tag_loss(outputs["tags"], target), "cam": partial_cross_entropy(outputs["seg"], mask)}
+
+
+# The loss of each signal, and of each term that a recipe adds, by the names of `SIGNALS` and `ADDED_TERMS`.
+SIGNAL_LOSSES = {
+    "full": segmentation_loss("full"),
+    "tags": tags_loss,
+    "points": segmentation_loss("points"),
+    "scribbles": segmentation_loss("scribbles"),
+    "boxes": boxes_loss,
+}
+ADDED_LOSSES = {
+    "grabcut": pseudo_mask_loss("grabcut"),
+    "walk": pseudo_mask_loss("walk"),
+    "cams": pseudo_mask_loss("cams"),
+    "crf": crf_loss,
+    "projection": projection_loss,
+    "colour": colour_loss,
+    "fill": fill_loss,
+    "teacher": teacher_loss,
+}

@@ -21,14 +21,14 @@ from itertools import islice, starmap
 from pathlib import Path
 from statistics import fmean
 
-import annotators
-from backends import add_backend_arguments, backend, check_backend, stream
-from common import UserError, run_cli
-from data_utils import add_data_arguments, open_dataset
-from human_clicks import HumanClicks, simulate_like
-from label_shards import only_shards, record, shards_in, write_shards
-from supervision import SIGNALS
-from weak_labels import annotate, header, load_labels, save_labels
+from weakseg.common import UserError, run_cli
+from weakseg.data.datasets import add_data_arguments, open_dataset
+from weakseg.labels import annotators
+from weakseg.labels.human_clicks import HumanClicks, simulate_like
+from weakseg.labels.label_file import annotate, header, load_labels, save_labels
+from weakseg.labels.label_shards import only_shards, record, shards_in, write_shards
+from weakseg.labels.signals import SIGNALS
+from weakseg.parallel import add_backend_arguments, backend, check_backend, stream
 
 CHUNK = 32  # images a task: fewer than two tasks stay in this process
 SAMPLE = 5000  # images at most that what is printed is drawn from
@@ -106,7 +106,8 @@ class Summary:
 
     def see(self, name, labels):
         """Look at the labels of an image, and return both as they are."""
-        from supervision import IGNORE, View
+        from weakseg.common import IGNORE
+        from weakseg.labels.targets import View
 
         if name in self.previewed:
             self.labels[name] = labels
@@ -136,7 +137,7 @@ class Summary:
         """Draw the labels over the photographs."""
         import numpy as np
 
-        from plots import label_preview
+        from weakseg.reporting.pictures import label_preview
 
         tiles = [{"title": name, "image": np.asarray(self.dataset.image(name)), "annotation": labels}
                  for name, labels in self.labels.items()]  # fmt: skip

@@ -26,10 +26,10 @@ from real_photographs import (
     write_labels,
 )
 
-import recipes
-from supervision import parse_modes
-from tables import markdown, mean_std
-from weak_labels import load_labels
+from weakseg.labels.label_file import load_labels
+from weakseg.labels.signals import parse_modes
+from weakseg.reporting.tables import markdown, mean_std
+from weakseg.training import recipes
 
 SECOND_ROUND = {"second round": ["--second_round", 1]}
 LIGHT_CLICKS = {"light clicks": ["--lambda_points", 1]}

@@ -35,14 +35,16 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 from torchvision import transforms
 
 import evaluate
-import metrics
 import train
 import weak_label_generator
-from common import commit
-from engine import make_accelerator
-from result_files import dataset_of
-from runs import load_checkpoint, model_from
-from shapes import draw_shapes
+from model import model_from
+from weakseg import metrics
+from weakseg.common import commit
+from weakseg.data.synthetic import draw_shapes
+from weakseg.evaluation.results import dataset_of
+from weakseg.training import options
+from weakseg.training.checkpoints import load_checkpoint
+from weakseg.training.distributed import make_accelerator
 
 IGNORE, BATCH = 255, 16
 
@@ -109,7 +111,7 @@ def train_briefly(folder, data_dir, size):
     words = {"supervision_mode": "full", "run_name": f"full_{size}", "data_dir": data_dir, "img_size": size,
              "weak_label_path": f"{folder}/labels.pkl", "cache_dir": f"{folder}/training", "lr": 1e-3, "device": "cpu",
              "checkpoint_dir": f"{folder}/runs", "epochs": 1, "steps_per_epoch": 4, "batch_size": 8}  # fmt: skip
-    train.main(train.parse_args([word for key, value in words.items() for word in (f"--{key}", str(value))]))
+    train.main(options.parse_args([word for key, value in words.items() for word in (f"--{key}", str(value))]))
     return Path(folder) / "runs" / f"full_{size}"
 
 

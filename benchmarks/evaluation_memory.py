@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common import commit
+from weakseg.common import commit
 
 WAYS = ("streaming", "logits kept")
 
@@ -42,11 +42,11 @@ def resident():
 
 def measure(args):
     """Evaluate `args.images[0]` images in the way `args.way` -> MiB above what one batch needs."""
-    from supervision import LossOptions
     from vlm_itl.config import Data, Model, Training
-    from vlm_itl.networks import build_network
-    from vlm_itl.pascal_voc import image_table, open_images
-    from vlm_itl.trainer import make_criterion, make_trainer
+    from vlm_itl.training.data import image_table, open_images
+    from vlm_itl.training.segformer import build_network
+    from vlm_itl.training.trainer import make_criterion, make_trainer
+    from weakseg.training.recipes import LossOptions
 
     data = Data(args.data_dir, image_size=args.img_size, cache_dir=str(Path(args.data_dir) / "cache"))
     dataset = open_images(data)
@@ -66,7 +66,7 @@ def measure(args):
 
 def keep_logits(trainer):
     """Let a trainer evaluate as the Trainer does by default: logits and truth are gathered, the metric comes last."""
-    from vlm_itl.trainer import SegmentationTrainer
+    from vlm_itl.training.trainer import SegmentationTrainer
 
     class Keeping(SegmentationTrainer):
         def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
@@ -86,7 +86,7 @@ def main(args):
     print(f"{args.model}, {args.img_size} px, {args.classes} classes, batches of 16, commit `{commit()}`:\n")
     print("| images | streaming, MiB | logits kept, MiB | logits alone, MiB |\n| ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
-        from shapes import draw_shapes
+        from weakseg.data.synthetic import draw_shapes
 
         draw_shapes(folder, trainval=40, test=4, size=args.img_size, seed=0)
         for count in args.images:

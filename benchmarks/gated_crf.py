@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 import torch.nn.functional as F
 
-from common import commit
-from losses import Mean
-from regularisers import KERNELS, gated_crf_loss
+from weakseg.common import commit
+from weakseg.losses.base import Mean
+from weakseg.losses.gated_crf import KERNELS, gated_crf_loss
 
 MIB = 2**20
 

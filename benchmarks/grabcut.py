@@ -25,15 +25,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from annotators import Options
-from common import commit
-from data_utils import add_data_arguments, open_dataset
-from grabcut import MARKS, draw_marks, pseudo_mask
-from image_io import ResizedCache
-from metrics import confusion_matrix, scores
-from shapes import draw_shapes
-from supervision import IGNORE, View, draw_boxes
-from weak_labels import annotate
+from weakseg.common import IGNORE, commit
+from weakseg.data.cache import ResizedCache
+from weakseg.data.datasets import add_data_arguments, open_dataset
+from weakseg.data.synthetic import draw_shapes
+from weakseg.labels.annotators import Options
+from weakseg.labels.label_file import annotate
+from weakseg.labels.targets import View, draw_boxes
+from weakseg.metrics import confusion_matrix, scores
+from weakseg.pseudo_masks.grabcut import MARKS, draw_marks, pseudo_mask
 
 MIXES = (("boxes",), ("boxes", "points"), ("boxes", "scribbles"), ("scribbles",), ("points",))
 

@@ -19,8 +19,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common import commit
-from differences import image_weights, independent_difference, paired_difference, signed_rank
+from weakseg.common import commit
+from weakseg.evaluation.statistics import image_weights, independent_difference, paired_difference, signed_rank
 
 # Standard deviations of: seed, (group, image), (seed, image); the image itself is the same for both groups.
 SCENES = {

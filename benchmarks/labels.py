@@ -26,13 +26,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from PIL import Image
 
-from annotators import Options, Scene
 from benchmarks.plain_labels import plain_labels
-from common import commit
-from data_utils import Folder, add_data_arguments, open_dataset
-from shapes import draw_shapes
-from supervision import SIGNALS
 from weak_label_generator import annotate_all, annotate_many
+from weakseg.common import commit
+from weakseg.data.datasets import Folder, add_data_arguments, open_dataset
+from weakseg.data.synthetic import draw_shapes
+from weakseg.labels.annotators import Options, Scene
+from weakseg.labels.signals import SIGNALS
 
 
 def parse_args():

@@ -22,14 +22,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from tqdm import tqdm
 
-import annotators
 import train
-from common import commit, seed_everything
-from data_utils import open_dataset
-from engine import make_accelerator
-from shapes import draw_shapes
-from supervision import parse_modes
 from weak_label_generator import annotate_many
+from weakseg.common import commit, seed_everything
+from weakseg.data.datasets import open_dataset
+from weakseg.data.synthetic import draw_shapes
+from weakseg.labels import annotators
+from weakseg.labels.signals import parse_modes
+from weakseg.training import options, recipes
+from weakseg.training.distributed import make_accelerator
 
 
 def parse_args():
@@ -100,13 +101,13 @@ def training_args(args, data_dir, batch_size, cache_dir):
         "batch_size": batch_size, "img_size": args.img_size, "num_workers": args.num_workers, "device": "cpu",
     }  # fmt: skip
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    return train.parse_args([*words, "--augment"])
+    return options.parse_args([*words, "--augment"])
 
 
 def two_epochs(options, dataset, labels):
     """Train two epochs -> [(loading, rest of the step, network)] of each epoch, seconds a batch."""
     signals = parse_modes(options.modes)
-    weights = train.term_weights(options, signals, len(dataset.class_names))
+    weights = recipes.term_weights(options, signals, len(dataset.class_names))
     accelerator = make_accelerator("cpu")
     training = train.prepare(options, dataset, labels, list(labels), signals, weights, accelerator, "imagenet")
     loader, watch, times = training.loader, watch_network(training), []

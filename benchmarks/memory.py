@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common import commit
+from weakseg.common import commit
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_SHARE = 5  # a test image for so many training images
@@ -85,7 +85,7 @@ def peak(words, threads):
 
 def main(args):
     with tempfile.TemporaryDirectory() as name:
-        from shapes import draw_shapes
+        from weakseg.data.synthetic import draw_shapes
 
         folder = Path(name)
         draw_shapes(folder / "drawn", trainval=args.images, test=max(BATCH, args.images // TEST_SHARE), size=96, seed=0)

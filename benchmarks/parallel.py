@@ -17,8 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.startup import run
-from common import commit
-from tables import markdown
+from weakseg.common import commit
+from weakseg.reporting.tables import markdown
 
 
 def parse_args(argv=None):

@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from joblib import Parallel, delayed
 
-from common import atomic_path, parse_with_rest, read_json
-from data_utils import Voc
-from tables import markdown, mean_std
+from weakseg.common import atomic_path, parse_with_rest, read_json
+from weakseg.data.datasets import Voc
+from weakseg.reporting.tables import markdown, mean_std
 
 ROOT = Path(__file__).resolve().parent.parent
 MODES = ("full", "scribbles", "hybrid_boxes_points", "boxes", "hybrid_tags_points", "points", "tags")

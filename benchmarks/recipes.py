@@ -21,14 +21,15 @@ import torch
 from ablation import variants
 from tqdm import tqdm
 
-import annotators
-import run_masks
 import train
-from common import commit
-from data_utils import open_dataset
-from engine import make_accelerator
-from shapes import draw_shapes
 from weak_label_generator import annotate_many
+from weakseg.common import commit
+from weakseg.data.datasets import open_dataset
+from weakseg.data.synthetic import draw_shapes
+from weakseg.labels import annotators
+from weakseg.pseudo_masks import rounds
+from weakseg.training import options, recipes
+from weakseg.training.distributed import make_accelerator
 
 MODES = ("tags", "points", "scribbles", "boxes", "hybrid_boxes_points", "hybrid_tags_points")
 
@@ -50,17 +51,17 @@ def prepared(args, mode, more, folder):
         "encoder_weights": "none", "device": "cpu",
     }  # fmt: skip
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    options = train.parse_args([*words, "--augment", *map(str, more)])
-    signals = train.settle(options)
-    dataset = open_dataset(options)
+    args = options.parse_args([*words, "--augment", *map(str, more)])
+    signals = options.settle(args)
+    dataset = open_dataset(args)
     names = dataset.ids("train")
     labels = dict(annotate_many(dataset, dict.fromkeys([*names, *dataset.ids("val")]), annotators.Options(), 0))
     accelerator = make_accelerator("cpu")
-    weights = train.term_weights(options, signals, len(dataset.class_names))
-    training = train.prepare(options, dataset, labels, names, signals, weights, accelerator, "none")
-    for term in run_masks.GROWN:
+    weights = recipes.term_weights(args, signals, len(dataset.class_names))
+    training = train.prepare(args, dataset, labels, names, signals, weights, accelerator, "none")
+    for term in rounds.GROWN:
         if weights.get(term):
-            run_masks.grow_masks(options, dataset, labels, names, signals, training, term, 1)
+            rounds.grow_masks(args, dataset, labels, names, signals, training, term, 1)
     training.batches.epoch = 1
     return training, list(training.loader)
 

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from common import commit, stable_seed
-from dataset import SegmentationDataset
+from weakseg.common import commit, stable_seed
+from weakseg.data.base import SegmentationDataset
 
 SIDE = 32
 LARGE = 10**8  # images to extrapolate to
@@ -98,11 +98,11 @@ def measure(args):
     import psutil
     from shards import Discs  # by its module's name: the workers import it, instead of getting its source each time
 
-    import data_utils
     import weak_label_generator
+    from weakseg.data import datasets
 
     Discs.count = args.images
-    data_utils.DATASETS["discs"] = Discs
+    datasets.DATASETS["discs"] = Discs
     sys.argv = [sys.argv[0], "--dataset", "discs", "--output_file", args.measure, "--shards", str(args.shards),
                 "--jobs", str(args.jobs)]  # fmt: skip
     began, used = time.perf_counter(), time.process_time()

@@ -32,15 +32,15 @@ from torchvision import transforms
 from torchvision.transforms import functional as TF
 from tqdm import tqdm
 
-import annotators
 import train
-from common import commit, seed_everything
-from data_utils import open_dataset
-from dataset import IGNORE
-from engine import make_accelerator
 from model import WHEELS, normalisation
-from shapes import draw_shapes
 from weak_label_generator import annotate_many
+from weakseg.common import IGNORE, commit, seed_everything
+from weakseg.data.datasets import open_dataset
+from weakseg.data.synthetic import draw_shapes
+from weakseg.labels import annotators
+from weakseg.training import options, recipes
+from weakseg.training.distributed import make_accelerator
 
 ENCODER = "efficientnet-lite0"
 
@@ -131,16 +131,16 @@ def prepare(args, data_dir, size, folder):
         "supervision_mode": "full", "data_dir": data_dir, "cache_dir": folder / "cache", "encoder": ENCODER,
         "batch_size": args.batch_size, "img_size": size, "device": "cpu",
     }  # fmt: skip
-    options = train.parse_args([word for name, value in flags.items() for word in (f"--{name}", str(value))])
-    options.augment = True
-    options.coarse_logits = False  # the tutorial's network has none
-    signals = train.settle(options)
-    dataset = open_dataset(options)
+    args = options.parse_args([word for name, value in flags.items() for word in (f"--{name}", str(value))])
+    args.augment = True
+    args.coarse_logits = False  # the tutorial's network has none
+    signals = options.settle(args)
+    dataset = open_dataset(args)
     names = dataset.ids("train")[: args.images]
     labels = dict(annotate_many(dataset, dict.fromkeys(names), annotators.Options(), 0))
-    weights = train.term_weights(options, signals, len(dataset.class_names))
+    weights = recipes.term_weights(args, signals, len(dataset.class_names))
     accelerator = make_accelerator("cpu")
-    training = train.prepare(options, dataset, labels, names, signals, weights, accelerator, "imagenet")
+    training = train.prepare(args, dataset, labels, names, signals, weights, accelerator, "imagenet")
     return training, dataset, names
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common import UserError, atomic_path, commit, run_cli, write_json
-from tables import markdown, mean_std, p_value, percent
-from vlm_itl import protocol
+from vlm_itl.results import budget_curves
+from weakseg.common import UserError, atomic_path, commit, run_cli, write_json
+from weakseg.reporting.tables import markdown, mean_std, p_value, percent
 
 SIGNIFICANT = 0.05
 
@@ -30,7 +30,7 @@ def parse_args():
     group.add_argument("--full", nargs="+", default=[], metavar="DIR",
                        help="folders of train_baseline.py: what all labels reach, the mean over them")  # fmt: skip
     group = parser.add_argument_group("comparison")
-    group.add_argument("--axis", choices=protocol.AXES, default="percent",
+    group.add_argument("--axis", choices=budget_curves.AXES, default="percent",
                        help="budget in percent of the pool or in seconds of human work (default: percent)")  # fmt: skip
     group.add_argument("--budgets", type=float, nargs="+", metavar="B",
                        help="budgets to read mIoU at, in the unit of --axis (default: the rounds')")  # fmt: skip
@@ -46,17 +46,17 @@ def parse_args():
 def find_runs(args):
     """Load the runs, without the output folder, and check the flags against them."""
     output = Path(args.output_dir).resolve()
-    runs = protocol.load_runs([path for path in args.runs if Path(path).resolve() != output])
-    full = protocol.load_runs(args.full) if args.full else []
+    runs = budget_curves.load_runs([path for path in args.runs if Path(path).resolve() != output])
+    full = budget_curves.load_runs(args.full) if args.full else []
     for run in full:
         if run.results["test_fingerprint"] != runs[0].results["test_fingerprint"]:
             raise UserError(f"--full {run.folder}: tested on other images or masks than {runs[0].folder}")
     for run in runs if full else ():
         run.results["full_miou"] = sum(run.miou[-1] for run in full) / len(full)
-    arms = list(protocol.by_arm(runs))
+    arms = list(budget_curves.by_arm(runs))
     if args.baseline is not None and args.baseline not in arms:
         raise UserError(f"--baseline {args.baseline}: no run is of that arm; there are {', '.join(arms)}")
-    low, high = protocol.common_range(runs, args.axis)
+    low, high = budget_curves.common_range(runs, args.axis)
     for budget in args.budgets or ():
         if not low <= budget <= high:
             raise UserError(f"--budgets {budget:g}: lies outside {low:g} to {high:g} {args.axis}, which all runs share")
@@ -81,7 +81,7 @@ def arms_table(summary, axis):
     """Return the table of arms: area, mIoU at each budget and the budget to 95 % of full."""
     unit = {"percent": " %", "seconds": " s"}[axis]
     at = [f"mIoU at {entry['budget']:g}{unit}" for entry in summary[0]["at"]]
-    head = ["arm", "seeds", "area", *at, f"{axis} to {protocol.REACH:.0%} of full"]
+    head = ["arm", "seeds", "area", *at, f"{axis} to {budget_curves.REACH:.0%} of full"]
     rows = [
         [row["arm"], str(len(row["seeds"])), spread(row["area"]), *map(spread, row["at"]), reached(row)]
         for row in summary
@@ -115,7 +115,7 @@ JUDGED = {
 def judges_table(runs):
     """Return the table of the judges: the mean and standard deviation over all judged rounds of all seeds."""
     rows = []
-    for arm, members in protocol.by_arm(runs).items():
+    for arm, members in budget_curves.by_arm(runs).items():
         lines = [line for run in members for line in run.results.get("judge", ())]
         if any("spearman" in line for line in lines):
             cells = [mean_std([line[key] * factor for line in lines if line.get(key) is not None], digits=2)
@@ -138,25 +138,25 @@ def significant(pairs):
 
 def draw(folder, runs, arms, shares, pairs):
     """Draw all figures; return their names."""
-    from vlm_itl.curves import budget_curves, win_matrix_figure
+    from vlm_itl.results import figures
 
-    for axis in protocol.AXES:
-        budget_curves(folder / f"curves_{axis}.png", runs, axis)
-    win_matrix_figure(folder / "win_matrix.png", arms, shares, significant(pairs))
-    return [*(f"curves_{axis}.png" for axis in protocol.AXES), "win_matrix.png"]
+    for axis in budget_curves.AXES:
+        figures.budget_curves(folder / f"curves_{axis}.png", runs, axis)
+    figures.win_matrix_figure(folder / "win_matrix.png", arms, shares, significant(pairs))
+    return [*(f"curves_{axis}.png" for axis in budget_curves.AXES), "win_matrix.png"]
 
 
 def main(args):
     if args.resamples < 1 or args.seed < 0:
         raise UserError("--resamples must be at least 1, --seed not negative")
     runs = find_runs(args)
-    budgets = args.budgets or protocol.common_budgets(runs, args.axis)
-    summary = protocol.summarise(runs, args.axis, budgets)
-    pairs = protocol.compare(runs, args.axis, resamples=args.resamples, seed=args.seed)
-    arms, shares = protocol.win_matrix(runs, args.axis, budgets)
+    budgets = args.budgets or budget_curves.common_budgets(runs, args.axis)
+    summary = budget_curves.summarise(runs, args.axis, budgets)
+    pairs = budget_curves.compare(runs, args.axis, resamples=args.resamples, seed=args.seed)
+    arms, shares = budget_curves.win_matrix(runs, args.axis, budgets)
 
     folder = Path(args.output_dir)
-    low, high = protocol.common_range(runs, args.axis)
+    low, high = budget_curves.common_range(runs, args.axis)
     text = f"Test mIoU in %, mean ± std over seeds; area over {low:g} to {high:g} {args.axis}.\n\n"
     text += arms_table(summary, args.axis) + "\n"
     if pairs:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common import run_cli
 from vlm_itl import pipelines
+from weakseg.common import run_cli
 
 
 def parse_args():

@@ -14,6 +14,8 @@ import cv2
 import pytest
 from hypothesis import settings
 
+ROOT = Path(__file__).parent.parent
+
 settings.register_profile("laws", deadline=None)  # a busy machine is no counterexample
 settings.load_profile("laws")
 
@@ -27,7 +29,7 @@ def run(module, *argv):
 def without_network(code, cache):
     """Run Python code from the project's root in its own process, with `cache` as an empty hub cache."""
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=300,
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300,
         env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(cache)},
     )  # fmt: skip
 
@@ -35,7 +37,7 @@ def without_network(code, cache):
 @pytest.fixture(scope="session")
 def pets_dir(tmp_path_factory):
     """A drawn Pet-layout data set: 24 trainval and 6 test images of cats and dogs, 80 px long. Don't write here."""
-    from shapes import draw_shapes
+    from weakseg.data.synthetic import draw_shapes
 
     folder = tmp_path_factory.mktemp("pets")
     draw_shapes(folder, trainval=24, test=6, size=80, seed=0)
@@ -55,10 +57,10 @@ def pets_labels(pets_dir, tmp_path_factory):
 @pytest.fixture
 def sheets(monkeypatch):
     """Collect each sheet that is saved, to measure what stands on it."""
-    import plots
+    from weakseg.reporting import style
 
-    saved, save = [], plots.Sheet.save
-    monkeypatch.setattr(plots.Sheet, "save", lambda sheet, path: (saved.append(sheet), save(sheet, path)))
+    saved, save = [], style.Sheet.save
+    monkeypatch.setattr(style.Sheet, "save", lambda sheet, path: (saved.append(sheet), save(sheet, path)))
     return saved
 
 

@@ -12,10 +12,10 @@ from conftest import run
 from PIL import Image
 
 import analyze
-import evaluate
-from common import UserError, read_json, write_json
-from data_utils import Pets
-from result_files import RESULT, group_name, mask_name, write_mask
+from weakseg.common import UserError, read_json, write_json
+from weakseg.data.datasets import Pets
+from weakseg.evaluation import summary
+from weakseg.evaluation.results import RESULT, group_name, mask_name, write_mask
 
 CLASSES = 3
 
@@ -23,7 +23,7 @@ CLASSES = 3
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A drawn data set of 12 + 12 images with cats and dogs as classes, and a folder for results."""
-    from shapes import draw_shapes
+    from weakseg.data.synthetic import draw_shapes
 
     root = tmp_path_factory.mktemp("analyze")
     draw_shapes(root / "data", trainval=12, test=12, size=64, seed=3)
@@ -51,13 +51,13 @@ def add_run(data, folder, name, predict, seed=0, modes=("points",), **changed):
     for image in dataset.ids("test"):
         mask = predict(dataset.mask(image), generator)
         write_mask(folder / name / mask_name(image), mask, CLASSES)
-        images[image] = {**evaluate.score_image(mask, dataset.mask(image), CLASSES), "tags": [*dataset.tags(image)],
+        images[image] = {**summary.score_image(mask, dataset.mask(image), CLASSES), "tags": [*dataset.tags(image)],
                          "mask": f"{name}/{mask_name(image)}"}  # fmt: skip
     args = {"data_dir": str(data.root / "data"), "dataset": "auto", "classes": ["species"], "tag_set": "default",
             "val_fraction": 0.1, "split_seed": 0, "cache_dir": str(data.root / "cache"), "run_name": name,
             "seed": seed, "epochs": 1, "modes": list(modes), "weak_label_path": "nowhere.pkl"}  # fmt: skip
     result = {
-        "run": name, "supervision": list(modes), "aggregate": evaluate.aggregate(images, 50), "images": images,
+        "run": name, "supervision": list(modes), "aggregate": summary.aggregate(images, 50), "images": images,
         "task": {"dataset": "pets", "classes": dataset.class_names, "tag_names": dataset.tag_names},
         "cost": {"images": 10, "seconds": {mode: 100.0 for mode in modes}, "relative": 1.0}, "epoch": 1,
         "selection": {"by": "val_loss", "seconds": {}}, "args": args, "commit": None,

@@ -1,386 +1,253 @@
-"""Laws of splits, classes, tags and layouts, and the line that each bad input gets."""
+"""Augmentation keeps labels on their image content; items and samplers depend on (seed, epoch, id) alone."""
 
-import shutil
-from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from torch import nn
 
-from common import UserError
-from data_utils import DATASETS, Voc, add_data_arguments, detect, open_dataset
-from dataset import hold_out
+import data_utils
+from data_utils import EpochBatches, InOrder, SegmentationItems, augment, make_loader
+from weakseg.data.cache import ResizedCache
+from weakseg.data.datasets import open_dataset
+from weakseg.labels import targets
+from weakseg.labels.label_file import load_labels
+from weakseg.labels.signals import SIGNALS
+from weakseg.labels.targets import View
 
-LAWS = settings(max_examples=60)
-
-
-def opened(data_dir, **changes):
-    values = {"dataset": "auto", "classes": [], "tag_set": "default", "val_fraction": 0.1, "split_seed": 0}
-    values |= {"data_dir": data_dir, "cache_dir": data_dir / ".cache"} | changes
-    return open_dataset(SimpleNamespace(**values))
-
-
-def picture(path, size=(8, 6), mode="RGB"):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size, 9).save(path)
+LAWS = settings(max_examples=40)
+SIZE = 64
 
 
-def mask(path, numbers, size=(8, 6)):
-    """Write a mask of vertical stripes of these numbers."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stripes = np.array(numbers, np.uint8)[np.arange(size[0]) * len(numbers) // size[0]]
-    Image.fromarray(np.tile(stripes, (size[1], 1))).save(path)
+def coordinates():
+    """An image [3, SIZE, SIZE] whose red and green are four times the coordinates of their pixel."""
+    ramp = torch.arange(SIZE) * 4
+    return torch.stack([ramp.expand(SIZE, SIZE), ramp[:, None].expand(SIZE, SIZE), torch.zeros(SIZE, SIZE)]).byte()
 
 
-def write(path, *lines):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+@pytest.fixture(scope="module")
+def plain_colours():
+    """Switch the colour change off, so that colours stay coordinates."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data_utils.v2, "ColorJitter", lambda **_: nn.Identity())
+        yield
 
 
-@pytest.fixture
-def pets(tmp_path, pets_dir):
-    """A copy of the tiny Pet data set that may be spoilt; images and masks as links."""
-    shutil.copytree(pets_dir, tmp_path / "pets", copy_function=lambda a, b: shutil.os.link(a, b))
-    for split in ("trainval", "test"):
-        path = tmp_path / "pets" / "annotations" / f"{split}.txt"
-        text = path.read_text()
-        path.unlink()
-        path.write_text(text)
-    return tmp_path / "pets"
-
-
-VOC = {"cats": [0, 8, 255], "dogs": [0, 12], "both": [8, 0, 12], "bird": [3, 0], "none": [0, 15]}
-
-
-@pytest.fixture
-def voc(tmp_path):
-    """A tiny VOC tree: five kinds of images, eight of each to train and two to test."""
-    root = tmp_path / "VOCdevkit" / "VOC2012"
-    lists = {
-        "train": [f"{kind}{i}" for kind in VOC for i in range(8)],
-        "val": [f"{kind}{i}" for kind in VOC for i in (8, 9)],
-    }
-    for split, names in lists.items():
-        write(root / "ImageSets" / "Segmentation" / f"{split}.txt", *names)
-        for name in names:
-            picture(root / "JPEGImages" / f"{name}.jpg")
-            mask(root / "SegmentationClass" / f"{name}.png", VOC[name[:-1]])
-    return tmp_path
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Forty pictures of one's own in several formats, without lists."""
-    write(tmp_path / "classes.txt", "background", "red fox", "owl")
-    for i in range(40):
-        picture(tmp_path / "images" / f"my picture {i}{'.png' if i % 2 else '.jpg'}")
-        mask(tmp_path / "masks" / f"my picture {i}.png", [0, 1 + i % 2, 255])
-    return tmp_path
+def decode(image):
+    """Return the position in the unaugmented square that each pixel shows: x, y, two arrays [SIZE, SIZE]."""
+    return image[0].numpy() / 4 + 0.5, image[1].numpy() / 4 + 0.5
 
 
 @LAWS
-@given(
-    st.dictionaries(st.text(max_size=6), st.tuples(st.sampled_from("ab"), st.integers(0, 4)), max_size=60),
-    st.floats(0.01, 0.9),
-    st.integers(0, 5),
-    st.randoms(use_true_random=False),
-)
-def test_hold_out_takes_its_share_of_every_stratum_whatever_the_order(strata, fraction, seed, random):
-    held = hold_out(strata, fraction, seed)
-    shuffled = list(strata.items())
-    random.shuffle(shuffled)
-    assert hold_out(dict(shuffled), fraction, seed) == held
-    assert held <= set(strata)
-    if not strata:
-        return
-    assert len(held) == max(1, int(fraction * len(strata) + 0.5))
-    for part in (lambda label: label, lambda label: label[0]):
-        sizes, taken = (Counter(part(strata[name]) for name in names) for names in (strata, held))
-        if len(held) > 1:
-            assert all(abs(taken[label] - fraction * size) < 1 + 1e-9 for label, size in sizes.items())
+@given(seed=st.integers(0, 2**62), x=st.floats(0, 1, exclude_max=True), y=st.floats(0, 1, exclude_max=True))
+def test_points_stay_on_what_they_mark(plain_colours, seed, x, y):
+    view = View(width=200, height=50, size=SIZE)
+    image, view = augment(coordinates(), view, seed)
+    target = targets.draw_points([[x * 200, y * 50, 1]], view)
+    shown_x, shown_y = decode(image)
+    if (target == 1).any():
+        row, column = np.argwhere(target == 1)[0]
+        assert abs(shown_x[row, column] - x * SIZE) <= 1
+        assert abs(shown_y[row, column] - y * SIZE) <= 1
+    else:  # then nothing near it is in sight
+        assert np.hypot(shown_x - x * SIZE, shown_y - y * SIZE).min() > 0.4
 
 
-def test_another_seed_holds_others():
-    strata = {f"image{i}": i % 3 for i in range(100)}
-    held = [hold_out(strata, 0.2, seed) for seed in (0, 1)]
-    assert len(held[0] & held[1]) < 12
+@LAWS
+@given(seed=st.integers(0, 2**62), corners=st.lists(st.floats(0, 1), min_size=4, max_size=4))
+def test_boxes_scribbles_and_masks_stay_on_what_they_mark(plain_colours, seed, corners):
+    (x0, x1), (y0, y1) = sorted(corners[:2]), sorted(corners[2:])
+    view = View(width=50, height=300, size=SIZE)
+    image, view = augment(coordinates(), view, seed)
+    x, y = (values / SIZE for values in decode(image))
+    one = 1.0 / SIZE
+    inside = (x > x0 + one) & (x < x1 - one) & (y > y0 + one) & (y < y1 - one)
+    outside = (x < x0 - one) | (x > x1 + one) | (y < y0 - one) | (y > y1 + one)
+
+    box = targets.draw_boxes([[x0 * 50, y0 * 300, x1 * 50, y1 * 300, 1]], view)
+    assert (box[inside] == 1).all()
+    assert (box[outside] == 0).all()
+
+    centres = (np.arange(SIZE) + 0.5) / SIZE
+    mask = np.uint8((centres >= x0) & (centres < x1)) * np.uint8((centres >= y0) & (centres < y1))[:, None]
+    seen = targets.crop_mask(mask, view)
+    assert (seen[inside] == 1).all()
+    assert (seen[outside] == 0).all()
+
+    path = [[x0 * 50, y0 * 300], [x1 * 50, y0 * 300], [x1 * 50, y1 * 300]]
+    scribble = targets.draw_scribbles([{"class": 1, "width": 1, "path": path}], view) == 1
+    near_top = (np.abs(y - y0) < 1.5 * one) & (x > x0 - 1.5 * one) & (x < x1 + 1.5 * one)
+    near_side = (np.abs(x - x1) < 1.5 * one) & (y > y0 - 1.5 * one) & (y < y1 + 1.5 * one)
+    assert (near_top | near_side)[scribble].all()
 
 
-@pytest.mark.parametrize("layout", ["pets_dir", "voc", "folder"])
-def test_splits_are_disjoint_deterministic_and_keep_the_official_test(layout, request):
-    root = request.getfixturevalue(layout)
-    one, other = (opened(root, val_fraction=0.25) for _ in range(2))
-    splits = {split: one.ids(split) for split in ("train", "val", "test")}
-    assert all(splits[split] == other.ids(split) == sorted(splits[split]) for split in splits)
-    assert sum(map(len, splits.values())) == len(set().union(*splits.values())) == sum(map(len, splits.values()))
-    assert one.ids("trainval") == sorted(splits["train"] + splits["val"])
-    assert one.fingerprint() == other.fingerprint()
-    reseeded = opened(root, val_fraction=0.25, split_seed=7)
-    assert reseeded.ids("val") != splits["val"]
-    assert reseeded.fingerprint() != one.fingerprint()
-    if layout != "folder":
-        lists = [p for p in root.rglob("*.txt") if p.stem in ("test", "val")]
-        assert splits["test"] == sorted(line.split()[0] for line in lists[0].read_text().splitlines())
-        assert reseeded.ids("test") == splits["test"]
+def test_augmentation_varies_and_repeats_without_touching_the_global_stream():
+    image, view = coordinates(), View(100, 50, SIZE)
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    seen = [augment(image, view, seed) for seed in (1, 1, 2)]
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(seen[0][0], seen[1][0])
+    assert seen[0][1] == seen[1][1] != seen[2][1]
+    assert not torch.equal(seen[0][0], seen[2][0])
+    views = [augment(image, view, seed)[1] for seed in range(60)]
+    assert 15 < sum(v.flip for v in views) < 45
+    for v in views:
+        left, top, width, height = v.crop
+        assert 0 <= left <= left + width <= SIZE
+        assert 0 <= top <= top + height <= SIZE
+        assert 0.45 < width * height / SIZE**2 <= 1
+    assert seen[0][0].dtype == torch.uint8
 
 
-def test_the_split_of_pets_does_not_depend_on_list_order_or_on_what_is_there(pets):
-    whole = opened(pets)
-    assert {whole.tags(name)[0] for name in whole.ids("val")} == {"cat", "dog"}
-    path = pets / "annotations" / "trainval.txt"
-    write(path, *reversed(path.read_text().splitlines()))
-    gone = whole.ids("train")[::3] + whole.ids("val")[:1] + whole.ids("test")[:2]
-    for name in gone:
-        whole.image_path(name).unlink()
-    partial = opened(pets)
-    assert partial.absent == len(gone)
-    for split in ("train", "val", "test"):
-        assert partial.ids(split) == [name for name in whole.ids(split) if name not in gone]
+def test_strong_augmentation_changes_colours_alone():
+    image, view = torch.randint(0, 256, (3, SIZE, SIZE), dtype=torch.uint8), View(SIZE, SIZE, SIZE)
+    changes, grey = [], 0
+    for seed in range(60):
+        (usual, seen), (strong, same) = augment(image, view, seed), augment(image, view, seed, strong=True)
+        assert seen == same and strong.dtype == torch.uint8 and strong.shape == image.shape
+        assert torch.equal(strong, augment(image, view, seed, strong=True)[0])
+        changes.append((usual.float() - strong.float()).abs().mean().item())
+        grey += bool((strong == strong[:1]).all())
+    assert 0 < sum(change == 0 for change in changes) < 15  # 0.2 * 0.8 * 0.5: it may also leave an image as it is
+    assert 4 < grey < 24
 
 
-def test_images_that_come_later_do_not_move_others_between_train_and_test(folder):
-    before = opened(folder)
-    assert 2 <= len(before.ids("test")) <= 16
-    for i in range(40, 60):
-        picture(folder / "images" / f"new {i}.jpg")
-        mask(folder / "masks" / f"new {i}.png", [0, 1])
-    after = opened(folder)
-    assert set(before.ids("test")) <= set(after.ids("test"))
-    assert set(before.ids("trainval")) <= set(after.ids("trainval"))
+@pytest.fixture(scope="module")
+def parts(pets_dir, pets_labels, tmp_path_factory):
+    """(data set, its training ids, cache, labels) of the tiny Pet data set."""
+    values = {"dataset": "auto", "classes": [], "tag_set": "default", "val_fraction": 0.1, "split_seed": 0}
+    cache_dir = tmp_path_factory.mktemp("cache")
+    dataset = open_dataset(SimpleNamespace(data_dir=pets_dir, cache_dir=cache_dir, **values))
+    return dataset, dataset.ids("train"), ResizedCache(cache_dir, SIZE), load_labels(pets_labels)["images"]
 
 
-def test_the_fingerprint_sees_classes_and_changed_files(pets):
-    before = opened(pets).fingerprint()
-    assert opened(pets, classes=["species"]).fingerprint() != before
-    assert opened(pets, tag_set="breed").fingerprint() != before
-    path = opened(pets).image_path(opened(pets).ids("test")[0])
-    path.unlink()
-    picture(path)
-    assert opened(pets).fingerprint() != before
+def same(one, other):
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return torch.equal(torch.as_tensor(one), torch.as_tensor(other))
 
 
-def test_pets_come_as_binary_species_and_breed(pets_dir):
-    binary, species, breed = opened(pets_dir), opened(pets_dir, classes=["species"]), opened(pets_dir, tag_set="breed")
-    assert binary.class_names == breed.class_names == ["background", "pet"]
-    assert species.class_names == ["background", "cat", "dog"]
-    assert binary.tag_names == species.tag_names == ["cat", "dog"]
-    assert (binary.tag_class, species.tag_class, breed.tag_class) == ([1, 1], [1, 2], [1, 1, 1, 1])
-    assert len(breed.tag_names) == 4
-    for name in binary.ids("trainval"):
-        trimap = np.asarray(Image.open(pets_dir / "annotations" / "trimaps" / f"{name}.png"))
-        image, shown = binary.load(name)
-        assert image.shape == (*trimap.shape, 3)
-        assert ((shown == 1) == (trimap == 1)).all()
-        assert ((shown == 0) == (trimap == 2)).all()
-        assert ((shown == 255) == (trimap == 3)).all()
-        (tag,) = species.tags(name)
-        assert tag == ("cat" if name[0].isupper() else "dog")
-        label = species.tag_class[species.tag_names.index(tag)]
-        assert np.array_equal(np.where(shown == 1, label, shown), species.mask(name))
-        assert breed.tags(name) == (name.rsplit("_", 1)[0],)
+def test_items_hold_what_the_signals_draw(parts):
+    dataset, ids, cache, labels = parts
+    items = SegmentationItems(dataset, ids, cache, labels, tuple(SIGNALS), masks=True)
+    for index, name in enumerate(ids):
+        item = items[0, index]
+        assert item["index"] == index
+        assert item["image"].shape == (3, SIZE, SIZE)
+        assert item["image"].dtype == torch.uint8
+        assert torch.equal(item["mask"], item["targets"]["full"])
+        full = item["mask"].numpy()
+        assert set(np.unique(full)) <= {0, 1, 255}
+        assert item["targets"]["tags"].tolist() == [float(tag in dataset.tags(name)) for tag in dataset.tag_names]
+        box = item["targets"]["boxes"].numpy()
+        assert (box[full == 1] == 1).mean() > 0.98  # a speck under --min_area has no box
+        for signal in ("points", "scribbles"):
+            target = item["targets"][signal].numpy()
+            labelled = (target != 255) & (full != 255)
+            assert (target == 1).any()
+            assert (target == 0).any()
+            assert (target[labelled] == full[labelled]).mean() > 0.85  # at 64 px a pen drawn at 80 px rounds outward
 
 
-def test_voc_has_its_official_classes_and_tags_from_masks(voc):
-    full = opened(voc)
-    assert full.class_names == list(Voc.all_classes)
-    assert len(full.class_names) == 21
-    assert full.tags("both0") == ("cat", "dog")
-    assert full.tags("cats0") == ("cat",)
-    assert len(full.ids("trainval")) == 40
-    assert set(np.unique(full.mask("cats0"))) == {0, 8, 255}
-    assert [full.class_names[label] for label in full.tag_class] == full.tag_names
+def test_items_depend_on_seed_epoch_and_id_alone(parts):
+    dataset, ids, cache, labels = parts
+
+    def items(order, seed=0):
+        return SegmentationItems(dataset, order, cache, labels, tuple(SIGNALS), augment=True, masks=True, seed=seed)
+
+    first = items(ids)
+    views = [first[1, 0], first[2, 0], items(ids, seed=1)[1, 0]]
+    torch.manual_seed(5)
+    other = items(ids[::-1])
+    for index in (0, 3):
+        item = other[1, len(ids) - 1 - index]
+        assert same(item | {"index": index}, first[1, index])
+    for i in range(3):
+        assert not torch.equal(views[i]["image"], views[(i + 1) % 3]["image"])
 
 
-def test_a_subset_of_voc_keeps_images_that_show_it_and_others_are_background(voc):
-    subset = opened(voc, classes=["dog", "bird"])
-    assert subset.class_names == ["background", "dog", "bird"]
-    assert {name[:-1] for name in subset.ids("trainval") + subset.ids("test")} == {"dogs", "both", "bird"}
-    assert set(np.unique(subset.mask("both0"))) == {0, 1}
-    assert set(np.unique(subset.mask("bird8"))) == {0, 2}
-    assert subset.tags("both0") == ("dog",)
+def test_masks_are_read_only_where_they_are_asked_for(parts, monkeypatch):
+    dataset, ids, cache, labels = parts
+    weak = tuple(signal for signal in SIGNALS if signal != "full")
+    monkeypatch.setattr(type(cache), "mask", lambda *_: pytest.fail("a mask was read"))
+    assert "mask" not in SegmentationItems(dataset, ids, cache, labels, weak, augment=True)[0, 0]
+    assert SegmentationItems(dataset, ids, cache)[0, 0]["targets"] == {}
+    with pytest.raises(pytest.fail.Exception):
+        SegmentationItems(dataset, ids, cache, labels, ("full",))[0, 0]
 
 
-def test_merged_classes_share_a_number_and_keep_their_tags(voc):
-    merged = opened(voc, classes=["pet=cat+dog", "person"])
-    assert merged.class_names == ["background", "pet", "person"]
-    assert merged.tag_names == ["cat", "dog", "person"]
-    assert merged.tag_class == [1, 1, 2]
-    assert np.array_equal(merged.mask("both0") == 1, np.isin(opened(voc).mask("both0"), (8, 12)))
-    assert merged.tags("both0") == ("cat", "dog")
-    assert set(np.unique(merged.mask("cats0"))) == {0, 1, 255}
+def test_worker_processes_change_nothing(parts):
+    dataset, ids, cache, labels = parts
+    items = SegmentationItems(dataset, ids, cache, labels, ("points", "tags"), augment=True)
+    batches = EpochBatches(len(ids), 8, seed=0)
+    batches.epoch = 4
+    alone, together = (list(make_loader(items, batches, workers)) for workers in (0, 2))
+    assert len(alone) == len(together) == len(ids) // 8
+    assert all(same(a, b) for a, b in zip(alone, together, strict=True))
+    assert alone[0]["image"].shape == (8, 3, SIZE, SIZE)
+    assert alone[0]["targets"]["points"].shape == (8, SIZE, SIZE)
 
 
-def test_voc_prefers_the_augmented_list_and_is_found_at_any_depth(voc):
-    root = voc / "VOCdevkit" / "VOC2012"
-    write(root / "ImageSets" / "Segmentation" / "train_aug.txt", "cats0", "dogs0", "cats1", "dogs1")
-    for data_dir in (voc, voc / "VOCdevkit", root):
-        assert opened(data_dir, cache_dir=voc / ".cache").ids("trainval") == ["cats0", "cats1", "dogs0", "dogs1"]
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loading_draws_nothing_from_the_generator_of_the_network(parts, workers):
+    dataset, ids, cache, labels = parts
+    loader = make_loader(SegmentationItems(dataset, ids, cache, labels, ("points",)), InOrder(8, 4), workers)
+    state = torch.get_rng_state()
+    for _ in range(2):
+        assert len(list(loader)) == 2
+        assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_folder_takes_any_image_format_names_with_spaces_and_lists(folder):
-    plain = opened(folder)
-    assert plain.class_names == ["background", "red fox", "owl"]
-    assert plain.tags("my picture 0") == ("red fox",)
-    assert opened(folder, classes=["red fox"]).class_names == ["background", "red fox"]
-    write(folder / "test.txt", "# held out", "my picture 3", "", "my picture 4.jpg")
-    write(folder / "trainval.txt", *(f"my picture {i}" for i in range(10, 30)))
-    listed = opened(folder)
-    assert listed.ids("test") == ["my picture 3", "my picture 4"]
-    assert len(listed.ids("trainval")) == 20
+@LAWS
+@given(st.integers(1, 50), st.integers(1, 20), st.integers(0, 9))
+def test_epoch_batches_are_whole_different_each_epoch_and_repeatable(count, batch_size, epoch):
+    batches = EpochBatches(count, batch_size, seed=1)
+    batches.epoch = epoch
+    once, again = list(batches), list(batches)
+    assert once == again
+    assert len(once) == len(batches) >= 1
+    assert {len(batch) for batch in once} == {min(batch_size, count)}
+    keys = [key for batch in once for key in batch]
+    assert {e for e, _ in keys} == {epoch}
+    indices = [i for _, i in keys]
+    assert len(set(indices)) == len(indices) > count - batch_size
+    assert set(indices) <= set(range(count))
+    batches.epoch += 1
+    if count > 10:
+        assert [i for batch in batches for _, i in batch] != indices
+        assert list(EpochBatches(count, batch_size, seed=2)) != once
 
 
-def test_a_folder_may_lack_masks_for_training_only(folder):
-    for i in range(0, 40, 2):
-        (folder / "masks" / f"my picture {i}.png").unlink()
-    dataset = opened(folder)
-    assert len(dataset.ids("trainval")) + len(dataset.ids("test")) == 40
-    assert all(dataset.mask_path(name).exists() for name in dataset.ids("test"))
-    unmasked = dataset.ids("trainval")[0]
-    assert dataset.tags(unmasked) == ()
-    with pytest.raises(UserError, match=f"{unmasked}.png: no such file"):
-        dataset.mask(unmasked)
+@LAWS
+@given(st.integers(1, 30), st.integers(1, 8), st.integers(1, 12), st.integers(1, 12))
+def test_an_epoch_of_given_length_is_a_window_on_the_same_passes(count, batch_size, steps, epochs):
+    """However the steps are cut into epochs, the images come in one order: that of the passes without `steps`."""
+
+    def stream(length, epochs):
+        batches = EpochBatches(count, batch_size, 3, length)
+        for batches.epoch in range(1, epochs + 1):
+            assert len(list(batches)) == len(batches)
+            yield from batches
+
+    cut = list(stream(steps, epochs))
+    assert len(cut) == steps * epochs
+    assert cut == list(stream(None, len(cut)))[: len(cut)]
+    assert cut == list(stream(1, len(cut)))
 
 
-def test_lists_written_on_windows_are_read(folder):
-    (folder / "classes.txt").write_bytes(b"\xef\xbb\xbfbackground\r\nfox\r\nowl\r\n")
-    assert opened(folder).class_names == ["background", "fox", "owl"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"classes": ["dgo"]}, r"--classes 'dgo': did you mean dog\? choose from aeroplane, .*, tvmonitor"),
-        ({"classes": ["pet=cat+dgo"]}, r"--classes 'dgo': did you mean dog\?"),
-        ({"classes": ["pet=cat+"]}, "--classes '': choose from"),
-        ({"classes": ["=cat"]}, "--classes =cat: write NAME, or NAME=MEMBER"),
-        ({"classes": ["background"]}, "--classes 'background': choose from"),
-        ({"classes": ["background=cat"]}, "--classes: the class 'background' occurs twice"),
-        ({"classes": ["cat", "cat"]}, "--classes: the class 'cat' occurs twice"),
-        ({"classes": ["pet=cat+dog", "dog"]}, "--classes: the member 'dog' occurs twice"),
-        ({"classes": ["sheep"]}, "no image is left for the train split"),
-        ({"tag_set": "breed"}, "--tag_set 'breed': choose from default"),
-        ({"val_fraction": 0}, "--val_fraction 0: must lie between 0 and 1"),
-        ({"val_fraction": float("nan")}, "--val_fraction nan"),
-        ({"val_fraction": 1.0}, "--val_fraction 1.0"),
-        ({"val_fraction": 0.99}, "no image is left for the train split"),
-        ({"dataset": "pets"}, r"annotations/trainval\.txt: cannot be read .* run python download_data"),
-        ({"dataset": "folder"}, r"classes\.txt: cannot be read"),
-    ],
-)
-def test_bad_flags_are_named(voc, changes, message):
-    with pytest.raises(UserError, match=message):
-        opened(voc, **changes)
-
-
-@pytest.mark.parametrize("changes", [{"classes": ["breed"]}, {"tag_set": "breeds"}, {"classes": ["species", "cat"]}])
-def test_bad_flags_of_pets_are_named(pets_dir, changes):
-    with pytest.raises(UserError, match=r"--(classes|tag_set) '(breed|breeds|cat)': (did you mean breed|choose from)"):
-        opened(pets_dir, **changes)
-
-
-def test_a_folder_without_data_says_what_to_run(tmp_path):
-    for data_dir in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UserError, match=r"no data set is there; run python download_data\.py --data_dir .*shapes"):
-            detect(data_dir)
-
-
-BAD_LISTS = {
-    "empty": (b"", r"trainval\.txt: lists nothing"),
-    "comments": (b"# nothing\n\n", r"trainval\.txt: lists nothing"),
-    "latin-1": (b"caf\xe9_1 1 1 1\n", r"trainval\.txt: cannot be read \('utf-8' codec"),
-    "short line": (b"cat_1 1\n", r"trainval\.txt: 'cat_1 1' is not 'name class species breed'"),
-    "bad species": (b"cat_1 1 3 1\n", r"'cat_1 1 3 1' is not"),
-    "nothing there": (
-        b"a_1 1 1 1\nb_1 1 2 1\n",
-        r"of 1 images of the train split none is there, the first .*/images/\w_1\.jpg",
-    ),
-    "one image": (b"a_1 1 1 1\n", "no image is left for the train split"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_LISTS)
-def test_bad_lists_are_named(pets, case):
-    content, message = BAD_LISTS[case]
-    (pets / "annotations" / "trainval.txt").write_bytes(content)
-    with pytest.raises(UserError, match=message):
-        opened(pets)
-
-
-def test_a_missing_list_is_named(pets):
-    (pets / "annotations" / "test.txt").unlink()
-    with pytest.raises(UserError, match=r"annotations/test\.txt: cannot be read .*run python download_data\.py"):
-        opened(pets)
-
-
-def test_an_image_listed_twice_is_named(pets):
-    lists = [pets / "annotations" / f"{split}.txt" for split in ("trainval", "test")]
-    line = lists[1].read_text().splitlines()[0]
-    write(lists[0], *lists[0].read_text().splitlines(), line)
-    with pytest.raises(UserError, match=f"{line.split()[0]} is listed for training and for the test"):
-        opened(pets)
-    text = lists[1].read_text().splitlines()
-    write(lists[0], *(x for x in lists[0].read_text().splitlines() if x != line))
-    write(lists[1], *text, text[0])  # twice in one list does no harm
-    assert len(opened(pets).ids("test")) == 6
-
-
-def test_bad_masks_are_named(pets):
-    dataset = opened(pets)
-    name = dataset.ids("train")[0]
-    path = dataset.mask_path(name)
-    width, height = dataset.image_size(name)
-    path.unlink()
-    with pytest.raises(UserError, match=f"{name}.png: no such file"):
-        dataset.load(name)
-    mask(path, [1, 2, 9], (width, height))
-    with pytest.raises(UserError, match=f"{name}.png: holds the number 9, which is no class"):
-        dataset.load(name)
-    picture(path, (width, height))
-    with pytest.raises(UserError, match=f"{name}.png: a mask must be an 8-bit grey or palette image"):
-        dataset.load(name)
-    mask(path, [1, 2], (height, width))
-    with pytest.raises(UserError, match=f"{name}.png: the mask is {height}x{width} but .* is {width}x{height}"):
-        dataset.load(name)
-
-
-def test_bad_folders_are_named(folder):
-    write(folder / "test.txt", "my picture 1")
-    with pytest.raises(UserError, match=r"test\.txt: the other list is missing"):
-        opened(folder)
-    (folder / "test.txt").unlink()
-    picture(folder / "images" / "my picture 0.webp")
-    with pytest.raises(UserError, match=r"my picture 0\.webp: two images share the name my picture 0"):
-        opened(folder)
-    (folder / "images" / "my picture 0.webp").unlink()
-    for names, message in ((["sky"], "names 1 classes; write 2 to 255"), (map(str, range(256)), "names 256 classes"),
-                           (["sky", "owl", "owl"], "the class 'owl' occurs twice")):  # fmt: skip
-        write(folder / "classes.txt", *names)
-        with pytest.raises(UserError, match=f"classes.txt.*{message}"):
-            opened(folder)
-    write(folder / "classes.txt", "sky", "owl")  # masks hold a 2 as well
-    dataset = opened(folder)
-    with pytest.raises(UserError, match="holds the number 2, which is no class"):
-        [dataset.mask(name) for name in dataset.ids("trainval")]
-    shutil.rmtree(folder / "images")
-    with pytest.raises(UserError, match="images: no image is there"):
-        opened(folder)
-
-
-def test_a_listed_voc_mask_that_is_missing_is_named(voc):
-    (voc / "VOCdevkit/VOC2012/SegmentationClass/dogs3.png").unlink()
-    with pytest.raises(UserError, match=r"dogs3\.png: cannot be read .*run python download_data\.py"):
-        opened(voc)
-
-
-def test_every_data_set_can_be_chosen_on_the_command_line(pets_dir):
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    add_data_arguments(parser)
-    args = parser.parse_args(["--data_dir", str(pets_dir)])
-    assert open_dataset(args).name == "pets"
-    for name in ("auto", *DATASETS):
-        assert parser.parse_args(["--dataset", name]).dataset == name
+@LAWS
+@given(st.integers(0, 50), st.integers(1, 20), st.integers(1, 4))
+def test_processes_share_the_images_in_order_without_gap_or_repeat(count, batch_size, world):
+    shares = []
+    for rank in range(world):
+        batches = InOrder(count, batch_size, rank, world)
+        assert len(list(batches)) == len(batches)
+        assert all(0 < len(batch) <= batch_size for batch in batches)
+        shares.append([i for batch in batches for _, i in batch])
+        assert shares[-1] == sorted(shares[-1])
+    assert sorted(i for share in shares for i in share) == list(range(count))

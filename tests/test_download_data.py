@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import download_data
-from common import UserError, run_cli
-from download_data import LAYOUTS, main, parse_args, shrunk
+from download_data import main, parse_args
+from weakseg.common import UserError, run_cli
+from weakseg.data import download
+from weakseg.data.download import LAYOUTS, shrunk
 
 NAMES = ("Tiny_cat_1", "Tiny_cat_2", "tiny_dog_1", "tiny_dog_2")
 PALETTE = [value for k in range(256) for value in (k, 255 - k, k // 2)]
@@ -139,7 +140,7 @@ def test_wrong_checksum_leaves_nothing(online, tmp_path, monkeypatch):
 def test_an_interruption_is_taken_up_without_a_second_download(online, tmp_path, monkeypatch, moment):
     import torchvision.datasets.utils as library
 
-    home = {"extract_archive": library, "move_file": download_data}[moment]
+    home = {"extract_archive": library, "move_file": download}[moment]
     original, calls = getattr(home, moment), []
 
     def interrupted(*args):
@@ -267,7 +268,7 @@ def test_turned_photographs_stand_upright_with_their_masks(tmp_path, orientation
     photograph = Image.fromarray(bright).convert("RGB")
     photograph.getexif()[0x0112] = orientation
     photograph.save(image_path, exif=photograph.getexif(), quality=95)
-    upright = download_data._upright(photograph, photograph)
+    upright = download._upright(photograph, photograph)
     labels = Image.fromarray(
         np.where(np.asarray((upright if mask_upright else photograph).convert("L")) > 127, 1, 2).astype(np.uint8)
     )

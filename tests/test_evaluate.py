@@ -13,13 +13,14 @@ from sklearn.metrics import accuracy_score, jaccard_score
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 import evaluate
-import overview
 import train
-from common import UserError
-from data_utils import Pets
-from plots import palette
-from result_files import seed_groups
-from runs import load_checkpoint, model_from
+from model import model_from
+from weakseg.common import UserError
+from weakseg.data.datasets import Pets
+from weakseg.evaluation import summary
+from weakseg.evaluation.results import seed_groups
+from weakseg.reporting.style import palette
+from weakseg.training.checkpoints import load_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_aggregates_follow_from_the_images(trained):
 def test_all_files_are_there_and_the_table_has_every_run(trained):
     text = (trained["results"] / "table.md").read_text()
     assert len({len(line) for line in text.splitlines()}) == 1
-    for word in ("full", "points", overview.BACKGROUND):
+    for word in ("full", "points", summary.BACKGROUND):
         assert f"| {word} " in text
     for figure in ("comparison.png", "cost.png"):
         assert Image.open(trained["results"] / figure).width > 200
@@ -117,16 +118,16 @@ def test_the_background_row_is_that_of_a_real_all_background_prediction(trained,
     truth = np.concatenate([dataset.mask(name).ravel() for name in dataset.ids("test")])
     truth = truth[truth != 255]
     expected = jaccard_score(truth, np.zeros_like(truth), average="macro", zero_division=0)
-    assert overview.background_row([result(trained, "full")])["miou"] == pytest.approx(expected)
+    assert summary.background_row([result(trained, "full")])["miou"] == pytest.approx(expected)
 
 
 def test_images_are_chosen_by_their_rule():
     values = {"a": (0.9, 0.9), "b": (0.5, 0.5), "c": (0.1, 0.1), "d": (0.2, 0.9), "e": (0.6, 0.7)}
     results = [{"images": {name: {"miou": pair[k]} for name, pair in values.items()}} for k in (0, 1)]
-    chosen = overview.choose_images(results)
+    chosen = summary.choose_images(results)
     assert chosen["a"] == "best" and chosen["c"] == "worst"
     assert "largest spread between runs" in chosen.values() or chosen["d"]
-    assert overview.choose_images(results[::-1]) == chosen
+    assert summary.choose_images(results[::-1]) == chosen
 
 
 def test_seeds_of_one_run_are_shown_together(trained):
@@ -144,13 +145,13 @@ def test_seeds_of_one_run_are_shown_together(trained):
     assert [[r["run"] for r in group] for group in groups] == [
         ["points_0", "points_1", "points_2"], ["full"], ["again"], ["points"]
     ]  # fmt: skip
-    rows = overview.table_of_seeds(results).splitlines()
+    rows = summary.table_of_seeds(results).splitlines()
     assert len(rows) == 3 and "| 0, 1, 2 " in rows[2] and "| 60.0 ± 10.0 |" in rows[2]
-    assert overview.table_of_seeds([full, seeds[0]]) == ""
-    found = overview.interval(groups[0])
+    assert summary.table_of_seeds([full, seeds[0]]) == ""
+    found = summary.interval(groups[0])
     low, high = stats.ttest_1samp(list(values.values()), 0).confidence_interval()
     assert found == pytest.approx({"miou": 0.6, "low": low, "high": high})
-    assert overview.interval([full])["low"] == full["aggregate"]["miou_interval"][0]
+    assert summary.interval([full])["low"] == full["aggregate"]["miou_interval"][0]
 
 
 def test_relative_costs_leave_out_what_has_no_unit(trained, tmp_path, capsys):
@@ -250,7 +251,7 @@ def test_prices_that_are_missing_are_missed_before_anything_is_predicted(flag, p
 
 
 def test_foreign_data_and_missing_runs_are_refused(trained, tmp_path):
-    from shapes import draw_shapes
+    from weakseg.data.synthetic import draw_shapes
 
     with pytest.raises(UserError, match="train one"):
         run(evaluate, "--checkpoint_dir", tmp_path / "none")

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import losses
-from losses import IGNORE, cam_pseudo_mask, partial_cross_entropy, tag_loss
+from losses import cam_pseudo_mask, partial_cross_entropy, tag_loss
+from weakseg.common import IGNORE
 
 LAWS = settings(max_examples=40)
 SEEDS = st.integers(0, 2**32)

@@ -10,7 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import metrics
+from weakseg import metrics
+from weakseg.evaluation import statistics
 
 LAWS = settings(max_examples=40)
 
@@ -222,7 +223,7 @@ def images(count, generator):
 
 def test_bootstrap_covers_the_truth_about_as_often_as_it_says():
     generator = np.random.default_rng(1)
-    ends = [metrics.bootstrap_miou(images(60, generator), level=0.9, resamples=200) for _ in range(150)]
+    ends = [statistics.bootstrap_miou(images(60, generator), level=0.9, resamples=200) for _ in range(150)]
     covered = np.mean([low <= 2 / 3 <= high for low, high in ends])
     assert 0.8 < covered < 0.97
 
@@ -236,30 +237,36 @@ def test_bootstrap_agrees_with_scipy():
         return float(metrics.scores(sample[index].sum(0))["miou"])
 
     peer = bootstrap((np.arange(30),), statistic, vectorized=False, n_resamples=2000, method="percentile", rng=0)
-    assert metrics.bootstrap_miou(sample, resamples=4000) == pytest.approx(tuple(peer.confidence_interval), abs=0.006)
+    assert statistics.bootstrap_miou(sample, resamples=4000) == pytest.approx(
+        tuple(peer.confidence_interval), abs=0.006
+    )
 
 
 def test_bootstrap_width_shrinks_with_the_root_of_the_images():
     generator = np.random.default_rng(3)
 
     def width(count):
-        return np.mean([np.diff(metrics.bootstrap_miou(images(count, generator), resamples=300)) for _ in range(8)])
+        return np.mean([np.diff(statistics.bootstrap_miou(images(count, generator), resamples=300)) for _ in range(8)])
 
     assert width(25) / width(400) == pytest.approx(4, rel=0.25)
 
 
 def test_bootstrap_is_deterministic_whatever_the_block_size(monkeypatch):
     sample = images(20, np.random.default_rng(4))
-    first = metrics.bootstrap_miou(sample, seed=5)
-    assert first == metrics.bootstrap_miou(torch.from_numpy(sample), seed=5) != metrics.bootstrap_miou(sample, seed=6)
-    monkeypatch.setattr(metrics, "BOOTSTRAP_CELLS", 130)
-    assert metrics.bootstrap_miou(sample, seed=5) == first
+    first = statistics.bootstrap_miou(sample, seed=5)
+    assert (
+        first
+        == statistics.bootstrap_miou(torch.from_numpy(sample), seed=5)
+        != statistics.bootstrap_miou(sample, seed=6)
+    )
+    monkeypatch.setattr(statistics, "BOOTSTRAP_CELLS", 130)
+    assert statistics.bootstrap_miou(sample, seed=5) == first
 
 
 def test_bootstrap_of_one_image_is_its_value():
     sample = images(1, np.random.default_rng(0))
     value = float(metrics.scores(sample[0])["miou"])
-    assert metrics.bootstrap_miou(sample) == (value, value)
-    assert np.isnan(metrics.bootstrap_miou(np.zeros((3, 2, 2)))).all()
+    assert statistics.bootstrap_miou(sample) == (value, value)
+    assert np.isnan(statistics.bootstrap_miou(np.zeros((3, 2, 2)))).all()
     with pytest.raises(ValueError, match="needs an image"):
-        metrics.bootstrap_miou(np.zeros((0, 2, 2)))
+        statistics.bootstrap_miou(np.zeros((0, 2, 2)))

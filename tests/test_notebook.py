@@ -1,4 +1,4 @@
-"""colab.ipynb: executed from its first cell to its last on the built-in data, in a copy of the project."""
+"""docs/colab.ipynb: executed from its first cell to its last on the built-in data, in a copy of the project."""
 
 import base64
 import os
@@ -20,7 +20,7 @@ TINY = {
 
 
 def read():
-    return nbformat.read(ROOT / "colab.ipynb", as_version=4)
+    return nbformat.read(ROOT / "docs" / "colab.ipynb", as_version=4)
 
 
 def tagged(notebook, tag):
@@ -68,6 +68,7 @@ def test_run_all_shows_the_table_and_the_figures(tmp_path):
     for path in ROOT.glob("*.*"):
         if path.is_file():
             shutil.copy(path, project)
+    shutil.copytree(ROOT / "weakseg", project / "weakseg", ignore=shutil.ignore_patterns("__pycache__"))
     notebook = read()
     notebook.cells = [cell for cell in notebook.cells if cell not in tagged(notebook, "setup")]
     tagged(notebook, "parameters")[0].source += "".join(f"\n{name} = {value!r}" for name, value in TINY.items())

@@ -10,9 +10,9 @@ from PIL import Image
 import evaluate
 import train
 import weak_label_generator
-from common import UserError
-from data_utils import Folder
-from weak_labels import header, load_labels, save_labels
+from weakseg.common import UserError
+from weakseg.data.datasets import Folder
+from weakseg.labels.label_file import header, load_labels, save_labels
 
 
 def own_folder(pets_dir, root):

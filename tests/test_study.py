@@ -26,12 +26,14 @@ from hypothesis import strategies as st
 import evaluate
 import study
 import train
-from charts import budget_plot
-from common import UserError, run_cli, stable_seed
-from costs import load_schedule
-from grid import Cell, Grid, buys, parse_budget
-from run_labels import training_ids, training_order
-from study_report import summarise
+from weakseg.common import UserError, run_cli, stable_seed
+from weakseg.labels.costs import load_schedule
+from weakseg.labels.training_labels import training_ids, training_order
+from weakseg.planning import runner
+from weakseg.planning.grid import Cell, Grid, buys, parse_budget
+from weakseg.planning.report import summarise
+from weakseg.reporting.charts import budget_plot
+from weakseg.training import options
 
 ROOT = Path(study.__file__).parent
 TINY = ["--", "--img_size", "64", "--batch_size", "4", "--epochs", "2", "--encoder_weights", "none", "--device", "cpu"]
@@ -60,7 +62,7 @@ def call(command, stdout, **others):
 @pytest.fixture(autouse=True, scope="module")
 def quick():
     """Run the cells of a study in this process."""
-    with patch.object(study, "subprocess", SimpleNamespace(run=call, STDOUT=subprocess.STDOUT)):
+    with patch.object(runner, "subprocess", SimpleNamespace(run=call, STDOUT=subprocess.STDOUT)):
         yield
 
 
@@ -117,7 +119,7 @@ def test_smaller_budgets_are_within_larger_ones_and_all_modes_share_an_order(fla
                    "--cost_schedule", schedule, *TINY)  # fmt: skip
     subsets = {}
     for cell in grid.cells:
-        args = train.parse_args(cell.arguments)
+        args = options.parse_args(cell.arguments)
         names = set(training_ids(grid.dataset, args))
         assert len(names) == cell.images == args.train_limit
         signals = tuple(args.modes)
@@ -161,7 +163,7 @@ def test_all_budgets_take_the_same_steps_unless_epochs_are_asked_for(flags):
                 grid_of(*argv)
             continue
         for cell in grid_of(*argv).cells:
-            args = train.parse_args(cell.arguments)
+            args = options.parse_args(cell.arguments)
             assert (args.epochs, args.steps_per_epoch) == expected
 
 
@@ -229,7 +231,7 @@ def test_a_study_compares_modes_at_equal_hours(done):
 
 def test_a_finished_study_repeats_nothing_and_prices_are_free(done, flags, tmp_path, monkeypatch):
     folder = copied(done, tmp_path / "study")
-    monkeypatch.setattr(study, "execute", None)  # would fail if any run were started
+    monkeypatch.setattr(runner, "execute", None)  # would fail if any run were started
     before = written(folder)
     run(study, *flags, "--study_dir", folder, "--cost_band", "bearman2016", *TINY)
     assert written(folder) == before

@@ -20,9 +20,10 @@ from filelock import FileLock
 
 import train
 import weak_label_generator
-from common import UserError
-from runs import lock_path, model_from
-from supervision import SIGNALS
+from model import model_from
+from weakseg.common import UserError
+from weakseg.labels.signals import SIGNALS
+from weakseg.training.checkpoints import lock_path
 
 NUMBERS = ("loss", "val_loss", "weak_val_loss")
 ROOT = Path(train.__file__).parent

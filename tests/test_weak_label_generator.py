@@ -3,24 +3,22 @@
 import pickle
 import shutil
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import run
+from conftest import ROOT, run
 from PIL import Image
 
-import annotators
-import common
 import weak_label_generator
-import weak_labels
-from common import UserError
-from data_utils import open_dataset
-from supervision import SIGNALS
-from weak_labels import load_labels
+from weakseg import common
+from weakseg.common import UserError
+from weakseg.data.datasets import open_dataset
+from weakseg.labels import annotators, label_file
+from weakseg.labels.label_file import load_labels
+from weakseg.labels.signals import SIGNALS
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "oxford-iiit-pet"
+REAL = ROOT.parent / "shared" / "data" / "oxford-iiit-pet"
 
 
 def generate(data_dir, path, *argv):
@@ -104,10 +102,10 @@ def test_one_signals_options_and_the_seed_leave_the_others_alone(pets_dir, pets_
 
 def test_every_seed_image_and_signal_has_its_own_stream(pets_dir, tmp_path, monkeypatch):
     draw = SimpleNamespace(extract=lambda scene, rng: rng.random())
-    monkeypatch.setattr(weak_labels, "SIGNALS", {"a": draw, "b": draw})
+    monkeypatch.setattr(label_file, "SIGNALS", {"a": draw, "b": draw})
     dataset = opened(pets_dir, tmp_path)
     values = [
-        weak_labels.annotate(dataset, name, annotators.Options(), seed, "ab")[signal]
+        label_file.annotate(dataset, name, annotators.Options(), seed, "ab")[signal]
         for seed in (0, 1)
         for name in dataset.ids("val")
         for signal in "ab"

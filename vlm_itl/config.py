@@ -12,7 +12,8 @@ import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common import UserError
+from weakseg.common import UserError
+from weakseg.labels.annotators import Options
 
 UNITS = ("percent", "images", "seconds", "hours")
 
@@ -276,3 +277,31 @@ def describe_keys(cls=Config, prefix=""):
             shown = "null" if default is None else list(default) if isinstance(default, tuple) else default
             lines.append(f"{prefix}{item.name}: {shown}   # {item.metadata['help']}")
     return "\n".join(lines)
+
+
+def budgets(settings):
+    """Return the rising budgets [(amount, unit), ...] of the config's section `active_learning`, one a round."""
+    if not settings.budgets:
+        return [(percent, "percent") for percent in percentages(settings)]
+    for before, after in zip((0.0, *settings.budgets), settings.budgets, strict=False):
+        if after <= before:
+            raise UserError(f"active_learning.budgets {list(settings.budgets)}: must rise from one round to the next")
+    if settings.budget_unit == "percent" and settings.budgets[-1] > 100:
+        raise UserError(f"active_learning.budgets {list(settings.budgets)}: more than 100 percent")
+    return [(amount, settings.budget_unit) for amount in settings.budgets]
+
+
+def percentages(settings):
+    """Return initial_percentage, then steps of increment_percentage, up to max_percentage."""
+    first, step, last = settings.initial_percentage, settings.increment_percentage, settings.max_percentage
+    if last < first:
+        raise UserError(f"active_learning.max_percentage {last:g}: is less than initial_percentage {first:g}")
+    rounds = math.floor((last - first) / step + 1e-9) + 1
+    found = [first + step * number for number in range(rounds)]
+    return found if last - found[-1] < 1e-6 else [*found, last]
+
+
+def annotator(settings):
+    """Return the `annotators.Options` of a config."""
+    section: ActiveLearning = settings.active_learning
+    return Options(points_per_object=section.points_per_object, background_points=section.background_points)

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from common import UserError
-from vlm_itl.ledger import FREE, find_line, read_ledger, without
+from weakseg.common import UserError
+from weakseg.planning.ledger import FREE, find_line, read_ledger, without
 
 
 def take_first_round(run):

@@ -9,14 +9,14 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from common import UserError, atomic_path
-from image_io import read_mask
-from metrics import largest
-from vlm_itl.budget import annotator
-from vlm_itl.calibration import choose_threshold, fit_calibrator
-from vlm_itl.judge_metrics import judge_metrics, total_usage
-from vlm_itl.oracle import confident_mask
-from vlm_itl.verdict import IGNORE, Case, Example, image_iou
+from vlm_itl.config import annotator
+from vlm_itl.judges.base import Case, Example
+from vlm_itl.judges.calibration import choose_threshold, fit_calibrator
+from vlm_itl.judges.metrics import judge_metrics, total_usage
+from weakseg.common import IGNORE, UserError, atomic_path
+from weakseg.data.image_io import read_mask
+from weakseg.metrics import image_iou, largest
+from weakseg.planning.oracle import confident_mask
 
 CHUNK = 64  # masks handed to the judge at once: a remote one answers them side by side
 CHUNK_BYTES = 2**28

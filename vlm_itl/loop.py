@@ -18,21 +18,33 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common import UserError, atomic_path, commit, read_json, seed_everything, stable_seed, write_json
-from engine import full_size_masks, make_accelerator
-from image_io import ResizedCache
-from metrics import confusion_matrix, scores
-from supervision import LossOptions
-from vlm_itl import budget, config, judging, report, trainer
-from vlm_itl.acquisition import Context, check_needs, choose_strategy
+from vlm_itl import config, judging
 from vlm_itl.donor import take_first_round
-from vlm_itl.ledger import FREE, Ledger, digest, settings_hash, without
-from vlm_itl.networks import build_network
-from vlm_itl.oracle import Examiner, Label, LabelledItems, Oracle, predicted_price, signals_of
-from vlm_itl.pascal_voc import added_rows, fingerprint, image_table, open_images, splits_of, training_table
-from vlm_itl.scoring import Scores, score
+from vlm_itl.judges.registry import make_judge
+from vlm_itl.results import report
 from vlm_itl.tracking import Tracker
-from vlm_itl.vlm import make_judge
+from vlm_itl.training import trainer
+from vlm_itl.training.data import (
+    LabelledItems,
+    added_rows,
+    fingerprint,
+    image_table,
+    open_images,
+    splits_of,
+    training_table,
+)
+from vlm_itl.training.segformer import build_network
+from weakseg.common import UserError, atomic_path, commit, read_json, seed_everything, stable_seed, write_json
+from weakseg.data.cache import ResizedCache
+from weakseg.inference.predict import full_size_masks
+from weakseg.metrics import confusion_matrix, scores
+from weakseg.planning import budgets
+from weakseg.planning.acquisition import Context, check_needs, choose_strategy
+from weakseg.planning.ledger import FREE, Ledger, digest, settings_hash, without
+from weakseg.planning.oracle import Examiner, Label, Oracle, predicted_price, signals_of
+from weakseg.planning.uncertainty import Scores, score
+from weakseg.training.distributed import make_accelerator
+from weakseg.training.recipes import LossOptions
 
 
 class Run:
@@ -48,7 +60,7 @@ class Run:
         self.cache = ResizedCache(settings.data.cache_dir, settings.data.image_size, settings.data.cache_limit)
         self.examiner = Examiner(self.dataset, settings.data)
         self.judge = make_judge(settings.vlm_itl, settings.seed, self.examiner) if judged else None
-        self.oracle = Oracle(self.dataset, self.ids["pool"], settings.data, settings.seed, budget.annotator(settings))
+        self.oracle = Oracle(self.dataset, self.ids["pool"], settings.data, settings.seed, config.annotator(settings))
         training = settings.training
         self.accelerator = make_accelerator(training.device, training.mixed_precision, flag="training.device")
         self.ledger = Ledger(self.folder / "ledger.jsonl")
@@ -124,7 +136,7 @@ class Run:
     def audit(self, number):
         """Buy a part of the next purchase at random, as masks: a fair sample of what the judge will see."""
         share, bought = self.settings.vlm_itl.audit_share, {}
-        target = budget.between(self.targets[number], self.targets[number + 1], share)
+        target = budgets.between(self.targets[number], self.targets[number + 1], share)
         # Drawn as the strategy `random` would draw the next purchase: at a share of 1 the labels are the same.
         names, seed = self.free(), self.seed(number + 1, "buy", len(self.oracle.labels))
         order = choose_strategy("random").rank(Scores(names), len(names), np.random.default_rng(seed))
@@ -141,7 +153,7 @@ class Run:
 
     def reached(self, target):
         """Whether a budget is used up."""
-        return budget.reached(target, self.oracle, len(self.ids["pool"]))
+        return budgets.reached(target, self.oracle, len(self.ids["pool"]))
 
     def order(self, number):
         """Yield free images until the budget is used up: what the judge rejected, what it did not see, then the rest.
@@ -164,7 +176,7 @@ class Run:
     def ranked(self, names, number):
         """Return some of `names`, as many as the budget may need, in the order of the strategy."""
         settings = self.settings.active_learning
-        count = budget.images_left(self.targets[number], self.oracle, len(self.ids["pool"]))
+        count = budgets.images_left(self.targets[number], self.oracle, len(self.ids["pool"]))
         rng = np.random.default_rng(self.seed(number, "buy", len(self.oracle.labels)))
         strategy = self.strategy if number else choose_strategy(settings.initial_strategy)
         labelled, pool = None, Scores(names)
@@ -181,7 +193,7 @@ class Run:
     def scored(self, networks, names, wanted):
         """Return the `Scores` of images."""
         settings = self.settings.active_learning
-        price = predicted_price(self.signals, self.dataset.tag_names, budget.annotator(self.settings))
+        price = predicted_price(self.signals, self.dataset.tag_names, config.annotator(self.settings))
         return score(
             networks[0], self.batches(names), wanted, passes=settings.dropout_passes, seed=self.settings.seed,
             members=networks, price=price,

@@ -5,16 +5,15 @@ import importlib.util
 import os
 from pathlib import Path
 
-from common import UserError
-from vlm_itl import config as configs
-from vlm_itl.budget import budgets
-from vlm_itl.config import load_config
+from vlm_itl import config
+from vlm_itl.config import budgets, load_config
+from weakseg.common import UserError
 
 
 def parse_args(doc):
     """Parse the command line that the three scripts share; doc: the script's docstring."""
     parser = argparse.ArgumentParser(
-        description=doc, epilog=configs.describe_keys(), formatter_class=argparse.RawDescriptionHelpFormatter
+        description=doc, epilog=config.describe_keys(), formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", required=True, help="YAML file; its keys are listed below")
     parser.add_argument(
@@ -92,7 +91,7 @@ def one_folder(name):
 def run(settings, folder, arm, targets, judged):
     """Run the loop, draw its curve, and say where everything is."""
     from vlm_itl.loop import Run
-    from vlm_itl.report import draw
+    from vlm_itl.results.report import draw
 
     arm = folder.name.removesuffix(f"_seed{settings.seed}") if settings.output_dir_prefix else arm
     results = Run(settings, folder, arm, targets, judged).run()

@@ -3,7 +3,7 @@
 import json
 import time
 
-from runs import wandb_mode
+from weakseg.training.tracking import wandb_mode
 
 
 class NoTracker:

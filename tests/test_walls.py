@@ -1,0 +1,71 @@
+"""The walls of the house: who may import whom. Reads the imports of every module, lazy ones too."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+COMMANDS = {
+    "download_data", "weak_label_generator", "train", "evaluate", "analyze", "study", "annotate", "labels", "predict",
+}  # fmt: skip
+FLAT = {"data_utils", "model", "losses"}
+MODULES = sorted(
+    path.relative_to(ROOT)
+    for pattern in ("*.py", "weakseg/**/*.py", "vlm_itl/**/*.py", "scripts/*.py", "benchmarks/*.py")
+    for path in ROOT.glob(pattern)
+)
+
+
+def imports(path: Path) -> set[str]:
+    """Return the dotted names that a module imports, anywhere in it; `from a import b` names both a and a.b."""
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def rooms(path: Path) -> set[str]:
+    """Return the first part of each imported name."""
+    return {name.split(".")[0] for name in imports(path)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_nobody_imports_a_command(path):
+    assert not rooms(path) & COMMANDS
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[0] == "weakseg"], ids=str)
+def test_the_workshop_knows_nothing_of_the_root(path):
+    assert not rooms(path) & (FLAT | COMMANDS | {"vlm_itl", "scripts", "benchmarks", "tests"})
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.stem in FLAT and len(p.parts) == 1], ids=str)
+def test_the_flat_modules_stand_on_the_workshop_alone(path):
+    assert not rooms(path) & (COMMANDS | {"vlm_itl", "scripts", "benchmarks", "tests"})
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[:2] == ("weakseg", "labels")], ids=str)
+def test_labels_know_no_torch(path):
+    assert not rooms(path) & {"torch", "torchvision"}
+
+
+def test_no_circle_of_imports():
+    names = {str(p.with_suffix("")).replace("/", ".").removesuffix(".__init__"): p for p in MODULES}
+    above = {name: imports(path) & names.keys() for name, path in names.items()}
+    while leaves := [name for name, of in above.items() if not of & above.keys()]:
+        for name in leaves:
+            del above[name]
+    assert not above, f"these import each other: {sorted(above)}"
+
+
+def test_the_root_fits_on_a_screen():
+    import subprocess
+
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    entries = {line.split("/")[0] for line in listed.splitlines() if not line.startswith(".")}
+    assert len(entries) <= 27, sorted(entries)

@@ -1,0 +1,431 @@
+"""The judge against a real HTTP server on loopback that misbehaves: what it costs, what it answers, what it hides."""
+
+import base64
+import contextlib
+import json
+import logging
+import random
+import re
+import socket
+import threading
+import time
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import cv2
+import numpy as np
+import pytest
+
+from vlm_itl.config import build
+from vlm_itl.judges.base import Case
+from vlm_itl.judges.openai_api import OpenAIJudge, Options
+from vlm_itl.judges.prompts import data_url
+from weakseg.common import UserError
+
+KEY = "sk-a-very-secret-key-0123456789"
+GOOD = {"reason": "fine", "errors": ["boundary", "boundary"], "iou": 0.8, "probability": 0.9, "decision": "accept"}
+TOKENS = {"prompt_tokens": 100, "completion_tokens": 20}
+
+
+class Server(ThreadingHTTPServer):
+    """Answers the n-th request with `script[n]`, then always with `usual`; each maps a request to a reply.
+
+    A reply is (status, headers, body); body is a str, or a value to be sent as JSON. Exceptions drop the connection.
+    """
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests, self.headers, self.script, self.usual = [], [], [], says(GOOD)
+        self.times, self.lock, self.now, self.most = [], threading.Lock(), 0, 0
+        self.url = f"http://127.0.0.1:{self.server_port}/v1"
+
+    def handle_error(self, request, client_address):
+        """A client that has hung up is no news."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        server = self.server
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with server.lock:
+            reply = server.script.pop(0) if server.script else server.usual
+            server.requests.append(body)
+            server.headers.append(self.headers)
+            server.times.append(time.monotonic())
+            server.now += 1
+            server.most = max(server.most, server.now)
+        try:
+            status, headers, content = reply(body)
+        finally:
+            with server.lock:
+                server.now -= 1
+        data = (content if isinstance(content, str) else json.dumps(content)).encode()
+        self.send_response(status)
+        for name, value in ({"Content-Type": "application/json", "Content-Length": len(data)} | headers).items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args):
+        """Not on the test's output."""
+
+
+def completion(text, usage=TOKENS, **message):
+    content = text if isinstance(text, str) or text is None else json.dumps(text)
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content} | message}
+    return {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+
+
+def says(text, usage=TOKENS, **message):
+    return lambda body: (200, {}, completion(text, usage, **message))
+
+
+def fails(status, words="no", code=None, **headers):
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda body: (status, headers, {"error": {"message": words, "code": code}})
+
+
+def slow(seconds, then=None):
+    def reply(body):
+        time.sleep(seconds)
+        return (then or says(GOOD))(body)
+
+    return reply
+
+
+def hangs_up(body):
+    raise ConnectionError
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def make(server, tmp_path):
+    """Make a judge of the server, with quick retries and a cache in `tmp_path`."""
+
+    def judge(**options):
+        defaults = {"model": "m", "base_url": server.url, "cache": str(tmp_path / "cache.sqlite"), "backoff": 0.001,
+                    "timeout": 5.0, "retries": 2, "image_side": 32, "views": ["overlay"]}  # fmt: skip
+        return OpenAIJudge(0.7, 0, build(Options, defaults | options, "vlm_itl.vlm_options."))
+
+    return judge
+
+
+def cases(number, start=0):
+    rng = np.random.default_rng(start)
+    images = rng.integers(0, 256, (number, 32, 32, 3), np.uint8)
+    return [Case(f"{i}", image, np.uint8(image[..., 0] > 128), ("background", "cat")) for i, image in enumerate(images)]
+
+
+def urls(body):
+    return [part["image_url"]["url"] for part in body["messages"][0]["content"] if part["type"] == "image_url"]
+
+
+def test_a_verdict_comes_from_pictures_words_and_a_strict_schema(server, make):
+    (verdict,) = make(views=["overlay", "contour", "crop"], image_format="jpeg").judge(cases(1))
+    assert (verdict.decision, verdict.probability, verdict.iou) == ("accept", 0.9, 0.8)
+    assert verdict.errors == ("boundary",) and verdict.failure is None
+    assert verdict.usage == {"calls": 1, "cached": 0} | TOKENS
+    (body,) = server.requests
+    assert body["model"] == "m" and body["temperature"] == 0
+    assert body["response_format"]["json_schema"]["strict"] and len(urls(body)) == 3
+    for url in urls(body):
+        assert url.startswith("data:image/jpeg;base64,")
+        picture = cv2.imdecode(np.frombuffer(base64.b64decode(url.split(",")[1]), np.uint8), cv2.IMREAD_COLOR)
+        assert max(picture.shape) == 32
+
+
+def test_pictures_are_those_of_the_case(server, make):
+    (case,) = cases(1)
+    make(views=["photo"]).judge([case])
+    data = base64.b64decode(urls(server.requests[0])[0].split(",")[1])
+    assert np.array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1], case.image)
+
+
+@pytest.mark.parametrize("structured, kind", [("json_object", "json_object"), ("none", None)])
+def test_servers_without_schemas_answer_in_words(server, make, structured, kind):
+    server.usual = says(f"Well:\n```json\n{json.dumps(GOOD)}\n```")
+    (verdict,) = make(structured=structured, temperature=None, answer_tokens=None).judge(cases(1))
+    (body,) = server.requests
+    assert verdict.decision == "accept" and body.get("response_format", {}).get("type") == kind
+    assert not {"temperature", "max_tokens"} & set(body)
+
+
+def sends(content):
+    return lambda body: (200, {}, content)
+
+
+BROKEN = [sends("<html>"), sends("[]"), sends({"error": "x"}), sends({"choices": []})]
+
+
+@pytest.mark.parametrize("trouble", [fails(503), fails(500), fails(408), fails(429), hangs_up, slow(1.5), *BROKEN])
+def test_what_may_pass_is_retried_and_each_attempt_is_counted(server, make, trouble):
+    server.script = [trouble]
+    (verdict,) = make(timeout=1.0).judge(cases(1))
+    assert verdict.decision == "accept" and verdict.usage["calls"] == len(server.requests) == 2
+
+
+@pytest.mark.parametrize("trouble", [fails(503), fails(429), hangs_up, slow(0.5)])
+def test_what_does_not_pass_is_a_failed_verdict_and_is_asked_again_by_the_next_run(server, make, trouble):
+    server.script = [trouble] * 3
+    (verdict,) = make(timeout=0.2).judge(cases(1))
+    assert verdict.decision == "abstain" and "3 attempts" in verdict.failure and verdict.usage["calls"] == 3
+    (verdict,) = make().judge(cases(1))
+    assert verdict.decision == "accept" and len(server.requests) == 4
+
+
+@pytest.mark.parametrize("after", [lambda: "0.4", lambda: formatdate(time.time() + 2, usegmt=True)])
+def test_a_server_says_when_to_come_again(server, make, after):
+    server.script = [lambda body: fails(429, Retry_After=after())(body)]
+    assert make().judge(cases(1))[0].decision == "accept"
+    assert server.times[1] - server.times[0] >= 0.4
+
+
+def test_a_server_that_wants_a_long_wait_is_given_up(server, make):
+    server.script = [fails(429, Retry_After="3600")]
+    (verdict,) = make(max_wait=1.0).judge(cases(1))
+    assert "3600 s" in verdict.failure and len(server.requests) == 1
+
+
+def test_waits_grow(server, make):
+    server.script = [fails(503)] * 3
+    make(retries=3, backoff=0.1).judge(cases(1))
+    waits = np.diff(server.times)
+    assert all(waits >= [0.075, 0.15, 0.3])
+
+
+@pytest.mark.parametrize("wrong", ['{"iou": ', "", None, {"iou": 0.5}, GOOD | {"probability": 7}])
+def test_an_answer_that_does_not_fit_is_asked_for_once_more(server, make, wrong):
+    server.script = [says(wrong)]
+    (verdict,) = make().judge(cases(1))
+    assert verdict.decision == "accept" and verdict.usage["prompt_tokens"] == 200 and len(server.requests) == 2
+    assert server.requests[1]["messages"][2]["content"].startswith("That can't be used")
+    server.script = [says(wrong)] * 2
+    (verdict,) = make().judge(cases(1, start=1))
+    assert verdict.failure.startswith("not the answer") and len(server.requests) == 4
+
+
+def test_a_refusal_is_no_answer_and_not_repeated(server, make):
+    server.script = [says(None, refusal="I can't look at this.")]
+    (verdict,) = make().judge(cases(1))
+    assert verdict.failure == "refused: I can't look at this." and len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status, word", [(401, "OPENAI_API_KEY"), (403, "OPENAI_API_KEY"), (404, "model 'm'")])
+def test_the_users_mistakes_stop_the_run_at_once(server, make, status, word):
+    server.usual = fails(status, f"wrong key {KEY}")
+    with pytest.raises(UserError, match=word) as caught:
+        make(concurrency=2).judge(cases(30))
+    assert len(server.requests) <= 4 and KEY not in repr(caught.value)
+
+
+def test_an_account_without_credit_stops_the_run(server, make):
+    server.usual = fails(429, code="insufficient_quota")
+    with pytest.raises(UserError, match="credit"):
+        make(concurrency=1).judge(cases(3))
+    assert len(server.requests) == 1
+
+
+def test_a_bad_request_is_one_failure_unless_all_are_bad(server, make):
+    server.script = [fails(400, "image too odd")]
+    verdicts = make(concurrency=1).judge(cases(3))
+    assert [bool(v.failure) for v in verdicts] == [True, False, False] and "image too odd" in verdicts[0].failure
+    server.usual = fails(400, "unsupported parameter")
+    with pytest.raises(UserError, match=r"all 3 requests.*unsupported parameter"):
+        make().judge(cases(3, start=1))
+
+
+def test_a_refused_connection_is_a_failure_that_costs_nothing(make):
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as closed:
+        port = closed.getsockname()[1]
+    judge = make(base_url=f"http://127.0.0.1:{port}/v1", call_budget=2, token_budget=10**6)
+    verdicts = judge.judge(cases(3))
+    assert all("attempts" in v.failure and v.usage["calls"] == 0 for v in verdicts)
+    assert judge.cache.spent("default") == (0, 0)
+
+
+def by_picture(body):
+    """An answer and a delay that depend on the picture alone."""
+    rng = random.Random(urls(body)[0])
+    time.sleep(rng.random() * 0.02)
+    return says(GOOD | {"iou": round(rng.random(), 3)})(body)
+
+
+def test_order_and_concurrency_change_no_answer(server, make):
+    server.usual = by_picture
+    some = cases(12)
+    one = make(cache=None, concurrency=1).judge(some)
+    many = make(cache=None, concurrency=6).judge(some[::-1])[::-1]
+    assert one == many and len({v.iou for v in one}) > 6
+
+
+def test_no_more_requests_at_a_time_than_told(server, make):
+    together = threading.Barrier(3)
+
+    def reply(body):
+        together.wait(30)  # breaks unless three requests are there at once
+        return slow(0.02)(body)
+
+    server.usual = reply
+    verdicts = make(concurrency=3, timeout=40.0, retries=0).judge(cases(12))
+    assert server.most == 3 and all(verdict.failure is None for verdict in verdicts)
+
+
+def test_the_call_budget_holds_over_retries_runs_and_threads(server, make):
+    server.usual = lambda body: (fails(503) if random.random() < 0.5 else says(GOOD))(body)
+    make(call_budget=15, concurrency=4, retries=3).judge(cases(10))
+    verdicts = make(call_budget=15, concurrency=4, retries=3).judge(cases(20, start=1))
+    assert len(server.requests) == 15
+    assert "budget" in verdicts[-1].failure and verdicts[-1].usage["calls"] == 0
+    server.usual = says(GOOD)
+    assert make(call_budget=15, budget_name="next").judge(cases(1, start=2))[0].failure is None
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_budget_is_spent_in_the_order_of_the_cases(server, make, concurrency):
+    server.usual = slow(0.01)
+    verdicts = make(call_budget=5, concurrency=concurrency).judge(cases(8))
+    assert [v.failure is None for v in verdicts] == [True] * 5 + [False] * 3 and len(server.requests) == 5
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_quick_case_never_takes_what_a_slow_earlier_one_may_need(server, make, concurrency):
+    slow_one, quick_one, _ = some = cases(3)
+    troubles = {data_url(case.image): [fails(503), fails(503), says("{"), says(GOOD)] for case in (slow_one, quick_one)}
+
+    def reply(body):
+        (url,) = urls(body)
+        time.sleep(0.1 if url == data_url(slow_one.image) else 0)
+        return troubles[url].pop(0)(body)
+
+    server.usual = reply
+    judge = make(cache=None, call_budget=7, concurrency=concurrency, views=["photo"])
+    verdicts = judge.judge(some)
+    assert verdicts[0].failure is None and [v.usage["calls"] for v in verdicts] == [4, 3, 0]
+    assert "budget" in verdicts[1].failure and "budget" in verdicts[2].failure
+    # A request that was refused has no tokens: two replies to the first case and one to the second have.
+    assert judge.cache.spent("default") == (7, 360)
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_the_token_budget_stops_before_it_is_exceeded(server, make, concurrency):
+    judge = make(token_budget=1000, tokens_per_call=150, concurrency=concurrency)
+    verdicts = judge.judge(cases(12))
+    # A request may cost 150 and costs 120: the last one starts with at least 150 left.
+    assert [v.failure is None for v in verdicts] == [True] * 8 + [False] * 4
+    assert judge.cache.spent("default") == (8, 960)
+
+
+def test_tokens_that_nobody_counted_are_counted_in_full(server, make):
+    server.script = [slow(1.5), says(GOOD, usage=None)]
+    judge = make(timeout=1.0, tokens_per_call=300, token_budget=10**4)
+    assert judge.judge(cases(1))[0].decision == "accept" and judge.cache.spent("default") == (2, 600)
+
+
+def test_a_token_budget_that_cannot_be_kept_is_the_users_mistake(server, make):
+    judge = make(token_budget=10**4, tokens_per_call=50)
+    with pytest.raises(UserError, match="tokens_per_call"):
+        judge.judge(cases(1))
+    assert judge.judge(cases(1))[0].usage["cached"] == 1  # what was paid for is kept
+
+
+def test_answers_are_asked_for_once_and_replayed_without_a_network(server, make, monkeypatch):
+    some = cases(5)
+    first = make().judge([*some, some[0]])
+    assert len(server.requests) == 5 and first[5].usage == dict.fromkeys(first[0].usage, 0) | {"cached": 1}
+    again = make().judge(some)
+    assert len(server.requests) == 5 and all(v.usage["calls"] == 0 and v.usage["cached"] == 1 for v in again)
+
+    def no_network(*args, **kwargs):
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", no_network)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    replayed = make(replay=True).judge([*some, *cases(1, start=9)])
+    assert replayed[:5] == again and replayed[5].failure == "not in the cache"
+
+
+def test_replay_needs_a_cache(make, tmp_path):
+    with pytest.raises(UserError, match="nothing to replay"):
+        make(replay=True, cache=str(tmp_path / "other.sqlite"))
+    with pytest.raises(UserError, match="replay"):
+        make(replay=True, cache=None)
+
+
+def prefers_left(body):
+    return says({"better": "A", "probability": 0.9})(body)
+
+
+def test_a_taste_for_a_position_averages_out(server, make):
+    server.usual = prefers_left
+    some = cases(30)
+    pairs = [(c, Case(c.id, c.image, 1 - c.mask, c.class_names)) for c in some]
+    preferences = make().compare(pairs)
+    assert 5 < sum(p.better for p in preferences) < 25
+    assert all(p.probability == pytest.approx(0.9 if p.better == 0 else 0.1) for p in preferences)
+    mirrored = make().compare([pair[::-1] for pair in pairs])
+    assert [p.better for p in mirrored] == [1 - p.better for p in preferences] and len(server.requests) == 30
+
+
+def test_ties_equal_masks_and_failures_of_pairs(server, make):
+    (case,) = cases(1)
+    other = Case("x", case.image, 1 - case.mask, case.class_names)
+    server.script = [says({"better": "tie", "probability": 0.6}), *[fails(500)] * 3]
+    judge = make(cache=None, concurrency=1)
+    tie, same = judge.compare([(case, other), (case, case)])
+    assert (tie.better, tie.probability, tie.failure) == (None, 0.5, None)
+    assert (same.better, same.failure, same.usage["calls"]) == (None, None, 0)
+    (failed,) = make(cache=None).compare([(case, other)])
+    assert failed.better is None and "attempts" in failed.failure
+
+
+def test_the_key_reaches_the_server_and_nothing_else(server, make, tmp_path, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    server.script = [fails(400, f"bad {KEY}"), fails(503, KEY), says(GOOD | {"reason": KEY}), says(None, refusal=KEY)]
+    verdicts = make(concurrency=1).judge(cases(4))
+    assert all(headers["Authorization"] == f"Bearer {KEY}" for headers in server.headers)
+    assert [bool(v.failure) for v in verdicts] == [True, False, True, False]
+    files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"***" in files and caplog.records
+    for place in (files.decode("latin-1"), caplog.text, repr(verdicts), repr(capfd.readouterr())):
+        assert KEY not in place
+
+
+def test_a_server_that_wants_no_key_gets_none(server, make, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert make().judge(cases(1))[0].decision == "accept"
+    with pytest.raises(UserError, match="OPENAI_API_KEY"):
+        make(base_url=None)
+
+
+def test_asking_draws_no_global_randomness(server, make):
+    server.script = [fails(503)] * 2
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    make().judge(cases(2))
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+
+
+@pytest.mark.parametrize("options, word", [({"model": ""}, "model"), ({"structured": "xml"}, "structured"),
+                                           ({"concurrency": 0}, "concurrency"), ({"views": ["x"]}, "views"),
+                                           ({"timeout": 0.0}, "timeout"), ({"modle": "m"}, "model")])  # fmt: skip
+def test_wrong_options_are_named(make, options, word):
+    with pytest.raises(UserError, match=re.escape(f"vlm_itl.vlm_options.{word}")):
+        make(**options)

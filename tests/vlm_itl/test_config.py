@@ -1,0 +1,237 @@
+"""The configuration: what is shipped loads, what is wrong is named, and what is left out has its default."""
+
+import dataclasses
+import typing
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from vlm_itl.config import Config, as_plain, build, describe_keys, load_config
+from weakseg.common import UserError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+
+
+def leaves(cls=Config, prefix=""):
+    """Yield (dotted name, dataclass field, type) of every key."""
+    hints = typing.get_type_hints(cls)
+    for item in dataclasses.fields(cls):
+        if dataclasses.is_dataclass(hints[item.name]):
+            yield from leaves(hints[item.name], f"{prefix}{item.name}.")
+        else:
+            yield prefix + item.name, item, hints[item.name]
+
+
+LEAVES = {name: (item, hint) for name, item, hint in leaves()}
+names = st.sampled_from(sorted(LEAVES))
+
+
+def nested(name, value):
+    """Return {"a": {"b": value}} for the name "a.b"."""
+    for part in reversed(name.split(".")):
+        value = {part: value}
+    return value
+
+
+def get(config, name):
+    """Return the value of a dotted key."""
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def refusal(content):
+    """Return the message with which `content` is refused, which is one line."""
+    with pytest.raises(UserError) as caught:
+        build(Config, content, "")
+    message = str(caught.value)
+    assert message and "\n" not in message
+    return message
+
+
+def accepts(hint, kind):
+    """Whether a key of this type takes a value of type `kind`."""
+    return kind in (typing.get_args(hint) or (hint,))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_shipped_file_loads_and_says_what_it_sets(path):
+    config, content = load_config(path)
+    assert content == yaml.safe_load(path.read_text())
+    for section, values in content.items():
+        for key, value in values.items() if isinstance(values, dict) else ():
+            assert get(config, f"{section}.{key}") == value
+
+
+def test_there_are_shipped_files():
+    assert len(CONFIGS) >= 4
+
+
+def test_an_empty_file_and_the_written_defaults_are_the_defaults(tmp_path):
+    path = tmp_path / "a.yaml"
+    for text in ("", "data:\n", yaml.safe_dump(as_plain(Config()))):
+        path.write_text(text)
+        assert load_config(path)[0] == Config()
+
+
+@given(name=names, data=st.data())
+def test_a_key_with_a_letter_dropped_is_refused_with_the_right_one(name, data):
+    section, _, key = name.rpartition(".")
+    place = data.draw(st.integers(0, len(key) - 1))
+    typo = key[:place] + key[place + 1 :]
+    siblings = [other.rpartition(".")[2] for other in LEAVES if other.rpartition(".")[0] == section]
+    assume(len(typo) > 2 and typo not in siblings)
+    wrong = f"{section}.{typo}" if section else typo
+    assert refusal(nested(wrong, 1)) == f"unknown key {wrong}: did you mean {name}?"
+
+
+def test_an_unknown_key_that_resembles_none_lists_them():
+    assert "known: name, weights, dropout" in refusal({"model": {"zzz": 1}})
+
+
+@given(name=names, wrong=st.sampled_from([{"a": 1}, {"a": [1]}, [[1]], "word", 1.5, True, None]))
+def test_a_value_of_the_wrong_type_is_refused_by_its_name(name, wrong):
+    hint, kind = LEAVES[name][1], type(wrong)
+    # Text takes numbers; a tuple takes what its items take, also alone; YAML's null suits only what may be left out.
+    inner = typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else hint
+    assume(not accepts(inner, kind) and not (kind is float and accepts(inner, str)))
+    assert refusal(nested(name, wrong)).startswith(f"{name}: must be ")
+
+
+@given(name=st.sampled_from([n for n, (_, hint) in LEAVES.items() if accepts(hint, int) or accepts(hint, float)]))
+def test_a_bool_is_no_number(name):
+    for value in (True, False):
+        assert "a number" in refusal(nested(name, value)) or "a whole number" in refusal(nested(name, value))
+
+
+RULES = {"low": -1e-6, "high": 1e-6, "above": 0, "below": 0}
+
+
+@pytest.mark.parametrize("name", [n for n, (item, _) in LEAVES.items() if set(item.metadata) & set(RULES)])
+def test_limits_hold_to_the_last_digit(name):
+    item, hint = LEAVES[name]
+    whole = accepts(hint, int)
+    for rule in set(item.metadata) & set(RULES):
+        limit, step = item.metadata[rule], RULES[rule]
+        outside = limit + round(step / 1e-6) if whole else float(limit + step)
+        assert refusal(nested(name, outside)).startswith(f"{name}: {outside!r} must be ")
+        inside = limit if rule in ("low", "high") else limit + (1e-9 if rule == "above" else -1e-9)
+        assert get(build(Config, nested(name, inside), ""), name) == inside
+
+
+@pytest.mark.parametrize("name", [n for n, (item, _) in LEAVES.items() if "choices" in item.metadata])
+def test_choices_are_the_only_ones(name):
+    for choice in LEAVES[name][0].metadata["choices"]:
+        assert get(build(Config, nested(name, choice), ""), name) == choice
+        assert f"did you mean {choice}?" in refusal(nested(name, choice + "x"))
+
+
+def test_a_size_that_the_network_cannot_halve_is_refused():
+    assert "a multiple of 32" in refusal({"data": {"image_size": 100}})
+
+
+def test_numbers_may_be_written_in_any_way(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("training: {learning_rate: 3e-4, weight_decay: 1, decoder_lr_scale: 10}\nrun_name: 5\n")
+    config, _ = load_config(path)
+    assert config.training.learning_rate == 3e-4
+    assert isinstance(config.training.weight_decay, float)
+    assert config.run_name == "5"
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "1e999", "1" + "0" * 400, "three"])
+def test_numbers_that_are_none_are_refused(tmp_path, value):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"training: {{learning_rate: {value}}}")
+    with pytest.raises(UserError, match=r"a\.yaml: training\.learning_rate: must be a (finite )?number"):
+        load_config(path)
+
+
+def test_a_single_word_is_a_list_of_one_and_null_only_where_it_means_something():
+    config = build(Config, {"data": {"classes": "cat", "pool_limit": None}}, "")
+    assert config.data.classes == ("cat",) and config.data.pool_limit is None
+    assert refusal({"seed": None}).startswith("seed: must be a whole number")
+
+
+@pytest.mark.parametrize(
+    ("override", "written"),
+    [
+        ("training.learning_rate=3e-4", {"training": {"learning_rate": "3e-4"}}),
+        ("data.classes=[cat, pet=cat+dog]", {"data": {"classes": ["cat", "pet=cat+dog"]}}),
+        ("output_dir=./a=b", {"output_dir": "./a=b"}),
+        ("vlm_itl.vlm_options.model=tiny", {"vlm_itl": {"vlm_options": {"model": "tiny"}}}),
+        ("vlm_itl.enabled=", {"vlm_itl": {"enabled": None}}),
+        ("seed=7", {"seed": 7}),
+    ],
+)
+def test_an_override_is_as_if_written_in_the_file(tmp_path, override, written):
+    plain, full = tmp_path / "plain.yaml", tmp_path / "full.yaml"
+    plain.write_text("data:\ntraining: {steps: 5}\n")
+    merged = {"training": {"steps": 5}, **{k: v for k, v in written.items() if k != "training"}}
+    merged["training"] |= written.get("training", {})
+    full.write_text(yaml.safe_dump(merged))
+    assert load_config(plain, [override])[0] == load_config(full)[0]
+
+
+def test_the_last_override_wins(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("seed: 1")
+    assert load_config(path, ["seed=2", "seed=3"])[0].seed == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("training.steps", "write section.key=value"),
+        ("=3", "write section.key=value"),
+        ("training.=3", "write section.key=value"),
+        ("training.stops=3", "did you mean training.steps"),
+        ("training.steps=many", "training.steps: must be a whole number"),
+        ("training.steps=[", "is not YAML"),
+        ("run_name=2026-13-01", "is not YAML"),  # looks like a date
+        ("seed.steps=3", "seed is no table"),
+        ("training=3", "training: must be a table"),
+    ],
+)
+def test_a_bad_override_is_one_clear_line(tmp_path, override, words):
+    path = tmp_path / "a.yaml"
+    path.write_text("seed: 1")
+    with pytest.raises(UserError) as caught:
+        load_config(path, [override])
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["- 1\n- 2\n", "word", "5", "a: b: c", "\x00", "seed: 2026-99-99", "data: [1]"])
+def test_a_file_that_is_no_table_is_refused_by_its_name(tmp_path, text):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"a\.yaml: ") as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_override_does_not_hide_that_the_file_is_no_table(tmp_path):
+    path = tmp_path / "a.yaml"
+    for text in ("- 1", "training: 5"):
+        path.write_text(text)
+        with pytest.raises(UserError):
+            load_config(path, ["training.steps=3"])
+
+
+def test_a_file_that_cannot_be_read_is_refused_by_its_name(tmp_path):
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\xfa")
+    for name in ("missing.yaml", "binary.yaml", "."):
+        with pytest.raises(UserError, match="cannot be read"):
+            load_config(tmp_path / name)
+
+
+def test_the_help_names_every_key_with_its_default_and_meaning():
+    text = describe_keys()
+    for name, (item, _) in LEAVES.items():
+        key = name.rpartition(".")[2]
+        assert f"{key}: " in text and item.metadata["help"] in text
+    for section in ("data", "model", "training", "active_learning", "vlm_itl"):
+        assert f"\n{section}:\n" in text

@@ -1,0 +1,105 @@
+"""The append-only ledger of a run, `ledger.jsonl`: one line for each completed stage, and nothing is ever rewritten.
+
+A stage's result is computed once. A run that starts again finds the lines that are there and goes on behind them; all
+randomness follows from (seed, round, stage), so it ends as if it had never stopped.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from weakseg.common import UserError
+
+# Settings that may differ between a run and its continuation, or its donor: where things are, who watches, and how
+# patiently a server is asked.
+FREE = {
+    "log_with", "project", "output_dir", "output_dir_prefix", "run_name", "data_dir", "cache_dir", "cache_limit",
+    "num_workers", "first_round_from", "enabled", "base_url", "api_key_env", "cache", "replay", "budget_name",
+    "call_budget", "token_budget", "tokens_per_call", "timeout", "retries", "backoff", "max_wait", "concurrency",
+}  # fmt: skip
+
+
+class Ledger:
+    """The lines of one run, and the file that they stand in.
+
+    Opening takes a lock: two processes can't write one run.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.path.with_suffix(".lock"), timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise UserError(f"{self.path}: another process is writing this run; wait for it, or stop it") from error
+        try:
+            self.lines, whole = read_ledger(self.path)
+        except UserError:
+            self._lock.release()
+            raise
+        self._file = self.path.open("ab")
+        self._file.truncate(whole)
+
+    def find(self, round_, stage):
+        """Return the line of a stage, or None."""
+        return find_line(self.lines, round_, stage)
+
+    def once(self, round_, stage, compute):
+        """Return the stage's line; where there is none yet, from the dict that `compute()` returns, and write it."""
+        line = self.find(round_, stage)
+        if line is None:
+            line = json.loads(json.dumps({"round": round_, "stage": stage, **compute()}, allow_nan=False))
+            self._file.write(json.dumps(line).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self.lines.append(line)
+        return line
+
+    def close(self):
+        """Release the file."""
+        self._file.close()
+        self._lock.release()
+
+
+def read_ledger(path):
+    """Return (complete lines, their length in bytes) of a ledger; a last line that a kill cut short is left out."""
+    lines, whole = [], 0
+    for number, raw in enumerate(path.open("rb") if path.exists() else (), 1):
+        if not raw.endswith(b"\n"):
+            break
+        try:
+            line = json.loads(raw)
+        except ValueError:
+            line = None
+        if not isinstance(line, dict) or not {"round", "stage"} <= line.keys():
+            raise UserError(f"{path}: line {number} is damaged; restore the file, or delete the run")
+        lines.append(line)
+        whole += len(raw)
+    return lines, whole
+
+
+def find_line(lines, round_, stage):
+    """Return the line of a stage, or None."""
+    return next((line for line in lines if (line["round"], line["stage"]) == (round_, stage)), None)
+
+
+def digest(path):
+    """Return the SHA-256 of a file, hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def settings_hash(plain):
+    """Return a short hash of nested plain values."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def without(plain, keys):
+    """Return nested plain values without the entries called `keys`."""
+    if not isinstance(plain, dict):
+        return plain
+    return {key: without(value, keys) for key, value in plain.items() if key not in keys}
