@@ -1,12 +1,14 @@
-"""Does one kind of supervision beat another, and where? Paired statistics, three questions, and a report to read.
+"""Does one kind of supervision beat another, and where? Paired statistics, three questions, and a
+report to read.
 
     python analyze.py --a points_run1 --b hybrid_run1
     python analyze.py --a points_s0 points_s1 points_s2 --b hybrid_s0 hybrid_s1 hybrid_s2 --results_dir ./results
     python analyze.py --report results/
 
-Reads what evaluate.py wrote, and no model. --a and --b each take one run or several seeds of it; differences are B
-minus A. Completeness, class consistency and failure modes are told apart as failures.py says. --report puts the
-runs in a folder and the analyses below it into one HTML page that needs no network.
+Reads what evaluate.py wrote, and no model. --a and --b each take one run or several seeds of it;
+differences are B minus A. Completeness, class consistency and failure modes are told apart as
+failures.py says. --report puts the runs in a folder and the analyses below it into one HTML page
+that needs no network.
 """
 
 import argparse
@@ -16,26 +18,55 @@ from weakseg.common import UserError, atomic_path, commit, run_cli, write_json
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     group = parser.add_argument_group("runs")
-    group.add_argument("--a", nargs="+", metavar="RUN", help="run, or several seeds of it: names, or result files")
+    group.add_argument(
+        "--a", nargs="+", metavar="RUN", help="run, or several seeds of it: names, or result files"
+    )
     group.add_argument("--b", nargs="+", metavar="RUN", help="what to compare with it")
-    group.add_argument("--results_dir", default="./results", help="folder of the results (default: %(default)s)")
-    group.add_argument("--checkpoint_dir", default="./checkpoints",
-                       help="folder of the runs, to say what is left to evaluate (default: %(default)s)")  # fmt: skip
-    group.add_argument("--data_dir", help="where the data lies now (default: where the runs found it)")
+    group.add_argument(
+        "--results_dir", default="./results", help="folder of the results (default: %(default)s)"
+    )
+    group.add_argument(
+        "--checkpoint_dir",
+        default="./checkpoints",
+        help="folder of the runs, to say what is left to evaluate (default: %(default)s)",
+    )
+    group.add_argument(
+        "--data_dir", help="where the data lies now (default: where the runs found it)"
+    )
     group.add_argument("--cache_dir", help="folder of what was read of it (default: the runs' own)")
-    group.add_argument("--weak_label_path", help="the annotator to simulate made these labels (default: run A's)")
+    group.add_argument(
+        "--weak_label_path", help="the annotator to simulate made these labels (default: run A's)"
+    )
     group = parser.add_argument_group("statistics")
-    group.add_argument("--resamples", type=int, default=2000, help="of the bootstrap (default: %(default)s)")
-    group.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)")
+    group.add_argument(
+        "--resamples", type=int, default=2000, help="of the bootstrap (default: %(default)s)"
+    )
+    group.add_argument(
+        "--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)"
+    )
     group = parser.add_argument_group("output")
     group.add_argument("--output_dir", help="folder (default: RESULTS_DIR/analysis/A_vs_B)")
-    group.add_argument("--examples", type=int, default=4, help="images to show where B gains, and loses (default: 4)")
-    group.add_argument("--report", metavar="DIR", help="write DIR/report.html: the runs in DIR, the analyses below it")
-    group.add_argument("--cost_schedule", metavar="NAME|FILE",
-                       help="prices of the report's hours: a name in costs.yaml, or a YAML file (default: those that "
-                            "the results state)")  # fmt: skip
+    group.add_argument(
+        "--examples",
+        type=int,
+        default=4,
+        help="images to show where B gains, and loses (default: 4)",
+    )
+    group.add_argument(
+        "--report",
+        metavar="DIR",
+        help="write DIR/report.html: the runs in DIR, the analyses below it",
+    )
+    group.add_argument(
+        "--cost_schedule",
+        metavar="NAME|FILE",
+        help="prices of the report's hours: a name in costs.yaml, or a YAML file (default: those that "
+        "the results state)",
+    )
     return parser.parse_args()
 
 
@@ -94,13 +125,23 @@ def examples(groups, dataset, annotator, number):
     means, shown = [image_means(group) for group in groups], []
     for image, gain in extremes(groups, number):
         truth, labels = truth_of(dataset, image, annotator, signals)
-        masks = [read_prediction(median_run(group, image), image, truth.mask.shape) for group in groups]
-        shown.append({
-            "image": image, "gain": gain, "a": float(means[0][place[image]]), "b": float(means[1][place[image]]),
-            "photo": np.asarray(dataset.image(image)), "masks": [truth.mask, *masks],
-            "annotation": {s: labels[s] for s in ("points", "scribbles", "boxes") if s in signals},
-            "tags": labels["tags"]["present"] if "tags" in signals else [],
-        })  # fmt: skip
+        masks = [
+            read_prediction(median_run(group, image), image, truth.mask.shape) for group in groups
+        ]
+        shown.append(
+            {
+                "image": image,
+                "gain": gain,
+                "a": float(means[0][place[image]]),
+                "b": float(means[1][place[image]]),
+                "photo": np.asarray(dataset.image(image)),
+                "masks": [truth.mask, *masks],
+                "annotation": {
+                    s: labels[s] for s in ("points", "scribbles", "boxes") if s in signals
+                },
+                "tags": labels["tags"]["present"] if "tags" in signals else [],
+            }
+        )
     return shown
 
 
@@ -123,7 +164,11 @@ def draw(folder, found, shown):
         names.append("examples.png")
     found["examples"] = [
         {key: example[key] for key in ("image", "gain", "a", "b", "tags")}
-        | {"pictures": [f"examples/{name}" for name in example_tiles(folder / "examples", index, example)]}
+        | {
+            "pictures": [
+                f"examples/{name}" for name in example_tiles(folder / "examples", index, example)
+            ]
+        }
         for index, example in enumerate(shown, 1)
     ]
     return names
@@ -140,8 +185,10 @@ def compare(args):
     annotator = Annotator.of(groups[0][0], args.weak_label_path)
     if annotator.source is None:
         path = groups[0][0]["args"].get("weak_label_path")
-        print(f"{path}: no readable labels; distances are from a usual annotator's clicks (other labels: "
-              "--weak_label_path)")  # fmt: skip
+        print(
+            f"{path}: no readable labels; distances are from a usual annotator's clicks (other labels: "
+            "--weak_label_path)"
+        )
     found = analyse(groups, dataset, annotator, args.resamples, args.seed)
     add_titles(found)
     found |= {"verdict": verdict(found), "commit": commit()}

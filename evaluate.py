@@ -1,4 +1,5 @@
-"""Score trained runs on the test split: a table, one JSON a run, its masks, a comparison figure, a cost plot.
+"""Score trained runs on the test split: a table, one JSON a run, its masks, a comparison figure, a
+cost plot.
 
     python evaluate.py
     python evaluate.py --run_name points_run1 hybrid_run1 --checkpoint_dir ./checkpoints --results_dir ./results
@@ -7,9 +8,10 @@
     python evaluate.py --tile                                   (larger images in windows; --tile 512: of 512 pixels)
     python evaluate.py --reprice --cost_schedule my.yaml        (from the result files: predicts nothing)
 
-Every run under --checkpoint_dir is scored with its best.pt at the masks' own resolution. Intervals are 95 % bootstrap
-intervals over test images: they say how much the test set, not the seed, could have changed the number. Runs that
-differ in nothing but their seed are also shown together, in cost.png with the 95 % t-interval of their mean.
+Every run under --checkpoint_dir is scored with its best.pt at the masks' own resolution. Intervals
+are 95 % bootstrap intervals over test images: they say how much the test set, not the seed, could
+have changed the number. Runs that differ in nothing but their seed are also shown together, in
+cost.png with the 95 % t-interval of their mean.
 """
 
 import argparse
@@ -26,32 +28,69 @@ OVERLAP, MOST_OVERLAP = 0.25, 0.9  # at 0.9 a hundred windows see each pixel
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     group = parser.add_argument_group("runs")
-    group.add_argument("--checkpoint_dir", default="./checkpoints", help="folder of the runs (default: %(default)s)")
-    group.add_argument("--run_name", nargs="+", help="only these runs (default: all that are there)")
-    group.add_argument("--data_dir", help="where the data lies now (default: where each run found it)")
+    group.add_argument(
+        "--checkpoint_dir",
+        default="./checkpoints",
+        help="folder of the runs (default: %(default)s)",
+    )
+    group.add_argument(
+        "--run_name", nargs="+", help="only these runs (default: all that are there)"
+    )
+    group.add_argument(
+        "--data_dir", help="where the data lies now (default: where each run found it)"
+    )
     group.add_argument("--cache_dir", help="folder of resized images (default: each run's own)")
     group.add_argument("--cache_limit", type=float, metavar="GB", help="as in train.py")
     group = parser.add_argument_group("inference")
-    group.add_argument("--batch_size", type=int, default=16, help="images a step (default: %(default)s)")
-    group.add_argument("--num_workers", type=int, default=0, help="loader processes (default: %(default)s)")
-    group.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="(default: auto)")
     group.add_argument(
-        "--tile", type=int, nargs="?", const=0, metavar="PIXELS",
+        "--batch_size", type=int, default=16, help="images a step (default: %(default)s)"
+    )
+    group.add_argument(
+        "--num_workers", type=int, default=0, help="loader processes (default: %(default)s)"
+    )
+    group.add_argument(
+        "--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="(default: auto)"
+    )
+    group.add_argument(
+        "--tile",
+        type=int,
+        nargs="?",
+        const=0,
+        metavar="PIXELS",
         help="predict images longer than so many pixels in overlapping windows of that side; without a number: as long "
-             "as training images usually are (default: whole images)",
-    )  # fmt: skip
-    group.add_argument("--tile_overlap", type=float, metavar="F",
-                       help=f"least share of a window that the next covers too (default: {OVERLAP})")  # fmt: skip
+        "as training images usually are (default: whole images)",
+    )
+    group.add_argument(
+        "--tile_overlap",
+        type=float,
+        metavar="F",
+        help=f"least share of a window that the next covers too (default: {OVERLAP})",
+    )
     group = parser.add_argument_group("output")
     group.add_argument("--results_dir", default="./results", help="(default: %(default)s)")
-    group.add_argument("--cost", choices=UNITS, help="cost axis of the plot: seconds, or the schedule relative")
-    group.add_argument("--cost_schedule", metavar="NAME|FILE",
-                       help=f"prices: a name in costs.yaml, or a YAML file (default: {DEFAULT})")  # fmt: skip
-    group.add_argument("--cost_band", metavar="NAME|FILE", help="draw costs as a range, to those by this schedule")
-    group.add_argument("--reprice", action="store_true", help="price the files in --results_dir anew, and only that")
-    group.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
+    group.add_argument(
+        "--cost", choices=UNITS, help="cost axis of the plot: seconds, or the schedule relative"
+    )
+    group.add_argument(
+        "--cost_schedule",
+        metavar="NAME|FILE",
+        help=f"prices: a name in costs.yaml, or a YAML file (default: {DEFAULT})",
+    )
+    group.add_argument(
+        "--cost_band", metavar="NAME|FILE", help="draw costs as a range, to those by this schedule"
+    )
+    group.add_argument(
+        "--reprice",
+        action="store_true",
+        help="price the files in --results_dir anew, and only that",
+    )
+    group.add_argument(
+        "--resamples", type=int, default=1000, help="of the bootstrap (default: %(default)s)"
+    )
     return parser.parse_args()
 
 
@@ -60,19 +99,29 @@ def check(args):
     if args.batch_size < 1 or args.resamples < 1 or args.num_workers < 0:
         raise UserError("--batch_size and --resamples must be at least 1, --num_workers 0")
     if args.cache_limit is not None and not args.cache_limit >= 0:
-        raise UserError(f"--cache_limit {args.cache_limit}: must be a number of gigabytes, 0 or more")
+        raise UserError(
+            f"--cache_limit {args.cache_limit}: must be a number of gigabytes, 0 or more"
+        )
     if args.tile is None and args.tile_overlap is not None:
-        raise UserError("--tile_overlap: says how far windows overlap, but there are none; add --tile")
+        raise UserError(
+            "--tile_overlap: says how far windows overlap, but there are none; add --tile"
+        )
     if args.tile and args.tile < SMALLEST_TILE:
-        raise UserError(f"--tile {args.tile}: a window has at least {SMALLEST_TILE} pixels a side; take more")
+        raise UserError(
+            f"--tile {args.tile}: a window has at least {SMALLEST_TILE} pixels a side; take more"
+        )
     if args.tile_overlap is not None and not 0 <= args.tile_overlap <= MOST_OVERLAP:
-        raise UserError(f"--tile_overlap {args.tile_overlap}: must lie between 0 and {MOST_OVERLAP}")
+        raise UserError(
+            f"--tile_overlap {args.tile_overlap}: must lie between 0 and {MOST_OVERLAP}"
+        )
     if args.reprice and args.tile is not None:
         raise UserError("--reprice: predicts nothing; leave out --tile")
 
 
 def windows(dataset, args):
-    """Return the windows that --tile and --tile_overlap ask for, {"pixels", "overlap"}; None: whole images."""
+    """Return the windows that --tile and --tile_overlap ask for, {"pixels", "overlap"}; None: whole
+    images.
+    """
     if args.tile is None:
         return None
 
@@ -92,17 +141,22 @@ def find_runs(args):
             raise UserError(f"--run_name {name}: is the name of one folder, without '/'")
     names = args.run_name or sorted(path.parent.name for path in root.glob("*/best.pt"))
     if not names:
-        raise UserError(f"--checkpoint_dir {root}: no trained run is there; train one with python train.py")
+        raise UserError(
+            f"--checkpoint_dir {root}: no trained run is there; train one with python train.py"
+        )
     runs = {name: load_checkpoint(root / name / "best.pt") for name in names}
     first = next(iter(runs))
     for name, run in runs.items():
         if run["test_fingerprint"] != runs[first]["test_fingerprint"]:
-            raise UserError(f"runs {first} and {name} have different test images or classes; choose with --run_name")
+            raise UserError(
+                f"runs {first} and {name} have different test images or classes; choose with --run_name"
+            )
     return dict(sorted(runs.items(), key=lambda item: table_order(item[1]["args"]["modes"])))
 
 
 def predictions(checkpoint, dataset, names, cache_dir, tile, args, accelerator):
-    """Yield (id, predicted mask [H, W] uint8 at the original size, truth [H, W] uint8) with a progress bar.
+    """Yield (id, predicted mask [H, W] uint8 at the original size, truth [H, W] uint8) with a
+    progress bar.
 
     tile: what `windows` returns; images that are larger come last
     """
@@ -124,13 +178,23 @@ def predictions(checkpoint, dataset, names, cache_dir, tile, args, accelerator):
     loader = make_loader(items, InOrder(len(items), args.batch_size), args.num_workers)
     masks = full_size_masks(model, loader, dataset, small, *where)
     if large:
-        in_windows = tiled_masks(model, dataset, large, size, *tile.values(), args.batch_size, *where)
+        in_windows = tiled_masks(
+            model, dataset, large, size, *tile.values(), args.batch_size, *where
+        )
         masks = itertools.chain(masks, in_windows)
-    yield from tqdm(masks, desc=checkpoint["args"]["run_name"], total=len(names), unit="img", disable=len(names) < 10)
+    yield from tqdm(
+        masks,
+        desc=checkpoint["args"]["run_name"],
+        total=len(names),
+        unit="img",
+        disable=len(names) < 10,
+    )
 
 
 def evaluate_run(name, checkpoint, args, accelerator):
-    """Score one run on the test split, write its result file, and return the result. Its cost is the checkpoint's."""
+    """Score one run on the test split, write its result file, and return the result. Its cost is
+    the checkpoint's.
+    """
     from weakseg.evaluation.summary import aggregate, score_image
     from weakseg.training.checkpoints import Log
 
@@ -138,11 +202,17 @@ def evaluate_run(name, checkpoint, args, accelerator):
     dataset, cache_dir = dataset_of(checkpoint, args)
     names, classes = dataset.ids("test"), checkpoint["task"]["classes"]
     tile, images = windows(dataset, args), dict.fromkeys(names)
-    for image, prediction, truth in predictions(checkpoint, dataset, names, cache_dir, tile, args, accelerator):
+    for image, prediction, truth in predictions(
+        checkpoint, dataset, names, cache_dir, tile, args, accelerator
+    ):
         dataset.check_size(image, truth.shape)
         mask = f"{name}/{mask_name(image)}"
         write_mask(Path(args.results_dir) / mask, prediction, len(classes))
-        images[image] = {**score_image(prediction, truth, len(classes)), "mask": mask, "tags": [*dataset.tags(image)]}
+        images[image] = {
+            **score_image(prediction, truth, len(classes)),
+            "mask": mask,
+            "tags": [*dataset.tags(image)],
+        }
     result = {
         "run": name,
         "supervision": checkpoint["args"]["modes"],
@@ -193,9 +263,13 @@ def main(args):
     print(text)
     if results[0].get("tile"):
         print(f"predicted in {in_words(results[0]['tile'])}, images that fit into one as they are")
-    print(f"seconds by the schedule {results[0]['cost']['schedule']}; labels that chose best.pt are not in hours")
+    print(
+        f"seconds by the schedule {results[0]['cost']['schedule']}; labels that chose best.pt are not in hours"
+    )
     if unpriced:
-        print(f"without a price in {AXES[schedule.unit]}, so not in cost.png: {', '.join(unpriced)}")
+        print(
+            f"without a price in {AXES[schedule.unit]}, so not in cost.png: {', '.join(unpriced)}"
+        )
     print(f"{folder}: {', '.join(['table.md', *figures, *(r['run'] + '.json' for r in results)])}")
 
 

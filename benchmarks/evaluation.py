@@ -1,17 +1,19 @@
-"""Does evaluation cost more than the network? evaluate.py against a plain loop with torchmetrics at full resolution.
+"""Does evaluation cost more than the network? evaluate.py against a plain loop with torchmetrics at
+full resolution.
 
     python benchmarks/evaluation.py
     python benchmarks/evaluation.py --data_dir ../shared/data/oxford-iiit-pet --img_sizes 128 256
 
-`ours` is evaluate.py's own `evaluate_run`, everything included: predicted masks written as PNG, metrics of every image,
-the bootstrap interval, the result file; `first run` begins with an empty cache folder, as the first run that
-evaluate.py scores, `next run` finds it full. `plain` is what a careful user writes from the tutorials of PyTorch,
-torchvision, segmentation-models-pytorch and torchmetrics: PIL and Resize in a DataLoader, the same network, logits
-brought to each mask's size, JaccardIndex and Accuracy updated once a batch, no file written. The boundary score is
-left out on both sides, or is our function on both sides. `plain` has a process of its own, as evaluate.py sets PyTorch
-and the C library up for all that runs in its process. Seconds are processor time of one thread, medians over
-repeats in which both take turns, so that other work hardly matters. The data folder is only read. Without --data_dir,
-shapes are drawn in a temporary folder.
+`ours` is evaluate.py's own `evaluate_run`, everything included: predicted masks written as PNG,
+metrics of every image, the bootstrap interval, the result file; `first run` begins with an empty
+cache folder, as the first run that evaluate.py scores, `next run` finds it full. `plain` is what a
+careful user writes from the tutorials of PyTorch, torchvision, segmentation-models-pytorch and
+torchmetrics: PIL and Resize in a DataLoader, the same network, logits brought to each mask's size,
+JaccardIndex and Accuracy updated once a batch, no file written. The boundary score is left out on
+both sides, or is our function on both sides. `plain` has a process of its own, as evaluate.py sets
+PyTorch and the C library up for all that runs in its process. Seconds are processor time of one
+thread, medians over repeats in which both take turns, so that other work hardly matters. The data
+folder is only read. Without --data_dir, shapes are drawn in a temporary folder.
 """
 
 import argparse
@@ -50,11 +52,21 @@ IGNORE, BATCH = 255, 16
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", help="folder of a data set (default: shapes, 500 pixels long, are drawn)")
-    parser.add_argument("--img_sizes", type=int, nargs="+", default=[128, 256], help="pixels (default: 128 256)")
-    parser.add_argument("--images", type=int, default=166, help="drawn ones to test on (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="medians over these (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data_dir", help="folder of a data set (default: shapes, 500 pixels long, are drawn)"
+    )
+    parser.add_argument(
+        "--img_sizes", type=int, nargs="+", default=[128, 256], help="pixels (default: 128 256)"
+    )
+    parser.add_argument(
+        "--images", type=int, default=166, help="drawn ones to test on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="medians over these (default: %(default)s)"
+    )
     return parser.parse_args()
 
 
@@ -64,7 +76,11 @@ class Pictures(Dataset):
     def __init__(self, dataset, names, size, mean, std):
         self.dataset, self.names = dataset, names
         self.transform = transforms.Compose(
-            [transforms.Resize((size, size)), transforms.ToTensor(), transforms.Normalize(mean, std)]
+            [
+                transforms.Resize((size, size)),
+                transforms.ToTensor(),
+                transforms.Normalize(mean, std),
+            ]
         )
 
     def __len__(self):
@@ -85,43 +101,79 @@ def together(items):
 
 @torch.inference_mode()
 def plain_loop(network, pictures, num_classes, boundary):
-    """Evaluate as the tutorials do -> {"miou", "pixel_accuracy"}; boundary: score that of each image as well."""
+    """Evaluate as the tutorials do -> {"miou", "pixel_accuracy"}; boundary: score that of each
+    image as well.
+    """
     jaccard = MulticlassJaccardIndex(num_classes, ignore_index=IGNORE)
     accuracy = MulticlassAccuracy(num_classes, average="micro", ignore_index=IGNORE)
     network.eval()
     for images, masks in DataLoader(pictures, batch_size=BATCH, collate_fn=together):
         found = []
         for logits, mask in zip(network(images), masks, strict=True):
-            larger = F.interpolate(logits[None], size=mask.shape, mode="bilinear", align_corners=False)
+            larger = F.interpolate(
+                logits[None], size=mask.shape, mode="bilinear", align_corners=False
+            )
             found.append(larger.argmax(1)[0])
             if boundary:
                 metrics.boundary_f(found[-1].byte().numpy(), mask.byte().numpy(), num_classes)
-        predicted, wanted = (torch.cat([part.flatten() for part in parts]) for parts in (found, masks))
+        predicted, wanted = (
+            torch.cat([part.flatten() for part in parts]) for parts in (found, masks)
+        )
         jaccard.update(predicted, wanted)
         accuracy.update(predicted, wanted)
     return {"miou": float(jaccard.compute()), "pixel_accuracy": float(accuracy.compute())}
 
 
 def train_briefly(folder, data_dir, size):
-    """Train a run for one step -> its folder: what it predicts is of no account, but must not be one class."""
+    """Train a run for one step -> its folder: what it predicts is of no account, but must not be
+    one class.
+    """
     with patch.object(
-        sys, "argv", ["", "--data_dir", str(data_dir), "--output_file", f"{folder}/labels.pkl", "--jobs", "1"]
+        sys,
+        "argv",
+        ["", "--data_dir", str(data_dir), "--output_file", f"{folder}/labels.pkl", "--jobs", "1"],
     ):
         weak_label_generator.main(weak_label_generator.parse_args())
-    words = {"supervision_mode": "full", "run_name": f"full_{size}", "data_dir": data_dir, "img_size": size,
-             "weak_label_path": f"{folder}/labels.pkl", "cache_dir": f"{folder}/training", "lr": 1e-3, "device": "cpu",
-             "checkpoint_dir": f"{folder}/runs", "epochs": 1, "steps_per_epoch": 4, "batch_size": 8}  # fmt: skip
-    train.main(options.parse_args([word for key, value in words.items() for word in (f"--{key}", str(value))]))
+    words = {
+        "supervision_mode": "full",
+        "run_name": f"full_{size}",
+        "data_dir": data_dir,
+        "img_size": size,
+        "weak_label_path": f"{folder}/labels.pkl",
+        "cache_dir": f"{folder}/training",
+        "lr": 1e-3,
+        "device": "cpu",
+        "checkpoint_dir": f"{folder}/runs",
+        "epochs": 1,
+        "steps_per_epoch": 4,
+        "batch_size": 8,
+    }
+    train.main(
+        options.parse_args(
+            [word for key, value in words.items() for word in (f"--{key}", str(value))]
+        )
+    )
     return Path(folder) / "runs" / f"full_{size}"
 
 
 def ours(run, cache, folder):
     """Evaluate a run as evaluate.py does -> its aggregate metrics."""
-    words = ["--checkpoint_dir", run.parent, "--results_dir", folder, "--cache_dir", cache, "--device", "cpu"]
+    words = [
+        "--checkpoint_dir",
+        run.parent,
+        "--results_dir",
+        folder,
+        "--cache_dir",
+        cache,
+        "--device",
+        "cpu",
+    ]
     with patch.object(sys, "argv", ["", *map(str, words), "--batch_size", str(BATCH)]):
         args = evaluate.parse_args()
     accelerator = make_accelerator("cpu", amp=False)
-    return evaluate.evaluate_run(run.name, load_checkpoint(run / "best.pt"), args, accelerator)["aggregate"]
+    return evaluate.evaluate_run(run.name, load_checkpoint(run / "best.pt"), args, accelerator)[
+        "aggregate"
+    ]
 
 
 def theirs(run, dataset, names, size, boundary):
@@ -153,9 +205,13 @@ def measure(run, dataset, size, boundary, repeats, folder, other):
     times = {"first": [], "next": [], "plain": []}
     for _ in range(repeats):
         cache = tempfile.mkdtemp(dir=folder)
-        with patch.object(metrics, "boundary_f", metrics.boundary_f if boundary else without_boundary):
+        with patch.object(
+            metrics, "boundary_f", metrics.boundary_f if boundary else without_boundary
+        ):
             pairs = [timed(ours, run, cache, f"{folder}/results") for _ in range(2)]
-        pairs.append(other.submit(timed, theirs, run, dataset, dataset.ids("test"), size, boundary).result())
+        pairs.append(
+            other.submit(timed, theirs, run, dataset, dataset.ids("test"), size, boundary).result()
+        )
         scores = [found["miou"] for _, found in pairs]
         assert max(scores) - min(scores) < 1e-3, scores  # ToTensor rounds in another place
         for key, (seconds, _) in zip(times, pairs, strict=True):
@@ -172,13 +228,21 @@ def main(args):
         data_dir = Path(args.data_dir or f"{folder}/data").resolve()
         for number, size in enumerate(args.img_sizes):
             run = train_briefly(folder, data_dir, size)
-            dataset, _ = dataset_of(load_checkpoint(run / "best.pt"), argparse.Namespace(data_dir=None, cache_dir=None))
+            dataset, _ = dataset_of(
+                load_checkpoint(run / "best.pt"), argparse.Namespace(data_dir=None, cache_dir=None)
+            )
             names = dataset.ids("test")
-            other.submit(theirs, run, dataset, names[:BATCH], size, True).result()  # first use is not measured
+            other.submit(
+                theirs, run, dataset, names[:BATCH], size, True
+            ).result()  # first use is not measured
             if number == 0:
-                print(f"{len(names)} images, batches of {BATCH}, images a second of processor time, one thread, "
-                      f"medians of {args.repeats}, commit `{commit()}`:\n")  # fmt: skip
-                print("| px | metrics | plain | first run | next run | first, times faster | next, times faster |")
+                print(
+                    f"{len(names)} images, batches of {BATCH}, images a second of processor time, one thread, "
+                    f"medians of {args.repeats}, commit `{commit()}`:\n"
+                )
+                print(
+                    "| px | metrics | plain | first run | next run | first, times faster | next, times faster |"
+                )
                 print("| ---: | --- | ---: | ---: | ---: | ---: | ---: |")
             for boundary in (False, True):
                 found = measure(run, dataset, size, boundary, args.repeats, folder, other)

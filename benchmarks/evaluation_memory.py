@@ -1,12 +1,14 @@
-"""Does evaluation need more memory for more images? Peak resident memory of the Trainer's evaluation.
+"""Does evaluation need more memory for more images? Peak resident memory of the Trainer's
+evaluation.
 
     python benchmarks/evaluation_memory.py
     python benchmarks/evaluation_memory.py --images 50 200 --model efficientnet-lite0
 
-Evaluates a randomly initialised network on drawn images, listed as often as needed, in one process each: once by
-`vlm_itl.trainer`, which turns every batch into a confusion matrix, and once by the Trainer's default, which keeps the
-logits of all images until the end. What is given is the peak of the process less what it held before the evaluation.
-The kept logits alone are 4 C S^2 bytes an image.
+Evaluates a randomly initialised network on drawn images, listed as often as needed, in one process
+each: once by `vlm_itl.trainer`, which turns every batch into a confusion matrix, and once by the
+Trainer's default, which keeps the logits of all images until the end. What is given is the peak of
+the process less what it held before the evaluation. The kept logits alone are 4 C S^2 bytes an
+image.
 """
 
 import argparse
@@ -24,18 +26,30 @@ WAYS = ("streaming", "logits kept")
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, nargs="+", default=[50, 200, 800], help="images (default: 50 200 800)")
-    parser.add_argument("--img_size", type=int, default=128, help="pixels a side (default: %(default)s)")
-    parser.add_argument("--classes", type=int, default=21, help="classes of the network (default: %(default)s)")
-    parser.add_argument("--model", default="segformer-tiny", help="as model.name (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--images", type=int, nargs="+", default=[50, 200, 800], help="images (default: 50 200 800)"
+    )
+    parser.add_argument(
+        "--img_size", type=int, default=128, help="pixels a side (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--classes", type=int, default=21, help="classes of the network (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--model", default="segformer-tiny", help="as model.name (default: %(default)s)"
+    )
     parser.add_argument("--data_dir", help=argparse.SUPPRESS)  # of the process that measures
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def resident():
-    """Return the largest resident memory of this process so far, MiB (Linux counts KiB, macOS bytes)."""
+    """Return the largest resident memory of this process so far, MiB (Linux counts KiB, macOS
+    bytes).
+    """
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
@@ -48,14 +62,22 @@ def measure(args):
     from vlm_itl.training.trainer import make_criterion, make_trainer
     from weakseg.training.recipes import LossOptions
 
-    data = Data(args.data_dir, image_size=args.img_size, cache_dir=str(Path(args.data_dir) / "cache"))
+    data = Data(
+        args.data_dir, image_size=args.img_size, cache_dir=str(Path(args.data_dir) / "cache")
+    )
     dataset = open_images(data)
     names = (dataset.ids("train") * args.images[0])[: args.images[0]]
-    network = build_network(Model(args.model, "none"), [str(number) for number in range(args.classes)], 2)
+    network = build_network(
+        Model(args.model, "none"), [str(number) for number in range(args.classes)], 2
+    )
     trainer = make_trainer(
-        network, make_criterion(("full",), LossOptions(tuple(dataset.tag_class))), Training(device="cpu"),
-        Path(args.data_dir) / "trainer", 0, args.classes,
-    )  # fmt: skip
+        network,
+        make_criterion(("full",), LossOptions(tuple(dataset.tag_class))),
+        Training(device="cpu"),
+        Path(args.data_dir) / "trainer",
+        0,
+        args.classes,
+    )
     if args.way == "logits kept":
         keep_logits(trainer)
     trainer.evaluate(image_table(dataset, names[:32], data, masks=True))
@@ -65,7 +87,9 @@ def measure(args):
 
 
 def keep_logits(trainer):
-    """Let a trainer evaluate as the Trainer does by default: logits and truth are gathered, the metric comes last."""
+    """Let a trainer evaluate as the Trainer does by default: logits and truth are gathered, the
+    metric comes last.
+    """
     from vlm_itl.training.trainer import SegmentationTrainer
 
     class Keeping(SegmentationTrainer):
@@ -76,15 +100,21 @@ def keep_logits(trainer):
                 return None, model(inputs["image"])["seg"], inputs["mask"]
 
     trainer.__class__, trainer.args.batch_eval_metrics = Keeping, False
-    trainer.compute_metrics = lambda found: {"accuracy": float((found.predictions.argmax(1) == found.label_ids).mean())}
+    trainer.compute_metrics = lambda found: {
+        "accuracy": float((found.predictions.argmax(1) == found.label_ids).mean())
+    }
 
 
 def main(args):
     if args.way:
         print(measure(args))
         return
-    print(f"{args.model}, {args.img_size} px, {args.classes} classes, batches of 16, commit `{commit()}`:\n")
-    print("| images | streaming, MiB | logits kept, MiB | logits alone, MiB |\n| ---: | ---: | ---: | ---: |")
+    print(
+        f"{args.model}, {args.img_size} px, {args.classes} classes, batches of 16, commit `{commit()}`:\n"
+    )
+    print(
+        "| images | streaming, MiB | logits kept, MiB | logits alone, MiB |\n| ---: | ---: | ---: | ---: |"
+    )
     with tempfile.TemporaryDirectory() as folder:
         from weakseg.data.synthetic import draw_shapes
 

@@ -1,11 +1,13 @@
-"""What does the gated CRF loss cost? Time and extra memory, against the same loss written with F.unfold.
+"""What does the gated CRF loss cost? Time and extra memory, against the same loss written with
+F.unfold.
 
     python benchmarks/gated_crf.py
     python benchmarks/gated_crf.py --sizes 128 --classes 21
 
-Forward and backward on random images and predictions, on the CPU; the two ways must give the same value and gradient.
-Times are processor time of one thread, which other programs on the machine change little. Memory is the peak of a
-process of its own less what it held before: the inputs were there, the gradient was not.
+Forward and backward on random images and predictions, on the CPU; the two ways must give the same
+value and gradient. Times are processor time of one thread, which other programs on the machine
+change little. Memory is the peak of a process of its own less what it held before: the inputs were
+there, the gradient was not.
 """
 
 import argparse
@@ -29,18 +31,28 @@ MIB = 2**20
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256], help="pixels a side (default: 128 256)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[128, 256], help="pixels a side (default: 128 256)"
+    )
     parser.add_argument("--classes", type=int, default=2, help="(default: %(default)s)")
     parser.add_argument("--batch_size", type=int, default=8, help="images (default: %(default)s)")
     parser.add_argument("--radius", type=int, default=5, help="pixels (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="medians over these (default: %(default)s)")
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)  # of the process that measures
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="medians over these (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--way", choices=WAYS, help=argparse.SUPPRESS
+    )  # of the process that measures
     return parser.parse_args()
 
 
 def unfolded_loss(probabilities, image, radius):
-    """The same loss with all neighbourhoods laid out by F.unfold, without gates, differentiated by autograd."""
+    """The same loss with all neighbourhoods laid out by F.unfold, without gates, differentiated by
+    autograd.
+    """
     batch, _, height, width = probabilities.shape
     (weight, xy, rgb), side = KERNELS[0], 2 * radius + 1
 
@@ -60,7 +72,9 @@ def unfolded_loss(probabilities, image, radius):
 
 
 WAYS = {
-    "shifts": lambda probabilities, image, radius: gated_crf_loss(probabilities, image, radius=radius),
+    "shifts": lambda probabilities, image, radius: gated_crf_loss(
+        probabilities, image, radius=radius
+    ),
     "unfold": unfolded_loss,
 }
 
@@ -70,7 +84,9 @@ def inputs(args, size):
     torch.manual_seed(0)
     logits = 3 * torch.randn(args.batch_size, args.classes, size, size)
     patches = 247 * torch.rand(args.batch_size, 3, size // 8, size // 8)
-    image = F.interpolate(patches, size=(size, size)) + 8 * torch.rand(args.batch_size, 3, size, size)
+    image = F.interpolate(patches, size=(size, size)) + 8 * torch.rand(
+        args.batch_size, 3, size, size
+    )
     return logits.softmax(1).requires_grad_(), image.to(torch.uint8)
 
 
@@ -93,18 +109,24 @@ def compare(args, size):
             times[way].append(seconds)
         (_, value, gradient), (_, peer, peer_gradient) = found.values()
         torch.testing.assert_close(value, peer, rtol=1e-5, atol=0)
-        torch.testing.assert_close(gradient, peer_gradient, rtol=1e-3, atol=1e-5 * peer_gradient.abs().max().item())
+        torch.testing.assert_close(
+            gradient, peer_gradient, rtol=1e-3, atol=1e-5 * peer_gradient.abs().max().item()
+        )
     return {way: statistics.median(seconds) for way, seconds in times.items()}
 
 
 def resident():
-    """Return the largest resident memory of this process so far, MiB (Linux counts KiB, macOS bytes)."""
+    """Return the largest resident memory of this process so far, MiB (Linux counts KiB, macOS
+    bytes).
+    """
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (MIB if sys.platform == "darwin" else 2**10)
 
 
 def ballast():
-    """Return memory to hold on to that takes up all the process gave back: whatever comes next raises the peak."""
+    """Return memory to hold on to that takes up all the process gave back: whatever comes next
+    raises the peak.
+    """
     held, peak = [], resident()
     while resident() == peak:
         held.append(bytearray(b"x") * (MIB // 4))
@@ -122,7 +144,16 @@ def measure(args, size):
 
 def in_process(args, size, way):
     """Measure in a process of its own: a peak never falls."""
-    words = ["--way", way, "--sizes", size, "--classes", args.classes, "--batch_size", args.batch_size]
+    words = [
+        "--way",
+        way,
+        "--sizes",
+        size,
+        "--classes",
+        args.classes,
+        "--batch_size",
+        args.batch_size,
+    ]
     words += ["--radius", args.radius]
     command = [sys.executable, __file__, *map(str, words)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -134,15 +165,22 @@ def main(args):
     if args.way:
         print(measure(args, args.sizes[0]))
         return
-    print(f"batch {args.batch_size}, {args.classes} classes, radius {args.radius}, forward + backward, "
-          f"one thread, medians of {args.repeats}, commit `{commit()}`:\n")  # fmt: skip
-    print("| px | shifts, ms | unfold, ms | times faster | shifts, MiB | unfold, MiB | share of memory, % |")
+    print(
+        f"batch {args.batch_size}, {args.classes} classes, radius {args.radius}, forward + backward, "
+        f"one thread, medians of {args.repeats}, commit `{commit()}`:\n"
+    )
+    print(
+        "| px | shifts, ms | unfold, ms | times faster | shifts, MiB | unfold, MiB | share of memory, % |"
+    )
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for size in args.sizes:
         ours, theirs = compare(args, size).values()
         less, more = (in_process(args, size, way) for way in WAYS)
-        print(f"| {size} | {1000 * ours:.0f} | {1000 * theirs:.0f} | {theirs / ours:.1f} | {less:.0f} | {more:.0f} "
-              f"| {100 * less / more:.1f} |", flush=True)  # fmt: skip
+        print(
+            f"| {size} | {1000 * ours:.0f} | {1000 * theirs:.0f} | {theirs / ours:.1f} | {less:.0f} | {more:.0f} "
+            f"| {100 * less / more:.1f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""How good are GrabCut's pseudo-masks, and how fast? Against the truth, for each mix of boxes, points and scribbles.
+"""How good are GrabCut's pseudo-masks, and how fast? Against the truth, for each mix of boxes,
+points and scribbles.
 
     python benchmarks/grabcut.py
     python benchmarks/grabcut.py --data_dir ../shared/data --classes pet=cat+dog
     python benchmarks/grabcut.py --data_dir ../shared/data/oxford-iiit-pet --img_size 128
 
-Training images, evenly spaced in their list, are labelled by the simulated annotator and cut. Pixels of which a mask is
-not sure count as `sure` says and in nothing else; beside them stands the annotation as it is drawn, boxes filled. Given
-up are cuts of objects (boxes; without them, classes of marks) with a degenerate result. Times are processor time of one
-thread, which other programs on the machine change little: `cut` of the cut alone, `and read` with decoding and
-resizing the photograph before it. The data folder is only read. Without --data_dir, shapes are drawn.
+Training images, evenly spaced in their list, are labelled by the simulated annotator and cut.
+Pixels of which a mask is not sure count as `sure` says and in nothing else; beside them stands the
+annotation as it is drawn, boxes filled. Given up are cuts of objects (boxes; without them, classes
+of marks) with a degenerate result. Times are processor time of one thread, which other programs on
+the machine change little: `cut` of the cut alone, `and read` with decoding and resizing the
+photograph before it. The data folder is only read. Without --data_dir, shapes are drawn.
 """
 
 import argparse
@@ -27,7 +29,7 @@ from tqdm import tqdm
 
 from weakseg.common import IGNORE, commit
 from weakseg.data.cache import ResizedCache
-from weakseg.data.datasets import add_data_arguments, open_dataset
+from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset
 from weakseg.data.synthetic import draw_shapes
 from weakseg.labels.annotators import Options
 from weakseg.labels.label_file import annotate
@@ -39,11 +41,17 @@ MIXES = (("boxes",), ("boxes", "points"), ("boxes", "scribbles"), ("scribbles",)
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_data_arguments(parser)
     parser.set_defaults(data_dir=None)
-    parser.add_argument("--img_size", type=int, default=256, help="pixels a side (default: %(default)s)")
-    parser.add_argument("--images", type=int, default=200, help="at most so many (default: %(default)s)")
+    parser.add_argument(
+        "--img_size", type=int, default=256, help="pixels a side (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--images", type=int, default=200, help="at most so many (default: %(default)s)"
+    )
     return parser.parse_args()
 
 
@@ -61,20 +69,29 @@ class Tally:
         self.confusion += confusion_matrix(guess, sure, len(self.confusion))
 
     def cells(self):
-        """Return mIoU and accuracy of the sure pixels, and their share, in %, as cells of the table."""
+        """Return mIoU and accuracy of the sure pixels, and their share, in %, as cells of the
+        table.
+        """
         found = scores(self.confusion)
         shares = found["miou"], found["pixel_accuracy"], self.confusion.sum() / self.pixels
         return " | ".join(f"{100 * share:.1f}" for share in shares)
 
 
 def drawn(annotations, view):
-    """Return the annotation itself as a mask [S, S] uint8: marks, on filled boxes if there are some."""
+    """Return the annotation itself as a mask [S, S] uint8: marks, on filled boxes if there are
+    some.
+    """
     marks = draw_marks(annotations, view)
-    return np.where(marks == IGNORE, draw_boxes(annotations["boxes"], view), marks) if "boxes" in annotations else marks
+    return (
+        np.where(marks == IGNORE, draw_boxes(annotations["boxes"], view), marks)
+        if "boxes" in annotations
+        else marks
+    )
 
 
 def load(dataset, names, cache):
-    """Return [(image [S, S, 3] uint8, truth [S, S] uint8, labels)], and the seconds of reading an image.
+    """Return [(image [S, S, 3] uint8, truth [S, S] uint8, labels)], and the seconds of reading an
+    image.
 
     cache: an empty one
     """
@@ -89,10 +106,15 @@ def load(dataset, names, cache):
 
 
 def measure(items, signals, classes):
-    """Cut all images along some signals -> (Tally of the drawn annotation, Tally of the cut, outcomes, seconds)."""
+    """Cut all images along some signals -> (Tally of the drawn annotation, Tally of the cut,
+    outcomes, seconds).
+    """
     before, after, outcomes, seconds = Tally(classes), Tally(classes), Counter(), 0
     for image, truth, labels in tqdm(items, desc=" + ".join(signals)):
-        annotations, view = {signal: labels[signal] for signal in signals}, View(*labels["size"], len(truth))
+        annotations, view = (
+            {signal: labels[signal] for signal in signals},
+            View(*labels["size"], len(truth)),
+        )
         began = time.process_time()
         mask, outcome = pseudo_mask(image, annotations, view)
         seconds += time.process_time() - began
@@ -108,22 +130,30 @@ def main(args):
     with tempfile.TemporaryDirectory() as folder:
         if not args.data_dir:
             args.data_dir = f"{folder}/shapes"
-            draw_shapes(Path(args.data_dir), trainval=args.images * 5 // 4, test=1, size=500, seed=0)
+            draw_shapes(
+                Path(args.data_dir), trainval=args.images * 5 // 4, test=1, size=500, seed=0
+            )
         args.cache_dir = folder
-        dataset = open_dataset(args)
+        dataset = open_dataset(DataOptions.of(vars(args)))
         names = dataset.ids("train")
         names = names[:: max(1, len(names) // args.images)][: args.images]
         items, reading = load(dataset, names, ResizedCache(folder, args.img_size))
     rows = {signals: measure(items, signals, len(dataset.class_names)) for signals in MIXES}
-    print(f"{len(items)} images at {args.img_size} px, classes: {', '.join(dataset.class_names)}; one thread; commit "
-          f"`{commit()}`\n")  # fmt: skip
-    print("| signals | drawn: mIoU, % | accuracy, % | sure, % | GrabCut: mIoU, % | accuracy, % | sure, % | given up, % "
-          "| cut, images/s | and read, images/s |")  # fmt: skip
+    print(
+        f"{len(items)} images at {args.img_size} px, classes: {', '.join(dataset.class_names)}; one thread; commit "
+        f"`{commit()}`\n"
+    )
+    print(
+        "| signals | drawn: mIoU, % | accuracy, % | sure, % | GrabCut: mIoU, % | accuracy, % | sure, % | given up, % "
+        "| cut, images/s | and read, images/s |"
+    )
     print("| --- |" + " ---: |" * 9)
     for signals, (before, after, outcomes, seconds) in rows.items():
         given_up = 100 * (1 - outcomes["cut"] / outcomes.total())
-        print(f"| {' + '.join(signals)} | {before.cells()} | {after.cells()} | {given_up:.1f} "
-              f"| {1 / seconds:.1f} | {1 / (seconds + reading):.1f} |")  # fmt: skip
+        print(
+            f"| {' + '.join(signals)} | {before.cells()} | {after.cells()} | {given_up:.1f} "
+            f"| {1 / seconds:.1f} | {1 / (seconds + reading):.1f} |"
+        )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""Do the intervals of differences.py cover the truth as often as they say? Simulated groups of seeds and images.
+"""Do the intervals of differences.py cover the truth as often as they say? Simulated groups of
+seeds and images.
 
     python benchmarks/intervals.py
     python benchmarks/intervals.py --pairs 5000 --seeds 3
 
-A score is group + seed + image + (group, image) + (seed, image), each a normal draw; the value of a run is its mean
-over images. `percentile` is the usual bootstrap that resamples seeds and images together and takes percentiles;
-`student` is that bootstrap's variance, mended for few seeds, with Student's t; `crossed` is what differences.py does.
-The last rows draw masks instead and take the ratio that mIoU is. In the other rows the groups don't differ, so 100 %
-minus the coverage is how often an A/A comparison claims a difference; the last column is how often the signed-rank
-test does, which knows nothing of seeds.
+A score is group + seed + image + (group, image) + (seed, image), each a normal draw; the value of a
+run is its mean over images. `percentile` is the usual bootstrap that resamples seeds and images
+together and takes percentiles; `student` is that bootstrap's variance, mended for few seeds, with
+Student's t; `crossed` is what differences.py does. The last rows draw masks instead and take the
+ratio that mIoU is. In the other rows the groups don't differ, so 100 % minus the coverage is how
+often an A/A comparison claims a difference; the last column is how often the signed-rank test does,
+which knows nothing of seeds.
 """
 
 import argparse
@@ -20,9 +22,15 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from weakseg.common import commit
-from weakseg.evaluation.statistics import image_weights, independent_difference, paired_difference, signed_rank
+from weakseg.evaluation.statistics import (
+    image_weights,
+    independent_difference,
+    paired_difference,
+    signed_rank,
+)
 
-# Standard deviations of: seed, (group, image), (seed, image); the image itself is the same for both groups.
+# Standard deviations of: seed, (group, image), (seed, image); the image itself is the same for both
+# groups.
 SCENES = {
     "seeds dominate": (1.0, 2.0, 2.0),
     "images dominate": (0.1, 10.0, 4.0),
@@ -33,16 +41,28 @@ METHODS = ("percentile", "student", "crossed")
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=1000, help="simulated comparisons a row (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 3, 5], help="seeds a group (default: 2 3 5)")
-    parser.add_argument("--images", type=int, default=120, help="test images (default: %(default)s)")
-    parser.add_argument("--resamples", type=int, default=500, help="of the bootstrap (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--pairs", type=int, default=1000, help="simulated comparisons a row (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[2, 3, 5], help="seeds a group (default: 2 3 5)"
+    )
+    parser.add_argument(
+        "--images", type=int, default=120, help="test images (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--resamples", type=int, default=500, help="of the bootstrap (default: %(default)s)"
+    )
     return parser.parse_args()
 
 
 def draw(generator, seeds, images, spread, paired):
-    """Return the scores of two groups without a difference, [2, S, N]; paired seeds share half of their variance."""
+    """Return the scores of two groups without a difference, [2, S, N]; paired seeds share half of
+    their variance.
+    """
     seed, group, noise = spread
     own = generator.normal(0, seed, (2, seeds, 1))
     if paired:
@@ -52,13 +72,20 @@ def draw(generator, seeds, images, spread, paired):
 
 
 def bootstrap(first, second, resampled, paired, generator):
-    """Return the observed difference, the variance over seeds, and the joint bootstrap of seeds and images [B]."""
+    """Return the observed difference, the variance over seeds, and the joint bootstrap of seeds and
+    images [B].
+    """
     rows, seeds = resampled.shape[1:]
     picks = generator.integers(seeds, size=(2, rows, seeds))
     if paired:
         picks[1] = picks[0]
-    one, two = (np.take_along_axis(values, pick, 1).mean(1) for values, pick in zip(resampled, picks, strict=True))
-    between = np.var(second - first, ddof=1) if paired else np.var(first, ddof=1) + np.var(second, ddof=1)
+    one, two = (
+        np.take_along_axis(values, pick, 1).mean(1)
+        for values, pick in zip(resampled, picks, strict=True)
+    )
+    between = (
+        np.var(second - first, ddof=1) if paired else np.var(first, ddof=1) + np.var(second, ddof=1)
+    )
     return second.mean() - first.mean(), between / seeds, two - one
 
 
@@ -87,7 +114,9 @@ def intervals(first, second, resampled, images, paired, generator):
 
 
 def linear_row(name, seeds, paired, args):
-    """Return the coverage of each method where scores are means, and how often the signed-rank test claims a change."""
+    """Return the coverage of each method where scores are means, and how often the signed-rank test
+    claims a change.
+    """
     generator = np.random.default_rng([seeds, paired, list(SCENES).index(name)])
     covered, claims = dict.fromkeys(METHODS, 0), 0
     for pair in range(args.pairs):
@@ -102,9 +131,11 @@ def linear_row(name, seeds, paired, args):
 
 
 def masks(generator, seeds, images, gain=0.5):
-    """Draw two groups of runs, the second better by `gain` logits -> pixels [2, S, N, 3] hit, missed and too many.
+    """Draw two groups of runs, the second better by `gain` logits -> pixels [2, S, N, 3] hit,
+    missed and too many.
 
-    Logits of a pixel's chance to be right are normal in run, image, (group, image) and (run, image).
+    Logits of a pixel's chance to be right are normal in run, image, (group, image) and (run,
+    image).
     """
     size = generator.uniform(0.05, 0.6, images)
     logit = 1.5 + gain * np.arange(2)[:, None, None] + generator.normal(0, 0.15, (2, seeds, 1))
@@ -114,21 +145,27 @@ def masks(generator, seeds, images, gain=0.5):
 
 
 def miou(sums):
-    """Return the mIoU of object and background from sums [..., 3]; the background is what the three leave of 1."""
+    """Return the mIoU of object and background from sums [..., 3]; the background is what the three
+    leave of 1.
+    """
     hit, missed, more = sums[..., 0], sums[..., 1], sums[..., 2]
     rest = 1 - sums.sum(-1)
     return (hit / sums.sum(-1) + rest / (rest + missed + more)) / 2
 
 
 def mask_row(seeds, args):
-    """Return the coverage of each method where the score is the mIoU of pooled pixels and the groups differ."""
+    """Return the coverage of each method where the score is the mIoU of pooled pixels and the
+    groups differ.
+    """
     generator = np.random.default_rng(seeds)
     truth = np.diff([miou(group.mean(1)).mean() for group in masks(generator, 400, 4000)])[0]
     covered, claims = dict.fromkeys(METHODS, 0), 0
     for pair in range(args.pairs):
         pixels = masks(generator, seeds, args.images)
         weights = image_weights(args.images, args.resamples, pair) / args.images
-        resampled = np.stack([miou(np.einsum("bn,snk->bsk", weights, group, optimize=True)) for group in pixels])
+        resampled = np.stack(
+            [miou(np.einsum("bn,snk->bsk", weights, group, optimize=True)) for group in pixels]
+        )
         found = intervals(*miou(pixels.mean(2)), resampled, args.images, False, generator)
         for method, (low, high) in found.items():
             covered[method] += low <= truth <= high
@@ -137,10 +174,14 @@ def mask_row(seeds, args):
 
 
 def main(args):
-    print(f"{args.images} images, {args.pairs} pairs a row, commit `{commit()}`; coverage of a 95 % interval in %:\n")
+    print(
+        f"{args.images} images, {args.pairs} pairs a row, commit `{commit()}`; coverage of a 95 % interval in %:\n"
+    )
     print(f"| what varies | seeds a group | seeds | {' | '.join(METHODS)} | signed-rank claims |")
     print("| --- | ---: | --- | ---: | ---: | ---: | ---: |")
-    rows = [(name, seeds, paired) for name in SCENES for seeds in args.seeds for paired in (True, False)]
+    rows = [
+        (name, seeds, paired) for name in SCENES for seeds in args.seeds for paired in (True, False)
+    ]
     for name, seeds, paired in rows:
         show(name, seeds, paired, linear_row(name, seeds, paired, args))
     for seeds in args.seeds:

@@ -1,14 +1,16 @@
-"""How fast does the annotator work? Images a second and core of weak_label_generator.py, all kinds of label.
+"""How fast does the annotator work? Images a second and core of weak_label_generator.py, all kinds
+of label.
 
     python benchmarks/labels.py
     python benchmarks/labels.py --data_dir ../shared/data/oxford-iiit-pet
 
-Masks of the training list, brought to 500 x 375 pixels, go through the generator's own function in this one process.
-The total is that of the generator: reading the mask from its file, finding the objects, all signals. `plain` is the
-scikit-image version of plain_labels.py, reading included, in a process of its own; it and the total take turns, pass by
-pass. The other lines are measured apart, the signals on objects that are found already. The
-scaling is that of the generator over processes that are there already, with the same masks `--copies` times. The data
-folder is only read. Without --data_dir, shapes are drawn in a temporary folder.
+Masks of the training list, brought to 500 x 375 pixels, go through the generator's own function in
+this one process. The total is that of the generator: reading the mask from its file, finding the
+objects, all signals. `plain` is the scikit-image version of plain_labels.py, reading included, in a
+process of its own; it and the total take turns, pass by pass. The other lines are measured apart,
+the signals on objects that are found already. The scaling is that of the generator over processes
+that are there already, with the same masks `--copies` times. The data folder is only read. Without
+--data_dir, shapes are drawn in a temporary folder.
 """
 
 import argparse
@@ -29,34 +31,50 @@ from PIL import Image
 from benchmarks.plain_labels import plain_labels
 from weak_label_generator import annotate_all, annotate_many
 from weakseg.common import commit
-from weakseg.data.datasets import Folder, add_data_arguments, open_dataset
+from weakseg.data.datasets import DataOptions, Folder, add_data_arguments, open_dataset
 from weakseg.data.synthetic import draw_shapes
 from weakseg.labels.annotators import Options, Scene
 from weakseg.labels.signals import SIGNALS
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_data_arguments(parser)
     parser.set_defaults(data_dir=None)
-    parser.add_argument("--images", type=int, default=120, help="at most so many (default: %(default)s)")
+    parser.add_argument(
+        "--images", type=int, default=120, help="at most so many (default: %(default)s)"
+    )
     parser.add_argument("--width", type=int, default=500, help="pixels (default: %(default)s)")
     parser.add_argument("--height", type=int, default=375, help="pixels (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=5, help="medians over these (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=2, help="processes of the scaling (default: %(default)s)")
-    parser.add_argument("--copies", type=int, default=8, help="passes over the masks in it (default: %(default)s)")
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="medians over these (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="processes of the scaling (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--copies", type=int, default=8, help="passes over the masks in it (default: %(default)s)"
+    )
     return parser.parse_args()
 
 
 def resized_copy(dataset, count, size, folder, copies=1):
-    """Write `count` training masks of `dataset`, resized, `copies` times, as a plain folder of images -> `Folder`."""
+    """Write `count` training masks of `dataset`, resized, `copies` times, as a plain folder of
+    images -> `Folder`.
+    """
     names = dataset.ids("trainval")[:count]
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True)
     names = [f"{name}.{copy}" for name in names for copy in range(copies)]
     for name in names:
-        Image.new("RGB", size).save(folder / "images" / f"{name}.jpg")  # the annotator looks at its size alone
-        mask = Image.fromarray(dataset.mask(name.rpartition(".")[0])).resize(size, Image.Resampling.NEAREST)
+        Image.new("RGB", size).save(
+            folder / "images" / f"{name}.jpg"
+        )  # the annotator looks at its size alone
+        mask = Image.fromarray(dataset.mask(name.rpartition(".")[0])).resize(
+            size, Image.Resampling.NEAREST
+        )
         mask.save(folder / "masks" / f"{name}.png")
     (folder / "classes.txt").write_text("\n".join(dataset.class_names) + "\n")
     (folder / "trainval.txt").write_text("\n".join(names[1:]) + "\n")
@@ -74,28 +92,40 @@ def seconds(function):
 def measure(dataset, names, repeats):
     """Return {line of the table: median seconds an image}."""
     masks = [dataset.mask(name) for name in names]
-    tags, tag_names, options = [dataset.tags(name) for name in names], tuple(dataset.tag_names), Options()
+    tags, tag_names, options = (
+        [dataset.tags(name) for name in names],
+        tuple(dataset.tag_names),
+        Options(),
+    )
     times = {}
     for _ in range(repeats):
-        scenes = [Scene(mask, tag, tag_names, options) for mask, tag in zip(masks, tags, strict=True)]
+        scenes = [
+            Scene(mask, tag, tag_names, options) for mask, tag in zip(masks, tags, strict=True)
+        ]
         parts = {
             "read": lambda: [dataset.mask(name) for name in names],
             "objects": lambda found=scenes: [(scene.objects, scene.background) for scene in found],
         }
         for signal, row in SIGNALS.items():
-            parts[signal] = lambda found=scenes, row=row: [row.extract(s, np.random.default_rng(0)) for s in found]
+            parts[signal] = lambda found=scenes, row=row: [
+                row.extract(s, np.random.default_rng(0)) for s in found
+            ]
         for part, function in parts.items():
             times.setdefault(part, []).append(seconds(function) / len(names))
     return {part: statistics.median(values) for part, values in times.items()}
 
 
 def against_plain(dataset, names, repeats):
-    """Return median seconds an image of (the generator, the plain version), pass by pass in turns."""
+    """Return median seconds an image of (the generator, the plain version), pass by pass in
+    turns.
+    """
     times = [[], []]
     with ProcessPoolExecutor(1, get_context("spawn")) as other:
         other.submit(plain_pass, dataset, names[:1]).result()  # the imports are no part of it
         for _ in range(repeats):
-            times[0].append(seconds(lambda: annotate_many(dataset, dict.fromkeys(names), Options(), seed=0)))
+            times[0].append(
+                seconds(lambda: annotate_many(dataset, dict.fromkeys(names), Options(), seed=0))
+            )
             times[1].append(other.submit(plain_pass, dataset, names).result())
     return [statistics.median(each) / len(names) for each in times]
 
@@ -109,19 +139,27 @@ def plain_image(dataset, name):
     """Annotate one image by the plain version."""
     mask = dataset.mask(name)
     dataset.check_size(name, mask.shape)
-    return plain_labels(mask, dataset.tags(name), tuple(dataset.tag_names), Options(), np.random.default_rng(0))
+    return plain_labels(
+        mask, dataset.tags(name), tuple(dataset.tag_names), Options(), np.random.default_rng(0)
+    )
 
 
 def scaling(dataset, jobs, repeats):
-    """Return how many times faster the generator is with `jobs` processes than with one, medians, in turns."""
+    """Return how many times faster the generator is with `jobs` processes than with one, medians,
+    in turns.
+    """
     names = dataset.ids("trainval")
 
     def generate(processes):
         args = argparse.Namespace(backend="loky", cluster=None, jobs=processes, seed=0)
-        deque(annotate_all(annotate_many, dataset, {}, Options(), args, names, len(names)), maxlen=0)
+        deque(
+            annotate_all(annotate_many, dataset, {}, Options(), args, names, len(names)), maxlen=0
+        )
 
     generate(jobs)  # joblib keeps its processes: their start is no part of it
-    ratios = [seconds(lambda: generate(1)) / seconds(lambda: generate(jobs)) for _ in range(repeats)]
+    ratios = [
+        seconds(lambda: generate(1)) / seconds(lambda: generate(jobs)) for _ in range(repeats)
+    ]
     return statistics.median(ratios)
 
 
@@ -132,12 +170,21 @@ def main(args):
             args.data_dir = temporary / "shapes"
             draw_shapes(args.data_dir, trainval=args.images, test=1, size=args.width, seed=0)
         args.cache_dir = temporary / "cache"
-        dataset = resized_copy(open_dataset(args), args.images, (args.width, args.height), temporary / "resized")
+        dataset = resized_copy(
+            open_dataset(DataOptions.of(vars(args))),
+            args.images,
+            (args.width, args.height),
+            temporary / "resized",
+        )
         names = dataset.ids("trainval")
-        annotate_many(dataset, dict.fromkeys(names[:5]), Options(), seed=0)  # the imports are no part of it
+        annotate_many(
+            dataset, dict.fromkeys(names[:5]), Options(), seed=0
+        )  # the imports are no part of it
         times = measure(dataset, names, args.repeats)
         times["total"], times["plain scikit-image"] = against_plain(dataset, names, args.repeats)
-        many = resized_copy(dataset, args.images, (args.width, args.height), temporary / "many", args.copies)
+        many = resized_copy(
+            dataset, args.images, (args.width, args.height), temporary / "many", args.copies
+        )
         faster = scaling(many, args.jobs, args.repeats)
     print(
         f"{len(names)} masks of {args.width} x {args.height}, one process, medians of {args.repeats}; commit {commit()}"
@@ -146,8 +193,10 @@ def main(args):
     print("| --- | ---: | ---: |")
     for part, value in times.items():
         print(f"| {part} | {1000 * value:.2f} | {1 / value:.1f} |")
-    print(f"\n{times['plain scikit-image'] / times['total']:.1f} times the plain version's images a second and core; "
-          f"{args.jobs} processes are {faster:.2f} times as fast as one.")  # fmt: skip
+    print(
+        f"\n{times['plain scikit-image'] / times['total']:.1f} times the plain version's images a second and core; "
+        f"{args.jobs} processes are {faster:.2f} times as fast as one."
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Does memory grow with the data set? Peak resident memory of three commands on a data set and one 100 times larger.
+"""Does memory grow with the data set? Peak resident memory of three commands on a data set and one
+100 times larger.
 
     python benchmarks/memory.py
     python benchmarks/memory.py --images 30 --times 20
 
-Shapes are drawn once and linked under many names, so both data sets hold pictures of the same sizes. Labels come from
-weak_label_generator.py in one process, training is a few steps of train.py and a validation over the growing split,
-evaluation is evaluate.py over the growing test split. What is given is the peak of the largest process of a command.
+Shapes are drawn once and linked under many names, so both data sets hold pictures of the same
+sizes. Labels come from weak_label_generator.py in one process, training is a few steps of train.py
+and a validation over the growing split, evaluation is evaluate.py over the growing test split. What
+is given is the peak of the largest process of a command.
 """
 
 import argparse
@@ -32,17 +34,31 @@ sys.exit(done.returncode)
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=60, help="training images of the small set (default: 60)")
-    parser.add_argument("--times", type=int, default=100, help="how much larger the other is (default: %(default)s)")
-    parser.add_argument("--img_size", type=int, default=64, help="pixels a side (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=20, help="training steps (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="of every process (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--images", type=int, default=60, help="training images of the small set (default: 60)"
+    )
+    parser.add_argument(
+        "--times", type=int, default=100, help="how much larger the other is (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--img_size", type=int, default=64, help="pixels a side (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=20, help="training steps (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of every process (default: %(default)s)"
+    )
     return parser.parse_args()
 
 
 def multiply(source, folder, times):
-    """Make a data set of the Pet layout `times` as large as the one in `source`, by links, in `folder`."""
+    """Make a data set of the Pet layout `times` as large as the one in `source`, by links, in
+    `folder`.
+    """
     lists = {split: source / "annotations" / f"{split}.txt" for split in ("trainval", "test")}
     for part in ("images", "annotations/trimaps"):
         (folder / part).mkdir(parents=True)
@@ -54,7 +70,10 @@ def multiply(source, folder, times):
             for copy in range(times):
                 new = f"{breed}_{int(number) + 10000 * copy}"
                 os.link(source / "images" / f"{name}.jpg", folder / "images" / f"{new}.jpg")
-                os.link(source / f"annotations/trimaps/{name}.png", folder / f"annotations/trimaps/{new}.png")
+                os.link(
+                    source / f"annotations/trimaps/{name}.png",
+                    folder / f"annotations/trimaps/{new}.png",
+                )
                 lines.append(" ".join([new, *facts]))
         (folder / "annotations" / f"{split}.txt").write_text("\n".join(lines) + "\n", "utf-8")
 
@@ -65,19 +84,54 @@ def commands(args, data, folder):
     network = ["--batch_size", BATCH, "--device", "cpu"]
     labels, runs = folder / "labels.pkl", ["--checkpoint_dir", folder / "runs"]
     return {
-        "label generation": ["weak_label_generator.py", *shared, "--output_file", labels, "--jobs", 1],
-        "training": ["train.py", "--supervision_mode", "points", *shared, *runs, "--weak_label_path", labels,
-                     "--img_size", args.img_size, "--steps_per_epoch", args.steps, "--epochs", 1, *network,
-                     "--augment"],
-        "evaluation": ["evaluate.py", *runs, "--results_dir", folder / "results", "--cache_dir", folder / "cache",
-                       *network],
-    }  # fmt: skip
+        "label generation": [
+            "weak_label_generator.py",
+            *shared,
+            "--output_file",
+            labels,
+            "--jobs",
+            1,
+        ],
+        "training": [
+            "train.py",
+            "--supervision_mode",
+            "points",
+            *shared,
+            *runs,
+            "--weak_label_path",
+            labels,
+            "--img_size",
+            args.img_size,
+            "--steps_per_epoch",
+            args.steps,
+            "--epochs",
+            1,
+            *network,
+            "--augment",
+        ],
+        "evaluation": [
+            "evaluate.py",
+            *runs,
+            "--results_dir",
+            folder / "results",
+            "--cache_dir",
+            folder / "cache",
+            *network,
+        ],
+    }
 
 
 def peak(words, threads):
-    """Run a script -> the peak resident memory of its largest process, MiB (Linux counts KiB, macOS bytes)."""
-    done = subprocess.run([sys.executable, "-c", LAUNCH, *map(str, words)], cwd=ROOT, capture_output=True, text=True,
-                          env=os.environ | {"OMP_NUM_THREADS": str(threads)})  # fmt: skip
+    """Run a script -> the peak resident memory of its largest process, MiB (Linux counts KiB, macOS
+    bytes).
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCH, *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+    )
     if done.returncode:
         raise RuntimeError(f"{words[0]} failed:\n{done.stderr[-2000:]}")
     return int(done.stdout) / (2**20 if sys.platform == "darwin" else 2**10)
@@ -88,19 +142,31 @@ def main(args):
         from weakseg.data.synthetic import draw_shapes
 
         folder = Path(name)
-        draw_shapes(folder / "drawn", trainval=args.images, test=max(BATCH, args.images // TEST_SHARE), size=96, seed=0)
+        draw_shapes(
+            folder / "drawn",
+            trainval=args.images,
+            test=max(BATCH, args.images // TEST_SHARE),
+            size=96,
+            seed=0,
+        )
         peaks = {}
         for times in (1, args.times):
             work = folder / str(times)
             multiply(folder / "drawn", work / "data", times)
             for what, words in commands(args, work / "data", work).items():
                 peaks.setdefault(what, []).append(peak(words, args.threads))
-    print(f"{args.img_size} px, {args.steps} steps, {args.threads} thread(s), commit `{commit()}`:\n")
-    print(f"| command | {args.images} images, MiB | {args.images * args.times} images, MiB | growth, % "
-          "| bytes an image more |\n| --- | ---: | ---: | ---: | ---: |")  # fmt: skip
+    print(
+        f"{args.img_size} px, {args.steps} steps, {args.threads} thread(s), commit `{commit()}`:\n"
+    )
+    print(
+        f"| command | {args.images} images, MiB | {args.images * args.times} images, MiB | growth, % "
+        "| bytes an image more |\n| --- | ---: | ---: | ---: | ---: |"
+    )
     for what, (small, large) in peaks.items():
         more = (large - small) * 2**20 / (args.images * (args.times - 1))
-        print(f"| {what} | {small:.0f} | {large:.0f} | {100 * (large / small - 1):.1f} | {more:.0f} |")
+        print(
+            f"| {what} | {small:.0f} | {large:.0f} | {100 * (large / small - 1):.1f} | {more:.0f} |"
+        )
 
 
 if __name__ == "__main__":

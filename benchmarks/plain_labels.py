@@ -1,8 +1,10 @@
-"""The simulated annotator as scikit-image's and NumPy's documentation would have it: the reference of labels.py.
+"""The simulated annotator as scikit-image's and NumPy's documentation would have it: the reference
+of labels.py.
 
-Written plainly, a pixel or an object at a time, with the same rules as `annotators.py` without noise: what is an
-object, a click near the centroid and one on the background, tight boxes, strokes along the longest path of the skeleton
-that stay inside their object. Nothing here is used by the project itself.
+Written plainly, a pixel or an object at a time, with the same rules as `annotators.py` without
+noise: what is an object, a click near the centroid and one on the background, tight boxes, strokes
+along the longest path of the skeleton that stay inside their object. Nothing here is used by the
+project itself.
 """
 
 from collections import deque
@@ -31,15 +33,21 @@ def plain_labels(mask, tags, tag_names, options, rng):
             "present": [name for name in tag_names if name in tags],
             "absent": [name for name in tag_names if name not in tags],
         },
-        "points": [centre(number, region) for number, region in objects] + clicks(mask, options.background_points, rng),
-        "scribbles": [stroke(number, region, mask, options, rng) for number, region in objects + background[:1]],
+        "points": [centre(number, region) for number, region in objects]
+        + clicks(mask, options.background_points, rng),
+        "scribbles": [
+            stroke(number, region, mask, options, rng)
+            for number, region in objects + background[:1]
+        ],
         "boxes": [box(number, region) for number, region in objects],
     }
 
 
 def regions_of(mask, number):
     """Return the connected regions of one class, largest first."""
-    return sorted(regionprops(label(mask == number, connectivity=2)), key=lambda region: -region.area)
+    return sorted(
+        regionprops(label(mask == number, connectivity=2)), key=lambda region: -region.area
+    )
 
 
 def box(number, region):
@@ -63,9 +71,13 @@ def clicks(mask, count, rng):
 
 
 def stroke(number, region, mask, options, rng):
-    """Return {"class", "width", "path"}: a part of the longest path through the skeleton, and a pen that fits."""
+    """Return {"class", "width", "path"}: a part of the longest path through the skeleton, and a pen
+    that fits.
+    """
     skeleton = skeletonize(region.image)
-    pixels = {tuple(at) for at in np.argwhere(skeleton if skeleton.any() else region.image).tolist()}
+    pixels = {
+        tuple(at) for at in np.argwhere(skeleton if skeleton.any() else region.image).tolist()
+    }
     path = longest_path(pixels)
     keep = max(1, round(options.scribble_length * len(path)))
     start = int(rng.integers(len(path) - keep + 1))
@@ -79,7 +91,9 @@ def stroke(number, region, mask, options, rng):
 
 
 def longest_path(pixels):
-    """Return the longest shortest path [(y, x), ...] through a set of pixels: a search from the end of another."""
+    """Return the longest shortest path [(y, x), ...] through a set of pixels: a search from the end
+    of another.
+    """
     pieces, rest = [], set(pixels)
     while rest:
         found = search(rest, next(iter(rest)))
@@ -107,9 +121,11 @@ def search(pixels, start):
 
 
 def widest_pen(path, inside, widest):
-    """Return the width, `widest` at most, of the widest pen whose stroke stays on the object: draw, dilate, look.
+    """Return the width, `widest` at most, of the widest pen whose stroke stays on the object: draw,
+    dilate, look.
 
-    The dilation goes a pixel further than half the width: OpenCV, which draws the strokes, rounds diagonals up.
+    The dilation goes a pixel further than half the width: OpenCV, which draws the strokes, rounds
+    diagonals up.
     """
     outside = np.pad(~inside, widest, constant_values=True)
     for width in range(widest, 1, -1):

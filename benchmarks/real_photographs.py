@@ -1,4 +1,5 @@
-"""The README's tables on real photographs: every mode, by the plain and the strong recipe, one schedule for all.
+"""The README's tables on real photographs: every mode, by the plain and the strong recipe, one
+schedule for all.
 
     python benchmarks/real_photographs.py --data_dir ../shared/data/oxford-iiit-pet --name pets --epochs 6
     python benchmarks/real_photographs.py --data_dir ../shared/data --name voc --classes pet=cat+dog \
@@ -7,9 +8,9 @@
         --epochs 6 --recipes strong --modes full scribbles boxes points \
         -- --lr 5e-4 --decoder_lr_scale 6 --augment --select_by val_miou
 
-What follows -- goes to train.py in place of --lr 3e-4 --augment. Runs the ordinary scripts, --jobs trainings at a time
-with one thread each, and can be stopped and started again: finished runs are kept. Result files, figures and the table
-of means over seeds are in results/<name>/.
+What follows -- goes to train.py in place of --lr 3e-4 --augment. Runs the ordinary scripts, --jobs
+trainings at a time with one thread each, and can be stopped and started again: finished runs are
+kept. Result files, figures and the table of means over seeds are in results/<name>/.
 """
 
 import argparse
@@ -31,10 +32,21 @@ from weakseg.data.datasets import Voc
 from weakseg.reporting.tables import markdown, mean_std
 
 ROOT = Path(__file__).resolve().parent.parent
-MODES = ("full", "scribbles", "hybrid_boxes_points", "boxes", "hybrid_tags_points", "points", "tags")
+MODES = (
+    "full",
+    "scribbles",
+    "hybrid_boxes_points",
+    "boxes",
+    "hybrid_tags_points",
+    "points",
+    "tags",
+)
 BATCH = 8
 SCHEDULE = ["--lr", 3e-4, "--augment"]  # in whose place comes what follows --
-CLICKS = {"human": [], "simulated": ["--simulated_clicks"]}  # points from --clicks, and as many simulated ones
+CLICKS = {
+    "human": [],
+    "simulated": ["--simulated_clicks"],
+}  # points from --clicks, and as many simulated ones
 
 
 def add_schedule_arguments(parser):
@@ -45,16 +57,28 @@ def add_schedule_arguments(parser):
     parser.add_argument("--train_limit", type=int, help="as in train.py")
     parser.add_argument("--epochs", type=int, default=10, help="(default: %(default)s)")
     parser.add_argument("--img_size", type=int, default=128, help="(default: %(default)s)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time (default: %(default)s)")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="trainings at a time (default: %(default)s)"
+    )
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_schedule_arguments(parser)
-    parser.add_argument("--balance", type=int, help="VOC: list no further image for a class that so many show")
-    parser.add_argument("--clicks", help="also train from people's clicks in this file, and from as many simulated")
-    parser.add_argument("--noise", type=float, default=0.05, help="of the simulated clicks (default: %(default)s)")
+    parser.add_argument(
+        "--balance", type=int, help="VOC: list no further image for a class that so many show"
+    )
+    parser.add_argument(
+        "--clicks", help="also train from people's clicks in this file, and from as many simulated"
+    )
+    parser.add_argument(
+        "--noise", type=float, default=0.05, help="of the simulated clicks (default: %(default)s)"
+    )
     parser.add_argument("--modes", nargs="+", default=MODES, help="(default: all)")
     parser.add_argument("--recipes", nargs="+", default=["strong", "plain"], help="(default: both)")
     return parse_with_schedule(parser)
@@ -70,8 +94,9 @@ def parse_with_schedule(parser):
 def balanced(root, most, copy):
     """Lay out at `copy` the VOC tree below `root` with fewer training images listed -> `copy`.
 
-    Classes take turns, the rarest first: of the images that show one, in random order, those are listed without which
-    fewer than `most` would show it. The photographs and masks are links to the old ones.
+    Classes take turns, the rarest first: of the images that show one, in random order, those are
+    listed without which fewer than `most` would show it. The photographs and masks are links to the
+    old ones.
     """
     voc = Voc(root, cache_dir=copy / "cache")
     names = random.Random(0).sample(voc.lists["trainval"], len(voc.lists["trainval"]))
@@ -80,7 +105,9 @@ def balanced(root, most, copy):
     chosen = set()
     for tag in sorted(total, key=total.get):
         room = most - sum(tag in shown[name] for name in chosen)
-        chosen.update([name for name in names if tag in shown[name] and name not in chosen][: max(0, room)])
+        chosen.update(
+            [name for name in names if tag in shown[name] and name not in chosen][: max(0, room)]
+        )
     sets = copy / "ImageSets" / "Segmentation"
     sets.mkdir(parents=True, exist_ok=True)
     for file, listed in ("train_aug.txt", sorted(chosen)), ("val.txt", voc.lists["test"]):
@@ -95,7 +122,9 @@ def balanced(root, most, copy):
 def script(name, *arguments, threads=None):
     """Run one of the project's scripts; its failure stops the benchmark."""
     environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-    subprocess.run([sys.executable, ROOT / name, *map(str, arguments)], cwd=ROOT, env=environment, check=True)
+    subprocess.run(
+        [sys.executable, ROOT / name, *map(str, arguments)], cwd=ROOT, env=environment, check=True
+    )
 
 
 def data_flags(args):
@@ -104,7 +133,9 @@ def data_flags(args):
 
 
 def write_labels(args, clicks=None, noise=0.0):
-    """Make the weak-label files that are not there yet -> {kind of clicks: path}, "" for the usual ones."""
+    """Make the weak-label files that are not there yet -> {kind of clicks: path}, "" for the usual
+    ones.
+    """
     paths = {"": Path("weak_labels") / f"{args.name}.pkl"}
     flags = {"": ["--preview", 6]}
     for kind, more in CLICKS.items() if clicks else ():
@@ -112,21 +143,42 @@ def write_labels(args, clicks=None, noise=0.0):
         flags[kind] = ["--clicks", clicks, *more, *(["--noise", noise] if more else [])]
     for kind, path in paths.items():
         if not (ROOT / path).exists():
-            script("weak_label_generator.py", *data_flags(args), "--output_file", path, *flags[kind])
+            script(
+                "weak_label_generator.py", *data_flags(args), "--output_file", path, *flags[kind]
+            )
     return paths
 
 
 def train_and_evaluate(args, runs):
-    """Train the runs {name: flags} by one schedule, --jobs at a time, go on with those that are begun, and test all."""
-    schedule = ["--img_size", args.img_size, "--epochs", args.epochs, "--batch_size", BATCH, *args.rest]
+    """Train the runs {name: flags} by one schedule, --jobs at a time, go on with those that are
+    begun, and test all.
+    """
+    schedule = [
+        "--img_size",
+        args.img_size,
+        "--epochs",
+        args.epochs,
+        "--batch_size",
+        BATCH,
+        *args.rest,
+    ]
     if args.train_limit:
         schedule += ["--train_limit", args.train_limit]
     folder = f"checkpoints/{args.name}"
     schedule += [*data_flags(args), "--checkpoint_dir", folder, "--resume", "auto"]
     Parallel(n_jobs=args.jobs, backend="threading")(
-        delayed(script)("train.py", "--run_name", name, *flags, *schedule, threads=1) for name, flags in runs.items()
+        delayed(script)("train.py", "--run_name", name, *flags, *schedule, threads=1)
+        for name, flags in runs.items()
     )
-    script("evaluate.py", "--checkpoint_dir", folder, "--results_dir", f"results/{args.name}", "--run_name", *runs)
+    script(
+        "evaluate.py",
+        "--checkpoint_dir",
+        folder,
+        "--results_dir",
+        f"results/{args.name}",
+        "--run_name",
+        *runs,
+    )
 
 
 def runs(args, kinds):
@@ -135,7 +187,9 @@ def runs(args, kinds):
     for seed in args.seeds:
         for recipe in args.recipes:
             for mode in args.modes:
-                if mode != "full" or recipe == args.recipes[0]:  # the recipes for masks are the same
+                if (
+                    mode != "full" or recipe == args.recipes[0]
+                ):  # the recipes for masks are the same
                     for kind in kinds if mode == "points" else [""]:
                         name = "_".join(filter(None, [mode, kind, recipe, f"seed{seed}"]))
                         found[name] = mode, recipe, kind, seed
@@ -150,21 +204,32 @@ def read_result(args, name):
 
 
 def table(args, names):
-    """Return the table of means over seeds in Markdown, with the share of full supervision of the same seed."""
+    """Return the table of means over seeds in Markdown, with the share of full supervision of the
+    same seed.
+    """
     rows, full = {}, {}
     for name, (mode, recipe, kind, seed) in names.items():
         miou, log = read_result(args, name)
-        rows.setdefault((mode, kind, recipe), {})[seed] = miou, sum(line["seconds"] for line in log) / 60
+        rows.setdefault((mode, kind, recipe), {})[seed] = (
+            miou,
+            sum(line["seconds"] for line in log) / 60,
+        )
         if mode == "full":
             full[seed] = miou
     lines = []
     for (mode, kind, recipe), found in rows.items():
         shares = [100 * miou / full[seed] for seed, (miou, _) in found.items() if seed in full]
-        lines.append([
-            mode.removeprefix("hybrid_").replace("_", " + "), kind, recipe, str(len(found)),
-            mean_std([miou for miou, _ in found.values()]), mean_std(shares) if shares else "",
-            f"{statistics.mean(minutes for _, minutes in found.values()):.1f}",
-        ])  # fmt: skip
+        lines.append(
+            [
+                mode.removeprefix("hybrid_").replace("_", " + "),
+                kind,
+                recipe,
+                str(len(found)),
+                mean_std([miou for miou, _ in found.values()]),
+                mean_std(shares) if shares else "",
+                f"{statistics.mean(minutes for _, minutes in found.values()):.1f}",
+            ]
+        )
     head = ["labels", "clicks", "recipe", "seeds", "mIoU", "share of full, %", "minutes"]
     return markdown(head, lines, words=(0, 1, 2))
 
@@ -174,14 +239,28 @@ def main(args):
         args.data_dir = balanced(args.data_dir, args.balance, ROOT / "data" / args.name)
     labels = write_labels(args, args.clicks, args.noise)
     names = runs(args, labels)
-    train_and_evaluate(args, {
-        name: ["--supervision_mode", mode, "--recipe", recipe, "--seed", seed, "--weak_label_path", labels[kind]]
-        for name, (mode, recipe, kind, seed) in names.items()
-    })  # fmt: skip
+    train_and_evaluate(
+        args,
+        {
+            name: [
+                "--supervision_mode",
+                mode,
+                "--recipe",
+                recipe,
+                "--seed",
+                seed,
+                "--weak_label_path",
+                labels[kind],
+            ]
+            for name, (mode, recipe, kind, seed) in names.items()
+        },
+    )
     found = table(args, names)
     (ROOT / "results" / args.name / "table.md").write_text(found + "\n")
     print(found)
-    print(f"{os.cpu_count()} CPUs, {platform.machine()}, {args.jobs} trainings at a time, one thread each")
+    print(
+        f"{os.cpu_count()} CPUs, {platform.machine()}, {args.jobs} trainings at a time, one thread each"
+    )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""Compare finished runs of active learning: a table over seeds, paired tests, budget curves and a win matrix.
+"""Compare finished runs of active learning: a table over seeds, paired tests, budget curves and a
+win matrix.
 
     python scripts/compare_runs.py --runs results/al/* --output_dir results/al/comparison
     python scripts/compare_runs.py --runs results/al/* --output_dir results/al/by_time --axis seconds --baseline random
     python scripts/compare_runs.py --runs results/al/* --output_dir results/al/comparison --budgets 10 20 30
 
-Each run is a folder with a results.json; runs of one arm and several seeds are one row. Area is that under the budget
-curve over the range that all runs share, divided by its width: the mean mIoU of that range. Differences are paired over
-seeds and test images; their p-values are corrected over all pairs of arms (Holm).
+Each run is a folder with a results.json; runs of one arm and several seeds are one row. Area is
+that under the budget curve over the range that all runs share, divided by its width: the mean mIoU
+of that range. Differences are paired over seeds and test images; their p-values are corrected over
+all pairs of arms (Holm).
 """
 
 import argparse
@@ -23,23 +25,52 @@ SIGNIFICANT = 0.05
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     group = parser.add_argument_group("runs")
-    group.add_argument("--runs", nargs="+", required=True, metavar="DIR",
-                       help="folders of runs; the output folder is passed over where a pattern names it")  # fmt: skip
-    group.add_argument("--full", nargs="+", default=[], metavar="DIR",
-                       help="folders of train_baseline.py: what all labels reach, the mean over them")  # fmt: skip
+    group.add_argument(
+        "--runs",
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="folders of runs; the output folder is passed over where a pattern names it",
+    )
+    group.add_argument(
+        "--full",
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="folders of train_baseline.py: what all labels reach, the mean over them",
+    )
     group = parser.add_argument_group("comparison")
-    group.add_argument("--axis", choices=budget_curves.AXES, default="percent",
-                       help="budget in percent of the pool or in seconds of human work (default: percent)")  # fmt: skip
-    group.add_argument("--budgets", type=float, nargs="+", metavar="B",
-                       help="budgets to read mIoU at, in the unit of --axis (default: the rounds')")  # fmt: skip
-    group.add_argument("--baseline", metavar="ARM", help="show only pairs with this arm (default: all pairs)")
-    group.add_argument("--resamples", type=int, default=1000, help="resamples of the bootstrap (default: 1000)")
+    group.add_argument(
+        "--axis",
+        choices=budget_curves.AXES,
+        default="percent",
+        help="budget in percent of the pool or in seconds of human work (default: percent)",
+    )
+    group.add_argument(
+        "--budgets",
+        type=float,
+        nargs="+",
+        metavar="B",
+        help="budgets to read mIoU at, in the unit of --axis (default: the rounds')",
+    )
+    group.add_argument(
+        "--baseline", metavar="ARM", help="show only pairs with this arm (default: all pairs)"
+    )
+    group.add_argument(
+        "--resamples", type=int, default=1000, help="resamples of the bootstrap (default: 1000)"
+    )
     group.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
     group = parser.add_argument_group("output")
-    group.add_argument("--output_dir", required=True, metavar="DIR",
-                       help="folder for table.md, comparison.json and the figures")  # fmt: skip
+    group.add_argument(
+        "--output_dir",
+        required=True,
+        metavar="DIR",
+        help="folder for table.md, comparison.json and the figures",
+    )
     return parser.parse_args()
 
 
@@ -50,16 +81,22 @@ def find_runs(args):
     full = budget_curves.load_runs(args.full) if args.full else []
     for run in full:
         if run.results["test_fingerprint"] != runs[0].results["test_fingerprint"]:
-            raise UserError(f"--full {run.folder}: tested on other images or masks than {runs[0].folder}")
+            raise UserError(
+                f"--full {run.folder}: tested on other images or masks than {runs[0].folder}"
+            )
     for run in runs if full else ():
         run.results["full_miou"] = sum(run.miou[-1] for run in full) / len(full)
     arms = list(budget_curves.by_arm(runs))
     if args.baseline is not None and args.baseline not in arms:
-        raise UserError(f"--baseline {args.baseline}: no run is of that arm; there are {', '.join(arms)}")
+        raise UserError(
+            f"--baseline {args.baseline}: no run is of that arm; there are {', '.join(arms)}"
+        )
     low, high = budget_curves.common_range(runs, args.axis)
     for budget in args.budgets or ():
         if not low <= budget <= high:
-            raise UserError(f"--budgets {budget:g}: lies outside {low:g} to {high:g} {args.axis}, which all runs share")
+            raise UserError(
+                f"--budgets {budget:g}: lies outside {low:g} to {high:g} {args.axis}, which all runs share"
+            )
     return runs
 
 
@@ -83,43 +120,74 @@ def arms_table(summary, axis):
     at = [f"mIoU at {entry['budget']:g}{unit}" for entry in summary[0]["at"]]
     head = ["arm", "seeds", "area", *at, f"{axis} to {budget_curves.REACH:.0%} of full"]
     rows = [
-        [row["arm"], str(len(row["seeds"])), spread(row["area"]), *map(spread, row["at"]), reached(row)]
+        [
+            row["arm"],
+            str(len(row["seeds"])),
+            spread(row["area"]),
+            *map(spread, row["at"]),
+            reached(row),
+        ]
         for row in summary
     ]
     return markdown(head, rows)
 
 
 def pairs_table(pairs, baseline):
-    """Return the table of differences in area, in percentage points; with a baseline, of each arm minus it."""
+    """Return the table of differences in area, in percentage points; with a baseline, of each arm
+    minus it.
+    """
     if baseline is not None:
-        pairs = [flipped(pair) if pair["first"] == baseline else pair for pair in pairs
-                 if baseline in (pair["first"], pair["second"])]  # fmt: skip
+        pairs = [
+            flipped(pair) if pair["first"] == baseline else pair
+            for pair in pairs
+            if baseline in (pair["first"], pair["second"])
+        ]
     rows = [
-        [f"{p['first']} - {p['second']}", str(p["seeds"]), percent(p["difference"], "+"),
-         f"{percent(p['low'], '+')} to {percent(p['high'], '+')}",
-         p_value(p["p"]), p_value(p["p_holm"])]
+        [
+            f"{p['first']} - {p['second']}",
+            str(p["seeds"]),
+            percent(p["difference"], "+"),
+            f"{percent(p['low'], '+')} to {percent(p['high'], '+')}",
+            p_value(p["p"]),
+            p_value(p["p_holm"]),
+        ]
         for p in pairs
-    ]  # fmt: skip
-    return markdown(["difference in area", "common seeds", "points", "95 % interval", "p", "p (Holm)"], rows)
+    ]
+    return markdown(
+        ["difference in area", "common seeds", "points", "95 % interval", "p", "p (Holm)"], rows
+    )
 
 
 # Column of the judges' table -> (key of judge_metrics, factor).
 JUDGED = {
-    "Spearman": ("spearman", 1), "AUROC": ("auroc", 1), "AUPRC": ("auprc", 1), "ECE": ("ece", 1),
-    "Brier": ("brier", 1), "agreement %": ("agreement", 100), "good %": ("good", 100),
-    "accepted %": ("coverage", 100), "purity %": ("purity", 100),
-    "accepted and bad %": ("accepted_bad", 100), "hours saved": ("seconds_saved", 1 / 3600),
-}  # fmt: skip
+    "Spearman": ("spearman", 1),
+    "AUROC": ("auroc", 1),
+    "AUPRC": ("auprc", 1),
+    "ECE": ("ece", 1),
+    "Brier": ("brier", 1),
+    "agreement %": ("agreement", 100),
+    "good %": ("good", 100),
+    "accepted %": ("coverage", 100),
+    "purity %": ("purity", 100),
+    "accepted and bad %": ("accepted_bad", 100),
+    "hours saved": ("seconds_saved", 1 / 3600),
+}
 
 
 def judges_table(runs):
-    """Return the table of the judges: the mean and standard deviation over all judged rounds of all seeds."""
+    """Return the table of the judges: the mean and standard deviation over all judged rounds of all
+    seeds.
+    """
     rows = []
     for arm, members in budget_curves.by_arm(runs).items():
         lines = [line for run in members for line in run.results.get("judge", ())]
         if any("spearman" in line for line in lines):
-            cells = [mean_std([line[key] * factor for line in lines if line.get(key) is not None], digits=2)
-                     for key, factor in JUDGED.values()]  # fmt: skip
+            cells = [
+                mean_std(
+                    [line[key] * factor for line in lines if line.get(key) is not None], digits=2
+                )
+                for key, factor in JUDGED.values()
+            ]
             rows.append([arm, str(len(lines)), *cells])
     return markdown(["judge", "rounds", *JUDGED], rows) if rows else ""
 
@@ -133,7 +201,10 @@ def flipped(pair):
 def significant(pairs):
     """Return the (better, worse) arms of the pairs that differ after correction."""
     found = [pair for pair in pairs if pair["p_holm"] is not None and pair["p_holm"] < SIGNIFICANT]
-    return [(p["first"], p["second"]) if p["difference"] > 0 else (p["second"], p["first"]) for p in found]
+    return [
+        (p["first"], p["second"]) if p["difference"] > 0 else (p["second"], p["first"])
+        for p in found
+    ]
 
 
 def draw(folder, runs, arms, shares, pairs):
@@ -162,15 +233,34 @@ def main(args):
     if pairs:
         text += "\n" + pairs_table(pairs, args.baseline) + "\n"
     if judged := judges_table(runs):
-        text += "\nThe judges on masks nobody bought, mean ± std over rounds and seeds.\n\n" + judged + "\n"
+        text += (
+            "\nThe judges on masks nobody bought, mean ± std over rounds and seeds.\n\n"
+            + judged
+            + "\n"
+        )
     with atomic_path(folder / "table.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
-    write_json(folder / "comparison.json", {
-        "commit": commit(), "axis": args.axis, "range": [low, high], "budgets": budgets, "arms": summary,
-        "pairs": pairs, "wins": {"arms": arms, "shares": shares},
-        "runs": [{"folder": str(run.folder), "arm": run.arm, "seed": run.seed, "commit": run.results.get("commit")}
-                 for run in runs],
-    })  # fmt: skip
+    write_json(
+        folder / "comparison.json",
+        {
+            "commit": commit(),
+            "axis": args.axis,
+            "range": [low, high],
+            "budgets": budgets,
+            "arms": summary,
+            "pairs": pairs,
+            "wins": {"arms": arms, "shares": shares},
+            "runs": [
+                {
+                    "folder": str(run.folder),
+                    "arm": run.arm,
+                    "seed": run.seed,
+                    "commit": run.results.get("commit"),
+                }
+                for run in runs
+            ],
+        },
+    )
     figures = draw(folder, runs, arms, shares, pairs)
     print(text)
     print(f"{folder}: {', '.join(['table.md', 'comparison.json', *figures])}")

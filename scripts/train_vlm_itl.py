@@ -1,4 +1,5 @@
-"""VLM in the loop: a judge looks at predicted masks; accepted ones become labels that cost no human time.
+"""VLM in the loop: a judge looks at predicted masks; accepted ones become labels that cost no human
+time.
 
     python scripts/train_vlm_itl.py --config configs/active_learning_config.yaml
     python scripts/train_vlm_itl.py --config configs/active_learning_config.yaml --set vlm_itl.vlm_handler=learned

@@ -1,4 +1,6 @@
-"""Shared by the tests: a tiny drawn Pet data set, its weak labels, a caller for the CLIs, and checks of figures."""
+"""Shared by the tests: a tiny drawn Pet data set, its weak labels, a caller for the CLIs, and
+checks of figures.
+"""
 
 import itertools
 import os
@@ -8,7 +10,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["HF_HUB_OFFLINE"] = "1"  # before anything of Hugging Face is imported: no test may download
+os.environ["HF_HUB_OFFLINE"] = (
+    "1"  # before anything of Hugging Face is imported: no test may download
+)
 
 import cv2
 import pytest
@@ -21,22 +25,32 @@ settings.load_profile("laws")
 
 
 def run(module, *argv):
-    """Call a script's main as the shell would: `run(train, "--epochs", 1)`. Returns what main returns."""
+    """Call a script's main as the shell would: `run(train, "--epochs", 1)`. Returns what main
+    returns.
+    """
     with patch.object(sys, "argv", [module.__name__, *map(str, argv)]):
         return module.main(module.parse_args())
 
 
 def without_network(code, cache):
-    """Run Python code from the project's root in its own process, with `cache` as an empty hub cache."""
+    """Run Python code from the project's root in its own process, with `cache` as an empty hub
+    cache.
+    """
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300,
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
         env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(cache)},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="session")
 def pets_dir(tmp_path_factory):
-    """A drawn Pet-layout data set: 24 trainval and 6 test images of cats and dogs, 80 px long. Don't write here."""
+    """A drawn Pet-layout data set: 24 trainval and 6 test images of cats and dogs, 80 px long.
+    Don't write here.
+    """
     from weakseg.data.synthetic import draw_shapes
 
     folder = tmp_path_factory.mktemp("pets")
@@ -60,7 +74,9 @@ def sheets(monkeypatch):
     from weakseg.reporting import style
 
     saved, save = [], style.Sheet.save
-    monkeypatch.setattr(style.Sheet, "save", lambda sheet, path: (saved.append(sheet), save(sheet, path)))
+    monkeypatch.setattr(
+        style.Sheet, "save", lambda sheet, path: (saved.append(sheet), save(sheet, path))
+    )
     return saved
 
 

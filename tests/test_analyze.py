@@ -1,4 +1,6 @@
-"""analyze.py on made-up predictions of a drawn data set: signs, zeros, "no evidence", refusals, the report."""
+"""analyze.py on made-up predictions of a drawn data set: signs, zeros, "no evidence", refusals, the
+report.
+"""
 
 import html
 import json
@@ -22,12 +24,16 @@ CLASSES = 3
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A drawn data set of 12 + 12 images with cats and dogs as classes, and a folder for results."""
+    """A drawn data set of 12 + 12 images with cats and dogs as classes, and a folder for
+    results.
+    """
     from weakseg.data.synthetic import draw_shapes
 
     root = tmp_path_factory.mktemp("analyze")
     draw_shapes(root / "data", trainval=12, test=12, size=64, seed=3)
-    return SimpleNamespace(root=root, dataset=Pets(root / "data", ["species"], cache_dir=str(root / "cache")))
+    return SimpleNamespace(
+        root=root, dataset=Pets(root / "data", ["species"], cache_dir=str(root / "cache"))
+    )
 
 
 def perfect(mask, generator):
@@ -35,12 +41,16 @@ def perfect(mask, generator):
 
 
 def erring(share, other=0.0):
-    """Return a predictor that gives each pixel to the background with chance `share`, to the other class `other`."""
+    """Return a predictor that gives each pixel to the background with chance `share`, to the other
+    class `other`.
+    """
 
     def predict(mask, generator):
         chance, right = generator.random(mask.shape), perfect(mask, generator)
         wrong = np.where(right > 0, 3 - right, 0)
-        return np.where(chance < share, 0, np.where(chance < share + other, wrong, right)).astype(np.uint8)
+        return np.where(chance < share, 0, np.where(chance < share + other, wrong, right)).astype(
+            np.uint8
+        )
 
     return predict
 
@@ -51,18 +61,39 @@ def add_run(data, folder, name, predict, seed=0, modes=("points",), **changed):
     for image in dataset.ids("test"):
         mask = predict(dataset.mask(image), generator)
         write_mask(folder / name / mask_name(image), mask, CLASSES)
-        images[image] = {**summary.score_image(mask, dataset.mask(image), CLASSES), "tags": [*dataset.tags(image)],
-                         "mask": f"{name}/{mask_name(image)}"}  # fmt: skip
-    args = {"data_dir": str(data.root / "data"), "dataset": "auto", "classes": ["species"], "tag_set": "default",
-            "val_fraction": 0.1, "split_seed": 0, "cache_dir": str(data.root / "cache"), "run_name": name,
-            "seed": seed, "epochs": 1, "modes": list(modes), "weak_label_path": "nowhere.pkl"}  # fmt: skip
+        images[image] = {
+            **summary.score_image(mask, dataset.mask(image), CLASSES),
+            "tags": [*dataset.tags(image)],
+            "mask": f"{name}/{mask_name(image)}",
+        }
+    args = {
+        "data_dir": str(data.root / "data"),
+        "dataset": "auto",
+        "classes": ["species"],
+        "tag_set": "default",
+        "val_fraction": 0.1,
+        "split_seed": 0,
+        "cache_dir": str(data.root / "cache"),
+        "run_name": name,
+        "seed": seed,
+        "epochs": 1,
+        "modes": list(modes),
+        "weak_label_path": "nowhere.pkl",
+    }
     result = {
-        "run": name, "supervision": list(modes), "aggregate": summary.aggregate(images, 50), "images": images,
+        "run": name,
+        "supervision": list(modes),
+        "aggregate": summary.aggregate(images, 50),
+        "images": images,
         "task": {"dataset": "pets", "classes": dataset.class_names, "tag_names": dataset.tag_names},
-        "cost": {"images": 10, "seconds": {mode: 100.0 for mode in modes}, "relative": 1.0}, "epoch": 1,
-        "selection": {"by": "val_loss", "seconds": {}}, "args": args, "commit": None,
-        "fingerprint": dataset.fingerprint(), "test_fingerprint": dataset.test_fingerprint(),
-    }  # fmt: skip
+        "cost": {"images": 10, "seconds": {mode: 100.0 for mode in modes}, "relative": 1.0},
+        "epoch": 1,
+        "selection": {"by": "val_loss", "seconds": {}},
+        "args": args,
+        "commit": None,
+        "fingerprint": dataset.fingerprint(),
+        "test_fingerprint": dataset.test_fingerprint(),
+    }
     write_json(folder / f"{name}.json", result | changed)
 
 
@@ -81,7 +112,17 @@ POINTS, HYBRID = [f"points_s{seed}" for seed in range(3)], [f"hybrid_s{seed}" fo
 
 
 def analysed(results, output, a, b, *more):
-    flags = ["--results_dir", results, "--output_dir", output, "--resamples", 200, "--examples", 0, *more]
+    flags = [
+        "--results_dir",
+        results,
+        "--output_dir",
+        output,
+        "--resamples",
+        200,
+        "--examples",
+        0,
+        *more,
+    ]
     run(analyze, "--a", *a, "--b", *b, *flags)
     return json.loads((output / "analysis.json").read_text())
 
@@ -89,7 +130,12 @@ def analysed(results, output, a, b, *more):
 def estimates(found):
     """Yield every estimate of an analysis."""
     whole = found["overall"].values()
-    parts = [part[key] for kind in ("by_size", "by_tag") for part in found[kind] for key in ("miou", "covered")]
+    parts = [
+        part[key]
+        for kind in ("by_size", "by_tag")
+        for part in found[kind]
+        for key in ("miou", "covered")
+    ]
     for value in [*whole, *parts]:
         yield from value if isinstance(value, list) else [value]
 
@@ -102,7 +148,9 @@ def there(results, data):
 def test_the_better_group_is_found_and_all_is_written(there, data, capsys):
     miou = there["overall"]["miou"]
     runs = [[r["miou"] for r in there[key]["runs"]] for key in "ab"]
-    assert miou["a"] == pytest.approx(np.mean(runs[0])) and miou["b"] == pytest.approx(np.mean(runs[1]))
+    assert miou["a"] == pytest.approx(np.mean(runs[0])) and miou["b"] == pytest.approx(
+        np.mean(runs[1])
+    )
     assert 0 < miou["low"] < miou["difference"] < miou["high"] and miou["p"] < 0.05
     assert there["verdict"].startswith("Tags + points is better than points")
     assert there["overall"]["confused"]["difference"] < 0
@@ -110,7 +158,12 @@ def test_the_better_group_is_found_and_all_is_written(there, data, capsys):
     assert sum(part["images"] for part in there["by_size"]) == 12
     text = (data.root / "there" / "analysis.md").read_text()
     assert there["verdict"] in text and "| IoU cat" in text and "errors: boundary" in text
-    for name in ("failures.png", "completeness.png", "examples.png", *there["examples"][0]["pictures"]):
+    for name in (
+        "failures.png",
+        "completeness.png",
+        "examples.png",
+        *there["examples"][0]["pictures"],
+    ):
         assert Image.open(data.root / "there" / name).width > 200
 
 
@@ -124,14 +177,19 @@ def test_swapping_a_and_b_turns_the_sign_of_everything(there, results, data):
             assert (one["a"], one["b"]) == (two["b"], two["a"])
     assert "is worse than" in back["verdict"]
     assert (back["signed_rank"]["better"], back["signed_rank"]["worse"]) == (
-        there["signed_rank"]["worse"], there["signed_rank"]["better"])  # fmt: skip
+        there["signed_rank"]["worse"],
+        there["signed_rank"]["better"],
+    )
 
 
 @pytest.mark.parametrize("group", [POINTS, POINTS[:1], ["perfect"]])
 def test_a_group_against_itself_is_exactly_zero(group, results, tmp_path):
     found = analysed(results, tmp_path, group, group, "--examples", 2)
     assert {value["difference"] for value in estimates(found) if value} == {0}
-    assert found["verdict"].startswith("There is no evidence of a difference") and not found["examples"]
+    assert (
+        found["verdict"].startswith("There is no evidence of a difference")
+        and not found["examples"]
+    )
     assert found["signed_rank"] == {"p": 1, "images": 12, "better": 0, "worse": 0}
 
 
@@ -147,7 +205,9 @@ def test_one_seed_claims_nothing_of_its_supervision(results, tmp_path):
     found = analysed(results, tmp_path, ["points_s0"], HYBRID)
     assert found["overall"]["miou"]["low"] > 0 and found["overall"]["miou"]["p"] is None
     words = found["verdict"].lower()
-    assert words.startswith("this group of 3 runs of tags + points is better than this run of points")
+    assert words.startswith(
+        "this group of 3 runs of tags + points is better than this run of points"
+    )
     assert words.count("tags + points") == words.count("3 runs of tags + points") > 2
     assert "One seed says nothing" in found["verdict"]
 
@@ -157,8 +217,12 @@ def test_failure_modes_share_out_the_error(there):
     for key in "ab":
         assert sum(share[key] for share in whole["shares"]) == pytest.approx(1)
         assert sum(mode[key] for mode in whole["modes"]) == pytest.approx(whole["errors"][key])
-        assert sum(whole[part][key] for part in ("right", "other", "background")) == pytest.approx(1)
-    assert sum(mode["difference"] for mode in whole["modes"]) == pytest.approx(whole["errors"]["difference"])
+        assert sum(whole[part][key] for part in ("right", "other", "background")) == pytest.approx(
+            1
+        )
+    assert sum(mode["difference"] for mode in whole["modes"]) == pytest.approx(
+        whole["errors"]["difference"]
+    )
 
 
 def test_groups_of_unequal_seeds_are_independent(results, data, tmp_path):
@@ -171,7 +235,10 @@ def test_seeds_may_label_other_numbers_of_images_for_the_same_seconds(results, d
         name = f"study_s{seed}"
         add_run(data, tmp_path, name, erring(0.4), seed)
         result = read_json(tmp_path / f"{name}.json")
-        result["args"]["train_limit"], result["cost"] = limit, {"images": limit, "seconds": {"points": seconds}}
+        result["args"]["train_limit"], result["cost"] = (
+            limit,
+            {"images": limit, "seconds": {"points": seconds}},
+        )
         write_json(tmp_path / f"{name}.json", result)
     names = [tmp_path / f"study_s{seed}.json" for seed in range(3)]
     found = analysed(results, tmp_path, names[:2], HYBRID[:2])
@@ -205,7 +272,9 @@ def test_mistakes_are_one_line_with_a_way_out(results, data, tmp_path):
     refused("--a", "points_s0", "hybrid_s1", "--b", "perfect", match="differ in modes")
     refused("--a", "points_s0", "points_s1", "--b", "points_s1", match="both name points_s1")
     refused("--a", "perfect", "--b", "points_s0", "--resamples", 3, match="--resamples")
-    refused("--a", "perfect", "--b", "points_s0", "--data_dir", tmp_path, match=re.escape(str(tmp_path)))
+    refused(
+        "--a", "perfect", "--b", "points_s0", "--data_dir", tmp_path, match=re.escape(str(tmp_path))
+    )
     (tmp_path / "broken.json").write_text("{")
     refused("--a", tmp_path / "broken.json", "--b", "perfect", match=r"broken\.json.*JSON")
     write_json(tmp_path / "old.json", dict.fromkeys(RESULT) | {"run": "old", "images": {"x": {}}})
@@ -225,7 +294,9 @@ def test_mistakes_are_one_line_with_a_way_out(results, data, tmp_path):
     refused("--a", "perfect", "--b", "points_s0", "--seed", -1, match="--seed -1")
 
 
-@pytest.mark.parametrize("name", ["a/b", "../../x", "a:b*?", "ä 猫", "%41", ".", "..", "a\nb", "<script>"])
+@pytest.mark.parametrize(
+    "name", ["a/b", "../../x", "a:b*?", "ä 猫", "%41", ".", "..", "a\nb", "<script>"]
+)
 def test_a_mask_has_one_file_of_its_own_in_its_folder(name, tmp_path):
     path = tmp_path / mask_name(name)
     write_mask(path, np.eye(3, dtype=np.uint8), 2)
@@ -239,7 +310,11 @@ def test_groups_are_named_by_what_their_runs_share():
     def names(*runs):
         return group_name([{"run": name} for name in runs])
 
-    assert names("points_s0", "points_s1") == "points_s" and names("one") == "one" and names("a", "b") == "a_and_1_more"
+    assert (
+        names("points_s0", "points_s1") == "points_s"
+        and names("one") == "one"
+        and names("a", "b") == "a_and_1_more"
+    )
 
 
 class Page(HTMLParser):
@@ -274,7 +349,9 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def reported(data):
-    """A folder of two runs, their comparison, a run of a hostile name, a foreign file, and the report of it all."""
+    """A folder of two runs, their comparison, a run of a hostile name, a foreign file, and the
+    report of it all.
+    """
     folder = data.root / "reported"
     add_run(data, folder, "points", erring(0.4, 0.1))
     add_run(data, folder, "hybrid", erring(0.1), modes=("tags", "points"))
@@ -312,17 +389,32 @@ def test_the_report_can_be_read_without_a_mouse_or_a_picture(page):
 
 def test_the_hours_are_by_one_schedule(data, tmp_path):
     counts = {"points": {"image": 10, "first_point": 36, "further_point": 0, "absent": 3600}}
-    cost = {"images": 10, "counts": counts, "schedule": "bearman2016", "seconds": {"points": 3686.4}, "relative": 2.0}
+    cost = {
+        "images": 10,
+        "counts": counts,
+        "schedule": "bearman2016",
+        "seconds": {"points": 3686.4},
+        "relative": 2.0,
+    }
     chosen = {"by": "val_loss", **cost}
     add_run(data, tmp_path, "points", perfect, cost=cost, selection=chosen)
     run(analyze, "--report", tmp_path)
     assert "by the schedule bearman2016" in (tmp_path / "report.html").read_text()
-    add_run(data, tmp_path, "other", perfect, cost=cost | {"schedule": "extreme_clicking"}, selection=chosen)
+    add_run(
+        data,
+        tmp_path,
+        "other",
+        perfect,
+        cost=cost | {"schedule": "extreme_clicking"},
+        selection=chosen,
+    )
     with pytest.raises(UserError, match=r"bearman2016 and extreme_clicking.*--cost_schedule"):
         run(analyze, "--report", tmp_path)
     run(analyze, "--report", tmp_path, "--cost_schedule", "extreme_clicking")
     page = (tmp_path / "report.html").read_text()
-    assert "by the schedule extreme_clicking" in page and page.count("<td>0.02</td>") == 2  # 36 x 2.4 s
+    assert (
+        "by the schedule extreme_clicking" in page and page.count("<td>0.02</td>") == 2
+    )  # 36 x 2.4 s
     with pytest.raises(UserError, match=r"relative.*in seconds"):
         run(analyze, "--report", tmp_path, "--cost_schedule", "relative")
     with pytest.raises(UserError, match="--cost_schedule"):
@@ -337,10 +429,14 @@ def test_the_report_draws_the_seeds_of_a_run_as_one_mark(data, tmp_path):
     page = (tmp_path / "report.html").read_text()
     marks = {a["aria-label"] for a in Page(page).all("g") if "mark" in a["class"].split()}
     assert len(marks) == 2
-    values = [json.loads(path.read_text())["aggregate"]["miou"] for path in tmp_path.glob("points_*.json")]
+    values = [
+        json.loads(path.read_text())["aggregate"]["miou"] for path in tmp_path.glob("points_*.json")
+    ]
     says = next(mark for mark in marks if "mean of 3 seeds" in mark)
     assert says.startswith("Points") and f"mIoU {100 * np.mean(values):.1f} %" in says
-    assert all(f'<th scope="row">{name}</th>' in page for name in ("points_seed0", "points_seed2", "boxes"))
+    assert all(
+        f'<th scope="row">{name}</th>' in page for name in ("points_seed0", "points_seed2", "boxes")
+    )
 
 
 def test_what_comes_from_files_is_escaped(page):

@@ -1,6 +1,6 @@
-"""Augmentation keeps labels on their image content; items and samplers depend on (seed, epoch, id) alone."""
-
-from types import SimpleNamespace
+"""Augmentation keeps labels on their image content; items and samplers depend on (seed, epoch, id)
+alone.
+"""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from torch import nn
 import data_utils
 from data_utils import EpochBatches, InOrder, SegmentationItems, augment, make_loader
 from weakseg.data.cache import ResizedCache
-from weakseg.data.datasets import open_dataset
+from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels import targets
 from weakseg.labels.label_file import load_labels
 from weakseg.labels.signals import SIGNALS
@@ -23,9 +23,13 @@ SIZE = 64
 
 
 def coordinates():
-    """An image [3, SIZE, SIZE] whose red and green are four times the coordinates of their pixel."""
+    """An image [3, SIZE, SIZE] whose red and green are four times the coordinates of their
+    pixel.
+    """
     ramp = torch.arange(SIZE) * 4
-    return torch.stack([ramp.expand(SIZE, SIZE), ramp[:, None].expand(SIZE, SIZE), torch.zeros(SIZE, SIZE)]).byte()
+    return torch.stack(
+        [ramp.expand(SIZE, SIZE), ramp[:, None].expand(SIZE, SIZE), torch.zeros(SIZE, SIZE)]
+    ).byte()
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +41,18 @@ def plain_colours():
 
 
 def decode(image):
-    """Return the position in the unaugmented square that each pixel shows: x, y, two arrays [SIZE, SIZE]."""
+    """Return the position in the unaugmented square that each pixel shows: x, y, two arrays [SIZE,
+    SIZE].
+    """
     return image[0].numpy() / 4 + 0.5, image[1].numpy() / 4 + 0.5
 
 
 @LAWS
-@given(seed=st.integers(0, 2**62), x=st.floats(0, 1, exclude_max=True), y=st.floats(0, 1, exclude_max=True))
+@given(
+    seed=st.integers(0, 2**62),
+    x=st.floats(0, 1, exclude_max=True),
+    y=st.floats(0, 1, exclude_max=True),
+)
 def test_points_stay_on_what_they_mark(plain_colours, seed, x, y):
     view = View(width=200, height=50, size=SIZE)
     image, view = augment(coordinates(), view, seed)
@@ -72,7 +82,10 @@ def test_boxes_scribbles_and_masks_stay_on_what_they_mark(plain_colours, seed, c
     assert (box[outside] == 0).all()
 
     centres = (np.arange(SIZE) + 0.5) / SIZE
-    mask = np.uint8((centres >= x0) & (centres < x1)) * np.uint8((centres >= y0) & (centres < y1))[:, None]
+    mask = (
+        np.uint8((centres >= x0) & (centres < x1))
+        * np.uint8((centres >= y0) & (centres < y1))[:, None]
+    )
     seen = targets.crop_mask(mask, view)
     assert (seen[inside] == 1).all()
     assert (seen[outside] == 0).all()
@@ -108,22 +121,38 @@ def test_strong_augmentation_changes_colours_alone():
     image, view = torch.randint(0, 256, (3, SIZE, SIZE), dtype=torch.uint8), View(SIZE, SIZE, SIZE)
     changes, grey = [], 0
     for seed in range(60):
-        (usual, seen), (strong, same) = augment(image, view, seed), augment(image, view, seed, strong=True)
+        (usual, seen), (strong, same) = (
+            augment(image, view, seed),
+            augment(image, view, seed, strong=True),
+        )
         assert seen == same and strong.dtype == torch.uint8 and strong.shape == image.shape
         assert torch.equal(strong, augment(image, view, seed, strong=True)[0])
         changes.append((usual.float() - strong.float()).abs().mean().item())
         grey += bool((strong == strong[:1]).all())
-    assert 0 < sum(change == 0 for change in changes) < 15  # 0.2 * 0.8 * 0.5: it may also leave an image as it is
+    assert (
+        0 < sum(change == 0 for change in changes) < 15
+    )  # 0.2 * 0.8 * 0.5: it may also leave an image as it is
     assert 4 < grey < 24
 
 
 @pytest.fixture(scope="module")
 def parts(pets_dir, pets_labels, tmp_path_factory):
     """(data set, its training ids, cache, labels) of the tiny Pet data set."""
-    values = {"dataset": "auto", "classes": [], "tag_set": "default", "val_fraction": 0.1, "split_seed": 0}
+    values = {
+        "dataset": "auto",
+        "classes": [],
+        "tag_set": "default",
+        "val_fraction": 0.1,
+        "split_seed": 0,
+    }
     cache_dir = tmp_path_factory.mktemp("cache")
-    dataset = open_dataset(SimpleNamespace(data_dir=pets_dir, cache_dir=cache_dir, **values))
-    return dataset, dataset.ids("train"), ResizedCache(cache_dir, SIZE), load_labels(pets_labels)["images"]
+    dataset = open_dataset(DataOptions(data_dir=pets_dir, cache_dir=cache_dir, **values))
+    return (
+        dataset,
+        dataset.ids("train"),
+        ResizedCache(cache_dir, SIZE),
+        load_labels(pets_labels)["images"],
+    )
 
 
 def same(one, other):
@@ -143,7 +172,9 @@ def test_items_hold_what_the_signals_draw(parts):
         assert torch.equal(item["mask"], item["targets"]["full"])
         full = item["mask"].numpy()
         assert set(np.unique(full)) <= {0, 1, 255}
-        assert item["targets"]["tags"].tolist() == [float(tag in dataset.tags(name)) for tag in dataset.tag_names]
+        assert item["targets"]["tags"].tolist() == [
+            float(tag in dataset.tags(name)) for tag in dataset.tag_names
+        ]
         box = item["targets"]["boxes"].numpy()
         assert (box[full == 1] == 1).mean() > 0.98  # a speck under --min_area has no box
         for signal in ("points", "scribbles"):
@@ -151,14 +182,18 @@ def test_items_hold_what_the_signals_draw(parts):
             labelled = (target != 255) & (full != 255)
             assert (target == 1).any()
             assert (target == 0).any()
-            assert (target[labelled] == full[labelled]).mean() > 0.85  # at 64 px a pen drawn at 80 px rounds outward
+            assert (
+                target[labelled] == full[labelled]
+            ).mean() > 0.85  # at 64 px a pen drawn at 80 px rounds outward
 
 
 def test_items_depend_on_seed_epoch_and_id_alone(parts):
     dataset, ids, cache, labels = parts
 
     def items(order, seed=0):
-        return SegmentationItems(dataset, order, cache, labels, tuple(SIGNALS), augment=True, masks=True, seed=seed)
+        return SegmentationItems(
+            dataset, order, cache, labels, tuple(SIGNALS), augment=True, masks=True, seed=seed
+        )
 
     first = items(ids)
     views = [first[1, 0], first[2, 0], items(ids, seed=1)[1, 0]]
@@ -196,7 +231,9 @@ def test_worker_processes_change_nothing(parts):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_loading_draws_nothing_from_the_generator_of_the_network(parts, workers):
     dataset, ids, cache, labels = parts
-    loader = make_loader(SegmentationItems(dataset, ids, cache, labels, ("points",)), InOrder(8, 4), workers)
+    loader = make_loader(
+        SegmentationItems(dataset, ids, cache, labels, ("points",)), InOrder(8, 4), workers
+    )
     state = torch.get_rng_state()
     for _ in range(2):
         assert len(list(loader)) == 2
@@ -226,7 +263,9 @@ def test_epoch_batches_are_whole_different_each_epoch_and_repeatable(count, batc
 @LAWS
 @given(st.integers(1, 30), st.integers(1, 8), st.integers(1, 12), st.integers(1, 12))
 def test_an_epoch_of_given_length_is_a_window_on_the_same_passes(count, batch_size, steps, epochs):
-    """However the steps are cut into epochs, the images come in one order: that of the passes without `steps`."""
+    """However the steps are cut into epochs, the images come in one order: that of the passes
+    without `steps`.
+    """
 
     def stream(length, epochs):
         batches = EpochBatches(count, batch_size, 3, length)

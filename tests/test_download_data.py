@@ -1,4 +1,6 @@
-"""download_data: the real download code against a loopback server, copies from elsewhere, and its error messages."""
+"""download_data: the real download code against a loopback server, copies from elsewhere, and its
+error messages.
+"""
 
 import functools
 import hashlib
@@ -35,20 +37,30 @@ def pets(root, size=(60, 40)):
         labels = rng.integers(1, 4, (size[1], size[0]), np.uint8)
         Image.fromarray(labels).save(root / "annotations" / "trimaps" / f"{name}.png")
     lines = [f"{name} 1 {1 + name.islower()} 1" for name in NAMES]
-    for stem, chosen in {"list": ["#Image", *lines], "trainval": lines[::2], "test": lines[1::2]}.items():
+    for stem, chosen in {
+        "list": ["#Image", *lines],
+        "trainval": lines[::2],
+        "test": lines[1::2],
+    }.items():
         (root / "annotations" / f"{stem}.txt").write_text("\n".join(chosen) + "\n")
     return root
 
 
 def voc(root, size=(60, 40)):
-    """Write a tiny VOC 2012 with `train_aug.txt` and `human_points.json`, and one image that no list names."""
+    """Write a tiny VOC 2012 with `train_aug.txt` and `human_points.json`, and one image that no
+    list names.
+    """
     rng = np.random.default_rng(0)
     base = root / "VOCdevkit" / "VOC2012"
     for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (base / folder).mkdir(parents=True)
     for name in (*NAMES, "unlisted"):
-        Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8)).save(base / f"JPEGImages/{name}.jpg")
-        labels = Image.fromarray(rng.choice([0, 8, 12, 255], (size[1], size[0])).astype(np.uint8)).convert("P")
+        Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8)).save(
+            base / f"JPEGImages/{name}.jpg"
+        )
+        labels = Image.fromarray(
+            rng.choice([0, 8, 12, 255], (size[1], size[0])).astype(np.uint8)
+        ).convert("P")
         labels.putpalette(PALETTE)
         labels.save(base / f"SegmentationClass/{name}.png")
     for stem, chosen in {"train": NAMES[:1], "train_aug": NAMES[:3], "val": NAMES[3:]}.items():
@@ -58,7 +70,11 @@ def voc(root, size=(60, 40)):
 
 
 def files(root):
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
 
 
 def run(*argv):
@@ -72,7 +88,9 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def online(tmp_path, monkeypatch):
-    """Replace the official URLs by those of tiny archives on this machine; yield the folder that is served."""
+    """Replace the official URLs by those of tiny archives on this machine; yield the folder that is
+    served.
+    """
     server = tmp_path / "server"
     source = pets(server / "tree")
     (source / "images" / "unlisted.mat").write_text("as in the real archive")
@@ -82,11 +100,19 @@ def online(tmp_path, monkeypatch):
     voc(server / "voc")
     with tarfile.open(server / "voc.tar", "w") as archive:
         archive.add(server / "voc" / "VOCdevkit", "VOCdevkit")
-    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=server))
+    web = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=server)
+    )
     threading.Thread(target=web.serve_forever, args=(0.02,), daemon=True).start()
-    for dataset, names in {"pets": ("images.tar.gz", "annotations.tar.gz"), "voc": ("voc.tar",)}.items():
+    for dataset, names in {
+        "pets": ("images.tar.gz", "annotations.tar.gz"),
+        "voc": ("voc.tar",),
+    }.items():
         archives = tuple(
-            (f"http://127.0.0.1:{web.server_port}/{name}", hashlib.md5((server / name).read_bytes()).hexdigest())
+            (
+                f"http://127.0.0.1:{web.server_port}/{name}",
+                hashlib.md5((server / name).read_bytes()).hexdigest(),
+            )
             for name in names
         )
         monkeypatch.setitem(LAYOUTS, dataset, LAYOUTS[dataset]._replace(archives=archives))
@@ -103,7 +129,9 @@ def without_extras(tree):
 def test_download_is_complete_tidy_and_done_once(online, tmp_path, capsys, dataset, tree):
     target = tmp_path / "data"
     run("--dataset", dataset, "--data_dir", target)
-    assert files(target) == without_extras(files(online / tree))  # nothing else: no archive, no working folder
+    assert files(target) == without_extras(
+        files(online / tree)
+    )  # nothing else: no archive, no working folder
     assert [path.name for path in target.iterdir() if path.name.startswith(".")] == []
     line = capsys.readouterr().out.strip()
     assert "\n" not in line and "python weak_label_generator.py" in line and str(target) in line
@@ -121,8 +149,14 @@ def test_damaged_data_are_completed(online, tmp_path, damage):
     run("--data_dir", target)
     whole = files(target)
     kind, part = damage.split()
-    path = target / {"image": "images/tiny_dog_1.jpg", "mask": "annotations/trimaps/tiny_dog_1.png",
-                     "list": "annotations/test.txt"}[part]  # fmt: skip
+    path = (
+        target
+        / {
+            "image": "images/tiny_dog_1.jpg",
+            "mask": "annotations/trimaps/tiny_dog_1.png",
+            "list": "annotations/test.txt",
+        }[part]
+    )
     path.unlink() if kind == "missing" else path.write_bytes(path.read_bytes()[:-200])
     run("--data_dir", target)
     assert files(target) == whole
@@ -137,7 +171,9 @@ def test_wrong_checksum_leaves_nothing(online, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("moment", ["extract_archive", "move_file"])
-def test_an_interruption_is_taken_up_without_a_second_download(online, tmp_path, monkeypatch, moment):
+def test_an_interruption_is_taken_up_without_a_second_download(
+    online, tmp_path, monkeypatch, moment
+):
     import torchvision.datasets.utils as library
 
     home = {"extract_archive": library, "move_file": download}[moment]
@@ -152,7 +188,9 @@ def test_an_interruption_is_taken_up_without_a_second_download(online, tmp_path,
     monkeypatch.setattr(home, moment, interrupted)
     with pytest.raises(KeyboardInterrupt):
         run("--data_dir", tmp_path / "data")
-    assert not (tmp_path / "data" / "annotations" / "trainval.txt").exists()  # readers find no half data set
+    assert not (
+        tmp_path / "data" / "annotations" / "trainval.txt"
+    ).exists()  # readers find no half data set
     monkeypatch.setattr(home, moment, original)
     for archive in online.glob("*.tar*"):
         archive.unlink()
@@ -181,26 +219,43 @@ def test_offline_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, capsys):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    layout = LAYOUTS["pets"]._replace(archives=((f"http://127.0.0.1:{port}/images.tar.gz", "0" * 32),))
+    layout = LAYOUTS["pets"]._replace(
+        archives=((f"http://127.0.0.1:{port}/images.tar.gz", "0" * 32),)
+    )
     monkeypatch.setitem(LAYOUTS, "pets", layout)
     with pytest.raises(SystemExit) as end:
         run_cli(main, lambda: parse_args(["--data_dir", str(tmp_path / "data")]))
     captured = capsys.readouterr()
     assert end.value.code not in (0, None) and captured.out == ""
     assert len(captured.err.strip().splitlines()) == 1
-    assert "--dataset shapes" in captured.err and "--from_dir" in captured.err and str(port) in captured.err
+    assert (
+        "--dataset shapes" in captured.err
+        and "--from_dir" in captured.err
+        and str(port) in captured.err
+    )
     assert not (tmp_path / "data").exists()
 
 
 def check_shrunk(source, target, layout, max_side):
-    """Every pair: no side above `max_side`, the aspect kept within a pixel, mask values among the source's own."""
+    """Every pair: no side above `max_side`, the aspect kept within a pixel, mask values among the
+    source's own.
+    """
     for name in NAMES:
         image_name, mask_name = layout.image.format(name), layout.mask.format(name)
         with Image.open(source / image_name) as image, Image.open(source / mask_name) as mask:
-            before, values, mode, palette = image.size, set(np.unique(mask)), mask.mode, mask.getpalette()
+            before, values, mode, palette = (
+                image.size,
+                set(np.unique(mask)),
+                mask.mode,
+                mask.getpalette(),
+            )
         with Image.open(target / image_name) as image, Image.open(target / mask_name) as mask:
             assert image.size == mask.size == shrunk(before, max_side) and image.format == "JPEG"
-            assert set(np.unique(mask)) <= values and mask.mode == mode and mask.getpalette() == palette
+            assert (
+                set(np.unique(mask)) <= values
+                and mask.mode == mode
+                and mask.getpalette() == palette
+            )
 
 
 @settings(max_examples=60)
@@ -221,7 +276,9 @@ def test_shrunk_bounds_the_longer_side_and_keeps_the_aspect(size, max_side):
 @pytest.mark.parametrize("nest", ["", "oxford-iiit-pet"])
 def test_from_dir_copies_bytes_even_of_a_png_named_jpg(tmp_path, nest):
     source = pets(tmp_path / "there" / nest)
-    Image.open(source / "images" / "tiny_dog_1.jpg").convert("P").save(source / "images" / "tiny_dog_1.jpg", "PNG")
+    Image.open(source / "images" / "tiny_dog_1.jpg").convert("P").save(
+        source / "images" / "tiny_dog_1.jpg", "PNG"
+    )
     (source / "images" / "unlisted.jpg").write_bytes(b"not wanted")
     run("--data_dir", tmp_path / "here", "--from_dir", tmp_path / "there")
     assert files(tmp_path / "here") == without_extras(files(source))
@@ -238,7 +295,9 @@ def test_from_dir_takes_the_optional_files_of_voc(tmp_path):
         target = tmp_path / f"from {place.name}"
         run("--dataset", "voc", "--data_dir", target, "--from_dir", place)
         assert files(target / "VOCdevkit" / "VOC2012") == without_extras(files(source))
-    run("--dataset", "voc", "--data_dir", tmp_path / "small", "--from_dir", source, "--max_side", 20)
+    run(
+        "--dataset", "voc", "--data_dir", tmp_path / "small", "--from_dir", source, "--max_side", 20
+    )
     small = tmp_path / "small" / "VOCdevkit" / "VOC2012"
     check_shrunk(source, small, LAYOUTS["voc"], 20)
     assert (small / "human_points.json").read_bytes() == (source / "human_points.json").read_bytes()
@@ -252,15 +311,21 @@ def test_max_side_mends_cut_files_and_keeps_whole_ones(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     kept = (target / "images" / "Tiny_cat_2.jpg").stat().st_mtime_ns
     run(*argv)
-    assert files(target) == whole and (target / "images" / "Tiny_cat_2.jpg").stat().st_mtime_ns == kept
+    assert (
+        files(target) == whole and (target / "images" / "Tiny_cat_2.jpg").stat().st_mtime_ns == kept
+    )
 
 
-# A mask that lies upright already can be told from a raw one only where the turn swaps width and height (5 to 8).
+# A mask that lies upright already can be told from a raw one only where the turn swaps width and
+# height (5 to 8).
 @pytest.mark.parametrize(
-    ("orientation", "mask_upright"), [*((k, False) for k in range(2, 9)), *((k, True) for k in range(5, 9))]
+    ("orientation", "mask_upright"),
+    [*((k, False) for k in range(2, 9)), *((k, True) for k in range(5, 9))],
 )
 def test_turned_photographs_stand_upright_with_their_masks(tmp_path, orientation, mask_upright):
-    """Image and mask show the same picture, so they must agree after shrinking too, whichever frame the mask is in."""
+    """Image and mask show the same picture, so they must agree after shrinking too, whichever frame
+    the mask is in.
+    """
     source = pets(tmp_path / "there", size=(96, 64))
     image_path = source / "images" / "Tiny_cat_1.jpg"
     bright = np.zeros((64, 96), np.uint8)
@@ -270,7 +335,9 @@ def test_turned_photographs_stand_upright_with_their_masks(tmp_path, orientation
     photograph.save(image_path, exif=photograph.getexif(), quality=95)
     upright = download._upright(photograph, photograph)
     labels = Image.fromarray(
-        np.where(np.asarray((upright if mask_upright else photograph).convert("L")) > 127, 1, 2).astype(np.uint8)
+        np.where(
+            np.asarray((upright if mask_upright else photograph).convert("L")) > 127, 1, 2
+        ).astype(np.uint8)
     )
     labels.save(source / "annotations" / "trimaps" / "Tiny_cat_1.png")
     run("--data_dir", tmp_path / "here", "--from_dir", source, "--max_side", 48)
@@ -320,9 +387,17 @@ def text_for_an_image(root):
     return path
 
 
-@pytest.mark.parametrize("damage", [
-    missing_image, missing_list, list_in_another_encoding, too_many_pixels, other_size, text_for_an_image,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "damage",
+    [
+        missing_image,
+        missing_list,
+        list_in_another_encoding,
+        too_many_pixels,
+        other_size,
+        text_for_an_image,
+    ],
+)
 def test_a_faulty_source_is_named_and_gives_no_lists(tmp_path, damage):
     path = damage(pets(tmp_path / "there"))
     with pytest.raises(UserError) as error:
@@ -346,12 +421,21 @@ def test_same_folder(tmp_path):
 def test_from_dir_inside_data_dir(tmp_path):
     source = pets(tmp_path / "data" / "oxford-iiit-pet")
     run("--data_dir", tmp_path / "data", "--from_dir", tmp_path / "data")
-    assert files(source) == {p: c for p, c in files(tmp_path / "data").items() if not p.startswith("oxford")}
+    assert files(source) == {
+        p: c for p, c in files(tmp_path / "data").items() if not p.startswith("oxford")
+    }
 
 
 def test_nothing_there(tmp_path):
     with pytest.raises(UserError, match="no voc data set"):
-        run("--dataset", "voc", "--data_dir", tmp_path / "here", "--from_dir", pets(tmp_path / "there"))
+        run(
+            "--dataset",
+            "voc",
+            "--data_dir",
+            tmp_path / "here",
+            "--from_dir",
+            pets(tmp_path / "there"),
+        )
     assert not (tmp_path / "here").exists()
 
 
@@ -369,7 +453,18 @@ def test_a_target_that_cannot_be_written_is_named(tmp_path, written):
 
 def test_shapes_and_pets_do_not_mix(online, tmp_path, capsys):
     shapes = tmp_path / "shapes"
-    argv = "--dataset", "shapes", "--data_dir", shapes, "--count_trainval", 4, "--count_test", 4, "--size", 48
+    argv = (
+        "--dataset",
+        "shapes",
+        "--data_dir",
+        shapes,
+        "--count_trainval",
+        4,
+        "--count_test",
+        4,
+        "--size",
+        48,
+    )
     run(*argv)
     assert "4 trainval, 4 test" in capsys.readouterr().out
     before = files(shapes)
@@ -382,7 +477,9 @@ def test_shapes_and_pets_do_not_mix(online, tmp_path, capsys):
     assert files(tmp_path / "copy") == before
 
 
-@pytest.mark.parametrize("argv", [["--size", "8"], ["--count_test", "0"], ["--max_side", "two"], ["--dataset", "coco"]])
+@pytest.mark.parametrize(
+    "argv", [["--size", "8"], ["--count_test", "0"], ["--max_side", "two"], ["--dataset", "coco"]]
+)
 def test_arguments_out_of_range_end_at_the_parser(argv, capsys):
     with pytest.raises(SystemExit):
         parse_args(argv)

@@ -1,4 +1,6 @@
-"""evaluate.py on tiny trained runs: the numbers against an independent computation, the files, the refusals."""
+"""evaluate.py on tiny trained runs: the numbers against an independent computation, the files, the
+refusals.
+"""
 
 import json
 import shutil
@@ -25,15 +27,48 @@ from weakseg.training.checkpoints import load_checkpoint
 
 @pytest.fixture(scope="module")
 def trained(pets_dir, pets_labels, tmp_path_factory):
-    """Two tiny runs and their results: {"checkpoints": folder, "results": folder, "cache": folder}."""
+    """Two tiny runs and their results: {"checkpoints": folder, "results": folder, "cache":
+    folder}.
+    """
     root = tmp_path_factory.mktemp("runs")
     for mode in ("full", "points"):
-        run(train, "--supervision_mode", mode, "--run_name", mode, "--epochs", 1, "--img_size", 64,
-            "--data_dir", pets_dir, "--weak_label_path", pets_labels, "--cache_dir", root / "cache",
-            "--checkpoint_dir", root / "checkpoints",
-            "--lr", 1e-3, "--device", "cpu")  # fmt: skip
-    run(evaluate, "--checkpoint_dir", root / "checkpoints", "--results_dir", root / "results", "--device", "cpu")
-    return {"checkpoints": root / "checkpoints", "results": root / "results", "cache": root / "cache"}
+        run(
+            train,
+            "--supervision_mode",
+            mode,
+            "--run_name",
+            mode,
+            "--epochs",
+            1,
+            "--img_size",
+            64,
+            "--data_dir",
+            pets_dir,
+            "--weak_label_path",
+            pets_labels,
+            "--cache_dir",
+            root / "cache",
+            "--checkpoint_dir",
+            root / "checkpoints",
+            "--lr",
+            1e-3,
+            "--device",
+            "cpu",
+        )
+    run(
+        evaluate,
+        "--checkpoint_dir",
+        root / "checkpoints",
+        "--results_dir",
+        root / "results",
+        "--device",
+        "cpu",
+    )
+    return {
+        "checkpoints": root / "checkpoints",
+        "results": root / "results",
+        "cache": root / "cache",
+    }
 
 
 def result(trained, name):
@@ -46,11 +81,17 @@ def test_the_numbers_are_those_of_a_plain_loop_and_another_library(trained, pets
     model = model_from(load_checkpoint(trained["checkpoints"] / "points" / "best.pt"))
     found, wanted = [], []
     for name in dataset.ids("test"):
-        image = Image.open(dataset.image_path(name)).convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
+        image = (
+            Image.open(dataset.image_path(name))
+            .convert("RGB")
+            .resize((64, 64), Image.Resampling.BILINEAR)
+        )
         trimap = np.array(Image.open(dataset.mask_path(name)))
         with torch.no_grad():
             logits = model(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None])["seg"]
-        larger = torch.nn.functional.interpolate(logits, size=trimap.shape, mode="bilinear", align_corners=False)
+        larger = torch.nn.functional.interpolate(
+            logits, size=trimap.shape, mode="bilinear", align_corners=False
+        )
         known = trimap != 3
         found.append(larger[0].argmax(0).numpy()[known])
         wanted.append((trimap == 1)[known].astype(int))
@@ -70,7 +111,9 @@ def test_the_numbers_are_those_of_torchmetrics_on_the_same_predictions(trained, 
         for metric in (jaccard, accuracy):
             metric.update(mask, torch.from_numpy(dataset.mask(name)).long())
     assert scores["aggregate"]["miou"] == pytest.approx(float(jaccard.compute()), abs=1e-6)
-    assert scores["aggregate"]["pixel_accuracy"] == pytest.approx(float(accuracy.compute()), abs=1e-6)
+    assert scores["aggregate"]["pixel_accuracy"] == pytest.approx(
+        float(accuracy.compute()), abs=1e-6
+    )
 
 
 def test_the_benchmarks_plain_loop_measures_the_same(trained, pets_dir):
@@ -123,7 +166,9 @@ def test_the_background_row_is_that_of_a_real_all_background_prediction(trained,
 
 def test_images_are_chosen_by_their_rule():
     values = {"a": (0.9, 0.9), "b": (0.5, 0.5), "c": (0.1, 0.1), "d": (0.2, 0.9), "e": (0.6, 0.7)}
-    results = [{"images": {name: {"miou": pair[k]} for name, pair in values.items()}} for k in (0, 1)]
+    results = [
+        {"images": {name: {"miou": pair[k]} for name, pair in values.items()}} for k in (0, 1)
+    ]
     chosen = summary.choose_images(results)
     assert chosen["a"] == "best" and chosen["c"] == "worst"
     assert "largest spread between runs" in chosen.values() or chosen["d"]
@@ -131,20 +176,29 @@ def test_images_are_chosen_by_their_rule():
 
 
 def test_seeds_of_one_run_are_shown_together(trained):
-    """A table of their means, and one point with the t-interval of the mean; other runs stay as they are."""
+    """A table of their means, and one point with the t-interval of the mean; other runs stay as
+    they are.
+    """
     points, full = result(trained, "points"), result(trained, "full")
     values = {0: 0.5, 1: 0.6, 2: 0.7}
     seeds = [
-        points | {"run": f"points_{seed}", "args": points["args"] | {"seed": seed, "run_name": f"points_{seed}"},
-                  "aggregate": points["aggregate"] | {"miou": value}}
+        points
+        | {
+            "run": f"points_{seed}",
+            "args": points["args"] | {"seed": seed, "run_name": f"points_{seed}"},
+            "aggregate": points["aggregate"] | {"miou": value},
+        }
         for seed, value in values.items()
-    ]  # fmt: skip
+    ]
     again, longer = points | {"run": "again"}, points | {"epochs_done": 100}
     results = [seeds[2], full, *seeds[:2], again, longer]
     groups = seed_groups(results)
     assert [[r["run"] for r in group] for group in groups] == [
-        ["points_0", "points_1", "points_2"], ["full"], ["again"], ["points"]
-    ]  # fmt: skip
+        ["points_0", "points_1", "points_2"],
+        ["full"],
+        ["again"],
+        ["points"],
+    ]
     rows = summary.table_of_seeds(results).splitlines()
     assert len(rows) == 3 and "| 0, 1, 2 " in rows[2] and "| 60.0 ± 10.0 |" in rows[2]
     assert summary.table_of_seeds([full, seeds[0]]) == ""
@@ -155,8 +209,17 @@ def test_seeds_of_one_run_are_shown_together(trained):
 
 
 def test_relative_costs_leave_out_what_has_no_unit(trained, tmp_path, capsys):
-    run(evaluate, "--checkpoint_dir", trained["checkpoints"], "--results_dir", tmp_path, "--cost", "relative",
-        "--device", "cpu")  # fmt: skip
+    run(
+        evaluate,
+        "--checkpoint_dir",
+        trained["checkpoints"],
+        "--results_dir",
+        tmp_path,
+        "--cost",
+        "relative",
+        "--device",
+        "cpu",
+    )
     assert "not in cost.png: full" in capsys.readouterr().out
 
 
@@ -173,7 +236,16 @@ def test_another_schedule_prices_finished_runs_and_touches_nothing_else(trained,
     mine = tmp_path / "mine.yaml"
     mine.write_text("unit: seconds\npoints: {image: 10}\nfull: {object: 158, absent: 0}\n")
     (folder / "notes.json").write_text("{}")
-    run(evaluate, "--results_dir", folder, "--reprice", "--cost_schedule", mine, "--cost_band", "bearman2016")
+    run(
+        evaluate,
+        "--results_dir",
+        folder,
+        "--reprice",
+        "--cost_schedule",
+        mine,
+        "--cost_band",
+        "bearman2016",
+    )
     for name in ("full", "points"):
         before, after = result(trained, name), json.loads((folder / f"{name}.json").read_text())
         assert {k: v for k, v in before.items() if k not in ("cost", "selection")} == {
@@ -181,11 +253,17 @@ def test_another_schedule_prices_finished_runs_and_touches_nothing_else(trained,
         }
         assert before["cost"]["counts"] == after["cost"]["counts"]
         assert after["selection"]["seconds"]["full"] == 2 * before["selection"]["seconds"]["full"]
-        assert after["cost"]["schedule"] == str(mine) and before["cost"]["schedule"] == "extreme_clicking"
+        assert (
+            after["cost"]["schedule"] == str(mine)
+            and before["cost"]["schedule"] == "extreme_clicking"
+        )
     assert after["cost"]["seconds"] == {"points": 10 * after["cost"]["images"]}
     assert Image.open(folder / "cost.png").width > 200 and "mine.yaml" in capsys.readouterr().out
     run(evaluate, "--results_dir", folder, "--reprice")
-    assert all(json.loads((folder / f"{n}.json").read_text()) == result(trained, n) for n in ("full", "points"))
+    assert all(
+        json.loads((folder / f"{n}.json").read_text()) == result(trained, n)
+        for n in ("full", "points")
+    )
 
 
 def test_nothing_is_repriced_where_the_runs_can_not_share_a_table(trained, tmp_path):
@@ -228,7 +306,13 @@ def test_results_from_before_counts_were_kept_are_counted_again(trained, tmp_pat
 )
 def test_a_mistake_in_pricing_gets_one_line(arguments, message, trained, tmp_path):
     with pytest.raises(UserError, match=message):
-        run(evaluate, "--results_dir", copied(trained, tmp_path / "results"), "--reprice", *arguments)
+        run(
+            evaluate,
+            "--results_dir",
+            copied(trained, tmp_path / "results"),
+            "--reprice",
+            *arguments,
+        )
     with pytest.raises(UserError, match="evaluate"):
         run(evaluate, "--results_dir", tmp_path / "none", "--reprice")
 
@@ -241,12 +325,22 @@ def test_a_mistake_in_pricing_gets_one_line(arguments, message, trained, tmp_pat
         ("--cost_band", None, "neither a file"),
     ],
 )
-def test_prices_that_are_missing_are_missed_before_anything_is_predicted(flag, prices, message, trained, tmp_path):
+def test_prices_that_are_missing_are_missed_before_anything_is_predicted(
+    flag, prices, message, trained, tmp_path
+):
     mine = tmp_path / "mine.yaml"
     if prices:
         mine.write_text(f"unit: seconds\n{prices}\n")
     with pytest.raises(UserError, match=message):
-        run(evaluate, "--checkpoint_dir", trained["checkpoints"], "--results_dir", tmp_path / "results", flag, mine)
+        run(
+            evaluate,
+            "--checkpoint_dir",
+            trained["checkpoints"],
+            "--results_dir",
+            tmp_path / "results",
+            flag,
+            mine,
+        )
     assert not (tmp_path / "results").exists()
 
 
@@ -259,7 +353,15 @@ def test_foreign_data_and_missing_runs_are_refused(trained, tmp_path):
         run(evaluate, "--checkpoint_dir", trained["checkpoints"], "--run_name", "nowhere")
     draw_shapes(tmp_path / "other", trainval=24, test=6, size=80, seed=1)
     with pytest.raises(UserError, match="not the data"):
-        run(evaluate, "--checkpoint_dir", trained["checkpoints"], "--data_dir", tmp_path / "other", "--device", "cpu")
+        run(
+            evaluate,
+            "--checkpoint_dir",
+            trained["checkpoints"],
+            "--data_dir",
+            tmp_path / "other",
+            "--device",
+            "cpu",
+        )
 
 
 def test_a_hostile_checkpoint_runs_no_code(trained, tmp_path):
@@ -271,7 +373,9 @@ def test_a_hostile_checkpoint_runs_no_code(trained, tmp_path):
             return os.system, (f"touch {tmp_path / 'ran'}",)
 
     (tmp_path / "evil").mkdir()
-    (tmp_path / "evil" / "best.pt").write_bytes(pickle.dumps({"model": Evil(), "args": {}, "task": {}}))
+    (tmp_path / "evil" / "best.pt").write_bytes(
+        pickle.dumps({"model": Evil(), "args": {}, "task": {}})
+    )
     with pytest.raises(UserError, match=r"evil.*best\.pt"):
         run(evaluate, "--checkpoint_dir", tmp_path)
     assert not (tmp_path / "ran").exists()

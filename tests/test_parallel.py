@@ -1,4 +1,6 @@
-"""Labels drawn by workers of which one dies: nothing lost, nothing doubled, the same as from one process."""
+"""Labels drawn by workers of which one dies: nothing lost, nothing doubled, the same as from one
+process.
+"""
 
 import json
 import os
@@ -25,7 +27,9 @@ record_many, annotate_many = weak_label_generator.record_many, weak_label_genera
 
 @pytest.fixture(scope="module")
 def many(pets_dir, tmp_path_factory):
-    """A data set of 96 images to label: those of the tiny one under several names. Don't write here."""
+    """A data set of 96 images to label: those of the tiny one under several names. Don't write
+    here.
+    """
     folder = tmp_path_factory.mktemp("many")
     for part in ("images", "annotations/trimaps"):
         (folder / part).mkdir(parents=True)
@@ -37,11 +41,19 @@ def many(pets_dir, tmp_path_factory):
             twin = f"{breed}_{copy}{number}"
             listed.append(" ".join([twin, *facts]))
             os.link(pets_dir / "images" / f"{name}.jpg", folder / "images" / f"{twin}.jpg")
-            os.link(*(d / "annotations" / "trimaps" / f"{n}.png" for d, n in ((pets_dir, name), (folder, twin))))
+            os.link(
+                *(
+                    d / "annotations" / "trimaps" / f"{n}.png"
+                    for d, n in ((pets_dir, name), (folder, twin))
+                )
+            )
     (folder / "annotations" / "trainval.txt").write_text("\n".join(listed) + "\n")
     shutil.copy(pets_dir / "annotations" / "test.txt", folder / "annotations")
     for line in (folder / "annotations" / "test.txt").read_text().splitlines():
-        os.link(pets_dir / "images" / f"{line.split()[0]}.jpg", folder / "images" / f"{line.split()[0]}.jpg")
+        os.link(
+            pets_dir / "images" / f"{line.split()[0]}.jpg",
+            folder / "images" / f"{line.split()[0]}.jpg",
+        )
     return folder
 
 
@@ -54,7 +66,9 @@ def serial(many, tmp_path_factory):
 
 
 def dying(function, log, dataset, points, options, seed):
-    """Draw a chunk, noting its images; the first process that comes to the 40th image dies with its work done."""
+    """Draw a chunk, noting its images; the first process that comes to the 40th image dies with its
+    work done.
+    """
     done = function(dataset, points, options, seed)
     with open(log, "a") as file:
         file.write("".join(f"{name}\n" for name in points))
@@ -77,47 +91,96 @@ def log(tmp_path, serial):
 
 
 @pytest.mark.parametrize("shards", [0, 5])
-def test_a_dask_worker_that_is_killed_loses_and_doubles_nothing(shards, many, serial, log, tmp_path, monkeypatch):
+def test_a_dask_worker_that_is_killed_loses_and_doubles_nothing(
+    shards, many, serial, log, tmp_path, monkeypatch
+):
     distributed = pytest.importorskip("distributed")
     path, function = tmp_path / "labels", "record_many" if shards else "annotate_many"
     monkeypatch.setattr(weak_label_generator, "CHUNK", 4)
-    monkeypatch.setattr(weak_label_generator, function, partial(dying, getattr(weak_label_generator, function), log))
+    monkeypatch.setattr(
+        weak_label_generator, function, partial(dying, getattr(weak_label_generator, function), log)
+    )
     local = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(**local) as cluster:
-        run(weak_label_generator, "--data_dir", many, "--output_file", path, "--shards", shards, "--backend", "dask",
-            "--cluster", cluster.scheduler_address)  # fmt: skip
+        run(
+            weak_label_generator,
+            "--data_dir",
+            many,
+            "--output_file",
+            path,
+            "--shards",
+            shards,
+            "--backend",
+            "dask",
+            "--cluster",
+            cluster.scheduler_address,
+        )
     drawn = Counter(log.read_text().split())
     assert (tmp_path / "log.died").exists() and drawn.keys() == serial["images"].keys()
     assert max(drawn.values()) > 1  # the dead worker's chunk was drawn again
-    assert load_labels(path) == serial and list(load_labels(path)["images"]) == list(serial["images"])
+    assert load_labels(path) == serial and list(load_labels(path)["images"]) == list(
+        serial["images"]
+    )
 
 
-@pytest.mark.parametrize(("name", "package"), [("loky", "joblib"), ("dask", "distributed"), ("ray", "ray")])
+@pytest.mark.parametrize(
+    ("name", "package"), [("loky", "joblib"), ("dask", "distributed"), ("ray", "ray")]
+)
 def test_every_backend_draws_the_same_shards(name, package, many, serial, tmp_path, monkeypatch):
     pytest.importorskip(package)
     monkeypatch.setattr(weak_label_generator, "CHUNK", 8)
-    run(weak_label_generator, "--data_dir", many, "--output_file", tmp_path / "labels", "--shards", 3, "--jobs", 2,
-        "--backend", name)  # fmt: skip
+    run(
+        weak_label_generator,
+        "--data_dir",
+        many,
+        "--output_file",
+        tmp_path / "labels",
+        "--shards",
+        3,
+        "--jobs",
+        2,
+        "--backend",
+        name,
+    )
     assert load_labels(tmp_path / "labels") == serial
 
 
 def test_workers_need_not_be_started_in_the_project(many, serial, tmp_path, monkeypatch):
-    """A scheduler and a worker of two threads, as people start them by hand in some other folder."""
+    """A scheduler and a worker of two threads, as people start them by hand in some other
+    folder.
+    """
     pytest.importorskip("distributed")
     monkeypatch.setattr(weak_label_generator, "CHUNK", 8)
     flags = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     place, dask = tmp_path / "scheduler.json", [sys.executable, "-m", "dask"]
     started = [
-        subprocess.Popen([*dask, "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", place], **flags),
-        subprocess.Popen([*dask, "worker", "--nthreads", "2", "--no-dashboard", "--scheduler-file", place], **flags),
+        subprocess.Popen(
+            [*dask, "scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", place],
+            **flags,
+        ),
+        subprocess.Popen(
+            [*dask, "worker", "--nthreads", "2", "--no-dashboard", "--scheduler-file", place],
+            **flags,
+        ),
     ]
     try:
         while not (place.exists() and place.read_text().rstrip().endswith("}")):
             assert started[0].poll() is None
             time.sleep(0.1)
         address = json.loads(place.read_text())["address"]
-        run(weak_label_generator, "--data_dir", many, "--output_file", tmp_path / "labels", "--shards", 2,
-            "--backend", "dask", "--cluster", address)  # fmt: skip
+        run(
+            weak_label_generator,
+            "--data_dir",
+            many,
+            "--output_file",
+            tmp_path / "labels",
+            "--shards",
+            2,
+            "--backend",
+            "dask",
+            "--cluster",
+            address,
+        )
     finally:
         for process in started[::-1]:
             process.terminate()
@@ -132,8 +195,17 @@ def test_a_cluster_that_is_not_there_gets_one_line(many, tmp_path):
             import dask
 
             with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
-                run(weak_label_generator, "--data_dir", many, "--output_file", tmp_path / "labels", "--backend", "dask",
-                    "--cluster", address)  # fmt: skip
+                run(
+                    weak_label_generator,
+                    "--data_dir",
+                    many,
+                    "--output_file",
+                    tmp_path / "labels",
+                    "--backend",
+                    "dask",
+                    "--cluster",
+                    address,
+                )
         assert "\n" not in str(caught.value)
 
 
@@ -150,7 +222,10 @@ def fatal(number):
 @pytest.mark.parametrize("name", ["loky", "dask"])
 @pytest.mark.parametrize(
     ("function", "message"),
-    [(missing, "cannot import .*weak_labels.*install requirements"), (fatal, "workers died at their task")],
+    [
+        (missing, "cannot import .*weak_labels.*install requirements"),
+        (fatal, "workers died at their task"),
+    ],
 )
 def test_what_workers_cannot_do_ends_with_one_line(name, function, message):
     """Also where Dask gives a task up, of which joblib alone would never hear."""

@@ -1,7 +1,8 @@
-"""study.py: what the budgets buy, and tiny real grids that are stopped, resumed, tampered with and spread.
+"""study.py: what the budgets buy, and tiny real grids that are stopped, resumed, tampered with and
+spread.
 
-Most of their runs are made in this process: a process of their own would mostly import PyTorch. Those of the study that
-is killed are real ones.
+Most of their runs are made in this process: a process of their own would mostly import PyTorch.
+Those of the study that is killed are real ones.
 """
 
 import contextlib
@@ -36,21 +37,56 @@ from weakseg.reporting.charts import budget_plot
 from weakseg.training import options
 
 ROOT = Path(study.__file__).parent
-TINY = ["--", "--img_size", "64", "--batch_size", "4", "--epochs", "2", "--encoder_weights", "none", "--device", "cpu"]
+TINY = [
+    "--",
+    "--img_size",
+    "64",
+    "--batch_size",
+    "4",
+    "--epochs",
+    "2",
+    "--encoder_weights",
+    "none",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.fixture(scope="module")
 def flags(pets_dir, pets_labels):
     """The flags that all studies here share, but for the folder."""
-    return ["--data_dir", pets_dir, "--weak_label_path", pets_labels, "--cache_dir", Path(pets_dir).parent / "cache",
-            "--modes", "points", "tags boxes", "--budgets", "40s", "1h", "--seeds", 1, "--steps", 4]  # fmt: skip
+    return [
+        "--data_dir",
+        pets_dir,
+        "--weak_label_path",
+        pets_labels,
+        "--cache_dir",
+        Path(pets_dir).parent / "cache",
+        "--modes",
+        "points",
+        "tags boxes",
+        "--budgets",
+        "40s",
+        "1h",
+        "--seeds",
+        1,
+        "--steps",
+        4,
+    ]
 
 
 def call(command, stdout, **others):
     """Stand for `subprocess.run` on a command of train.py or evaluate.py, in this process."""
-    module, text = {"train.py": train, "evaluate.py": evaluate}[Path(command[1]).name], io.StringIO()
+    module, text = (
+        {"train.py": train, "evaluate.py": evaluate}[Path(command[1]).name],
+        io.StringIO(),
+    )
     code = 0
-    with patch.object(sys, "argv", command[1:]), contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+    with (
+        patch.object(sys, "argv", command[1:]),
+        contextlib.redirect_stdout(text),
+        contextlib.redirect_stderr(text),
+    ):
         try:
             run_cli(module.main, module.parse_args)
         except SystemExit as end:
@@ -109,14 +145,30 @@ def test_a_budget_buys_all_it_can_and_more_never_less(prices, one, other):
         n = buys(spent, budget)
         assert n == 0 or spent[n - 1] <= budget * (1 + 1e-8)
         assert n == len(prices) or spent[n] > budget
-    assert (buys(spent, one) <= buys(spent, other)) == (one <= other) or buys(spent, one) == buys(spent, other)
+    assert (buys(spent, one) <= buys(spent, other)) == (one <= other) or buys(spent, one) == buys(
+        spent, other
+    )
     assert buys(spent, spent[-1]) == len(prices)
 
 
 @pytest.mark.parametrize("schedule", ["extreme_clicking", "bearman2016"])
 def test_smaller_budgets_are_within_larger_ones_and_all_modes_share_an_order(flags, schedule):
-    grid = grid_of(*flags, "--seeds", 2, "--budgets", "20s", "40s", "1m", "--modes", "points", "boxes", "full",
-                   "--cost_schedule", schedule, *TINY)  # fmt: skip
+    grid = grid_of(
+        *flags,
+        "--seeds",
+        2,
+        "--budgets",
+        "20s",
+        "40s",
+        "1m",
+        "--modes",
+        "points",
+        "boxes",
+        "full",
+        "--cost_schedule",
+        schedule,
+        *TINY,
+    )
     subsets = {}
     for cell in grid.cells:
         args = options.parse_args(cell.arguments)
@@ -140,7 +192,9 @@ def test_budgets_that_buy_only_what_is_free_buy_nothing(flags, monkeypatch):
     wanted = *flags, "--budgets", "20s", "4m", "--modes", "full", *TINY
     usual, real = grid_of(*wanted), Grid.price
     first = {training_order(usual.dataset, seed)[0] for seed in range(usual.args.seeds)}
-    monkeypatch.setattr(Grid, "price", lambda self, name, signals: 0 if name in first else real(self, name, signals))
+    monkeypatch.setattr(
+        Grid, "price", lambda self, name, signals: 0 if name in first else real(self, name, signals)
+    )
     grid = grid_of(*wanted)
     assert {cell.budget for cell in grid.cells} == {4 / 60}
     assert min(grid.nothing["full", 20 / 3600]) > 20 / 3600
@@ -173,12 +227,17 @@ def test_a_run_is_named_by_all_that_makes_it(flags, done):
 
     same = names(*flags, "--study_dir", "elsewhere", "--jobs", 1, *TINY, "--num_workers", 1)
     assert same == names(*flags, *TINY) == {row["run"] for row in content(done)["rows"]}
-    for other in ([*flags, "--split_seed", 1, *TINY], [*flags, *TINY, "--lr", 1e-3], [*flags, "--steps", 8, *TINY]):
+    for other in (
+        [*flags, "--split_seed", 1, *TINY],
+        [*flags, *TINY, "--lr", 1e-3],
+        [*flags, "--steps", 8, *TINY],
+    ):
         assert not same & names(*other)
 
 
 @pytest.mark.parametrize(
-    ("word", "hours"), [("0.5h", 0.5), ("30m", 0.5), ("30min", 0.5), ("1800s", 0.5), (".5", 0.5), ("2", 2)]
+    ("word", "hours"),
+    [("0.5h", 0.5), ("30m", 0.5), ("30min", 0.5), ("1800s", 0.5), (".5", 0.5), ("2", 2)],
 )
 def test_budgets_are_times(word, hours):
     assert parse_budget(word) == pytest.approx(hours)
@@ -206,8 +265,17 @@ def test_budgets_are_times(word, hours):
     ],
 )
 def test_a_mistake_gets_one_line_before_anything_is_trained(arguments, message, flags, tmp_path):
-    with pytest.raises((UserError, SystemExit), match=message if arguments[1] != "-1h" else None) as caught:
-        run(study, *flags, "--study_dir", tmp_path / "study", *arguments, *(TINY if "--" not in arguments else []))
+    with pytest.raises(
+        (UserError, SystemExit), match=message if arguments[1] != "-1h" else None
+    ) as caught:
+        run(
+            study,
+            *flags,
+            "--study_dir",
+            tmp_path / "study",
+            *arguments,
+            *(TINY if "--" not in arguments else []),
+        )
     assert "\n" not in str(caught.value) and not (tmp_path / "study").exists()
 
 
@@ -220,11 +288,21 @@ def test_a_study_compares_modes_at_equal_hours(done):
     for row in found["rows"]:
         assert row["hours"] <= row["budget"] and row["everything"] == (row["budget"] == 1)
         result = json.loads((done / "results" / row["run"] / f"{row['run']}.json").read_text())
-        assert row["miou"] == 100 * result["aggregate"]["miou"] and result["cost"]["images"] == row["images"]
+        assert (
+            row["miou"] == 100 * result["aggregate"]["miou"]
+            and result["cost"]["images"] == row["images"]
+        )
         assert row["hours"] == pytest.approx(sum(result["cost"]["seconds"].values()) / 3600)
         assert result["args"]["steps_per_epoch"] * result["args"]["epochs"] == 4
     text = (done / "table.md").read_text()
-    for words in ("tags + boxes", "40 s", "n = all 22", "expected mIoU", "validation images", "forecast"):
+    for words in (
+        "tags + boxes",
+        "40 s",
+        "n = all 22",
+        "expected mIoU",
+        "validation images",
+        "forecast",
+    ):
         assert words in text
     assert (done / "study.png").stat().st_size > 10_000
 
@@ -246,8 +324,12 @@ def test_a_study_killed_in_a_training_goes_on_to_the_same_table(done, flags, tmp
     forget(folder, name)
     before = written(folder)
     argv = [*map(str, flags), "--study_dir", str(folder), *TINY]
-    killed = subprocess.Popen([sys.executable, "study.py", *argv], cwd=ROOT, stderr=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL)  # fmt: skip
+    killed = subprocess.Popen(
+        [sys.executable, "study.py", *argv],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
     while not (folder / "runs" / name).exists() and killed.poll() is None:
         time.sleep(0.02)
     killed.kill()  # its training lives on, and must neither be disturbed nor doubled
@@ -265,10 +347,16 @@ def test_a_run_of_the_same_name_with_other_arguments_is_not_reused(done, flags, 
     forget(folder, first)
     shutil.copytree(folder / "runs" / other, folder / "runs" / first)
     shutil.copytree(folder / "results" / other, folder / "results" / first)
-    (folder / "results" / first / f"{other}.json").rename(folder / "results" / first / f"{first}.json")
-    with pytest.raises(UserError, match=f"1 of 4 runs failed, the first is {first}: .*was trained with"):
+    (folder / "results" / first / f"{other}.json").rename(
+        folder / "results" / first / f"{first}.json"
+    )
+    with pytest.raises(
+        UserError, match=f"1 of 4 runs failed, the first is {first}: .*was trained with"
+    ):
         run(study, *flags, "--study_dir", folder, *TINY)
-    assert "3 of 4 cells" in (folder / "table.md").read_text() and "3 of 4" in capsys.readouterr().out
+    assert (
+        "3 of 4 cells" in (folder / "table.md").read_text() and "3 of 4" in capsys.readouterr().out
+    )
     assert [row["run"] for row in content(folder)["rows"]] == [
         r["run"] for r in content(done)["rows"] if r["run"] != first
     ]
@@ -277,15 +365,20 @@ def test_a_run_of_the_same_name_with_other_arguments_is_not_reused(done, flags, 
 def test_an_unfinished_or_foreign_result_is_no_result(done, flags, tmp_path):
     cells = {cell.name: cell for cell in grid_of(*flags, *TINY).cells}
     folder = copied(done, tmp_path / "study")
-    for name, (key, value) in zip(cells, [("epochs_done", 1), ("fingerprint", "x"), ("labels", "x"), ("args", {})],
-                                  strict=True):  # fmt: skip
+    for name, (key, value) in zip(
+        cells,
+        [("epochs_done", 1), ("fingerprint", "x"), ("labels", "x"), ("args", {})],
+        strict=True,
+    ):
         path = cells[name].result_path(folder)
         assert cells[name].result(folder)
         path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
         assert cells[name].result(folder) is None
 
 
-@pytest.mark.parametrize(("name", "package"), [("loky", "joblib"), ("dask", "distributed"), ("ray", "ray")])
+@pytest.mark.parametrize(
+    ("name", "package"), [("loky", "joblib"), ("dask", "distributed"), ("ray", "ray")]
+)
 def test_two_workers_give_the_same_table(name, package, done, flags, tmp_path, monkeypatch):
     """Each run is brought back by copying what a process of its own would have made."""
     if not find_spec(package):
@@ -294,9 +387,14 @@ def test_two_workers_give_the_same_table(name, package, done, flags, tmp_path, m
     for row in content(done)["rows"][:2]:
         forget(folder, row["run"])
     code = "import shutil, sys; shutil.copytree(*sys.argv[1:])"
-    monkeypatch.setattr(Cell, "commands", lambda cell, to, python, root: [
-        [python, "-c", code, str(done / part / cell.name), str(to / part / cell.name)] for part in ("runs", "results")
-    ])  # fmt: skip
+    monkeypatch.setattr(
+        Cell,
+        "commands",
+        lambda cell, to, python, root: [
+            [python, "-c", code, str(done / part / cell.name), str(to / part / cell.name)]
+            for part in ("runs", "results")
+        ],
+    )
     run(study, *flags, "--study_dir", folder, "--backend", name, "--jobs", 2, *TINY)
     assert (folder / "table.md").read_text() == (done / "table.md").read_text()
 
@@ -305,8 +403,18 @@ def test_two_workers_give_the_same_table(name, package, done, flags, tmp_path, m
 
 
 def test_intervals_over_seeds_are_student_t():
-    rows = [{"miou": m, "low": 0, "high": 99, "hours": 1, "other_hours": 2, "images": n, "everything": False}
-            for m, n in ((60, 10), (62, 10), (64, 12))]  # fmt: skip
+    rows = [
+        {
+            "miou": m,
+            "low": 0,
+            "high": 99,
+            "hours": 1,
+            "other_hours": 2,
+            "images": n,
+            "everything": False,
+        }
+        for m, n in ((60, 10), (62, 10), (64, 12))
+    ]
     found = summarise(rows)
     assert (found["miou"], found["images"], found["seeds"]) == (62, "10-12", 3)
     assert found["high"] - 62 == pytest.approx(4.3027 * 2 / 3**0.5, rel=1e-4)
@@ -315,7 +423,13 @@ def test_intervals_over_seeds_are_student_t():
 
 
 def test_the_figure_draws_every_mode_and_the_other_prices(tmp_path, sheets):
-    line = {"hours": [0.5, 1], "miou": [60, 65], "low": [58, 64], "high": [62, 66], "other_hours": [0.5, 1]}
+    line = {
+        "hours": [0.5, 1],
+        "miou": [60, 65],
+        "low": [58, 64],
+        "high": [62, 66],
+        "other_hours": [0.5, 1],
+    }
     lines = [{"name": "points", **line}, {"name": "boxes", **line, "other_hours": [2, 4]}]
     budget_plot(tmp_path / "a.png", lines, "hours", "bearman2016")
     names = [text.get_text() for text in sheets[0].figure.legends[0].get_texts()]

@@ -33,8 +33,17 @@ TINY = ["--img_size", "64", "--batch_size", "8", "--encoder_weights", "none", "-
 @pytest.fixture
 def flags(pets_dir, pets_labels, tmp_path):
     """The flags that all runs here share."""
-    return [*TINY, "--data_dir", pets_dir, "--weak_label_path", pets_labels, "--checkpoint_dir", tmp_path,
-            "--cache_dir", Path(pets_dir).parent / "cache"]  # fmt: skip
+    return [
+        *TINY,
+        "--data_dir",
+        pets_dir,
+        "--weak_label_path",
+        pets_labels,
+        "--checkpoint_dir",
+        tmp_path,
+        "--cache_dir",
+        Path(pets_dir).parent / "cache",
+    ]
 
 
 def weights(folder, name="last.pt"):
@@ -55,10 +64,14 @@ def test_every_mode_trains_and_leaves_a_complete_run(mode, flags, tmp_path):
     lines = log(tmp_path / "r")
     assert [line["epoch"] for line in lines] == [1, 2]
     terms = set(lines[-1]["terms"])
-    assert terms == {"tags": {"tags", "cam"}, "hybrid_tags_points": {"tags", "points"}}.get(mode, {mode})
+    assert terms == {"tags": {"tags", "cam"}, "hybrid_tags_points": {"tags", "points"}}.get(
+        mode, {mode}
+    )
     best = torch.load(tmp_path / "r" / "best.pt", weights_only=True)
     assert best["epoch"] == [line["epoch"] for line in lines if line["selected"]][-1]
-    assert best["cost"]["images"] > 0 and all(seconds > 0 for seconds in best["cost"]["seconds"].values())
+    assert best["cost"]["images"] > 0 and all(
+        seconds > 0 for seconds in best["cost"]["seconds"].values()
+    )
     assert (tmp_path / "r" / "curves.png").stat().st_size > 0
 
 
@@ -71,9 +84,33 @@ def test_two_classes_have_coarse_logits_on_demand(more, coarse, flags, tmp_path)
 @pytest.mark.parametrize(("more", "coarse"), [([], True), (["--no-coarse_logits"], False)])
 def test_more_classes_have_coarse_logits_unless_refused(more, coarse, flags, pets_dir, tmp_path):
     path = tmp_path / "labels.pkl"
-    run(weak_label_generator, "--data_dir", pets_dir, "--classes", "species", "--output_file", path, "--jobs", 1)
-    again = ["--supervision_mode", "points", "--recipe", "strong", "--run_name", "r", "--epochs", 2, *flags,
-             "--classes", "species", "--weak_label_path", path, *more]  # fmt: skip
+    run(
+        weak_label_generator,
+        "--data_dir",
+        pets_dir,
+        "--classes",
+        "species",
+        "--output_file",
+        path,
+        "--jobs",
+        1,
+    )
+    again = [
+        "--supervision_mode",
+        "points",
+        "--recipe",
+        "strong",
+        "--run_name",
+        "r",
+        "--epochs",
+        2,
+        *flags,
+        "--classes",
+        "species",
+        "--weak_label_path",
+        path,
+        *more,
+    ]
     run(train, *again)
     found = torch.load(tmp_path / "r" / "best.pt", weights_only=True)
     assert any(name.startswith("coarse_head.") for name in found["model"]) is coarse
@@ -92,20 +129,40 @@ def test_both_spellings_of_a_mix_are_one_run(flags, tmp_path):
 
 def start(arguments, **options):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.Popen([*map(str, arguments)], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, **options)  # fmt: skip
+    return subprocess.Popen(
+        [*map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
 
 
 def wait_until_saved(folder, *processes):
     """Return once a run has its first last.pt, or one of its processes has ended."""
-    while not (folder / "last.pt").exists() and all(process.poll() is None for process in processes):
+    while not (folder / "last.pt").exists() and all(
+        process.poll() is None for process in processes
+    ):
         time.sleep(0.02)
 
 
 def test_a_killed_run_resumes_to_the_same_weights(flags, tmp_path):
     """Two subprocesses: one is killed in its second epoch and resumed, the other is left alone."""
-    base = [sys.executable, "train.py", "--supervision_modes", "tags", "scribbles", "--epochs", 4, "--augment",
-            "--loss_weighting", "uncertainty", *flags]  # fmt: skip
+    base = [
+        sys.executable,
+        "train.py",
+        "--supervision_modes",
+        "tags",
+        "scribbles",
+        "--epochs",
+        4,
+        "--augment",
+        "--loss_weighting",
+        "uncertainty",
+        *flags,
+    ]
     left_alone = start([*base, "--run_name", "alone"])
     killed = start([*base, "--run_name", "killed"])
     wait_until_saved(tmp_path / "killed", killed)
@@ -120,14 +177,21 @@ def test_a_killed_run_resumes_to_the_same_weights(flags, tmp_path):
     assert resumed.returncode == 0, output
     assert same(weights(tmp_path / "alone"), weights(tmp_path / "killed"))
     assert same(weights(tmp_path / "alone", "best.pt"), weights(tmp_path / "killed", "best.pt"))
-    timeless = [{k: v for k, v in line.items() if "second" not in k} for line in log(tmp_path / "alone")]
-    assert timeless == [{k: v for k, v in line.items() if "second" not in k} for line in log(tmp_path / "killed")]
+    timeless = [
+        {k: v for k, v in line.items() if "second" not in k} for line in log(tmp_path / "alone")
+    ]
+    assert timeless == [
+        {k: v for k, v in line.items() if "second" not in k} for line in log(tmp_path / "killed")
+    ]
 
 
 def test_a_cache_without_room_gives_the_same_run(flags, tmp_path):
     base = ["--supervision_mode", "points", "--epochs", 1, *flags]
     run(train, *base, "--run_name", "a")
-    flags = [tmp_path / "empty" if word == flags[flags.index("--cache_dir") + 1] else word for word in base]
+    flags = [
+        tmp_path / "empty" if word == flags[flags.index("--cache_dir") + 1] else word
+        for word in base
+    ]
     run(train, *flags, "--run_name", "b", "--cache_limit", 0)
     assert not list((tmp_path / "empty").rglob("*.npy"))
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
@@ -144,18 +208,49 @@ def free_port():
 def launch(processes, script):
     """Start a script in so many processes of this machine -> the launcher's process."""
     port = ["--master_port", free_port()]
-    return start([sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", processes, *port, *script])
+    return start(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc_per_node",
+            processes,
+            *port,
+            *script,
+        ]
+    )
 
 
 @pytest.mark.parametrize(
     "weighting, precision, recipe",
-    [("fixed", [], "plain"), ("fixed", ["--device", "auto"], "strong"), ("uncertainty", [], "plain"),
-     ("fixed", ["--amp"], "plain")],
-)  # fmt: skip
+    [
+        ("fixed", [], "plain"),
+        ("fixed", ["--device", "auto"], "strong"),
+        ("uncertainty", [], "plain"),
+        ("fixed", ["--amp"], "plain"),
+    ],
+)
 def test_two_processes_give_the_run_of_one(weighting, precision, recipe, flags, tmp_path):
-    """Adam's first steps are signs: kept small, they don't blow rounding up. test_model.py has the float64 law."""
-    base = ["train.py", "--supervision_modes", "points", "scribbles", "--epochs", 2, "--augment", "--lr", 1e-6, *flags,
-            "--loss_weighting", weighting, "--recipe", recipe, *precision]  # fmt: skip
+    """Adam's first steps are signs: kept small, they don't blow rounding up. test_model.py has the
+    float64 law.
+    """
+    base = [
+        "train.py",
+        "--supervision_modes",
+        "points",
+        "scribbles",
+        "--epochs",
+        2,
+        "--augment",
+        "--lr",
+        1e-6,
+        *flags,
+        "--loss_weighting",
+        weighting,
+        "--recipe",
+        recipe,
+        *precision,
+    ]
     one = start([sys.executable, *base, "--run_name", "one"])
     two = launch(2, [*base, "--run_name", "two"])
     for process in (one, two):
@@ -163,9 +258,14 @@ def test_two_processes_give_the_run_of_one(weighting, precision, recipe, flags, 
         assert process.returncode == 0, output
         assert output.count("best.pt is epoch") == 1  # two processes are one run
     a, b = weights(tmp_path / "one"), weights(tmp_path / "two")
-    for key in a.keys() if "--amp" not in precision else ():  # in bfloat16 rounding swamps single weights
+    for key in (
+        a.keys() if "--amp" not in precision else ()
+    ):  # in bfloat16 rounding swamps single weights
         torch.testing.assert_close(a[key], b[key], rtol=1e-3, atol=1e-4)
-    learned = [torch.load(tmp_path / name / "last.pt", weights_only=True)["criterion"] for name in ("one", "two")]
+    learned = [
+        torch.load(tmp_path / name / "last.pt", weights_only=True)["criterion"]
+        for name in ("one", "two")
+    ]
     for key in learned[0]:
         torch.testing.assert_close(learned[0][key], learned[1][key], rtol=0, atol=1e-7)
     for x, y in zip(log(tmp_path / "one"), log(tmp_path / "two"), strict=True):
@@ -174,8 +274,20 @@ def test_two_processes_give_the_run_of_one(weighting, precision, recipe, flags, 
 
 
 def test_two_processes_with_batch_norm_of_their_own_are_killed_and_go_on(flags, tmp_path):
-    """Bit for bit, the validation of both shares included: after each epoch all have the same running moments."""
-    base = ["train.py", "--supervision_mode", "points", "--recipe", "strong", "--epochs", 4, "--batch_norm", "local"]
+    """Bit for bit, the validation of both shares included: after each epoch all have the same
+    running moments.
+    """
+    base = [
+        "train.py",
+        "--supervision_mode",
+        "points",
+        "--recipe",
+        "strong",
+        "--epochs",
+        4,
+        "--batch_norm",
+        "local",
+    ]
     alone = launch(2, [*base, "--run_name", "alone", *flags])
     killed = launch(2, [*base, "--run_name", "killed", *flags])
     wait_until_saved(tmp_path / "killed", killed)
@@ -207,27 +319,69 @@ def test_of_two_processes_each_cuts_its_share(flags, tmp_path):
 
 
 def two_nodes(launcher, script):
-    """Start a script on two nodes of one process each, which meet on loopback -> the two launchers' processes."""
+    """Start a script on two nodes of one process each, which meet on loopback -> the two launchers'
+    processes.
+    """
     port = free_port()
     commands = {
-        "torchrun": lambda rank: ["torch.distributed.run", "--nnodes", 2, "--node_rank", rank, "--nproc_per_node", 1,
-                                  "--master_addr", "127.0.0.1", "--master_port", port],
-        "accelerate": lambda rank: ["accelerate.commands.launch", "--multi_gpu", "--num_machines", 2,
-                                    "--num_processes", 2, "--machine_rank", rank, "--main_process_ip", "127.0.0.1",
-                                    "--main_process_port", port, "--mixed_precision", "no", "--dynamo_backend", "no"],
-    }  # fmt: skip
+        "torchrun": lambda rank: [
+            "torch.distributed.run",
+            "--nnodes",
+            2,
+            "--node_rank",
+            rank,
+            "--nproc_per_node",
+            1,
+            "--master_addr",
+            "127.0.0.1",
+            "--master_port",
+            port,
+        ],
+        "accelerate": lambda rank: [
+            "accelerate.commands.launch",
+            "--multi_gpu",
+            "--num_machines",
+            2,
+            "--num_processes",
+            2,
+            "--machine_rank",
+            rank,
+            "--main_process_ip",
+            "127.0.0.1",
+            "--main_process_port",
+            port,
+            "--mixed_precision",
+            "no",
+            "--dynamo_backend",
+            "no",
+        ],
+    }
     return [start([sys.executable, "-m", *commands[launcher](rank), *script]) for rank in (0, 1)]
 
 
 @pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
 def test_two_nodes_are_killed_and_one_process_goes_on(launcher, flags, tmp_path):
     """The run is the one that a single process makes without interruption, up to rounding."""
-    base = ["train.py", "--supervision_modes", "points", "scribbles", "--epochs", 4, "--augment", "--lr", 1e-6, *flags]
+    base = [
+        "train.py",
+        "--supervision_modes",
+        "points",
+        "scribbles",
+        "--epochs",
+        4,
+        "--augment",
+        "--lr",
+        1e-6,
+        *flags,
+    ]
     nodes = two_nodes(launcher, [*base, "--run_name", "nodes"])
     wait_until_saved(tmp_path / "nodes", *nodes)
     for node in nodes:
         with contextlib.suppress(psutil.NoSuchProcess):
-            for process in [psutil.Process(node.pid), *psutil.Process(node.pid).children(recursive=True)]:
+            for process in [
+                psutil.Process(node.pid),
+                *psutil.Process(node.pid).children(recursive=True),
+            ]:
                 process.kill()
     said = [node.communicate()[0] for node in nodes]
     assert (tmp_path / "nodes" / "last.pt").exists(), said
@@ -245,7 +399,18 @@ def test_two_nodes_are_killed_and_one_process_goes_on(launcher, flags, tmp_path)
 
 
 def test_one_process_is_killed_and_two_nodes_go_on(flags, tmp_path):
-    base = ["train.py", "--supervision_mode", "points", "--recipe", "strong", "--epochs", 4, "--lr", 1e-6, *flags]
+    base = [
+        "train.py",
+        "--supervision_mode",
+        "points",
+        "--recipe",
+        "strong",
+        "--epochs",
+        4,
+        "--lr",
+        1e-6,
+        *flags,
+    ]
     killed = start([sys.executable, *base, "--run_name", "nodes"])
     wait_until_saved(tmp_path / "nodes", killed)
     killed.send_signal(signal.SIGKILL)
@@ -263,25 +428,62 @@ def test_weak_selection_needs_no_mask_at_all(pets_dir, pets_labels, flags, tmp_p
         mask.unlink()
     flags[flags.index("--data_dir") + 1] = bare
     flags[flags.index("--cache_dir") + 1] = tmp_path / "cache"
-    run(train, "--supervision_mode", "points", "--run_name", "r", "--epochs", 1, "--select_by", "weak_val_loss", *flags)
+    run(
+        train,
+        "--supervision_mode",
+        "points",
+        "--run_name",
+        "r",
+        "--epochs",
+        1,
+        "--select_by",
+        "weak_val_loss",
+        *flags,
+    )
     assert log(tmp_path / "r")[0]["val_loss"] is None
     with pytest.raises(UserError, match="trimaps"):
         run(train, "--supervision_mode", "points", "--run_name", "s", "--epochs", 1, *flags)
 
 
-@pytest.mark.parametrize("rule, pick", [("val_loss", min), ("val_miou", max), ("weak_val_loss", min)])
+@pytest.mark.parametrize(
+    "rule, pick", [("val_loss", min), ("val_miou", max), ("weak_val_loss", min)]
+)
 def test_best_is_the_best_epoch_of_its_rule(rule, pick, flags, tmp_path):
-    run(train, "--supervision_mode", "scribbles", "--run_name", "r", "--epochs", 3, "--select_by", rule, *flags)
+    run(
+        train,
+        "--supervision_mode",
+        "scribbles",
+        "--run_name",
+        "r",
+        "--epochs",
+        3,
+        "--select_by",
+        rule,
+        *flags,
+    )
     lines = log(tmp_path / "r")
     best = torch.load(tmp_path / "r" / "best.pt", weights_only=True)
     assert best["best"] == pick(line[rule] for line in lines) == lines[best["epoch"] - 1][rule]
     assert best["selection"]["by"] == rule
-    assert set(best["selection"]["seconds"]) == ({"scribbles"} if rule == "weak_val_loss" else {"full"})
+    assert set(best["selection"]["seconds"]) == (
+        {"scribbles"} if rule == "weak_val_loss" else {"full"}
+    )
 
 
 def test_uncertainty_weights_are_trained(flags, tmp_path):
-    run(train, "--supervision_modes", "points", "boxes", "--run_name", "r", "--epochs", 1, "--loss_weighting",
-        "uncertainty", *flags)  # fmt: skip
+    run(
+        train,
+        "--supervision_modes",
+        "points",
+        "boxes",
+        "--run_name",
+        "r",
+        "--epochs",
+        1,
+        "--loss_weighting",
+        "uncertainty",
+        *flags,
+    )
     state = torch.load(tmp_path / "r" / "last.pt", weights_only=True)["criterion"]
     assert len(state) == 2 and all(value.item() != 0 for value in state.values())
 
@@ -289,10 +491,23 @@ def test_uncertainty_weights_are_trained(flags, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_there(flags, tmp_path):
     with pytest.raises(UserError, match=r"step \d+: the loss term 'points' is (nan|inf)"):
         run(
-            train, "--supervision_mode", "points", "--run_name", "r", "--epochs", 4, "--lr", 1e30, "--warmup", 0, *flags
+            train,
+            "--supervision_mode",
+            "points",
+            "--run_name",
+            "r",
+            "--epochs",
+            4,
+            "--lr",
+            1e30,
+            "--warmup",
+            0,
+            *flags,
         )
     for path in (tmp_path / "r").glob("*.pt"):
-        assert all(torch.isfinite(value).all() for value in weights(path.parent, path.name).values())
+        assert all(
+            torch.isfinite(value).all() for value in weights(path.parent, path.name).values()
+        )
 
 
 def test_an_existing_run_is_safe(flags, tmp_path):
@@ -326,7 +541,10 @@ def test_a_kill_between_the_two_checkpoints_loses_neither(flags, tmp_path):
 
 def test_two_processes_never_train_one_run(flags, tmp_path):
     mode = ["--supervision_mode", "points", "--run_name", "r", "--epochs", 1, *flags]
-    with FileLock(lock_path(tmp_path / "r")), pytest.raises(UserError, match="another process is training"):
+    with (
+        FileLock(lock_path(tmp_path / "r")),
+        pytest.raises(UserError, match="another process is training"),
+    ):
         run(train, *mode)
     assert not (tmp_path / "r").exists()
     run(train, *mode)
@@ -335,8 +553,20 @@ def test_two_processes_never_train_one_run(flags, tmp_path):
 
 def test_an_epoch_has_the_steps_that_are_asked_for(flags, tmp_path):
     """More than the images give, so that small sets train as long as large ones."""
-    run(train, "--supervision_mode", "points", "--run_name", "r", "--epochs", 2, "--steps_per_epoch", 5,
-        "--train_limit", 9, *flags)  # fmt: skip
+    run(
+        train,
+        "--supervision_mode",
+        "points",
+        "--run_name",
+        "r",
+        "--epochs",
+        2,
+        "--steps_per_epoch",
+        5,
+        "--train_limit",
+        9,
+        *flags,
+    )
     steps = torch.load(tmp_path / "r" / "last.pt", weights_only=True)["schedule"]["last_epoch"]
     assert steps == 10 and len(log(tmp_path / "r")) == 2
 
@@ -347,7 +577,17 @@ def test_nothing_but_a_run_is_ever_replaced(flags, tmp_path):
     mine.write_text("mine")
     for overwrite in ([], ["--overwrite"]):
         with pytest.raises(UserError, match=r"notes\.txt"):
-            run(train, "--supervision_mode", "points", "--run_name", "r", "--epochs", 1, *overwrite, *flags)
+            run(
+                train,
+                "--supervision_mode",
+                "points",
+                "--run_name",
+                "r",
+                "--epochs",
+                1,
+                *overwrite,
+                *flags,
+            )
     assert mine.read_text() == "mine"
 
 
@@ -358,7 +598,17 @@ def test_a_run_goes_on_with_its_own_labels_only(pets_dir, flags, tmp_path):
     killed.kill()
     killed.communicate()
     other = tmp_path / "other.pkl"
-    run(weak_label_generator, "--data_dir", pets_dir, "--output_file", other, "--seed", 1, "--jobs", 1)
+    run(
+        weak_label_generator,
+        "--data_dir",
+        pets_dir,
+        "--output_file",
+        other,
+        "--seed",
+        1,
+        "--jobs",
+        1,
+    )
     flags[flags.index("--weak_label_path") + 1] = other
     before = weights(tmp_path / "r")
     with pytest.raises(UserError, match="labels"):
@@ -370,7 +620,18 @@ def test_ruined_validation_selects_nothing(flags, tmp_path):
     flags[flags.index("--batch_size") + 1] = "64"
     with pytest.raises(UserError, match="step 1"):
         run(
-            train, "--supervision_mode", "points", "--run_name", "r", "--epochs", 3, "--lr", 1e30, "--warmup", 0, *flags
+            train,
+            "--supervision_mode",
+            "points",
+            "--run_name",
+            "r",
+            "--epochs",
+            3,
+            "--lr",
+            1e30,
+            "--warmup",
+            0,
+            *flags,
         )
     assert not (tmp_path / "r" / "best.pt").exists()
 
@@ -386,7 +647,10 @@ def test_ruined_validation_selects_nothing(flags, tmp_path):
         (["--supervision_mode", "points", "--lambda_points", "-1"], "negative"),
         (["--supervision_mode", "points", "--lambda_seg", "0"], "positive"),
         (["--supervision_mode", "tags", "--lambda_tags", "0"], "--lambda_tags 0"),
-        (["--supervision_mode", "tags", "--recipe", "strong", "--select_by", "weak_val_loss"], "weak_val_loss"),
+        (
+            ["--supervision_mode", "tags", "--recipe", "strong", "--select_by", "weak_val_loss"],
+            "weak_val_loss",
+        ),
         (
             "--supervision_mode points --recipe strong --select_by weak_val_loss --lambda_points 0".split(),
             "weak_val_loss",
@@ -399,7 +663,10 @@ def test_ruined_validation_selects_nothing(flags, tmp_path):
         (["--supervision_mode", "points", "--train_limit", "100000"], "--train_limit"),
         (["--supervision_mode", "points", "--resume", "--run_name", "none_such"], "last.pt"),
         (["--supervision_mode", "points", "--encoder", "efficientnet-lite9"], "--encoder"),
-        (["--supervision_mode", "points", "--weak_label_path", "nowhere.pkl"], "weak_label_generator.py"),
+        (
+            ["--supervision_mode", "points", "--weak_label_path", "nowhere.pkl"],
+            "weak_label_generator.py",
+        ),
         (["--supervision_mode", "points", "--data_dir", "nowhere"], "download_data.py"),
     ],
 )
@@ -416,7 +683,9 @@ def test_a_mistake_gets_one_line_that_names_it(arguments, message, flags, tmp_pa
 
 
 def test_the_command_line_prints_one_line_and_fails(tmp_path):
-    process = start([sys.executable, "train.py", "--supervision_mode", "points", "--data_dir", tmp_path])
+    process = start(
+        [sys.executable, "train.py", "--supervision_mode", "points", "--data_dir", tmp_path]
+    )
     output = process.communicate()[0]
     assert process.returncode == 2 and output.startswith("error: ") and output.count("\n") == 1
 
@@ -425,7 +694,18 @@ def test_trackers_write_their_logs(flags, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     for tracker in ("tensorboard", "wandb"):
-        run(train, "--supervision_mode", "points", "--run_name", tracker, "--epochs", 1, "--log_with", tracker, *flags)
+        run(
+            train,
+            "--supervision_mode",
+            "points",
+            "--run_name",
+            tracker,
+            "--epochs",
+            1,
+            "--log_with",
+            tracker,
+            *flags,
+        )
     assert list(tmp_path.rglob("events.out.tfevents*"))
     assert list(tmp_path.rglob("*.wandb"))
 
@@ -447,7 +727,9 @@ SEED_COMMANDS = """
 
 @pytest.mark.parametrize("command", SEED_COMMANDS.strip().splitlines())
 def test_published_commands_run_verbatim(command, pets_dir, pets_labels, tmp_path, monkeypatch):
-    """From a folder laid out as the commands expect; only the size of the run is cut down, after parsing."""
+    """From a folder laid out as the commands expect; only the size of the run is cut down, after
+    parsing.
+    """
     (tmp_path / "data").symlink_to(pets_dir)
     (tmp_path / "weak_labels").mkdir()
     (tmp_path / "weak_labels" / "weak_labels_train.pkl").symlink_to(pets_labels)
@@ -456,7 +738,12 @@ def test_published_commands_run_verbatim(command, pets_dir, pets_labels, tmp_pat
 
     def small():
         args = parse()
-        args.epochs, args.img_size, args.num_workers, args.cache_dir = 1, 64, 0, str(Path(pets_dir).parent / "cache")
+        args.epochs, args.img_size, args.num_workers, args.cache_dir = (
+            1,
+            64,
+            0,
+            str(Path(pets_dir).parent / "cache"),
+        )
         return args
 
     monkeypatch.setattr(train, "parse_args", small)

@@ -7,8 +7,16 @@ import pytest
 from conftest import ROOT
 
 COMMANDS = {
-    "download_data", "weak_label_generator", "train", "evaluate", "analyze", "study", "annotate", "labels", "predict",
-}  # fmt: skip
+    "download_data",
+    "weak_label_generator",
+    "train",
+    "evaluate",
+    "analyze",
+    "study",
+    "annotate",
+    "labels",
+    "predict",
+}
 FLAT = {"data_utils", "model", "losses"}
 MODULES = sorted(
     path.relative_to(ROOT)
@@ -18,7 +26,9 @@ MODULES = sorted(
 
 
 def imports(path: Path) -> set[str]:
-    """Return the dotted names that a module imports, anywhere in it; `from a import b` names both a and a.b."""
+    """Return the dotted names that a module imports, anywhere in it; `from a import b` names both a
+    and a.b.
+    """
     names = set()
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -44,12 +54,16 @@ def test_the_workshop_knows_nothing_of_the_root(path):
     assert not rooms(path) & (FLAT | COMMANDS | {"vlm_itl", "scripts", "benchmarks", "tests"})
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.stem in FLAT and len(p.parts) == 1], ids=str)
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if p.stem in FLAT and len(p.parts) == 1], ids=str
+)
 def test_the_flat_modules_stand_on_the_workshop_alone(path):
     assert not rooms(path) & (COMMANDS | {"vlm_itl", "scripts", "benchmarks", "tests"})
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[:2] == ("weakseg", "labels")], ids=str)
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if p.parts[:2] == ("weakseg", "labels")], ids=str
+)
 def test_labels_know_no_torch(path):
     assert not rooms(path) & {"torch", "torchvision"}
 
@@ -66,6 +80,8 @@ def test_no_circle_of_imports():
 def test_the_root_fits_on_a_screen():
     import subprocess
 
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     entries = {line.split("/")[0] for line in listed.splitlines() if not line.startswith(".")}
     assert len(entries) <= 27, sorted(entries)

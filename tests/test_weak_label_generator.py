@@ -1,4 +1,6 @@
-"""The generator from the command line: determinism, options, coverage, preview, refusals, and real photographs."""
+"""The generator from the command line: determinism, options, coverage, preview, refusals, and real
+photographs.
+"""
 
 import pickle
 import shutil
@@ -13,7 +15,7 @@ from PIL import Image
 import weak_label_generator
 from weakseg import common
 from weakseg.common import UserError
-from weakseg.data.datasets import open_dataset
+from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels import annotators, label_file
 from weakseg.labels.label_file import load_labels
 from weakseg.labels.signals import SIGNALS
@@ -28,20 +30,33 @@ def generate(data_dir, path, *argv):
 
 
 def opened(data_dir, cache_dir):
-    return open_dataset(SimpleNamespace(data_dir=data_dir, dataset="auto", classes=[], tag_set="default",
-                                        cache_dir=cache_dir, val_fraction=0.1, split_seed=0))  # fmt: skip
+    return open_dataset(
+        DataOptions(
+            data_dir=data_dir,
+            dataset="auto",
+            classes=[],
+            tag_set="default",
+            cache_dir=cache_dir,
+            val_fraction=0.1,
+            split_seed=0,
+        )
+    )
 
 
 def linked(source, target):
     """Copy a data set as hard links, but its lists as files that may be changed."""
     shutil.copytree(
-        source, target, copy_function=lambda a, b: (shutil.copy if a.endswith(".txt") else shutil.os.link)(a, b)
+        source,
+        target,
+        copy_function=lambda a, b: (shutil.copy if a.endswith(".txt") else shutil.os.link)(a, b),
     )
     return target
 
 
 def check_against_masks(dataset, images):
-    """Assert that every point, box and tag of noise-free labels agrees with the mask -> points checked."""
+    """Assert that every point, box and tag of noise-free labels agrees with the mask -> points
+    checked.
+    """
     checked = 0
     for name, labels in images.items():
         mask = dataset.mask(name)
@@ -92,7 +107,10 @@ def test_labels_of_an_image_do_not_depend_on_the_other_images(pets_dir, pets_lab
 
 def test_one_signals_options_and_the_seed_leave_the_others_alone(pets_dir, pets_labels, tmp_path):
     first = load_labels(pets_labels)["images"]
-    again, other = generate(pets_dir, tmp_path / "a.pkl"), generate(pets_dir, tmp_path / "b.pkl", "--seed", 1)
+    again, other = (
+        generate(pets_dir, tmp_path / "a.pkl"),
+        generate(pets_dir, tmp_path / "b.pkl", "--seed", 1),
+    )
     assert again == first
     assert other != first
     assert all(other[name]["boxes"] == first[name]["boxes"] for name in first)
@@ -114,8 +132,21 @@ def test_every_seed_image_and_signal_has_its_own_stream(pets_dir, tmp_path, monk
 
 
 def test_options_reach_the_annotators_and_the_header(pets_dir, tmp_path):
-    argv = ["--points_per_object", 3, "--background_points", 4, "--random_points", "--scribble_width", 1,
-            "--noise", 1, "--classes", "species", "--tag_set", "breed"]  # fmt: skip
+    argv = [
+        "--points_per_object",
+        3,
+        "--background_points",
+        4,
+        "--random_points",
+        "--scribble_width",
+        1,
+        "--noise",
+        1,
+        "--classes",
+        "species",
+        "--tag_set",
+        "breed",
+    ]
     images = generate(pets_dir, tmp_path / "labels.pkl", *argv)
     content = load_labels(tmp_path / "labels.pkl")
     assert content["options"] == vars(annotators.Options(3, 4, True, scribble_width=1, noise=1.0))
@@ -130,7 +161,9 @@ def test_it_prints_coverage_and_draws_a_preview(pets_dir, tmp_path, capsys):
     generate(pets_dir, tmp_path / "labels.pkl", "--preview", 3)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[: len(SIGNALS)]] == list(SIGNALS)
-    points, scribbles = (next(line for line in lines if line.split()[0] == name) for name in ("points", "scribbles"))
+    points, scribbles = (
+        next(line for line in lines if line.split()[0] == name) for name in ("points", "scribbles")
+    )
     assert 0.001 < float(points.split(",")[1].split()[0]) < 0.01
     assert 1 < float(scribbles.split(",")[1].split()[0]) < 20
     assert lines[-1].endswith("labels.pkl: 24 images of pets (background, pet)")
@@ -155,11 +188,20 @@ def test_it_prints_coverage_and_draws_a_preview(pets_dir, tmp_path, capsys):
 )
 def test_bad_flags_are_refused_before_anything_is_written(pets_dir, tmp_path, argv, message):
     with pytest.raises(UserError, match=message):
-        run(weak_label_generator, "--data_dir", pets_dir, "--output_file", tmp_path / "labels.pkl", *argv)
+        run(
+            weak_label_generator,
+            "--data_dir",
+            pets_dir,
+            "--output_file",
+            tmp_path / "labels.pkl",
+            *argv,
+        )
     assert not list(tmp_path.iterdir())
 
 
-def test_a_spoilt_mask_stops_with_one_line_and_keeps_the_old_file(pets_dir, pets_labels, tmp_path, monkeypatch, capsys):
+def test_a_spoilt_mask_stops_with_one_line_and_keeps_the_old_file(
+    pets_dir, pets_labels, tmp_path, monkeypatch, capsys
+):
     data = linked(pets_dir, tmp_path / "spoilt")
     path = tmp_path / "labels.pkl"
     shutil.copy(pets_labels, path)
@@ -167,7 +209,15 @@ def test_a_spoilt_mask_stops_with_one_line_and_keeps_the_old_file(pets_dir, pets
     trimap.unlink()
     trimap.write_bytes(b"no image")
     monkeypatch.setattr(weak_label_generator, "CHUNK", 12)
-    argv = ["weak_label_generator.py", "--data_dir", str(data), "--output_file", str(path), "--jobs", "2"]
+    argv = [
+        "weak_label_generator.py",
+        "--data_dir",
+        str(data),
+        "--output_file",
+        str(path),
+        "--jobs",
+        "2",
+    ]
     monkeypatch.setattr(sys, "argv", argv)
     with pytest.raises(SystemExit) as stopped:
         common.run_cli(weak_label_generator.main, weak_label_generator.parse_args)
@@ -193,5 +243,7 @@ def test_labels_of_real_photographs_hit_their_pets(tmp_path):
     dataset = opened(REAL, tmp_path)
     names = dataset.ids("trainval")[::8]
     options = annotators.Options(points_per_object=2, background_points=2)
-    images = dict(weak_label_generator.annotate_many(dataset, dict.fromkeys(names), options, seed=0))
+    images = dict(
+        weak_label_generator.annotate_many(dataset, dict.fromkeys(names), options, seed=0)
+    )
     assert check_against_masks(dataset, images) >= 4 * len(names)

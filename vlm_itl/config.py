@@ -1,7 +1,7 @@
 """Experiment configurations: YAML read into checked dataclasses.
 
-A key that is unknown, mistyped or of the wrong type is a `UserError` that names it and the nearest known one.
-`--set section.key=value` overrides a key; the value is read as YAML.
+A key that is unknown, mistyped or of the wrong type is a `UserError` that names it and the nearest
+known one. `--set section.key=value` overrides a key; the value is read as YAML.
 """
 
 import dataclasses
@@ -19,7 +19,9 @@ UNITS = ("percent", "images", "seconds", "hours")
 
 
 def key(default, text, **rules):
-    """Return a dataclass field: its default, what it means, and rules (choices=, low=, high=) for its value."""
+    """Return a dataclass field: its default, what it means, and rules (choices=, low=, high=) for
+    its value.
+    """
     return field(default=default, metadata={"help": text, **rules})
 
 
@@ -27,32 +29,51 @@ def key(default, text, **rules):
 class Data:
     """Section `data`: which images, and how they are split."""
 
-    source: str = key("shapes", "'shapes' (drawn), a folder (VOC, Oxford-IIIT Pet, your own), or a hub id (owner/name)")
+    source: str = key(
+        "shapes",
+        "'shapes' (drawn), a folder (VOC, Oxford-IIIT Pet, your own), or a hub id (owner/name)",
+    )
     hub_image: str = key("image", "hub: the column of photographs")
     hub_mask: str = key("mask", "hub: the column of masks (class numbers, or VOC's colours)")
     hub_test: str = key("validation", "hub: the split to test on; all others are trained on")
-    classes: tuple[str, ...] = key((), "a subset of the classes, 'cat' or merged 'pet=cat+dog'; empty: all")
-    image_size: int = key(128, "side of the square that the network sees, pixels", low=64, multiple=32)
+    classes: tuple[str, ...] = key(
+        (), "a subset of the classes, 'cat' or merged 'pet=cat+dog'; empty: all"
+    )
+    image_size: int = key(
+        128, "side of the square that the network sees, pixels", low=64, multiple=32
+    )
     shapes_train: int = key(240, "shapes: images to draw for training and validation", low=4)
     shapes_test: int = key(60, "shapes: images to draw for the test", low=2)
-    pool_limit: int | None = key(None, "use only so many training images (chosen by a hash); null: all", low=1)
+    pool_limit: int | None = key(
+        None, "use only so many training images (chosen by a hash); null: all", low=1
+    )
     val_limit: int | None = key(None, "use only so many validation images; null: all", low=1)
-    val_fraction: float = key(0.1, "share of the training list that is held for validation", above=0, below=1)
+    val_fraction: float = key(
+        0.1, "share of the training list that is held for validation", above=0, below=1
+    )
     split_seed: int = key(0, "seed of that split")
     data_dir: str = key("./data", "where drawn and downloaded data is kept")
     cache_dir: str = key("./data/.cache", "where decoded, resized images are kept")
-    cache_limit: float | None = key(None, "most gigabytes that cache_dir may hold; null: no limit", low=0)
+    cache_limit: float | None = key(
+        None, "most gigabytes that cache_dir may hold; null: no limit", low=0
+    )
 
 
 @dataclass(frozen=True)
 class Model:
     """Section `model`: the network."""
 
-    name: str = key("efficientnet-lite0", "a U-Net's encoder, 'segformer-tiny', a SegFormer's hub id, or its folder")
-    weights: str = key(
-        "imagenet", "'imagenet' (SegFormer: the hub's), 'none', or a file with a U-Net encoder's weights"
+    name: str = key(
+        "efficientnet-lite0",
+        "a U-Net's encoder, 'segformer-tiny', a SegFormer's hub id, or its folder",
     )
-    dropout: float = key(0.1, "before the last layer, in training and for MC dropout", low=0, below=1)
+    weights: str = key(
+        "imagenet",
+        "'imagenet' (SegFormer: the hub's), 'none', or a file with a U-Net encoder's weights",
+    )
+    dropout: float = key(
+        0.1, "before the last layer, in training and for MC dropout", low=0, below=1
+    )
 
 
 @dataclass(frozen=True)
@@ -66,8 +87,12 @@ class Training:
     weight_decay: float = key(0.01, "AdamW's", low=0)
     warmup: float = key(0.05, "share of the steps with a rising rate", low=0, below=1)
     augment: bool = key(True, "crop, flip and recolour")
-    select: str = key("last", "weights to keep: 'last', or 'best' by val mIoU", choices=("last", "best"))
-    eval_steps: int | None = key(None, "steps between validations and checkpoints; null: only at the end", low=1)
+    select: str = key(
+        "last", "weights to keep: 'last', or 'best' by val mIoU", choices=("last", "best")
+    )
+    eval_steps: int | None = key(
+        None, "steps between validations and checkpoints; null: only at the end", low=1
+    )
     num_workers: int = key(0, "loader processes", low=0)
     device: str = key("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"))
     mixed_precision: bool | None = key(None, "half precision; null: on CUDA only")
@@ -77,20 +102,37 @@ class Training:
 class ActiveLearning:
     """Section `active_learning`: what is bought, in which order, and how much of it."""
 
-    label: str = key("mask", "'mask', or any weak label: tags, points, scribbles, boxes, hybrid_points_boxes")
-    strategy: str = key("entropy", "the acquisition strategy")
-    initial_strategy: str = key("random", "the strategy of the first purchase: 'random' or 'typiclust'",
-                                choices=("random", "typiclust"))  # fmt: skip
-    initial_percentage: float = key(5.0, "labelled before the first round, % of the pool", above=0, high=100)
-    increment_percentage: float = key(5.0, "bought after each round, % of the pool", above=0, high=100)
-    max_percentage: float = key(30.0, "the last budget, % of the pool", above=0, high=100)
-    budgets: tuple[float, ...] = key((), "rising budgets, one a round, instead of the three percentages")
-    budget_unit: str = key("percent", "unit of `budgets`; seconds and hours are an annotator's", choices=UNITS)
-    first_round_from: str | None = key(
-        None, "folder of a run whose first round this one takes over: same data, model, training, label and seed"
+    label: str = key(
+        "mask", "'mask', or any weak label: tags, points, scribbles, boxes, hybrid_points_boxes"
     )
-    restart: str = key("cold", "each round starts from the pretrained weights, or goes on: 'cold' or 'warm'",
-                       choices=("cold", "warm"))  # fmt: skip
+    strategy: str = key("entropy", "the acquisition strategy")
+    initial_strategy: str = key(
+        "random",
+        "the strategy of the first purchase: 'random' or 'typiclust'",
+        choices=("random", "typiclust"),
+    )
+    initial_percentage: float = key(
+        5.0, "labelled before the first round, % of the pool", above=0, high=100
+    )
+    increment_percentage: float = key(
+        5.0, "bought after each round, % of the pool", above=0, high=100
+    )
+    max_percentage: float = key(30.0, "the last budget, % of the pool", above=0, high=100)
+    budgets: tuple[float, ...] = key(
+        (), "rising budgets, one a round, instead of the three percentages"
+    )
+    budget_unit: str = key(
+        "percent", "unit of `budgets`; seconds and hours are an annotator's", choices=UNITS
+    )
+    first_round_from: str | None = key(
+        None,
+        "folder of a run whose first round this one takes over: same data, model, training, label and seed",
+    )
+    restart: str = key(
+        "cold",
+        "each round starts from the pretrained weights, or goes on: 'cold' or 'warm'",
+        choices=("cold", "warm"),
+    )
     ensemble_size: int = key(
         1, "networks trained a round; only strategies and judges that compare them need more", low=1
     )
@@ -103,31 +145,65 @@ class ActiveLearning:
 class VlmItl:
     """Section `vlm_itl`: who judges the predicted masks, and what follows from it."""
 
-    enabled: bool | None = key(None, "True: for train_vlm_itl.py only; False: for train_active_learning.py only; "
-                               "left out: either script may run")  # fmt: skip
+    enabled: bool | None = key(
+        None,
+        "True: for train_vlm_itl.py only; False: for train_active_learning.py only; "
+        "left out: either script may run",
+    )
     vlm_handler: str = key("mock", "the judge")
     vlm_options: dict = field(default_factory=dict, metadata={"help": "options of that judge"})
     iou_bar: float = key(0.7, "IoU from which a mask is good enough", above=0, high=1)
-    calibration: str = key("platt", "of the judge's probability, on the audit",
-                           choices=("platt", "isotonic", "shrunken", "none"))  # fmt: skip
-    risk: float | None = key(0.2, "largest share of accepted masks under the bar; null: the judge's own decision",
-                             above=0, below=1)  # fmt: skip
-    control: str = key("ltt", "how the risk is controlled: Learn-then-Test, or conformal risk control",
-                       choices=("ltt", "crc"))  # fmt: skip
-    confidence: float = key(0.9, "with which that share is kept (ltt)", above=0, below=1)
-    audit_share: float = key(0.5, "share of each purchase that is drawn at random, for calibration", low=0, high=1)
-    reject_below: float = key(0.5, "probability under which a mask goes to the human; between: it waits", low=0, high=1)
-    max_candidates: int | None = key(None, "masks to be judged a round, at random; null: the whole pool", low=1)
-    mirror: bool = key(True, "judge the mean prediction for the image and its mirror image, and learn from that")
-    pairwise: bool = key(
-        False, "first let the judge choose between this round's mask and the round before's, and judge the better"
+    calibration: str = key(
+        "platt",
+        "of the judge's probability, on the audit",
+        choices=("platt", "isotonic", "shrunken", "none"),
     )
-    pseudo_share: float = key(0.5, "pseudo-labelled images that join each batch, for one bought", above=0, high=8)
-    pseudo_confidence: float = key(0.8, "pixels of a pseudo-label below this softmax value are ignored", low=0, below=1)
-    ignore_disputed: bool = key(True, "pixels of a pseudo-label whose class the judge disputes are ignored (learned)")
-    pseudo_augment: str = key("strong", "of pseudo-labelled images: 'usual', as training.augment says, or with "
-                              "more colour, grey and blur, 'strong'", choices=("strong", "usual"))  # fmt: skip
-    examine: bool = key(True, "measure the judge against masks nobody bought: for the report only, in a simulation")
+    risk: float | None = key(
+        0.2,
+        "largest share of accepted masks under the bar; null: the judge's own decision",
+        above=0,
+        below=1,
+    )
+    control: str = key(
+        "ltt",
+        "how the risk is controlled: Learn-then-Test, or conformal risk control",
+        choices=("ltt", "crc"),
+    )
+    confidence: float = key(0.9, "with which that share is kept (ltt)", above=0, below=1)
+    audit_share: float = key(
+        0.5, "share of each purchase that is drawn at random, for calibration", low=0, high=1
+    )
+    reject_below: float = key(
+        0.5, "probability under which a mask goes to the human; between: it waits", low=0, high=1
+    )
+    max_candidates: int | None = key(
+        None, "masks to be judged a round, at random; null: the whole pool", low=1
+    )
+    mirror: bool = key(
+        True, "judge the mean prediction for the image and its mirror image, and learn from that"
+    )
+    pairwise: bool = key(
+        False,
+        "first let the judge choose between this round's mask and the round before's, and judge the better",
+    )
+    pseudo_share: float = key(
+        0.5, "pseudo-labelled images that join each batch, for one bought", above=0, high=8
+    )
+    pseudo_confidence: float = key(
+        0.8, "pixels of a pseudo-label below this softmax value are ignored", low=0, below=1
+    )
+    ignore_disputed: bool = key(
+        True, "pixels of a pseudo-label whose class the judge disputes are ignored (learned)"
+    )
+    pseudo_augment: str = key(
+        "strong",
+        "of pseudo-labelled images: 'usual', as training.augment says, or with "
+        "more colour, grey and blur, 'strong'",
+        choices=("strong", "usual"),
+    )
+    examine: bool = key(
+        True, "measure the judge against masks nobody bought: for the report only, in a simulation"
+    )
 
 
 @dataclass(frozen=True)
@@ -135,10 +211,16 @@ class Config:
     """A whole experiment."""
 
     output_dir: str | None = key(None, "folder of a single run (baseline)")
-    output_dir_prefix: str | None = key(None, "folder below which each run gets its own (active learning)")
-    run_name: str | None = key(None, "name of that folder; null: made of strategy or judge, label and seed")
+    output_dir_prefix: str | None = key(
+        None, "folder below which each run gets its own (active learning)"
+    )
+    run_name: str | None = key(
+        None, "name of that folder; null: made of strategy or judge, label and seed"
+    )
     seed: int = key(0, "of everything random but the split", low=0)
-    log_with: str = key("none", "tracker; log.jsonl is always written", choices=("none", "wandb", "tensorboard"))
+    log_with: str = key(
+        "none", "tracker; log.jsonl is always written", choices=("none", "wandb", "tensorboard")
+    )
     project: str = key("vlm-itl", "project name in the tracker")
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)
@@ -148,7 +230,9 @@ class Config:
 
 
 def load_config(path, overrides=()):
-    """Read a YAML file and apply `overrides` ("section.key=value") -> (Config, the names of the keys it sets)."""
+    """Read a YAML file and apply `overrides` ("section.key=value") -> (Config, the names of the
+    keys it sets).
+    """
     import yaml
 
     try:
@@ -174,7 +258,9 @@ def apply_override(content, override):
     name, sign, text = override.partition("=")
     *sections, last = name.strip().split(".")
     if not sign or not last or not isinstance(content, dict):
-        raise UserError(f"--set {override}: write section.key=value, for example training.steps=100")
+        raise UserError(
+            f"--set {override}: write section.key=value, for example training.steps=100"
+        )
     for section in sections:
         if content.get(section) is None:
             content[section] = {}
@@ -188,11 +274,15 @@ def apply_override(content, override):
 
 
 def build(cls, content, prefix):
-    """Return the dataclass `cls` with the values of the dict `content`; the rest keeps its defaults."""
+    """Return the dataclass `cls` with the values of the dict `content`; the rest keeps its
+    defaults.
+    """
     if content is None:
         content = {}
     if not isinstance(content, dict):
-        raise UserError(f"{prefix.rstrip('.') or 'the file'}: must be a table of keys, not {content!r}")
+        raise UserError(
+            f"{prefix.rstrip('.') or 'the file'}: must be a table of keys, not {content!r}"
+        )
     hints = typing.get_type_hints(cls)
     values = {}
     for name, value in content.items():
@@ -211,7 +301,9 @@ def build(cls, content, prefix):
 
 
 def convert(value, hint, name):
-    """Return `value` as the type `hint`: str, int, float, bool, dict, tuple[...], or a union of one with None."""
+    """Return `value` as the type `hint`: str, int, float, bool, dict, tuple[...], or a union of one
+    with None.
+    """
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if value is None and type(None) in options:
         return None
@@ -235,7 +327,13 @@ def convert(value, hint, name):
 
 def describe(wanted):
     """Return a type's name as a user says it."""
-    return {str: "text", int: "a whole number", float: "a number", bool: "True or False", dict: "a table"}[wanted]
+    return {
+        str: "text",
+        int: "a whole number",
+        float: "a number",
+        bool: "True or False",
+        dict: "a table",
+    }[wanted]
 
 
 LIMITS = {
@@ -253,15 +351,21 @@ def check_rules(value, rules, name):
     for rule, (holds, words) in LIMITS.items():
         if rule in rules and value is not None and not holds(value, rules[rule]):
             limit = ", ".join(rules[rule]) if rule == "choices" else rules[rule]
-            near = difflib.get_close_matches(str(value), rules[rule], n=1) if rule == "choices" else []
+            near = (
+                difflib.get_close_matches(str(value), rules[rule], n=1) if rule == "choices" else []
+            )
             hint = f"; did you mean {near[0]}?" if near else ""
             raise UserError(f"{name}: {value!r} must be {words} {limit}{hint}")
 
 
 def as_plain(value):
-    """Return a dataclass as nested plain values (dict, list, str, ...), as YAML or JSON would hold it."""
+    """Return a dataclass as nested plain values (dict, list, str, ...), as YAML or JSON would hold
+    it.
+    """
     if dataclasses.is_dataclass(value):
-        return {item.name: as_plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        return {
+            item.name: as_plain(getattr(value, item.name)) for item in dataclasses.fields(value)
+        }
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -274,18 +378,28 @@ def describe_keys(cls=Config, prefix=""):
             lines.append(f"\n{item.name}:\n{describe_keys(hints[item.name], '  ')}")
         else:
             default = {} if item.default is dataclasses.MISSING else item.default
-            shown = "null" if default is None else list(default) if isinstance(default, tuple) else default
+            shown = (
+                "null"
+                if default is None
+                else list(default)
+                if isinstance(default, tuple)
+                else default
+            )
             lines.append(f"{prefix}{item.name}: {shown}   # {item.metadata['help']}")
     return "\n".join(lines)
 
 
 def budgets(settings):
-    """Return the rising budgets [(amount, unit), ...] of the config's section `active_learning`, one a round."""
+    """Return the rising budgets [(amount, unit), ...] of the config's section `active_learning`,
+    one a round.
+    """
     if not settings.budgets:
         return [(percent, "percent") for percent in percentages(settings)]
     for before, after in zip((0.0, *settings.budgets), settings.budgets, strict=False):
         if after <= before:
-            raise UserError(f"active_learning.budgets {list(settings.budgets)}: must rise from one round to the next")
+            raise UserError(
+                f"active_learning.budgets {list(settings.budgets)}: must rise from one round to the next"
+            )
     if settings.budget_unit == "percent" and settings.budgets[-1] > 100:
         raise UserError(f"active_learning.budgets {list(settings.budgets)}: more than 100 percent")
     return [(amount, settings.budget_unit) for amount in settings.budgets]
@@ -293,9 +407,15 @@ def budgets(settings):
 
 def percentages(settings):
     """Return initial_percentage, then steps of increment_percentage, up to max_percentage."""
-    first, step, last = settings.initial_percentage, settings.increment_percentage, settings.max_percentage
+    first, step, last = (
+        settings.initial_percentage,
+        settings.increment_percentage,
+        settings.max_percentage,
+    )
     if last < first:
-        raise UserError(f"active_learning.max_percentage {last:g}: is less than initial_percentage {first:g}")
+        raise UserError(
+            f"active_learning.max_percentage {last:g}: is less than initial_percentage {first:g}"
+        )
     rounds = math.floor((last - first) / step + 1e-9) + 1
     found = [first + step * number for number in range(rounds)]
     return found if last - found[-1] < 1e-6 else [*found, last]
@@ -304,4 +424,6 @@ def percentages(settings):
 def annotator(settings):
     """Return the `annotators.Options` of a config."""
     section: ActiveLearning = settings.active_learning
-    return Options(points_per_object=section.points_per_object, background_points=section.background_points)
+    return Options(
+        points_per_object=section.points_per_object, background_points=section.background_points
+    )

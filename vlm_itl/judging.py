@@ -1,4 +1,6 @@
-"""The stage `judge`: fit and calibrate the judge on bought labels, let it see the pool, route what it saw."""
+"""The stage `judge`: fit and calibrate the judge on bought labels, let it see the pool, route what
+it saw.
+"""
 
 import itertools
 import math
@@ -23,10 +25,12 @@ CHUNK_BYTES = 2**28
 
 
 def judge_pool(run, number):
-    """Judge the pool's predicted masks -> the ledger's line: verdicts with their routes, the calibration, metrics.
+    """Judge the pool's predicted masks -> the ledger's line: verdicts with their routes, the
+    calibration, metrics.
 
-    The threshold is chosen before any route is taken, from the audit's truth and the pool's scores. Then accepted masks
-    are predicted once more and written to the round's folder `pseudo`, before the line.
+    The threshold is chosen before any route is taken, from the audit's truth and the pool's scores.
+    Then accepted masks are predicted once more and written to the round's folder `pseudo`, before
+    the line.
     """
     settings, networks = run.settings.vlm_itl, run.networks(number)
     audit = sorted((run.ledger.find(number, "audit") or {}).get("bought", {}))
@@ -39,7 +43,9 @@ def judge_pool(run, number):
             scores.append(verdict.score)
             good.append(iou >= settings.iou_bar)
     found, ious, older = {}, {}, set()
-    for case, is_older, verdict in answers(run, number, networks, candidates(run, number), compared):
+    for case, is_older, verdict in answers(
+        run, number, networks, candidates(run, number), compared
+    ):
         found[case.id] = verdict
         older |= {case.id} if is_older else set()
         if settings.examine:
@@ -50,22 +56,34 @@ def judge_pool(run, number):
     for name, verdict in found.items():
         route, probability = rule.route(verdict)
         verdicts[name] = {"route": route, "calibrated": probability, **verdict.as_dict()}
-    save_accepted(run, number, networks, [n for n, v in verdicts.items() if v["route"] == "accept"], older)
-    usage += [verdict.usage for verdict in found.values()] + [preference.usage for preference in compared]
+    save_accepted(
+        run, number, networks, [n for n, v in verdicts.items() if v["route"] == "accept"], older
+    )
+    usage += [verdict.usage for verdict in found.values()] + [
+        preference.usage for preference in compared
+    ]
     metrics = measure(run, verdicts, ious) if settings.examine else {}
-    facts = {"threshold": rule.threshold, "audit_masks": len(scores), "usage": total_usage(usage),
-             "older_masks": len(older)}  # fmt: skip
+    facts = {
+        "threshold": rule.threshold,
+        "audit_masks": len(scores),
+        "usage": total_usage(usage),
+        "older_masks": len(older),
+    }
     return {"seed": run.seed(number, "judge"), "verdicts": verdicts, "metrics": metrics | facts}
 
 
 def answers(run, number, networks, names, compared):
-    """Yield (`Case`, whether its mask is the round before's, `Verdict`) for each image, with a progress bar.
+    """Yield (`Case`, whether its mask is the round before's, `Verdict`) for each image, with a
+    progress bar.
 
-    A first part of which no mask is answered means that the judge doesn't work at all: a `UserError`, before anything
-    is written to the ledger. Answers that are kept in a cache are not asked for again.
+    A first part of which no mask is answered means that the judge doesn't work at all: a
+    `UserError`, before anything is written to the ledger. Answers that are kept in a cache are not
+    asked for again.
     """
     answered = False
-    with tqdm(total=len(names), desc=f"round {number} judging", unit="mask", disable=not names) as bar:
+    with tqdm(
+        total=len(names), desc=f"round {number} judging", unit="mask", disable=not names
+    ) as bar:
         for part in chunks(contested(run, number, networks, names, compared), chunk_size(run)):
             verdicts = run.judge.judge([case for case, _ in part])
             failures = [verdict.failure for verdict in verdicts if verdict.failure]
@@ -106,7 +124,8 @@ class Rule:
     def route(self, verdict):
         """Return (route, calibrated probability or None).
 
-        A failure waits, whatever the rule. So does an answer without a probability, unless the judge decides itself.
+        A failure waits, whatever the rule. So does an answer without a probability, unless the
+        judge decides itself.
         """
         if verdict.failure:
             return "abstain", None
@@ -123,7 +142,8 @@ class Rule:
 def make_rule(settings, probabilities, good, pool=None):
     """Return the `Rule` that the config asks for, from the judge's answers on the audit.
 
-    probabilities [N], good [N] bool: of the audited masks; pool [M]: the probabilities of the masks to be routed
+    probabilities [N], good [N] bool: of the audited masks; pool [M]: the probabilities of the masks
+    to be routed
     """
     calibrate = np.asarray
     if settings.calibration != "none":
@@ -131,7 +151,9 @@ def make_rule(settings, probabilities, good, pool=None):
     threshold = None
     if settings.risk is not None:
         delta = 1 - settings.confidence
-        threshold = choose_threshold(probabilities, good, settings.risk, delta, settings.control, pool)
+        threshold = choose_threshold(
+            probabilities, good, settings.risk, delta, settings.control, pool
+        )
     return Rule(threshold, calibrate, settings.reject_below, settings.risk is None)
 
 
@@ -143,15 +165,21 @@ def check_settings(settings):
             "vlm_itl.audit_share 0: calibration and the risk bound need an audit; raise it, or set "
             "vlm_itl.calibration: none and vlm_itl.risk: null"
         )
-    if section.vlm_options.get("measure") == "agreement" and settings.active_learning.ensemble_size < 2:
-        raise UserError("active_learning.ensemble_size 1: the measure agreement compares networks; set 2 or more")
+    if (
+        section.vlm_options.get("measure") == "agreement"
+        and settings.active_learning.ensemble_size < 2
+    ):
+        raise UserError(
+            "active_learning.ensemble_size 1: the measure agreement compares networks; set 2 or more"
+        )
 
 
 def examples(run, number, without):
-    """Yield `Example`s of bought masks, each predicted before it was trained on, but for the first purchase.
+    """Yield `Example`s of bought masks, each predicted before it was trained on, but for the first
+    purchase.
 
-    A later purchase is predicted by the network of the round before it, which can have seen the image as a
-    pseudo-label but not its truth; the first by this round's, which knows it.
+    A later purchase is predicted by the network of the round before it, which can have seen the
+    image as a pseudo-label but not its truth; the first by this round's, which knows it.
     """
     for model in range(number + 1):
         names = {
@@ -162,7 +190,9 @@ def examples(run, number, without):
         names = sorted(n for n in names - without if "full" in run.oracle.labels[n].signals)
         if names:
             yield from example_pairs(run, run.networks(model), names, unseen=True)
-    first = [n for n in run.ledger.find(0, "buy")["bought"] if "full" in run.oracle.labels[n].signals]
+    first = [
+        n for n in run.ledger.find(0, "buy")["bought"] if "full" in run.oracle.labels[n].signals
+    ]
     yield from example_pairs(run, run.networks(number), sorted(first), unseen=False)
 
 
@@ -198,19 +228,23 @@ def predicted(run, networks, names):
 
 
 def softmax(network, images, mirror):
-    """Return class probabilities [B, C, S, S]; with `mirror` the mean over the images and their mirror images."""
+    """Return class probabilities [B, C, S, S]; with `mirror` the mean over the images and their
+    mirror images.
+    """
     network.eval()
     probabilities = network(images)["seg"].float().softmax(1)
     if mirror:
-        probabilities = (probabilities + network(images.flip(3))["seg"].float().softmax(1).flip(3)) / 2
+        probabilities = (
+            probabilities + network(images.flip(3))["seg"].float().softmax(1).flip(3)
+        ) / 2
     return probabilities
 
 
 def contested(run, number, networks, names, compared):
     """Yield (`Case` to be judged, whether its mask is the round before's) of each image.
 
-    With `pairwise` the judge has first compared this round's mask with that of the round before, where they differ;
-    its `Preference`s are added to the list `compared`.
+    With `pairwise` the judge has first compared this round's mask with that of the round before,
+    where they differ; its `Preference`s are added to the list `compared`.
     """
     cases = predicted(run, networks, names)
     if not run.settings.vlm_itl.pairwise or number == 0:
@@ -224,7 +258,9 @@ def contested(run, number, networks, names, compared):
 
 
 def chunk_size(run):
-    """Return how many cases are handed to the judge at once: up to `CHUNK`, in `CHUNK_BYTES` of softmax."""
+    """Return how many cases are handed to the judge at once: up to `CHUNK`, in `CHUNK_BYTES` of
+    softmax.
+    """
     pixels = run.settings.data.image_size**2
     return max(1, min(CHUNK, CHUNK_BYTES // (4 * len(run.dataset.class_names) * pixels)))
 
@@ -237,7 +273,9 @@ def chunks(items, size):
 
 
 def save_pseudo(path, case, threshold, doubts=None):
-    """Write an accepted mask as a PNG of classes, 255 where the network was not sure or the judge disputes it."""
+    """Write an accepted mask as a PNG of classes, 255 where the network was not sure or the judge
+    disputes it.
+    """
     mask = confident_mask(case.probabilities, threshold)
     if doubts is not None:
         mask[doubts] = IGNORE
@@ -267,13 +305,19 @@ class StoredMasks(Mapping):
 def pseudo_labels(run, number, line):
     """Return the `StoredMasks` accepted in a round, without those that were bought since."""
     accepted = [name for name, verdict in line["verdicts"].items() if verdict["route"] == "accept"]
-    return StoredMasks(run.round_folder(number) / "pseudo", [n for n in accepted if n not in run.oracle.labels])
+    return StoredMasks(
+        run.round_folder(number) / "pseudo", [n for n in accepted if n not in run.oracle.labels]
+    )
 
 
 def measure(run, verdicts, ious):
-    """Return the judge's metrics against masks nobody bought: for the report of a simulation only."""
+    """Return the judge's metrics against masks nobody bought: for the report of a simulation
+    only.
+    """
     answered = [name for name, verdict in verdicts.items() if not verdict["failure"]]
-    columns = {key: [verdicts[name][key] for name in answered] for key in ("calibrated", "iou", "route")}
+    columns = {
+        key: [verdicts[name][key] for name in answered] for key in ("calibrated", "iou", "route")
+    }
     accepted = [route == "accept" for route in columns["route"]]
     # What was not accepted saved nothing, so its price is not looked up.
     seconds = [
@@ -281,16 +325,22 @@ def measure(run, verdicts, ious):
         for name, taken in zip(answered, accepted, strict=True)
     ]
     found = judge_metrics(
-        columns["calibrated"], columns["iou"], accepted, [ious[name] for name in answered],
-        run.settings.vlm_itl.iou_bar, seconds,
-    )  # fmt: skip
+        columns["calibrated"],
+        columns["iou"],
+        accepted,
+        [ious[name] for name in answered],
+        run.settings.vlm_itl.iou_bar,
+        seconds,
+    )
     return found | {"failures": len(verdicts) - len(answered), "masks": len(verdicts)}
 
 
 def summary(line):
     """Return one line about a round's judging."""
     routes = [verdict["route"] for verdict in line["verdicts"].values()]
-    counts = ", ".join(f"{routes.count(route)} {route}ed" for route in ("accept", "reject", "abstain"))
+    counts = ", ".join(
+        f"{routes.count(route)} {route}ed" for route in ("accept", "reject", "abstain")
+    )
     failed = sum(1 for verdict in line["verdicts"].values() if verdict["failure"])
     purity = line["metrics"].get("purity")
     told = f"  purity {100 * purity:.1f} %" if purity is not None else ""

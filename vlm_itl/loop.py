@@ -1,4 +1,5 @@
-"""The loop: buy labels, train, evaluate, and, with a judge, accept some predictions as pseudo-labels.
+"""The loop: buy labels, train, evaluate, and, with a judge, accept some predictions as
+pseudo-labels.
 
 A round is a row of stages, each written to the ledger once it is complete:
 
@@ -8,7 +9,8 @@ A round is a row of stages, each written to the ledger once it is complete:
     audit     with a judge: labels of images drawn at random, part of the next purchase, to calibrate it
     judge     with a judge: a verdict on every predicted mask; accepted masks become pseudo-labels
 
-The baseline is one round that buys everything. Whoever labels is the only difference between the pipelines.
+The baseline is one round that buys everything. Whoever labels is the only difference between the
+pipelines.
 """
 
 import shutil
@@ -34,7 +36,15 @@ from vlm_itl.training.data import (
     training_table,
 )
 from vlm_itl.training.segformer import build_network
-from weakseg.common import UserError, atomic_path, commit, read_json, seed_everything, stable_seed, write_json
+from weakseg.common import (
+    UserError,
+    atomic_path,
+    commit,
+    read_json,
+    seed_everything,
+    stable_seed,
+    write_json,
+)
 from weakseg.data.cache import ResizedCache
 from weakseg.inference.predict import full_size_masks
 from weakseg.metrics import confusion_matrix, scores
@@ -57,20 +67,36 @@ class Run:
         self.signals = signals_of(settings.active_learning.label)
         self.dataset = open_images(settings.data)
         self.ids = splits_of(self.dataset, settings.data)
-        self.cache = ResizedCache(settings.data.cache_dir, settings.data.image_size, settings.data.cache_limit)
+        self.cache = ResizedCache(
+            settings.data.cache_dir, settings.data.image_size, settings.data.cache_limit
+        )
         self.examiner = Examiner(self.dataset, settings.data)
         self.judge = make_judge(settings.vlm_itl, settings.seed, self.examiner) if judged else None
-        self.oracle = Oracle(self.dataset, self.ids["pool"], settings.data, settings.seed, config.annotator(settings))
+        self.oracle = Oracle(
+            self.dataset, self.ids["pool"], settings.data, settings.seed, config.annotator(settings)
+        )
         training = settings.training
-        self.accelerator = make_accelerator(training.device, training.mixed_precision, flag="training.device")
+        self.accelerator = make_accelerator(
+            training.device, training.mixed_precision, flag="training.device"
+        )
         self.ledger = Ledger(self.folder / "ledger.jsonl")
         self.tracker = Tracker(settings, self.folder)
 
     def start(self):
         """Write or check the ledger's first line, and take up what was bought before."""
-        plain = without(config.as_plain(self.settings), FREE | (set() if self.judge else {"vlm_itl"}))
-        known = {"settings": settings_hash([plain, self.arm]), "images": fingerprint(self.dataset, self.ids)}
-        rest = {"targets": self.targets, "seed": self.settings.seed, "commit": commit(), "config": plain}
+        plain = without(
+            config.as_plain(self.settings), FREE | (set() if self.judge else {"vlm_itl"})
+        )
+        known = {
+            "settings": settings_hash([plain, self.arm]),
+            "images": fingerprint(self.dataset, self.ids),
+        }
+        rest = {
+            "targets": self.targets,
+            "seed": self.settings.seed,
+            "commit": commit(),
+            "config": plain,
+        }
         if not self.ledger.lines:
             if any(self.folder.glob("round_*")):
                 raise UserError(
@@ -85,12 +111,16 @@ class Run:
                 )
         unmasked = [n for n in self.dataset.ids("train") if not self.dataset.mask_path(n).exists()]
         if unmasked:
-            print(f"{len(unmasked)} training images have no mask and are left out, the first is {unmasked[0]}")
+            print(
+                f"{len(unmasked)} training images have no mask and are left out, the first is {unmasked[0]}"
+            )
         if self.settings.active_learning.first_round_from:
             take_first_round(self)
         for line in self.ledger.lines:
             for name, bought in line.get("bought", {}).items():
-                self.oracle.restore(name, Label(bought["annotations"], tuple(bought["signals"]), bought["seconds"]))
+                self.oracle.restore(
+                    name, Label(bought["annotations"], tuple(bought["signals"]), bought["seconds"])
+                )
 
     def run(self):
         """Run or finish all rounds -> the content of results.json."""
@@ -111,7 +141,9 @@ class Run:
             print(report.summary(self, number, line), flush=True)
             if self.judge and number < last:
                 self.ledger.once(number, "audit", lambda number=number: self.audit(number))
-                line = self.ledger.once(number, "judge", lambda number=number: judging.judge_pool(self, number))
+                line = self.ledger.once(
+                    number, "judge", lambda number=number: judging.judge_pool(self, number)
+                )
                 print(judging.summary(line), flush=True)
         results, path = report.results(self), self.folder / "results.json"
         if not path.exists() or read_json(path) != results:
@@ -134,12 +166,17 @@ class Run:
         return {"seed": self.seed(number, "buy"), "bought": bought}
 
     def audit(self, number):
-        """Buy a part of the next purchase at random, as masks: a fair sample of what the judge will see."""
+        """Buy a part of the next purchase at random, as masks: a fair sample of what the judge will
+        see.
+        """
         share, bought = self.settings.vlm_itl.audit_share, {}
         target = budgets.between(self.targets[number], self.targets[number + 1], share)
-        # Drawn as the strategy `random` would draw the next purchase: at a share of 1 the labels are the same.
+        # Drawn as the strategy `random` would draw the next purchase: at a share of 1 the labels
+        # are the same.
         names, seed = self.free(), self.seed(number + 1, "buy", len(self.oracle.labels))
-        order = choose_strategy("random").rank(Scores(names), len(names), np.random.default_rng(seed))
+        order = choose_strategy("random").rank(
+            Scores(names), len(names), np.random.default_rng(seed)
+        )
         for index in order if share else ():
             if self.reached(target):
                 break
@@ -149,14 +186,19 @@ class Run:
     def purchase(self, name, signals):
         """Buy one label -> its line in the ledger."""
         label = self.oracle.buy(name, signals)
-        return {"annotations": label.annotations, "signals": label.signals, "seconds": label.seconds}
+        return {
+            "annotations": label.annotations,
+            "signals": label.signals,
+            "seconds": label.seconds,
+        }
 
     def reached(self, target):
         """Whether a budget is used up."""
         return budgets.reached(target, self.oracle, len(self.ids["pool"]))
 
     def order(self, number):
-        """Yield free images until the budget is used up: what the judge rejected, what it did not see, then the rest.
+        """Yield free images until the budget is used up: what the judge rejected, what it did not
+        see, then the rest.
 
         Whoever takes an image has bought it before the next is asked for.
         """
@@ -181,11 +223,14 @@ class Run:
         strategy = self.strategy if number else choose_strategy(settings.initial_strategy)
         labelled, pool = None, Scores(names)
         if strategy.needs:
-            # The first round's network is only pretrained: its features serve, its predictions mean nothing.
+            # The first round's network is only pretrained: its features serve, its predictions mean
+            # nothing.
             seed_everything(self.seed(number, "features"))
             networks = self.networks(number - 1) if number else [self.network()]
             if strategy.needs & {"features", "class_share"}:
-                labelled = self.scored(networks, sorted(self.oracle.labels), strategy.needs & {"features"})
+                labelled = self.scored(
+                    networks, sorted(self.oracle.labels), strategy.needs & {"features"}
+                )
             pool = self.scored(networks, names, strategy.needs)
         order = strategy.rank(pool, count, rng, Context(labelled, number, len(self.targets)))
         return [names[index] for index in order]
@@ -193,11 +238,18 @@ class Run:
     def scored(self, networks, names, wanted):
         """Return the `Scores` of images."""
         settings = self.settings.active_learning
-        price = predicted_price(self.signals, self.dataset.tag_names, config.annotator(self.settings))
+        price = predicted_price(
+            self.signals, self.dataset.tag_names, config.annotator(self.settings)
+        )
         return score(
-            networks[0], self.batches(names), wanted, passes=settings.dropout_passes, seed=self.settings.seed,
-            members=networks, price=price,
-        )  # fmt: skip
+            networks[0],
+            self.batches(names),
+            wanted,
+            passes=settings.dropout_passes,
+            seed=self.settings.seed,
+            members=networks,
+            price=price,
+        )
 
     def batches(self, names):
         """Yield (ids, images [B, 3, S, S] uint8 on the device), a few at a time."""
@@ -214,17 +266,33 @@ class Run:
         judged = self.ledger.find(number - 1, "judge")
         pseudo = judging.pseudo_labels(self, number - 1, judged) if judged else {}
         settings, judging_settings, digests = self.settings.training, self.settings.vlm_itl, []
-        added = added_rows(settings.batch_size, len(self.oracle.labels), len(pseudo), judging_settings.pseudo_share)
+        added = added_rows(
+            settings.batch_size, len(self.oracle.labels), len(pseudo), judging_settings.pseudo_share
+        )
         strong = judging_settings.pseudo_augment == "strong"
         for member in range(self.settings.active_learning.ensemble_size):
             seed = self.seed(number, "train", member)
-            items = LabelledItems(self.dataset, self.oracle, pseudo, self.cache, settings.augment, seed, strong)
-            table = training_table(items, settings.steps, settings.batch_size, seed, len(pseudo), added)
-            digests.append(self.train_member(number, member, seed, table, settings.batch_size + added, items.signals))
-        return {"seed": self.seed(number, "train"), "weights": digests, "pseudo_labels": len(pseudo)}
+            items = LabelledItems(
+                self.dataset, self.oracle, pseudo, self.cache, settings.augment, seed, strong
+            )
+            table = training_table(
+                items, settings.steps, settings.batch_size, seed, len(pseudo), added
+            )
+            digests.append(
+                self.train_member(
+                    number, member, seed, table, settings.batch_size + added, items.signals
+                )
+            )
+        return {
+            "seed": self.seed(number, "train"),
+            "weights": digests,
+            "pseudo_labels": len(pseudo),
+        }
 
     def train_member(self, number, member, seed, table, batch_size, signals):
-        """Train one network and write its weights -> their digest. A training that was killed goes on."""
+        """Train one network and write its weights -> their digest. A training that was killed goes
+        on.
+        """
         folder = self.round_folder(number)
         network = self.new_network(number, member, seed)
         validation = image_table(self.dataset, self.ids["val"], self.settings.data, masks=True)
@@ -232,9 +300,16 @@ class Run:
         settings = replace(self.settings.training, batch_size=batch_size)
         log = self.tracker.start(number, member)
         fitting = trainer.make_trainer(
-            network, criterion, settings, folder / f"trainer_{member}", seed,
-            len(self.dataset.class_names), table, validation, trainer.Progress(f"round {number}", log),
-        )  # fmt: skip
+            network,
+            criterion,
+            settings,
+            folder / f"trainer_{member}",
+            seed,
+            len(self.dataset.class_names),
+            table,
+            validation,
+            trainer.Progress(f"round {number}", log),
+        )
         checkpoint = trainer.last_checkpoint(folder / f"trainer_{member}")
         fitting.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         from safetensors.torch import save_file
@@ -246,7 +321,9 @@ class Run:
         return digest(path)
 
     def new_network(self, number, member, seed):
-        """Return the network that a round starts from: pretrained, or with `restart: warm` the round before's."""
+        """Return the network that a round starts from: pretrained, or with `restart: warm` the
+        round before's.
+        """
         seed_everything(seed)
         warm = number and self.settings.active_learning.restart == "warm"
         return self.networks(number - 1)[member] if warm else self.network()
@@ -258,12 +335,16 @@ class Run:
         return network.to(self.accelerator.device)
 
     def networks(self, number):
-        """Return the trained networks of a round, in evaluation mode; weights that changed since are refused."""
+        """Return the trained networks of a round, in evaluation mode; weights that changed since
+        are refused.
+        """
         line, found = self.ledger.find(number, "train"), []
         for member, known in enumerate(line["weights"]):
             path = self.round_folder(number) / f"model_{member}.safetensors"
             if not path.exists() or digest(path) != known:
-                raise UserError(f"{path}: is missing or not what this run wrote; restore it, or delete {self.folder}")
+                raise UserError(
+                    f"{path}: is missing or not what this run wrote; restore it, or delete {self.folder}"
+                )
             network = self.network()
             trainer.load_strictly(network, path)
             found.append(network.eval())
@@ -272,14 +353,22 @@ class Run:
     # ---- evaluation
 
     def evaluate(self, number):
-        """Score the round's (first) network: on the validation images by the Trainer, on the test at full size."""
+        """Score the round's (first) network: on the validation images by the Trainer, on the test
+        at full size.
+        """
         network = self.networks(number)[0]
         data, classes = self.settings.data, len(self.dataset.class_names)
         table = image_table(self.dataset, self.ids["val"], data, masks=True)
         criterion = trainer.make_criterion(("full",), LossOptions(tuple(self.dataset.tag_class)))
         scratch = self.round_folder(number) / "evaluation"
         fitting = trainer.make_trainer(
-            network, criterion, self.settings.training, scratch, self.settings.seed, classes, validation=table
+            network,
+            criterion,
+            self.settings.training,
+            scratch,
+            self.settings.seed,
+            classes,
+            validation=table,
         )
         val_miou = fitting.evaluate()["eval_miou"]
         shutil.rmtree(scratch, ignore_errors=True)
@@ -287,18 +376,32 @@ class Run:
         path = self.round_folder(number) / "test.npz"
         with atomic_path(path) as temporary:
             np.savez_compressed(temporary, ids=np.array(self.ids["test"]), confusions=confusions)
-        return {"val_miou": val_miou, "test_miou": float(scores(confusions.sum(0))["miou"]), "test": digest(path)}
+        return {
+            "val_miou": val_miou,
+            "test_miou": float(scores(confusions.sum(0))["miou"]),
+            "test": digest(path),
+        }
 
     def test_confusions(self, network, classes):
-        """Return the test images' confusion matrices [N, C, C] int64 at the masks' own resolution."""
+        """Return the test images' confusion matrices [N, C, C] int64 at the masks' own
+        resolution.
+        """
         from torch.utils.data import DataLoader
 
         table = image_table(self.dataset, self.ids["test"], self.settings.data)
         loader = DataLoader(table, batch_size=self.settings.training.batch_size)
         masks = full_size_masks(
-            network, loader, self.dataset, self.ids["test"], self.accelerator.device, self.accelerator.autocast
+            network,
+            loader,
+            self.dataset,
+            self.ids["test"],
+            self.accelerator.device,
+            self.accelerator.autocast,
         )
-        found = [confusion_matrix(torch.from_numpy(mask), torch.from_numpy(truth), classes) for _, mask, truth in masks]
+        found = [
+            confusion_matrix(torch.from_numpy(mask), torch.from_numpy(truth), classes)
+            for _, mask, truth in masks
+        ]
         return torch.stack(found).numpy()
 
     def seed(self, number, *what):

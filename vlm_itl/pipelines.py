@@ -1,4 +1,6 @@
-"""The three pipelines: which folder, which budgets, and whether a judge takes part. Everything else is `loop.py`."""
+"""The three pipelines: which folder, which budgets, and whether a judge takes part. Everything else
+is `loop.py`.
+"""
 
 import argparse
 import importlib.util
@@ -13,13 +15,19 @@ from weakseg.common import UserError
 def parse_args(doc):
     """Parse the command line that the three scripts share; doc: the script's docstring."""
     parser = argparse.ArgumentParser(
-        description=doc, epilog=config.describe_keys(), formatter_class=argparse.RawDescriptionHelpFormatter
+        description=doc,
+        epilog=config.describe_keys(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", required=True, help="YAML file; its keys are listed below")
     parser.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
         help="override keys, for example training.steps=100 data.source=../voc",
-    )  # fmt: skip
+    )
     return parser.parse_args()
 
 
@@ -27,14 +35,18 @@ def main(args, pipeline):
     """Run one of `PIPELINES` -> the content of its results.json."""
     settings, content = load_config(args.config, args.set)
     if settings.log_with != "none" and not importlib.util.find_spec(settings.log_with):
-        raise UserError(f"log_with {settings.log_with}: not installed; pip install {settings.log_with}")
+        raise UserError(
+            f"log_with {settings.log_with}: not installed; pip install {settings.log_with}"
+        )
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     return PIPELINES[pipeline](args.config, settings, content)
 
 
 def baseline(path, settings, content):
     """Everything is labelled: one round at 100 %."""
-    unused = [name for name in ("active_learning", "vlm_itl", "output_dir_prefix") if name in content]
+    unused = [
+        name for name in ("active_learning", "vlm_itl", "output_dir_prefix") if name in content
+    ]
     if unused:
         raise UserError(f"--config {path}: train_baseline.py has no use for {unused[0]}; remove it")
     if not settings.output_dir:
@@ -51,11 +63,19 @@ def active_learning(path, settings, content):
             "or run train_vlm_itl.py"
         )
     arm = settings.active_learning.strategy
-    return run(settings, folder_of(path, settings, content, arm), arm, budgets(settings.active_learning), False)
+    return run(
+        settings,
+        folder_of(path, settings, content, arm),
+        arm,
+        budgets(settings.active_learning),
+        False,
+    )
 
 
 def vlm_itl(path, settings, content):
-    """A judge looks at the predictions; a person labels what the strategy chooses among those it rejects."""
+    """A judge looks at the predictions; a person labels what the strategy chooses among those it
+    rejects.
+    """
     from vlm_itl.judging import check_settings
 
     if settings.vlm_itl.enabled is False:
@@ -65,7 +85,13 @@ def vlm_itl(path, settings, content):
         )
     check_settings(settings)
     arm = f"vlm_{settings.vlm_itl.vlm_handler}_{settings.active_learning.strategy}"
-    return run(settings, folder_of(path, settings, content, arm), arm, budgets(settings.active_learning), True)
+    return run(
+        settings,
+        folder_of(path, settings, content, arm),
+        arm,
+        budgets(settings.active_learning),
+        True,
+    )
 
 
 PIPELINES = {"baseline": baseline, "active_learning": active_learning, "vlm_itl": vlm_itl}
@@ -74,9 +100,13 @@ PIPELINES = {"baseline": baseline, "active_learning": active_learning, "vlm_itl"
 def folder_of(path, settings, content, arm):
     """Return the folder of an active-learning run below `output_dir_prefix`."""
     if "output_dir" in content:
-        raise UserError(f"--config {path}: output_dir is for train_baseline.py; use output_dir_prefix")
+        raise UserError(
+            f"--config {path}: output_dir is for train_baseline.py; use output_dir_prefix"
+        )
     if not settings.output_dir_prefix:
-        raise UserError(f"--config {path}: output_dir_prefix is missing; name the folder that the runs go below")
+        raise UserError(
+            f"--config {path}: output_dir_prefix is missing; name the folder that the runs go below"
+        )
     name = settings.run_name or f"{arm}_{settings.active_learning.label}_seed{settings.seed}"
     return Path(settings.output_dir_prefix) / one_folder(name)
 
@@ -96,5 +126,7 @@ def run(settings, folder, arm, targets, judged):
     arm = folder.name.removesuffix(f"_seed{settings.seed}") if settings.output_dir_prefix else arm
     results = Run(settings, folder, arm, targets, judged).run()
     draw(folder, results, settings.vlm_itl.risk if settings.vlm_itl.control == "ltt" else None)
-    print(f"{folder}: results.json, ledger.jsonl, log.jsonl, and the weights of each round in round_NN/")
+    print(
+        f"{folder}: results.json, ledger.jsonl, log.jsonl, and the weights of each round in round_NN/"
+    )
     return results

@@ -1,4 +1,6 @@
-"""Where a run's numbers go: always `log.jsonl`; as the config says Weights & Biases or TensorBoard, one run a round."""
+"""Where a run's numbers go: always `log.jsonl`; as the config says Weights & Biases or TensorBoard,
+one run a round.
+"""
 
 import json
 import time
@@ -27,8 +29,15 @@ class Wandb(NoTracker):
 
         from vlm_itl.config import as_plain
 
-        self.run = wandb.init(project=settings.project, name=name, group=group, dir=str(folder), mode=wandb_mode(),
-                              config=as_plain(settings), reinit="create_new")  # fmt: skip
+        self.run = wandb.init(
+            project=settings.project,
+            name=name,
+            group=group,
+            dir=str(folder),
+            mode=wandb_mode(),
+            config=as_plain(settings),
+            reinit="create_new",
+        )
 
     def log(self, numbers, step):
         self.run.log(numbers, step=step)
@@ -57,7 +66,9 @@ TRACKERS = {"none": NoTracker, "wandb": Wandb, "tensorboard": TensorBoard}
 
 
 class Tracker:
-    """Opens a tracker's run for each round and one for the summary, and writes every number to `log.jsonl`."""
+    """Opens a tracker's run for each round and one for the summary, and writes every number to
+    `log.jsonl`.
+    """
 
     def __init__(self, settings, folder):
         self.settings, self.folder, self.open = settings, folder, None
@@ -66,7 +77,9 @@ class Tracker:
         """Begin the run of a round -> a function `log(numbers, step)`."""
         self.stop()
         name = f"{self.folder.name}-round{number}" + (f"-member{member}" if member else "")
-        self.open = TRACKERS[self.settings.log_with](self.settings, self.folder, name, self.folder.name)
+        self.open = TRACKERS[self.settings.log_with](
+            self.settings, self.folder, name, self.folder.name
+        )
         return lambda numbers, step: self.log(numbers, step, round=number, member=member)
 
     def log(self, numbers, step, **where):
@@ -84,9 +97,15 @@ class Tracker:
         )
         judged = {line["round"]: line for line in results["judge"]}
         for point in results["curve"]:
-            numbers = {key: value for key, value in point.items() if isinstance(value, (int, float))}
+            numbers = {
+                key: value for key, value in point.items() if isinstance(value, (int, float))
+            }
             found = judged.get(point["round"], {})
-            numbers |= {f"judge/{key}": value for key, value in found.items() if isinstance(value, (int, float))}
+            numbers |= {
+                f"judge/{key}": value
+                for key, value in found.items()
+                if isinstance(value, (int, float))
+            }
             self.log(numbers, point["round"], summary=True)
         self.stop()
 

@@ -1,4 +1,6 @@
-"""What every script needs: errors for people, atomic files, stable random streams, one seed for all."""
+"""What every script needs: errors for people, atomic files, stable random streams, one seed for
+all.
+"""
 
 import contextlib
 import ctypes
@@ -21,7 +23,9 @@ class UserError(Exception):
 
 
 def run_cli(main, parse_args):
-    """Run ``main(parse_args())``; a `UserError`, or a disk that fails, becomes one line on stderr and exit code 2."""
+    """Run ``main(parse_args())``; a `UserError`, or a disk that fails, becomes one line on stderr
+    and exit code 2.
+    """
     try:
         main(parse_args())
     except (UserError, OSError) as error:
@@ -31,7 +35,9 @@ def run_cli(main, parse_args):
 
 
 def parse_with_rest(parser, words):
-    """Return the arguments that the words before `--` give, with those after it, a list, as `rest`."""
+    """Return the arguments that the words before `--` give, with those after it, a list, as
+    `rest`.
+    """
     cut = words.index("--") if "--" in words else len(words)
     args = parser.parse_args(words[:cut])
     args.rest = words[cut + 1 :]
@@ -45,7 +51,9 @@ def _fail(line, code):
 
 @contextlib.contextmanager
 def atomic_path(path):
-    """Yield a temporary path beside `path`; rename it over `path` on success, remove it on failure."""
+    """Yield a temporary path beside `path`; rename it over `path` on success, remove it on
+    failure.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
@@ -81,7 +89,9 @@ def read_json(path):
 
 
 def stable_seed(*parts):
-    """Return a 63-bit seed that depends on `parts` alone: the same on every machine and in every process."""
+    """Return a 63-bit seed that depends on `parts` alone: the same on every machine and in every
+    process.
+    """
     text = "\x1f".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
 
@@ -98,7 +108,9 @@ def seed_everything(seed):
 
 
 def keep_freed_memory():
-    """Let the C library keep what large tensors free for the next ones: fetching pages anew takes a tenth of a step."""
+    """Let the C library keep what large tensors free for the next ones: fetching pages anew takes a
+    tenth of a step.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:  # glibc's; the numbers are those of malloc.h
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
@@ -106,11 +118,17 @@ def keep_freed_memory():
 
 
 def commit():
-    """Return the commit this code runs from, with ``+`` when files differ from it; None outside a repository."""
+    """Return the commit this code runs from, with ``+`` when files differ from it; None outside a
+    repository.
+    """
     root = Path(__file__).parent
     try:
-        head = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=root, capture_output=True, text=True)
-        diff = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=root, capture_output=True, text=True)
+        head = subprocess.run(
+            ["git", "rev-parse", "--short=10", "HEAD"], cwd=root, capture_output=True, text=True
+        )
+        diff = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], cwd=root, capture_output=True, text=True
+        )
     except FileNotFoundError:
         return None
     return head.stdout.strip() + "+" * bool(diff.stdout.strip()) if head.returncode == 0 else None

@@ -1,6 +1,7 @@
 """Segmentation metrics: confusion matrix, IoU scores, boundary F-score and a bootstrap interval.
 
-Everything but the boundary score is read off confusion matrices, which add up over images, batches and processes.
+Everything but the boundary score is read off confusion matrices, which add up over images, batches
+and processes.
 """
 
 import cv2
@@ -8,16 +9,19 @@ import numpy as np
 import torch
 
 IGNORE = 255
-# Beyond this radius one distance transform is cheaper than a dilation whose kernel grows with its square.
+# Beyond this radius one distance transform is cheaper than a dilation whose kernel grows with its
+# square.
 LARGEST_DISC = 12
 # Pixels whose pairs of classes are counted at once, as int64: 32 MiB however large the masks.
 COUNTED_PIXELS = 2**22
 
 
 def largest(logits, dim):
-    """Return the class of the largest logit along `dim`, the first of equal ones, int64: ``argmax``, but faster.
+    """Return the class of the largest logit along `dim`, the first of equal ones, int64:
+    ``argmax``, but faster.
 
-    On the CPU, PyTorch's argmax over another dimension than the last takes 20 times as long as its max does.
+    On the CPU, PyTorch's argmax over another dimension than the last takes 20 times as long as its
+    max does.
     """
     return logits.max(dim).indices
 
@@ -25,16 +29,23 @@ def largest(logits, dim):
 def confusion_matrix(prediction, target, num_classes, ignore_index=IGNORE):
     """Count pixels by (true class, predicted class).
 
-    Equal to torchmetrics' ``multiclass_confusion_matrix``, which is slower and takes seconds to import.
+    Equal to torchmetrics' ``multiclass_confusion_matrix``, which is slower and takes seconds to
+    import.
 
-    prediction: integer tensor of any shape, values in [0, num_classes)
-    target: integer tensor of the same shape and device; pixels equal to `ignore_index` are not counted
-    Returns an int64 tensor [C, C] on that device, rows = truth, columns = prediction.
-    Raises ValueError on unequal shapes and on a value that is no class.
+    prediction: integer tensor of any shape, values in [0, num_classes) target: integer tensor of
+    the same shape and device; pixels equal to `ignore_index` are not counted Returns an int64
+    tensor [C, C] on that device, rows = truth, columns = prediction. Raises ValueError on unequal
+    shapes and on a value that is no class.
     """
     if prediction.shape != target.shape:
-        raise ValueError(f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ in shape")
-    parts = zip(prediction.flatten().split(COUNTED_PIXELS), target.flatten().split(COUNTED_PIXELS), strict=True)
+        raise ValueError(
+            f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ in shape"
+        )
+    parts = zip(
+        prediction.flatten().split(COUNTED_PIXELS),
+        target.flatten().split(COUNTED_PIXELS),
+        strict=True,
+    )
     return sum(_count_pairs(found, wanted, num_classes, ignore_index) for found, wanted in parts)
 
 
@@ -44,7 +55,8 @@ def _count_pairs(prediction, target, num_classes, ignore_index):
     _check_classes("prediction", prediction, num_classes)
     _check_classes("target", labelled, num_classes)
     cells = num_classes * num_classes
-    # Ignored pixels are counted in one cell behind the matrix: dropping them first would copy both masks.
+    # Ignored pixels are counted in one cell behind the matrix: dropping them first would copy both
+    # masks.
     index = labelled.long().mul(num_classes).add_(prediction).masked_fill_(ignored, cells)
     return torch.bincount(index, minlength=cells + 1)[:cells].view(num_classes, num_classes)
 
@@ -54,15 +66,18 @@ def _check_classes(name, values, num_classes):
         return
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= num_classes:
-        raise ValueError(f"{name} holds values from {low} to {high}, outside the {num_classes} classes")
+        raise ValueError(
+            f"{name} holds values from {low} to {high}, outside the {num_classes} classes"
+        )
 
 
 def scores(confusion):
     """Read IoU and accuracy, as fractions, off one confusion matrix or a stack of them.
 
-    confusion: [..., C, C], rows = truth, columns = prediction (tensor or array, any device)
-    Returns float64 tensors on the CPU: `iou` [..., C], NaN for a class absent from truth and prediction; `miou` [...],
-    the mean over the other classes; `pixel_accuracy` [...]. Where nothing was counted, all three are NaN.
+    confusion: [..., C, C], rows = truth, columns = prediction (tensor or array, any device) Returns
+    float64 tensors on the CPU: `iou` [..., C], NaN for a class absent from truth and prediction;
+    `miou` [...], the mean over the other classes; `pixel_accuracy` [...]. Where nothing was
+    counted, all three are NaN.
     """
     confusion = torch.as_tensor(confusion).cpu().double()
     hits = confusion.diagonal(dim1=-2, dim2=-1)
@@ -73,18 +88,21 @@ def scores(confusion):
 
 
 def boundary_f(prediction, target, num_classes, tolerance=0.0075):
-    """Score how well the boundary of each class is met: the F-measure of boundary precision and recall.
+    """Score how well the boundary of each class is met: the F-measure of boundary precision and
+    recall.
 
-    Csurka et al., "What is a good evaluation measure for semantic segmentation?", BMVC 2013. As in the DAVIS benchmark
-    (Perazzi et al., CVPR 2016), two boundary pixels match within a distance of `tolerance` image diagonals, rounded up
-    to whole pixels. A boundary pixel of a class has a 4-neighbour of another class; the frame is no boundary.
+    Csurka et al., "What is a good evaluation measure for semantic segmentation?", BMVC 2013. As in
+    the DAVIS benchmark (Perazzi et al., CVPR 2016), two boundary pixels match within a distance of
+    `tolerance` image diagonals, rounded up to whole pixels. A boundary pixel of a class has a
+    4-neighbour of another class; the frame is no boundary.
 
-    Trimaps ignore a band in which the true boundary lies. Ignored target pixels therefore first take the label of the
-    nearest labelled pixel (ties: the lowest class), which puts the boundary on the midline of the band.
+    Trimaps ignore a band in which the true boundary lies. Ignored target pixels therefore first
+    take the label of the nearest labelled pixel (ties: the lowest class), which puts the boundary
+    on the midline of the band.
 
-    prediction, target: uint8 [H, W]; 255 in the target is ignored
-    Returns float64 [C], background included: NaN for a class absent from both masks, 0 for one absent from one of
-    them, 1 where the class fills both; all NaN if the whole target is ignored. Raises ValueError on unequal shapes.
+    prediction, target: uint8 [H, W]; 255 in the target is ignored Returns float64 [C], background
+    included: NaN for a class absent from both masks, 0 for one absent from one of them, 1 where the
+    class fills both; all NaN if the whole target is ignored. Raises ValueError on unequal shapes.
     """
     if prediction.shape != target.shape:
         raise ValueError(f"prediction {prediction.shape} and target {target.shape} differ in shape")
@@ -103,18 +121,23 @@ def boundary_f(prediction, target, num_classes, tolerance=0.0075):
 
 
 def fill_ignored(target):
-    """Return `target` [H, W] with each ignored pixel given the label of the nearest labelled one."""
+    """Return `target` [H, W] with each ignored pixel given the label of the nearest labelled
+    one.
+    """
     ignored = (target == IGNORE).view(np.uint8)
     if not ignored.any():
         return target
-    # The labelled pixel nearest to an ignored one touches the ignored region: one pixel around it is enough.
+    # The labelled pixel nearest to an ignored one touches the ignored region: one pixel around it
+    # is enough.
     x, y, width, height = cv2.boundingRect(ignored)
     window = slice(max(0, y - 1), y + height + 1), slice(max(0, x - 1), x + width + 1)
     part, hole = target[window], ignored[window].view(bool)
     nearest = np.full(part.shape, np.inf, np.float32)
     filled = part.copy()
     for label in np.flatnonzero(np.bincount(part.ravel(), minlength=256)[:IGNORE]):
-        distance = cv2.distanceTransform((part != label).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        distance = cv2.distanceTransform(
+            (part != label).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+        )
         closer = hole & (distance < nearest)
         nearest[closer], filled[closer] = distance[closer], label
     result = target.copy()
@@ -141,7 +164,8 @@ def _within(edge, radius):
     """Return 1 where a pixel of `edge` lies within `radius` pixels, else 0: [H, W] uint8."""
     if radius > LARGEST_DISC:
         distance = cv2.distanceTransform(1 - edge, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        # Squared distances are whole numbers: the slack only absorbs the rounding of their float32 roots.
+        # Squared distances are whole numbers: the slack only absorbs the rounding of their float32
+        # roots.
         return (distance <= radius + 1e-4).view(np.uint8)
     rows, columns = np.ogrid[-radius : radius + 1, -radius : radius + 1]
     return cv2.dilate(edge, (rows**2 + columns**2 <= radius**2).astype(np.uint8))
@@ -156,7 +180,8 @@ def plain(value):
 
 
 def image_iou(prediction, truth):
-    """Return the mean IoU over the foreground classes that occur in either mask [S, S]; 1 where neither has any.
+    """Return the mean IoU over the foreground classes that occur in either mask [S, S]; 1 where
+    neither has any.
 
     Ignored pixels of the truth (255) count for nothing. NaN where the whole truth is ignored.
     """
@@ -166,7 +191,8 @@ def image_iou(prediction, truth):
     prediction, truth = prediction[seen], truth[seen]
     classes = np.union1d(np.unique(prediction), np.unique(truth))
     ious = [
-        np.count_nonzero((prediction == c) & (truth == c)) / np.count_nonzero((prediction == c) | (truth == c))
+        np.count_nonzero((prediction == c) & (truth == c))
+        / np.count_nonzero((prediction == c) | (truth == c))
         for c in classes
         if c != 0
     ]

@@ -1,4 +1,6 @@
-"""Where parallel work runs: joblib's backends, in this process, on this machine, or on a Dask or Ray cluster."""
+"""Where parallel work runs: joblib's backends, in this process, on this machine, or on a Dask or
+Ray cluster.
+"""
 
 import contextlib
 import os
@@ -16,16 +18,26 @@ AHEAD = 64  # tasks a worker whose results may wait for their reader, so that me
 
 def add_backend_arguments(group, names, default):
     """Add --backend and --cluster to a group of flags."""
-    group.add_argument("--backend", choices=names, default=default,
-                       help="of joblib; dask and ray use the machines of a cluster, which share these folders; ray "
-                            f"reports late (default: {default})")  # fmt: skip
-    group.add_argument("--cluster", metavar="ADDRESS", help="of the Dask scheduler or Ray head (default: start one)")
+    group.add_argument(
+        "--backend",
+        choices=names,
+        default=default,
+        help="of joblib; dask and ray use the machines of a cluster, which share these folders; ray "
+        f"reports late (default: {default})",
+    )
+    group.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="of the Dask scheduler or Ray head (default: start one)",
+    )
 
 
 def check_backend(args):
     """Refuse --cluster where the backend has none."""
     if args.cluster and not BACKENDS[args.backend][0]:
-        raise UserError(f"--cluster {args.cluster}: has no use for --backend {args.backend}; take dask or ray")
+        raise UserError(
+            f"--cluster {args.cluster}: has no use for --backend {args.backend}; take dask or ray"
+        )
 
 
 def start_dask(args, jobs, stack):
@@ -46,11 +58,16 @@ def start_dask(args, jobs, stack):
             return future
 
         def retrieve_result_callback(self, out):
-            return out.result() if isinstance(out, Future) else super().retrieve_result_callback(out)
+            return (
+                out.result() if isinstance(out, Future) else super().retrieve_result_callback(out)
+            )
 
     local = {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
     client = stack.enter_context(Client(args.cluster) if args.cluster else Client(**local))
-    if not (client.run_on_scheduler(os.path.isdir, ROOT) and all(client.run(os.path.isdir, ROOT).values())):
+    if not (
+        client.run_on_scheduler(os.path.isdir, ROOT)
+        and all(client.run(os.path.isdir, ROOT).values())
+    ):
         raise OSError(f"its machines do not all see the folder {ROOT}")
     client.run_on_scheduler(site.addsitedir, ROOT)  # wherever they were started
     client.register_worker_callbacks(partial(site.addsitedir, ROOT))
@@ -91,9 +108,13 @@ def backend(args):
             if start:
                 died = start(args, effective_n_jobs(args.jobs), stack)
         except ImportError as error:
-            raise UserError(f"--backend {args.backend}: not installed ({error}); pip install {package}") from error
+            raise UserError(
+                f"--backend {args.backend}: not installed ({error}); pip install {package}"
+            ) from error
         except (OSError, ValueError) as error:
-            raise UserError(f"{where}: cannot be used ({error}); start it, or mend the address") from error
+            raise UserError(
+                f"{where}: cannot be used ({error}); start it, or mend the address"
+            ) from error
         stack.enter_context(parallel_config(args.backend, n_jobs=-1 if args.cluster else args.jobs))
         try:
             yield
@@ -109,7 +130,8 @@ def backend(args):
 
 
 def stream(tasks, args, n_jobs=None):
-    """Yield the results of joblib's `tasks`, an iterator, in their order; few tasks and results exist at a time.
+    """Yield the results of joblib's `tasks`, an iterator, in their order; few tasks and results
+    exist at a time.
 
     To be used within `backend(args)`; n_jobs: processes, other than --jobs says
     """

@@ -1,4 +1,6 @@
-"""The reference of benchmarks/labels.py draws what the annotator does: same boxes, tags, centres; strokes inside."""
+"""The reference of benchmarks/labels.py draws what the annotator does: same boxes, tags, centres;
+strokes inside.
+"""
 
 import numpy as np
 import pytest
@@ -33,7 +35,9 @@ def test_points_lie_on_their_class_and_near_the_same_centre(both):
         for points in (each["points"] for each in labels):
             assert all(mask[int(y), int(x)] == label for x, y, label in points)
         ours, plain = (sorted(p for p in each["points"] if p[2]) for each in labels)
-        assert np.abs(np.subtract(ours, plain)).max() <= 1  # two pixels may be equally near to a centroid
+        assert (
+            np.abs(np.subtract(ours, plain)).max() <= 1
+        )  # two pixels may be equally near to a centroid
 
 
 def test_strokes_stay_inside_their_objects(both):
@@ -60,6 +64,8 @@ def test_copies_of_images_have_names_of_their_own_and_the_same_objects(both, tmp
 def test_scaling_draws_all_copies_with_one_process_and_with_two(both, tmp_path, monkeypatch):
     many, drawn = resized_copy(both[0], 40, (60, 45), tmp_path / "many"), []
     real = benchmarks.labels.annotate_all
-    monkeypatch.setattr(benchmarks.labels, "annotate_all", lambda *args: map(drawn.append, real(*args)))
+    monkeypatch.setattr(
+        benchmarks.labels, "annotate_all", lambda *args: map(drawn.append, real(*args))
+    )
     assert scaling(many, 2, 1) > 0
     assert [name for name, _ in drawn] == 3 * many.ids("trainval")

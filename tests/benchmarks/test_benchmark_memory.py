@@ -12,7 +12,9 @@ def test_the_larger_data_set_holds_the_same_pictures(pets_dir, tmp_path):
     large = Pets(tmp_path / "large", cache_dir=tmp_path / "cache")
     for split in ("trainval", "test"):
         assert len(large.ids(split)) == 3 * len(small.ids(split)) == 3 * len(set(small.ids(split)))
-    sizes = [sorted(d.image_path(name).stat().st_size for name in d.ids("test")) for d in (small, large)]
+    sizes = [
+        sorted(d.image_path(name).stat().st_size for name in d.ids("test")) for d in (small, large)
+    ]
     assert sizes[1] == sorted(3 * sizes[0])
 
 

@@ -1,4 +1,6 @@
-"""benchmarks/parallel.py trains by one and by two processes, and divides. test_train.py has that both are one run."""
+"""benchmarks/parallel.py trains by one and by two processes, and divides. test_train.py has that
+both are one run.
+"""
 
 import re
 

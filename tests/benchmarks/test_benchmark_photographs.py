@@ -1,4 +1,6 @@
-"""benchmarks/real_photographs.py lists a part of VOC in which no class is left rare for others' sake."""
+"""benchmarks/real_photographs.py lists a part of VOC in which no class is left rare for others'
+sake.
+"""
 
 from collections import Counter
 
@@ -9,7 +11,13 @@ from PIL import Image
 from benchmarks.real_photographs import balanced
 from weakseg.data.datasets import Voc
 
-SHOWN = {"cat": [8], "dog": [12], "both": [8, 12], "bird": [3], "rider": [15, 13]}  # kind of image: classes in its mask
+SHOWN = {
+    "cat": [8],
+    "dog": [12],
+    "both": [8, 12],
+    "bird": [3],
+    "rider": [15, 13],
+}  # kind of image: classes in its mask
 
 
 @pytest.fixture
@@ -32,10 +40,17 @@ def voc(tmp_path):
 def test_every_class_has_what_was_asked_for_or_all_there_is(voc, tmp_path, most):
     for _ in range(2):  # a second time is the same
         part = Voc(balanced(voc.root, most, tmp_path / "part"), cache_dir=tmp_path / "cache")
-        total, left = (Counter(t for n in each.lists["trainval"] for t in each.tags(n)) for each in (voc, part))
-        assert set(part.lists["trainval"]) <= set(voc.lists["trainval"]) and part.lists["test"] == voc.lists["test"]
+        total, left = (
+            Counter(t for n in each.lists["trainval"] for t in each.tags(n)) for each in (voc, part)
+        )
+        assert (
+            set(part.lists["trainval"]) <= set(voc.lists["trainval"])
+            and part.lists["test"] == voc.lists["test"]
+        )
         assert all(left[tag] >= min(most, total[tag]) for tag in total)
         assert left["bird"] == min(most, total["bird"])  # nothing else shows one
-        assert all(np.array_equal(part.mask(name), voc.mask(name)) for name in part.lists["trainval"])
+        assert all(
+            np.array_equal(part.mask(name), voc.mask(name)) for name in part.lists["trainval"]
+        )
     if most == 100:
         assert part.lists["trainval"] == sorted(voc.lists["trainval"])

@@ -1,4 +1,6 @@
-"""benchmarks/shards.py draws labels of ids and masks that no file holds, by the generator's own main."""
+"""benchmarks/shards.py draws labels of ids and masks that no file holds, by the generator's own
+main.
+"""
 
 from argparse import Namespace
 

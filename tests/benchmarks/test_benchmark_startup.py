@@ -1,4 +1,6 @@
-"""benchmarks/startup.py finds every script and stops train.py after its first step; no `--help` imports PyTorch."""
+"""benchmarks/startup.py finds every script and stops train.py after its first step; no `--help`
+imports PyTorch.
+"""
 
 import os
 import subprocess
@@ -11,7 +13,9 @@ from benchmarks.startup import ROOT, scripts
 
 @pytest.mark.parametrize("script", scripts())
 def test_help_needs_no_heavy_import(script):
-    """No stop-watch, which a busy machine would upset: what costs seconds is PyTorch and what stands on it."""
+    """No stop-watch, which a busy machine would upset: what costs seconds is PyTorch and what
+    stands on it.
+    """
     code = (
         "import runpy, sys\n"
         f"sys.argv = [{script!r}, '--help']\n"
@@ -20,6 +24,12 @@ def test_help_needs_no_heavy_import(script):
         "heavy = {'torch', 'torchvision', 'transformers', 'segmentation_models_pytorch', 'skimage', 'sklearn'}\n"
         "print('heavy:', *sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True,
-                          env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     assert "usage:" in done.stdout and done.stderr.splitlines()[-1] == "heavy:"

@@ -2,7 +2,6 @@
 
 import shutil
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,15 +11,28 @@ from PIL import Image
 
 from weakseg.common import UserError
 from weakseg.data.base import hold_out
-from weakseg.data.datasets import DATASETS, Voc, add_data_arguments, detect, open_dataset
+from weakseg.data.datasets import (
+    DATASETS,
+    DataOptions,
+    Voc,
+    add_data_arguments,
+    detect,
+    open_dataset,
+)
 
 LAWS = settings(max_examples=60)
 
 
 def opened(data_dir, **changes):
-    values = {"dataset": "auto", "classes": [], "tag_set": "default", "val_fraction": 0.1, "split_seed": 0}
+    values = {
+        "dataset": "auto",
+        "classes": [],
+        "tag_set": "default",
+        "val_fraction": 0.1,
+        "split_seed": 0,
+    }
     values |= {"data_dir": data_dir, "cache_dir": data_dir / ".cache"} | changes
-    return open_dataset(SimpleNamespace(**values))
+    return open_dataset(DataOptions(**values))
 
 
 def picture(path, size=(8, 6), mode="RGB"):
@@ -83,12 +95,16 @@ def folder(tmp_path):
 
 @LAWS
 @given(
-    st.dictionaries(st.text(max_size=6), st.tuples(st.sampled_from("ab"), st.integers(0, 4)), max_size=60),
+    st.dictionaries(
+        st.text(max_size=6), st.tuples(st.sampled_from("ab"), st.integers(0, 4)), max_size=60
+    ),
     st.floats(0.01, 0.9),
     st.integers(0, 5),
     st.randoms(use_true_random=False),
 )
-def test_hold_out_takes_its_share_of_every_stratum_whatever_the_order(strata, fraction, seed, random):
+def test_hold_out_takes_its_share_of_every_stratum_whatever_the_order(
+    strata, fraction, seed, random
+):
     held = hold_out(strata, fraction, seed)
     shuffled = list(strata.items())
     random.shuffle(shuffled)
@@ -100,7 +116,9 @@ def test_hold_out_takes_its_share_of_every_stratum_whatever_the_order(strata, fr
     for part in (lambda label: label, lambda label: label[0]):
         sizes, taken = (Counter(part(strata[name]) for name in names) for names in (strata, held))
         if len(held) > 1:
-            assert all(abs(taken[label] - fraction * size) < 1 + 1e-9 for label, size in sizes.items())
+            assert all(
+                abs(taken[label] - fraction * size) < 1 + 1e-9 for label, size in sizes.items()
+            )
 
 
 def test_another_seed_holds_others():
@@ -115,7 +133,11 @@ def test_splits_are_disjoint_deterministic_and_keep_the_official_test(layout, re
     one, other = (opened(root, val_fraction=0.25) for _ in range(2))
     splits = {split: one.ids(split) for split in ("train", "val", "test")}
     assert all(splits[split] == other.ids(split) == sorted(splits[split]) for split in splits)
-    assert sum(map(len, splits.values())) == len(set().union(*splits.values())) == sum(map(len, splits.values()))
+    assert (
+        sum(map(len, splits.values()))
+        == len(set().union(*splits.values()))
+        == sum(map(len, splits.values()))
+    )
     assert one.ids("trainval") == sorted(splits["train"] + splits["val"])
     assert one.fingerprint() == other.fingerprint()
     reseeded = opened(root, val_fraction=0.25, split_seed=7)
@@ -123,7 +145,9 @@ def test_splits_are_disjoint_deterministic_and_keep_the_official_test(layout, re
     assert reseeded.fingerprint() != one.fingerprint()
     if layout != "folder":
         lists = [p for p in root.rglob("*.txt") if p.stem in ("test", "val")]
-        assert splits["test"] == sorted(line.split()[0] for line in lists[0].read_text().splitlines())
+        assert splits["test"] == sorted(
+            line.split()[0] for line in lists[0].read_text().splitlines()
+        )
         assert reseeded.ids("test") == splits["test"]
 
 
@@ -163,7 +187,11 @@ def test_the_fingerprint_sees_classes_and_changed_files(pets):
 
 
 def test_pets_come_as_binary_species_and_breed(pets_dir):
-    binary, species, breed = opened(pets_dir), opened(pets_dir, classes=["species"]), opened(pets_dir, tag_set="breed")
+    binary, species, breed = (
+        opened(pets_dir),
+        opened(pets_dir, classes=["species"]),
+        opened(pets_dir, tag_set="breed"),
+    )
     assert binary.class_names == breed.class_names == ["background", "pet"]
     assert species.class_names == ["background", "cat", "dog"]
     assert binary.tag_names == species.tag_names == ["cat", "dog"]
@@ -197,7 +225,11 @@ def test_voc_has_its_official_classes_and_tags_from_masks(voc):
 def test_a_subset_of_voc_keeps_images_that_show_it_and_others_are_background(voc):
     subset = opened(voc, classes=["dog", "bird"])
     assert subset.class_names == ["background", "dog", "bird"]
-    assert {name[:-1] for name in subset.ids("trainval") + subset.ids("test")} == {"dogs", "both", "bird"}
+    assert {name[:-1] for name in subset.ids("trainval") + subset.ids("test")} == {
+        "dogs",
+        "both",
+        "bird",
+    }
     assert set(np.unique(subset.mask("both0"))) == {0, 1}
     assert set(np.unique(subset.mask("bird8"))) == {0, 2}
     assert subset.tags("both0") == ("dog",)
@@ -217,7 +249,12 @@ def test_voc_prefers_the_augmented_list_and_is_found_at_any_depth(voc):
     root = voc / "VOCdevkit" / "VOC2012"
     write(root / "ImageSets" / "Segmentation" / "train_aug.txt", "cats0", "dogs0", "cats1", "dogs1")
     for data_dir in (voc, voc / "VOCdevkit", root):
-        assert opened(data_dir, cache_dir=voc / ".cache").ids("trainval") == ["cats0", "cats1", "dogs0", "dogs1"]
+        assert opened(data_dir, cache_dir=voc / ".cache").ids("trainval") == [
+            "cats0",
+            "cats1",
+            "dogs0",
+            "dogs1",
+        ]
 
 
 def test_a_folder_takes_any_image_format_names_with_spaces_and_lists(folder):
@@ -252,7 +289,10 @@ def test_lists_written_on_windows_are_read(folder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classes": ["dgo"]}, r"--classes 'dgo': did you mean dog\? choose from aeroplane, .*, tvmonitor"),
+        (
+            {"classes": ["dgo"]},
+            r"--classes 'dgo': did you mean dog\? choose from aeroplane, .*, tvmonitor",
+        ),
         ({"classes": ["pet=cat+dgo"]}, r"--classes 'dgo': did you mean dog\?"),
         ({"classes": ["pet=cat+"]}, "--classes '': choose from"),
         ({"classes": ["=cat"]}, "--classes =cat: write NAME, or NAME=MEMBER"),
@@ -266,7 +306,10 @@ def test_lists_written_on_windows_are_read(folder):
         ({"val_fraction": float("nan")}, "--val_fraction nan"),
         ({"val_fraction": 1.0}, "--val_fraction 1.0"),
         ({"val_fraction": 0.99}, "no image is left for the train split"),
-        ({"dataset": "pets"}, r"annotations/trainval\.txt: cannot be read .* run python download_data"),
+        (
+            {"dataset": "pets"},
+            r"annotations/trainval\.txt: cannot be read .* run python download_data",
+        ),
         ({"dataset": "folder"}, r"classes\.txt: cannot be read"),
     ],
 )
@@ -275,15 +318,23 @@ def test_bad_flags_are_named(voc, changes, message):
         opened(voc, **changes)
 
 
-@pytest.mark.parametrize("changes", [{"classes": ["breed"]}, {"tag_set": "breeds"}, {"classes": ["species", "cat"]}])
+@pytest.mark.parametrize(
+    "changes", [{"classes": ["breed"]}, {"tag_set": "breeds"}, {"classes": ["species", "cat"]}]
+)
 def test_bad_flags_of_pets_are_named(pets_dir, changes):
-    with pytest.raises(UserError, match=r"--(classes|tag_set) '(breed|breeds|cat)': (did you mean breed|choose from)"):
+    with pytest.raises(
+        UserError,
+        match=r"--(classes|tag_set) '(breed|breeds|cat)': (did you mean breed|choose from)",
+    ):
         opened(pets_dir, **changes)
 
 
 def test_a_folder_without_data_says_what_to_run(tmp_path):
     for data_dir in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UserError, match=r"no data set is there; run python download_data\.py --data_dir .*shapes"):
+        with pytest.raises(
+            UserError,
+            match=r"no data set is there; run python download_data\.py --data_dir .*shapes",
+        ):
             detect(data_dir)
 
 
@@ -311,7 +362,9 @@ def test_bad_lists_are_named(pets, case):
 
 def test_a_missing_list_is_named(pets):
     (pets / "annotations" / "test.txt").unlink()
-    with pytest.raises(UserError, match=r"annotations/test\.txt: cannot be read .*run python download_data\.py"):
+    with pytest.raises(
+        UserError, match=r"annotations/test\.txt: cannot be read .*run python download_data\.py"
+    ):
         opened(pets)
 
 
@@ -319,7 +372,9 @@ def test_an_image_listed_twice_is_named(pets):
     lists = [pets / "annotations" / f"{split}.txt" for split in ("trainval", "test")]
     line = lists[1].read_text().splitlines()[0]
     write(lists[0], *lists[0].read_text().splitlines(), line)
-    with pytest.raises(UserError, match=f"{line.split()[0]} is listed for training and for the test"):
+    with pytest.raises(
+        UserError, match=f"{line.split()[0]} is listed for training and for the test"
+    ):
         opened(pets)
     text = lists[1].read_text().splitlines()
     write(lists[0], *(x for x in lists[0].read_text().splitlines() if x != line))
@@ -339,10 +394,14 @@ def test_bad_masks_are_named(pets):
     with pytest.raises(UserError, match=f"{name}.png: holds the number 9, which is no class"):
         dataset.load(name)
     picture(path, (width, height))
-    with pytest.raises(UserError, match=f"{name}.png: a mask must be an 8-bit grey or palette image"):
+    with pytest.raises(
+        UserError, match=f"{name}.png: a mask must be an 8-bit grey or palette image"
+    ):
         dataset.load(name)
     mask(path, [1, 2], (height, width))
-    with pytest.raises(UserError, match=f"{name}.png: the mask is {height}x{width} but .* is {width}x{height}"):
+    with pytest.raises(
+        UserError, match=f"{name}.png: the mask is {height}x{width} but .* is {width}x{height}"
+    ):
         dataset.load(name)
 
 
@@ -352,11 +411,16 @@ def test_bad_folders_are_named(folder):
         opened(folder)
     (folder / "test.txt").unlink()
     picture(folder / "images" / "my picture 0.webp")
-    with pytest.raises(UserError, match=r"my picture 0\.webp: two images share the name my picture 0"):
+    with pytest.raises(
+        UserError, match=r"my picture 0\.webp: two images share the name my picture 0"
+    ):
         opened(folder)
     (folder / "images" / "my picture 0.webp").unlink()
-    for names, message in ((["sky"], "names 1 classes; write 2 to 255"), (map(str, range(256)), "names 256 classes"),
-                           (["sky", "owl", "owl"], "the class 'owl' occurs twice")):  # fmt: skip
+    for names, message in (
+        (["sky"], "names 1 classes; write 2 to 255"),
+        (map(str, range(256)), "names 256 classes"),
+        (["sky", "owl", "owl"], "the class 'owl' occurs twice"),
+    ):
         write(folder / "classes.txt", *names)
         with pytest.raises(UserError, match=f"classes.txt.*{message}"):
             opened(folder)
@@ -371,7 +435,9 @@ def test_bad_folders_are_named(folder):
 
 def test_a_listed_voc_mask_that_is_missing_is_named(voc):
     (voc / "VOCdevkit/VOC2012/SegmentationClass/dogs3.png").unlink()
-    with pytest.raises(UserError, match=r"dogs3\.png: cannot be read .*run python download_data\.py"):
+    with pytest.raises(
+        UserError, match=r"dogs3\.png: cannot be read .*run python download_data\.py"
+    ):
         opened(voc)
 
 
@@ -381,6 +447,6 @@ def test_every_data_set_can_be_chosen_on_the_command_line(pets_dir):
     parser = argparse.ArgumentParser()
     add_data_arguments(parser)
     args = parser.parse_args(["--data_dir", str(pets_dir)])
-    assert open_dataset(args).name == "pets"
+    assert open_dataset(DataOptions.of(vars(args))).name == "pets"
     for name in ("auto", *DATASETS):
         assert parser.parse_args(["--dataset", name]).dataset == name

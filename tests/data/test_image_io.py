@@ -51,7 +51,9 @@ WRITES = {
 }
 
 
-@pytest.mark.parametrize(("kind", "mode"), [(kind, mode) for kind, modes in WRITES.items() for mode in modes.split()])
+@pytest.mark.parametrize(
+    ("kind", "mode"), [(kind, mode) for kind, modes in WRITES.items() for mode in modes.split()]
+)
 def test_any_format_and_mode_inside_jpg_is_read_as_rgb(tmp_path, kind, mode):
     picture = photograph().convert(mode)
     options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}}.get(kind, {})
@@ -60,7 +62,9 @@ def test_any_format_and_mode_inside_jpg_is_read_as_rgb(tmp_path, kind, mode):
     assert (image.mode, image.size) == ("RGB", (30, 20))
     assert image_size(path) == (30, 20)
     expected = picture.convert("RGB")
-    assert np.abs(np.asarray(image, int) - np.asarray(expected, int)).mean() < (12 if mode in ("1", "P") else 4)
+    assert np.abs(np.asarray(image, int) - np.asarray(expected, int)).mean() < (
+        12 if mode in ("1", "P") else 4
+    )
 
 
 def test_sixteen_bit_and_float_pictures_keep_their_greys(tmp_path):
@@ -90,9 +94,14 @@ def test_rotated_pictures_come_upright_with_their_size(tmp_path, orientation, ki
 
 
 def test_sizes_are_read_from_the_header_alone(tmp_path, monkeypatch):
-    paths = [store(tmp_path / f"{kind}.jpg", photograph(), kind, exif=exif(6)) for kind in ("PNG", "JPEG")]
+    paths = [
+        store(tmp_path / f"{kind}.jpg", photograph(), kind, exif=exif(6))
+        for kind in ("PNG", "JPEG")
+    ]
     paths.append(store(tmp_path / "plain.png", photograph(), "PNG"))
-    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("the pixels were read"))
+    monkeypatch.setattr(
+        "PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("the pixels were read")
+    )
     assert [image_size(path) for path in paths] == [(20, 30), (20, 30), (30, 20)]
 
 
@@ -113,8 +122,14 @@ def test_pictures_one_pixel_high_or_wide_are_resized(tmp_path, size):
 
 def lying_png(width, height):
     """A PNG that promises width x height pixels and holds a hundred."""
-    chunks = {b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0), b"IDAT": zlib.compress(bytes(100))}
-    parts = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks.items()]
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0),
+        b"IDAT": zlib.compress(bytes(100)),
+    }
+    parts = [
+        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d))
+        for k, d in chunks.items()
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
@@ -151,7 +166,9 @@ def test_damage_is_refused_in_one_line_without_warnings(tmp_path):
     rng = np.random.default_rng(0)
     path = tmp_path / "image.jpg"
     for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"):
-        whole = store(path, photograph(), kind, **({"exif": exif(6)} if kind != "BMP" else {})).read_bytes()
+        whole = store(
+            path, photograph(), kind, **({"exif": exif(6)} if kind != "BMP" else {})
+        ).read_bytes()
         for _ in range(40):
             damaged = bytearray(whole[: rng.integers(len(whole))] if rng.random() < 0.3 else whole)
             for place in rng.integers(0, max(1, min(len(damaged), 200)), rng.integers(1, 6)):
@@ -189,18 +206,25 @@ def test_pictures_that_are_no_masks_are_refused(tmp_path, mode):
     else:
         picture = photograph().convert("L" if mode == "F" else mode).convert(mode)
     path = store(tmp_path / "mask.png", picture, "TIFF" if mode in ("F", "CMYK") else "PNG")
-    with pytest.raises(UserError, match=r"mask\.png: a mask must be an 8-bit grey or palette image"):
+    with pytest.raises(
+        UserError, match=r"mask\.png: a mask must be an 8-bit grey or palette image"
+    ):
         read_mask(path)
 
 
 def test_the_cache_resizes_like_pil_and_keeps_the_result(tmp_path, monkeypatch):
     path = store(tmp_path / "image.png", photograph(), "PNG")
-    mask = store(tmp_path / "mask.png", Image.fromarray(np.arange(15, dtype=np.uint8).reshape(3, 5)), "PNG")
+    mask = store(
+        tmp_path / "mask.png", Image.fromarray(np.arange(15, dtype=np.uint8).reshape(3, 5)), "PNG"
+    )
     cache = ResizedCache(tmp_path / "cache", 16)
     first = cache.image(path), cache.mask(mask)
     smooth = np.asarray(photograph().resize((16, 16), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
     assert np.array_equal(first[0], smooth)
-    rows, columns = ((np.arange(16) + 0.5) * 3 / 16).astype(int), ((np.arange(16) + 0.5) * 5 / 16).astype(int)
+    rows, columns = (
+        ((np.arange(16) + 0.5) * 3 / 16).astype(int),
+        ((np.arange(16) + 0.5) * 5 / 16).astype(int),
+    )
     assert np.array_equal(first[1], np.arange(15).reshape(3, 5)[np.ix_(rows, columns)])
     monkeypatch.setattr(image_io, "opened", lambda path: pytest.fail("the source was read again"))
     again = ResizedCache(tmp_path / "cache", 16)
@@ -218,7 +242,9 @@ def test_the_cache_sees_a_changed_source_and_keeps_sizes_apart(tmp_path):
     assert cache.image(path)[2].mean() == before[2].mean() + 100
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"\x80\x04]q\x00.", "cut", "other shape", "other type"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"PK\x03\x04", b"\x80\x04]q\x00.", "cut", "other shape", "other type"]
+)
 def test_a_damaged_cache_file_is_made_anew(tmp_path, damage):
     path = store(tmp_path / "image.png", photograph(), "PNG")
     cache = ResizedCache(tmp_path / "cache", 8)
@@ -227,7 +253,10 @@ def test_a_damaged_cache_file_is_made_anew(tmp_path, damage):
     if damage == "cut":
         stored.write_bytes(stored.read_bytes()[:-20])
     elif damage in ("other shape", "other type"):
-        np.save(stored, np.zeros((3, 9, 9), np.uint8) if damage == "other shape" else good.astype(np.float32))
+        np.save(
+            stored,
+            np.zeros((3, 9, 9), np.uint8) if damage == "other shape" else good.astype(np.float32),
+        )
     else:
         stored.write_bytes(damage)
     assert np.array_equal(cache.image(path), good)
@@ -266,7 +295,9 @@ def test_a_limit_counts_what_is_there_and_leaves_it(tmp_path, capsys):
     assert np.array_equal(small.image(paths[1]), to_square(photograph(seed=1), 8))
     small.image(paths[2])
     assert capsys.readouterr().err.count("--cache_limit") == 1
-    assert [np.array_equal(np.load(path), first) for path in (tmp_path / "cache").rglob("*.npy")] == [True]
+    assert [
+        np.array_equal(np.load(path), first) for path in (tmp_path / "cache").rglob("*.npy")
+    ] == [True]
 
 
 def test_what_vanishes_while_the_cache_is_counted_takes_no_room(tmp_path):
@@ -289,7 +320,9 @@ def test_classes_of_masks_are_remembered_until_a_mask_changes(tmp_path, monkeypa
     cache = tmp_path / "cache"
     assert cached_classes(paths, cache) == {"a": [0, 3, 255], "b": [7]}
     real, read = cache_module.read_mask, []
-    monkeypatch.setattr(cache_module, "read_mask", lambda path: read.append(path.name) or real(path))
+    monkeypatch.setattr(
+        cache_module, "read_mask", lambda path: read.append(path.name) or real(path)
+    )
     assert cached_classes(paths, cache) == {"a": [0, 3, 255], "b": [7]}
     assert read == []
     mask("b.png", 1, 2, 3)

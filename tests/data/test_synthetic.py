@@ -1,4 +1,6 @@
-"""Laws of the drawn data set: it depends on seed, size and name alone, and it is a task worth solving."""
+"""Laws of the drawn data set: it depends on seed, size and name alone, and it is a task worth
+solving.
+"""
 
 import cv2
 import numpy as np
@@ -16,7 +18,11 @@ PET, BACKGROUND, BORDER = 1, 2, 3
 
 def files(root):
     """Return {relative path: bytes} of everything below `root`."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
 
 
 def rows(root, split):
@@ -48,20 +54,25 @@ def test_one_to_three_animals_inside_a_border(name, size):
     assert set(np.unique(drawing.trimap)) == {PET, BACKGROUND, BORDER}
     around_pet = cv2.dilate((drawing.trimap == PET).astype(np.uint8), np.ones((3, 3), np.uint8))
     assert not (around_pet.astype(bool) & (drawing.trimap == BACKGROUND)).any()
-    regions = cv2.connectedComponentsWithStats((drawing.trimap != BACKGROUND).astype(np.uint8))[2][1:]
+    regions = cv2.connectedComponentsWithStats((drawing.trimap != BACKGROUND).astype(np.uint8))[2][
+        1:
+    ]
     assert 1 <= drawing.figures <= 3
     assert 1 <= (regions[:, cv2.CC_STAT_AREA] > 0.01 * drawing.trimap.size).sum() <= drawing.figures
     assert 0.08 < (drawing.trimap != BACKGROUND).mean() < 0.6
 
 
 def test_all_kinds_of_scene_come_up():
-    drawings = [synthetic.draw(f"{breed}_{k}", 96, 0) for breed in synthetic.BREEDS for k in range(1, 13)]
+    drawings = [
+        synthetic.draw(f"{breed}_{k}", 96, 0) for breed in synthetic.BREEDS for k in range(1, 13)
+    ]
     assert {drawing.figures for drawing in drawings} == {1, 2, 3}
     assert 0.15 < np.mean([(drawing.trimap == PET).mean() for drawing in drawings]) < 0.35
     assert len({drawing.trimap.shape for drawing in drawings}) > 12
     # A curled tail or a gap between legs: background that the animal encloses.
     enclosed = [
-        cv2.connectedComponents((d.trimap == BACKGROUND).astype(np.uint8), connectivity=4)[0] > 2 for d in drawings
+        cv2.connectedComponents((d.trimap == BACKGROUND).astype(np.uint8), connectivity=4)[0] > 2
+        for d in drawings
     ]
     assert np.mean(enclosed) > 0.1
 
@@ -73,7 +84,9 @@ def channels(image):
 
 
 def best_threshold_iou(values, pet):
-    """Return the IoU of the best of all thresholds, in either direction, on one channel; values uint8 [N], pet [N]."""
+    """Return the IoU of the best of all thresholds, in either direction, on one channel; values
+    uint8 [N], pet [N].
+    """
     hits = np.cumsum(np.bincount(values[pet], minlength=256))
     marked = np.cumsum(np.bincount(values, minlength=256))
     below = hits / np.maximum(marked + pet.sum() - hits, 1)
@@ -90,9 +103,14 @@ def test_no_threshold_solves_it():
         single.append(max(best_threshold_iou(channel, pet) for channel in values))
         together.append((values, pet))
     pets = np.concatenate([pet for _, pet in together])
-    overall = max(best_threshold_iou(np.concatenate([values[c] for values, _ in together]), pets) for c in range(7))
+    overall = max(
+        best_threshold_iou(np.concatenate([values[c] for values, _ in together]), pets)
+        for c in range(7)
+    )
     assert overall < 0.35  # "everything is a pet" has about 0.25
-    assert np.mean(single) < 0.6  # even where the mask itself chooses channel and threshold for every image
+    assert (
+        np.mean(single) < 0.6
+    )  # even where the mask itself chooses channel and threshold for every image
 
 
 def test_layout_and_lists(small):
@@ -122,7 +140,9 @@ def test_a_bigger_set_contains_the_smaller(small, tmp_path):
     bigger = files(tmp_path)
     for path, content in files(small).items():
         assert path.endswith(".txt") or bigger[path] == content
-    assert {row[0] for row in rows(small, "trainval")} < {row[0] for row in rows(tmp_path, "trainval")}
+    assert {row[0] for row in rows(small, "trainval")} < {
+        row[0] for row in rows(tmp_path, "trainval")
+    }
     assert {row[0] for row in rows(small, "test")} < {row[0] for row in rows(tmp_path, "test")}
 
 
@@ -169,7 +189,9 @@ def test_an_interrupted_drawing_has_no_lists_and_is_taken_up(small, tmp_path, mo
 
 def test_another_data_set_is_never_overwritten(tmp_path):
     (tmp_path / "annotations").mkdir()
-    (tmp_path / "annotations" / "list.txt").write_text("#Image CLASS-ID SPECIES BREED ID\nAbyssinian_1 1 1 1\n")
+    (tmp_path / "annotations" / "list.txt").write_text(
+        "#Image CLASS-ID SPECIES BREED ID\nAbyssinian_1 1 1 1\n"
+    )
     before = files(tmp_path)
     with pytest.raises(UserError, match=r"list\.txt"):
         synthetic.draw_shapes(tmp_path, 4, 4, 64, 0)

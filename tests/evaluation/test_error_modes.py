@@ -1,4 +1,6 @@
-"""Completeness, class consistency and failure modes: hand-made masks with hand-made numbers, and what always holds."""
+"""Completeness, class consistency and failure modes: hand-made masks with hand-made numbers, and
+what always holds.
+"""
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ SQUARE = np.s_[30:70, 30:70]
 
 
 def truth_with(*objects, size=100, clicks=(), classes=3):
-    """A background with (slices, class) painted on it; the band is 2 % of its diagonal, 2.83 pixels."""
+    """A background with (slices, class) painted on it; the band is 2 % of its diagonal, 2.83
+    pixels.
+    """
     mask = np.zeros((size, size), np.uint8)
     for place, label in objects:
         mask[place] = label
@@ -61,8 +65,11 @@ def test_errors_belong_to_the_true_class_or_else_to_the_predicted_one():
 def test_ignored_pixels_are_no_errors_and_hide_the_edge_in_their_middle():
     truth = truth_with((np.s_[28:72, 28:72], 255), (SQUARE, 1))
     assert modes_of(painted((np.s_[28:72, 28:72], 1)), truth) == only()
-    # The edge runs one pixel outside the labelled square, so only its outermost pixel is within 2.83.
-    assert modes_of(painted((np.s_[32:68, 32:68], 1)), truth) == only(boundary=40**2 - 38**2, interior=38**2 - 36**2)
+    # The edge runs one pixel outside the labelled square, so only its outermost pixel is within
+    # 2.83.
+    assert modes_of(painted((np.s_[32:68, 32:68], 1)), truth) == only(
+        boundary=40**2 - 38**2, interior=38**2 - 36**2
+    )
 
 
 def test_completeness_by_distance_by_hand():
@@ -78,7 +85,9 @@ def test_completeness_by_distance_by_hand():
 
 
 def test_objects_that_nobody_clicked_have_no_distance():
-    assert not tally(painted((SQUARE, 1)), truth_with((SQUARE, 1), clicks=[[1, 1, 0], [40, 40, 2]]))["complete"].any()
+    assert not tally(
+        painted((SQUARE, 1)), truth_with((SQUARE, 1), clicks=[[1, 1, 0], [40, 40, 2]])
+    )["complete"].any()
 
 
 def test_an_object_is_mixed_from_a_tenth_of_its_second_class():
@@ -89,8 +98,12 @@ def test_an_object_is_mixed_from_a_tenth_of_its_second_class():
 
 
 shapes = st.tuples(st.integers(1, 24), st.integers(1, 24))
-pairs = shapes.flatmap(lambda shape: st.tuples(arrays(np.uint8, shape, elements=st.sampled_from([0, 1, 2, 255])),
-                                               arrays(np.uint8, shape, elements=st.integers(0, 2))))  # fmt: skip
+pairs = shapes.flatmap(
+    lambda shape: st.tuples(
+        arrays(np.uint8, shape, elements=st.sampled_from([0, 1, 2, 255])),
+        arrays(np.uint8, shape, elements=st.integers(0, 2)),
+    )
+)
 
 
 @settings(max_examples=150)
@@ -116,7 +129,13 @@ def test_a_perfect_prediction_makes_no_error_and_covers_everything(pair):
 @settings(max_examples=100)
 @given(pairs)
 def test_names_of_classes_don_t_matter(pair):
-    mask, prediction = np.where(pair[0] == 255, 0, pair[0]), pair[1]  # a tie in an ignored band goes to the lower class
+    mask, prediction = (
+        np.where(pair[0] == 255, 0, pair[0]),
+        pair[1],
+    )  # a tie in an ignored band goes to the lower class
     swapped = np.array([0, 2, 1, *range(3, 256)], np.uint8)
-    one, two = tally(prediction, Truth(mask, [], 3)), tally(swapped[prediction], Truth(swapped[mask], [], 3))
+    one, two = (
+        tally(prediction, Truth(mask, [], 3)),
+        tally(swapped[prediction], Truth(swapped[mask], [], 3)),
+    )
     assert np.array_equal(one["modes"][:, [0, 2, 1]], two["modes"])

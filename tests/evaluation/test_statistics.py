@@ -1,4 +1,6 @@
-"""Differences of groups of seeds: signs, zeros, the analysis of variance they stand on, and their coverage."""
+"""Differences of groups of seeds: signs, zeros, the analysis of variance they stand on, and their
+coverage.
+"""
 
 import numpy as np
 import pytest
@@ -68,7 +70,9 @@ def test_units_and_a_shift_of_both_groups_don_t_matter(number, scale, shift):
 
 
 def test_the_variance_is_that_of_the_two_way_analysis_of_variance():
-    """(MS seeds + MS images - MS rest) / (S N), with the covariances that a bootstrap has without its own noise."""
+    """(MS seeds + MS images - MS rest) / (S N), with the covariances that a bootstrap has without
+    its own noise.
+    """
     seeds, images = 4, 50
     values = scores(np.random.default_rng(1), seeds, images)
     row, column = values.mean(1, keepdims=True), values.mean(0, keepdims=True)
@@ -77,7 +81,9 @@ def test_the_variance_is_that_of_the_two_way_analysis_of_variance():
     shared = np.cov(values)[~np.eye(seeds, dtype=bool)].mean() / images
     assert row.var(ddof=1) / seeds + shared == pytest.approx(mean_squares / (seeds * images))
     weights = image_weights(images, 20000, 0) / images
-    assert common_variance(weights @ values.T) == pytest.approx(shared * (images - 1) / images, rel=0.05)
+    assert common_variance(weights @ values.T) == pytest.approx(
+        shared * (images - 1) / images, rel=0.05
+    )
 
 
 def test_two_groups_of_one_mode_are_found_different_as_often_as_stated():

@@ -1,4 +1,6 @@
-"""Laws of the simulated annotators on random masks, checked against scipy.ndimage and brute force."""
+"""Laws of the simulated annotators on random masks, checked against scipy.ndimage and brute
+force.
+"""
 
 import json
 
@@ -18,7 +20,9 @@ KINDS = ("blobs", "specks", "thin", "background", "object", "ignore")
 
 
 def make_mask(kind, height, width, seed, band=False):
-    """Return a mask [height, width] uint8 of up to four classes; with `band`, borders between classes are ignored."""
+    """Return a mask [height, width] uint8 of up to four classes; with `band`, borders between
+    classes are ignored.
+    """
     rng = np.random.default_rng(seed)
     mask = np.zeros((height, width), np.uint8)
     if kind == "blobs":
@@ -39,7 +43,9 @@ def make_mask(kind, height, width, seed, band=False):
 
 def masks(kinds=KINDS):
     side = st.integers(1, 40)
-    return st.builds(make_mask, st.sampled_from(kinds), side, side, st.integers(0, 2**32), st.booleans())
+    return st.builds(
+        make_mask, st.sampled_from(kinds), side, side, st.integers(0, 2**32), st.booleans()
+    )
 
 
 def regions(mask, label):
@@ -63,14 +69,20 @@ def stroke(shape, scribble):
     """Draw a scribble in original pixels -> boolean mask."""
     drawn = np.zeros(shape, np.uint8)
     corners = np.floor(scribble["path"]).astype(np.int32)
-    cv2.polylines(drawn, [np.concatenate([corners, corners[-1:]])[:, None]], False, 1, scribble["width"])
+    cv2.polylines(
+        drawn, [np.concatenate([corners, corners[-1:]])[:, None]], False, 1, scribble["width"]
+    )
     return drawn > 0
 
 
 @LAWS
 @given(masks(), st.integers(0, 3), st.integers(0, 3), st.booleans())
-def test_points_lie_on_their_class_and_their_number_follows_the_options(mask, each, behind, anywhere):
-    options = Options(points_per_object=each, background_points=behind, random_points=anywhere, min_area=0.02)
+def test_points_lie_on_their_class_and_their_number_follows_the_options(
+    mask, each, behind, anywhere
+):
+    options = Options(
+        points_per_object=each, background_points=behind, random_points=anywhere, min_area=0.02
+    )
     points = annotators.annotate_points(Scene(mask, options=options), np.random.default_rng(0))
     for x, y, label in points:
         assert mask[int(y), int(x)] == label
@@ -89,7 +101,9 @@ def test_the_first_point_is_the_pixel_nearest_to_the_centroid(mask):
         rows, columns = np.nonzero(where)
         centre = np.array(ndimage.center_of_mass(where))
         nearest = np.hypot(rows - centre[0], columns - centre[1]).min()
-        assert np.hypot(y - 0.5 - centre[0], x - 0.5 - centre[1]) == pytest.approx(nearest, abs=1e-9)
+        assert np.hypot(y - 0.5 - centre[0], x - 0.5 - centre[1]) == pytest.approx(
+            nearest, abs=1e-9
+        )
 
 
 @LAWS
@@ -107,14 +121,18 @@ def test_random_points_are_different_pixels_as_long_as_there_are_any(mask, seed)
 @LAWS
 @given(masks(), st.sampled_from([0, 0.001, 0.02, 0.2]))
 def test_boxes_are_tight_around_connected_regions(mask, min_area):
-    boxes = annotators.annotate_boxes(Scene(mask, options=Options(min_area=min_area)), np.random.default_rng(0))
+    boxes = annotators.annotate_boxes(
+        Scene(mask, options=Options(min_area=min_area)), np.random.default_rng(0)
+    )
     tight = {}
     for label in objects(mask):
         wanted = kept(mask, label, min_area)
         if len(wanted) == 1:  # of several specks of one size any may be the one that is kept
             wanted = [r for r in regions(mask, label) if r.sum() == wanted[0].sum()]
-        tight[label] = [(*(s.start for s in where[::-1]), *(s.stop for s in where[::-1]))
-                        for where in (ndimage.find_objects(r.astype(int))[0] for r in wanted)]  # fmt: skip
+        tight[label] = [
+            (*(s.start for s in where[::-1]), *(s.stop for s in where[::-1]))
+            for where in (ndimage.find_objects(r.astype(int))[0] for r in wanted)
+        ]
         found = [tuple(b[:4]) for b in boxes if b[4] == label]
         assert set(found) <= set(tight[label])
         assert len(found) == len(kept(mask, label, min_area))
@@ -185,10 +203,18 @@ def test_every_class_gets_every_label_in_plain_types_and_on_the_picture(mask, no
         }
         assert json.loads(json.dumps(labels)) == labels
         assert all(0 <= x < width and 0 <= y < height for x, y, _ in labels["points"])
-        assert all(0 <= x < width and 0 <= y < height for s in labels["scribbles"] for x, y in s["path"])
-        assert all(0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height for x0, y0, x1, y1, _ in labels["boxes"])
+        assert all(
+            0 <= x < width and 0 <= y < height for s in labels["scribbles"] for x, y in s["path"]
+        )
+        assert all(
+            0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
+            for x0, y0, x1, y1, _ in labels["boxes"]
+        )
         assert {p[2] for p in labels["points"]} == {*objects(mask), *([0] if 0 in mask else [])}
-        assert {s["class"] for s in labels["scribbles"]} == {*objects(mask), *([0] if 0 in mask else [])}
+        assert {s["class"] for s in labels["scribbles"]} == {
+            *objects(mask),
+            *([0] if 0 in mask else []),
+        }
         assert {b[4] for b in labels["boxes"]} == set(objects(mask))
         assert sorted(labels["tags"]["present"] + labels["tags"]["absent"]) == sorted(names)
     if not noise:
@@ -218,10 +244,14 @@ def test_the_share_of_clicks_off_the_object_is_the_noise(noise):
 
 def test_clicks_that_hit_wobble_with_the_noise():
     scene = Scene(disc(), options=Options(noise=0.05))
-    first = np.array([annotators.annotate_points(scene, np.random.default_rng(s))[0] for s in range(300)])
+    first = np.array(
+        [annotators.annotate_points(scene, np.random.default_rng(s))[0] for s in range(300)]
+    )
     distances = np.hypot(first[:, 0] - 90.5, first[:, 1] - 100.5)
     inside = distances[distances < 48]
-    assert 3 < inside.mean() < 20  # the box's diagonal is 143, so the wobble is about 7 along each axis
+    assert (
+        3 < inside.mean() < 20
+    )  # the box's diagonal is 143, so the wobble is about 7 along each axis
 
 
 def test_tags_flip_at_the_rate_of_the_noise():
@@ -237,19 +267,25 @@ def test_noisy_boxes_are_looser_and_never_cut_the_object():
     mean = []
     for noise in (0.0, 0.05, 0.2):
         scene = Scene(disc(), options=Options(noise=noise))
-        boxes = np.array([annotators.annotate_boxes(scene, np.random.default_rng(s)) for s in range(100)])[:, 0, :4]
+        boxes = np.array(
+            [annotators.annotate_boxes(scene, np.random.default_rng(s)) for s in range(100)]
+        )[:, 0, :4]
         assert (boxes[:, :2] <= [40, 50]).all()
         assert (boxes[:, 2:] >= [141, 151]).all()
         mean.append((boxes[:, 2] - boxes[:, 0]).mean())
     assert mean[0] == 101
-    assert mean[1] == pytest.approx(101 * (1 + 2 * 0.05 * np.sqrt(2 / np.pi)), rel=0.02)  # each side: E|N(0, 0.05 w)|
+    assert mean[1] == pytest.approx(
+        101 * (1 + 2 * 0.05 * np.sqrt(2 / np.pi)), rel=0.02
+    )  # each side: E|N(0, 0.05 w)|
     assert mean[2] > mean[1] + 10
 
 
 def test_noisy_scribbles_are_shifted():
     scenes = [Scene(disc(), options=Options(noise=noise)) for noise in (0.0, 0.1)]
-    exact, moved = ([scribbles.annotate_scribbles(s, np.random.default_rng(k))[0]["path"][0] for k in range(50)]
-                    for s in scenes)  # fmt: skip
+    exact, moved = (
+        [scribbles.annotate_scribbles(s, np.random.default_rng(k))[0]["path"][0] for k in range(50)]
+        for s in scenes
+    )
     distances = np.hypot(*(np.array(exact) - moved).T)
     assert 5 < distances.mean() < 30  # the size of the disc is 143: 14 along each axis
 

@@ -33,17 +33,23 @@ def images(draw):
     there = draw(st.sets(st.sampled_from(names), max_size=4))
     objects = draw(st.integers(0, 6))
     return {
-        "full": {"objects": objects, "classes": draw(st.integers(min(objects, 1), max(objects, 0)))},
+        "full": {
+            "objects": objects,
+            "classes": draw(st.integers(min(objects, 1), max(objects, 0))),
+        },
         "tags": {"present": sorted(there), "absent": [name for name in names if name not in there]},
         "points": draw(st.lists(point, max_size=6)),
         "scribbles": [
-            {"class": c, "width": 3, "path": []} for c in draw(st.lists(st.integers(0, CLASSES), max_size=4))
+            {"class": c, "width": 3, "path": []}
+            for c in draw(st.lists(st.integers(0, CLASSES), max_size=4))
         ],
         "boxes": [[0, 0, 1, 1, c] for c in draw(st.lists(label, max_size=4))],
     }
 
 
-modes = st.sets(st.sampled_from([*SIGNALS]), min_size=1).map(lambda chosen: tuple(s for s in SIGNALS if s in chosen))
+modes = st.sets(st.sampled_from([*SIGNALS]), min_size=1).map(
+    lambda chosen: tuple(s for s in SIGNALS if s in chosen)
+)
 
 
 def total(image, signals, schedule, classes=CLASSES):
@@ -54,12 +60,22 @@ def total(image, signals, schedule, classes=CLASSES):
 def test_a_cost_is_the_sum_over_images(some, signals, name):
     schedule = load_schedule(name)
     labels = dict(enumerate(some))
-    together = price_labels(annotation_cost(labels, labels, signals, CLASSES)["counts"], len(labels), schedule)
-    assert sum(together["seconds"].values()) == pytest.approx(sum(total(i, signals, schedule) for i in some))
+    together = price_labels(
+        annotation_cost(labels, labels, signals, CLASSES)["counts"], len(labels), schedule
+    )
+    assert sum(together["seconds"].values()) == pytest.approx(
+        sum(total(i, signals, schedule) for i in some)
+    )
     assert together["images"] == len(some) and together["schedule"] == name
 
 
-@given(images(), modes, st.sampled_from(SECONDS), st.sampled_from(["points", "scribbles", "boxes", "full"]), point)
+@given(
+    images(),
+    modes,
+    st.sampled_from(SECONDS),
+    st.sampled_from(["points", "scribbles", "boxes", "full"]),
+    point,
+)
 def test_more_work_never_costs_less(image, signals, name, what, extra):
     """One more object drawn costs more, and nothing where its signal is not bought."""
     schedule = load_schedule(name)
@@ -70,7 +86,8 @@ def test_more_work_never_costs_less(image, signals, name, what, extra):
         "full": image["full"] | {"objects": image["full"]["objects"] + 1},
     }
     before, after = (total(i, signals, schedule) for i in (image, image | {what: more[what]}))
-    # Naming a class that was absent spares the second for ruling it out, which is less than drawing it takes.
+    # Naming a class that was absent spares the second for ruling it out, which is less than drawing
+    # it takes.
     assert after > before if what in signals else after == before
 
 
@@ -90,18 +107,25 @@ def test_bearmans_figures():
         "tags": ([{"present": names[:k], "absent": names[k:]} for k in shown], 20.0),
         "points": ([[[1, 1, c + 1] for c in range(k)] for k in shown], 22.1),
         "scribbles": ([[{"class": c + 1} for c in range(k)] for k in shown], 34.85),
-        "full": ([{"objects": n, "classes": k} for n, k in zip((2, 3.6), shown, strict=True)], 239.7),
+        "full": (
+            [{"objects": n, "classes": k} for n, k in zip((2, 3.6), shown, strict=True)],
+            239.7,
+        ),
     }
     for signal, (annotations, expected) in cases.items():
         found = [total({signal: annotation}, (signal,), bearman) for annotation in annotations]
         assert np.mean(found) == pytest.approx(expected), signal
     mixed = {signal: annotations[0] for signal, (annotations, _) in cases.items()}
-    assert total(mixed, ("tags", "points"), bearman) == pytest.approx(20 + 2.4)  # absent classes are ruled out once
+    assert total(mixed, ("tags", "points"), bearman) == pytest.approx(
+        20 + 2.4
+    )  # absent classes are ruled out once
 
 
 @given(images(), st.sampled_from([*SIGNALS]))
 def test_the_default_prices_are_those_of_the_signals_alone(image, signal):
-    assert total(image, (signal,), load_schedule()) == pytest.approx(SIGNALS[signal].seconds(image[signal]))
+    assert total(image, (signal,), load_schedule()) == pytest.approx(
+        SIGNALS[signal].seconds(image[signal])
+    )
 
 
 def test_relative_units_are_the_first_plans():
@@ -148,7 +172,12 @@ def write(folder, content):
 
 def test_a_schedule_of_ones_own(tmp_path):
     path = write(
-        tmp_path, {"unit": "seconds", "boxes": {"box": 5.5, "absent": 0.5, "source": "us"}, "full": {"image": 90}}
+        tmp_path,
+        {
+            "unit": "seconds",
+            "boxes": {"box": 5.5, "absent": 0.5, "source": "us"},
+            "full": {"image": 90},
+        },
     )
     schedule = load_schedule(path)
     assert schedule.price_all({"boxes": {"image": 1, "box": 2, "absent": 3}}) == {"boxes": 12.5}
@@ -179,7 +208,9 @@ def test_a_mistake_in_a_schedule_gets_one_line(change, message, tmp_path):
     path = write(tmp_path, {"unit": "seconds"} | change)
     with pytest.raises(UserError) as caught:
         load_schedule(path)
-    assert message in str(caught.value) and path in str(caught.value) and "\n" not in str(caught.value)
+    assert (
+        message in str(caught.value) and path in str(caught.value) and "\n" not in str(caught.value)
+    )
 
 
 @pytest.mark.parametrize("text", ["- 1", "7", "a: [", "\0", ""])
@@ -195,9 +226,21 @@ def test_an_unknown_name_gets_its_nearest():
 
 
 def test_the_generators_labels_are_priced_alike(pets_dir, tmp_path):
-    """Two species, of which an image shows one: tags rule the other out, and spare the other signals doing so."""
+    """Two species, of which an image shows one: tags rule the other out, and spare the other
+    signals doing so.
+    """
     path = tmp_path / "labels.pkl"
-    run(weak_label_generator, "--data_dir", pets_dir, "--classes", "species", "--output_file", path, "--jobs", 1)
+    run(
+        weak_label_generator,
+        "--data_dir",
+        pets_dir,
+        "--classes",
+        "species",
+        "--output_file",
+        path,
+        "--jobs",
+        1,
+    )
     for image in load_labels(path)["images"].values():
         counts = count_actions(image, tuple(SIGNALS), 2)
         assert {counts[s]["absent"] for s in SIGNALS if s != "tags"} == {0}
@@ -209,4 +252,6 @@ def test_the_generators_labels_are_priced_alike(pets_dir, tmp_path):
 def test_the_digest_is_that_of_the_labels_written_out(some, signals):
     labels = {f"image {n}": image for n, image in enumerate(some)}
     written = repr([(name, [labels[name][s] for s in signals]) for name in sorted(labels)])
-    assert labels_digest(labels, labels, signals) == hashlib.sha256(written.encode()).hexdigest()[:16]
+    assert (
+        labels_digest(labels, labels, signals) == hashlib.sha256(written.encode()).hexdigest()[:16]
+    )

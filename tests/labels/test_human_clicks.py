@@ -1,4 +1,6 @@
-"""Clicks of people: scaled, mapped to the classes of the data set, counted where they miss; simulated ones as many."""
+"""Clicks of people: scaled, mapped to the classes of the data set, counted where they miss;
+simulated ones as many.
+"""
 
 import json
 from collections import Counter
@@ -9,14 +11,16 @@ from conftest import run
 
 import weak_label_generator
 from weakseg.common import UserError
-from weakseg.data.datasets import Voc
+from weakseg.data.datasets import DataOptions, Voc
 from weakseg.labels.annotators import Scene
 from weakseg.labels.human_clicks import HumanClicks, simulate_like
 from weakseg.labels.label_file import load_labels
 
 
 class Photographs:
-    """Two images of 40 x 20 pixels and VOC's numbers, of which cats and dogs are asked for, as one class."""
+    """Two images of 40 x 20 pixels and VOC's numbers, of which cats and dogs are asked for, as one
+    class.
+    """
 
     def lookup(self, name):
         table = np.full(256, -1, np.int16)
@@ -41,7 +45,12 @@ def at(x, y, cls):
 def test_clicks_are_scaled_mapped_and_counted(tmp_path):
     entry = {
         "size": [80, 40],
-        "points": [at(10, 30, 8), at(79, 39, 12), at(5, 5, 15), at(81, 5, 8)],  # two pets, a person, one beside it
+        "points": [
+            at(10, 30, 8),
+            at(79, 39, 12),
+            at(5, 5, 15),
+            at(81, 5, 8),
+        ],  # two pets, a person, one beside it
         "background": [at(0, 0, 0), at(40, 40, 0)],
     }
     people = clicks(tmp_path, a=entry)
@@ -51,10 +60,19 @@ def test_clicks_are_scaled_mapped_and_counted(tmp_path):
 
 @pytest.mark.parametrize(
     ("entry", "words"),
-    [(None, "has no 'a' for the image a"), ({"size": [4, 4], "points": []}, "has no 'background'"),
-     ({"size": [4, 4], "points": [{"x": "no", "y": 1, "cls": 8}], "background": []}, "not of the documented form"),
-     ({"size": [4, 4], "points": [at(1, 1, 999)], "background": []}, "not of the documented form")],
-)  # fmt: skip
+    [
+        (None, "has no 'a' for the image a"),
+        ({"size": [4, 4], "points": []}, "has no 'background'"),
+        (
+            {"size": [4, 4], "points": [{"x": "no", "y": 1, "cls": 8}], "background": []},
+            "not of the documented form",
+        ),
+        (
+            {"size": [4, 4], "points": [at(1, 1, 999)], "background": []},
+            "not of the documented form",
+        ),
+    ],
+)
 def test_a_file_of_another_form_is_refused(tmp_path, entry, words):
     people = clicks(tmp_path, **({"a": entry} if entry else {"b": {}}))
     with pytest.raises(UserError, match=words):
@@ -89,7 +107,7 @@ def test_the_generator_writes_them(pets_dir, tmp_path):
 
     parser = argparse.ArgumentParser()
     add_data_arguments(parser)
-    dataset = open_dataset(parser.parse_args(["--data_dir", str(pets_dir)]))
+    dataset = open_dataset(DataOptions.of(vars(parser.parse_args(["--data_dir", str(pets_dir)]))))
     # Pet's masks hold 1 for the pet and 2 for the background, whatever the species.
     entry = {
         name: {
@@ -102,8 +120,16 @@ def test_the_generator_writes_them(pets_dir, tmp_path):
     (tmp_path / "clicks.json").write_text(json.dumps(entry))
     common = ["--data_dir", pets_dir, "--jobs", 1, "--clicks", tmp_path / "clicks.json"]
     run(weak_label_generator, *common, "--output_file", tmp_path / "people.pkl")
-    run(weak_label_generator, *common, "--output_file", tmp_path / "simulated.pkl", "--simulated_clicks")
-    people, simulated = (load_labels(str(tmp_path / f"{name}.pkl")) for name in ("people", "simulated"))
+    run(
+        weak_label_generator,
+        *common,
+        "--output_file",
+        tmp_path / "simulated.pkl",
+        "--simulated_clicks",
+    )
+    people, simulated = (
+        load_labels(str(tmp_path / f"{name}.pkl")) for name in ("people", "simulated")
+    )
     assert people["options"]["clicks"] == simulated["options"]["clicks"]
     assert not people["options"]["simulated_clicks"] and simulated["options"]["simulated_clicks"]
     for name in entry:
@@ -117,4 +143,11 @@ def test_the_generator_writes_them(pets_dir, tmp_path):
 
 def test_simulated_clicks_need_a_file(pets_dir, tmp_path):
     with pytest.raises(UserError, match="--simulated_clicks: needs --clicks"):
-        run(weak_label_generator, "--data_dir", pets_dir, "--simulated_clicks", "--output_file", tmp_path / "x.pkl")
+        run(
+            weak_label_generator,
+            "--data_dir",
+            pets_dir,
+            "--simulated_clicks",
+            "--output_file",
+            tmp_path / "x.pkl",
+        )

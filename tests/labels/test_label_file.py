@@ -6,7 +6,6 @@ import pickle
 import pickletools
 import shlex
 import struct
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 import weak_label_generator
 from weakseg.common import UserError
-from weakseg.data.datasets import open_dataset
+from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.label_file import command, header, labels_for, load_labels, save_labels
 from weakseg.labels.plain_pickle import is_plain, shorten
 from weakseg.labels.signals import SIGNALS
@@ -39,8 +38,16 @@ plain = st.recursive(
 
 
 def opened(data_dir, cache_dir, **changes):
-    values = {"dataset": "auto", "classes": [], "tag_set": "default", "val_fraction": 0.1, "split_seed": 0}
-    return open_dataset(SimpleNamespace(**values | {"data_dir": data_dir, "cache_dir": cache_dir} | changes))
+    values = {
+        "dataset": "auto",
+        "classes": [],
+        "tag_set": "default",
+        "val_fraction": 0.1,
+        "split_seed": 0,
+    }
+    return open_dataset(
+        DataOptions(**values | {"data_dir": data_dir, "cache_dir": cache_dir} | changes)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +79,28 @@ def test_what_is_saved_is_read_back(tmp_path_factory, images):
 def test_the_generated_file_is_plain_and_has_its_header(pets_labels, dataset):
     found = load_labels(pets_labels)
     names = {op.name for op, _, _ in pickletools.genops(pets_labels.read_bytes())}
-    assert not names & {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BINBYTES"}
+    assert not names & {
+        "GLOBAL",
+        "STACK_GLOBAL",
+        "REDUCE",
+        "BUILD",
+        "INST",
+        "OBJ",
+        "NEWOBJ",
+        "NEWOBJ_EX",
+        "BINBYTES",
+    }
     assert found["dataset"] == "pets"
     assert (found["version"], found["seed"], found["count"]) == (1, 0, 24)
-    assert set(found["options"]) == {"points_per_object", "background_points", "random_points", "scribble_length",
-                                     "scribble_width", "min_area", "noise"}  # fmt: skip
+    assert set(found["options"]) == {
+        "points_per_object",
+        "background_points",
+        "random_points",
+        "scribble_length",
+        "scribble_width",
+        "min_area",
+        "noise",
+    }
     assert list(found["images"]) == dataset.ids("trainval")
 
 
@@ -181,7 +205,10 @@ def test_values_inside_themselves_are_read_to_an_end(tmp_path, dataset):
 
 def test_a_missing_file_and_a_folder_name_the_command(tmp_path, dataset):
     for path in (tmp_path / "nowhere.pkl", tmp_path):
-        with pytest.raises(UserError, match=r"run python weak_label_generator\.py --data_dir 'my data' --output_file "):
+        with pytest.raises(
+            UserError,
+            match=r"run python weak_label_generator\.py --data_dir 'my data' --output_file ",
+        ):
             labels_for(path, dataset, ["a"], ["points"], "my data")
 
 
@@ -213,7 +240,10 @@ MISFITS = {
         lambda c: c.update(classes=["background", "cat", "dog"]),
         "made for classes background, cat, dog, the data",
     ),
-    "tags": (lambda c: c.update(tag_names=["cat"]), "made for tag_names cat, the data has cat, dog"),
+    "tags": (
+        lambda c: c.update(tag_names=["cat"]),
+        "made for tag_names cat, the data has cat, dog",
+    ),
     "ids": (
         lambda c: c["images"].pop("Harbour_tuxedo_1") and c.update(count=23),
         "1 of 24 images have no labels, the first",
@@ -223,13 +253,28 @@ MISFITS = {
         lambda c: first(c).update(size=[30, 20]),
         r"Harbour_tuxedo_1 was labelled at size 30, 20, but .*jpg has \[",
     ),
-    "swapped size": (lambda c: first(c).update(size=first(c)["size"][::-1]), "was labelled at size 80, 57"),
+    "swapped size": (
+        lambda c: first(c).update(size=first(c)["size"][::-1]),
+        "was labelled at size 80, 57",
+    ),
     "no size": (lambda c: first(c).pop("size"), "was labelled at size None"),
     "not a dict": (lambda c: c["images"].update(Harbour_tuxedo_1=[1]), "Harbour_tuxedo_1 holds 1"),
-    "strange class": (lambda c: first(c).update(points=[[5, 5, 2]]), "has points that can't be drawn, or of a class"),
-    "class below zero": (lambda c: first(c).update(points=[[5, 5, -1]]), "has points that can't be drawn"),
-    "not a number": (lambda c: first(c).update(points=[[float("nan"), 5, 1]]), "has points that can't be drawn"),
-    "endless box": (lambda c: first(c).update(boxes=[[0, 0, float("inf"), 9, 1]]), "has boxes that can't be drawn"),
+    "strange class": (
+        lambda c: first(c).update(points=[[5, 5, 2]]),
+        "has points that can't be drawn, or of a class",
+    ),
+    "class below zero": (
+        lambda c: first(c).update(points=[[5, 5, -1]]),
+        "has points that can't be drawn",
+    ),
+    "not a number": (
+        lambda c: first(c).update(points=[[float("nan"), 5, 1]]),
+        "has points that can't be drawn",
+    ),
+    "endless box": (
+        lambda c: first(c).update(boxes=[[0, 0, float("inf"), 9, 1]]),
+        "has boxes that can't be drawn",
+    ),
     "short box": (lambda c: first(c).update(boxes=[[0, 0, 9, 1]]), "has boxes that can't be drawn"),
     "text for a path": (
         lambda c: first(c).update(scribbles=[{"class": 1, "width": 1, "path": "x"}]),
@@ -250,7 +295,9 @@ def test_labels_that_do_not_fit_are_refused_with_the_command(tmp_path, content, 
     path = store(tmp_path / "labels.pkl", content)
     with pytest.raises(UserError, match=message) as caught:
         labels_for(path, dataset, dataset.ids("trainval"), WEAK, "data")
-    assert str(caught.value).endswith(f"; run python weak_label_generator.py --data_dir data --output_file {path}")
+    assert str(caught.value).endswith(
+        f"; run python weak_label_generator.py --data_dir data --output_file {path}"
+    )
 
 
 def test_only_what_a_run_uses_must_fit(tmp_path, content, dataset):
@@ -262,14 +309,33 @@ def test_only_what_a_run_uses_must_fit(tmp_path, content, dataset):
 
 
 def test_the_command_that_is_printed_makes_labels_that_fit(tmp_path, pets_dir):
-    """Labels drawn with every option, for other classes: the remedy repeats the options for the data at hand."""
+    """Labels drawn with every option, for other classes: the remedy repeats the options for the
+    data at hand.
+    """
     path = tmp_path / "my labels.pkl"
-    chosen = ["--points_per_object", 2, "--background_points", 3, "--random_points", "--scribble_length", 0.5,
-              "--scribble_width", 2, "--min_area", 0.01, "--noise", 0.1, "--seed", 5]  # fmt: skip
+    chosen = [
+        "--points_per_object",
+        2,
+        "--background_points",
+        3,
+        "--random_points",
+        "--scribble_length",
+        0.5,
+        "--scribble_width",
+        2,
+        "--min_area",
+        0.01,
+        "--noise",
+        0.1,
+        "--seed",
+        5,
+    ]
     rest = ["--jobs", 1, "--cache_dir", tmp_path / "cache"]
     run(weak_label_generator, "--data_dir", pets_dir, "--output_file", path, *chosen, *rest)
     before = load_labels(path)
-    data = opened(pets_dir, tmp_path / "cache", classes=["species"], tag_set="breed", dataset="pets")
+    data = opened(
+        pets_dir, tmp_path / "cache", classes=["species"], tag_set="breed", dataset="pets"
+    )
     with pytest.raises(UserError, match="; run python weak_label_generator") as caught:
         labels_for(path, data, data.ids("train"), WEAK, pets_dir)
     words = shlex.split(str(caught.value).rsplit("; run ", 1)[1])
@@ -281,7 +347,11 @@ def test_the_command_that_is_printed_makes_labels_that_fit(tmp_path, pets_dir):
 
 
 def test_the_command_takes_nothing_but_numbers_from_the_file(dataset):
-    for options in ({"flags": "; rm -rf ~", "noise": "0; rm -rf ~", "points_per_object": [1]}, "rm", None):
+    for options in (
+        {"flags": "; rm -rf ~", "noise": "0; rm -rf ~", "points_per_object": [1]},
+        "rm",
+        None,
+    ):
         text = command("labels.pkl", dataset, "data", {"options": options, "seed": "; rm"})
         assert text == "python weak_label_generator.py --data_dir data --output_file labels.pkl"
 

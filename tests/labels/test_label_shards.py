@@ -1,4 +1,6 @@
-"""Weak labels in shards: equal to the single file in every way, whole after any interruption, safe to read."""
+"""Weak labels in shards: equal to the single file in every way, whole after any interruption, safe
+to read.
+"""
 
 import os
 import pickle
@@ -51,7 +53,9 @@ def shard_files(folder):
 
 @pytest.fixture
 def labels():
-    return {f"image {i}": {"size": [4, 4], "tags": [i, None, 0.5], "text": "x" * 200} for i in range(10)}
+    return {
+        f"image {i}": {"size": [4, 4], "tags": [i, None, 0.5], "text": "x" * 200} for i in range(10)
+    }
 
 
 @pytest.fixture
@@ -72,7 +76,9 @@ def test_either_form_reads_equal(tmp_path_factory, images, shards):
     save_labels(root / "single.pkl", HEAD, len(images), images.items())
     found = load_labels(root / "shards")
     assert found == load_labels(root / "single.pkl")
-    assert list(found["images"]) == sorted(images) and all(name in found["images"] for name in images)
+    assert list(found["images"]) == sorted(images) and all(
+        name in found["images"] for name in images
+    )
     assert len(shard_files(root / "shards")) == shards == shards_in(root / "shards")
     assert "no such image/" not in found["images"] and found["images"].get("no such image/") is None
 
@@ -84,7 +90,10 @@ def test_shards_can_be_read_with_plain_pickle(folder, labels):
             head = pickle.load(file)
             found |= dict(pickle.load(file) for _ in range(head["count"]))
             assert not file.read()
-        assert {key: head[key] for key in HEAD} == HEAD and (head["shard"], head["shards"]) == (number, 3)
+        assert {key: head[key] for key in HEAD} == HEAD and (head["shard"], head["shards"]) == (
+            number,
+            3,
+        )
     assert found == labels
 
 
@@ -93,19 +102,27 @@ def test_the_generator_draws_the_same_into_shards(shards, pets_dir, pets_labels,
     flags = ["--data_dir", pets_dir, "--jobs", 1, "--preview", 3]
     run(weak_label_generator, *flags, "--output_file", tmp_path / "single.pkl")
     single = capsys.readouterr().out.splitlines()
-    run(weak_label_generator, *flags, "--output_file", f"{tmp_path / 'shards'}/", "--shards", shards)
+    run(
+        weak_label_generator, *flags, "--output_file", f"{tmp_path / 'shards'}/", "--shards", shards
+    )
     assert load_labels(tmp_path / "shards") == load_labels(pets_labels)
     assert capsys.readouterr().out.splitlines()[:-2] == single[:-2]
-    assert (tmp_path / "shards_preview.png").read_bytes() == (tmp_path / "single_preview.png").read_bytes()
+    assert (tmp_path / "shards_preview.png").read_bytes() == (
+        tmp_path / "single_preview.png"
+    ).read_bytes()
 
 
-def test_what_is_printed_of_many_images_comes_from_a_sample(pets_dir, pets_labels, tmp_path, monkeypatch):
+def test_what_is_printed_of_many_images_comes_from_a_sample(
+    pets_dir, pets_labels, tmp_path, monkeypatch
+):
     dataset, images = opened(pets_dir, tmp_path), load_labels(pets_labels)["images"]
     exact = weak_label_generator.Summary(dataset, list(images), 0)
     monkeypatch.setattr(weak_label_generator, "SAMPLE", 7)
     sampled = weak_label_generator.Summary(dataset, list(images), 2)
     first, *_, last = images
-    assert len(exact.asked()) == len(images) and len(sampled.asked()) == 7  # 6, and the last for the preview
+    assert (
+        len(exact.asked()) == len(images) and len(sampled.asked()) == 7
+    )  # 6, and the last for the preview
     for summary, names in (exact, images), (sampled, sampled.asked()):
         for name in names:
             assert summary.see(name, images[name]) == (name, images[name])
@@ -119,13 +136,46 @@ def test_what_is_printed_of_many_images_comes_from_a_sample(pets_dir, pets_label
 
 def test_a_run_learns_the_same_from_shards(pets_dir, pets_labels, tmp_path):
     path = tmp_path / "shards"
-    run(weak_label_generator, "--data_dir", pets_dir, "--output_file", path, "--shards", 4, "--jobs", 1)
-    flags = ["--img_size", 64, "--batch_size", 8, "--encoder_weights", "none", "--device", "cpu", "--epochs", 1,
-             "--data_dir", pets_dir, "--cache_dir", tmp_path / "cache", "--checkpoint_dir", tmp_path / "runs",
-             "--supervision_modes", "tags", "scribbles", "boxes", "--augment"]  # fmt: skip
+    run(
+        weak_label_generator,
+        "--data_dir",
+        pets_dir,
+        "--output_file",
+        path,
+        "--shards",
+        4,
+        "--jobs",
+        1,
+    )
+    flags = [
+        "--img_size",
+        64,
+        "--batch_size",
+        8,
+        "--encoder_weights",
+        "none",
+        "--device",
+        "cpu",
+        "--epochs",
+        1,
+        "--data_dir",
+        pets_dir,
+        "--cache_dir",
+        tmp_path / "cache",
+        "--checkpoint_dir",
+        tmp_path / "runs",
+        "--supervision_modes",
+        "tags",
+        "scribbles",
+        "boxes",
+        "--augment",
+    ]
     run(train, *flags, "--run_name", "single", "--weak_label_path", pets_labels)
     run(train, *flags, "--run_name", "shards", "--weak_label_path", path)
-    one, other = (torch.load(tmp_path / "runs" / name / "last.pt", weights_only=True) for name in ("single", "shards"))
+    one, other = (
+        torch.load(tmp_path / "runs" / name / "last.pt", weights_only=True)
+        for name in ("single", "shards")
+    )
     assert all(torch.equal(value, other["model"][key]) for key, value in one["model"].items())
     assert one["cost"] == other["cost"] and one["labels"] == other["labels"]
 
@@ -169,7 +219,9 @@ def test_memory_does_not_grow_with_the_images(tmp_path):
 
     def read(count):
         images = load_labels(tmp_path / str(count))["images"]
-        assert len({images[Numbered(count)[i]]["size"][0] for i in range(0, count, count // 100)}) == 1
+        assert (
+            len({images[Numbered(count)[i]]["size"][0] for i in range(0, count, count // 100)}) == 1
+        )
 
     generate(100), read(100)  # what is imported or compiled once is no part of it
     shutil.rmtree(tmp_path / "100")
@@ -180,7 +232,9 @@ def test_memory_does_not_grow_with_the_images(tmp_path):
 
 def test_only_the_images_that_are_asked_for_are_read(folder, labels, monkeypatch):
     images, asked = load_labels(folder)["images"], []
-    monkeypatch.setattr(label_shards, "labels_in", lambda value, name: asked.append(name) or value[1])
+    monkeypatch.setattr(
+        label_shards, "labels_in", lambda value, name: asked.append(name) or value[1]
+    )
     assert images["image 3"] == labels["image 3"] and "image 4" in images and len(images) == 10
     assert asked == ["image 3"]
 
@@ -215,7 +269,9 @@ def test_a_stopped_generation_goes_on_and_keeps_what_is_finished(tmp_path, label
     with pytest.raises(Stop):
         write_shards(folder, HEAD, list(labels), 5, lambda name: 0, stopping)
     assert len(shard_files(folder)) == 3 and not (folder / INDEX).exists()
-    with pytest.raises(UserError, match=r"index\.sqlite: missing.*finished shards are kept; generate it anew"):
+    with pytest.raises(
+        UserError, match=r"index\.sqlite: missing.*finished shards are kept; generate it anew"
+    ):
         load_labels(folder)
     assert write(folder, labels, 5, drawn=drawn) == 6
     assert drawn == list(labels)[6:] and dict(load_labels(folder)["images"]) == labels
@@ -235,7 +291,9 @@ generator.main(generator.parse_args())
 def test_a_killed_generator_goes_on_to_the_same_labels(pets_dir, pets_labels, tmp_path):
     folder = tmp_path / "labels"
     flags = ["--data_dir", pets_dir, "--output_file", folder, "--shards", 6, "--jobs", 1]
-    killed = subprocess.Popen([sys.executable, "-c", SLOW, *map(str, flags)], cwd=ROOT, stderr=subprocess.DEVNULL)
+    killed = subprocess.Popen(
+        [sys.executable, "-c", SLOW, *map(str, flags)], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
     while not (folder.is_dir() and shard_files(folder)) and killed.poll() is None:
         time.sleep(0.01)
     killed.kill()
@@ -245,7 +303,9 @@ def test_a_killed_generator_goes_on_to_the_same_labels(pets_dir, pets_labels, tm
     run(weak_label_generator, *flags)
     assert load_labels(folder) == load_labels(pets_labels)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert len(list(folder.iterdir())) == 6 + 2  # the index and the lock; what was half written is gone
+    assert (
+        len(list(folder.iterdir())) == 6 + 2
+    )  # the index and the lock; what was half written is gone
 
 
 def test_only_shards_of_what_changed_are_drawn_again(folder, labels):
@@ -279,12 +339,20 @@ def test_a_changed_mask_changes_its_shard(pets_dir, tmp_path):
     flags = ["--data_dir", data, "--output_file", tmp_path / "labels", "--shards", 4, "--jobs", 1]
     run(weak_label_generator, *flags)
     old = files(tmp_path / "labels")
-    trimap = data / "annotations" / "trimaps" / f"{opened(data, tmp_path / 'cache').ids('trainval')[0]}.png"
+    trimap = (
+        data
+        / "annotations"
+        / "trimaps"
+        / f"{opened(data, tmp_path / 'cache').ids('trainval')[0]}.png"
+    )
     os.utime(trimap, ns=(0, 0))
     run(weak_label_generator, *flags)
     assert len(old.keys() - files(tmp_path / "labels").keys()) == 1
 
 
 def test_two_generators_do_not_write_at_once(folder, labels):
-    with label_shards.sole_writer(folder), pytest.raises(UserError, match="another process is writing"):
+    with (
+        label_shards.sole_writer(folder),
+        pytest.raises(UserError, match="another process is writing"),
+    ):
         write(folder, labels, 3)

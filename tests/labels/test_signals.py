@@ -28,12 +28,19 @@ def views(draw):
     size = draw(st.integers(8, 40))
     left, top = draw(st.integers(0, size - 4)), draw(st.integers(0, size - 4))
     crop = (left, top, draw(st.integers(4, size - left)), draw(st.integers(4, size - top)))
-    return View(draw(st.integers(5, 90)), draw(st.integers(5, 90)), size,
-                *(crop if draw(st.booleans()) else ()), flip=draw(st.booleans()))  # fmt: skip
+    return View(
+        draw(st.integers(5, 90)),
+        draw(st.integers(5, 90)),
+        size,
+        *(crop if draw(st.booleans()) else ()),
+        flip=draw(st.booleans()),
+    )
 
 
 def back(view):
-    """Return the original (x, y) under the centre of every network pixel: two arrays [size, size]."""
+    """Return the original (x, y) under the centre of every network pixel: two arrays [size,
+    size].
+    """
     rows, columns = np.mgrid[: view.size, : view.size] + 0.5
     if view.flip:
         columns = view.size - columns
@@ -82,7 +89,9 @@ def test_coordinates_are_x_then_y_on_an_image_that_is_not_square():
     box = targets.draw_boxes([[40, 2, 60, 6, 1]], view)
     assert np.array_equal(np.nonzero(box.any(0))[0], range(20, 30))
     assert np.array_equal(np.nonzero(box.any(1))[0], range(3, 9))
-    scribble = targets.draw_scribbles([{"class": 1, "width": 1, "path": [[0.5, 19.5], [59.5, 19.5]]}], view)
+    scribble = targets.draw_scribbles(
+        [{"class": 1, "width": 1, "path": [[0.5, 19.5], [59.5, 19.5]]}], view
+    )
     assert np.array_equal(np.nonzero((scribble == 1).any(1))[0], [29])
     assert (scribble[29] == 1).all()
 
@@ -91,10 +100,14 @@ def test_coordinates_are_x_then_y_on_an_image_that_is_not_square():
 @given(st.sampled_from([*DRAWN, "full"]), views(), st.data())
 def test_the_drawing_of_the_flip_is_the_flip_of_the_drawing(signal, view, data):
     if signal == "full":
-        annotation = np.random.default_rng(0).integers(0, 5, (view.size, view.size)).astype(np.uint8)
+        annotation = (
+            np.random.default_rng(0).integers(0, 5, (view.size, view.size)).astype(np.uint8)
+        )
     else:
         annotation = data.draw(DRAWN[signal])
-    one, other = (SIGNALS[signal].target(annotation, replace(view, flip=flip), ()) for flip in (False, True))
+    one, other = (
+        SIGNALS[signal].target(annotation, replace(view, flip=flip), ()) for flip in (False, True)
+    )
     assert one.dtype == np.uint8
     assert one.shape == (view.size, view.size)
     assert np.array_equal(one[:, ::-1], other)
@@ -111,7 +124,9 @@ def test_points_are_drawn_where_the_view_shows_them_and_only_there(view, annotat
         expected[(np.abs(x - px) <= half[0]) & (np.abs(y - py) <= half[1])] = label
     edge = np.zeros_like(target, bool)  # a point on a pixel's very edge may fall on either side
     for px, py, _ in annotation:
-        edge |= np.isclose(np.abs(x - px), half[0], atol=1e-5) | np.isclose(np.abs(y - py), half[1], atol=1e-5)
+        edge |= np.isclose(np.abs(x - px), half[0], atol=1e-5) | np.isclose(
+            np.abs(y - py), half[1], atol=1e-5
+        )
     assert np.array_equal(target[~edge], expected[~edge])
 
 
@@ -125,12 +140,16 @@ def test_boxes_cover_the_pixels_whose_centres_are_inside_and_the_smallest_wins(v
         columns, rows = (x >= x0) & (x < x1), (y >= y0) & (y < y1)
         expected[columns & rows] = label
         near = [
-            np.isclose(values, edge, atol=1e-5) for values, edges in ((x, (x0, x1)), (y, (y0, y1))) for edge in edges
+            np.isclose(values, edge, atol=1e-5)
+            for values, edges in ((x, (x0, x1)), (y, (y0, y1)))
+            for edge in edges
         ]
         doubtful |= np.any(near, axis=0)
         if not columns.any() or not rows.any():  # too thin for this size, or out of sight
             pixel = np.array([view.width * view.crop[2], view.height * view.crop[3]]) / view.size**2
-            doubtful |= ((x > x0 - pixel[0]) & (x < x1 + pixel[0])) & ((y > y0 - pixel[1]) & (y < y1 + pixel[1]))
+            doubtful |= ((x > x0 - pixel[0]) & (x < x1 + pixel[0])) & (
+                (y > y0 - pixel[1]) & (y < y1 + pixel[1])
+            )
     assert np.array_equal(target[~doubtful], expected[~doubtful])
 
 
@@ -147,8 +166,15 @@ def test_a_mask_through_the_view_is_torchvisions_crop_and_resize(view):
     mask = np.random.default_rng(0).integers(0, 9, (view.size, view.size)).astype(np.uint8)
     seen = targets.crop_mask(mask, view)
     left, top, width, height = view.crop
-    peer = tv.resized_crop(torch.from_numpy(mask)[None], top, left, height, width, [view.size] * 2,
-                           interpolation=InterpolationMode.NEAREST_EXACT)[0]  # fmt: skip
+    peer = tv.resized_crop(
+        torch.from_numpy(mask)[None],
+        top,
+        left,
+        height,
+        width,
+        [view.size] * 2,
+        interpolation=InterpolationMode.NEAREST_EXACT,
+    )[0]
     assert np.array_equal(seen, peer.flip(-1) if view.flip else peer)
 
 
@@ -160,20 +186,29 @@ def test_labels_through_a_view_agree_with_the_mask_through_it(view, seed):
     mask = np.zeros((view.height, view.width), np.uint8)
     left, top = rng.integers(0, view.width), rng.integers(0, view.height)
     mask[top : top + rng.integers(1, 40), left : left + rng.integers(1, 40)] = 1
-    scene = annotators.Scene(mask, options=annotators.Options(points_per_object=4, background_points=4))
+    scene = annotators.Scene(
+        mask, options=annotators.Options(points_per_object=4, background_points=4)
+    )
     x, y = back(view)
     half = np.array([view.width * view.crop[2], view.height * view.crop[3]]) / view.size**2 / 2
     for signal in ("points", "boxes"):
         target = SIGNALS[signal].target(SIGNALS[signal].extract(scene, rng), view, ())
         for row, column in np.argwhere(target != IGNORE):
-            low, high = (np.floor([y[row, column] + s * half[1], x[row, column] + s * half[0]]) for s in (-1, 1))
-            rows, columns = (slice(max(0, int(a)), int(b) + 1) for a, b in zip(low, high, strict=True))
+            low, high = (
+                np.floor([y[row, column] + s * half[1], x[row, column] + s * half[0]])
+                for s in (-1, 1)
+            )
+            rows, columns = (
+                slice(max(0, int(a)), int(b) + 1) for a, b in zip(low, high, strict=True)
+            )
             assert target[row, column] in mask[rows, columns]
 
 
 def test_nothing_outside_the_crop_is_drawn():
     view = View(100, 100, 50, left=25, top=25, crop_width=20, crop_height=20)
-    assert (targets.draw_points([[10, 60, 1], [95, 60, 1], [60, 10, 1], [60, 95, 1]], view) == IGNORE).all()
+    assert (
+        targets.draw_points([[10, 60, 1], [95, 60, 1], [60, 10, 1], [60, 95, 1]], view) == IGNORE
+    ).all()
     far = [{"class": 1, "width": 3, "path": [[5, 5], [5, 95], [30, 95]]}]
     assert (targets.draw_scribbles(far, view) == IGNORE).all()
     assert not targets.draw_boxes([[0, 0, 40, 100, 1], [95, 0, 100, 100, 2]], view).any()
@@ -183,14 +218,17 @@ def test_scribbles_keep_their_width_and_never_vanish():
     line = [{"class": 2, "width": 9, "path": [[10, 50], [90, 50]]}]
     assert 4 <= (targets.draw_scribbles(line, View(100, 100, 50)) == 2).sum(0).max() <= 6
     assert (targets.draw_scribbles(line, View(100, 100, 10)) == 2).sum(0).max() == 1
-    assert (targets.draw_scribbles([{"class": 0, "width": 1, "path": [[5, 5]]}], View(9, 9, 9)) == 0).sum() == 1
+    assert (
+        targets.draw_scribbles([{"class": 0, "width": 1, "path": [[5, 5]]}], View(9, 9, 9)) == 0
+    ).sum() == 1
 
 
 def test_the_first_of_two_labels_on_one_pixel_wins():
     view = View(100, 100, 4)
     assert targets.draw_points([[10, 10, 1], [12, 12, 0]], view)[0, 0] == 1
     crossing = [
-        {"class": c, "width": 1, "path": path} for c, path in ((1, [[0, 10], [99, 10]]), (0, [[10, 0], [10, 99]]))
+        {"class": c, "width": 1, "path": path}
+        for c, path in ((1, [[0, 10], [99, 10]]), (0, [[10, 0], [10, 99]]))
     ]
     assert targets.draw_scribbles(crossing, view)[0, 0] == 1
 
@@ -225,7 +263,9 @@ def test_every_signal_goes_from_mask_to_loss(signal, scene):
     assert signal in terms
     for mean in terms.values():
         assert isinstance(mean, Mean)
-        assert mean.value.item() == pytest.approx(np.log(2 if mean is terms.get("tags") else 3), rel=1e-5)
+        assert mean.value.item() == pytest.approx(
+            np.log(2 if mean is terms.get("tags") else 3), rel=1e-5
+        )
         mean.value.backward(retain_graph=True)
 
 
@@ -253,7 +293,9 @@ def test_modes_are_parsed_in_the_order_of_the_table(words, signals):
     assert parse_modes(words) == signals
 
 
-@pytest.mark.parametrize("word", ["point", "hybrid_tags_pionts", "hybrid_", "points_boxes", "", "Points"])
+@pytest.mark.parametrize(
+    "word", ["point", "hybrid_tags_pionts", "hybrid_", "points_boxes", "", "Points"]
+)
 def test_an_unknown_mode_names_the_choices(word):
     with pytest.raises(UserError, match="choose from full, tags, points, scribbles, boxes"):
         parse_modes([word])

@@ -44,15 +44,18 @@ def damage_file(path, damage, tmp_path):
         write(tmp_path / "other", {"image 4": 1, "image 5": 2}, 1)
         shutil.copy(shard_files(tmp_path / "other")[0], path)
     else:
-        path.write_bytes({
-            "cut": whole[:-3],
-            "longer": whole + b"x",
-            "other bytes": head + bytes(len(whole) - len(head)),
-            "no header": bytes(len(whole)),
-            "a trap": (trap := pickle.dumps(Boobytrap(tmp_path / "boom"))) + bytes(len(whole) - len(trap)),
-            "trap in a record": head + (trap + bytes(len(whole)))[: len(whole) - len(head)],
-            "other options": whole.replace(b"\x8c\x04pets", b"\x8c\x04cats"),
-        }[damage])  # fmt: skip
+        path.write_bytes(
+            {
+                "cut": whole[:-3],
+                "longer": whole + b"x",
+                "other bytes": head + bytes(len(whole) - len(head)),
+                "no header": bytes(len(whole)),
+                "a trap": (trap := pickle.dumps(Boobytrap(tmp_path / "boom")))
+                + bytes(len(whole) - len(trap)),
+                "trap in a record": head + (trap + bytes(len(whole)))[: len(whole) - len(head)],
+                "other options": whole.replace(b"\x8c\x04pets", b"\x8c\x04cats"),
+            }[damage]
+        )
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,10 @@ def damage_file(path, damage, tmp_path):
         ("a trap", "not a shard of weak labels.*asks for posix.system"),
         ("other options", "belongs to other labels than the first shard"),
         ("other bytes", "damaged, or not what the index was made for"),
-        ("trap in a record", "damaged, or not what the index was made for .it asks for posix.system"),
+        (
+            "trap in a record",
+            "damaged, or not what the index was made for .it asks for posix.system",
+        ),
     ],
 )
 def test_a_spoilt_shard_gives_one_line_and_runs_nothing(damage, message, folder, tmp_path):
@@ -85,7 +91,9 @@ def test_shards_in_each_others_place_are_refused(folder):
     contents = first.read_bytes(), second.read_bytes()
     for path, content in zip((second, first), contents, strict=True):
         path.write_bytes(content.ljust(9999, b"x"))
-    change(folder, f"update shards set bytes = 9999 where file in ('{first.name}', '{second.name}')")
+    change(
+        folder, f"update shards set bytes = 9999 where file in ('{first.name}', '{second.name}')"
+    )
     with pytest.raises(UserError, match="its header says that it is another shard"):
         ShardedLabels(folder, "remedy")
 
@@ -110,7 +118,9 @@ def test_an_index_that_does_not_fit_gives_one_line(fault, folder):
     change(folder, fault)
     with pytest.raises(UserError, match=INDEX_FAULTS[fault]) as caught:
         load_labels(folder)["images"]["image 3"]
-    assert str(caught.value).startswith(f"{folder}/") and "weak_label_generator.py" in str(caught.value)
+    assert str(caught.value).startswith(f"{folder}/") and "weak_label_generator.py" in str(
+        caught.value
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + bytes(4000)])
@@ -139,7 +149,9 @@ def test_a_damaged_shard_is_drawn_again(damage, folder, tmp_path):
     assert dict(load_labels(folder)["images"]) == LABELS
 
 
-def test_the_two_forms_never_overwrite_each_other_nor_strangers(pets_dir, pets_labels, folder, tmp_path):
+def test_the_two_forms_never_overwrite_each_other_nor_strangers(
+    pets_dir, pets_labels, folder, tmp_path
+):
     single, photos = tmp_path / "single.pkl", tmp_path / "photos"
     shutil.copy(pets_labels, single)
     photos.mkdir()
@@ -152,9 +164,14 @@ def test_the_two_forms_never_overwrite_each_other_nor_strangers(pets_dir, pets_l
         (["--output_file", photos, "--shards", 2], "photos: was not written by this script"),
         (["--output_file", people, "--shards", 2], "people: was not written by this script"),
         (["--output_file", tmp_path / "new", "--shards", -1], "--shards -1: must lie between"),
-        (["--output_file", tmp_path / "new", "--shards", 2, "--cluster", "tcp://a:1"], "has no use for --backend loky"),
+        (
+            ["--output_file", tmp_path / "new", "--shards", 2, "--cluster", "tcp://a:1"],
+            "has no use for --backend loky",
+        ),
     ]:
         with pytest.raises(UserError, match=message):
             run(weak_label_generator, "--data_dir", pets_dir, *argv)
-    assert single.read_bytes() == pets_labels.read_bytes() and list(photos.iterdir()) == [photos / "cat.jpg"]
+    assert single.read_bytes() == pets_labels.read_bytes() and list(photos.iterdir()) == [
+        photos / "cat.jpg"
+    ]
     assert not (tmp_path / "new").exists()

@@ -20,7 +20,9 @@ TWO_KERNELS = ((0.9, 3.0, 0.2), (0.1, 2.0, None))
 
 
 def sample(seed, classes=3, size=(5, 6), batch=2, dtype=torch.double, levels=256):
-    """Return (probabilities [B, C, H, W], image [B, 3, H, W] uint8) of few colours if `levels` is low."""
+    """Return (probabilities [B, C, H, W], image [B, 3, H, W] uint8) of few colours if `levels` is
+    low.
+    """
     rng = np.random.default_rng(seed)
     logits = torch.from_numpy(2 * rng.normal(size=(batch, classes, *size)))
     image = rng.integers(0, levels, (batch, 3, *size)) * (255 // (levels - 1))
@@ -28,13 +30,19 @@ def sample(seed, classes=3, size=(5, 6), batch=2, dtype=torch.double, levels=256
 
 
 def sample_gates(seed, shape, kind):
-    """Return (source, target) [B, H, W] of the kind: none, one, the same bool, two of bool, two of float."""
+    """Return (source, target) [B, H, W] of the kind: none, one, the same bool, two of bool, two of
+    float.
+    """
     rng = np.random.default_rng([seed, 1])
     one, other = torch.from_numpy(rng.random(shape)), torch.from_numpy(rng.random(shape))
     kinds = {
-        "none": (None, None), "source": (one > 0.4, None), "target": (None, other > 0.4), "same": (one > 0.4,) * 2,
-        "bool": (one > 0.4, other > 0.4), "float": (one.float(), other.float()),
-    }  # fmt: skip
+        "none": (None, None),
+        "source": (one > 0.4, None),
+        "target": (None, other > 0.4),
+        "same": (one > 0.4,) * 2,
+        "bool": (one > 0.4, other > 0.4),
+        "float": (one.float(), other.float()),
+    }
     return kinds[kind]
 
 
@@ -45,7 +53,10 @@ def gated_crf_by_loop(p, image, source, target, radius, kernels):
     """Return (total, gradient [B, C, H, W]) of the definition, pair by pair."""
     p, rgb = p.detach().numpy(), image.double().numpy() / 255
     batch, _, height, width = p.shape
-    source, target = (np.ones((batch, height, width)) if g is None else g.double().numpy() for g in (source, target))
+    source, target = (
+        np.ones((batch, height, width)) if g is None else g.double().numpy()
+        for g in (source, target)
+    )
     total, gradient = 0.0, np.zeros_like(p)
     pixels = [(y, x) for y in range(height) for x in range(width)]
     for b in range(batch):
@@ -68,7 +79,9 @@ def gated_crf_by_loop(p, image, source, target, radius, kernels):
 
 @LAWS
 @given(SEEDS, st.integers(1, 4), st.integers(1, 7), GATES, st.booleans(), st.booleans())
-def test_gated_crf_and_its_gradient_are_those_of_a_loop_over_pairs(seed, classes, radius, kind, whole, two):
+def test_gated_crf_and_its_gradient_are_those_of_a_loop_over_pairs(
+    seed, classes, radius, kind, whole, two
+):
     p, image = sample(seed, classes, size=(3, 5))
     image = image if whole else image.double() * 0.999
     source, target = sample_gates(seed, (2, 3, 5), kind)
@@ -86,7 +99,10 @@ def test_gated_crf_and_its_gradient_are_those_of_a_loop_over_pairs(seed, classes
 
 def test_gradients_agree_with_finite_differences():
     p, image = sample(0, size=(4, 5), batch=1, levels=3)
-    gates, boxes = sample_gates(0, (1, 4, 5), "bool"), torch.tensor([[[1.0, 0, 4, 3, 1], [-1, 0, 3, 4, 2]]])
+    gates, boxes = (
+        sample_gates(0, (1, 4, 5), "bool"),
+        torch.tensor([[[1.0, 0, 4, 3, 1], [-1, 0, 3, 4, 2]]]),
+    )
     for value in (
         lambda p: gated_crf_loss(p, image, *gates, radius=2).value,
         lambda p: colour_pairwise_loss(p, image, gates[0]).value,
@@ -125,7 +141,9 @@ def test_mirrors_and_transposes_of_everything_change_nothing(seed, kind):
     crf, pairwise = gated_crf_loss(p, image, *gates), colour_pairwise_loss(p, image, lit(gates[0]))
     for k, (q, view) in enumerate(zip(symmetries(p), symmetries(image), strict=True)):
         same = [None if gate is None else symmetries(gate)[k] for gate in gates]
-        assert gated_crf_loss(q, view, *same).value.item() == pytest.approx(crf.value.item(), rel=1e-10)
+        assert gated_crf_loss(q, view, *same).value.item() == pytest.approx(
+            crf.value.item(), rel=1e-10
+        )
         mean = colour_pairwise_loss(q, view, lit(same[0]))
         assert mean.total.item() == pytest.approx(pairwise.total.item(), rel=1e-10)
         assert mean.count == pairwise.count
@@ -138,7 +156,10 @@ def test_gated_crf_is_linear_in_the_weights_of_its_kernels(seed, factor, kind):
     gates = sample_gates(seed, (2, 5, 6), kind)
     first, second = ((1.0, 3.0, 0.2),), ((1.0, 2.0, None),)
     mixed = gated_crf_loss(p, image, *gates, kernels=((factor, 3.0, 0.2), (2.0, 2.0, None)))
-    parts = [gated_crf_loss(p, image, *gates, kernels=kernels).total.item() for kernels in (first, second)]
+    parts = [
+        gated_crf_loss(p, image, *gates, kernels=kernels).total.item()
+        for kernels in (first, second)
+    ]
     assert mixed.total.item() == pytest.approx(factor * parts[0] + 2 * parts[1], rel=1e-10)
 
 
@@ -149,8 +170,12 @@ def test_pixels_that_neither_send_nor_receive_have_no_influence(seed, radius):
     gate, _ = sample_gates(seed, (2, 5, 6), "same")
     other, other_image = sample(seed + 1)
     changed = torch.where(gate[:, None], p, other).requires_grad_()
-    mean = gated_crf_loss(changed, torch.where(gate[:, None], image, other_image), gate, gate, radius)
-    assert mean.total.item() == pytest.approx(gated_crf_loss(p, image, gate, gate, radius).total.item(), rel=1e-12)
+    mean = gated_crf_loss(
+        changed, torch.where(gate[:, None], image, other_image), gate, gate, radius
+    )
+    assert mean.total.item() == pytest.approx(
+        gated_crf_loss(p, image, gate, gate, radius).total.item(), rel=1e-12
+    )
     mean.total.backward()
     assert (changed.grad[~gate[:, None].expand_as(p)] == 0).all()
 
@@ -189,7 +214,9 @@ def test_half_precision_and_extreme_logits_stay_finite(dtype, scale, autocast):
         lambda p: projection_loss(p, boxes),
         lambda p: fill_loss(p, boxes),
     ):
-        logits = (scale * torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(0)).sign()).to(dtype)
+        logits = (
+            scale * torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(0)).sign()
+        ).to(dtype)
         logits.requires_grad_()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
             mean = loss(logits.softmax(1))
@@ -216,29 +243,43 @@ def test_gated_crf_pulls_like_colours_to_one_class():
     known = (logits != 0).any(1)
     unknown = torch.zeros_like(logits).requires_grad_()
     for _ in range(6):
-        gated_crf_loss((logits + unknown * ~known[:, None]).softmax(1), image, radius=3).total.backward()
+        gated_crf_loss(
+            (logits + unknown * ~known[:, None]).softmax(1), image, radius=3
+        ).total.backward()
         unknown = (unknown - 4 * unknown.grad).detach().requires_grad_()
     found = (logits + unknown).argmax(1)[0]
     assert (found[:, :4] == 0).all() and (found[:, 4:] == 1).all()
 
 
 def box_sample(seed, size=(9, 11), number=6):
-    """Return (probabilities [2, 3, H, W], boxes [2, N, 5]): some reach beyond the image, some rows are padding."""
+    """Return (probabilities [2, 3, H, W], boxes [2, N, 5]): some reach beyond the image, some rows
+    are padding.
+    """
     rng = np.random.default_rng(seed)
     p, _ = sample(seed, size=size)
     low = rng.integers(-8, 40, (2, number, 2)) / 4
-    boxes = np.concatenate([low, low + rng.integers(0, 40, low.shape) / 4, rng.integers(-1, 3, (2, number, 1))], 2)
+    boxes = np.concatenate(
+        [low, low + rng.integers(0, 40, low.shape) / 4, rng.integers(-1, 3, (2, number, 1))], 2
+    )
     return p, torch.from_numpy(boxes.astype(np.float32))
 
 
 def seen_boxes(p, boxes):
-    """Yield (map of the class [H, W], rows, columns, whole in y, whole in x) of each box, by `supervision.covered`."""
+    """Yield (map of the class [H, W], rows, columns, whole in y, whole in x) of each box, by
+    `supervision.covered`.
+    """
     height, width = p.shape[2:]
     for image, rows in zip(p.detach().numpy(), boxes.tolist(), strict=True):
         for x0, y0, x1, y1, label in rows:
             if label >= 0:
-                (y, x), shift = (covered(low + 1000, high + 1000) for low, high in ((y0, y1), (x0, x1))), 1000
-                whole = [0 <= s.start - shift and s.stop - shift <= n for s, n in ((y, height), (x, width))]
+                (y, x), shift = (
+                    (covered(low + 1000, high + 1000) for low, high in ((y0, y1), (x0, x1))),
+                    1000,
+                )
+                whole = [
+                    0 <= s.start - shift and s.stop - shift <= n
+                    for s, n in ((y, height), (x, width))
+                ]
                 spans = [slice(max(0, s.start - shift), max(0, s.stop - shift)) for s in (y, x)]
                 share = image[0, *spans].size / ((y.stop - y.start) * (x.stop - x.start))
                 yield image[int(label)][*spans], *whole, share
@@ -315,7 +356,10 @@ def test_nothing_outside_the_boxes_matters(loss, seed):
 
 def test_projection_of_masks_that_fill_or_touch_a_box_is_free():
     box, p = torch.tensor([[[2.0, 3, 8, 9, 1]]]), torch.zeros(1, 2, 12, 12)
-    assert projection_loss(p, box) == (pytest.approx(2.0), 2)  # an empty prediction: 1 for either axis
+    assert projection_loss(p, box) == (
+        pytest.approx(2.0),
+        2,
+    )  # an empty prediction: 1 for either axis
     p[0, 1, 3:9, 2:8] = 1
     assert projection_loss(p, box) == (0, 2)
     p[0, 1, 3:9, 2:8] = torch.eye(6)
@@ -324,10 +368,21 @@ def test_projection_of_masks_that_fill_or_touch_a_box_is_free():
     assert projection_loss(p, box).value > 0.05
 
 
-@pytest.mark.parametrize(("box", "terms"), [
-    ((2, 2, 9, 9), 2), ((-3, 2, 9, 9), 1), ((2, 2, 30, 9), 1), ((2, -3, 9, 9), 1), ((2, 2, 9, 30), 1),
-    ((-3, -3, 30, 30), 0), ((0, 0, 12, 12), 2), ((-0.4, -0.4, 12.4, 12.4), 2), ((-9, 2, -3, 9), 0), ((2, 20, 9, 30), 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("box", "terms"),
+    [
+        ((2, 2, 9, 9), 2),
+        ((-3, 2, 9, 9), 1),
+        ((2, 2, 30, 9), 1),
+        ((2, -3, 9, 9), 1),
+        ((2, 2, 9, 30), 1),
+        ((-3, -3, 30, 30), 0),
+        ((0, 0, 12, 12), 2),
+        ((-0.4, -0.4, 12.4, 12.4), 2),
+        ((-9, 2, -3, 9), 0),
+        ((2, 20, 9, 30), 0),
+    ],
+)
 def test_axes_that_the_border_cuts_are_left_out(box, terms):
     p, boxes = torch.full((1, 1, 12, 12), 0.5), torch.tensor([[[*map(float, box), 0]]])
     mean = projection_loss(p, boxes)
@@ -336,7 +391,9 @@ def test_axes_that_the_border_cuts_are_left_out(box, terms):
     assert fill_loss(p, boxes).count == (terms == 2)
 
 
-@pytest.mark.parametrize(("fill", "expected"), [(0.3, 0), (0.5, 0), (0.95, 0), (0.1, 0.2**2), (1.0, 0.05**2)])
+@pytest.mark.parametrize(
+    ("fill", "expected"), [(0.3, 0), (0.5, 0), (0.95, 0), (0.1, 0.2**2), (1.0, 0.05**2)]
+)
 def test_a_fill_within_its_bounds_is_free(fill, expected):
     p = torch.full((1, 2, 12, 12), fill, dtype=torch.double)
     mean = fill_loss(p, torch.tensor([[[1.0, 1, 11, 11, 0], [0, 1, 5, 5, 1]]]))
@@ -356,7 +413,10 @@ def pairwise_by_loop(p, image, where, dilation, threshold, theta):
                     i, j = (y, x), (y + dy * dilation, x + dx * dilation)
                     if not (j[0] < height and 0 <= j[1] < width):
                         continue
-                    alike = math.exp(-np.linalg.norm(lab[b, :, *i] - lab[b, :, *j]) / theta) >= threshold
+                    alike = (
+                        math.exp(-np.linalg.norm(lab[b, :, *i] - lab[b, :, *j]) / theta)
+                        >= threshold
+                    )
                     if alike and (where is None or where[b, *i] or where[b, *j]):
                         total -= math.log(p[b, :, *i] @ p[b, :, *j])
                         count += 1
@@ -364,8 +424,16 @@ def pairwise_by_loop(p, image, where, dilation, threshold, theta):
 
 
 @LAWS
-@given(SEEDS, st.integers(1, 3), st.sampled_from([0.0, 0.01, 0.3]), st.sampled_from([2.0, 30.0]), st.booleans())
-def test_colour_pairwise_loss_is_that_of_a_loop_over_pairs(seed, dilation, threshold, theta, everywhere):
+@given(
+    SEEDS,
+    st.integers(1, 3),
+    st.sampled_from([0.0, 0.01, 0.3]),
+    st.sampled_from([2.0, 30.0]),
+    st.booleans(),
+)
+def test_colour_pairwise_loss_is_that_of_a_loop_over_pairs(
+    seed, dilation, threshold, theta, everywhere
+):
     p, image = sample(seed, levels=3)
     where = None if everywhere else sample_gates(seed, (2, 5, 6), "same")[0]
     mean = colour_pairwise_loss(p, image, where, dilation, threshold, theta)
@@ -377,8 +445,12 @@ def test_colour_pairwise_loss_is_that_of_a_loop_over_pairs(seed, dilation, thres
 def test_lab_is_that_of_opencv_and_scikit_image():
     _, image = sample(0, size=(32, 32), batch=1)
     rgb, lab = image[0].permute(1, 2, 0).numpy(), rgb_to_lab(image)[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(lab, skimage.color.rgb2lab(rgb), atol=0.02)  # its white has five digits
-    np.testing.assert_allclose(lab, cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), atol=0.5)  # a table
+    np.testing.assert_allclose(
+        lab, skimage.color.rgb2lab(rgb), atol=0.02
+    )  # its white has five digits
+    np.testing.assert_allclose(
+        lab, cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), atol=0.5
+    )  # a table
 
 
 def test_lab_of_greys_has_no_colour():

@@ -1,4 +1,6 @@
-"""Each strategy on toy pools where the right choice is known, and laws that hold for all of them."""
+"""Each strategy on toy pools where the right choice is known, and laws that hold for all of
+them.
+"""
 
 import numpy as np
 import pytest
@@ -18,7 +20,11 @@ def rank(name, pool, count, seed=0, **context):
 
 def pool_of(numbers=None, vectors=None, share=None, prefix="image"):
     """`Scores` of plain lists."""
-    arrays = [*(numbers or {}).values(), *(vectors or {}).values(), *([] if share is None else [share])]
+    arrays = [
+        *(numbers or {}).values(),
+        *(vectors or {}).values(),
+        *([] if share is None else [share]),
+    ]
     return Scores(
         [f"{prefix}{i:03}" for i in range(len(arrays[0]))],
         {name: np.array(values, dtype=np.float64) for name, values in (numbers or {}).items()},
@@ -31,20 +37,28 @@ def pool_of(numbers=None, vectors=None, share=None, prefix="image"):
 def pools(draw, most=30):
     """Draw (pool, labelled or None) with all scores, many of them tied or zero."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    classes, width, step = draw(st.integers(2, 4)), draw(st.integers(1, 5)), draw(st.sampled_from([0, 1, 0.001]))
+    classes, width, step = (
+        draw(st.integers(2, 4)),
+        draw(st.integers(1, 5)),
+        draw(st.sampled_from([0, 1, 0.001])),
+    )
 
     def some(count, prefix):
         def coarse(*shape):
             return np.round(rng.uniform(0, 2, shape)) * step
 
         share = rng.dirichlet(np.full(classes, 0.3), count).reshape(count, classes)
-        vectors = {name: coarse(count, width).astype(np.float32) for name in ("features", "gradient")}
+        vectors = {
+            name: coarse(count, width).astype(np.float32) for name in ("features", "gradient")
+        }
         vectors["class_entropy"] = coarse(count, classes).astype(np.float32)
         ids = [f"{prefix}{i}" for i in range(count)]
         return Scores(ids, {name: coarse(count) for name in NUMBERS}, vectors, share)
 
     labelled = draw(st.one_of(st.none(), st.integers(0, 8)))
-    return some(draw(st.integers(0, most)), "pool"), None if labelled is None else some(labelled, "bought")
+    return some(draw(st.integers(0, most)), "pool"), None if labelled is None else some(
+        labelled, "bought"
+    )
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -74,7 +88,11 @@ def test_the_order_of_the_pool_and_of_the_bought_images_changes_nothing(name, dr
 
 def test_what_a_strategy_needs_can_be_computed_and_is_enough():
     known = NUMBERS.keys() | VECTORS.keys() | {"class_share"}
-    full = pool_of({name: range(1, 13) for name in NUMBERS}, {name: np.eye(12, 3) for name in VECTORS}, np.eye(12, 3))
+    full = pool_of(
+        {name: range(1, 13) for name in NUMBERS},
+        {name: np.eye(12, 3) for name in VECTORS},
+        np.eye(12, 3),
+    )
     for name, strategy in STRATEGIES.items():
         assert strategy.needs <= known
         pool = Scores(
@@ -89,7 +107,9 @@ def test_what_a_strategy_needs_can_be_computed_and_is_enough():
 
 def test_an_unknown_strategy_is_refused_with_the_nearest_name():
     assert choose_strategy("badge") is STRATEGIES["badge"]
-    with pytest.raises(UserError, match=r"active_learning\.strategy 'entropi': did you mean entropy"):
+    with pytest.raises(
+        UserError, match=r"active_learning\.strategy 'entropi': did you mean entropy"
+    ):
         choose_strategy("entropi")
 
 
@@ -152,7 +172,9 @@ def test_class_balanced_covers_the_rare_class_and_then_both():
         assert set(rank("class_balanced", pool, 2, seed, labelled=common)) == {7, 31}
         assert len({7, 31} & set(rank("class_balanced", pool, 2, seed))) == 1
         assert len(rank("class_balanced", pool, 9, seed)) == 9
-    assert len({rank("class_balanced", pool, 1, seed, labelled=common)[0] for seed in range(20)}) == 2
+    assert (
+        len({rank("class_balanced", pool, 1, seed, labelled=common)[0] for seed in range(20)}) == 2
+    )
 
 
 def test_class_balanced_without_foreground_is_random():
@@ -162,7 +184,10 @@ def test_class_balanced_without_foreground_is_random():
 
 def test_k_center_takes_the_outlier_and_then_the_next():
     line = [[0.0], [0.1], [10.0], [4.0], [4.1]]
-    pool, bought = pool_of(vectors={"features": line}), pool_of(vectors={"features": [[0.0]]}, prefix="bought")
+    pool, bought = (
+        pool_of(vectors={"features": line}),
+        pool_of(vectors={"features": [[0.0]]}, prefix="bought"),
+    )
     assert rank("kcenter", pool, 3, labelled=bought) == [2, 4, 1]
     for seed in range(5):
         assert {0, 1} & set(rank("kcenter", pool, 3, seed)) and 2 in rank("kcenter", pool, 3, seed)
@@ -180,26 +205,37 @@ def test_greedy_k_center_covers_within_twice_the_best_radius(seed, count):
         return distance[:, list(centres)].min(1).max()
 
     best = min(radius(centres) for centres in combinations(range(9), count))
-    assert radius(rank("kcenter", pool_of(vectors={"features": points}), count, seed)) <= 2 * best + 1e-6
+    assert (
+        radius(rank("kcenter", pool_of(vectors={"features": points}), count, seed))
+        <= 2 * best + 1e-6
+    )
 
 
 def test_badge_takes_the_longest_gradient_and_then_far_ones():
     # Three far groups of two near twins, and an image without a gradient.
     groups = [[9.0, 0, 0], [0, 8.0, 0], [0, 0, 7.0]]
-    vectors = [np.add(group, [0, 0, 0.001 * twin]) for group in groups for twin in (0, 1)] + [[0, 0, 0]]
-    chosen = np.array([rank("badge", pool_of(vectors={"gradient": vectors}), 3, seed) for seed in range(50)])
+    vectors = [np.add(group, [0, 0, 0.001 * twin]) for group in groups for twin in (0, 1)] + [
+        [0, 0, 0]
+    ]
+    chosen = np.array(
+        [rank("badge", pool_of(vectors={"gradient": vectors}), 3, seed) for seed in range(50)]
+    )
     assert (chosen[:, 0] == 1).all()
     assert all(len(set(picks // 2)) == 3 for picks in chosen), "never two twins"
 
 
 def test_badge_draws_in_proportion_to_the_squared_distance():
     pool = pool_of(vectors={"gradient": [[10], [9], [7], [4]]})
-    seconds = np.bincount([rank("badge", pool, 2, seed)[1] for seed in range(1000)], minlength=4) / 1000
+    seconds = (
+        np.bincount([rank("badge", pool, 2, seed)[1] for seed in range(1000)], minlength=4) / 1000
+    )
     assert np.allclose(seconds, np.array([0, 1, 9, 36]) / 46, atol=0.05)
 
 
 def blobs(sizes):
-    """Return (points [N, 2], blob of each, index of each blob's middle): crosses, densest in the middle, far apart."""
+    """Return (points [N, 2], blob of each, index of each blob's middle): crosses, densest in the
+    middle, far apart.
+    """
     arms = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
     points, owner, centres = [], [], []
     for number, size in enumerate(sizes):
@@ -241,11 +277,15 @@ def test_typiclust_does_not_see_the_order_of_the_bought_images():
     bought = pool_of(vectors={"features": rng.normal(size=(6, 2))}, prefix="bought")
     turned = bought.take(range(5, -1, -1))
     for seed in range(10):
-        assert rank("typiclust", pool, 6, seed, labelled=bought) == rank("typiclust", pool, 6, seed, labelled=turned)
+        assert rank("typiclust", pool, 6, seed, labelled=bought) == rank(
+            "typiclust", pool, 6, seed, labelled=turned
+        )
 
 
 def clasp_pool():
-    """60 images; entropy falls from 1 to 0.01; class 1 is everywhere, class 2 in the four surest images."""
+    """60 images; entropy falls from 1 to 0.01; class 1 is everywhere, class 2 in the four surest
+    images.
+    """
     entropy = np.geomspace(1, 0.01, 60)
     share = np.tile([0.7, 0.3, 0.0], (60, 1))
     share[56:] = [0.8, 0.0, 0.2]
@@ -266,14 +306,23 @@ def test_clasp_pe_explores_early_and_exploits_late():
     pool.class_share[:, 1:] = 0
     early = [rank("clasp_pe", pool, 8, seed, round=0, rounds=5) for seed in range(20)]
     late = [rank("clasp_pe", pool, 8, seed, round=4, rounds=5) for seed in range(20)]
-    assert len({tuple(sorted(chosen)) for chosen in late}) < len({tuple(sorted(chosen)) for chosen in early})
+    assert len({tuple(sorted(chosen)) for chosen in late}) < len(
+        {tuple(sorted(chosen)) for chosen in early}
+    )
     assert np.mean(late) < 5 < 8 < np.mean(early) < 29, "early is noisy, but not blind"
     assert rank("clasp_pe", pool, 3, round=0, rounds=1)
 
 
 def test_power_acquisition_draws_in_proportion_to_the_entropy_to_the_beta():
-    pool = pool_of({"entropy": [1, 2, 5]}, {"class_entropy": np.zeros((3, 2))}, np.tile([1.0, 0.0], (3, 1)))
-    firsts = np.bincount([rank("clasp_pe", pool, 1, seed, rounds=5)[0] for seed in range(2000)], minlength=3) / 2000
+    pool = pool_of(
+        {"entropy": [1, 2, 5]}, {"class_entropy": np.zeros((3, 2))}, np.tile([1.0, 0.0], (3, 1))
+    )
+    firsts = (
+        np.bincount(
+            [rank("clasp_pe", pool, 1, seed, rounds=5)[0] for seed in range(2000)], minlength=3
+        )
+        / 2000
+    )
     assert np.allclose(firsts, np.array([1, 2, 5]) / 8, atol=0.05)
 
 
@@ -289,4 +338,6 @@ def test_large_pools_need_no_square_matrix():
         rank(name, pool, 10)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < count * count / 2, name  # bytes: half of what one byte for each pair would take
+        assert peak < count * count / 2, (
+            name
+        )  # bytes: half of what one byte for each pair would take

@@ -51,7 +51,9 @@ def test_percentages_rise_by_one_step_and_end_at_the_last(first, step, last):
     found = percentages(stepped(first, step, last))
     gaps = [after - before for before, after in itertools.pairwise(found)]
     assert found[0] == first and found[-1] == pytest.approx(last, abs=1e-5)
-    assert all(gap == pytest.approx(step) for gap in gaps[:-1]) and all(0 < gap <= step + 1e-5 for gap in gaps)
+    assert all(gap == pytest.approx(step) for gap in gaps[:-1]) and all(
+        0 < gap <= step + 1e-5 for gap in gaps
+    )
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -63,7 +65,10 @@ def test_budgets_that_do_not_rise_are_refused(unit, amounts):
 
 def test_given_budgets_keep_their_unit_and_percent_ends_at_100():
     for unit in UNITS:
-        assert budgets(ActiveLearning(budgets=(1.5, 100), budget_unit=unit)) == [(1.5, unit), (100, unit)]
+        assert budgets(ActiveLearning(budgets=(1.5, 100), budget_unit=unit)) == [
+            (1.5, unit),
+            (100, unit),
+        ]
     with pytest.raises(UserError, match="more than 100 percent"):
         budgets(ActiveLearning(budgets=(5, 100.5)))
     assert budgets(ActiveLearning(budgets=(5, 200), budget_unit="images"))[-1] == (200, "images")
@@ -81,13 +86,21 @@ def test_a_percentage_buys_the_nearest_number_of_images_but_at_least_one(pool, p
 
 
 @LAWS
-@given(prices=st.lists(st.integers(1, 400), max_size=12), pool=st.integers(12, 50), amount=st.integers(1, 3000))
+@given(
+    prices=st.lists(st.integers(1, 400), max_size=12),
+    pool=st.integers(12, 50),
+    amount=st.integers(1, 3000),
+)
 def test_the_units_agree(prices, pool, amount):
     oracle = oracle_with(prices)
-    assert spent("images", oracle, pool) == len(prices) and spent("seconds", oracle, pool) == sum(prices)
+    assert spent("images", oracle, pool) == len(prices) and spent("seconds", oracle, pool) == sum(
+        prices
+    )
     assert reached((amount, "images"), oracle, pool) == (len(prices) >= amount)
     assert reached((amount, "seconds"), oracle, pool) == (sum(prices) >= amount)
-    assert reached((amount / 3600, "hours"), oracle, pool) == reached((amount, "seconds"), oracle, pool)
+    assert reached((amount / 3600, "hours"), oracle, pool) == reached(
+        (amount, "seconds"), oracle, pool
+    )
     assert spent("percent", oracle, pool) == pytest.approx(100 * len(prices) / pool)
     if 1 <= amount <= pool:
         share = (100 * amount / pool, "percent")
@@ -96,10 +109,15 @@ def test_the_units_agree(prices, pool, amount):
 
 @LAWS
 @given(
-    bought=st.integers(0, 8), price=st.integers(1, 400), pool=st.integers(30, 60), unit=st.sampled_from(UNITS),
+    bought=st.integers(0, 8),
+    price=st.integers(1, 400),
+    pool=st.integers(30, 60),
+    unit=st.sampled_from(UNITS),
     more=st.floats(0.05, 20),
-)  # fmt: skip
-def test_images_left_is_what_the_budget_still_buys_at_a_constant_price(bought, price, pool, unit, more):
+)
+def test_images_left_is_what_the_budget_still_buys_at_a_constant_price(
+    bought, price, pool, unit, more
+):
     price = price if bought else 79
     each = {"percent": 100 / pool, "images": 1, "seconds": price, "hours": price / 3600}[unit]
     target = ((bought + more) * each, unit)
@@ -111,9 +129,13 @@ def test_images_left_is_what_the_budget_still_buys_at_a_constant_price(bought, p
 
 @LAWS
 @given(
-    prices=st.lists(st.integers(1, 400), max_size=12), unit=st.sampled_from(UNITS), pool=st.integers(12, 60),
-    before=st.integers(1, 40), rise=st.integers(1, 60), share=st.sampled_from([0, 0.25, 0.5, 0.75, 1]),
-)  # fmt: skip
+    prices=st.lists(st.integers(1, 400), max_size=12),
+    unit=st.sampled_from(UNITS),
+    pool=st.integers(12, 60),
+    before=st.integers(1, 40),
+    rise=st.integers(1, 60),
+    share=st.sampled_from([0, 0.25, 0.5, 0.75, 1]),
+)
 def test_a_budget_between_two_is_reached_between_them(prices, unit, pool, before, rise, share):
     first, last = (before, unit), (before + rise, unit)
     middle = between(first, last, share)
@@ -121,9 +143,15 @@ def test_a_budget_between_two_is_reached_between_them(prices, unit, pool, before
     oracle = oracle_with(prices)
     order = [reached(target, oracle, pool) for target in (first, middle, last)]
     assert order == sorted(order, reverse=True)
-    assert images_left(first, oracle, pool) <= images_left(middle, oracle, pool) <= images_left(last, oracle, pool)
+    assert (
+        images_left(first, oracle, pool)
+        <= images_left(middle, oracle, pool)
+        <= images_left(last, oracle, pool)
+    )
 
 
 def test_the_annotator_clicks_as_the_config_says():
-    options = annotator(Config(active_learning=ActiveLearning(points_per_object=3, background_points=2)))
+    options = annotator(
+        Config(active_learning=ActiveLearning(points_per_object=3, background_points=2))
+    )
     assert (options.points_per_object, options.background_points, options.noise) == (3, 2, 0.0)

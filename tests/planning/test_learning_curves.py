@@ -1,4 +1,6 @@
-"""The planner on simulated power laws: it finds them, says how sure it is, and is as sure as it should be."""
+"""The planner on simulated power laws: it finds them, says how sure it is, and is as sure as it
+should be.
+"""
 
 import json
 
@@ -10,7 +12,17 @@ from scipy import stats
 import study
 from weakseg.common import UserError
 from weakseg.planning import learning_curves
-from weakseg.planning.learning_curves import Curve, decide, fit, fit_all, forecasts, hold_out, next_run, plan, sentences
+from weakseg.planning.learning_curves import (
+    Curve,
+    decide,
+    fit,
+    fit_all,
+    forecasts,
+    hold_out,
+    next_run,
+    plan,
+    sentences,
+)
 
 BUDGETS = (0.5, 1, 2, 4)
 
@@ -23,30 +35,47 @@ def simulate(laws, seeds=3, noise=1.5, budgets=BUDGETS, seed=0):
     """Return the rows of a study whose modes follow `laws` {mode: (a, b, c)}."""
     rng = np.random.default_rng(seed)
     return [
-        {"mode": mode, "run": f"{mode} {hours} {n}", "budget": hours, "hours": hours,
-         "miou": float(power(*law)(hours) + noise * rng.standard_normal())}
-        for mode, law in laws.items() for hours in budgets for n in range(seeds)
-    ]  # fmt: skip
+        {
+            "mode": mode,
+            "run": f"{mode} {hours} {n}",
+            "budget": hours,
+            "hours": hours,
+            "miou": float(power(*law)(hours) + noise * rng.standard_normal()),
+        }
+        for mode, law in laws.items()
+        for hours in budgets
+        for n in range(seeds)
+    ]
 
 
 def study_of(rows, **more):
     modes = {row["mode"] for row in rows}
-    return {"rows": rows, "budgets": list(BUDGETS), "all_hours": dict.fromkeys(modes, 100.0),
-            "image_hours": dict.fromkeys(modes, 0.01)} | more  # fmt: skip
+    return {
+        "rows": rows,
+        "budgets": list(BUDGETS),
+        "all_hours": dict.fromkeys(modes, 100.0),
+        "image_hours": dict.fromkeys(modes, 0.01),
+    } | more
 
 
 def test_plenty_of_runs_give_the_law_back():
     rows = simulate({"points": (78, 12, 0.6)}, seeds=12, noise=0.3, budgets=(0.25, 0.5, 1, 2, 4, 8))
     curve = fit([row["hours"] for row in rows], [row["miou"] for row in rows])
     b = curve.gain * curve.middle**curve.rate
-    for draws, truth, near in ((curve.level + curve.gain, 78, 1), (b, 12, 1), (curve.rate, 0.6, 0.1)):
+    for draws, truth, near in (
+        (curve.level + curve.gain, 78, 1),
+        (b, 12, 1),
+        (curve.rate, 0.6, 0.1),
+    ):
         low, high = learning_curves.middle95(draws)
         assert low <= truth <= high and np.median(draws) == pytest.approx(truth, abs=near)
     assert np.median(curve.noise) == pytest.approx(0.3, rel=0.25)
 
 
 def test_intervals_cover_at_their_nominal_rate():
-    """Curves drawn from the prior, 12 runs each, the mean and a single run forecast at twice the largest budget."""
+    """Curves drawn from the prior, 12 runs each, the mean and a single run forecast at twice the
+    largest budget.
+    """
     rng, n = np.random.default_rng(5), 120
     ranks = {"mean": [], "run": []}
     while len(ranks["run"]) < n:
@@ -58,7 +87,9 @@ def test_intervals_cover_at_their_nominal_rate():
         if level + gain > 100:
             continue
         hours = np.repeat(BUDGETS, 3)
-        truth = Curve(float(np.exp(np.log(hours).mean())), *map(np.atleast_1d, (level, gain, rate, noise)))
+        truth = Curve(
+            float(np.exp(np.log(hours).mean())), *map(np.atleast_1d, (level, gain, rate, noise))
+        )
         curve = fit(hours, [truth.runs_at(h, rng)[0] for h in hours], seed=len(ranks["run"]))
         ranks["mean"].append((curve.at(8) < truth.at(8)).mean())
         ranks["run"].append((curve.runs_at(8, rng) < truth.runs_at(8, rng)).mean())
@@ -73,7 +104,9 @@ def test_a_law_inside_the_prior_is_covered_too():
     inside = [
         low <= power(*law)(8) <= high
         for seed in range(15)
-        for (mode, law), curve in zip(laws.items(), fit_all(simulate(laws, seed=seed)).values(), strict=True)
+        for (mode, law), curve in zip(
+            laws.items(), fit_all(simulate(laws, seed=seed)).values(), strict=True
+        )
         for low, high in [learning_curves.middle95(curve.at(8))]
     ]
     assert np.mean(inside) > 0.9
@@ -137,7 +170,9 @@ def test_a_run_that_stands_for_two_budgets_counts_once():
 
 
 def test_the_next_run_is_one_that_could_change_the_choice():
-    rows = simulate({"points": (75, 10, 0.5), "boxes": (75.5, 10, 0.5), "tags": (40, 10, 0.5)}, seeds=1)
+    rows = simulate(
+        {"points": (75, 10, 0.5), "boxes": (75.5, 10, 0.5), "tags": (40, 10, 0.5)}, seeds=1
+    )
     curves = fit_all(rows)
     candidates = [(mode, hours) for mode in curves for hours in BUDGETS]
     found = next_run(curves, 4, {}, candidates)
@@ -145,7 +180,9 @@ def test_the_next_run_is_one_that_could_change_the_choice():
     hopeless = next_run(curves, 4, {}, [c for c in candidates if c[0] == "tags"])
     assert 0 <= hopeless["worth"] < found["worth"]
     assert next_run(curves, 4, {}, []) is None
-    decided = plan(study_of(simulate({"points": (90, 5, 0.5), "tags": (40, 10, 0.5)}, noise=0.3)), [4])[0]
+    decided = plan(
+        study_of(simulate({"points": (90, 5, 0.5), "tags": (40, 10, 0.5)}, noise=0.3)), [4]
+    )[0]
     assert "no single further run" in sentences(decided)
 
 
@@ -153,7 +190,9 @@ def test_the_forecast_is_checked_on_runs_that_it_has_not_seen():
     laws = {"points": (75, 10, 0.5), "boxes": (82, 14, 0.5)}
     found = [hold_out(simulate(laws, seed=seed)) for seed in range(12)]
     assert all(f["runs"] == 6 for f in found)
-    assert np.mean([f["covered"] for f in found]) > 0.85 and np.mean([f["error"] for f in found]) < 3
+    assert (
+        np.mean([f["covered"] for f in found]) > 0.85 and np.mean([f["error"] for f in found]) < 3
+    )
     assert sum(f["best"] == f["forecast_best"] for f in found) >= 10
     assert hold_out(simulate(laws, budgets=(1, 2))) is None
     shifted = [row | {"miou": row["miou"] - 30 * (row["budget"] == 4)} for row in simulate(laws)]
@@ -168,10 +207,16 @@ def test_one_mode_alone_has_no_rival():
 
 def test_the_script_answers_and_refuses(tmp_path, capsys):
     path = tmp_path / "study.json"
-    path.write_text(json.dumps(study_of(simulate({"points": (75, 10, 0.5), "boxes": (60, 10, 0.5)}))))
+    path.write_text(
+        json.dumps(study_of(simulate({"points": (75, 10, 0.5), "boxes": (60, 10, 0.5)})))
+    )
     run(study, "--plan", path, "--hours", 0.75, 3)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("45 min: points") and lines[1].startswith("3 h: points") and "forecast" in lines[2]
+    assert (
+        lines[0].startswith("45 min: points")
+        and lines[1].startswith("3 h: points")
+        and "forecast" in lines[2]
+    )
     for hours in ("-1", "nan", "0.001"):
         with pytest.raises(UserError, match="--hours"):
             run(study, "--plan", path, "--hours", hours)

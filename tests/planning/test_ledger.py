@@ -16,9 +16,19 @@ from weakseg.planning.ledger import Ledger, digest, find_line, read_ledger, sett
 
 LAWS = settings(max_examples=10)
 NAMES = st.text(max_size=4).filter(lambda name: name not in ("round", "stage"))
-ATOMS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | NAMES
+ATOMS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | NAMES
+)
 PLAIN = ATOMS | st.lists(ATOMS, max_size=2) | st.dictionaries(NAMES, ATOMS, max_size=2)
-STAGES = [(-1, "start", {"seed": 0}), (0, "buy", {"bought": {"Köter\n1": [1.5, None]}}), (0, "train", {"weights": []})]
+STAGES = [
+    (-1, "start", {"seed": 0}),
+    (0, "buy", {"bought": {"Köter\n1": [1.5, None]}}),
+    (0, "train", {"weights": []}),
+]
 
 
 def write(path, stages=STAGES):
@@ -36,7 +46,9 @@ def test_a_reopened_ledger_has_the_same_lines_and_the_same_bytes(tmp_path_factor
     path = tmp_path_factory.mktemp("run") / "ledger.jsonl"
     whole = write(path, [(number, "buy", content) for number, content in enumerate(contents)])
     ledger = Ledger(path)
-    assert ledger.lines == [{"round": n, "stage": "buy", **content} for n, content in enumerate(contents)]
+    assert ledger.lines == [
+        {"round": n, "stage": "buy", **content} for n, content in enumerate(contents)
+    ]
     assert [ledger.find(n, "buy") for n in range(len(contents))] == ledger.lines
     assert ledger.find(len(contents), "buy") is None and find_line(ledger.lines, 0, "train") is None
     ledger.close()
@@ -47,12 +59,16 @@ def test_a_stage_is_computed_once_and_returned_as_it_will_be_read(tmp_path):
     ledger = Ledger(tmp_path / "new" / "ledger.jsonl")
     calls = []
     for _ in range(3):
-        line = ledger.once(0, "buy", lambda: calls.append(1) or {"signals": ("full", "tags"), "by": {1: 2.5}})
+        line = ledger.once(
+            0, "buy", lambda: calls.append(1) or {"signals": ("full", "tags"), "by": {1: 2.5}}
+        )
     ledger.close()
     assert len(calls) == 1
-    assert line == read_ledger(ledger.path)[0][0] == {
-        "round": 0, "stage": "buy", "signals": ["full", "tags"], "by": {"1": 2.5}
-    }  # fmt: skip
+    assert (
+        line
+        == read_ledger(ledger.path)[0][0]
+        == {"round": 0, "stage": "buy", "signals": ["full", "tags"], "by": {"1": 2.5}}
+    )
 
 
 def test_a_last_line_torn_anywhere_is_dropped_and_written_again(tmp_path):
@@ -77,7 +93,17 @@ def test_a_compute_that_fails_leaves_no_line(tmp_path):
     assert ledger.path.read_bytes() == b"" and ledger.lines == []
 
 
-DAMAGE = [b"\0" * 40, b"5", b"null", b"[]", b"{}", b'{"round": 0}', b'{"stage": "buy"}', b"\xff\xfe", b""]
+DAMAGE = [
+    b"\0" * 40,
+    b"5",
+    b"null",
+    b"[]",
+    b"{}",
+    b'{"round": 0}',
+    b'{"stage": "buy"}',
+    b"\xff\xfe",
+    b"",
+]
 
 
 def test_damage_before_the_last_line_names_the_line_and_leaves_the_file_alone(tmp_path):
@@ -94,14 +120,16 @@ def test_damage_before_the_last_line_names_the_line_and_leaves_the_file_alone(tm
     assert write(path) == whole  # the failures above let go of the lock
 
 
-HOLDER = (
-    "import sys, time; from weakseg.planning.ledger import Ledger; l = Ledger(sys.argv[1]); print('open', flush=True); "
-)
+HOLDER = "import sys, time; from weakseg.planning.ledger import Ledger; l = Ledger(sys.argv[1]); print('open', flush=True); "
 
 
 def test_two_processes_cannot_write_one_run_and_a_killed_one_lets_go(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    command = [sys.executable, "-c", HOLDER + "l.once(0, 'buy', dict); print('written', flush=True); time.sleep(60)"]
+    command = [
+        sys.executable,
+        "-c",
+        HOLDER + "l.once(0, 'buy', dict); print('written', flush=True); time.sleep(60)",
+    ]
     holder = subprocess.Popen([*command, path], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "open\n" and holder.stdout.readline() == "written\n"

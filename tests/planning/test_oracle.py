@@ -32,7 +32,9 @@ def pets(pets_dir, tmp_path_factory):
     data = Data(source=str(pets_dir), classes=("species",), image_size=SIZE, cache_dir=cache_dir)
     dataset = open_images(data)
     ids = splits_of(dataset, data)
-    return SimpleNamespace(data=data, dataset=dataset, pool=ids["pool"], ids=ids, cache=ResizedCache(cache_dir, SIZE))
+    return SimpleNamespace(
+        data=data, dataset=dataset, pool=ids["pool"], ids=ids, cache=ResizedCache(cache_dir, SIZE)
+    )
 
 
 def opened(pets, seed=0, options=None):
@@ -75,7 +77,9 @@ def test_only_images_of_the_pool_are_for_sale_and_each_once(pets):
 def test_labels_are_the_annotators_own_in_any_order(pets, data, seed):
     names = data.draw(st.permutations(pets.pool[:6]))
     options = Options(points_per_object=2, random_points=True, noise=0.2)
-    signals = data.draw(st.sampled_from([("points", "boxes"), ("full", "tags", "boxes"), ("boxes",)]))
+    signals = data.draw(
+        st.sampled_from([("points", "boxes"), ("full", "tags", "boxes"), ("boxes",)])
+    )
     oracle = opened(pets, seed, options)
     for name in names:
         label = oracle.buy(name, signals)
@@ -97,7 +101,11 @@ def test_a_restored_purchase_is_a_purchase(pets):
 
 def test_label_names():
     assert signals_of("mask") == signals_of("full") == ("full",)
-    assert signals_of("hybrid_points_boxes") == signals_of("hybrid_boxes_points") == ("points", "boxes")
+    assert (
+        signals_of("hybrid_points_boxes")
+        == signals_of("hybrid_boxes_points")
+        == ("points", "boxes")
+    )
     with pytest.raises(UserError, match=r"active_learning\.label: .*did you mean points"):
         signals_of("pionts")
     with pytest.raises(UserError, match=r"active_learning\.label: .*'mask2'"):
@@ -109,9 +117,13 @@ def test_the_examiner_measures_like_the_metrics(pets):
     for name in pets.pool[:4]:
         truth = examiner.truth(name)
         assert examiner.iou(name, np.where(truth == 255, 0, truth)) == 1
-        prediction = np.where(rng.random(truth.shape) < 0.3, rng.integers(0, 3, truth.shape), truth % 255).astype("u1")
+        prediction = np.where(
+            rng.random(truth.shape) < 0.3, rng.integers(0, 3, truth.shape), truth % 255
+        ).astype("u1")
         confusion = confusion_matrix(torch.from_numpy(prediction), torch.from_numpy(truth), 3)
-        assert examiner.iou(name, prediction) == pytest.approx(float(scores(confusion)["iou"][1:].nanmean()))
+        assert examiner.iou(name, prediction) == pytest.approx(
+            float(scores(confusion)["iou"][1:].nanmean())
+        )
         options = Options(points_per_object=3)
         for signals in (("full",), ("points", "boxes")):
             price = opened(pets, options=options).buy(name, signals).seconds
@@ -123,13 +135,19 @@ def test_the_examiner_measures_like_the_metrics(pets):
 
 def blank_targets(targets):
     """Return the names of the signals whose target says nothing."""
-    return {name for name, target in targets.items() if (target == (-1 if name == "tags" else 255)).all()}
+    return {
+        name
+        for name, target in targets.items()
+        if (target == (-1 if name == "tags" else 255)).all()
+    }
 
 
 @pytest.mark.parametrize("augment", [False, True])
 def test_each_image_has_the_targets_that_were_bought_for_it_and_no_others(pets, augment):
     oracle, names = opened(pets), pets.pool[:5]
-    bought = dict(zip(names, [("points",), ("full",), ("tags", "boxes"), ("scribbles",)], strict=False))
+    bought = dict(
+        zip(names, [("points",), ("full",), ("tags", "boxes"), ("scribbles",)], strict=False)
+    )
     for name, signals in bought.items():
         oracle.buy(name, signals)
     pseudo = {names[4]: Examiner(pets.dataset, pets.data).truth(names[4])}
@@ -156,7 +174,9 @@ def test_a_pseudo_label_equal_to_the_truth_trains_like_the_bought_mask(pets):
     oracle = opened(pets)
     oracle.buy(name, ("full",))
     bought = LabelledItems(pets.dataset, oracle, {}, pets.cache, True, 3)
-    accepted = LabelledItems(pets.dataset, opened(pets), {name: oracle.mask(name)}, pets.cache, True, 3)
+    accepted = LabelledItems(
+        pets.dataset, opened(pets), {name: oracle.mask(name)}, pets.cache, True, 3
+    )
     assert bought.signals == accepted.signals == ("full",)
     for epoch in range(8):
         one, other = bought[epoch, 0], accepted[epoch, 0]
@@ -169,7 +189,10 @@ def test_strong_augmentation_is_for_pseudo_labelled_images_alone_and_leaves_thei
     oracle = opened(pets)
     oracle.buy(first, ("full",))
     pseudo = {second: Examiner(pets.dataset, pets.data).truth(second)}
-    usual, strong = (LabelledItems(pets.dataset, oracle, pseudo, pets.cache, True, 3, strong=s) for s in (False, True))
+    usual, strong = (
+        LabelledItems(pets.dataset, oracle, pseudo, pets.cache, True, 3, strong=s)
+        for s in (False, True)
+    )
     differ = []
     for epoch in range(8):
         assert torch.equal(usual[epoch, 0]["image"], strong[epoch, 0]["image"])
@@ -195,17 +218,31 @@ def test_pseudo_labels_stand_behind_the_bought_ones_and_need_no_other_label(pets
 
 @pytest.mark.parametrize("options", [None, Options(points_per_object=3, background_points=2)])
 def test_the_predicted_price_of_the_truth_is_the_price(pets, options):
-    for signals in (("full",), ("points",), ("boxes",), ("scribbles",), ("tags", "points", "boxes")):
+    for signals in (
+        ("full",),
+        ("points",),
+        ("boxes",),
+        ("scribbles",),
+        ("tags", "points", "boxes"),
+    ):
         price = predicted_price(signals, pets.dataset.tag_names, options)
         oracle = opened(pets, options=options)
         for name in pets.pool[:4]:
-            assert price(pets.dataset.mask(name)) == pytest.approx(oracle.buy(name, signals).seconds)
+            assert price(pets.dataset.mask(name)) == pytest.approx(
+                oracle.buy(name, signals).seconds
+            )
 
 
 def test_the_predicted_price_counts_objects():
     mask = np.zeros((SIZE, SIZE), np.uint8)
     mask[5:20, 5:20], mask[30:50, 5:20], mask[5:20, 40:60] = 1, 1, 2
-    expected = {"full": 3 * 79.0, "boxes": 3 * 7.0, "scribbles": 4 * 10.9, "points": 3 * 2.4 + 0.9, "tags": 2.0}
+    expected = {
+        "full": 3 * 79.0,
+        "boxes": 3 * 7.0,
+        "scribbles": 4 * 10.9,
+        "points": 3 * 2.4 + 0.9,
+        "tags": 2.0,
+    }
     for signal, seconds in expected.items():
         assert predicted_price((signal,), ("cat", "dog"))(mask) == pytest.approx(seconds)
     assert predicted_price(("full", "boxes"), ())(mask) == pytest.approx(3 * 86.0)
@@ -223,7 +260,10 @@ def test_no_predicted_price_is_below_one_object(mask):
     for signal in ("full", "boxes", "tags"):
         price = predicted_price((signal,), ("cat", "dog"))
         assert price(mask) >= price(single) == price(EMPTY) > 0
-    for signal, least in (("points", 2.4), ("scribbles", 10.9)):  # an object that leaves no background to mark
+    for signal, least in (
+        ("points", 2.4),
+        ("scribbles", 10.9),
+    ):  # an object that leaves no background to mark
         price = predicted_price((signal,), ())
         assert price(EMPTY) == price(single) == pytest.approx(2 * least) and price(mask) >= least
     assert not EMPTY.any()

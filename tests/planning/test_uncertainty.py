@@ -1,4 +1,6 @@
-"""Laws of the pool's scores: formulas in float64, independence of batches, untouched networks, bounded memory."""
+"""Laws of the pool's scores: formulas in float64, independence of batches, untouched networks,
+bounded memory.
+"""
 
 import gc
 import tracemalloc
@@ -23,7 +25,9 @@ LAWS = settings(max_examples=15)
 
 
 class Tiny(nn.Module):
-    """A network of the contract with batch norm, dropout and a 1x1 classifier at a quarter of the size."""
+    """A network of the contract with batch norm, dropout and a 1x1 classifier at a quarter of the
+    size.
+    """
 
     def __init__(self, seed=0, dropout=0.5, sharpness=4.0):
         super().__init__()
@@ -67,7 +71,9 @@ def scored():
     """(image, softmax [B, C, S, S] float64, the network, all scores of one batch)."""
     network, image = Tiny(), images(5)
     members = [network, Tiny(1), Tiny(2)]
-    scores = score_batch(network, image, names(5), EVERYTHING, passes=4, seed=3, members=members, price=price)
+    scores = score_batch(
+        network, image, names(5), EVERYTHING, passes=4, seed=3, members=members, price=price
+    )
     logits = network.eval()(image)["seg"].detach().double().numpy()
     return image, scipy.special.softmax(logits, axis=1), network, scores
 
@@ -89,7 +95,9 @@ def test_class_share_class_entropy_and_price_follow_the_prediction(scored):
     _, softmax, _, scores = scored
     predicted, entropy = softmax.argmax(1), scipy.stats.entropy(softmax, axis=1)
     for i, mask in enumerate(predicted):
-        assert np.array_equal(scores.class_share[i], np.bincount(mask.ravel(), minlength=CLASSES) / mask.size)
+        assert np.array_equal(
+            scores.class_share[i], np.bincount(mask.ravel(), minlength=CLASSES) / mask.size
+        )
         for c in range(CLASSES):
             expected = entropy[i][mask == c].mean() if (mask == c).any() else 0
             assert scores.vectors["class_entropy"][i, c] == pytest.approx(expected, abs=1e-5)
@@ -106,7 +114,9 @@ def test_bald_is_the_mutual_information_of_seeded_dropout_samples(scored):
             decoded = network.decoder(network.encoder(image[i : i + 1].float() / 255 - 0.5))
             draws = [network.classify(decoded, (SIDE, SIDE))[0].double().numpy() for _ in range(4)]
         draws = scipy.special.softmax(draws, axis=1)  # [passes, C, S, S]
-        information = scipy.stats.entropy(draws.mean(0), axis=0) - scipy.stats.entropy(draws, axis=1).mean(0)
+        information = scipy.stats.entropy(draws.mean(0), axis=0) - scipy.stats.entropy(
+            draws, axis=1
+        ).mean(0)
         assert scores.numbers["bald"][i] == pytest.approx(information.mean(), rel=1e-4)
     network.eval()
 
@@ -118,7 +128,9 @@ def test_bald_sees_disagreement_and_not_noise():
     network.classifier = nn.Conv2d(3, 2, 1, bias=False)
     network.classifier.weight.data = torch.tensor([[8.0, 0, 0], [0, 7.9, 0]]).view(2, 3, 1, 1)
     image = torch.full((2, 3, SIDE, SIDE), 127, dtype=torch.uint8)
-    image[1, :2] = 255  # two strong witnesses for opposite classes: dropout silences one or the other
+    image[1, :2] = (
+        255  # two strong witnesses for opposite classes: dropout silences one or the other
+    )
     scores = score_batch(network, image, ["noisy", "disputed"], {"entropy", "bald"}, passes=20)
     assert scores.numbers["entropy"][0] > scores.numbers["entropy"][1] > 0.69
     assert scores.numbers["bald"][0] < 1e-3 < 0.05 < scores.numbers["bald"][1]
@@ -140,7 +152,9 @@ def test_the_gradient_embedding_is_autograd_s(scored):
     for i in range(5):
         decoded = network.eval()(image[i : i + 1])["decoded"].detach()
         logits = network.classifier(decoded)
-        (gradient,) = torch.autograd.grad(F.cross_entropy(logits, logits.argmax(1)), network.classifier.weight)
+        (gradient,) = torch.autograd.grad(
+            F.cross_entropy(logits, logits.argmax(1)), network.classifier.weight
+        )
         assert np.allclose(scores.vectors["gradient"][i], gradient.flatten().numpy(), atol=1e-6)
 
 
@@ -148,7 +162,9 @@ def test_features_are_the_global_average_of_length_one(scored):
     image, _, network, scores = scored
     with torch.no_grad():
         mean = network.eval()(image)["features"].double().mean((2, 3)).numpy()
-    assert np.allclose(scores.vectors["features"], mean / np.linalg.norm(mean, axis=1, keepdims=True), atol=1e-6)
+    assert np.allclose(
+        scores.vectors["features"], mean / np.linalg.norm(mean, axis=1, keepdims=True), atol=1e-6
+    )
 
 
 @LAWS
@@ -159,7 +175,9 @@ def test_batches_and_their_order_change_no_score(order, cuts):
     whole = score_batch(network, image, ids, EVERYTHING, **options)
     torch.manual_seed(len(cuts))  # the global stream must not matter
     parts = [list(part) for part in np.split(np.array(order), sorted(set(cuts)))]
-    streamed = score(network, (([ids[i] for i in part], image[part]) for part in parts), EVERYTHING, **options)
+    streamed = score(
+        network, (([ids[i] for i in part], image[part]) for part in parts), EVERYTHING, **options
+    )
     expected = whole.take(order)
     assert streamed.ids == expected.ids
     assert np.allclose(streamed.class_share, expected.class_share)
@@ -173,10 +191,15 @@ def test_scoring_leaves_networks_and_the_random_stream_as_they_were():
     networks[0].train()
     networks[0].encoder.eval()
     networks[1].eval()
-    before = [{name: value.clone() for name, value in network.state_dict().items()} for network in networks]
+    before = [
+        {name: value.clone() for name, value in network.state_dict().items()}
+        for network in networks
+    ]
     modes = [[module.training for module in network.modules()] for network in networks]
     stream = torch.get_rng_state()
-    score_batch(networks[0], images(4), names(4), EVERYTHING, passes=3, members=networks, price=price)
+    score_batch(
+        networks[0], images(4), names(4), EVERYTHING, passes=3, members=networks, price=price
+    )
     assert torch.equal(torch.get_rng_state(), stream)
     assert [[module.training for module in network.modules()] for network in networks] == modes
     for network, state in zip(networks, before, strict=True):
@@ -188,7 +211,9 @@ def test_only_dropout_is_random_in_the_dropout_samples():
     network.classifier = nn.Sequential(nn.BatchNorm2d(5), network.classifier)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     alone = score_batch(network, image[:1], ["a"], {"bald"}, passes=3).numbers["bald"]
-    beside = score_batch(network.train(), image, ["a", "b", "c", "d"], {"bald"}, passes=3).numbers["bald"]
+    beside = score_batch(network.train(), image, ["a", "b", "c", "d"], {"bald"}, passes=3).numbers[
+        "bald"
+    ]
     assert beside[0] == pytest.approx(alone[0], rel=1e-4)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
@@ -197,8 +222,14 @@ def test_only_what_is_wanted_is_computed():
     def refuse(mask):
         raise AssertionError("not wanted")
 
-    scores = score_batch(Tiny(dropout=0), images(2), names(2), {"margin", "class_share"}, price=refuse)
-    assert scores.numbers.keys() == {"margin"} and not scores.vectors and scores.class_share.shape == (2, CLASSES)
+    scores = score_batch(
+        Tiny(dropout=0), images(2), names(2), {"margin", "class_share"}, price=refuse
+    )
+    assert (
+        scores.numbers.keys() == {"margin"}
+        and not scores.vectors
+        and scores.class_share.shape == (2, CLASSES)
+    )
     with pytest.raises(ValueError, match="entropi"):
         score_batch(Tiny(), images(2), names(2), {"entropi"})
 
@@ -241,7 +272,12 @@ def test_take_and_join_are_inverse(scored):
 def live_bytes():
     """Bytes of all tensors that Python can reach, each storage once."""
     tensors = [item for item in gc.get_objects() if type(item) in (torch.Tensor, nn.Parameter)]
-    return sum({tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}.values())
+    return sum(
+        {
+            tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+            for tensor in tensors
+        }.values()
+    )
 
 
 def test_memory_grows_neither_with_the_pool_s_pixels_nor_with_their_number():
@@ -249,7 +285,9 @@ def test_memory_grows_neither_with_the_pool_s_pixels_nor_with_their_number():
     pixels = 2 * 3 * side * side  # one batch of photographs, the smallest thing that may pile up
 
     def peak(batches):
-        """Return the most (tensor bytes, traced bytes) at the moments when the next batch is asked for."""
+        """Return the most (tensor bytes, traced bytes) at the moments when the next batch is asked
+        for.
+        """
         live, traced = [], []
 
         def stream():

@@ -14,7 +14,9 @@ CELLS, FEATURES = 16, 6
 
 
 def scene(seed, images=60, tags=2):
-    """Cells [N, P, F] of noise; an image with tag t has two cells with feature t raised -> (cells, says, where)."""
+    """Cells [N, P, F] of noise; an image with tag t has two cells with feature t raised -> (cells,
+    says, where).
+    """
     rng = np.random.default_rng(seed)
     cells = rng.normal(size=(images, CELLS, FEATURES))
     says = (rng.random((images, tags)) < 0.5).astype(float)
@@ -50,7 +52,9 @@ def test_units_of_features_and_the_order_of_images_cells_and_tags_do_not_matter(
     maps = maps_of(fit_tag_maps(cells, says), cells)
     other = cells * scale + shift
     assert torch.allclose(maps_of(fit_tag_maps(other, says), other), maps, atol=1e-5)
-    images, places, tags = (torch.from_numpy(np.random.default_rng(seed).permutation(n)) for n in (60, CELLS, 2))
+    images, places, tags = (
+        torch.from_numpy(np.random.default_rng(seed).permutation(n)) for n in (60, CELLS, 2)
+    )
     shuffled = maps_of(fit_tag_maps(cells[images][:, places], says[images][:, tags]), cells)
     assert torch.allclose(shuffled, maps[:, :, tags], atol=1e-6)
 
@@ -80,7 +84,10 @@ def test_a_tag_of_all_or_of_none_gives_finite_maps(says):
 def test_images_of_any_size_are_looked_at_through_the_same_number_of_cells():
     torch.manual_seed(0)
     network = build_model("efficientnet-lite0", 2, 2, "none").eval()
-    images = [torch.from_numpy(np.random.default_rng(i).integers(0, 256, (3, 192, 192), np.uint8)) for i in range(2)]
+    images = [
+        torch.from_numpy(np.random.default_rng(i).integers(0, 256, (3, 192, 192), np.uint8))
+        for i in range(2)
+    ]
     says = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     fitted = tag_maps_of(network, images, says)
     features = network.unet.encoder.out_channels[-1] + network.unet.encoder.out_channels[-2]

@@ -1,4 +1,6 @@
-"""GrabCut pseudo-masks: what they find, what no input makes them do, and the files they are kept in."""
+"""GrabCut pseudo-masks: what they find, what no input makes them do, and the files they are kept
+in.
+"""
 
 import itertools
 import pickle
@@ -17,12 +19,19 @@ from PIL import Image
 
 from weakseg.common import IGNORE, UserError
 from weakseg.data.cache import ResizedCache
-from weakseg.data.datasets import open_dataset
+from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels import annotators, scribbles
 from weakseg.labels.label_file import annotate, labels_for
 from weakseg.labels.targets import View, draw_boxes
 from weakseg.pseudo_masks import grabcut
-from weakseg.pseudo_masks.grabcut import Options, PseudoMasks, draw_marks, grab_cut, pseudo_mask, pseudo_masks
+from weakseg.pseudo_masks.grabcut import (
+    Options,
+    PseudoMasks,
+    draw_marks,
+    grab_cut,
+    pseudo_mask,
+    pseudo_masks,
+)
 
 REAL = ROOT.parent / "shared" / "data" / "oxford-iiit-pet"
 SIZE = 64
@@ -43,7 +52,10 @@ def rectangle(canvas, x, y, w, h, label):
 
 
 def polygon(canvas, x, y, w, h, label):
-    corners = np.float64([[0, -0.5], [0.5, -0.1], [0.3, 0.5], [-0.3, 0.5], [-0.5, -0.1]]) * (w, h) + (x, y)
+    corners = np.float64([[0, -0.5], [0.5, -0.1], [0.3, 0.5], [-0.3, 0.5], [-0.5, -0.1]]) * (
+        w,
+        h,
+    ) + (x, y)
     cv2.fillPoly(canvas, [corners.round().astype(np.int32)], label)
 
 
@@ -55,8 +67,11 @@ def painted(mask, colours, rng, noise=8):
 
 def labels_of(mask, signals, seed=0):
     """Let the simulated annotator label a mask."""
-    extract = {"boxes": annotators.annotate_boxes, "points": annotators.annotate_points,
-               "scribbles": scribbles.annotate_scribbles}  # fmt: skip
+    extract = {
+        "boxes": annotators.annotate_boxes,
+        "points": annotators.annotate_points,
+        "scribbles": scribbles.annotate_scribbles,
+    }
     return {s: extract[s](annotators.Scene(mask), np.random.default_rng(seed)) for s in signals}
 
 
@@ -73,16 +88,23 @@ def square(size=SIZE):
 
 @pytest.mark.parametrize("signals", MIXES, ids="+".join)
 @settings(max_examples=15)
-@given(seed=SEEDS, draw=st.sampled_from([disc, rectangle, polygon]), size=st.sampled_from([48, 64, 160]),
-       place=st.tuples(st.floats(0.4, 0.6), st.floats(0.4, 0.6)), sides=st.tuples(*[st.floats(0.3, 0.5)] * 2),
-       label=st.integers(1, 20))  # fmt: skip
+@given(
+    seed=SEEDS,
+    draw=st.sampled_from([disc, rectangle, polygon]),
+    size=st.sampled_from([48, 64, 160]),
+    place=st.tuples(st.floats(0.4, 0.6), st.floats(0.4, 0.6)),
+    sides=st.tuples(*[st.floats(0.3, 0.5)] * 2),
+    label=st.integers(1, 20),
+)
 def test_an_object_of_another_colour_is_recovered(signals, seed, draw, size, place, sides, label):
     rng, truth = np.random.default_rng(seed), np.zeros((size, size), np.uint8)
     draw(truth, *(size * np.array([*place, *sides])), label)
     ground = rng.integers(0, 256, 3)
     colours = np.repeat([ground], 21, 0)
     colours[label] = (ground + 128) % 256
-    mask, outcome = pseudo_mask(painted(truth, colours, rng), labels_of(truth, signals, seed), square(size))
+    mask, outcome = pseudo_mask(
+        painted(truth, colours, rng), labels_of(truth, signals, seed), square(size)
+    )
     assert outcome == {"cut": 1}
     assert overlap(mask, truth, label) > 0.9 and np.mean(mask != IGNORE) > 0.8
     assert np.mean(mask[truth == label] == label) > 0.6  # most of it is found, not left in doubt
@@ -110,7 +132,9 @@ def test_the_smaller_of_two_objects_wins(signals):
     truth = np.zeros((SIZE, SIZE), np.uint8)
     disc(truth, 32, 32, 44, 44, 3)
     disc(truth, 32, 32, 18, 18, 7)
-    image = painted(truth, [[30, 30, 30]] * 3 + [[220, 60, 40]] * 4 + [[60, 200, 220]], np.random.default_rng(0))
+    image = painted(
+        truth, [[30, 30, 30]] * 3 + [[220, 60, 40]] * 4 + [[60, 200, 220]], np.random.default_rng(0)
+    )
     mask, outcome = pseudo_mask(image, labels_of(truth, signals), square())
     assert outcome == {"cut": 2}
     assert overlap(mask, truth, 7) > 0.9 and overlap(mask, truth, 0) > 0.9
@@ -133,12 +157,20 @@ def test_another_size_gives_nearly_the_same_mask(signals):
 def test_annotations_are_in_original_pixels():
     rng, truth = np.random.default_rng(0), np.zeros((SIZE, SIZE), np.uint8)
     disc(truth, 30, 26, 30, 20, 2)
-    image, labels = painted(truth, [[0] * 3, [0] * 3, [200] * 3], rng), labels_of(truth, ("boxes", "points"))
+    image, labels = (
+        painted(truth, [[0] * 3, [0] * 3, [200] * 3], rng),
+        labels_of(truth, ("boxes", "points")),
+    )
     larger = {
-        "boxes": [[4 * x0, 2 * y0, 4 * x1, 2 * y1, label] for x0, y0, x1, y1, label in labels["boxes"]],
+        "boxes": [
+            [4 * x0, 2 * y0, 4 * x1, 2 * y1, label] for x0, y0, x1, y1, label in labels["boxes"]
+        ],
         "points": [[4 * x, 2 * y, label] for x, y, label in labels["points"]],
     }
-    masks = [pseudo_mask(image, labels, square())[0], pseudo_mask(image, larger, View(4 * SIZE, 2 * SIZE, SIZE))[0]]
+    masks = [
+        pseudo_mask(image, labels, square())[0],
+        pseudo_mask(image, larger, View(4 * SIZE, 2 * SIZE, SIZE))[0],
+    ]
     assert np.array_equal(*masks)
 
 
@@ -152,7 +184,9 @@ def pictures(size):
         rng = np.random.default_rng(seed)
         if kind == "noise":
             return rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
-        patches = rng.integers(0, 256, (3, 3, 3) if kind == "patches" else (1, 1, 3), dtype=np.uint8)
+        patches = rng.integers(
+            0, 256, (3, 3, 3) if kind == "patches" else (1, 1, 3), dtype=np.uint8
+        )
         return cv2.resize(patches, (size, size), interpolation=cv2.INTER_NEAREST)
 
     return st.builds(make, SEEDS, st.sampled_from(["noise", "patches", "one colour"]))
@@ -167,12 +201,20 @@ LABELS = st.integers(0, 20)
 ANY = {
     "boxes": st.lists(BOXES, max_size=4),
     "points": st.lists(st.tuples(NUMBERS, NUMBERS, LABELS).map(list), max_size=5),
-    "scribbles": st.lists(st.fixed_dictionaries({
-        "class": LABELS, "width": st.integers(1, 4),
-        "path": st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=4),
-    }), max_size=3),
-}  # fmt: skip
-SEVERAL = st.lists(BOXES, min_size=2, max_size=4, unique_by=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+    "scribbles": st.lists(
+        st.fixed_dictionaries(
+            {
+                "class": LABELS,
+                "width": st.integers(1, 4),
+                "path": st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=4),
+            }
+        ),
+        max_size=3,
+    ),
+}
+SEVERAL = st.lists(
+    BOXES, min_size=2, max_size=4, unique_by=lambda box: (box[2] - box[0]) * (box[3] - box[1])
+)
 
 
 @st.composite
@@ -180,7 +222,11 @@ def scenes(draw, **needed):
     """Return (image, annotations, view) of an original 16 x 16 pixels large."""
     size = draw(st.sampled_from([1, 2, 5, 16, 33]))
     optional = {signal: strategy for signal, strategy in ANY.items() if signal not in needed}
-    return draw(pictures(size)), draw(st.fixed_dictionaries(needed, optional=optional)), View(16, 16, size)
+    return (
+        draw(pictures(size)),
+        draw(st.fixed_dictionaries(needed, optional=optional)),
+        View(16, 16, size),
+    )
 
 
 @LAWS
@@ -224,7 +270,9 @@ def test_marks_win_outside_of_boxes_is_background_and_all_is_counted(scene, seed
 def test_boxes_come_in_any_order(scene, random):
     image, annotations, view = scene
     mixed = annotations | {"boxes": random.sample(annotations["boxes"], len(annotations["boxes"]))}
-    for ours, theirs in zip(pseudo_mask(image, annotations, view), pseudo_mask(image, mixed, view), strict=True):
+    for ours, theirs in zip(
+        pseudo_mask(image, annotations, view), pseudo_mask(image, mixed, view), strict=True
+    ):
         assert np.array_equal(ours, theirs)
 
 
@@ -236,7 +284,9 @@ def test_a_mask_without_boxes_is_sure_only_where_all_guesses_agree(seed):
     image = painted(truth, rng.integers(0, 256, (2, 3)), rng, noise=60)  # much alike, or not
     labels = labels_of(truth, ("scribbles",), seed)
     options = [Options(band=0, claims=claims) for claims in ((0.5, 1.0), (0.5,), (1.0,))]
-    masks, outcomes = zip(*(pseudo_mask(image, labels, square(), option) for option in options), strict=True)
+    masks, outcomes = zip(
+        *(pseudo_mask(image, labels, square(), option) for option in options), strict=True
+    )
     if all(outcome["cut"] for outcome in outcomes):
         agreed, *single = masks
         assert (agreed != IGNORE).mean() > 0.3
@@ -246,18 +296,32 @@ def test_a_mask_without_boxes_is_sure_only_where_all_guesses_agree(seed):
 
 
 def test_classes_without_boxes_are_laid_down_from_the_largest():
-    strokes = [{"class": label, "width": 2, "path": path} for label, path in
-               ((4, [[6, 6], [58, 6], [58, 58]]), (9, [[30, 30], [36, 36]]), (2, [[20, 40], [30, 50]]))]  # fmt: skip
+    strokes = [
+        {"class": label, "width": 2, "path": path}
+        for label, path in (
+            (4, [[6, 6], [58, 6], [58, 58]]),
+            (9, [[30, 30], [36, 36]]),
+            (2, [[20, 40], [30, 50]]),
+        )
+    ]
     marks = draw_marks({"scribbles": strokes}, square())
-    areas = [np.count_nonzero(p.found | p.unsure) for p in grabcut.cut_classes(SCENE, marks, Options())]
+    areas = [
+        np.count_nonzero(p.found | p.unsure) for p in grabcut.cut_classes(SCENE, marks, Options())
+    ]
     assert len(set(areas)) == 3 and areas == sorted(areas, reverse=True)
 
 
 def test_the_middle_of_a_box_is_its_object_unless_marks_say_more():
     inside = slice(10, 50), slice(10, 40)
-    strokes = [{"class": 5, "width": 5, "path": [[15, 15], [15, 45]]},
-               {"class": 0, "width": 3, "path": [[25, 30], [25, 31]]}]  # fmt: skip
-    for drawn, middle in (([], cv2.GC_FGD), (strokes[:1], cv2.GC_PR_FGD), (strokes[1:], cv2.GC_BGD)):
+    strokes = [
+        {"class": 5, "width": 5, "path": [[15, 15], [15, 45]]},
+        {"class": 0, "width": 3, "path": [[25, 30], [25, 31]]},
+    ]
+    for drawn, middle in (
+        ([], cv2.GC_FGD),
+        (strokes[:1], cv2.GC_PR_FGD),
+        (strokes[1:], cv2.GC_BGD),
+    ):
         marks = draw_marks({"scribbles": drawn}, square())
         trimap = grabcut.box_trimap(marks, inside, 5, Options(), SIZE)
         assert trimap[30, 25] == middle and trimap[12, 38] == cv2.GC_PR_FGD
@@ -272,11 +336,16 @@ FLAT = np.full((SIZE, SIZE, 3), 120, np.uint8)
 
 @pytest.mark.parametrize(
     ("image", "box", "verdict"),
-    [(FLAT, [10, 10, 40, 50, 5], "empty"), (FLAT, [0, 0, SIZE, SIZE, 5], "full"),
-     (SCENE, [0, 0, SIZE, SIZE, 5], "full"), (SCENE, [-30, -30, 200, 200, 5], "full"),
-     (SCENE, [200, 10, 220, 30, 5], "empty"),
-     (SCENE, [-40, -40, -20, -20, 5], "empty"), (SCENE, [70, -9, 71, -8, 5], "empty")],
-)  # fmt: skip
+    [
+        (FLAT, [10, 10, 40, 50, 5], "empty"),
+        (FLAT, [0, 0, SIZE, SIZE, 5], "full"),
+        (SCENE, [0, 0, SIZE, SIZE, 5], "full"),
+        (SCENE, [-30, -30, 200, 200, 5], "full"),
+        (SCENE, [200, 10, 220, 30, 5], "empty"),
+        (SCENE, [-40, -40, -20, -20, 5], "empty"),
+        (SCENE, [70, -9, 71, -8, 5], "empty"),
+    ],
+)
 def test_a_box_that_cannot_be_cut_stays_as_it_was_drawn(image, box, verdict):
     mask, outcome = pseudo_mask(image, {"boxes": [box]}, square())
     assert outcome == {verdict: 1}
@@ -295,7 +364,12 @@ def test_marks_in_a_box_that_cannot_be_cut_keep_their_classes():
 
 
 def test_a_box_of_one_pixel_or_none_is_cut_or_given_up():
-    for box in ([20, 20, 21, 21, 4], [20.2, 20.2, 20.3, 20.3, 4], [20, 20, 20, 20, 4], [0, 5, SIZE, 5, 4]):
+    for box in (
+        [20, 20, 21, 21, 4],
+        [20.2, 20.2, 20.3, 20.3, 4],
+        [20, 20, 20, 20, 4],
+        [0, 5, SIZE, 5, 4],
+    ):
         for image in (SCENE, FLAT):
             mask, outcome = pseudo_mask(image, {"boxes": [box]}, square())
             inside = draw_boxes([box], square()) == 4
@@ -318,7 +392,9 @@ def test_a_given_up_object_does_not_hide_the_others():
 
 
 def test_marks_that_cannot_be_cut_stay_as_they_were_drawn():
-    strokes = [{"class": label, "width": 2, "path": [[x, 12], [x, 40]]} for label, x in ((3, 20), (0, 50))]
+    strokes = [
+        {"class": label, "width": 2, "path": [[x, 12], [x, 40]]} for label, x in ((3, 20), (0, 50))
+    ]
     for annotations in ({"scribbles": strokes}, {"points": [[20, 20, 3], [50, 20, 0], [9, 9, 0]]}):
         mask, outcome = pseudo_mask(FLAT, annotations, square())
         assert outcome == {"empty": 1}
@@ -328,7 +404,9 @@ def test_marks_that_cannot_be_cut_stay_as_they_were_drawn():
     for annotations in ({}, {"points": []}, {"scribbles": [], "points": []}):
         mask, outcome = pseudo_mask(SCENE, annotations, square())
         assert not outcome and (mask == IGNORE).all()
-    mask, outcome = pseudo_mask(SCENE, {"boxes": []}, square())  # somebody looked, and there is none
+    mask, outcome = pseudo_mask(
+        SCENE, {"boxes": []}, square()
+    )  # somebody looked, and there is none
     assert not outcome and (mask == 0).all()
 
 
@@ -372,19 +450,35 @@ def pets(pets_dir, pets_labels, tmp_path_factory):
 
 
 def opened_data(data_dir, cache_dir):
-    return open_dataset(SimpleNamespace(data_dir=data_dir, dataset="auto", classes=[], tag_set="default",
-                                        cache_dir=cache_dir, val_fraction=0.1, split_seed=0))  # fmt: skip
+    return open_dataset(
+        DataOptions(
+            data_dir=data_dir,
+            dataset="auto",
+            classes=[],
+            tag_set="default",
+            cache_dir=cache_dir,
+            val_fraction=0.1,
+            split_seed=0,
+        )
+    )
 
 
 def gather(data_dir, label_path, cache_dir):
     dataset = opened_data(data_dir, cache_dir)
     ids = dataset.ids("train")
     labels = labels_for(label_path, dataset, ids, grabcut.USED, data_dir)
-    return SimpleNamespace(dataset=dataset, ids=ids, labels=labels, cache=ResizedCache(cache_dir, 32))
+    return SimpleNamespace(
+        dataset=dataset, ids=ids, labels=labels, cache=ResizedCache(cache_dir, 32)
+    )
 
 
 def make(pets, folder, signals=("boxes",), jobs=1, **changes):
-    given = {"dataset": pets.dataset, "ids": pets.ids, "labels": pets.labels, "cache": pets.cache} | changes
+    given = {
+        "dataset": pets.dataset,
+        "ids": pets.ids,
+        "labels": pets.labels,
+        "cache": pets.cache,
+    } | changes
     return pseudo_masks(signals=signals, folder=folder, jobs=jobs, **given)
 
 
@@ -392,7 +486,9 @@ def make(pets, folder, signals=("boxes",), jobs=1, **changes):
 def cuts(monkeypatch):
     """Collect the annotations of each image that is cut."""
     made = []
-    monkeypatch.setattr(grabcut, "pseudo_mask", lambda *args: made.append(args[1]) or pseudo_mask(*args))
+    monkeypatch.setattr(
+        grabcut, "pseudo_mask", lambda *args: made.append(args[1]) or pseudo_mask(*args)
+    )
     return made
 
 
@@ -408,22 +504,30 @@ def test_masks_are_cut_once_and_then_read(pets, tmp_path, cuts, signals):
     for name in pets.ids[:4]:
         labels = {signal: pets.labels[name][signal] for signal in signals if signal in grabcut.USED}
         image = pets.cache.image(pets.dataset.image_path(name)).transpose(1, 2, 0)
-        expected, _ = pseudo_mask(np.ascontiguousarray(image), labels, View(*pets.labels[name]["size"], 32))
+        expected, _ = pseudo_mask(
+            np.ascontiguousarray(image), labels, View(*pets.labels[name]["size"], 32)
+        )
         assert np.array_equal(masks[name], expected)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
     assert len(files) == len(pets.ids)
     again, same = make(pets, tmp_path, signals)
     assert len(cuts) == len(pets.ids) and same == outcomes and outcomes.total() >= len(pets.ids)
-    assert files == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {
+        path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()
+    }
     assert_same(again, masks)
 
 
 def test_the_number_of_processes_changes_nothing(pets, tmp_path):
     assert len(pets.ids) > grabcut.CHUNK
-    (alone, outcomes), (together, same) = (make(pets, tmp_path / str(n), ("scribbles",), n) for n in (1, 2))
+    (alone, outcomes), (together, same) = (
+        make(pets, tmp_path / str(n), ("scribbles",), n) for n in (1, 2)
+    )
     assert outcomes == same
     assert_same(alone, together)
-    files = [sorted(p.relative_to(tmp_path / n) for p in (tmp_path / n).rglob("*.png")) for n in "12"]
+    files = [
+        sorted(p.relative_to(tmp_path / n) for p in (tmp_path / n).rglob("*.png")) for n in "12"
+    ]
     assert files[0] == files[1]
 
 
@@ -514,7 +618,9 @@ def test_a_run_that_was_killed_goes_on(pets, tmp_path, cuts, monkeypatch, calls)
     masks, same = make(pets, tmp_path / "parts")
     assert len(cuts) == len(pets.ids) - calls and same == outcomes
     assert_same(masks, expected)
-    assert len(list((tmp_path / "parts").rglob("*"))) == len(pets.ids) + 1  # one folder, and no litter
+    assert (
+        len(list((tmp_path / "parts").rglob("*"))) == len(pets.ids) + 1
+    )  # one folder, and no litter
 
 
 def test_masks_travel_to_other_processes(pets, tmp_path):
@@ -552,15 +658,28 @@ def test_no_image_is_no_work(pets, tmp_path):
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real photographs are not at {REAL}")
 @pytest.mark.parametrize(
-    ("least", "signals"), [(0.92, ("boxes",)), (0.94, ("boxes", "scribbles")), (0.94, ("scribbles",))]
+    ("least", "signals"),
+    [(0.92, ("boxes",)), (0.94, ("boxes", "scribbles")), (0.94, ("scribbles",))],
 )
 def test_real_pets_are_found(tmp_path, least, signals):
-    dataset, cache, right, all_sure, pixels = opened_data(REAL, tmp_path), ResizedCache(tmp_path, 96), 0, 0, 0
+    dataset, cache, right, all_sure, pixels = (
+        opened_data(REAL, tmp_path),
+        ResizedCache(tmp_path, 96),
+        0,
+        0,
+        0,
+    )
     for name in dataset.ids("train")[::40]:
-        truth, labels = dataset.resized_mask(name, cache), annotate(dataset, name, annotators.Options(), 0, signals)
+        truth, labels = (
+            dataset.resized_mask(name, cache),
+            annotate(dataset, name, annotators.Options(), 0, signals),
+        )
         image = cache.image(dataset.image_path(name)).transpose(1, 2, 0)
         mask, _ = pseudo_mask(image, labels, View(*labels["size"], 96))
         sure = (mask != IGNORE) & (truth != IGNORE)
         right += np.count_nonzero(sure & (mask == truth))
-        all_sure, pixels = all_sure + np.count_nonzero(sure), pixels + np.count_nonzero(truth != IGNORE)
+        all_sure, pixels = (
+            all_sure + np.count_nonzero(sure),
+            pixels + np.count_nonzero(truth != IGNORE),
+        )
     assert right / all_sure > least and all_sure / pixels > 0.9

@@ -1,4 +1,6 @@
-"""Grown pseudo-masks: maps over scales and flips, the random walk, rivalry, the cut, marks, and the files."""
+"""Grown pseudo-masks: maps over scales and flips, the random walk, rivalry, the cut, marks, and the
+files.
+"""
 
 from types import SimpleNamespace
 
@@ -76,7 +78,9 @@ def test_tags_without_an_object_give_background_and_those_that_show_nowhere_leav
     walk, maps = (torch.eye(16), (4, 4)), torch.zeros(2, SIZE, SIZE)
 
     def mask(maps, present, absent):
-        return from_labels.from_tags({"present": present, "absent": absent}, picture(), walk, maps, dataset)
+        return from_labels.from_tags(
+            {"present": present, "absent": absent}, picture(), walk, maps, dataset
+        )
 
     assert (mask(maps, [], ["a", "b"]) == 0).all()
     assert (mask(maps, [], ["a"]) == IGNORE).all()
@@ -98,7 +102,9 @@ def disc(colour=220):
 
 def blob(radius):
     rows, columns = np.mgrid[:SIZE, :SIZE]
-    return np.exp(-((rows - 30.0) ** 2 + (columns - 34.0) ** 2) / (2 * radius**2)).astype(np.float32)
+    return np.exp(-((rows - 30.0) ** 2 + (columns - 34.0) ** 2) / (2 * radius**2)).astype(
+        np.float32
+    )
 
 
 @pytest.mark.parametrize("radius", [11, 14])
@@ -132,7 +138,10 @@ def test_a_map_that_is_the_same_everywhere_can_be_used(value):
 def test_where_two_classes_claim_a_pixel_the_stronger_wins():
     image, inside = disc()
     strong, weak = blob(20), blob(20) * 0.95
-    assert set(np.unique(from_labels.mask_from([weak, strong], [1, 2], image, TAGS)[inside])) <= {2, IGNORE}
+    assert set(np.unique(from_labels.mask_from([weak, strong], [1, 2], image, TAGS)[inside])) <= {
+        2,
+        IGNORE,
+    }
 
 
 @LAWS
@@ -153,9 +162,13 @@ def test_the_chances_to_meet_a_seed_are_those_of_walks_that_are_followed(seed, c
     walk /= walk.sum(1, keepdims=True)
     seeds = np.zeros((count, 16))
     seeds[np.arange(count), rng.choice(16, count, replace=False)] = 1
-    found = random_walk.meeting(torch.from_numpy(seeds.reshape(count, 4, 4)), torch.from_numpy(walk), (4, 4)).numpy()
+    found = random_walk.meeting(
+        torch.from_numpy(seeds.reshape(count, 4, 4)), torch.from_numpy(walk), (4, 4)
+    ).numpy()
     ended, at, expected = seeds.any(0), np.eye(16), np.zeros((16, count))
-    for _ in range(2000):  # where a walk from each cell is after so many steps, if none has met a seed before
+    for _ in range(
+        2000
+    ):  # where a walk from each cell is after so many steps, if none has met a seed before
         expected += at @ (seeds * ended).T
         at = (at * ~ended) @ walk
     assert np.allclose(found.reshape(count, 16).T, expected, atol=1e-3)
@@ -180,23 +193,33 @@ def halves():
 def test_clicks_grow_over_what_looks_alike_and_stay_what_they_are(network):
     image = halves()
     walk = random_walk.affinity(network, image)
-    clicks = {"points": [[80, 30, 2], [20, 30, 0], [25, 35, 1]]}  # of an original of 100 x 50 pixels
+    clicks = {
+        "points": [[80, 30, 2], [20, 30, 0], [25, 35, 1]]
+    }  # of an original of 100 x 50 pixels
     mask = from_labels.from_annotations(clicks, (100, 50), image, walk)
     assert mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 1, 2, IGNORE}
     marks = SIGNALS["points"].target(clicks["points"], View(100, 50, SIZE), ())
     assert np.array_equal(mask[marks != IGNORE], marks[marks != IGNORE])
     alone = from_labels.from_annotations({"points": clicks["points"][:2]}, (100, 50), image, walk)
-    assert (alone == 2).sum() > 20 * (alone[:, : SIZE // 2] == 2).sum() and (alone[:, : SIZE // 2] == 0).any()
+    assert (alone == 2).sum() > 20 * (alone[:, : SIZE // 2] == 2).sum() and (
+        alone[:, : SIZE // 2] == 0
+    ).any()
 
 
 @LAWS
 @given(
-    points=st.lists(st.tuples(st.floats(0, 99), st.floats(0, 49), st.integers(0, 3)).map(list), max_size=4),
+    points=st.lists(
+        st.tuples(st.floats(0, 99), st.floats(0, 49), st.integers(0, 3)).map(list), max_size=4
+    ),
     path=st.lists(st.tuples(st.floats(0, 99), st.floats(0, 49)).map(list), min_size=1, max_size=3),
 )
 def test_no_class_appears_that_nobody_marked(affinities, points, path):
     scribbles = [{"class": 3, "width": 2, "path": path}]
-    for marks in ({"points": points}, {"points": points, "scribbles": scribbles}, {"scribbles": scribbles}):
+    for marks in (
+        {"points": points},
+        {"points": points, "scribbles": scribbles},
+        {"scribbles": scribbles},
+    ):
         mask = from_labels.from_annotations(marks, (100, 50), halves(), affinities)
         said = {p[2] for p in marks.get("points", ())} | {3 for _ in marks.get("scribbles", ())}
         assert set(np.unique(mask)) <= {0, IGNORE, *said}
@@ -212,17 +235,25 @@ def test_no_class_appears_that_nobody_marked(affinities, points, path):
 def test_a_class_stays_in_its_boxes_and_they_say_what_is_background(affinities, corners, point):
     boxes = [[x, y, min(x + 40, 100), min(y + 20, 50), 1 + x % 2] for x, y in corners]
     view = View(100, 50, SIZE)
-    mask = from_labels.from_annotations({"boxes": boxes, "points": [[*point, 0]]}, (100, 50), halves(), affinities)
-    assert mask.dtype == np.uint8 and (mask[SIGNALS["boxes"].target(boxes, view, ()) == 0] == 0).all()
+    mask = from_labels.from_annotations(
+        {"boxes": boxes, "points": [[*point, 0]]}, (100, 50), halves(), affinities
+    )
+    assert (
+        mask.dtype == np.uint8 and (mask[SIGNALS["boxes"].target(boxes, view, ()) == 0] == 0).all()
+    )
     for label in (1, 2):
         own = SIGNALS["boxes"].target([box for box in boxes if box[4] == label], view, ()) > 0
         assert not (mask == label)[~own].any()
 
 
 def test_a_box_that_fills_the_picture_says_nothing(affinities):
-    mask = from_labels.from_annotations({"boxes": [[0, 0, 100, 50, 1]]}, (100, 50), halves(), affinities)
+    mask = from_labels.from_annotations(
+        {"boxes": [[0, 0, 100, 50, 1]]}, (100, 50), halves(), affinities
+    )
     assert (mask == IGNORE).all()
-    known = from_labels.evidence({"size": [100, 50], "boxes": [[0, 0, 100, 50, 1]]}, ("boxes",), "walk", None, SIZE)
+    known = from_labels.evidence(
+        {"size": [100, 50], "boxes": [[0, 0, 100, 50, 1]]}, ("boxes",), "walk", None, SIZE
+    )
     assert known.classes.tolist() == [1] and known.closed and known.where.all()
 
 
@@ -233,24 +264,39 @@ def affinities(network):
 
 def test_predictions_are_probabilities_and_at_one_scale_the_network_s_own(network):
     found = from_labels.predictions(network, picture())
-    assert found.shape == (3, SIZE, SIZE) and torch.allclose(found.sum(0), torch.ones(SIZE, SIZE), atol=1e-5)
+    assert found.shape == (3, SIZE, SIZE) and torch.allclose(
+        found.sum(0), torch.ones(SIZE, SIZE), atol=1e-5
+    )
     alone = network(picture()[None])["seg"].softmax(1)[0]
-    assert torch.allclose(from_labels.predictions(network, picture(), scales=(1.0,)), alone, atol=1e-5)
+    assert torch.allclose(
+        from_labels.predictions(network, picture(), scales=(1.0,)), alone, atol=1e-5
+    )
     assert not torch.allclose(found, alone, atol=1e-5)
 
 
 @LAWS
-@given(seed=st.integers(0, 2**32 - 1), classes=st.sets(st.integers(1, 3)), closed=st.booleans(), marked=st.booleans())
-def test_the_second_round_is_what_a_sure_network_says_of_the_classes_on_show(seed, classes, closed, marked):
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    classes=st.sets(st.integers(1, 3)),
+    closed=st.booleans(),
+    marked=st.booleans(),
+)
+def test_the_second_round_is_what_a_sure_network_says_of_the_classes_on_show(
+    seed, classes, closed, marked
+):
     rng, classes = np.random.default_rng(seed), np.array(sorted(classes), np.uint8)
     says = rng.integers(0, 4, (SIZE, SIZE))
     probabilities = torch.from_numpy(np.eye(4, dtype=np.float32)[says]).permute(2, 0, 1)
     before = np.full((SIZE, SIZE), 7, np.uint8)
-    marks = np.where(rng.random((SIZE, SIZE)) < 0.01, 0, IGNORE).astype(np.uint8) if marked else None
+    marks = (
+        np.where(rng.random((SIZE, SIZE)) < 0.01, 0, IGNORE).astype(np.uint8) if marked else None
+    )
     known = from_labels.Evidence(classes, np.ones((len(classes), 1, 1), bool), marks, closed)
     mask = from_labels.from_predictions(probabilities, picture(seed), before, known)
     expected = np.where(np.isin(says, classes), says, 0 if closed else IGNORE)
-    assert np.array_equal(mask, expected if marks is None else np.where(marks == IGNORE, expected, marks))
+    assert np.array_equal(
+        mask, expected if marks is None else np.where(marks == IGNORE, expected, marks)
+    )
 
 
 def test_a_class_that_the_network_lost_keeps_its_first_mask():
@@ -261,9 +307,13 @@ def test_a_class_that_the_network_lost_keeps_its_first_mask():
 
 
 @pytest.mark.parametrize("unknown", [False, True])
-def test_files_hold_the_masks_and_an_unknown_tag_leaves_no_background(network, unknown, tmp_path, pets_dir):
+def test_files_hold_the_masks_and_an_unknown_tag_leaves_no_background(
+    network, unknown, tmp_path, pets_dir
+):
     photograph = next(pets_dir.glob("images/*.jpg"))
-    dataset = SimpleNamespace(image_path=lambda name: photograph, tag_names=list("abcd"), tag_class=[1, 2, 2, 2])
+    dataset = SimpleNamespace(
+        image_path=lambda name: photograph, tag_names=list("abcd"), tag_class=[1, 2, 2, 2]
+    )
     tags = {"present": ["a"], "absent": [] if unknown else ["b", "c", "d"]}
     labels = {"x/y": {"size": [100, 50], "tags": tags, "points": [[30, 30, 2]]}}
     image = torch.from_numpy(ResizedCache(tmp_path / "cache", SIZE).image(photograph))
@@ -272,7 +322,9 @@ def test_files_hold_the_masks_and_an_unknown_tag_leaves_no_background(network, u
 
     def make(term):
         def mask(name):
-            return from_labels.first_mask(term, network, tag_maps, dataset, ("tags", "points"), labels[name], image)
+            return from_labels.first_mask(
+                term, network, tag_maps, dataset, ("tags", "points"), labels[name], image
+            )
 
         assert list(rounds.write_masks(mask, ["x/y"], tmp_path / term)) == ["x/y"]
         return rounds.GrownMasks([tmp_path / term], SIZE)["x/y"]
@@ -283,12 +335,16 @@ def test_files_hold_the_masks_and_an_unknown_tag_leaves_no_background(network, u
     assert (make("walk") == 2).any()
 
 
-def test_the_last_round_counts_nothing_is_labelled_before_it_and_a_file_that_is_gone_is_named(tmp_path):
+def test_the_last_round_counts_nothing_is_labelled_before_it_and_a_file_that_is_gone_is_named(
+    tmp_path,
+):
     masks = rounds.GrownMasks([tmp_path / "1", tmp_path / "2"], SIZE)
     assert (masks["x/y"] == IGNORE).all()
     for number in (1, 2):
         made = np.full((SIZE, SIZE), number, np.uint8)
-        assert list(rounds.write_masks({"x/y": made}.get, ["x/y"], tmp_path / str(number))) == ["x/y"]
+        assert list(rounds.write_masks({"x/y": made}.get, ["x/y"], tmp_path / str(number))) == [
+            "x/y"
+        ]
         assert np.array_equal(masks["x/y"], made)
     (tmp_path / "2" / "x" / "y.png").unlink()
     with pytest.raises(UserError, match=r"2/x/y\.png: gone since the run made it"):

@@ -1,4 +1,6 @@
-"""Every chart is drawn, nothing in it collides, and the frontier is exactly the undominated runs."""
+"""Every chart is drawn, nothing in it collides, and the frontier is exactly the undominated
+runs.
+"""
 
 import subprocess
 import sys
@@ -29,16 +31,33 @@ def test_pareto_refuses_nan():
 
 
 def runs_of(costs, mious, spread=2.0):
-    names = ["tags", "points", "hybrid_tags_points", "scribbles", "boxes", "points_boxes", "scribbles_boxes", "full"]
-    return [{"name": name, "cost": cost, "miou": miou, "low": miou - spread, "high": miou + spread}
-            for name, cost, miou in zip(names, costs, mious, strict=False)]  # fmt: skip
+    names = [
+        "tags",
+        "points",
+        "hybrid_tags_points",
+        "scribbles",
+        "boxes",
+        "points_boxes",
+        "scribbles_boxes",
+        "full",
+    ]
+    return [
+        {"name": name, "cost": cost, "miou": miou, "low": miou - spread, "high": miou + spread}
+        for name, cost, miou in zip(names, costs, mious, strict=False)
+    ]
 
 
 @pytest.mark.parametrize(
     ("runs", "scale"),
     [
         (runs_of([1, 2, 3, 5, 5, 7, 10, 79], [55, 68, 70, 76.4, 75.9, 78, 79.5, 86.4]), "log"),
-        (runs_of([1.9, 2.0, 2.1, 2.2, 2.15, 2.0, 2.05, 2.3], [69.8, 70.1, 70.2, 70.6, 70, 70.4, 70.3, 70.9]), "linear"),
+        (
+            runs_of(
+                [1.9, 2.0, 2.1, 2.2, 2.15, 2.0, 2.05, 2.3],
+                [69.8, 70.1, 70.2, 70.6, 70, 70.4, 70.3, 70.9],
+            ),
+            "linear",
+        ),
         (runs_of([0, 1, 3, 5, 5, 7, 10, 79], [38, 68, 70, 76, 76, 78, 79, 86]), "linear"),
         (runs_of([3], [55]), "linear"),
         (runs_of([0], [55], spread=0), "linear"),
@@ -49,7 +68,10 @@ def test_cost_plot_names_every_run_without_collisions(tmp_path, sheets, runs, sc
     axes = sheets[0].figure.axes[0]
     assert axes.get_xscale() == scale
     assert [text.get_text() for text in axes.texts] == [run["name"] for run in runs]
-    assert_tidy(sheets[0].figure, [*axes.texts, axes.xaxis.label, axes.yaxis.label, *axes.get_legend().get_texts()])
+    assert_tidy(
+        sheets[0].figure,
+        [*axes.texts, axes.xaxis.label, axes.yaxis.label, *axes.get_legend().get_texts()],
+    )
     assert picture(tmp_path / "cost.png").std() > 5
 
 
@@ -61,8 +83,15 @@ def test_cost_plot_draws_an_interval_that_misses_the_value(tmp_path):
 
 def epoch(number, **changes):
     terms = {"points": 0.5 / number, "tags": 0.2}
-    return {"epoch": number, "loss": 0.5 / number + 0.2, "terms": terms, "val_loss": 0.4, "val_miou": 0.6,
-            "weak_val_loss": 0.3, "selected": number < 3} | changes  # fmt: skip
+    return {
+        "epoch": number,
+        "loss": 0.5 / number + 0.2,
+        "terms": terms,
+        "val_loss": 0.4,
+        "val_miou": 0.6,
+        "weak_val_loss": 0.3,
+        "selected": number < 3,
+    } | changes
 
 
 @pytest.mark.parametrize(
@@ -78,8 +107,12 @@ def test_loss_curves_mark_the_selected_epoch(tmp_path, sheets, log):
     figure = sheets[0].figure
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     selected = [entry["epoch"] for entry in log if entry["selected"]]
-    assert [name for name in names if name.startswith("selected")] == [f"selected: epoch {n}" for n in selected[-1:]]
-    assert_tidy(figure, [*figure.legends[0].get_texts(), *(axes.xaxis.label for axes in figure.axes)])
+    assert [name for name in names if name.startswith("selected")] == [
+        f"selected: epoch {n}" for n in selected[-1:]
+    ]
+    assert_tidy(
+        figure, [*figure.legends[0].get_texts(), *(axes.xaxis.label for axes in figure.axes)]
+    )
     picture(tmp_path / "loss.png")
 
 

@@ -9,9 +9,18 @@ from conftest import assert_tidy, picture
 
 from weakseg.reporting import pictures, style
 
-# Machado et al., "A physiologically-based model for simulation of color vision deficiency", 2009: linear RGB.
-PROTANOPIA = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
-DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+# Machado et al., "A physiologically-based model for simulation of color vision deficiency", 2009:
+# linear RGB.
+PROTANOPIA = [
+    [0.152286, 1.052583, -0.204868],
+    [0.114503, 0.786281, 0.099216],
+    [-0.003882, -0.048116, 1.051998],
+]
+DEUTERANOPIA = [
+    [0.367322, 0.860646, -0.227968],
+    [0.280085, 0.672501, 0.047413],
+    [-0.011820, 0.042940, 0.968881],
+]
 
 
 def lab_distances(colours, view):
@@ -25,7 +34,10 @@ def test_palette_is_distinct_and_keeps_its_order():
     assert colours.dtype == np.uint8 and len(np.unique(colours, axis=0)) == 255
     assert np.array_equal(style.palette(21), colours[:21])
     assert lab_distances(style.palette(21), np.eye(3)) > 25
-    assert min(lab_distances(style.PALETTE, view) for view in (np.eye(3), PROTANOPIA, DEUTERANOPIA)) > 12
+    assert (
+        min(lab_distances(style.PALETTE, view) for view in (np.eye(3), PROTANOPIA, DEUTERANOPIA))
+        > 12
+    )
     with pytest.raises(ValueError, match="not 256"):
         style.palette(256)
 
@@ -34,7 +46,9 @@ def test_colourise_and_overlay_show_the_classes():
     mask = np.zeros((20, 30), np.uint8)
     mask[5:15, 5:15], mask[:, 25:] = 1, 255
     colours = style.colourise(mask)
-    assert (colours[mask == 1] == style.palette(2)[1]).all() and (colours[mask == 255] == style.IGNORE_COLOUR).all()
+    assert (colours[mask == 1] == style.palette(2)[1]).all() and (
+        colours[mask == 255] == style.IGNORE_COLOUR
+    ).all()
     image = np.full((20, 30, 3), 100, np.uint8)
     tinted = pictures.overlay(image, mask, alpha=0.5)
     assert tinted.dtype == np.uint8 and (tinted[mask == 0] == 100).all()
@@ -50,7 +64,9 @@ def rows_of(count, shapes, classes):
         {
             "label": f"median, a_photograph_with_quite_a_long_name_{height}",
             "image": generator.integers(0, 256, (height, width, 3), np.uint8),
-            "masks": list(generator.choice([*range(classes), 255], (count, 32, 32)).astype(np.uint8)),
+            "masks": list(
+                generator.choice([*range(classes), 255], (count, 32, 32)).astype(np.uint8)
+            ),
             "notes": [None, *(f"IoU {40 + index}.0" for index in range(count - 1))][:count],
         }
         for height, width in shapes
@@ -59,9 +75,15 @@ def rows_of(count, shapes, classes):
 
 @pytest.mark.parametrize("columns", [1, 2, 8])
 def test_comparison_figure_aligns_any_shape(tmp_path, sheets, columns):
-    titles = ["Input", "Ground truth", *(f"hybrid_tags_points_boxes_run_number_{n}" for n in range(6))][:columns]
+    titles = [
+        "Input",
+        "Ground truth",
+        *(f"hybrid_tags_points_boxes_run_number_{n}" for n in range(6)),
+    ][:columns]
     rows = rows_of(columns - 1, [(60, 80), (90, 60), (1, 50), (200, 20)], 21)
-    pictures.comparison_figure(tmp_path / "rows.png", titles, rows, [f"class number {index}" for index in range(21)])
+    pictures.comparison_figure(
+        tmp_path / "rows.png", titles, rows, [f"class number {index}" for index in range(21)]
+    )
     figure = sheets[0].figure
     assert len(figure.axes) == columns * 4
     legend = [text for legend in figure.legends for text in legend.get_texts()]
@@ -75,7 +97,9 @@ def test_comparison_figure_aligns_any_shape(tmp_path, sheets, columns):
 def test_pictures_refuse_what_they_cannot_draw(tmp_path):
     short = rows_of(1, [(5, 5)], 2)
     for draw in (
-        lambda path: pictures.comparison_figure(path, ["Input", "Tags", "Points"], short, ["background", "pet"]),
+        lambda path: pictures.comparison_figure(
+            path, ["Input", "Tags", "Points"], short, ["background", "pet"]
+        ),
         lambda path: pictures.comparison_figure(path, ["Input"], [], ["background", "pet"]),
         lambda path: pictures.label_preview(path, []),
     ):
@@ -100,7 +124,9 @@ def test_label_preview_puts_labels_where_their_coordinates_say(tmp_path, width, 
         "boxes": [[0.2 * width, 0.5 * height, 0.8 * width, 0.9 * height, 3]],
         "scribbles": [{"class": 4, "width": 0.1 * height, "path": [[0.2 * width, 0.2 * height]]}],
     }
-    pictures.label_preview(tmp_path / "tile.png", [{"title": "", "image": blue, "annotation": annotation}])
+    pictures.label_preview(
+        tmp_path / "tile.png", [{"title": "", "image": blue, "annotation": annotation}]
+    )
     image = picture(tmp_path / "tile.png")
     frame = where(image, [0, 0, 255])
     size = np.tile(frame[2:] - frame[:2], 2)
@@ -121,7 +147,13 @@ def test_label_preview_takes_any_part_of_an_annotation(tmp_path, sheets):
     image = np.full((30, 40, 3), 90, np.uint8)
     tags = {"present": ["cat"], "absent": [f"class {index}" for index in range(20)]}
     box = {"boxes": [[1, 2, 9, 9, 1]]}
-    parts = [{}, {"tags": tags}, {"tags": {"present": ["dog"], "absent": []}}, {"points": [], "scribbles": []}, box]
+    parts = [
+        {},
+        {"tags": tags},
+        {"tags": {"present": ["dog"], "absent": []}},
+        {"points": [], "scribbles": []},
+        box,
+    ]
     tiles = [{"title": "a_long_name_" * 6, "image": image, "annotation": part} for part in parts]
     pictures.label_preview(tmp_path / "tiles.png", tiles, ["background", "cat"])
     assert_tidy(sheets[0].figure, sheets[0].figure.texts)

@@ -1,4 +1,6 @@
-"""Run by test_model.py under torchrun: gradients of one global batch, in float64, saved by the first process."""
+"""Run by test_model.py under torchrun: gradients of one global batch, in float64, saved by the
+first process.
+"""
 
 import sys
 
@@ -23,7 +25,9 @@ def main(path):
     image = torch.rand(4, 3, 64, 64, generator=generator, dtype=torch.float64) * 255
     target = torch.randint(0, 3, (4, 64, 64), generator=generator)
     target[torch.rand(4, 64, 64, generator=generator) < 0.9] = 255
-    target[2:] = torch.where(torch.rand(2, 64, 64, generator=generator) < 0.9, 255, target[2:])  # uneven counts
+    target[2:] = torch.where(
+        torch.rand(2, 64, 64, generator=generator) < 0.9, 255, target[2:]
+    )  # uneven counts
     share = slice(rank * 4 // world, (rank + 1) * 4 // world)
     mean = partial_cross_entropy(parallel(image[share])["seg"], target[share])
     counts = mean.count.double()
@@ -31,7 +35,9 @@ def main(path):
     (mean.total * world / counts).backward()
     if rank == 0:
         buffers = {k: v for k, v in model.named_buffers() if v.is_floating_point()}
-        torch.save({k: p.grad for k, p in model.named_parameters() if p.grad is not None} | buffers, path)
+        torch.save(
+            {k: p.grad for k, p in model.named_parameters() if p.grad is not None} | buffers, path
+        )
     dist.destroy_process_group()
 
 

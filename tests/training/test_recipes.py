@@ -18,7 +18,7 @@ import train
 from losses import allowed_classes, partial_cross_entropy, self_label_loss
 from weakseg import common
 from weakseg.common import UserError
-from weakseg.data.datasets import open_dataset
+from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.signals import SIGNALS, parse_modes
 from weakseg.labels.targets import View, draw_boxes
 from weakseg.labels.training_labels import labels_of_run, training_ids
@@ -62,16 +62,26 @@ def views():
         left, top = corner
         return View(width, height, SIZE, left, top, min(w, SIZE - left), min(h, SIZE - top), flip)
 
-    return st.builds(view, sizes, sizes, corner, st.integers(8, SIZE), st.integers(8, SIZE), st.booleans())
+    return st.builds(
+        view, sizes, sizes, corner, st.integers(8, SIZE), st.integers(8, SIZE), st.booleans()
+    )
 
 
 @settings(max_examples=60)
-@given(view=views(), corner=st.tuples(st.floats(0, 0.7), st.floats(0, 0.7)), size=st.tuples(*[st.floats(0.1, 0.3)] * 2))
+@given(
+    view=views(),
+    corner=st.tuples(st.floats(0, 0.7), st.floats(0, 0.7)),
+    size=st.tuples(*[st.floats(0.1, 0.3)] * 2),
+)
 def test_padded_boxes_are_where_the_drawn_ones_are(view, corner, size):
     x0, y0 = corner[0] * view.width, corner[1] * view.height
     annotation = [[x0, y0, x0 + size[0] * view.width, y0 + size[1] * view.height, 2]]
     found = data_utils.object_boxes(annotation, view)
-    assert found.shape == (data_utils.MAX_BOXES, 5) and found.dtype == np.float32 and (found[1:, 4] == -1).all()
+    assert (
+        found.shape == (data_utils.MAX_BOXES, 5)
+        and found.dtype == np.float32
+        and (found[1:, 4] == -1).all()
+    )
     rows, columns = np.nonzero(draw_boxes(annotation, view) == 2)
     if found[0, 4] == -1:
         assert not len(rows)
@@ -117,21 +127,28 @@ def test_classes_weigh_the_same_and_unsure_or_labelled_pixels_nothing():
     each = -(teacher * logits.log_softmax(1)).sum(1)[0]
     background = torch.cat([each[0, 1:], each[1]])
     assert (mean.count > 0).tolist() == [True, True]
-    assert mean.value.item() == pytest.approx(((each[0, 0] + background.mean()) / 2).item(), rel=1e-5)
+    assert mean.value.item() == pytest.approx(
+        ((each[0, 0] + background.mean()) / 2).item(), rel=1e-5
+    )
     mean.value.backward()
     assert (logits.grad[0, :, 2:] == 0).all() and (logits.grad[0, :, :2] != 0).all()
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_self_labels_of_two_processes_are_those_of_one(seed):
-    """Each class is normalised over the batch of both, also where one of them sees nothing of it."""
+    """Each class is normalised over the batch of both, also where one of them sees nothing of
+    it.
+    """
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(4, 3, 4, 4, generator=generator, dtype=torch.double, requires_grad=True)
     teacher = (3 * torch.randn(4, 3, 4, 4, generator=generator, dtype=torch.double)).softmax(1)
     where = torch.rand(4, 4, 4, generator=generator) < 0.7
     whole = self_label_loss(logits, teacher, where, 0.6)
     (expected,) = torch.autograd.grad(whole.value, logits)
-    halves = [self_label_loss(logits[part], teacher[part], where[part], 0.6) for part in (slice(1), slice(1, 4))]
+    halves = [
+        self_label_loss(logits[part], teacher[part], where[part], 0.6)
+        for part in (slice(1), slice(1, 4))
+    ]
     mean = sum(half.count.float() for half in halves) / 2
     both = SimpleNamespace(num_processes=2, reduce=lambda counts, how: mean)
     values = [global_means({"teacher": half}, both)[0]["teacher"] for half in halves]
@@ -142,7 +159,9 @@ def test_self_labels_of_two_processes_are_those_of_one(seed):
 
 def test_a_teacher_that_is_never_sure_gives_zero_and_a_gradient():
     logits = torch.randn(1, 2, 4, 4, requires_grad=True)
-    mean = self_label_loss(logits, torch.full((1, 2, 4, 4), 0.5), torch.ones(1, 4, 4, dtype=torch.bool), 0.8)
+    mean = self_label_loss(
+        logits, torch.full((1, 2, 4, 4), 0.5), torch.ones(1, 4, 4, dtype=torch.bool), 0.8
+    )
     mean.value.backward()
     assert mean.value == 0 and (logits.grad == 0).all()
 
@@ -151,7 +170,9 @@ def test_a_teacher_that_is_never_sure_gives_zero_and_a_gradient():
 
 
 @given(
-    says=st.lists(st.lists(st.sampled_from([0.0, 1.0, -1.0]), min_size=4, max_size=4), min_size=1, max_size=3),
+    says=st.lists(
+        st.lists(st.sampled_from([0.0, 1.0, -1.0]), min_size=4, max_size=4), min_size=1, max_size=3
+    ),
     tag_class=st.lists(st.integers(1, 4), min_size=4, max_size=4),
 )
 def test_a_class_is_out_of_the_question_only_if_all_its_tags_are_absent(says, tag_class):
@@ -184,7 +205,9 @@ def test_unlabelled_is_where_no_signal_says_anything():
     points[0, 0, 0], boxes[1, 2] = 1, 0
     expected = torch.ones(2, 4, 4, dtype=torch.bool)
     expected[0, 0, 0] = expected[1, 2] = False
-    assert torch.equal(step({"points": points, "boxes": boxes, "tags": torch.zeros(2, 2)}).unlabelled, expected)
+    assert torch.equal(
+        step({"points": points, "boxes": boxes, "tags": torch.zeros(2, 2)}).unlabelled, expected
+    )
     boxes[:] = 0
     boxes[0, 2] = 1
     inside = (boxes == 1) & (points == 255)
@@ -224,7 +247,9 @@ def test_the_teacher_is_the_moving_average_and_comes_back_from_its_state():
     other = Teacher(Network(), decay)
     other.load_state_dict(teacher.state_dict())
     assert torch.equal(other(image, nullcontext), before)
-    assert torch.equal(teacher(image, nullcontext), before)  # asking changes nothing, not even batch norm
+    assert torch.equal(
+        teacher(image, nullcontext), before
+    )  # asking changes nothing, not even batch norm
 
 
 # ---- in train.py
@@ -232,9 +257,24 @@ def test_the_teacher_is_the_moving_average_and_comes_back_from_its_state():
 
 @pytest.fixture
 def flags(pets_dir, pets_labels, tmp_path):
-    return ["--img_size", 64, "--batch_size", 8, "--encoder_weights", "none", "--device", "cpu", "--data_dir",
-            pets_dir, "--weak_label_path", pets_labels, "--checkpoint_dir", tmp_path,
-            "--cache_dir", tmp_path / "cache"]  # fmt: skip
+    return [
+        "--img_size",
+        64,
+        "--batch_size",
+        8,
+        "--encoder_weights",
+        "none",
+        "--device",
+        "cpu",
+        "--data_dir",
+        pets_dir,
+        "--weak_label_path",
+        pets_labels,
+        "--checkpoint_dir",
+        tmp_path,
+        "--cache_dir",
+        tmp_path / "cache",
+    ]
 
 
 def lines(folder):
@@ -251,7 +291,9 @@ def same(one, other):
 
 
 def killed_after(monkeypatch, module, name, calls):
-    """Let the process die, as far as Python can tell, after so many calls of a module's function."""
+    """Let the process die, as far as Python can tell, after so many calls of a module's
+    function.
+    """
     real, count = getattr(module, name), itertools.count(1)
 
     def wrapped(*args, **options):
@@ -274,15 +316,31 @@ def killed_after(monkeypatch, module, name, calls):
         ("hybrid_tags_points", checkpoints, "save_checkpoint", 3),
     ],
 )
-def test_every_strong_mode_resumes_to_the_same_weights(mode, module, name, calls, flags, tmp_path, monkeypatch):
-    strong = ["--supervision_mode", mode, "--recipe", "strong", "--augment", "--epochs", 3, "--run_name", "r",
-              "--resume", "auto", *flags]  # fmt: skip
+def test_every_strong_mode_resumes_to_the_same_weights(
+    mode, module, name, calls, flags, tmp_path, monkeypatch
+):
+    strong = [
+        "--supervision_mode",
+        mode,
+        "--recipe",
+        "strong",
+        "--augment",
+        "--epochs",
+        3,
+        "--run_name",
+        "r",
+        "--resume",
+        "auto",
+        *flags,
+    ]
     run(train, *strong)
     expected = torch.load(tmp_path / "r" / "last.pt", weights_only=True)
     signals, classes = parse_modes([mode]), len(expected["task"]["classes"])
     weights = recipes.usual_weights("strong", signals, classes)
     assert ("teacher" in expected) == bool(weights.get("teacher")) and expected["epoch"] == 3
-    assert {term for term, weight in weights.items() if weight} <= set(lines(tmp_path / "r")[-1]["terms"])
+    assert {term for term, weight in weights.items() if weight} <= set(
+        lines(tmp_path / "r")[-1]["terms"]
+    )
     common.remove(tmp_path / "r")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         killed_after(patch, module, name, calls)
@@ -294,9 +352,11 @@ def test_every_strong_mode_resumes_to_the_same_weights(mode, module, name, calls
 
 
 def test_everything_that_computes_is_on_the_device_of_the_run(flags):
-    args = options.parse_args([*map(str, flags), "--supervision_mode", "scribbles", "--recipe", "strong"])
+    args = options.parse_args(
+        [*map(str, flags), "--supervision_mode", "scribbles", "--recipe", "strong"]
+    )
     signals = options.settle(args)
-    dataset = open_dataset(args)
+    dataset = open_dataset(DataOptions.of(vars(args)))
     ids = training_ids(dataset, args)
     accelerator = make_accelerator("cpu")
     accelerator.state.device = torch.device("meta")  # any that is not where tensors are made
@@ -310,7 +370,18 @@ def test_everything_that_computes_is_on_the_device_of_the_run(flags):
 
 
 def test_strong_tags_have_masks_from_the_first_epoch(flags, tmp_path):
-    run(train, "--supervision_mode", "tags", "--run_name", "r", "--recipe", "strong", "--epochs", 1, *flags)
+    run(
+        train,
+        "--supervision_mode",
+        "tags",
+        "--run_name",
+        "r",
+        "--recipe",
+        "strong",
+        "--epochs",
+        1,
+        *flags,
+    )
     line = json.loads((tmp_path / "r" / "log.jsonl").read_text())
     assert line["terms"]["cams"] > 0 and line["selected"]
 
@@ -328,11 +399,15 @@ def test_overwriting_a_run_takes_its_pseudo_masks_along(flags, tmp_path):
     epochs=st.integers(1, 40),
     share=st.floats(0, 1),
 )
-def test_each_round_of_masks_comes_once_in_order_and_before_an_epoch_that_uses_it(weights, epochs, share):
+def test_each_round_of_masks_comes_once_in_order_and_before_an_epoch_that_uses_it(
+    weights, epochs, share
+):
     plan = rounds.plan_rounds(SimpleNamespace(epochs=epochs, second_round=share), weights)
     when = {made: epoch for epoch, rounds in plan.items() for made in rounds}
     assert sum(map(len, plan.values())) == len(when) and max(plan, default=0) < epochs
-    assert {term for term, number in when if number == 1} == {t for t in ("walk", "cams") if weights.get(t)}
+    assert {term for term, number in when if number == 1} == {
+        t for t in ("walk", "cams") if weights.get(t)
+    }
     for term, number in when:
         assert when[term, 1] == 0
         assert number == 1 or when[term, 2] > when[term, 1]
@@ -340,12 +415,24 @@ def test_each_round_of_masks_comes_once_in_order_and_before_an_epoch_that_uses_i
 
 
 def test_masks_that_are_gone_are_no_reason_to_train_without_them(flags, tmp_path):
-    mode = ["--supervision_mode", "points", "--run_name", "r", "--recipe", "strong", "--epochs", 3, *flags]
+    mode = [
+        "--supervision_mode",
+        "points",
+        "--run_name",
+        "r",
+        "--recipe",
+        "strong",
+        "--epochs",
+        3,
+        *flags,
+    ]
     run(train, *mode)
     last = torch.load(tmp_path / "r" / "last.pt", weights_only=True)
     checkpoints.save_checkpoint(tmp_path / "r" / "last.pt", last | {"epoch": 2})
     common.remove(tmp_path / "r" / "pseudo_masks" / "walk" / "2")
-    with pytest.raises(UserError, match="walk/2: gone since the run made it; start the run anew with --overwrite"):
+    with pytest.raises(
+        UserError, match="walk/2: gone since the run made it; start the run anew with --overwrite"
+    ):
         run(train, *mode, "--resume")
 
 
@@ -355,8 +442,26 @@ def test_a_term_without_its_signal_is_refused(flags):
 
 
 def test_flags_override_the_recipe(flags, tmp_path):
-    run(train, "--supervision_mode", "boxes", "--recipe", "strong", "--lambda_grabcut", 0, "--lambda_walk", 0,
-        "--lambda_crf", 0, "--lambda_fill", 0.5, "--run_name", "r", "--epochs", 1, *flags)  # fmt: skip
+    run(
+        train,
+        "--supervision_mode",
+        "boxes",
+        "--recipe",
+        "strong",
+        "--lambda_grabcut",
+        0,
+        "--lambda_walk",
+        0,
+        "--lambda_crf",
+        0,
+        "--lambda_fill",
+        0.5,
+        "--run_name",
+        "r",
+        "--epochs",
+        1,
+        *flags,
+    )
     assert set(lines(tmp_path / "r")[-1]["terms"]) == {"boxes", "projection", "fill"}
     assert "teacher" not in torch.load(tmp_path / "r" / "last.pt", weights_only=True)
 
@@ -375,7 +480,9 @@ def test_terms_stay_finite_in_half_precision(dtype, scale):
         "extras": {"objects": boxes, "grabcut": masks, "walk": masks, "cams": masks},
     }
     teacher = logits.detach().float().softmax(1)
-    one = losses.Step({"seg": logits}, batch, teacher, LossOptions((1, 2), open_boxes=True), recipes.DEFAULT)
+    one = losses.Step(
+        {"seg": logits}, batch, teacher, LossOptions((1, 2), open_boxes=True), recipes.DEFAULT
+    )
     for name, loss in losses.ADDED_LOSSES.items():
         value = loss(one).value
         assert torch.isfinite(value), name

@@ -1,4 +1,6 @@
-"""Laws of the loops: which parameters train how, how terms are summed, that validation doesn't depend on batches."""
+"""Laws of the loops: which parameters train how, how terms are summed, that validation doesn't
+depend on batches.
+"""
 
 import math
 from itertools import chain, pairwise
@@ -34,7 +36,9 @@ def criterion(signals=("points", "boxes"), weighting="fixed", **weights):
 
 def test_every_parameter_trains_once_and_only_matrices_decay(model):
     terms = criterion(weighting="uncertainty")
-    optimizer, _ = make_optimizer(model, terms, steps=10, lr=0.1, decoder_lr_scale=3, weight_decay=0.5, warmup=0.1)
+    optimizer, _ = make_optimizer(
+        model, terms, steps=10, lr=0.1, decoder_lr_scale=3, weight_decay=0.5, warmup=0.1
+    )
     rates = {}
     for group in optimizer.param_groups:
         for p in group["params"]:
@@ -59,7 +63,9 @@ def test_the_rate_rises_then_falls_along_a_cosine(steps, warmup):
     rise = max(1, round(warmup * steps))
     assert rates[rise - 1] == pytest.approx(1)
     assert all(a < b for a, b in pairwise(rates[:rise]))
-    expected = [0.5 * (1 + math.cos(math.pi * k / max(1, steps - rise))) for k in range(steps - rise)]
+    expected = [
+        0.5 * (1 + math.cos(math.pi * k / max(1, steps - rise))) for k in range(steps - rise)
+    ]
     assert rates[rise:] == pytest.approx(expected)
 
 
@@ -88,7 +94,9 @@ def test_only_finite_losses_pass(numbers):
 
 
 def test_validation_does_not_depend_on_the_batches(model, pets_dir, pets_labels, tmp_path):
-    """Means over all labelled pixels: not the mean of batch means, whatever the batch size; masks agree with numpy."""
+    """Means over all labelled pixels: not the mean of batch means, whatever the batch size; masks
+    agree with numpy.
+    """
     from weakseg.data.datasets import Pets
 
     dataset = Pets(pets_dir, cache_dir=tmp_path, val_fraction=0.3)
@@ -98,11 +106,16 @@ def test_validation_does_not_depend_on_the_batches(model, pets_dir, pets_labels,
     items = SegmentationItems(dataset, ids, cache, labels, ("points", "scribbles"), masks=True)
     terms, accelerator = criterion(("points", "scribbles")), make_accelerator("cpu")
     found = [
-        validate(model, make_loader(items, InOrder(len(items), size)), terms, 2, accelerator, cam=True)
+        validate(
+            model, make_loader(items, InOrder(len(items), size)), terms, 2, accelerator, cam=True
+        )
         for size in (1, 3, len(items))
     ]
     for other in found[1:]:
-        for name, value in other.items():  # rounding may turn a pixel on the edge between two classes
+        for (
+            name,
+            value,
+        ) in other.items():  # rounding may turn a pixel on the edge between two classes
             assert value == pytest.approx(found[0][name], rel=1e-3 if name == "val_miou" else 1e-5)
     batch = [items[0, k] for k in range(len(items))]
     with torch.no_grad():

@@ -1,4 +1,6 @@
-"""The configuration: what is shipped loads, what is wrong is named, and what is left out has its default."""
+"""The configuration: what is shipped loads, what is wrong is named, and what is left out has its
+default.
+"""
 
 import dataclasses
 import typing
@@ -95,22 +97,31 @@ def test_an_unknown_key_that_resembles_none_lists_them():
 @given(name=names, wrong=st.sampled_from([{"a": 1}, {"a": [1]}, [[1]], "word", 1.5, True, None]))
 def test_a_value_of_the_wrong_type_is_refused_by_its_name(name, wrong):
     hint, kind = LEAVES[name][1], type(wrong)
-    # Text takes numbers; a tuple takes what its items take, also alone; YAML's null suits only what may be left out.
+    # Text takes numbers; a tuple takes what its items take, also alone; YAML's null suits only what
+    # may be left out.
     inner = typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else hint
     assume(not accepts(inner, kind) and not (kind is float and accepts(inner, str)))
     assert refusal(nested(name, wrong)).startswith(f"{name}: must be ")
 
 
-@given(name=st.sampled_from([n for n, (_, hint) in LEAVES.items() if accepts(hint, int) or accepts(hint, float)]))
+@given(
+    name=st.sampled_from(
+        [n for n, (_, hint) in LEAVES.items() if accepts(hint, int) or accepts(hint, float)]
+    )
+)
 def test_a_bool_is_no_number(name):
     for value in (True, False):
-        assert "a number" in refusal(nested(name, value)) or "a whole number" in refusal(nested(name, value))
+        assert "a number" in refusal(nested(name, value)) or "a whole number" in refusal(
+            nested(name, value)
+        )
 
 
 RULES = {"low": -1e-6, "high": 1e-6, "above": 0, "below": 0}
 
 
-@pytest.mark.parametrize("name", [n for n, (item, _) in LEAVES.items() if set(item.metadata) & set(RULES)])
+@pytest.mark.parametrize(
+    "name", [n for n, (item, _) in LEAVES.items() if set(item.metadata) & set(RULES)]
+)
 def test_limits_hold_to_the_last_digit(name):
     item, hint = LEAVES[name]
     whole = accepts(hint, int)
@@ -122,7 +133,9 @@ def test_limits_hold_to_the_last_digit(name):
         assert get(build(Config, nested(name, inside), ""), name) == inside
 
 
-@pytest.mark.parametrize("name", [n for n, (item, _) in LEAVES.items() if "choices" in item.metadata])
+@pytest.mark.parametrize(
+    "name", [n for n, (item, _) in LEAVES.items() if "choices" in item.metadata]
+)
 def test_choices_are_the_only_ones(name):
     for choice in LEAVES[name][0].metadata["choices"]:
         assert get(build(Config, nested(name, choice), ""), name) == choice
@@ -135,7 +148,9 @@ def test_a_size_that_the_network_cannot_halve_is_refused():
 
 def test_numbers_may_be_written_in_any_way(tmp_path):
     path = tmp_path / "a.yaml"
-    path.write_text("training: {learning_rate: 3e-4, weight_decay: 1, decoder_lr_scale: 10}\nrun_name: 5\n")
+    path.write_text(
+        "training: {learning_rate: 3e-4, weight_decay: 1, decoder_lr_scale: 10}\nrun_name: 5\n"
+    )
     config, _ = load_config(path)
     assert config.training.learning_rate == 3e-4
     assert isinstance(config.training.weight_decay, float)
@@ -146,7 +161,9 @@ def test_numbers_may_be_written_in_any_way(tmp_path):
 def test_numbers_that_are_none_are_refused(tmp_path, value):
     path = tmp_path / "a.yaml"
     path.write_text(f"training: {{learning_rate: {value}}}")
-    with pytest.raises(UserError, match=r"a\.yaml: training\.learning_rate: must be a (finite )?number"):
+    with pytest.raises(
+        UserError, match=r"a\.yaml: training\.learning_rate: must be a (finite )?number"
+    ):
         load_config(path)
 
 
@@ -204,7 +221,9 @@ def test_a_bad_override_is_one_clear_line(tmp_path, override, words):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["- 1\n- 2\n", "word", "5", "a: b: c", "\x00", "seed: 2026-99-99", "data: [1]"])
+@pytest.mark.parametrize(
+    "text", ["- 1\n- 2\n", "word", "5", "a: b: c", "\x00", "seed: 2026-99-99", "data: [1]"]
+)
 def test_a_file_that_is_no_table_is_refused_by_its_name(tmp_path, text):
     path = tmp_path / "a.yaml"
     path.write_text(text)

@@ -1,4 +1,6 @@
-"""From verdicts to routes: failures wait, a bound without an audit accepts nothing, pseudo-labels survive the disk."""
+"""From verdicts to routes: failures wait, a bound without an audit accepts nothing, pseudo-labels
+survive the disk.
+"""
 
 from types import SimpleNamespace
 
@@ -71,18 +73,28 @@ def test_without_a_bound_the_judge_decides(rule, verdict):
 @pytest.mark.parametrize("control", ["ltt", "crc"])
 @pytest.mark.parametrize("calibration", ["platt", "isotonic", "shrunken", "none"])
 def test_an_empty_audit_accepts_nothing(control, calibration):
-    rule = make_rule(VlmItl(control=control, calibration=calibration), np.array([]), np.array([], bool))
+    rule = make_rule(
+        VlmItl(control=control, calibration=calibration), np.array([]), np.array([], bool)
+    )
     assert rule.threshold is None and not rule.own_decision
-    assert {rule.route(Verdict("accept", p))[0] for p in (0.0, 0.4, 0.6, 1.0)} <= {"reject", "abstain"}
+    assert {rule.route(Verdict("accept", p))[0] for p in (0.0, 0.4, 0.6, 1.0)} <= {
+        "reject",
+        "abstain",
+    }
 
 
 def test_a_good_audit_opens_the_gate_and_no_bound_leaves_it_to_the_judge():
     said = np.linspace(0, 1, 200)
     rule = make_rule(VlmItl(risk=0.2, calibration="platt"), said, said > 0.5)
     assert 0.3 < rule.threshold < 0.7
-    assert rule.route(Verdict("reject", 0.95))[0] == "accept" and rule.route(Verdict("accept", 0.05))[0] == "reject"
+    assert (
+        rule.route(Verdict("reject", 0.95))[0] == "accept"
+        and rule.route(Verdict("accept", 0.05))[0] == "reject"
+    )
     free = make_rule(VlmItl(risk=None, calibration="none"), said, said > 0.5)
-    assert free.route(Verdict("reject", 0.95)) == ("reject", 0.95) and free.route(Verdict("accept")) == ("accept", None)
+    assert free.route(Verdict("reject", 0.95)) == ("reject", 0.95) and free.route(
+        Verdict("accept")
+    ) == ("accept", None)
 
 
 def test_a_promise_needs_an_audit():
@@ -108,15 +120,21 @@ def test_a_judge_that_compares_networks_needs_several():
 def test_chunks_keep_all_cases_in_order(count, size):
     parts = list(chunks(iter(range(count)), size))
     assert [case for part in parts for case in part] == list(range(count))
-    assert all(len(part) == size for part in parts[:-1]) and all(0 < len(part) <= size for part in parts)
+    assert all(len(part) == size for part in parts[:-1]) and all(
+        0 < len(part) <= size for part in parts
+    )
 
 
 @LAWS
 @given(classes=st.integers(2, 200), side=st.integers(2, 64))
 def test_a_chunk_of_cases_fits_into_memory(classes, side):
     data = SimpleNamespace(data=SimpleNamespace(image_size=32 * side))
-    size = chunk_size(SimpleNamespace(settings=data, dataset=SimpleNamespace(class_names=["x"] * classes)))
-    assert 1 <= size <= CHUNK and (size == 1 or size * 4 * classes * (32 * side) ** 2 <= CHUNK_BYTES)
+    size = chunk_size(
+        SimpleNamespace(settings=data, dataset=SimpleNamespace(class_names=["x"] * classes))
+    )
+    assert 1 <= size <= CHUNK and (
+        size == 1 or size * 4 * classes * (32 * side) ** 2 <= CHUNK_BYTES
+    )
 
 
 def choosing(names, most, seed=0):
@@ -142,7 +160,9 @@ def test_candidates_are_limited_and_the_same_each_time(count, most, number):
 def test_candidates_differ_by_round_and_seed():
     names = [f"image{i:02}" for i in range(40)]
     first = candidates(choosing(names, 10), 0)
-    assert first != candidates(choosing(names, 10), 1) and first != candidates(choosing(names, 10, seed=1), 0)
+    assert first != candidates(choosing(names, 10), 1) and first != candidates(
+        choosing(names, 10, seed=1), 0
+    )
 
 
 @LAWS
@@ -151,18 +171,29 @@ def test_candidates_differ_by_round_and_seed():
     threshold=SHARES,
     disputed=arrays(bool, (6, 7)),
 )
-def test_pseudo_labels_come_back_from_the_disk_as_they_were(tmp_path_factory, foreground, threshold, disputed):
+def test_pseudo_labels_come_back_from_the_disk_as_they_were(
+    tmp_path_factory, foreground, threshold, disputed
+):
     folder = tmp_path_factory.mktemp("run")
     probabilities = np.stack([1 - foreground, foreground])
     mask = probabilities.argmax(0).astype(np.uint8)
     routes = {"accepted": "accept", "bought": "accept", "rejected": "reject"}
     for name in routes:
-        save_pseudo(folder / "pseudo" / f"{name}.png", Case(name, None, mask, (), probabilities), threshold, disputed)
+        save_pseudo(
+            folder / "pseudo" / f"{name}.png",
+            Case(name, None, mask, (), probabilities),
+            threshold,
+            disputed,
+        )
     line = {"verdicts": {name: {"route": route} for name, route in routes.items()}}
-    run = SimpleNamespace(round_folder=lambda number: folder, oracle=SimpleNamespace(labels={"bought": None}))
+    run = SimpleNamespace(
+        round_folder=lambda number: folder, oracle=SimpleNamespace(labels={"bought": None})
+    )
     found = pseudo_labels(run, 0, line)
     assert found.keys() == {"accepted"} and found["accepted"].dtype == np.uint8
-    assert np.array_equal(found["accepted"], np.where((probabilities.max(0) >= threshold) & ~disputed, mask, 255))
+    assert np.array_equal(
+        found["accepted"], np.where((probabilities.max(0) >= threshold) & ~disputed, mask, 255)
+    )
 
 
 # ---- metrics
@@ -173,7 +204,9 @@ def test_failures_are_kept_out_of_the_metrics(pets_dir, tmp_path):
     dataset = open_images(data)
     names = splits_of(dataset, data)["pool"][:4]
     settings = Config(data=data, vlm_itl=VlmItl(iou_bar=0.7))
-    run = SimpleNamespace(settings=settings, signals=("full", "boxes"), examiner=Examiner(dataset, data))
+    run = SimpleNamespace(
+        settings=settings, signals=("full", "boxes"), examiner=Examiner(dataset, data)
+    )
     answers = {
         names[0]: ("accept", Verdict("accept", 0.9, 0.8, usage={"calls": 1})),
         names[1]: ("accept", Verdict("accept", 0.8, 0.7, usage={"calls": 1})),
@@ -186,7 +219,11 @@ def test_failures_are_kept_out_of_the_metrics(pets_dir, tmp_path):
     }
     found = measure(run, verdicts, dict(zip(names, (0.9, 0.5, 0.2, 0.95), strict=True)))
     assert (found["masks"], found["failures"], found["coverage"]) == (4, 1, pytest.approx(2 / 3))
-    assert found["purity"] == 0.5 and found["agreement"] == pytest.approx(2 / 3) and found["spearman"] == 1
+    assert (
+        found["purity"] == 0.5
+        and found["agreement"] == pytest.approx(2 / 3)
+        and found["spearman"] == 1
+    )
     assert found["accepted_bad"] == pytest.approx(1 / 3)
     prices = [Oracle(dataset, names, data, 0).buy(name, run.signals).seconds for name in names[:2]]
     assert found["seconds_saved"] == pytest.approx(sum(prices))

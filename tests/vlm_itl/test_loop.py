@@ -1,4 +1,6 @@
-"""The three pipelines by their real scripts, on a tiny drawn data set: budgets, costs, secret truth, resuming."""
+"""The three pipelines by their real scripts, on a tiny drawn data set: budgets, costs, secret
+truth, resuming.
+"""
 
 import dataclasses
 import importlib
@@ -34,13 +36,20 @@ sys.addaudithook(
 def tiny(pets_dir, tmp_path):
     """Overrides that make a shipped configuration tiny, with a cache of its own."""
     return [
-        f"data.source={pets_dir}", f"data.cache_dir={tmp_path / 'cache'}", "data.image_size=64",
-        "model.name=segformer-tiny", "training.steps=2", "training.batch_size=4",
-    ]  # fmt: skip
+        f"data.source={pets_dir}",
+        f"data.cache_dir={tmp_path / 'cache'}",
+        "data.image_size=64",
+        "model.name=segformer-tiny",
+        "training.steps=2",
+        "training.batch_size=4",
+    ]
 
 
-AL = ["active_learning.initial_percentage=15", "active_learning.increment_percentage=15",
-      "active_learning.max_percentage=30"]  # fmt: skip
+AL = [
+    "active_learning.initial_percentage=15",
+    "active_learning.increment_percentage=15",
+    "active_learning.max_percentage=30",
+]
 
 
 def start(script, folder, *overrides):
@@ -48,7 +57,9 @@ def start(script, folder, *overrides):
     module = importlib.import_module(f"scripts.{script}")
     kind = "baseline" if script == "train_baseline" else "active_learning"
     where = f"output_dir{'' if kind == 'baseline' else '_prefix'}={folder}"
-    results = run(module, "--config", ROOT / "configs" / f"{kind}_config.yaml", "--set", where, *overrides)
+    results = run(
+        module, "--config", ROOT / "configs" / f"{kind}_config.yaml", "--set", where, *overrides
+    )
     name = next((o.partition("=")[2] for o in overrides if o.startswith("run_name=")), None)
     if name is None:
         found = [path.parent for path in Path(folder).rglob("results.json")]
@@ -73,7 +84,9 @@ def test_baseline_buys_everything_once(tiny, tmp_path):
     (point,) = results["curve"]
     labels = bought(folder)
     assert point["images"] == results["pool"] == len(labels) and point["percent"] == 100
-    assert point["seconds"] == sum(SIGNALS["full"].seconds(label["annotations"]["full"]) for label in labels.values())
+    assert point["seconds"] == sum(
+        SIGNALS["full"].seconds(label["annotations"]["full"]) for label in labels.values()
+    )
     assert (folder / "round_00" / "model_0.safetensors").exists()
     with np.load(folder / "round_00" / "test.npz") as file:
         confusion = torch.from_numpy(file["confusions"].sum(0)).double()
@@ -84,7 +97,10 @@ def test_baseline_buys_everything_once(tiny, tmp_path):
 def test_active_learning_keeps_its_budgets(tiny, tmp_path):
     folder, results = start("train_active_learning", tmp_path / "out", *tiny, *AL)
     pool = results["pool"]
-    assert [point["images"] for point in results["curve"]] == [round(0.15 * pool), round(0.30 * pool)]
+    assert [point["images"] for point in results["curve"]] == [
+        round(0.15 * pool),
+        round(0.30 * pool),
+    ]
     for axis in ("percent", "seconds"):
         assert (folder / f"curve_{axis}.png").exists()
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
@@ -95,9 +111,12 @@ def test_seconds_are_the_budget_where_asked(tiny, tmp_path):
     """No round spends less than its budget, and none passes it by more than its last label."""
     budgets = [300, 700]
     folder, results = start(
-        "train_active_learning", tmp_path / "out", *tiny, f"active_learning.budgets={budgets}",
+        "train_active_learning",
+        tmp_path / "out",
+        *tiny,
+        f"active_learning.budgets={budgets}",
         "active_learning.budget_unit=seconds",
-    )  # fmt: skip
+    )
     dearest = max(label["seconds"] for label in bought(folder).values())
     for point, budget in zip(results["curve"], budgets, strict=True):
         assert budget <= point["seconds"] < budget + dearest
@@ -105,16 +124,25 @@ def test_seconds_are_the_budget_where_asked(tiny, tmp_path):
 
 @pytest.mark.parametrize("label", ["points", "tags", "boxes", "hybrid_tags_points"])
 def test_weak_labels_can_be_bought(label, tiny, tmp_path):
-    folder, results = start("train_active_learning", tmp_path / "out", *tiny, *AL, f"active_learning.label={label}")
+    folder, results = start(
+        "train_active_learning", tmp_path / "out", *tiny, *AL, f"active_learning.label={label}"
+    )
     wanted = set(label.removeprefix("hybrid_").split("_"))
     labels = bought(folder)
-    assert all(set(entry["signals"]) == wanted and "full" not in entry["annotations"] for entry in labels.values())
-    price = sum(SIGNALS[s].seconds(entry["annotations"][s]) for entry in labels.values() for s in wanted)
+    assert all(
+        set(entry["signals"]) == wanted and "full" not in entry["annotations"]
+        for entry in labels.values()
+    )
+    price = sum(
+        SIGNALS[s].seconds(entry["annotations"][s]) for entry in labels.values() for s in wanted
+    )
     assert results["curve"][-1]["seconds"] == pytest.approx(price)
 
 
 def held_out(folder):
-    """Return the ids whose masks may be opened without being bought: those of the validation and the test split."""
+    """Return the ids whose masks may be opened without being bought: those of the validation and
+    the test split.
+    """
     from vlm_itl.config import Config, build
     from vlm_itl.training.data import open_images, splits_of
 
@@ -127,7 +155,12 @@ def held_out(folder):
 firsts = {}  # strategy -> the ids of its first purchase
 
 
-ALIKE = {"margin_per_second", "bald_per_second", "least_confidence_per_second", "disagreement_per_second"}
+ALIKE = {
+    "margin_per_second",
+    "bald_per_second",
+    "least_confidence_per_second",
+    "disagreement_per_second",
+}
 
 
 @pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name not in ALIKE])
@@ -136,9 +169,14 @@ def test_strategies_begin_alike_and_never_see_the_truth(strategy, tiny, tmp_path
     opened.clear()
     members = 2 if strategy == "disagreement" else 1
     folder, results = start(
-        "train_active_learning", tmp_path / "out", *tiny, *AL, "training.steps=1",
-        f"active_learning.strategy={strategy}", f"active_learning.ensemble_size={members}",
-    )  # fmt: skip
+        "train_active_learning",
+        tmp_path / "out",
+        *tiny,
+        *AL,
+        "training.steps=1",
+        f"active_learning.strategy={strategy}",
+        f"active_learning.ensemble_size={members}",
+    )
     assert set(opened) <= set(bought(folder)) | held_out(folder)
     assert len(bought(folder)) < results["pool"] / 2
     firsts[strategy] = sorted(ledger(folder)[1]["bought"])
@@ -152,48 +190,74 @@ FREE = ["vlm_itl.risk=null", "vlm_itl.calibration=none", "vlm_itl.audit_share=0"
 @pytest.mark.parametrize("handler", ["confidence", "learned", "accept_all"])
 def test_judges_never_see_the_truth(handler, tiny, tmp_path):
     opened.clear()
-    folder, results = start("train_vlm_itl", tmp_path / "out", *tiny, *JUDGED, f"vlm_itl.vlm_handler={handler}")
+    folder, results = start(
+        "train_vlm_itl", tmp_path / "out", *tiny, *JUDGED, f"vlm_itl.vlm_handler={handler}"
+    )
     assert set(opened) <= set(bought(folder)) | held_out(folder)
     assert len(bought(folder)) < results["pool"] / 2
 
 
 def test_the_watch_on_the_truth_works(tiny, tmp_path):
-    """A simulated judge and the report do look at masks that nobody bought: the tests above would see it."""
+    """A simulated judge and the report do look at masks that nobody bought: the tests above would
+    see it.
+    """
     opened.clear()
-    folder, _ = start("train_vlm_itl", tmp_path / "out", *tiny, *JUDGED, *FREE, "vlm_itl.vlm_handler=mock")
+    folder, _ = start(
+        "train_vlm_itl", tmp_path / "out", *tiny, *JUDGED, *FREE, "vlm_itl.vlm_handler=mock"
+    )
     assert not set(opened) <= set(bought(folder)) | held_out(folder)
 
 
 def test_unfiltered_pseudo_labels_cost_no_human_time(tiny, tmp_path):
-    """At equal budgets both arms buy the same number of images; the judge's arm trains on all the others too."""
+    """At equal budgets both arms buy the same number of images; the judge's arm trains on all the
+    others too.
+    """
     alone, first = start("train_active_learning", tmp_path / "alone", *tiny, *AL)
-    judged, second = start("train_vlm_itl", tmp_path / "judged", *tiny, *AL, *FREE, "vlm_itl.vlm_handler=accept_all")
+    judged, second = start(
+        "train_vlm_itl", tmp_path / "judged", *tiny, *AL, *FREE, "vlm_itl.vlm_handler=accept_all"
+    )
     assert [p["images"] for p in first["curve"]] == [p["images"] for p in second["curve"]]
     last = second["curve"][-1]
-    assert last["pseudo_labels"] == second["pool"] - last["images"] and first["curve"][-1]["pseudo_labels"] == 0
+    assert (
+        last["pseudo_labels"] == second["pool"] - last["images"]
+        and first["curve"][-1]["pseudo_labels"] == 0
+    )
     assert set(bought(alone)) != set() and list((judged / "round_00" / "pseudo").glob("*.png"))
 
 
 def test_the_oracle_gate_accepts_the_good_and_hands_the_bad_to_the_human(tiny, tmp_path):
     folder, results = start(
-        "train_vlm_itl", tmp_path / "out", *tiny, *AL, *FREE, "vlm_itl.vlm_handler=mock", "vlm_itl.iou_bar=0.2",
-        "vlm_itl.vlm_options={true_positive_rate: 1, false_positive_rate: 0}", "training.steps=12",
-    )  # fmt: skip
+        "train_vlm_itl",
+        tmp_path / "out",
+        *tiny,
+        *AL,
+        *FREE,
+        "vlm_itl.vlm_handler=mock",
+        "vlm_itl.iou_bar=0.2",
+        "vlm_itl.vlm_options={true_positive_rate: 1, false_positive_rate: 0}",
+        "training.steps=12",
+    )
     (judged,) = results["judge"]
     assert judged["realised_risk"] in (0, None) and judged["agreement"] == 1
     routes = {
-        name: v["route"] for name, v in next(x for x in ledger(folder) if x["stage"] == "judge")["verdicts"].items()
+        name: v["route"]
+        for name, v in next(x for x in ledger(folder) if x["stage"] == "judge")["verdicts"].items()
     }
     chosen = [
-        routes[name] for name in next(x for x in ledger(folder) if (x["round"], x["stage"]) == (1, "buy"))["bought"]
+        routes[name]
+        for name in next(x for x in ledger(folder) if (x["round"], x["stage"]) == (1, "buy"))[
+            "bought"
+        ]
     ]
-    assert chosen == ["reject"] * min(len(chosen), list(routes.values()).count("reject")) + ["accept"] * max(
-        0, len(chosen) - list(routes.values()).count("reject")
-    )
+    assert chosen == ["reject"] * min(len(chosen), list(routes.values()).count("reject")) + [
+        "accept"
+    ] * max(0, len(chosen) - list(routes.values()).count("reject"))
 
 
 def test_a_judge_that_never_answers_stops_the_run(tiny, tmp_path):
-    """Nothing about its round is written; the bought labels stay, and the address may change when the run goes on."""
+    """Nothing about its round is written; the bought labels stay, and the address may change when
+    the run goes on.
+    """
     settings = [*tiny, *JUDGED, "vlm_itl.vlm_handler=openai", "run_name=run"]
     options = "vlm_itl.vlm_options={{base_url: 'http://127.0.0.1:{}/v1', model: m, retries: 0, cache: {}}}"
     for port in (9, 19):
@@ -205,27 +269,54 @@ def test_a_judge_that_never_answers_stops_the_run(tiny, tmp_path):
 
 
 def test_who_judges_does_not_matter_to_a_run_without_a_judge(tiny, tmp_path):
-    """As the commands say one after the other: the section vlm_itl may change while an active-learning run is there."""
+    """As the commands say one after the other: the section vlm_itl may change while an
+    active-learning run is there.
+    """
     folder, _ = start("train_active_learning", tmp_path / "out", *tiny, *AL)
     before = (folder / "ledger.jsonl").read_bytes()
-    start("train_active_learning", tmp_path / "out", *tiny, *AL, "vlm_itl.vlm_handler=mock", "vlm_itl.enabled=False")
+    start(
+        "train_active_learning",
+        tmp_path / "out",
+        *tiny,
+        *AL,
+        "vlm_itl.vlm_handler=mock",
+        "vlm_itl.enabled=False",
+    )
     assert (folder / "ledger.jsonl").read_bytes() == before
 
 
 def test_pairwise_keeps_the_better_of_two_rounds(tiny, tmp_path):
-    """A judge that knows the truth never lets the older mask stand where the newer one is better."""
+    """A judge that knows the truth never lets the older mask stand where the newer one is
+    better.
+    """
     folder, results = start(
-        "train_vlm_itl", tmp_path / "out", *tiny, "active_learning.initial_percentage=15",
-        "active_learning.increment_percentage=15", "active_learning.max_percentage=45", *FREE, "training.steps=6",
-        "vlm_itl.vlm_handler=mock", "vlm_itl.vlm_options={iou_noise: 0.0001}", "vlm_itl.pairwise=True",
-    )  # fmt: skip
+        "train_vlm_itl",
+        tmp_path / "out",
+        *tiny,
+        "active_learning.initial_percentage=15",
+        "active_learning.increment_percentage=15",
+        "active_learning.max_percentage=45",
+        *FREE,
+        "training.steps=6",
+        "vlm_itl.vlm_handler=mock",
+        "vlm_itl.vlm_options={iou_noise: 0.0001}",
+        "vlm_itl.pairwise=True",
+    )
     plain, alone = start(
-        "train_vlm_itl", tmp_path / "plain", *tiny, "active_learning.initial_percentage=15",
-        "active_learning.increment_percentage=15", "active_learning.max_percentage=45", *FREE, "training.steps=6",
-        "vlm_itl.vlm_handler=mock", "vlm_itl.vlm_options={iou_noise: 0.0001}",
-    )  # fmt: skip
+        "train_vlm_itl",
+        tmp_path / "plain",
+        *tiny,
+        "active_learning.initial_percentage=15",
+        "active_learning.increment_percentage=15",
+        "active_learning.max_percentage=45",
+        *FREE,
+        "training.steps=6",
+        "vlm_itl.vlm_handler=mock",
+        "vlm_itl.vlm_options={iou_noise: 0.0001}",
+    )
     pairs = [
-        next(x for x in ledger(f) if (x["round"], x["stage"]) == (1, "judge"))["verdicts"] for f in (folder, plain)
+        next(x for x in ledger(f) if (x["round"], x["stage"]) == (1, "judge"))["verdicts"]
+        for f in (folder, plain)
     ]
     assert results["judge"][1]["older_masks"] > 0 == alone["judge"][1]["older_masks"]
     assert all(pairs[0][name]["iou"] >= pairs[1][name]["iou"] - 0.01 for name in pairs[0])
@@ -233,7 +324,14 @@ def test_pairwise_keeps_the_better_of_two_rounds(tiny, tmp_path):
 
 def test_a_network_that_cannot_be_had_leaves_no_settings_behind(tiny, tmp_path):
     with pytest.raises(UserError, match=r"model\.name"):
-        start("train_active_learning", tmp_path / "out", *tiny, *AL, "model.name=efficientnet-lite9", "run_name=run")
+        start(
+            "train_active_learning",
+            tmp_path / "out",
+            *tiny,
+            *AL,
+            "model.name=efficientnet-lite9",
+            "run_name=run",
+        )
     start("train_active_learning", tmp_path / "out", *tiny, *AL, "run_name=run")
 
 
@@ -244,7 +342,9 @@ def test_rounds_without_a_ledger_are_refused(tiny, tmp_path):
         start("train_active_learning", tmp_path / "out", *tiny, *AL)
 
 
-@pytest.mark.parametrize(("script", "enabled"), [("train_active_learning", True), ("train_vlm_itl", False)])
+@pytest.mark.parametrize(
+    ("script", "enabled"), [("train_active_learning", True), ("train_vlm_itl", False)]
+)
 def test_enabled_decides_which_script_may_run(script, enabled, tiny, tmp_path):
     with pytest.raises(UserError, match=r"vlm_itl\.enabled"):
         start(script, tmp_path / "out", *tiny, f"vlm_itl.enabled={enabled}")
@@ -255,7 +355,10 @@ def test_a_finished_run_is_not_run_again(tiny, tmp_path):
     folder, _ = start("train_active_learning", tmp_path / "out", *tiny, *AL)
     before = (folder / "ledger.jsonl").read_bytes(), (folder / "results.json").read_bytes()
     start("train_active_learning", tmp_path / "out", *tiny, *AL)
-    assert ((folder / "ledger.jsonl").read_bytes(), (folder / "results.json").read_bytes()) == before
+    assert (
+        (folder / "ledger.jsonl").read_bytes(),
+        (folder / "results.json").read_bytes(),
+    ) == before
     with pytest.raises(UserError, match="other settings"):
         start("train_active_learning", tmp_path / "out", *tiny, *AL, "training.steps=3")
     assert (folder / "ledger.jsonl").read_bytes() == before[0]
@@ -263,11 +366,20 @@ def test_a_finished_run_is_not_run_again(tiny, tmp_path):
 
 def test_the_first_round_can_be_shared(tiny, tmp_path):
     """A round taken over from another run is the round that the run would have computed."""
-    donor, _ = start("train_active_learning", tmp_path / "random", *tiny, *AL, "active_learning.strategy=random")
-    _, first = start("train_active_learning", tmp_path / "own", *tiny, *AL, "active_learning.strategy=entropy")
+    donor, _ = start(
+        "train_active_learning", tmp_path / "random", *tiny, *AL, "active_learning.strategy=random"
+    )
+    _, first = start(
+        "train_active_learning", tmp_path / "own", *tiny, *AL, "active_learning.strategy=entropy"
+    )
     share = f"active_learning.first_round_from={donor}"
     _, second = start(
-        "train_active_learning", tmp_path / "shared", *tiny, *AL, "active_learning.strategy=entropy", share
+        "train_active_learning",
+        tmp_path / "shared",
+        *tiny,
+        *AL,
+        "active_learning.strategy=entropy",
+        share,
     )
     assert first["curve"] == second["curve"]
     for wrong in (
@@ -277,15 +389,34 @@ def test_the_first_round_can_be_shared(tiny, tmp_path):
         "active_learning.initial_percentage=20",
     ):
         with pytest.raises(UserError, match="first_round_from"):
-            start("train_active_learning", tmp_path / "wrong", *tiny, *AL, share, wrong, f"run_name={wrong}")
+            start(
+                "train_active_learning",
+                tmp_path / "wrong",
+                *tiny,
+                *AL,
+                share,
+                wrong,
+                f"run_name={wrong}",
+            )
 
 
 def test_warm_restart_and_ensembles(tiny, tmp_path):
     """A warm start leads elsewhere than a cold one; the members of an ensemble differ."""
-    cold, _ = start("train_active_learning", tmp_path / "cold", *tiny, *AL, "active_learning.ensemble_size=2")
-    warm, _ = start("train_active_learning", tmp_path / "warm", *tiny, *AL, "active_learning.ensemble_size=2",
-                    "active_learning.restart=warm")  # fmt: skip
-    trained = [[line["weights"] for line in ledger(folder) if line["stage"] == "train"] for folder in (cold, warm)]
+    cold, _ = start(
+        "train_active_learning", tmp_path / "cold", *tiny, *AL, "active_learning.ensemble_size=2"
+    )
+    warm, _ = start(
+        "train_active_learning",
+        tmp_path / "warm",
+        *tiny,
+        *AL,
+        "active_learning.ensemble_size=2",
+        "active_learning.restart=warm",
+    )
+    trained = [
+        [line["weights"] for line in ledger(folder) if line["stage"] == "train"]
+        for folder in (cold, warm)
+    ]
     assert trained[0][0] == trained[1][0] and trained[0][1] != trained[1][1]
     assert len({*trained[0][0], *trained[0][1]}) == 4
 
@@ -294,31 +425,53 @@ KILLS = ("lines 1", "lines 3", "checkpoint 1", "lines 5", "lines 6", "pseudo 1",
 
 
 def reached(folder, moment):
-    """Whether a run has come to a moment: so many lines in the ledger, or a file of a stage that is under way."""
+    """Whether a run has come to a moment: so many lines in the ledger, or a file of a stage that is
+    under way.
+    """
     what, number = moment.split()
     if what == "lines":
         path = folder / "ledger.jsonl"
         return path.exists() and path.read_bytes().count(b"\n") >= int(number)
-    pattern = {"checkpoint": f"round_{int(number):02d}/trainer_0/checkpoint-1/complete",
-               "pseudo": f"round_{int(number):02d}/pseudo/*.png"}[what]  # fmt: skip
+    pattern = {
+        "checkpoint": f"round_{int(number):02d}/trainer_0/checkpoint-1/complete",
+        "pseudo": f"round_{int(number):02d}/pseudo/*.png",
+    }[what]
     return any(folder.glob(pattern))
 
 
 def test_killed_at_any_stage_it_ends_as_if_never_interrupted(tiny, tmp_path):
-    """SIGKILL between stages, in the middle of a training and of a judging; the ledger and the results are the same."""
+    """SIGKILL between stages, in the middle of a training and of a judging; the ledger and the
+    results are the same.
+    """
     settings = [
-        *tiny, "active_learning.initial_percentage=20", "active_learning.increment_percentage=20",
-        "active_learning.max_percentage=60", "active_learning.strategy=bald", "training.steps=4",
-        "training.eval_steps=1", "vlm_itl.vlm_handler=confidence", "vlm_itl.iou_bar=0.02", "vlm_itl.risk=0.6",
+        *tiny,
+        "active_learning.initial_percentage=20",
+        "active_learning.increment_percentage=20",
+        "active_learning.max_percentage=60",
+        "active_learning.strategy=bald",
+        "training.steps=4",
+        "training.eval_steps=1",
+        "vlm_itl.vlm_handler=confidence",
+        "vlm_itl.iou_bar=0.02",
+        "vlm_itl.risk=0.6",
         "vlm_itl.confidence=0.5",
-    ]  # fmt: skip
+    ]
     whole, results = start("train_vlm_itl", tmp_path / "whole", *settings, "run_name=run")
-    command = [sys.executable, ROOT / "scripts" / "train_vlm_itl.py", "--config",
-               ROOT / "configs" / "active_learning_config.yaml", "--set", *settings, "run_name=run",
-               f"output_dir_prefix={tmp_path / 'killed'}"]  # fmt: skip
+    command = [
+        sys.executable,
+        ROOT / "scripts" / "train_vlm_itl.py",
+        "--config",
+        ROOT / "configs" / "active_learning_config.yaml",
+        "--set",
+        *settings,
+        "run_name=run",
+        f"output_dir_prefix={tmp_path / 'killed'}",
+    ]
     folder, killed = tmp_path / "killed" / "run", 0
     for moment in KILLS:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         while process.poll() is None and not reached(folder, moment):
             time.sleep(0.002)
         if process.poll() is None:
@@ -328,5 +481,9 @@ def test_killed_at_any_stage_it_ends_as_if_never_interrupted(tiny, tmp_path):
     assert killed >= len(KILLS) - 2, "the run was over before it could be killed"
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
     assert ledger(folder) == ledger(whole)
-    assert json.loads((folder / "results.json").read_text()) == json.loads((whole / "results.json").read_text())
-    assert any(line["pseudo_labels"] for line in results["curve"]), "the judge accepted nothing: a weak test"
+    assert json.loads((folder / "results.json").read_text()) == json.loads(
+        (whole / "results.json").read_text()
+    )
+    assert any(line["pseudo_labels"] for line in results["curve"]), (
+        "the judge accepted nothing: a weak test"
+    )

@@ -1,4 +1,6 @@
-"""Every number reaches `log.jsonl`, and, as the config says, one run of a tracker a round and one for the summary."""
+"""Every number reaches `log.jsonl`, and, as the config says, one run of a tracker a round and one
+for the summary.
+"""
 
 import json
 import time
@@ -11,10 +13,30 @@ from weakseg.training.tracking import has_wandb_key
 
 RESULTS = {
     "curve": [
-        {"round": 0, "images": 5, "seconds": 395.0, "test_miou": 0.5, "test_file": "round_00/test.npz"},
-        {"round": 1, "images": 10, "seconds": 790.0, "test_miou": 0.625, "test_file": "round_01/test.npz"},
+        {
+            "round": 0,
+            "images": 5,
+            "seconds": 395.0,
+            "test_miou": 0.5,
+            "test_file": "round_00/test.npz",
+        },
+        {
+            "round": 1,
+            "images": 10,
+            "seconds": 790.0,
+            "test_miou": 0.625,
+            "test_file": "round_01/test.npz",
+        },
     ],
-    "judge": [{"round": 0, "purity": 0.75, "auroc": None, "usage": {"calls": 3}, "reliability": [[0.5, 0.5, 2]]}],
+    "judge": [
+        {
+            "round": 0,
+            "purity": 0.75,
+            "auroc": None,
+            "usage": {"calls": 3},
+            "reliability": [[0.5, 0.5, 2]],
+        }
+    ],
 }
 ROUNDS = ((0, 0), (1, 1))  # and the ensemble's second network
 NAMES = ["run-round0", "run-round1-member1", "run-summary"]
@@ -38,7 +60,11 @@ def check_lines(lines):
     rounds = [(line["round"], line["member"], line["step"], line["loss"]) for line in lines[:4]]
     assert rounds == [(n, m, step, 1 / step) for n, m in ROUNDS for step in (10, 20)]
     first, last = lines[4:]
-    assert first["summary"] and first["judge/purity"] == 0.75 and (first["round"], first["step"]) == (0, 0)
+    assert (
+        first["summary"]
+        and first["judge/purity"] == 0.75
+        and (first["round"], first["step"]) == (0, 0)
+    )
     assert not {"judge/auroc", "judge/usage", "judge/reliability", "test_file"} & first.keys()
     assert SUMMARY.items() <= last.items() and "judge/purity" not in last
     times = [line["time"] for line in lines]
@@ -55,7 +81,9 @@ def test_a_log_goes_on_where_a_killed_run_left_it(tmp_path):
     tracker = Tracker(Config(), tmp_path)
     tracker.start(0)({"loss": 1.0}, 1)
     Tracker(Config(), tmp_path).start(0)({"loss": 0.5}, 2)
-    assert [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [1.0, 0.5]
+    assert [
+        json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()
+    ] == [1.0, 0.5]
 
 
 def test_tensorboard_has_one_run_a_round_and_a_summary(tmp_path):
@@ -67,7 +95,10 @@ def test_tensorboard_has_one_run_a_round_and_a_summary(tmp_path):
 
     def read(name):
         events = EventAccumulator(str(folder / name)).Reload()
-        return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+        return {
+            tag: [(e.step, e.value) for e in events.Scalars(tag)]
+            for tag in events.Tags()["scalars"]
+        }
 
     assert read("run-round1-member1") == {
         "loss": [(10, pytest.approx(0.1)), (20, pytest.approx(0.05))],
@@ -91,7 +122,9 @@ def test_wandb_without_a_key_is_offline_with_one_run_a_round_and_a_summary(tmp_p
     def stored(text):
         return sum(text.encode() in path.read_bytes() for path in runs)
 
-    deadline = time.monotonic() + 60  # on a busy machine wandb's own process writes after the run is finished
+    deadline = (
+        time.monotonic() + 60
+    )  # on a busy machine wandb's own process writes after the run is finished
     while time.monotonic() < deadline and not all(map(stored, [*NAMES, "judge/purity", "vlm-itl"])):
         time.sleep(0.1)
     assert [stored(name) for name in NAMES] == [1, 1, 1]

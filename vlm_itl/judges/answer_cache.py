@@ -1,7 +1,8 @@
-"""Answers of vision-language models, kept in an SQLite file, and the part of a judge that looks there first.
+"""Answers of vision-language models, kept in an SQLite file, and the part of a judge that looks
+there first.
 
-The file also holds what each budget has spent. Several processes may use one file, and a kill at any time loses
-nothing that was stored.
+The file also holds what each budget has spent. Several processes may use one file, and a kill at
+any time loses nothing that was stored.
 """
 
 import json
@@ -32,7 +33,9 @@ COMMIT;
 
 
 class Key(NamedTuple):
-    """What an answer depends on; `prompt` covers the words, the look and the way of asking (`Question.version`)."""
+    """What an answer depends on; `prompt` covers the words, the look and the way of asking
+    (`Question.version`).
+    """
 
     model: str
     prompt: str
@@ -42,18 +45,26 @@ class Key(NamedTuple):
 
 
 class AnswerCache:
-    """The file. Every error of SQLite is a `UserError` that names it; a file of another program is left as it is."""
+    """The file. Every error of SQLite is a `UserError` that names it; a file of another program is
+    left as it is.
+    """
 
     def __init__(self, path=None, must_exist=False):
-        """path: the file, made where it is missing unless `must_exist`; None keeps everything in memory."""
+        """path: the file, made where it is missing unless `must_exist`; None keeps everything in
+        memory.
+        """
         self.path = path
         if path is not None:
             if must_exist and not Path(path).is_file():
-                raise UserError(f"{path}: there is no such answer cache (vlm_itl.vlm_options.cache), nothing to replay")
+                raise UserError(
+                    f"{path}: there is no such answer cache (vlm_itl.vlm_options.cache), nothing to replay"
+                )
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         try:
-            self._db = sqlite3.connect(path or ":memory:", WAIT, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(
+                path or ":memory:", WAIT, isolation_level=None, check_same_thread=False
+            )
             self._prepare()
         except sqlite3.DatabaseError as error:
             raise self._broken(error) from error
@@ -65,17 +76,23 @@ class AnswerCache:
         (application,) = self._db.execute("PRAGMA application_id").fetchone()
         if application != APPLICATION_ID:
             if application or tables:
-                raise UserError(f"{self.path}: another program's SQLite file; name another one in {_OPTION}")
+                raise UserError(
+                    f"{self.path}: another program's SQLite file; name another one in {_OPTION}"
+                )
             self._db.executescript(_SCHEMA)
         if self._db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
 
     def _broken(self, error):
-        return UserError(f"{self.path}: not a usable answer cache ({error}); mend or move it, or change {_OPTION}")
+        return UserError(
+            f"{self.path}: not a usable answer cache ({error}); mend or move it, or change {_OPTION}"
+        )
 
     def _execute(self, statement, values):
-        """Run one statement, which is one transaction; return its rows and the number of rows it changed."""
+        """Run one statement, which is one transaction; return its rows and the number of rows it
+        changed.
+        """
         try:
             with self._lock:
                 cursor = self._db.execute(statement, values)
@@ -98,15 +115,19 @@ class AnswerCache:
             raise self._broken(error) from error
 
     def put(self, where, answer, usage):
-        """Store an answer and what it cost. Return what is stored now: the first answer to a question stays."""
+        """Store an answer and what it cost. Return what is stored now: the first answer to a
+        question stays.
+        """
         row = (*where, json.dumps(answer, allow_nan=False), json.dumps(usage))
         self._execute(f"INSERT OR IGNORE INTO answers VALUES ({', '.join('?' * len(row))})", row)
         return self.get(where)
 
     def spend(self, budget, tokens, call_limit=None, token_limit=None):
-        """Take one call and `tokens` tokens from a budget, if that keeps it within its limits; return whether it did.
+        """Take one call and `tokens` tokens from a budget, if that keeps it within its limits;
+        return whether it did.
 
-        Atomic over processes. A killed process leaves what it took as spent: the limits hold whatever happens.
+        Atomic over processes. A killed process leaves what it took as spent: the limits hold
+        whatever happens.
         """
         self._execute("INSERT OR IGNORE INTO budgets VALUES (?, 0, 0)", (budget,))
         limits = [UNLIMITED if limit is None else limit for limit in (call_limit, token_limit)]
@@ -118,7 +139,9 @@ class AnswerCache:
         return changed == 1
 
     def give_back(self, budget, calls, tokens):
-        """Give back calls and tokens that were taken by `spend` but not used; negative where more was used."""
+        """Give back calls and tokens that were taken by `spend` but not used; negative where more
+        was used.
+        """
         statement = "UPDATE budgets SET calls = calls - ?, tokens = tokens - ? WHERE name = ?"
         self._execute(statement, (calls, tokens, budget))
 

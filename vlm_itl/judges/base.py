@@ -1,4 +1,6 @@
-"""What a judge of predicted masks sees (`Case`), what it answers (`Verdict`, `Preference`), and its interface."""
+"""What a judge of predicted masks sees (`Case`), what it answers (`Verdict`, `Preference`), and its
+interface.
+"""
 
 import hashlib
 from dataclasses import asdict, dataclass, field
@@ -41,7 +43,8 @@ class Case:
 
 
 class Example(NamedTuple):
-    """A predicted mask with its bought truth [S, S] uint8 (255 = ignore), for a judge to learn from.
+    """A predicted mask with its bought truth [S, S] uint8 (255 = ignore), for a judge to learn
+    from.
 
     unseen: whether the network predicted it before it was trained on that image
     """
@@ -95,7 +98,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Preference:
-    """A judge's answer about two masks of one image: `better` is 0, 1, or None (a tie, or a failure)."""
+    """A judge's answer about two masks of one image: `better` is 0, 1, or None (a tie, or a
+    failure).
+    """
 
     better: int | None
     probability: float | None = None  # that the first is better
@@ -117,7 +122,8 @@ def check_share(name, value):
 
 
 class Judge:
-    """The interface of all judges. Calling them in another order or in other batches changes no answer.
+    """The interface of all judges. Calling them in another order or in other batches changes no
+    answer.
 
     Options: a dataclass; the keys of `vlm_itl.vlm_options` are checked against its fields
     """
@@ -138,18 +144,23 @@ class Judge:
         raise NotImplementedError
 
     def doubts(self, case):
-        """Return the pixels [S, S] bool of a mask whose class the judge disputes: pseudo-labels leave them out.
+        """Return the pixels [S, S] bool of a mask whose class the judge disputes: pseudo-labels
+        leave them out.
 
         None from a judge that looks at masks as a whole.
         """
         return None
 
     def compare(self, pairs):
-        """Return one `Preference` for each (Case, Case) of a list: two masks of one image, by their estimated IoU."""
+        """Return one `Preference` for each (Case, Case) of a list: two masks of one image, by their
+        estimated IoU.
+        """
         preferences = []
         for first, second in pairs:
             one, two = self.judge([first, second])
-            usage = {key: one.usage.get(key, 0) + two.usage.get(key, 0) for key in one.usage | two.usage}
+            usage = {
+                key: one.usage.get(key, 0) + two.usage.get(key, 0) for key in one.usage | two.usage
+            }
             values = [v.iou if v.iou is not None else v.probability for v in (one, two)]
             failure = one.failure or two.failure or ("no estimate" if None in values else None)
             if failure:

@@ -1,4 +1,6 @@
-"""Judges that any other must beat: a simulated one, the network's own confidence, and one that accepts all."""
+"""Judges that any other must beat: a simulated one, the network's own confidence, and one that
+accepts all.
+"""
 
 import math
 from dataclasses import dataclass
@@ -12,10 +14,12 @@ from weakseg.metrics import image_iou
 
 
 class MockJudge(Judge):
-    """A simulated judge: it knows the truth and errs at a stated rate, by a dice keyed by the image and the mask.
+    """A simulated judge: it knows the truth and errs at a stated rate, by a dice keyed by the image
+    and the mask.
 
-    With `iou_noise` it estimates the IoU with that standard deviation and decides by its estimate; else it accepts a
-    good mask with `true_positive_rate` and a bad one with `false_positive_rate`. With 1 and 0 it never errs.
+    With `iou_noise` it estimates the IoU with that standard deviation and decides by its estimate;
+    else it accepts a good mask with `true_positive_rate` and a bad one with `false_positive_rate`.
+    With 1 and 0 it never errs.
     """
 
     needs_truth = True
@@ -30,8 +34,12 @@ class MockJudge(Judge):
     def __init__(self, iou_bar, seed, options):
         super().__init__(iou_bar, seed, options)
         rates = (options.true_positive_rate, options.false_positive_rate)
-        if not all(0 <= rate <= 1 for rate in rates) or (options.iou_noise is not None and options.iou_noise <= 0):
-            raise UserError("vlm_itl.vlm_options: rates lie between 0 and 1, and iou_noise is more than 0")
+        if not all(0 <= rate <= 1 for rate in rates) or (
+            options.iou_noise is not None and options.iou_noise <= 0
+        ):
+            raise UserError(
+                "vlm_itl.vlm_options: rates lie between 0 and 1, and iou_noise is more than 0"
+            )
 
     def judge(self, cases):
         return [self.answer(case) for case in cases]
@@ -50,17 +58,23 @@ class MockJudge(Judge):
             raw = iou + sigma * noise
             probability = 0.5 * math.erfc((self.iou_bar - raw) / (sigma * math.sqrt(2)))
             estimate = min(max(raw, 0.0), 1.0)
-            return Verdict("accept" if raw >= self.iou_bar else "reject", probability, estimate, errors)
+            return Verdict(
+                "accept" if raw >= self.iou_bar else "reject", probability, estimate, errors
+            )
         hit, false_alarm = self.options.true_positive_rate, self.options.false_positive_rate
         accepts = dice < (hit if iou >= self.iou_bar else false_alarm)
         for_good, for_bad = (hit, false_alarm) if accepts else (1 - hit, 1 - false_alarm)
-        return Verdict("accept" if accepts else "reject", for_good / (for_good + for_bad), None, errors)
+        return Verdict(
+            "accept" if accepts else "reject", for_good / (for_good + for_bad), None, errors
+        )
 
 
 def error_types(prediction, truth, share=0.1):
-    """Return which of `ERRORS` a mask [S, S] uint8 has; each counts from `share` of the object's pixels.
+    """Return which of `ERRORS` a mask [S, S] uint8 has; each counts from `share` of the object's
+    pixels.
 
-    Missed and surplus pixels within 2 % of the image's side of the true outline are a matter of the boundary.
+    Missed and surplus pixels within 2 % of the image's side of the true outline are a matter of the
+    boundary.
     """
     seen = truth != IGNORE
     inside, found = seen & (truth != 0), seen & (prediction != 0)
@@ -90,14 +104,18 @@ class ConfidenceJudge(Judge):
 
     def judge(self, cases):
         values = [float(np.clip(MEASURES[self.options.measure](case), 0, 1)) for case in cases]
-        return [Verdict("accept" if value >= self.iou_bar else "reject", value, value) for value in values]
+        return [
+            Verdict("accept" if value >= self.iou_bar else "reject", value, value)
+            for value in values
+        ]
 
 
 def soft_dice(case):
-    """The IoU expected from the softmax p: sum of p on the mask over the sum of p on or off it, a mean over classes.
+    """The IoU expected from the softmax p: sum of p on the mask over the sum of p on or off it, a
+    mean over classes.
 
-    A soft Dice score of the prediction with itself (Hoebel et al., MIDL 2022), turned into an IoU. Where no foreground
-    is predicted, the mean probability of the background.
+    A soft Dice score of the prediction with itself (Hoebel et al., MIDL 2022), turned into an IoU.
+    Where no foreground is predicted, the mean probability of the background.
     """
     found = [c for c in np.unique(case.mask) if c != 0]
     if not found:
@@ -113,7 +131,9 @@ def _dice(probability, mask):
 def agreement(case):
     """The mean IoU of the mask with those of the ensemble's other members."""
     if case.members is None or not len(case.members):
-        raise UserError("active_learning.ensemble_size 1: the measure agreement compares networks; set 2 or more")
+        raise UserError(
+            "active_learning.ensemble_size 1: the measure agreement compares networks; set 2 or more"
+        )
     return float(np.mean([image_iou(case.mask, member) for member in case.members]))
 
 

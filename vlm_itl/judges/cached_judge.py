@@ -11,7 +11,9 @@ from weakseg.common import UserError
 
 @dataclass(frozen=True)
 class Outcome:
-    """What asking gave: an answer (a dict), or a failure and, where a server refused with one, its HTTP status."""
+    """What asking gave: an answer (a dict), or a failure and, where a server refused with one, its
+    HTTP status.
+    """
 
     answer: dict | None
     usage: dict = field(default_factory=_NOTHING.copy)
@@ -25,8 +27,12 @@ class AskOptions:
 
     model: str = key("", "the model, as its server or its hub names it, or its folder")
     cache: str | None = key("results/vlm_answers.sqlite", "the file of answers; null: memory only")
-    replay: bool = key(False, "answer from the cache alone, without network or model; the rest are failures")
-    views: tuple[str, ...] = key(("overlay", "contour", "crop"), f"pictures of a mask, from {', '.join(VIEWS)}")
+    replay: bool = key(
+        False, "answer from the cache alone, without network or model; the rest are failures"
+    )
+    views: tuple[str, ...] = key(
+        ("overlay", "contour", "crop"), f"pictures of a mask, from {', '.join(VIEWS)}"
+    )
     image_side: int = key(512, "longer side of one mask's picture, pixels", low=16, high=4096)
     image_format: str = key("png", "of the pictures", choices=list(MEDIA))
 
@@ -34,8 +40,8 @@ class AskOptions:
 class CachedJudge(Judge):
     """A judge that puts `Question`s to a model and never asks one twice.
 
-    Subclasses implement `_ask(question)`, and `_ask_all` where they ask several at once. Their options are
-    `AskOptions` and more.
+    Subclasses implement `_ask(question)`, and `_ask_all` where they ask several at once. Their
+    options are `AskOptions` and more.
     """
 
     def __init__(self, iou_bar, seed, options, form="json", variant=""):
@@ -44,9 +50,13 @@ class CachedJudge(Judge):
         self.form, self.variant = form, variant
         self.look = Look(options.views, options.image_side, options.image_format)
         if not options.model:
-            raise UserError("vlm_itl.vlm_options.model is empty: name the vision-language model that judges")
+            raise UserError(
+                "vlm_itl.vlm_options.model is empty: name the vision-language model that judges"
+            )
         if options.replay and options.cache is None:
-            raise UserError(f"vlm_itl.vlm_options.replay needs the answers: name their file in {_OPTION}")
+            raise UserError(
+                f"vlm_itl.vlm_options.replay needs the answers: name their file in {_OPTION}"
+            )
         self.cache = AnswerCache(options.cache, must_exist=options.replay)
 
     def judge(self, cases):
@@ -55,7 +65,9 @@ class CachedJudge(Judge):
         return [_verdict(outcome) for outcome in self._outcomes(questions)]
 
     def compare(self, pairs):
-        """Return one `Preference` for each (Case, Case) of a list; two equal masks are a tie that costs nothing."""
+        """Return one `Preference` for each (Case, Case) of a list; two equal masks are a tie that
+        costs nothing.
+        """
         questions = {
             index: pair_question(first, second, self.iou_bar, self.look, self.form)
             for index, (first, second) in enumerate(pairs)
@@ -70,15 +82,27 @@ class CachedJudge(Judge):
     def _place(self, question):
         masks = "+".join(sorted(case.mask_hash for case in question.cases))
         return Key(
-            self.options.model, question.version(self.variant), question.cases[0].image_hash, masks, question.kind
+            self.options.model,
+            question.version(self.variant),
+            question.cases[0].image_hash,
+            masks,
+            question.kind,
         )
 
     def _outcomes(self, questions):
-        """Return an `Outcome` for each question: from the cache, else from the model, which gets each one only once."""
+        """Return an `Outcome` for each question: from the cache, else from the model, which gets
+        each one only once.
+        """
         places = [self._place(question) for question in questions]
         known = {place: self.cache.get(place) for place in places}
-        outcomes = {place: Outcome(answer, _CACHED) for place, answer in known.items() if answer is not None}
-        fresh = {place: question for place, question in zip(places, questions, strict=True) if place not in outcomes}
+        outcomes = {
+            place: Outcome(answer, _CACHED) for place, answer in known.items() if answer is not None
+        }
+        fresh = {
+            place: question
+            for place, question in zip(places, questions, strict=True)
+            if place not in outcomes
+        }
         if self.options.replay:
             outcomes |= {place: Outcome(None, failure="not in the cache") for place in fresh}
         else:
@@ -87,7 +111,9 @@ class CachedJudge(Judge):
         for place in places:
             results.append(outcomes[place])
             # The same question again, later in this list, costs no more.
-            outcomes[place] = replace(outcomes[place], usage=_CACHED if outcomes[place].answer else _NOTHING)
+            outcomes[place] = replace(
+                outcomes[place], usage=_CACHED if outcomes[place].answer else _NOTHING
+            )
         return results
 
     def _ask_all(self, questions):
@@ -98,7 +124,9 @@ class CachedJudge(Judge):
         outcome = self._ask(question, *how)
         if outcome.answer is None:
             return outcome
-        return Outcome(self.cache.put(self._place(question), outcome.answer, outcome.usage), outcome.usage)
+        return Outcome(
+            self.cache.put(self._place(question), outcome.answer, outcome.usage), outcome.usage
+        )
 
     def _ask(self, question):
         """Return the `Outcome` of asking the model."""

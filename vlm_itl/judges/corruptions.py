@@ -7,7 +7,9 @@ from weakseg.common import IGNORE
 
 
 def fill_ignored(mask):
-    """Give every ignored pixel (255) of a mask [S, S] uint8 the class of the nearest labelled one."""
+    """Give every ignored pixel (255) of a mask [S, S] uint8 the class of the nearest labelled
+    one.
+    """
     from scipy.ndimage import distance_transform_edt
 
     ignored = mask == IGNORE
@@ -31,7 +33,9 @@ def noise(size, rng):
     """Return a smooth random field [size, size], mean 0 and deviation 1, at a random scale."""
     cells = int(rng.integers(3, 13))
     field = cv2.resize(
-        rng.standard_normal((cells, cells)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC
+        rng.standard_normal((cells, cells)).astype(np.float32),
+        (size, size),
+        interpolation=cv2.INTER_CUBIC,
     )
     return (field - field.mean()) / (field.std() + 1e-6)
 
@@ -47,7 +51,9 @@ def wobble(mask, opinion, others, rng):
     """Move the contour in and out by a smooth random field, as an unsure network would."""
     inside = (mask > 0).astype(np.float32)
     sigma = mask.shape[0] * rng.uniform(0.02, 0.12)
-    level = cv2.GaussianBlur(inside, (0, 0), sigma) + rng.uniform(0.05, 0.4) * noise(mask.shape[0], rng)
+    level = cv2.GaussianBlur(inside, (0, 0), sigma) + rng.uniform(0.05, 0.4) * noise(
+        mask.shape[0], rng
+    )
     return np.where(level > 0.5, spread(mask), 0).astype(np.uint8)
 
 
@@ -62,7 +68,9 @@ def lean(mask, opinion, others, rng):
     """Lean towards the second opinion: the errors that a real model makes on this very image."""
     share, blur = rng.uniform(0.3, 1), cv2.GaussianBlur
     sigma = mask.shape[0] * rng.uniform(0.01, 0.04)
-    soft = np.stack([blur((mask == c).astype(np.float32), (0, 0), sigma) for c in range(len(opinion))])
+    soft = np.stack(
+        [blur((mask == c).astype(np.float32), (0, 0), sigma) for c in range(len(opinion))]
+    )
     field = rng.uniform(0, 0.2) * noise(mask.shape[0], rng)
     mixed = (1 - share) * soft + share * opinion
     mixed[0] += field
@@ -89,13 +97,17 @@ def add(mask, opinion, others, rng):
     label = rng.choice(classes) if classes.size else rng.integers(1, len(opinion))
     axes = tuple(int(v) for v in rng.integers(2, max(3, size // 4), 2))
     centre = tuple(int(v) for v in rng.integers(0, size, 2))
-    return cv2.ellipse(mask.copy(), centre, axes, float(rng.uniform(0, 180)), 0, 360, int(label), -1)
+    return cv2.ellipse(
+        mask.copy(), centre, axes, float(rng.uniform(0, 180)), 0, 360, int(label), -1
+    )
 
 
 def shift(mask, opinion, others, rng):
     """Shift the mask by up to a fifth of the image."""
     reach = mask.shape[0] / 5
-    matrix = np.array([[1, 0, rng.uniform(-reach, reach)], [0, 1, rng.uniform(-reach, reach)]], np.float32)
+    matrix = np.array(
+        [[1, 0, rng.uniform(-reach, reach)], [0, 1, rng.uniform(-reach, reach)]], np.float32
+    )
     return cv2.warpAffine(mask, matrix, mask.shape[::-1], flags=cv2.INTER_NEAREST)
 
 

@@ -1,13 +1,18 @@
-"""A judge that learns, from the masks already bought, to predict the IoU of a mask nobody has checked.
+"""A judge that learns, from the masks already bought, to predict the IoU of a mask nobody has
+checked.
 
-It asks a second model what it sees: a linear classifier on the features of a frozen ImageNet encoder, trained on the
-bought masks. How far that opinion and a predicted mask agree says much about the mask, as in reverse classification
-accuracy (Valindria et al., IEEE TMI 2017), where the second model learns from the very mask that is judged.
+It asks a second model what it sees: a linear classifier on the features of a frozen ImageNet
+encoder, trained on the bought masks. How far that opinion and a predicted mask agree says much
+about the mask, as in reverse classification accuracy (Valindria et al., IEEE TMI 2017), where the
+second model learns from the very mask that is judged.
 
-1. A support vector regression maps agreement, shape and contrast to the IoU. It learns from corrupted bought masks and
+1. A support vector regression maps agreement, shape and contrast to the IoU. It learns from
+corrupted bought masks and
    from earlier networks' predictions, and never sees the softmax, which a drawn mask doesn't have.
-2. The estimate is the mean of that and of the mask's soft IoU with network and second opinion taken together; weights
-   and offset move from there only as far as predictions made before their images were bought ask for it.
+2. The estimate is the mean of that and of the mask's soft IoU with network and second opinion taken
+together; weights
+   and offset move from there only as far as predictions made before their images were bought ask
+   for it.
 
 In a mask that is accepted, it disputes the pixels to which the second opinion gives another class.
 """
@@ -61,10 +66,17 @@ class FrozenEncoder:
         with torch.random.fork_rng(devices=[]):  # the loop's own random stream stays where it is
             torch.manual_seed(0)
             model = build_model(name, 2, 1, weights).eval()
-        self.encoder, self.mean, self.std, self.size = model.unet.encoder, model.mean, model.std, size
+        self.encoder, self.mean, self.std, self.size = (
+            model.unet.encoder,
+            model.mean,
+            model.std,
+            size,
+        )
 
     def __call__(self, image):
-        """Return the features [F, GRID * GRID] float32 of an image [S, S, 3] uint8, each cell's position among them."""
+        """Return the features [F, GRID * GRID] float32 of an image [S, S, 3] uint8, each cell's
+        position among them.
+        """
         import torch
         import torch.nn.functional as F
 
@@ -72,8 +84,13 @@ class FrozenEncoder:
             x = torch.tensor(image).permute(2, 0, 1)[None].float()
             x = F.interpolate(x, size=(self.size, self.size), mode="bilinear", align_corners=False)
             stages = self.encoder(((x - self.mean) / self.std).contiguous())[2:]
-            y, x = torch.meshgrid(torch.linspace(-1, 1, GRID), torch.linspace(-1, 1, GRID), indexing="ij")
-            parts = [*(_to_grid(stage)[0] for stage in stages), torch.stack([x, y, x * y, x * x, y * y])]
+            y, x = torch.meshgrid(
+                torch.linspace(-1, 1, GRID), torch.linspace(-1, 1, GRID), indexing="ij"
+            )
+            parts = [
+                *(_to_grid(stage)[0] for stage in stages),
+                torch.stack([x, y, x * y, x * x, y * y]),
+            ]
             return torch.cat(parts).flatten(1).numpy()
 
 
@@ -86,7 +103,9 @@ def _to_grid(stage):
 
 
 def cell_shares(truth, classes):
-    """Return the share of each class in each cell [C, GRID * GRID] float32 of a mask; ignored pixels are no share."""
+    """Return the share of each class in each cell [C, GRID * GRID] float32 of a mask; ignored
+    pixels are no share.
+    """
     import torch
     import torch.nn.functional as F
 
@@ -95,27 +114,40 @@ def cell_shares(truth, classes):
 
 
 class SecondOpinion:
-    """Softmax regression from frozen features to the class shares of cells (L2-penalised, L-BFGS)."""
+    """Softmax regression from frozen features to the class shares of cells (L2-penalised,
+    L-BFGS).
+    """
 
     def __init__(self, features, shares, names, ridge, max_cells=30_000):
-        """features: {name: [F, GRID * GRID]}; shares: {name: [C, GRID * GRID]}; names: those to learn from."""
+        """features: {name: [F, GRID * GRID]}; shares: {name: [C, GRID * GRID]}; names: those to
+        learn from.
+        """
         import torch
         import torch.nn.functional as F
 
         # Neighbouring cells tell much the same, so many images need not all be read in full.
         step = -(-len(names) * GRID**2 // max_cells)
-        x = torch.from_numpy(np.hstack([features[name][:, i % step :: step] for i, name in enumerate(names)]))
-        target = torch.from_numpy(np.hstack([shares[name][:, i % step :: step] for i, name in enumerate(names)]))
+        x = torch.from_numpy(
+            np.hstack([features[name][:, i % step :: step] for i, name in enumerate(names)])
+        )
+        target = torch.from_numpy(
+            np.hstack([shares[name][:, i % step :: step] for i, name in enumerate(names)])
+        )
         self.mean, self.scale = x.mean(1, keepdim=True), x.std(1, keepdim=True) + 1e-6
         x = (x - self.mean) / self.scale
         self.weight = torch.zeros(len(target), len(x), requires_grad=True)
         self.bias = torch.zeros(len(target), 1, requires_grad=True)
-        optimiser = torch.optim.LBFGS([self.weight, self.bias], max_iter=20, line_search_fn="strong_wolfe")
+        optimiser = torch.optim.LBFGS(
+            [self.weight, self.bias], max_iter=20, line_search_fn="strong_wolfe"
+        )
 
         def closure():
             optimiser.zero_grad()
             log = F.log_softmax(self.weight @ x + self.bias, 0)
-            loss = -(log * target).sum() / target.sum().clamp(min=1e-6) + ridge * self.weight.square().sum()
+            loss = (
+                -(log * target).sum() / target.sum().clamp(min=1e-6)
+                + ridge * self.weight.square().sum()
+            )
             loss.backward()
             return loss
 
@@ -129,11 +161,15 @@ class SecondOpinion:
         with torch.inference_mode():
             x = (torch.from_numpy(features) - self.mean) / self.scale
             soft = (self.weight @ x + self.bias).softmax(0).view(1, -1, GRID, GRID)
-            return F.interpolate(soft, size=(size, size), mode="bilinear", align_corners=False)[0].numpy()
+            return F.interpolate(soft, size=(size, size), mode="bilinear", align_corners=False)[
+                0
+            ].numpy()
 
 
 class Blend:
-    """estimate = weights . (value - CENTRE) + offset, by ridge regression towards the plain mean of the values."""
+    """estimate = weights . (value - CENTRE) + offset, by ridge regression towards the plain mean of
+    the values.
+    """
 
     CENTRE = 0.6  # a typical IoU, so that weights and offset are told apart
 
@@ -160,11 +196,15 @@ class LearnedJudge(Judge):
             value = getattr(self.options, name)
             if value < least:
                 raise UserError(f"vlm_itl.vlm_options.{name} {value}: must be at least {least}")
-        self.encoder = FrozenEncoder(self.options.encoder, self.options.encoder_weights, self.options.encoder_size)
+        self.encoder = FrozenEncoder(
+            self.options.encoder, self.options.encoder_weights, self.options.encoder_size
+        )
         self.opinion = None
 
     def fit(self, examples):
-        """Learn from a list of `Example`, in any order. Before it has two bought images, the judge abstains."""
+        """Learn from a list of `Example`, in any order. Before it has two bought images, the judge
+        abstains.
+        """
         examples = [shrink(e) for e in examples if (e.truth != IGNORE).any()]
         examples.sort(key=lambda e: (e.case.id, e.case.mask_hash))
         images = {e.case.id: e for e in examples}
@@ -179,12 +219,16 @@ class LearnedJudge(Judge):
         folds, held = np.array([fold_of[name] for name in names]), np.empty(len(rows))
         for fold in np.unique(folds):
             rest = folds != fold
-            held[~rest] = regressor(features[rest], ious[rest], weights[rest]).predict(features[~rest])
+            held[~rest] = regressor(features[rest], ious[rest], weights[rest]).predict(
+                features[~rest]
+            )
         self.regressor = regressor(features, ious, weights)
         self._learn_blend(examples, opinions, held, ious)
 
     def _learn_opinion(self, images, fold_of):
-        """Fit the second opinion; return {id: opinion [C, S, S] of a model that has not learned from the image}."""
+        """Fit the second opinion; return {id: opinion [C, S, S] of a model that has not learned
+        from the image}.
+        """
         features = {name: self.encoder(e.case.image) for name, e in images.items()}
         shares = {name: cell_shares(e.truth, len(e.case.class_names)) for name, e in images.items()}
         self.opinion = SecondOpinion(features, shares, images, self.options.ridge)
@@ -204,11 +248,20 @@ class LearnedJudge(Judge):
             rng = np.random.default_rng(stable_seed(self.seed, "corrupt", name))
             for _ in range(int(np.clip(self.options.corruptions // len(images), 2, 16))):
                 mask = corrupt(truths[name], opinions[name], others, rng)
-                yield name, describe(e.case.image, mask, opinions[name]), image_iou(mask, e.truth), 1.0
+                yield (
+                    name,
+                    describe(e.case.image, mask, opinions[name]),
+                    image_iou(mask, e.truth),
+                    1.0,
+                )
 
     def _learn_blend(self, examples, opinions, held, ious):
         """Learn from unseen predictions how far to trust what, and how far the estimate strays."""
-        rows = [(held[i], soft_iou(e.case, opinions[e.case.id]), ious[i]) for i, e in enumerate(examples) if usable(e)]
+        rows = [
+            (held[i], soft_iou(e.case, opinions[e.case.id]), ious[i])
+            for i, e in enumerate(examples)
+            if usable(e)
+        ]
         rows = np.array(rows).reshape(-1, 3)
         self.blend = Blend(rows[:, :2], rows[:, 2])
         estimates = self.blend(rows[:, :2])
@@ -224,7 +277,9 @@ class LearnedJudge(Judge):
         """Return where the second opinion shows another class, [S, S] bool."""
         if self.opinion is None:
             return np.zeros(case.mask.shape, bool)
-        opinion = self.opinion(self.encoder(shrink(Example(case, case.mask, True)).case.image), len(case.mask))
+        opinion = self.opinion(
+            self.encoder(shrink(Example(case, case.mask, True)).case.image), len(case.mask)
+        )
         return opinion.argmax(0) != case.mask
 
     def _judge(self, case):
@@ -244,25 +299,40 @@ class LearnedJudge(Judge):
 
 
 def shrink(example):
-    """Return an example thinned out to about `SIDE` pixels a side: memory grows with the number of bought images."""
+    """Return an example thinned out to about `SIDE` pixels a side: memory grows with the number of
+    bought images.
+    """
     case, step = example.case, max(1, len(example.case.mask) // SIDE)
     thin = slice(None, None, step)
-    probabilities = None if case.probabilities is None else case.probabilities[:, thin, thin].astype(np.float16)
+    probabilities = (
+        None if case.probabilities is None else case.probabilities[:, thin, thin].astype(np.float16)
+    )
     case = Case(
-        case.id, np.ascontiguousarray(case.image[thin, thin]), np.ascontiguousarray(case.mask[thin, thin]),
-        case.class_names, probabilities,
-    )  # fmt: skip
+        case.id,
+        np.ascontiguousarray(case.image[thin, thin]),
+        np.ascontiguousarray(case.mask[thin, thin]),
+        case.class_names,
+        probabilities,
+    )
     return Example(case, np.ascontiguousarray(example.truth[thin, thin]), example.unseen)
 
 
 def headroom(iou):
-    """Return what is missing to a perfect mask: the estimate's error is in proportion, as an IoU ends at 1."""
+    """Return what is missing to a perfect mask: the estimate's error is in proportion, as an IoU
+    ends at 1.
+    """
     return np.maximum(1 - iou, 0.05)
 
 
 def together(case, opinion):
-    """Return the mean [C, S, S] of network and second opinion; the opinion alone where there is no softmax."""
-    return opinion if case.probabilities is None else (case.probabilities.astype(np.float32) + opinion) / 2
+    """Return the mean [C, S, S] of network and second opinion; the opinion alone where there is no
+    softmax.
+    """
+    return (
+        opinion
+        if case.probabilities is None
+        else (case.probabilities.astype(np.float32) + opinion) / 2
+    )
 
 
 def soft_iou(case, opinion):
@@ -279,11 +349,18 @@ def predictions(examples, opinions):
     """Yield (id, features, IoU, weight) of the networks' predictions."""
     for case, truth, unseen in examples:
         weight = UNSEEN_WEIGHT if unseen else SEEN_WEIGHT
-        yield case.id, describe(case.image, case.mask, opinions[case.id]), image_iou(case.mask, truth), weight
+        yield (
+            case.id,
+            describe(case.image, case.mask, opinions[case.id]),
+            image_iou(case.mask, truth),
+            weight,
+        )
 
 
 def regressor(features, ious, weights):
-    """Return a smooth regression fitted to features [N, D]: wide kernels, so that it extends beyond what it saw."""
+    """Return a smooth regression fitted to features [N, D]: wide kernels, so that it extends beyond
+    what it saw.
+    """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVR

@@ -1,4 +1,6 @@
-"""How good a judge is: its decisions, its ranking, its probabilities, and what it saved and cost."""
+"""How good a judge is: its decisions, its ranking, its probabilities, and what it saved and
+cost.
+"""
 
 import numpy as np
 
@@ -16,32 +18,44 @@ def judge_metrics(probability, iou_estimate, accepted, true_iou, bar, seconds=No
     seconds       [N], what a person would have needed to label each image; None: not known
     usage         one `Verdict.usage` a mask, summed by key
 
-    Returns plain numbers, None where undefined (a rank correlation of a constant, an AUROC of one class ...):
+    Returns plain numbers, None where undefined (a rank correlation of a constant, an AUROC of one
+    class ...):
 
     `masks`, `good` (share); `accepted_bad`, the share of all masks that is accepted and bad;
-    `agreement` of accepted with good; `coverage`, `purity` and `realised_risk` (shares of good
-    and bad among the accepted), `accepted_iou` (mean); `auroc` and `auprc` for finding the bad masks and `aurc`, the
-    area under the risk-coverage curve, by the probability, or by the IoU estimate of a judge without any; `spearman` of
-    the IoU estimate, or the probability of a judge without any, with the true IoU; `brier`; `ece` over 10 bins of equal
-    width (Guo et al., 2017) and `ece_equal_mass` over bins between deciles (Nixon et al., 2019); `seconds_saved` on the
-    accepted; `usage`. Two lists are for the figures: `risk_coverage`, [coverage, risk] at each threshold, and
-    `reliability`, [mean probability, share of good, masks] of each bin of equal width.
+    `agreement` of accepted with good; `coverage`, `purity` and `realised_risk` (shares of good and
+    bad among the accepted), `accepted_iou` (mean); `auroc` and `auprc` for finding the bad masks
+    and `aurc`, the area under the risk-coverage curve, by the probability, or by the IoU estimate
+    of a judge without any; `spearman` of the IoU estimate, or the probability of a judge without
+    any, with the true IoU; `brier`; `ece` over 10 bins of equal width (Guo et al., 2017) and
+    `ece_equal_mass` over bins between deciles (Nixon et al., 2019); `seconds_saved` on the
+    accepted; `usage`. Two lists are for the figures: `risk_coverage`, [coverage, risk] at each
+    threshold, and `reliability`, [mean probability, share of good, masks] of each bin of equal
+    width.
 
     Raises ValueError where lengths differ.
     """
     true_iou, accepted = np.asarray(true_iou, float), np.asarray(accepted, bool)
-    probability, estimate = _values(probability, len(true_iou)), _values(iou_estimate, len(true_iou))
+    probability, estimate = (
+        _values(probability, len(true_iou)),
+        _values(iou_estimate, len(true_iou)),
+    )
     lengths = {len(values) for values in (probability, estimate, accepted, true_iou)}
     if seconds is not None:
         lengths.add(len(seconds))
     if len(lengths) > 1:
-        raise ValueError(f"probability, IoU, decision and seconds differ in length: {sorted(lengths)}")
+        raise ValueError(
+            f"probability, IoU, decision and seconds differ in length: {sorted(lengths)}"
+        )
     result = {
-        "seconds_saved": None if seconds is None else float(np.asarray(seconds, float)[accepted].sum()),
+        "seconds_saved": None
+        if seconds is None
+        else float(np.asarray(seconds, float)[accepted].sum()),
         "usage": total_usage(usage),
     }
     known = ~np.isnan(true_iou)
-    probability, estimate, accepted, true_iou = (v[known] for v in (probability, estimate, accepted, true_iou))
+    probability, estimate, accepted, true_iou = (
+        v[known] for v in (probability, estimate, accepted, true_iou)
+    )
     good = true_iou >= bar
     ranking = estimate if np.isnan(probability).all() else probability
     quality = probability if np.isnan(estimate).all() else estimate
@@ -86,7 +100,9 @@ def _decisions(accepted, good, true_iou):
 
 
 def _ranks(score, good):
-    """AUROC and AUPRC with the bad masks as positives, and the risk-coverage curve with its area."""
+    """AUROC and AUPRC with the bad masks as positives, and the risk-coverage curve with its
+    area.
+    """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     score, good = score[~np.isnan(score)], good[~np.isnan(score)]
@@ -103,12 +119,11 @@ def _ranks(score, good):
 def risk_coverage(score, good):
     """Return the risk-coverage curve and its area (Geifman & El-Yaniv, 2017).
 
-    The area is the mean, over k = 1 ... N, of the share of bad ones among the k masks with the highest scores; equal
-    scores count as if in random order, on average.
+    The area is the mean, over k = 1 ... N, of the share of bad ones among the k masks with the
+    highest scores; equal scores count as if in random order, on average.
 
-    score: [N]; good: bool [N]
-    Returns [[coverage, risk], ...] at each threshold that accepts, by rising coverage, and the area; without scores [],
-    None.
+    score: [N]; good: bool [N] Returns [[coverage, risk], ...] at each threshold that accepts, by
+    rising coverage, and the area; without scores [], None.
     """
     if not len(score):
         return [], None
@@ -146,7 +161,8 @@ def _probabilities(probability, good):
 def reliability(probability, good, edges):
     """Return [mean probability, share of good, masks] of each bin that is not empty.
 
-    probability: [N]; good: bool [N]; edges: rising [B + 1]. Bins take in their upper edge, the first both.
+    probability: [N]; good: bool [N]; edges: rising [B + 1]. Bins take in their upper edge, the
+    first both.
     """
     index = np.searchsorted(edges[1:-1], probability)
     bins = [index == number for number in np.unique(index)]
@@ -154,6 +170,8 @@ def reliability(probability, good, edges):
 
 
 def _calibration_error(bins):
-    """Return the expected calibration error: the mean gap of the bins, weighted by their masks; None without any."""
+    """Return the expected calibration error: the mean gap of the bins, weighted by their masks;
+    None without any.
+    """
     masks = sum(count for *_, count in bins)
     return sum(count * abs(said - share) for said, share, count in bins) / masks if masks else None

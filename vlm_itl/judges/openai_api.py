@@ -6,7 +6,8 @@ In the configuration:
       vlm_handler: openai
       vlm_options: {base_url: "http://localhost:8000/v1", model: name-of-the-model}
 
-The key is read from the environment variable that `api_key_env` names, and is never logged, stored or shown.
+The key is read from the environment variable that `api_key_env` names, and is never logged, stored
+or shown.
 """
 
 import json
@@ -46,20 +47,38 @@ STRUCTURED = {
 class Options(AskOptions):
     """The options of this judge, besides those of every judge that asks a model."""
 
-    base_url: str | None = key(None, "the server, http://host:port/v1; null: the client's default, a hosted service")
+    base_url: str | None = key(
+        None, "the server, http://host:port/v1; null: the client's default, a hosted service"
+    )
     api_key_env: str = key("OPENAI_API_KEY", "the environment variable that holds the key")
-    budget_name: str = key("default", "spending is counted under this name in the cache, over runs and processes")
-    call_budget: int | None = key(1000, "at most so many requests, retries included; null: no limit", low=0)
-    token_budget: int | None = key(None, "at most so many tokens, in prompts and answers; null: no limit", low=0)
+    budget_name: str = key(
+        "default", "spending is counted under this name in the cache, over runs and processes"
+    )
+    call_budget: int | None = key(
+        1000, "at most so many requests, retries included; null: no limit", low=0
+    )
+    token_budget: int | None = key(
+        None, "at most so many tokens, in prompts and answers; null: no limit", low=0
+    )
     tokens_per_call: int = key(
-        8192, "upper bound of one request's tokens; counted in full where the server doesn't tell", low=1
+        8192,
+        "upper bound of one request's tokens; counted in full where the server doesn't tell",
+        low=1,
     )
     answer_tokens: int | None = key(512, "limit of one answer; null: the server's", low=1)
     temperature: float | None = key(0.0, "null: the server's, as some models take no other", low=0)
-    structured: str = key("json_schema", "strict; the others are for servers without it", choices=list(STRUCTURED))
-    retries: int = key(4, "more requests after 408, 409, 429, 5xx, a timeout or a lost connection", low=0)
-    backoff: float = key(0.5, "seconds before the first retry, doubled each time; Retry-After comes first", low=0)
-    max_wait: float = key(60.0, "seconds of the longest wait; a server that asks for more is given up", low=0)
+    structured: str = key(
+        "json_schema", "strict; the others are for servers without it", choices=list(STRUCTURED)
+    )
+    retries: int = key(
+        4, "more requests after 408, 409, 429, 5xx, a timeout or a lost connection", low=0
+    )
+    backoff: float = key(
+        0.5, "seconds before the first retry, doubled each time; Retry-After comes first", low=0
+    )
+    max_wait: float = key(
+        60.0, "seconds of the longest wait; a server that asks for more is given up", low=0
+    )
     timeout: float = key(60.0, "seconds for one request", above=0)
     concurrency: int = key(4, "requests at a time", low=1)
 
@@ -77,10 +96,12 @@ class _Garbage(Exception):
 
 
 class OpenAIJudge(CachedJudge):
-    """Asks a server, several questions at a time; answers don't depend on the order in which they arrive.
+    """Asks a server, several questions at a time; answers don't depend on the order in which they
+    arrive.
 
-    A question that can't be answered is a failed `Verdict`, and is asked again by the next run. A wrong key or an
-    unknown model, and a server that refuses all requests of a list as malformed, are `UserError`s at once.
+    A question that can't be answered is a failed `Verdict`, and is asked again by the next run. A
+    wrong key or an unknown model, and a server that refuses all requests of a list as malformed,
+    are `UserError`s at once.
     """
 
     Options = Options
@@ -88,23 +109,31 @@ class OpenAIJudge(CachedJudge):
     def __init__(self, iou_bar, seed, options):
         super().__init__(iou_bar, seed, options, variant=f"temperature {options.temperature}")
         self._key_value = os.environ.get(options.api_key_env, "").strip()
-        # Not the global generator: threads would draw from it in any order and change the rest of the run.
+        # Not the global generator: threads would draw from it in any order and change the rest of
+        # the run.
         self._jitter = random.Random()
         self._stopping = threading.Event()
         self._client = None if options.replay else self._connect()
 
     def _connect(self):
-        """Return the client. Retries are ours: the client's own ones pass by the budget and draw global randomness."""
+        """Return the client. Retries are ours: the client's own ones pass by the budget and draw
+        global randomness.
+        """
         try:
             from openai import OpenAI
         except ImportError as error:
             raise UserError("the judge `openai` needs the package: pip install openai") from error
         o = self.options
         if not self._key_value and o.base_url is None and "OPENAI_BASE_URL" not in os.environ:
-            raise UserError(f"set the environment variable {o.api_key_env}, or vlm_itl.vlm_options.base_url")
-        return OpenAI(api_key=self._key_value or NO_KEY, base_url=o.base_url, timeout=o.timeout, max_retries=0)
+            raise UserError(
+                f"set the environment variable {o.api_key_env}, or vlm_itl.vlm_options.base_url"
+            )
+        return OpenAI(
+            api_key=self._key_value or NO_KEY, base_url=o.base_url, timeout=o.timeout, max_retries=0
+        )
 
-    # Many questions -------------------------------------------------------------------------------------------------
+    # Many questions
+    # -------------------------------------------------------------------------------------------------
 
     def _ask_all(self, questions):
         """Ask at most `concurrency` questions at a time; return their outcomes in order."""
@@ -122,14 +151,17 @@ class OpenAIJudge(CachedJudge):
                 self._stopping.set()
         outcomes = [future.result() for future in futures]
         if len(outcomes) > 1 and all(outcome.status in REFUSED_REQUEST for outcome in outcomes):
-            raise UserError(f"{self._server}: refused all {len(outcomes)} requests: {outcomes[0].failure}")
+            raise UserError(
+                f"{self._server}: refused all {len(outcomes)} requests: {outcomes[0].failure}"
+            )
         return outcomes
 
     def _allowance_when_free(self, running):
         """Wait for a free place; return how many requests the next question may cost.
 
-        Where the budget doesn't cover the worst case of this question and of all that are running, wait until they
-        have ended: so it depends on what earlier questions cost, not on which of them is ready first.
+        Where the budget doesn't cover the worst case of this question and of all that are running,
+        wait until they have ended: so it depends on what earlier questions cost, not on which of
+        them is ready first.
         """
         worst = self.options.retries + 2
         while running:
@@ -157,15 +189,21 @@ class OpenAIJudge(CachedJudge):
             del running[future]
             future.result()
 
-    # One question ---------------------------------------------------------------------------------------------------
+    # One question
+    # ---------------------------------------------------------------------------------------------------
 
     def _ask(self, question, allowance):
-        """Ask one question with at most `allowance` requests; an answer that doesn't fit is asked for once more."""
+        """Ask one question with at most `allowance` requests; an answer that doesn't fit is asked
+        for once more.
+        """
         usage = dict.fromkeys(USAGE, 0)
         content = [{"type": "text", "text": question.text}]
         for title, image in question.images():
             url = data_url(image, self.look.format)
-            content += [{"type": "text", "text": title}, {"type": "image_url", "image_url": {"url": url}}]
+            content += [
+                {"type": "text", "text": title},
+                {"type": "image_url", "image_url": {"url": url}},
+            ]
         messages = [{"role": "user", "content": content}]
         try:
             text = self._reply(question, messages, allowance, usage)
@@ -173,7 +211,10 @@ class OpenAIJudge(CachedJudge):
                 return Outcome(question.read(text), usage)
             except ValueError as problem:
                 again = f"That can't be used ({problem}). Answer again, with nothing but the JSON object described."
-                messages += [{"role": "assistant", "content": text or "-"}, {"role": "user", "content": again}]
+                messages += [
+                    {"role": "assistant", "content": text or "-"},
+                    {"role": "user", "content": again},
+                ]
             return Outcome(question.read(self._reply(question, messages, allowance, usage)), usage)
         except _Unanswered as reason:
             return Outcome(None, usage, str(reason), reason.status)
@@ -185,8 +226,13 @@ class OpenAIJudge(CachedJudge):
         import openai
 
         o = self.options
-        request = {"model": o.model, "messages": messages, "max_tokens": o.answer_tokens, "temperature": o.temperature,
-                   "response_format": STRUCTURED[o.structured](question.answer_model)}  # fmt: skip
+        request = {
+            "model": o.model,
+            "messages": messages,
+            "max_tokens": o.answer_tokens,
+            "temperature": o.temperature,
+            "response_format": STRUCTURED[o.structured](question.answer_model),
+        }
         request = {key: value for key, value in request.items() if value is not None}
         for attempt in range(o.retries + 1):
             wanted = None
@@ -196,7 +242,11 @@ class OpenAIJudge(CachedJudge):
                 problem, wanted = self._status(error), _retry_after(error.response.headers)
             except (openai.APIConnectionError, _Garbage) as error:
                 problem = str(error)
-            delay = wanted if wanted is not None else o.backoff * 2**attempt * self._jitter.uniform(0.75, 1)
+            delay = (
+                wanted
+                if wanted is not None
+                else o.backoff * 2**attempt * self._jitter.uniform(0.75, 1)
+            )
             if wanted is not None and wanted > o.max_wait:
                 raise _Unanswered(f"{problem} The server asks to wait for {wanted:.0f} s.")
             if attempt < o.retries and self._stopping.wait(min(delay, o.max_wait)):
@@ -209,7 +259,9 @@ class OpenAIJudge(CachedJudge):
 
         o = self.options
         covered = usage["calls"] < allowance
-        if not covered or not self.cache.spend(o.budget_name, o.tokens_per_call, o.call_budget, o.token_budget):
+        if not covered or not self.cache.spend(
+            o.budget_name, o.tokens_per_call, o.call_budget, o.token_budget
+        ):
             limits = f"call_budget {o.call_budget}, token_budget {o.token_budget}"
             raise _Unanswered(f"budget: {o.budget_name!r} is spent (vlm_itl.vlm_options: {limits})")
         calls, tokens = 1, o.tokens_per_call
@@ -217,7 +269,9 @@ class OpenAIJudge(CachedJudge):
             body = self._client.chat.completions.with_raw_response.create(**request).text
             body = _parse(body.replace(self._key_value, "***") if self._key_value else body)
             counts = body.get("usage") or {}
-            prompt, answer = (int(counts.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
+            prompt, answer = (
+                int(counts.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")
+            )
             usage["prompt_tokens"] += prompt
             usage["completion_tokens"] += answer
             tokens = prompt + answer or tokens
@@ -225,7 +279,8 @@ class OpenAIJudge(CachedJudge):
             tokens = 0
             raise
         except openai.APIConnectionError as error:
-            # By name, as the client's HTTP library has changed. A request that was never sent costs nothing.
+            # By name, as the client's HTTP library has changed. A request that was never sent costs
+            # nothing.
             if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):
                 calls = tokens = 0
             raise
@@ -235,7 +290,9 @@ class OpenAIJudge(CachedJudge):
         return body
 
     def _answer(self, question, *how):
-        """Ask and store; a token budget that can't be kept, as its unit is wrong, is a `UserError`."""
+        """Ask and store; a token budget that can't be kept, as its unit is wrong, is a
+        `UserError`.
+        """
         outcome = super()._answer(question, *how)
         o, used = self.options, outcome.usage
         tokens = used["prompt_tokens"] + used["completion_tokens"]
@@ -258,14 +315,19 @@ class OpenAIJudge(CachedJudge):
             raise _Garbage("the reply isn't a chat completion") from error
 
     def _status(self, error):
-        """Return a line on a status that is worth a retry; raise `UserError` or `_Unanswered` for all others."""
+        """Return a line on a status that is worth a retry; raise `UserError` or `_Unanswered` for
+        all others.
+        """
         status, o = error.status_code, self.options
         if status in ADVICE:
             advice = ADVICE[status].format(key_env=o.api_key_env, model=o.model)
-            # Neither the server's words, which may hold the key, nor the error, which holds the request.
+            # Neither the server's words, which may hold the key, nor the error, which holds the
+            # request.
             raise UserError(f"{self._server}: HTTP {status}: {advice}") from None
         if error.code == "insufficient_quota":
-            raise UserError(f"{self._server}: HTTP {status}: the account has no credit left") from None
+            raise UserError(
+                f"{self._server}: HTTP {status}: the account has no credit left"
+            ) from None
         words = str(error.message).replace(self._key_value or "\0", "***")
         problem = f"HTTP {status}: {' '.join(words.split())[:300]}"
         if status in (408, 409, 429) or status >= 500:
@@ -288,7 +350,9 @@ def _parse(text):
 
 
 def _retry_after(headers):
-    """Return the seconds that a server asks to wait, by a number or a date (RFC 9110, 10.2.3); None if it doesn't."""
+    """Return the seconds that a server asks to wait, by a number or a date (RFC 9110, 10.2.3); None
+    if it doesn't.
+    """
     value = headers.get("retry-after")
     if value is None:
         return None

@@ -1,7 +1,8 @@
 """What a vision-language model is shown and asked about a mask, and how its answer is read.
 
-A `Question` is about one mask ("single") or two masks of one image ("pair", Label Critic, Bassi et al. 2024).
-Change `PROMPT_VERSION` with any change of words or pictures: answers are cached under it.
+A `Question` is about one mask ("single") or two masks of one image ("pair", Label Critic, Bassi et
+al. 2024). Change `PROMPT_VERSION` with any change of words or pictures: answers are cached under
+it.
 """
 
 import base64
@@ -19,18 +20,26 @@ from weakseg.common import IGNORE, UserError, stable_seed
 from weakseg.reporting import pictures, style
 
 PROMPT_VERSION = "1"
-# Words for the first colours of `plots.PALETTE`: a model knows them better than hexadecimal numbers.
+# Words for the first colours of `plots.PALETTE`: a model knows them better than hexadecimal
+# numbers.
 COLOUR_WORDS = (None, "orange", "blue", "green", "pink", "light blue", "red-orange", "yellow")
 CROP_MARGIN, CROP_MINIMUM = 0.15, 16  # share of the object's longer side, on each side; pixels
-MEDIA = {"png": ("image/png", ".png", []), "jpeg": ("image/jpeg", ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 92])}
+MEDIA = {
+    "png": ("image/png", ".png", []),
+    "jpeg": ("image/jpeg", ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 92]),
+}
 
 
 def contour(image, mask):
-    """Outline the classes of `mask` uint8 [H, W] on a copy of `image` uint8 [H, W, 3], in colour with a white rim."""
+    """Outline the classes of `mask` uint8 [H, W] on a copy of `image` uint8 [H, W, 3], in colour
+    with a white rim.
+    """
     drawn, width = image.copy(), max(2, round(max(mask.shape) / 170))
     lines = {}
     for label in foreground(mask):
-        lines[label], _ = cv2.findContours(np.uint8(mask == label), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        lines[label], _ = cv2.findContours(
+            np.uint8(mask == label), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+        )
         cv2.drawContours(drawn, lines[label], -1, (255, 255, 255), width + 2)
     for label, line in lines.items():
         cv2.drawContours(drawn, line, -1, style.palette(label + 1)[label].tolist(), width)
@@ -43,8 +52,9 @@ def foreground(*masks):
 
 
 def crop_box(*masks):
-    """Return a box (x0, y0, x1, y1) around the foreground of all `masks` [H, W]: with a margin, and square where the
-    image has room. It is the whole image where there is no foreground."""
+    """Return a box (x0, y0, x1, y1) around the foreground of all `masks` [H, W]: with a margin, and
+    square where the image has room. It is the whole image where there is no foreground.
+    """
     height, width = masks[0].shape
     seen = np.any([(mask != 0) & (mask != IGNORE) for mask in masks], axis=0)
     if not seen.any():
@@ -66,7 +76,8 @@ def _whole(*masks):
     return 0, 0, masks[0].shape[1], masks[0].shape[0]
 
 
-# For each view: what it is called in the prompt, the part of the image it shows, and how the mask is drawn.
+# For each view: what it is called in the prompt, the part of the image it shows, and how the mask
+# is drawn.
 VIEWS = {
     "photo": ("the photograph without any mask", _whole, lambda image, mask: image),
     "overlay": ("the photograph tinted with the predicted mask", _whole, pictures.overlay),
@@ -77,7 +88,9 @@ VIEWS = {
 
 @dataclass(frozen=True)
 class Look:
-    """How masks are shown: which `VIEWS`, how long (px) the longer side of one mask's picture is, and the format."""
+    """How masks are shown: which `VIEWS`, how long (px) the longer side of one mask's picture is,
+    and the format.
+    """
 
     views: tuple[str, ...] = ("overlay", "contour", "crop")
     side: int = 512
@@ -86,7 +99,9 @@ class Look:
     def __post_init__(self):
         unknown = [view for view in self.views if view not in VIEWS]
         if unknown or not self.views:
-            raise UserError(f"vlm_itl.vlm_options.views: {unknown or 'empty'}; choose from {', '.join(VIEWS)}")
+            raise UserError(
+                f"vlm_itl.vlm_options.views: {unknown or 'empty'}; choose from {', '.join(VIEWS)}"
+            )
 
 
 def _unit(value, low=0):
@@ -95,13 +110,16 @@ def _unit(value, low=0):
     return value
 
 
-# The bounds are checked here and are not in the JSON schema: several servers refuse `minimum` in strict schemas.
+# The bounds are checked here and are not in the JSON schema: several servers refuse `minimum` in
+# strict schemas.
 Unit = Annotated[float, AfterValidator(_unit)]
 Confidence = Annotated[float, AfterValidator(lambda value: _unit(value, 0.5))]
 
 
 class SingleAnswer(BaseModel):
-    """The answer about one mask. The reason comes first, so that a model thinks before it decides."""
+    """The answer about one mask. The reason comes first, so that a model thinks before it
+    decides.
+    """
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
     reason: str
@@ -170,7 +188,9 @@ class Question:
     @cached_property
     def text(self):
         """The words of the prompt; the pictures of `images` follow them."""
-        return "\n".join([_TASK[self.kind], *self._legend(), self._bar(), FORMS[self.form][self.kind]])
+        return "\n".join(
+            [_TASK[self.kind], *self._legend(), self._bar(), FORMS[self.form][self.kind]]
+        )
 
     def _bar(self):
         return (
@@ -192,7 +212,9 @@ class Question:
         yield "Everything else is predicted to be background."
 
     def images(self):
-        """Return a list of (title, picture uint8 [h, w, 3]): one for each view, a pair's candidates side by side."""
+        """Return a list of (title, picture uint8 [h, w, 3]): one for each view, a pair's candidates
+        side by side.
+        """
         masks = [case.mask for case in self.cases]
         pictures = []
         for number, view in enumerate(self.look.views, 1):
@@ -207,21 +229,25 @@ class Question:
         return pictures
 
     def version(self, variant=""):
-        """Return a short text that differs where the words, the look, or the `variant` of asking differ."""
+        """Return a short text that differs where the words, the look, or the `variant` of asking
+        differ.
+        """
         return f"{PROMPT_VERSION}.{stable_seed(self.text, self.look, variant):016x}"
 
     def read(self, text):
         """Return the answer in `text` as a dict that fits `answer_model`.
 
-        The last fitting JSON object counts, so words, fences and thoughts around it do no harm. ValueError, in one
-        line, where there is none.
+        The last fitting JSON object counts, so words, fences and thoughts around it do no harm.
+        ValueError, in one line, where there is none.
         """
         problem = "it holds no JSON object"
         for candidate in reversed(list(_json_objects(text))):
             try:
                 return self.answer_model.model_validate(candidate).model_dump()
             except ValidationError as error:
-                problem = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+                problem = "; ".join(
+                    f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
+                )
         raise ValueError(problem)
 
 
@@ -233,9 +259,9 @@ def single_question(case, iou_bar, look, form="json"):
 def pair_question(first, second, iou_bar, look, form="json"):
     """Return the Question which of two masks is better.
 
-    Which one is shown as A depends on a hash of the image and both masks: half of all pairs are swapped, so a model's
-    taste for a position averages out, and asking (b, a) is the same question as asking (a, b).
-    Raises ValueError where the two Cases show different images.
+    Which one is shown as A depends on a hash of the image and both masks: half of all pairs are
+    swapped, so a model's taste for a position averages out, and asking (b, a) is the same question
+    as asking (a, b). Raises ValueError where the two Cases show different images.
     """
     if first.image_hash != second.image_hash:
         raise ValueError(f"{first.id} and {second.id}: a pair is two masks of one image")
@@ -250,7 +276,11 @@ def schema(model):
 
     def plain(node):
         if isinstance(node, dict):
-            return {key: plain(value) for key, value in node.items() if key not in ("title", "description")}
+            return {
+                key: plain(value)
+                for key, value in node.items()
+                if key not in ("title", "description")
+            }
         return node
 
     return plain(model.model_json_schema())
@@ -271,11 +301,15 @@ def data_url(image, format="png"):
 
 
 def _enlarge(image, mask, side):
-    """Scale both so that the longer side is `side` px; the image smoothly, the mask without new labels."""
+    """Scale both so that the longer side is `side` px; the image smoothly, the mask without new
+    labels.
+    """
     scale = side / max(mask.shape)
     size = [max(1, round(length * scale)) for length in mask.shape[::-1]]
     smooth = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-    return cv2.resize(image, size, interpolation=smooth), cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(image, size, interpolation=smooth), cv2.resize(
+        mask, size, interpolation=cv2.INTER_NEAREST
+    )
 
 
 def _side_by_side(panels):
@@ -286,8 +320,15 @@ def _side_by_side(panels):
     for letter, left, panel in zip("AB", (0, width + gap), panels, strict=True):
         sheet[head:, left : left + width] = panel
         cv2.putText(
-            sheet, letter, (left + 2, head - head // 4), cv2.FONT_HERSHEY_SIMPLEX, head / 32, (0, 0, 0),
-            max(1, head // 16), cv2.LINE_AA)  # fmt: skip
+            sheet,
+            letter,
+            (left + 2, head - head // 4),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            head / 32,
+            (0, 0, 0),
+            max(1, head // 16),
+            cv2.LINE_AA,
+        )
     return sheet
 
 

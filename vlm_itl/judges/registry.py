@@ -1,4 +1,6 @@
-"""The judges of predicted masks, by name: `HANDLERS`. To add one, write a `judges.base.Judge` and name it here."""
+"""The judges of predicted masks, by name: `HANDLERS`. To add one, write a `judges.base.Judge` and
+name it here.
+"""
 
 import importlib
 
@@ -18,7 +20,9 @@ HANDLERS = {
 
 
 def make_judge(settings, seed, examiner=None):
-    """Return the judge that the config's section `vlm_itl` names; unknown names and options are a `UserError`."""
+    """Return the judge that the config's section `vlm_itl` names; unknown names and options are a
+    `UserError`.
+    """
     choose([settings.vlm_handler], list(HANDLERS), "vlm_itl.vlm_handler")
     handler = HANDLERS[settings.vlm_handler]
     if isinstance(handler, str):

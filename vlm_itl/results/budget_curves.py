@@ -1,8 +1,10 @@
-"""Statistics over runs of active learning: budget curves, their areas, and paired comparisons of arms.
+"""Statistics over runs of active learning: budget curves, their areas, and paired comparisons of
+arms.
 
-A run is a folder with `results.json` (its curve of test mIoU against the budget) and, for each round, a file with the
-confusion matrix of every test image, from which mIoU is resampled. Budgets are `percent` of the pool or human
-`seconds`. Values between two rounds are interpolated linearly; there is no extrapolation.
+A run is a folder with `results.json` (its curve of test mIoU against the budget) and, for each
+round, a file with the confusion matrix of every test image, from which mIoU is resampled. Budgets
+are `percent` of the pool or human `seconds`. Values between two rounds are interpolated linearly;
+there is no extrapolation.
 """
 
 import itertools
@@ -19,7 +21,8 @@ from weakseg.evaluation.statistics import image_weights, paired_difference
 AXES = {"percent": "labelled images (% of the pool)", "seconds": "human labelling time (s)"}
 KEYS = ("arm", "seed", "test_fingerprint", "curve")
 POINT_KEYS = ("round", "percent", "seconds", "test_miou", "test_file")
-# How far the mIoU of a results file may lie from that of its confusion matrices: the rounding of its decimals.
+# How far the mIoU of a results file may lie from that of its confusion matrices: the rounding of
+# its decimals.
 TOLERANCE = 1e-3
 REACH = 0.95
 
@@ -34,22 +37,34 @@ class Run:
     arm = property(lambda self: str(self.results["arm"]))
     seed = property(lambda self: self.results["seed"])
     full = property(lambda self: self.results.get("full_miou"))
-    miou = cached_property(lambda self: np.array([point["test_miou"] for point in self.results["curve"]], float))
+    miou = cached_property(
+        lambda self: np.array([point["test_miou"] for point in self.results["curve"]], float)
+    )
 
     def budgets(self, axis):
         """Return the budget of each round, float [R]."""
         return np.array([point[axis] for point in self.results["curve"]], float)
 
     def confusions(self, index):
-        """Return the confusion matrices of round `index`, int64 [N, C, C], ordered by image id, and the sorted ids."""
+        """Return the confusion matrices of round `index`, int64 [N, C, C], ordered by image id, and
+        the sorted ids.
+        """
         path = self.folder / self.results["curve"][index]["test_file"]
         try:
             with np.load(path, allow_pickle=False) as file:
                 ids, confusions = file["ids"], file["confusions"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path}: not a readable file of ids and confusions ({error}); run it again") from error
-        if confusions.ndim != 3 or confusions.shape[1] != confusions.shape[2] or ids.shape != confusions.shape[:1]:
-            raise UserError(f"{path}: ids {ids.shape} and confusions {confusions.shape} must be [N] and [N, C, C]")
+            raise UserError(
+                f"{path}: not a readable file of ids and confusions ({error}); run it again"
+            ) from error
+        if (
+            confusions.ndim != 3
+            or confusions.shape[1] != confusions.shape[2]
+            or ids.shape != confusions.shape[:1]
+        ):
+            raise UserError(
+                f"{path}: ids {ids.shape} and confusions {confusions.shape} must be [N] and [N, C, C]"
+            )
         order = np.argsort(ids, kind="stable")
         return confusions[order], ids[order].tolist()
 
@@ -57,8 +72,9 @@ class Run:
 def load_runs(paths):
     """Return a `Run` for each folder, sorted by arm and seed.
 
-    Raises UserError, naming the file, for one that can't be read or lacks a key, for budgets that fall, for two runs of
-    one arm and seed, for seeds of one arm with other settings, and for runs tested on different images or masks.
+    Raises UserError, naming the file, for one that can't be read or lacks a key, for budgets that
+    fall, for two runs of one arm and seed, for seeds of one arm with other settings, and for runs
+    tested on different images or masks.
     """
     runs = [_load(Path(path)) for path in paths]
     if not runs:
@@ -72,8 +88,12 @@ def load_runs(paths):
     runs.sort(key=lambda run: (run.arm, run.seed))
     for first, second in itertools.pairwise(runs):
         if (first.arm, first.seed) == (second.arm, second.seed):
-            raise UserError(f"{first.folder} and {second.folder} are both arm {first.arm!r}, seed {first.seed}")
-        configs = [dict(run.results.get("config") or {}) | {"seed": None} for run in (first, second)]
+            raise UserError(
+                f"{first.folder} and {second.folder} are both arm {first.arm!r}, seed {first.seed}"
+            )
+        configs = [
+            dict(run.results.get("config") or {}) | {"seed": None} for run in (first, second)
+        ]
         if first.arm == second.arm and configs[0] != configs[1]:
             key = next(k for k in configs[0] | configs[1] if configs[0].get(k) != configs[1].get(k))
             raise UserError(
@@ -110,10 +130,18 @@ def by_arm(runs):
 
 
 def common_range(runs, axis):
-    """Return the budgets (low, high) between which every run has a curve. Raises UserError where there are none."""
-    low, high = max(run.budgets(axis)[0] for run in runs), min(run.budgets(axis)[-1] for run in runs)
+    """Return the budgets (low, high) between which every run has a curve. Raises UserError where
+    there are none.
+    """
+    low, high = (
+        max(run.budgets(axis)[0] for run in runs),
+        min(run.budgets(axis)[-1] for run in runs),
+    )
     if not low < high:
-        late, early = max(runs, key=lambda r: r.budgets(axis)[0]), min(runs, key=lambda r: r.budgets(axis)[-1])
+        late, early = (
+            max(runs, key=lambda r: r.budgets(axis)[0]),
+            min(runs, key=lambda r: r.budgets(axis)[-1]),
+        )
         raise UserError(
             f"the runs share no range of {axis}: {late.folder} begins at {low:g}, {early.folder} ends at {high:g}; "
             "compare runs of overlapping budgets, each of two rounds or more"
@@ -122,18 +150,23 @@ def common_range(runs, axis):
 
 
 def common_budgets(runs, axis, most=8):
-    """Return the budgets at which to read all runs: in their common range, after its start, where runs are often equal.
+    """Return the budgets at which to read all runs: in their common range, after its start, where
+    runs are often equal.
 
-    They are those of the rounds, where all runs have the same, at most `most`; else five in equal steps.
+    They are those of the rounds, where all runs have the same, at most `most`; else five in equal
+    steps.
     """
     low, high = common_range(runs, axis)
     knots = {float(b) for b in runs[0].budgets(axis) if low < b <= high}
     shared = all(knots == {float(b) for b in run.budgets(axis) if low < b <= high} for run in runs)
-    return sorted(knots) if shared and len(knots) <= most else np.linspace(low, high, 6)[1:].tolist()
+    return (
+        sorted(knots) if shared and len(knots) <= most else np.linspace(low, high, 6)[1:].tolist()
+    )
 
 
 def weights_at(budgets, budget):
-    """Return the weights [R] of the rounds whose sum with their mIoU is the value at `budget`; None outside the curve.
+    """Return the weights [R] of the rounds whose sum with their mIoU is the value at `budget`; None
+    outside the curve.
 
     Of rounds with equal budgets only the last one counts.
     """
@@ -146,28 +179,38 @@ def weights_at(budgets, budget):
 
 
 def area_weights(budgets, low, high):
-    """Return the weights [R] of the rounds whose sum with their mIoU is the area under the curve from `low` to `high`.
+    """Return the weights [R] of the rounds whose sum with their mIoU is the area under the curve
+    from `low` to `high`.
 
-    Trapezoids, divided by the width: the mean mIoU over the range. Raises ValueError where the curve doesn't cover it.
+    Trapezoids, divided by the width: the mean mIoU over the range. Raises ValueError where the
+    curve doesn't cover it.
     """
     if not budgets[0] <= low < high <= budgets[-1]:
-        raise ValueError(f"a curve from {budgets[0]:g} to {budgets[-1]:g} has no area from {low:g} to {high:g}")
+        raise ValueError(
+            f"a curve from {budgets[0]:g} to {budgets[-1]:g} has no area from {low:g} to {high:g}"
+        )
     knots = np.unique([low, high, *(b for b in budgets if low < b < high)])
     values = np.stack([weights_at(budgets, knot) for knot in knots])
     return ((values[1:] + values[:-1]) / 2 * np.diff(knots)[:, None]).sum(0) / (high - low)
 
 
 def statistic_weights(run, axis, span, budget=None):
-    """Return the weights [R] of a run's rounds for its area over `span`, or for its mIoU at `budget`."""
+    """Return the weights [R] of a run's rounds for its area over `span`, or for its mIoU at
+    `budget`.
+    """
     budgets = run.budgets(axis)
     weights = area_weights(budgets, *span) if budget is None else weights_at(budgets, budget)
     if weights is None:
-        raise UserError(f"{run.folder}: budget {budget:g} lies outside its {budgets[0]:g} to {budgets[-1]:g} {axis}")
+        raise UserError(
+            f"{run.folder}: budget {budget:g} lies outside its {budgets[0]:g} to {budgets[-1]:g} {axis}"
+        )
     return weights
 
 
 def budget_to_reach(run, target, axis):
-    """Return the first budget at which the interpolated curve reaches `target`; None if it never does."""
+    """Return the first budget at which the interpolated curve reaches `target`; None if it never
+    does.
+    """
     budgets, miou = run.budgets(axis), run.miou
     reached = np.flatnonzero(miou >= target)
     if not len(reached):
@@ -180,10 +223,12 @@ def budget_to_reach(run, target, axis):
 
 
 def summarise(runs, axis, budgets):
-    """Return a dict for each arm: its area, its mIoU at `budgets` and the budget to 95 % of full, over its seeds.
+    """Return a dict for each arm: its area, its mIoU at `budgets` and the budget to 95 % of full,
+    over its seeds.
 
-    `area`, each of `at` and `reach` are {"mean", "std", "seeds"}; std has N - 1 in its denominator, None for one seed.
-    `reach` counts the seeds that reach it and is a mean over them only where all do, else None.
+    `area`, each of `at` and `reach` are {"mean", "std", "seeds"}; std has N - 1 in its denominator,
+    None for one seed. `reach` counts the seeds that reach it and is a mean over them only where all
+    do, else None.
     """
     span = common_range(runs, axis)
     rows = []
@@ -192,26 +237,43 @@ def summarise(runs, axis, budgets):
         def values(budget=None, members=members):
             return [float(statistic_weights(run, axis, span, budget) @ run.miou) for run in members]
 
-        reach = [budget_to_reach(run, REACH * run.full, axis) for run in members if run.full is not None]
+        reach = [
+            budget_to_reach(run, REACH * run.full, axis) for run in members if run.full is not None
+        ]
         found = [budget for budget in reach if budget is not None]
-        mean = mean_std(found) if len(found) == len(members) else {"mean": None, "std": None, "seeds": len(found)}
-        rows.append({"arm": arm, "seeds": [run.seed for run in members], "area": mean_std(values()),
-                     "at": [{"budget": budget, **mean_std(values(budget))} for budget in budgets],
-                     "reach": mean})  # fmt: skip
+        mean = (
+            mean_std(found)
+            if len(found) == len(members)
+            else {"mean": None, "std": None, "seeds": len(found)}
+        )
+        rows.append(
+            {
+                "arm": arm,
+                "seeds": [run.seed for run in members],
+                "area": mean_std(values()),
+                "at": [{"budget": budget, **mean_std(values(budget))} for budget in budgets],
+                "reach": mean,
+            }
+        )
     return rows
 
 
 def mean_std(values):
     """Return the mean and standard deviation of a list and its length."""
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)) if len(values) else None, "std": std, "seeds": len(values)}
+    return {
+        "mean": float(np.mean(values)) if len(values) else None,
+        "std": std,
+        "seeds": len(values),
+    }
 
 
 def resampled_mious(runs, resamples=1000, seed=0):
-    """Return the mIoU of every round of every run on resampled test images: a list of float64 [resamples, R].
+    """Return the mIoU of every round of every run on resampled test images: a list of float64
+    [resamples, R].
 
-    All runs get the same resamples. Raises UserError where the runs' files hold different images, or a mIoU that isn't
-    the one in `results.json`.
+    All runs get the same resamples. Raises UserError where the runs' files hold different images,
+    or a mIoU that isn't the one in `results.json`.
     """
     from weakseg.metrics import scores
 
@@ -227,9 +289,13 @@ def resampled_mious(runs, resamples=1000, seed=0):
             if names != ids:
                 raise UserError(f"{path}: holds other test images than {runs[0].folder}")
             classes = confusions.shape[1]
-            miou = scores((weights @ confusions.reshape(len(ids), -1)).reshape(-1, classes, classes))["miou"].numpy()
+            miou = scores(
+                (weights @ confusions.reshape(len(ids), -1)).reshape(-1, classes, classes)
+            )["miou"].numpy()
             if not abs(miou[0] - stated) <= TOLERANCE:
-                raise UserError(f"{path}: gives a mIoU of {miou[0]:.4f}, but results.json says {stated:.4f}")
+                raise UserError(
+                    f"{path}: gives a mIoU of {miou[0]:.4f}, but results.json says {stated:.4f}"
+                )
             columns.append(miou[1:])
         result.append(np.stack(columns, 1))
     return result
@@ -239,8 +305,8 @@ def compare(runs, axis, budget=None, resamples=1000, seed=0):
     """Compare all pairs of arms over the seeds that both have, by area or by the mIoU at `budget`.
 
     Returns a list of dicts: `first`, `second`, `seeds` and, of first minus second, the keys of
-    `differences.paired_difference` and `p_holm`, corrected over all pairs of the list (Holm, 1979). Pairs without a
-    common seed are left out.
+    `differences.paired_difference` and `p_holm`, corrected over all pairs of the list (Holm, 1979).
+    Pairs without a common seed are left out.
     """
     span = common_range(runs, axis)
     images = len(runs[0].confusions(0)[1])
@@ -256,7 +322,9 @@ def compare(runs, axis, budget=None, resamples=1000, seed=0):
             observed = [one[key][0] - two[key][0] for key in common]
             resampled = np.stack([one[key][1] - two[key][1] for key in common], 1)
             found = paired_difference(observed, resampled, images)
-            pairs.append({"first": first, "second": second, "seeds": len(common), **found, "p_holm": None})
+            pairs.append(
+                {"first": first, "second": second, "seeds": len(common), **found, "p_holm": None}
+            )
     tested = [pair for pair in pairs if pair["p"] is not None]
     for pair, p in zip(tested, holm([pair["p"] for pair in tested]), strict=True):
         pair["p_holm"] = p
@@ -264,7 +332,9 @@ def compare(runs, axis, budget=None, resamples=1000, seed=0):
 
 
 def holm(p_values):
-    """Return p-values adjusted for their number, in their order (Holm, "A simple sequentially rejective ...", 1979)."""
+    """Return p-values adjusted for their number, in their order (Holm, "A simple sequentially
+    rejective ...", 1979).
+    """
     p_values = np.asarray(p_values, float)
     order = np.argsort(p_values, kind="stable")
     adjusted = np.empty(len(order))
@@ -273,15 +343,20 @@ def holm(p_values):
 
 
 def win_matrix(runs, axis, budgets):
-    """Return the arms and the share of (common seed, budget) cells in which the row's mIoU is above the column's.
+    """Return the arms and the share of (common seed, budget) cells in which the row's mIoU is above
+    the column's.
 
-    Ties count half. [A][A], None on the diagonal and for arms without a common seed. Like the pairwise matrices of
-    BADGE (Ash et al., 2020) and nnActive (Lüth et al., 2025), which count significant differences per budget; with few
-    seeds hardly any single budget is significant, so significance is left to `compare`.
+    Ties count half. [A][A], None on the diagonal and for arms without a common seed. Like the
+    pairwise matrices of BADGE (Ash et al., 2020) and nnActive (Lüth et al., 2025), which count
+    significant differences per budget; with few seeds hardly any single budget is significant, so
+    significance is left to `compare`.
     """
     span, arms = common_range(runs, axis), by_arm(runs)
     read = {
-        arm: {r.seed: np.array([statistic_weights(r, axis, span, b) @ r.miou for b in budgets]) for r in members}
+        arm: {
+            r.seed: np.array([statistic_weights(r, axis, span, b) @ r.miou for b in budgets])
+            for r in members
+        }
         for arm, members in arms.items()
     }
 

@@ -4,17 +4,31 @@ import numpy as np
 
 from vlm_itl.results.budget_curves import AXES, REACH, by_arm, weights_at
 from weakseg.reporting.charts import style_axes
-from weakseg.reporting.style import FAINT, GREY, INK, LETTER, LINE, MARGIN, Sheet, hex_colour, legend_columns, shorten
+from weakseg.reporting.style import (
+    FAINT,
+    GREY,
+    INK,
+    LETTER,
+    LINE,
+    MARGIN,
+    Sheet,
+    hex_colour,
+    legend_columns,
+    shorten,
+)
 
 MARKERS = "osD^vPX*<>"
 LINES = "-", "--", "-.", ":"
 
 
 def budget_curves(path, runs, axis="percent"):
-    """Plot test mIoU (%) against the budget: for each arm the mean over seeds, and a band of one standard deviation.
+    """Plot test mIoU (%) against the budget: for each arm the mean over seeds, and a band of one
+    standard deviation.
 
-    runs: as from `protocol.load_runs`; seeds of unequal budgets are interpolated between them, within their common
-        range; the dashed and dotted lines are the mean of the runs' mIoU with all labels, and 95 % of it
+    runs: as from `protocol.load_runs`; seeds of unequal budgets are interpolated between them,
+    within their common
+        range; the dashed and dotted lines are the mean of the runs' mIoU with all labels, and 95 %
+        of it
     axis: percent or seconds; seconds are drawn as hours where they make at least two
     Raises ValueError without runs.
     """
@@ -25,21 +39,43 @@ def budget_curves(path, runs, axis="percent"):
     sheet, axes = _sheet(list(arms))
     counts = {len(members) for members in arms.values()}
     same = len(counts) == 1
-    over = "one seed" if counts == {1} else f"mean ± std of {counts.pop()} seeds" if same else "mean ± std of seeds"
-    style_axes(axes, AXES[axis] if unit == 1 else "human labelling time (hours)", f"test mIoU (%), {over}")
+    over = (
+        "one seed"
+        if counts == {1}
+        else f"mean ± std of {counts.pop()} seeds"
+        if same
+        else "mean ± std of seeds"
+    )
+    style_axes(
+        axes, AXES[axis] if unit == 1 else "human labelling time (hours)", f"test mIoU (%), {over}"
+    )
     for index, (arm, members) in enumerate(arms.items()):
         budgets, values = _on_one_grid(members, axis)
         mean, std = 100 * values.mean(0), 100 * values.std(0, ddof=1) if len(values) > 1 else 0
         look = _look(index)
         name = arm if same else f"{arm} (n = {len(members)})"
-        axes.plot(budgets / unit, mean, label=name, linewidth=1.6, markersize=6, markeredgecolor="white",
-                  markevery=_rounds(budgets, members, axis), **look)  # fmt: skip
-        axes.fill_between(budgets / unit, mean - std, mean + std, color=look["color"], alpha=0.15, linewidth=0)
+        axes.plot(
+            budgets / unit,
+            mean,
+            label=name,
+            linewidth=1.6,
+            markersize=6,
+            markeredgecolor="white",
+            markevery=_rounds(budgets, members, axis),
+            **look,
+        )
+        axes.fill_between(
+            budgets / unit, mean - std, mean + std, color=look["color"], alpha=0.15, linewidth=0
+        )
     full = [run.full for run in runs if run.full is not None]
     if full:
         level = 100 * float(np.mean(full))
-        axes.axhline(level, color=INK, linestyle="--", linewidth=1, label=f"all labels ({level:.1f})")
-        axes.axhline(REACH * level, color=GREY, linestyle=":", linewidth=1, label=f"{REACH:.0%} of it")
+        axes.axhline(
+            level, color=INK, linestyle="--", linewidth=1, label=f"all labels ({level:.1f})"
+        )
+        axes.axhline(
+            REACH * level, color=GREY, linestyle=":", linewidth=1, label=f"{REACH:.0%} of it"
+        )
     _legend(sheet, axes)
     sheet.save(path)
 
@@ -47,26 +83,37 @@ def budget_curves(path, runs, axis="percent"):
 def _look(index):
     # Six colours suit the colour-blind and show on white; past them, the line changes.
     colour = index % 6
-    return {"color": hex_colour(colour + 1), "marker": MARKERS[index % len(MARKERS)],
-            "linestyle": LINES[index // 6 % len(LINES)]}  # fmt: skip
+    return {
+        "color": hex_colour(colour + 1),
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": LINES[index // 6 % len(LINES)],
+    }
 
 
 def _on_one_grid(members, axis):
-    """Return the budgets [B] of all rounds in the members' common range, and their interpolated mIoU [S, B]."""
+    """Return the budgets [B] of all rounds in the members' common range, and their interpolated
+    mIoU [S, B].
+    """
     low = max(run.budgets(axis)[0] for run in members)
     high = min(run.budgets(axis)[-1] for run in members)
     budgets = np.unique(np.concatenate([run.budgets(axis) for run in members]))
     budgets = budgets[(low <= budgets) & (budgets <= high)]
-    return budgets, np.array([[weights_at(r.budgets(axis), b) @ r.miou for b in budgets] for r in members])
+    return budgets, np.array(
+        [[weights_at(r.budgets(axis), b) @ r.miou for b in budgets] for r in members]
+    )
 
 
 def _rounds(budgets, members, axis):
-    """Which of `budgets` get a marker: the rounds of the first seed, so that interpolated grids aren't crowded."""
+    """Which of `budgets` get a marker: the rounds of the first seed, so that interpolated grids
+    aren't crowded.
+    """
     return np.flatnonzero(np.isin(budgets, members[0].budgets(axis))).tolist()
 
 
 def _sheet(names, width=7.2, height=4.4):
-    """Return a sheet with one set of axes, and room below them for a legend of `names` and two more."""
+    """Return a sheet with one set of axes, and room below them for a legend of `names` and two
+    more.
+    """
     sheet = Sheet(width, height + LINE * (len(names) // 3))
     sheet.figure.set_layout_engine("constrained")
     return sheet, sheet.figure.subplots()
@@ -75,8 +122,15 @@ def _sheet(names, width=7.2, height=4.4):
 def _legend(sheet, axes):
     handles, names = axes.get_legend_handles_labels()
     names = [shorten(name, 60) for name in names]
-    sheet.figure.legend(handles, names, loc="outside lower center", ncols=min(4, legend_columns(names, sheet.width)),
-                        frameon=False, fontsize=8, labelcolor=INK)  # fmt: skip
+    sheet.figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=min(4, legend_columns(names, sheet.width)),
+        frameon=False,
+        fontsize=8,
+        labelcolor=INK,
+    )
 
 
 def win_matrix_figure(path, arms, shares, significant=()):
@@ -94,8 +148,15 @@ def win_matrix_figure(path, arms, shares, significant=()):
     side, note = cell * len(arms), "% of seeds and budgets at which the row beats the column"
     sheet = Sheet(max(left + side + 2 * MARGIN, 5.0), top + side + MARGIN + LINE)
     sheet.text(MARGIN, MARGIN + LINE / 2, note, sheet.width - 2 * MARGIN, size=9, weight="bold")
-    grid = np.array([[np.nan if value is None else value for value in row] for row in shares], float)
-    bounds = left / sheet.width, 1 - (top + side) / sheet.height, side / sheet.width, side / sheet.height
+    grid = np.array(
+        [[np.nan if value is None else value for value in row] for row in shares], float
+    )
+    bounds = (
+        left / sheet.width,
+        1 - (top + side) / sheet.height,
+        side / sheet.width,
+        side / sheet.height,
+    )
     axes = sheet.figure.add_axes(bounds)
     axes.imshow(np.ma.masked_invalid(grid), cmap="RdBu", vmin=-0.15, vmax=1.15)
     axes.set_xticks(range(len(arms)), names, rotation=90, fontsize=8, color=INK, parse_math=False)
@@ -105,19 +166,31 @@ def win_matrix_figure(path, arms, shares, significant=()):
     for row, column in np.argwhere(~np.isnan(grid)):
         star = "*" if (arms[row], arms[column]) in significant else ""
         share = grid[row, column]
-        axes.text(column, row, f"{100 * share:.0f}{star}", ha="center", va="center", fontsize=9,
-                  color="white" if abs(share - 0.5) > 0.3 else INK)  # fmt: skip
-    sheet.text(MARGIN, sheet.height - MARGIN, "* area under the budget curve larger, p < 0.05 after Holm",
-               sheet.width - 2 * MARGIN, size=7.5, color=GREY)  # fmt: skip
+        axes.text(
+            column,
+            row,
+            f"{100 * share:.0f}{star}",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color="white" if abs(share - 0.5) > 0.3 else INK,
+        )
+    sheet.text(
+        MARGIN,
+        sheet.height - MARGIN,
+        "* area under the budget curve larger, p < 0.05 after Holm",
+        sheet.width - 2 * MARGIN,
+        size=7.5,
+        color=GREY,
+    )
     sheet.save(path)
 
 
 def risk_coverage_figure(path, judges, risk=None):
     """Plot the share of bad masks among the accepted against the share accepted, for each judge.
 
-    judges: {name: what `judge_metrics.judge_metrics` returns}; a dot marks where the judge's threshold lies
-    risk: the stated risk, drawn as a line
-    Raises ValueError without judges.
+    judges: {name: what `judge_metrics.judge_metrics` returns}; a dot marks where the judge's
+    threshold lies risk: the stated risk, drawn as a line Raises ValueError without judges.
     """
     if not judges:
         raise ValueError("risk-coverage: there are no judges to plot")
@@ -127,13 +200,33 @@ def risk_coverage_figure(path, judges, risk=None):
         curve = 100 * np.array(found["risk_coverage"], float).reshape(-1, 2)
         look = _look(index)
         label = name if found["aurc"] is None else f"{name} (AURC {100 * found['aurc']:.1f})"
-        axes.plot(*curve.T, label=label, linewidth=1.6, color=look["color"], linestyle=look["linestyle"],
-                  marker=look["marker"] if len(curve) == 1 else None)  # fmt: skip
+        axes.plot(
+            *curve.T,
+            label=label,
+            linewidth=1.6,
+            color=look["color"],
+            linestyle=look["linestyle"],
+            marker=look["marker"] if len(curve) == 1 else None,
+        )
         if found["purity"] is not None:
-            axes.plot(100 * found["coverage"], 100 * found["realised_risk"], marker="o", markersize=9, zorder=3,
-                      color=look["color"], markeredgecolor="white", clip_on=False)  # fmt: skip
+            axes.plot(
+                100 * found["coverage"],
+                100 * found["realised_risk"],
+                marker="o",
+                markersize=9,
+                zorder=3,
+                color=look["color"],
+                markeredgecolor="white",
+                clip_on=False,
+            )
     if risk is not None:
-        axes.axhline(100 * risk, color=INK, linestyle="--", linewidth=1, label=f"stated risk ({100 * risk:g} %)")
+        axes.axhline(
+            100 * risk,
+            color=INK,
+            linestyle="--",
+            linewidth=1,
+            label=f"stated risk ({100 * risk:g} %)",
+        )
     axes.set_xlim(0, 100)
     axes.set_ylim(bottom=0)
     _legend(sheet, axes)
@@ -141,7 +234,8 @@ def risk_coverage_figure(path, judges, risk=None):
 
 
 def reliability_figure(path, judges):
-    """Plot the share of good masks against the stated probability, for each judge; large dots stand for many masks.
+    """Plot the share of good masks against the stated probability, for each judge; large dots stand
+    for many masks.
 
     judges: {name: what `judge_metrics.judge_metrics` returns}
     Raises ValueError without judges.
@@ -156,10 +250,23 @@ def reliability_figure(path, judges):
         said, share, count = bins.T
         look = _look(index)
         label = name if found["ece"] is None else f"{name} (ECE {100 * found['ece']:.1f})"
-        axes.plot(100 * said, 100 * share, linewidth=1.4, label=label, color=look["color"],
-                  linestyle=look["linestyle"])  # fmt: skip
-        axes.scatter(100 * said, 100 * share, s=12 + 200 * count / max(count.sum(), 1), color=look["color"],
-                     edgecolors="white", linewidths=0.8, zorder=3)  # fmt: skip
+        axes.plot(
+            100 * said,
+            100 * share,
+            linewidth=1.4,
+            label=label,
+            color=look["color"],
+            linestyle=look["linestyle"],
+        )
+        axes.scatter(
+            100 * said,
+            100 * share,
+            s=12 + 200 * count / max(count.sum(), 1),
+            color=look["color"],
+            edgecolors="white",
+            linewidths=0.8,
+            zorder=3,
+        )
     axes.set_xlim(-2, 102)
     axes.set_ylim(-2, 102)
     axes.set_aspect("equal")

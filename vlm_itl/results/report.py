@@ -4,11 +4,15 @@ from vlm_itl.results.budget_curves import load_runs
 
 
 def spent(run, number):
-    """Return (images, seconds of a person's work) that a run had bought when it trained round `number`."""
+    """Return (images, seconds of a person's work) that a run had bought when it trained round
+    `number`.
+    """
     lines = [
-        line["bought"] for line in run.ledger.lines
-        if (line["stage"] == "buy" and line["round"] <= number) or (line["stage"] == "audit" and line["round"] < number)
-    ]  # fmt: skip
+        line["bought"]
+        for line in run.ledger.lines
+        if (line["stage"] == "buy" and line["round"] <= number)
+        or (line["stage"] == "audit" and line["round"] < number)
+    ]
     labels = [label for bought in lines for label in bought.values()]
     return len(labels), sum(label["seconds"] for label in labels)
 
@@ -20,18 +24,31 @@ def results(run):
     for number in range(len(run.targets)):
         images, seconds = spent(run, number)
         found, trained = run.ledger.find(number, "evaluate"), run.ledger.find(number, "train")
-        curve.append({
-            "round": number, "images": images, "percent": 100 * images / pool, "seconds": seconds,
-            "pseudo_labels": trained["pseudo_labels"], "val_miou": found["val_miou"], "test_miou": found["test_miou"],
-            "test_file": f"{run.round_folder(number).name}/test.npz",
-        })  # fmt: skip
+        curve.append(
+            {
+                "round": number,
+                "images": images,
+                "percent": 100 * images / pool,
+                "seconds": seconds,
+                "pseudo_labels": trained["pseudo_labels"],
+                "val_miou": found["val_miou"],
+                "test_miou": found["test_miou"],
+                "test_file": f"{run.round_folder(number).name}/test.npz",
+            }
+        )
     judged = [line for line in run.ledger.lines if line["stage"] == "judge"]
     return {
-        "arm": run.arm, "seed": run.settings.seed, "commit": start["commit"], "fingerprint": start["images"],
-        "test_fingerprint": run.dataset.test_fingerprint(), "config": start["config"],
-        "classes": run.dataset.class_names, "pool": pool, "curve": curve,
+        "arm": run.arm,
+        "seed": run.settings.seed,
+        "commit": start["commit"],
+        "fingerprint": start["images"],
+        "test_fingerprint": run.dataset.test_fingerprint(),
+        "config": start["config"],
+        "classes": run.dataset.class_names,
+        "pool": pool,
+        "curve": curve,
         "judge": [{"round": line["round"], **line["metrics"]} for line in judged],
-    }  # fmt: skip
+    }
 
 
 def summary(run, number, line):
@@ -45,7 +62,9 @@ def summary(run, number, line):
 
 
 def draw(folder, found, risk):
-    """Draw the figures of a run's results into its folder: its curve and, with a judge, how far that can be trusted."""
+    """Draw the figures of a run's results into its folder: its curve and, with a judge, how far
+    that can be trusted.
+    """
     from vlm_itl.results import figures
 
     if len(found["curve"]) > 1:

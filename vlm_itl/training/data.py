@@ -1,10 +1,11 @@
-"""The images of an experiment: a VOC tree or another folder, a hub's data set through 🤗 datasets, or the drawn set.
+"""The images of an experiment: a VOC tree or another folder, a hub's data set through 🤗 datasets,
+or the drawn set.
 
-All of them become a `SegmentationDataset`; the tables that the Trainer reads are 🤗 `Dataset`s of file names, whose
-`with_transform` decodes images when they are asked for, so no tensor is ever stored in a table.
+All of them become a `SegmentationDataset`; the tables that the Trainer reads are 🤗 `Dataset`s of
+file names, whose `with_transform` decodes images when they are asked for, so no tensor is ever
+stored in a table.
 """
 
-import argparse
 import hashlib
 import re
 from pathlib import Path
@@ -14,22 +15,26 @@ import numpy as np
 from data_utils import SegmentationItems
 from weakseg.common import UserError, stable_seed
 from weakseg.data.cache import ResizedCache
-from weakseg.data.datasets import add_data_arguments, open_dataset
+from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.data.hub import export_hub
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.targets import blank
 
 
 def open_images(data):
-    """Return the `SegmentationDataset` of the config's section `data`; the built-in set is drawn on first use."""
+    """Return the `SegmentationDataset` of the config's section `data`; the built-in set is drawn on
+    first use.
+    """
     folder = find_source(data)
-    parser = argparse.ArgumentParser()
-    add_data_arguments(parser)
-    args = parser.parse_args([])
-    args.data_dir, args.classes, args.cache_dir = str(folder), list(data.classes), data.cache_dir
-    args.val_fraction, args.split_seed = data.val_fraction, data.split_seed
+    options = DataOptions(
+        data_dir=str(folder),
+        classes=tuple(data.classes),
+        val_fraction=data.val_fraction,
+        split_seed=data.split_seed,
+        cache_dir=data.cache_dir,
+    )
     try:
-        return open_dataset(args)
+        return open_dataset(options)
     except UserError as error:
         raise UserError(f"data.source {data.source}: {error}") from error
 
@@ -52,9 +57,11 @@ def find_source(data):
 
 
 def splits_of(dataset, data):
-    """Return {"pool", "val", "test": sorted ids} of the images that have a mask: a simulation can label no other.
+    """Return {"pool", "val", "test": sorted ids} of the images that have a mask: a simulation can
+    label no other.
 
-    Limits are nested: a smaller one is part of a larger one. A split without any mask is a `UserError`.
+    Limits are nested: a smaller one is part of a larger one. A split without any mask is a
+    `UserError`.
     """
     limits = {"train": data.pool_limit, "val": data.val_limit, "test": None}
     chosen = {}
@@ -74,7 +81,8 @@ def fingerprint(dataset, splits):
 
 
 def image_table(dataset, names, data, masks=False):
-    """Return a 🤗 `Dataset` over images in order; row i decodes to {"index", "image", "targets"[, "mask"]}.
+    """Return a 🤗 `Dataset` over images in order; row i decodes to {"index", "image", "targets"[,
+    "mask"]}.
 
     masks: also the ground truth [S, S] uint8; for validation and test images only.
     """
@@ -86,19 +94,20 @@ def image_table(dataset, names, data, masks=False):
 def added_rows(batch_size, labelled, pseudo, share):
     """Return how many pseudo-labelled rows join the `batch_size` bought ones of each batch.
 
-    `share` of them, but no more than keeps each of the `pseudo` images from being seen more often than each of the
-    `labelled` ones, and at least one where there is any.
+    `share` of them, but no more than keeps each of the `pseudo` images from being seen more often
+    than each of the `labelled` ones, and at least one where there is any.
     """
     return max(1, round(min(share, pseudo / labelled) * batch_size)) if pseudo else 0
 
 
 def training_table(items, steps, batch_size, seed, pseudo=0, added=0):
-    """Return the 🤗 `Dataset` of a whole training: `steps` batches in their final order, each row drawn anew.
+    """Return the 🤗 `Dataset` of a whole training: `steps` batches in their final order, each row
+    drawn anew.
 
-    items: `SegmentationItems` whose last `pseudo` images are pseudo-labelled; `added` rows of them follow the
-    `batch_size` bought ones of each batch. The bought rows are the same with and without them.
-    Row r decodes to items[draw, index]: order and augmentation follow from the table alone, so that a run that goes
-    on in the middle sees what an uninterrupted one sees.
+    items: `SegmentationItems` whose last `pseudo` images are pseudo-labelled; `added` rows of them
+    follow the `batch_size` bought ones of each batch. The bought rows are the same with and without
+    them. Row r decodes to items[draw, index]: order and augmentation follow from the table alone,
+    so that a run that goes on in the middle sees what an uninterrupted one sees.
     """
     rng = np.random.default_rng(stable_seed(seed, "order"))
     labelled, bought = len(items) - pseudo, steps * batch_size
@@ -112,13 +121,17 @@ def training_table(items, steps, batch_size, seed, pseudo=0, added=0):
 
 
 def draws(first, end, count, rng):
-    """Return `count` numbers of [first, end): all of them once, shuffled, then all of them again, and so on."""
+    """Return `count` numbers of [first, end): all of them once, shuffled, then all of them again,
+    and so on.
+    """
     rounds = -(-count // (end - first))
     return np.concatenate([rng.permutation(np.arange(first, end)) for _ in range(rounds)])[:count]
 
 
 def transformed(names, index, draw, items):
-    """Return a 🤗 `Dataset` of (id, index, draw) whose rows are decoded by `items` when they are read."""
+    """Return a 🤗 `Dataset` of (id, index, draw) whose rows are decoded by `items` when they are
+    read.
+    """
     from datasets import Dataset
 
     index, decode = list(index), Decoder()
@@ -131,7 +144,8 @@ def transformed(names, index, draw, items):
 class Decoder:
     """Rows of a table -> the same of `items`.
 
-    They are set last: 🤗 datasets pickles and hashes all that a new transform holds, a copy of every pseudo-label.
+    They are set last: 🤗 datasets pickles and hashes all that a new transform holds, a copy of every
+    pseudo-label.
     """
 
     items = None
@@ -144,8 +158,9 @@ class Decoder:
 class LabelledItems(SegmentationItems):
     """The images of one training: those with bought labels first, then those with pseudo-labels.
 
-    pseudo: a mapping id -> mask [S, S] uint8, 255 where the network was not sure. An image lacks the targets of
-    signals that nobody bought for it: they are all ignored. strong: augment pseudo-labelled images more than others.
+    pseudo: a mapping id -> mask [S, S] uint8, 255 where the network was not sure. An image lacks
+    the targets of signals that nobody bought for it: they are all ignored. strong: augment
+    pseudo-labelled images more than others.
     """
 
     def __init__(self, dataset, oracle, pseudo, cache, augment, seed, strong=False):
@@ -156,9 +171,15 @@ class LabelledItems(SegmentationItems):
         labels = {name: label.annotations for name, label in oracle.labels.items()}
         labels |= {name: {"size": [cache.size, cache.size]} for name in pseudo}
         super().__init__(
-            dataset, bought + sorted(pseudo), cache, labels, tuple(s for s in SIGNALS if s in asked), augment,
-            seed=seed, strong=pseudo if strong else (),
-        )  # fmt: skip
+            dataset,
+            bought + sorted(pseudo),
+            cache,
+            labels,
+            tuple(s for s in SIGNALS if s in asked),
+            augment,
+            seed=seed,
+            strong=pseudo if strong else (),
+        )
         self.oracle, self.pseudo = oracle, pseudo
 
     def target(self, name, labels, signal, view):

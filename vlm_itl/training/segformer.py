@@ -1,7 +1,7 @@
 """The two networks behind one contract: SegFormer and the EfficientNet-UNet of `model.py`.
 
-forward(image [B, 3, S, S] uint8) -> the dict of `model.SegmentationModel`: seg, tags, cam, features, decoded;
-classify(decoded, size) -> logits, random while `dropout` is in training mode.
+forward(image [B, 3, S, S] uint8) -> the dict of `model.SegmentationModel`: seg, tags, cam,
+features, decoded; classify(decoded, size) -> logits, random while `dropout` is in training mode.
 """
 
 from pathlib import Path
@@ -14,7 +14,8 @@ from model import build_model
 from weakseg.common import UserError
 from weakseg.learners.unet import IMAGENET, TagHead, deepest, log_sum_exp_pool
 
-# A SegFormer of 0.4 million parameters, randomly initialised: for tests and for trying things out without a hub.
+# A SegFormer of 0.4 million parameters, randomly initialised: for tests and for trying things out
+# without a hub.
 TINY = {
     "hidden_sizes": [16, 32, 48, 64],
     "depths": [1, 1, 1, 1],
@@ -24,10 +25,11 @@ TINY = {
 
 
 class SegFormer(nn.Module):
-    """SegFormer (Xie et al., NeurIPS 2021) with a tag head on its two deepest stages, as in `model.SegmentationModel`.
+    """SegFormer (Xie et al., NeurIPS 2021) with a tag head on its two deepest stages, as in
+    `model.SegmentationModel`.
 
-    The logits are predicted at a quarter of the image's size and enlarged bilinearly. `cam_scale` belongs to the
-    contract; maps are taken at the image's own size.
+    The logits are predicted at a quarter of the image's size and enlarged bilinearly. `cam_scale`
+    belongs to the contract; maps are taken at the image's own size.
     """
 
     cam_scale = 1.0
@@ -51,7 +53,13 @@ class SegFormer(nn.Module):
         features = deepest(stages)
         maps = self.tag_head(features)
         seg = self.classify(decoded, image.shape[-2:])
-        return {"seg": seg, "tags": log_sum_exp_pool(maps), "cam": maps, "features": features, "decoded": decoded}
+        return {
+            "seg": seg,
+            "tags": log_sum_exp_pool(maps),
+            "cam": maps,
+            "features": features,
+            "decoded": decoded,
+        }
 
     def classify(self, decoded, size):
         """Return class logits [B, C, *size] of decoded features [B, D, H/4, W/4]."""
@@ -59,7 +67,9 @@ class SegFormer(nn.Module):
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
     def save_pretrained(self, folder):
-        """Write the segmentation part for `SegformerForSemanticSegmentation.from_pretrained`; tags are left out."""
+        """Write the segmentation part for `SegformerForSemanticSegmentation.from_pretrained`; tags
+        are left out.
+        """
         head = self.segformer.decode_head
         head.classifier = self.classifier
         self.segformer.save_pretrained(folder)
@@ -67,19 +77,24 @@ class SegFormer(nn.Module):
 
 
 def is_segformer(name):
-    """Whether a `model.name` means a SegFormer: the built-in tiny one, a hub id (owner/name), or a local folder."""
+    """Whether a `model.name` means a SegFormer: the built-in tiny one, a hub id (owner/name), or a
+    local folder.
+    """
     return name == "segformer-tiny" or "/" in name or Path(name).is_dir()
 
 
 def build_network(options, class_names, num_tags):
     """Return the network that the config's section `model` describes, on the CPU.
 
-    options: `config.Model`. Raises `UserError` for an unknown name and for weights that can't be had.
+    options: `config.Model`. Raises `UserError` for an unknown name and for weights that can't be
+    had.
     """
     if is_segformer(options.name):
         return SegFormer(load_segformer(options, class_names), num_tags, options.dropout)
     try:
-        return build_model(options.name, len(class_names), num_tags, options.weights, options.dropout)
+        return build_model(
+            options.name, len(class_names), num_tags, options.weights, options.dropout
+        )
     except UserError as error:
         raise UserError(
             f"model.name {options.name}: {str(error).removeprefix(f'--encoder {options.name}: ')}"
@@ -87,16 +102,24 @@ def build_network(options, class_names, num_tags):
 
 
 def load_segformer(options, class_names):
-    """Return `SegformerForSemanticSegmentation` with a head for `class_names`: a hub's, a folder's or the tiny one."""
+    """Return `SegformerForSemanticSegmentation` with a head for `class_names`: a hub's, a folder's
+    or the tiny one.
+    """
     from transformers import AutoConfig, SegformerConfig, SegformerForSemanticSegmentation
 
     names = dict(enumerate(class_names))
-    labels = {"id2label": names, "label2id": {name: i for i, name in names.items()}, "num_labels": len(names)}
+    labels = {
+        "id2label": names,
+        "label2id": {name: i for i, name in names.items()},
+        "num_labels": len(names),
+    }
     if options.name == "segformer-tiny":
         return SegformerForSemanticSegmentation(SegformerConfig(**TINY, **labels))
     try:
         config = AutoConfig.from_pretrained(options.name, **labels)
-        if config.model_type != "segformer":  # upstream would only warn, and start from random weights
+        if (
+            config.model_type != "segformer"
+        ):  # upstream would only warn, and start from random weights
             raise ValueError(f"it is a {config.model_type}, not a SegFormer")
         if options.weights == "none":
             return SegformerForSemanticSegmentation(config)
@@ -112,5 +135,7 @@ def load_segformer(options, class_names):
 
 
 def parameter_groups(network):
-    """Return the prefix of the encoder's parameters: they learn at `learning_rate`, the others faster."""
+    """Return the prefix of the encoder's parameters: they learn at `learning_rate`, the others
+    faster.
+    """
     return "segformer.segformer" if isinstance(network, SegFormer) else "unet.encoder"

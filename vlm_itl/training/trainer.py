@@ -1,4 +1,6 @@
-"""The Hugging Face Trainer on this project's losses: strict checkpoints, streaming metrics, the order of the table."""
+"""The Hugging Face Trainer on this project's losses: strict checkpoints, streaming metrics, the
+order of the table.
+"""
 
 import shutil
 from pathlib import Path
@@ -20,9 +22,11 @@ WEIGHTS = "model.safetensors"
 
 
 class StreamingMetrics:
-    """`compute_metrics` with `batch_eval_metrics=True`: one confusion matrix, whatever the number of images.
+    """`compute_metrics` with `batch_eval_metrics=True`: one confusion matrix, whatever the number
+    of images.
 
-    Called with the predicted classes and the truth [B, S, S] of each batch; returns {"miou"} after the last one.
+    Called with the predicted classes and the truth [B, S, S] of each batch; returns {"miou"} after
+    the last one.
     """
 
     def __init__(self, num_classes):
@@ -38,10 +42,12 @@ class StreamingMetrics:
 
 
 class SegmentationTrainer(Trainer):
-    """Trains a network of `networks.py` by a `Criterion` over rows {"image", "targets"}, in the table's own order.
+    """Trains a network of `networks.py` by a `Criterion` over rows {"image", "targets"}, in the
+    table's own order.
 
-    Upstream (transformers 5.23) loads a checkpoint without `strict`: names that don't match, which is most of a
-    SegFormer's, keep their old values after a mere warning. Here a checkpoint fits to the last tensor or is refused.
+    Upstream (transformers 5.23) loads a checkpoint without `strict`: names that don't match, which
+    is most of a SegFormer's, keep their old values after a mere warning. Here a checkpoint fits to
+    the last tensor or is refused.
     """
 
     def __init__(self, *args, criterion, **options):
@@ -57,12 +63,16 @@ class SegmentationTrainer(Trainer):
         values = {name: mean.value for name, mean in terms.items()}
         labelled = {name: mean.count > 0 for name, mean in terms.items()}
         loss = self.criterion.combine(values, outputs, labelled)
-        stop_if_not_finite(self.state.global_step, {name: value.item() for name, value in values.items()})
+        stop_if_not_finite(
+            self.state.global_step, {name: value.item() for name, value in values.items()}
+        )
         return (loss, outputs) if return_outputs else loss
 
     @torch.no_grad()
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
-        """Return (None, predicted classes uint8, truth): classes are 4 C times smaller than their logits."""
+        """Return (None, predicted classes uint8, truth): classes are 4 C times smaller than their
+        logits.
+        """
         inputs = self._prepare_inputs(inputs)
         with self.compute_loss_context_manager():
             logits = model(inputs["image"])["seg"]
@@ -89,29 +99,39 @@ class SegmentationTrainer(Trainer):
 
 
 def packed(state):
-    """Return a state dict as safetensors wants it: on the CPU, channels-last weights in plain order."""
+    """Return a state dict as safetensors wants it: on the CPU, channels-last weights in plain
+    order.
+    """
     return {name: tensor.cpu().contiguous() for name, tensor in state.items()}
 
 
 def load_strictly(network, path):
-    """Load every tensor of a .safetensors file into `network`; what doesn't fit is a `UserError`."""
+    """Load every tensor of a .safetensors file into `network`; what doesn't fit is a
+    `UserError`.
+    """
     from weakseg.inference.weights import read_tensors
 
     state = read_tensors(path, "checkpoint")
     try:
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise UserError(f"{path}: does not fit this network ({' '.join(str(error).split())[:160]})") from error
+        raise UserError(
+            f"{path}: does not fit this network ({' '.join(str(error).split())[:160]})"
+        ) from error
 
 
 def is_complete(folder):
     """Whether a checkpoint was written to the end, and not partly removed since."""
     marker = Path(folder) / COMPLETE
-    return marker.exists() and all((marker.parent / name).exists() for name in marker.read_text().splitlines())
+    return marker.exists() and all(
+        (marker.parent / name).exists() for name in marker.read_text().splitlines()
+    )
 
 
 def last_checkpoint(folder):
-    """Return the newest complete checkpoint folder below `folder`, or None; incomplete ones are removed."""
+    """Return the newest complete checkpoint folder below `folder`, or None; incomplete ones are
+    removed.
+    """
     found = {}
     for path in Path(folder).glob("checkpoint-*"):
         if is_complete(path):
@@ -128,7 +148,9 @@ class Progress(TrainerCallback):
         self.description, self.log = description, log
 
     def on_train_begin(self, args, state, control, **_):
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.description, unit="step")
+        self.bar = tqdm(
+            total=state.max_steps, initial=state.global_step, desc=self.description, unit="step"
+        )
 
     def on_step_end(self, args, state, control, **_):
         self.bar.update(1)
@@ -137,7 +159,10 @@ class Progress(TrainerCallback):
         self.bar.close()
 
     def on_log(self, args, state, control, logs=None, **_):
-        self.log({k: v for k, v in (logs or {}).items() if isinstance(v, (int, float))}, state.global_step)
+        self.log(
+            {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float))},
+            state.global_step,
+        )
 
 
 def make_arguments(training, folder, seed):
@@ -178,13 +203,29 @@ def make_arguments(training, folder, seed):
     return arguments
 
 
-def make_trainer(network, criterion, training, folder, seed, num_classes, table=None, validation=None, progress=None):
+def make_trainer(
+    network,
+    criterion,
+    training,
+    folder,
+    seed,
+    num_classes,
+    table=None,
+    validation=None,
+    progress=None,
+):
     """Return the `SegmentationTrainer` of one training; see `pascal_voc` for the tables."""
     steps, prefix = training.steps, parameter_groups(network)
     optimizers = make_optimizer(
-        network, criterion, steps, training.learning_rate, training.decoder_lr_scale, training.weight_decay,
-        training.warmup, prefix,
-    )  # fmt: skip
+        network,
+        criterion,
+        steps,
+        training.learning_rate,
+        training.decoder_lr_scale,
+        training.weight_decay,
+        training.warmup,
+        prefix,
+    )
     trainer = SegmentationTrainer(
         network,
         make_arguments(training, folder, seed),
@@ -201,7 +242,9 @@ def make_trainer(network, criterion, training, folder, seed, num_classes, table=
 
 
 def make_criterion(signals, options):
-    """Return the plain `Criterion`: every term of the signals has weight 1, and CAM masks only where tags are alone."""
+    """Return the plain `Criterion`: every term of the signals has weight 1, and CAM masks only
+    where tags are alone.
+    """
     weights = dict.fromkeys(signals, 1.0)
     if tuple(signals) == ("tags",):
         weights["cam"] = 1.0

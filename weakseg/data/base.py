@@ -1,4 +1,6 @@
-"""What all data sets share: lists, deterministic splits, reading, and checks that name the offending file."""
+"""What all data sets share: lists, deterministic splits, reading, and checks that name the
+offending file.
+"""
 
 import copy
 import hashlib
@@ -15,10 +17,12 @@ SPLITS = ("train", "val", "test")
 
 
 def hold_out(strata, fraction, seed):
-    """Choose `fraction` of the ids, within one of the exact share in every stratum, and at least one id -> set.
+    """Choose `fraction` of the ids, within one of the exact share in every stratum, and at least
+    one id -> set.
 
-    strata: {id: sortable label}; with tuples, every group of equal first parts gets its share to within one as well.
-    Each stratum is ordered by a hash of (seed, id), so the order of the ids doesn't matter.
+    strata: {id: sortable label}; with tuples, every group of equal first parts gets its share to
+    within one as well. Each stratum is ordered by a hash of (seed, id), so the order of the ids
+    doesn't matter.
     """
     groups = {}
     for name, stratum in strata.items():
@@ -27,18 +31,25 @@ def hold_out(strata, fraction, seed):
     for stratum in sorted(groups):
         names = sorted(groups[stratum], key=lambda name: stable_seed(seed, name))
         after = before + len(names)
-        # Shares are rounded along the sum over all strata, so that many small strata together give up their part.
-        held.update(names[: math.floor(fraction * after + 0.5) - math.floor(fraction * before + 0.5)])
+        # Shares are rounded along the sum over all strata, so that many small strata together give
+        # up their part.
+        held.update(
+            names[: math.floor(fraction * after + 0.5) - math.floor(fraction * before + 0.5)]
+        )
         before = after
     return held or set(sorted(strata, key=lambda name: stable_seed(seed, name))[:1])
 
 
 def read_list(path):
-    """Return the stripped lines of a list file that are neither empty nor comments; none at all is a `UserError`."""
+    """Return the stripped lines of a list file that are neither empty nor comments; none at all is
+    a `UserError`.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); mend it, or run python download_data.py") from error
+        raise UserError(
+            f"{path}: cannot be read ({error}); mend it, or run python download_data.py"
+        ) from error
     lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not lines:
         raise UserError(f"{path}: lists nothing; mend it, or run python download_data.py")
@@ -48,18 +59,30 @@ def read_list(path):
 class SegmentationDataset:
     """The contract of a data set; see data_utils.py for what a subclass adds.
 
-    `flags` are the words of a command line that opens it alike; `absent` is the number of listed images that are not
-    there: they are left out, and the split of the others is what it would be with them.
+    `flags` are the words of a command line that opens it alike; `absent` is the number of listed
+    images that are not there: they are left out, and the split of the others is what it would be
+    with them.
     """
 
     name = None
     by_image = ()  # attributes that hold something for each image, {id: ...}
 
-    def __init__(self, root, classes=(), tag_set="default", cache_dir="./data/.cache", val_fraction=0.1, split_seed=0):
+    def __init__(
+        self,
+        root,
+        classes=(),
+        tag_set="default",
+        cache_dir="./data/.cache",
+        val_fraction=0.1,
+        split_seed=0,
+    ):
         if not 0 < val_fraction < 1:
             raise UserError(f"--val_fraction {val_fraction}: must lie between 0 and 1")
         self.root, self.cache_dir, self.split_seed = Path(root), cache_dir, split_seed
-        self.flags = [*(["--classes", *classes] if classes else []), *(["--tag_set", tag_set] * (tag_set != "default"))]
+        self.flags = [
+            *(["--classes", *classes] if classes else []),
+            *(["--tag_set", tag_set] * (tag_set != "default")),
+        ]
         self.flags += ["--split_seed", split_seed] if split_seed else []
         self.read_lists()
         self.set_classes(list(classes), tag_set)
@@ -67,13 +90,20 @@ class SegmentationDataset:
         test = set(self.listed("test"))
         twice = set(strata) & test
         if twice:
-            raise UserError(f"{self.root}: {min(twice)} is listed for training and for the test; mend the lists")
-        held = hold_out({name: strata[name] for name in self.can_validate(strata)}, val_fraction, split_seed)
+            raise UserError(
+                f"{self.root}: {min(twice)} is listed for training and for the test; mend the lists"
+            )
+        held = hold_out(
+            {name: strata[name] for name in self.can_validate(strata)}, val_fraction, split_seed
+        )
         self.set_ids({"train": set(strata) - held, "val": held, "test": test})
 
     def set_ids(self, parts):
         """Keep the ids whose image is there; a split without any is refused."""
-        self._ids = {split: sorted(i for i in part if self.image_path(i).exists()) for split, part in parts.items()}
+        self._ids = {
+            split: sorted(i for i in part if self.image_path(i).exists())
+            for split, part in parts.items()
+        }
         self.absent = sum(map(len, parts.values())) - sum(map(len, self._ids.values()))
         for split, names in self._ids.items():
             if not parts[split]:
@@ -98,7 +128,9 @@ class SegmentationDataset:
         return self._ids[split]
 
     def part(self, names):
-        """Return a data set that knows these images alone and has no splits: what is sent to another process."""
+        """Return a data set that knows these images alone and has no splits: what is sent to
+        another process.
+        """
         part = copy.copy(self)
         part.lists = part._ids = {}
         for key in self.by_image:
@@ -152,7 +184,9 @@ class SegmentationDataset:
         return classes
 
     def fingerprint(self):
-        """Return a short hash over ids, splits, classes and file sizes: runs with the same one saw the same data."""
+        """Return a short hash over ids, splits, classes and file sizes: runs with the same one saw
+        the same data.
+        """
         return self._digest((self.name, self.class_names, self.tag_names), SPLITS)
 
     def test_fingerprint(self):
@@ -163,6 +197,9 @@ class SegmentationDataset:
         digest = hashlib.sha256(repr(head).encode())
         for split in splits:
             for name in self.ids(split):
-                sizes = [p.stat().st_size if p.exists() else 0 for p in (self.image_path(name), self.mask_path(name))]
+                sizes = [
+                    p.stat().st_size if p.exists() else 0
+                    for p in (self.image_path(name), self.mask_path(name))
+                ]
                 digest.update(repr((split, name, sizes)).encode())
         return digest.hexdigest()[:16]

@@ -20,10 +20,10 @@ CACHE_VERSION = 1  # raise it when reading or resizing gives other pixels than b
 class ResizedCache:
     """Images and masks as square uint8 arrays, one .npy file each, made on first use.
 
-    A file's name holds the source's path, size and time, so a changed source is read anew; files appear by rename, so
-    any number of processes may share the folder.
-    limit: gigabytes that the folder may hold, with all that is in it; then what is missing is made every time. None:
-    any number. Each process counts for itself, so many together may exceed the limit by a little.
+    A file's name holds the source's path, size and time, so a changed source is read anew; files
+    appear by rename, so any number of processes may share the folder. limit: gigabytes that the
+    folder may hold, with all that is in it; then what is missing is made every time. None: any
+    number. Each process counts for itself, so many together may exceed the limit by a little.
     """
 
     def __init__(self, folder, size, limit=None):
@@ -41,7 +41,11 @@ class ResizedCache:
 
     def _make(self, path, kind):
         if kind == "mask":
-            return np.asarray(Image.fromarray(read_mask(path)).resize((self.size, self.size), Image.Resampling.NEAREST))
+            return np.asarray(
+                Image.fromarray(read_mask(path)).resize(
+                    (self.size, self.size), Image.Resampling.NEAREST
+                )
+            )
         return to_square(read_image(path), self.size)
 
     def _get(self, path, kind, shape):
@@ -59,14 +63,19 @@ class ResizedCache:
         return array
 
     def _has_room(self, size):
-        """Take `size` bytes of what this process may still write; look how full the folder is when that is used up."""
+        """Take `size` bytes of what this process may still write; look how full the folder is when
+        that is used up.
+        """
         if self.limit is None:
             return True
         if self.allowance < size and not self.full:
             room = self.limit * 1e9 - sum(map(file_size, self.root.rglob("*")))
             self.allowance, self.full = max(room * ALLOWANCE, size), room < size
             if self.full:
-                print(f"{self.root}: full (--cache_limit); other images are decoded every time", file=sys.stderr)
+                print(
+                    f"{self.root}: full (--cache_limit); other images are decoded every time",
+                    file=sys.stderr,
+                )
         self.allowance -= size
         return not self.full
 
@@ -85,7 +94,9 @@ def write(path, save):
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             save(file)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --cache_dir") from error
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); choose another --cache_dir"
+        ) from error
 
 
 def source_key(path):
@@ -93,12 +104,17 @@ def source_key(path):
     try:
         stat = Path(path).stat()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); run python download_data.py") from error
-    return f"{stable_seed(CACHE_VERSION, Path(path).resolve(), stat.st_size, stat.st_mtime_ns):016x}"
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); run python download_data.py"
+        ) from error
+    return (
+        f"{stable_seed(CACHE_VERSION, Path(path).resolve(), stat.st_size, stat.st_mtime_ns):016x}"
+    )
 
 
 def cached_classes(paths, cache_dir):
-    """Return {id: class numbers in its mask}, read once and remembered in one file of the cache folder.
+    """Return {id: class numbers in its mask}, read once and remembered in one file of the cache
+    folder.
 
     paths: {id: mask path}. A mask that changed is read anew.
     """
@@ -113,7 +129,9 @@ def cached_classes(paths, cache_dir):
         known = {}
     missing = [name for name, key in keys.items() if key not in known]
     for name in tqdm(missing, desc="reading masks for their classes", disable=len(missing) < 200):
-        known[keys[name]] = np.flatnonzero(np.bincount(read_mask(paths[name]).ravel(), minlength=256)).tolist()
+        known[keys[name]] = np.flatnonzero(
+            np.bincount(read_mask(paths[name]).ravel(), minlength=256)
+        ).tolist()
     if missing:
         write(store, lambda file: file.write(json.dumps(known).encode()))
     return {name: known[key] for name, key in keys.items()}

@@ -37,7 +37,13 @@ def load_hub(name):
 
     try:
         return load_dataset(name)
-    except (OSError, ValueError, RuntimeError, HfHubHTTPError, DatasetsError) as error:  # RuntimeError: a script
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        HfHubHTTPError,
+        DatasetsError,
+    ) as error:  # RuntimeError: a script
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise UserError(
             f"data.source {name}: the hub's data set could not be loaded ({reason}); give a folder instead, or "
@@ -62,7 +68,10 @@ def write_folder(folder, splits, data):
         for index, row in enumerate(tqdm(table, desc=f"{data.source} {split}", unit="img")):
             name = f"{split}_{index:06d}"
             save_image(folder / "images" / f"{name}.png", row[data.hub_image].convert("RGB"))
-            save_image(folder / "masks" / f"{name}.png", Image.fromarray(class_numbers(row[data.hub_mask], name)))
+            save_image(
+                folder / "masks" / f"{name}.png",
+                Image.fromarray(class_numbers(row[data.hub_mask], name)),
+            )
             lists["test" if split == data.hub_test else "trainval"].append(name)
     classes = Voc.all_classes
     for name, lines in {"classes": classes, **lists}.items():
@@ -77,17 +86,23 @@ def save_image(path, image):
 
 
 def voc_colours():
-    """Return the VOC colour map [256, 3] uint8: bit k of a channel's top bits comes from the class number."""
+    """Return the VOC colour map [256, 3] uint8: bit k of a channel's top bits comes from the class
+    number.
+    """
     numbers = np.arange(256)
     colours = np.zeros((256, 3), np.uint8)
     for bit in range(8):
         for channel in range(3):
-            colours[:, channel] |= (((numbers >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
+            colours[:, channel] |= (((numbers >> (3 * bit + channel)) & 1) << (7 - bit)).astype(
+                np.uint8
+            )
     return colours
 
 
 def class_numbers(mask, name):
-    """Return [H, W] uint8 classes (255 = void) of a mask that holds class numbers or VOC's colours."""
+    """Return [H, W] uint8 classes (255 = void) of a mask that holds class numbers or VOC's
+    colours.
+    """
     if mask.mode in ("P", "L"):
         return np.asarray(mask)
     values = np.asarray(mask.convert("RGB")).astype(np.int64) @ (1 << 16, 1 << 8, 1)
@@ -97,5 +112,9 @@ def class_numbers(mask, name):
     numbers, inverse = np.unique(values, return_inverse=True)
     strange = [int(value) for value in numbers if int(value) not in table]
     if strange:
-        raise UserError(f"{name}: its mask holds the colour #{strange[0]:06x}, which is none of VOC's classes")
-    return np.array([table[int(value)] for value in numbers], np.uint8)[inverse].reshape(values.shape)
+        raise UserError(
+            f"{name}: its mask holds the colour #{strange[0]:06x}, which is none of VOC's classes"
+        )
+    return np.array([table[int(value)] for value in numbers], np.uint8)[inverse].reshape(
+        values.shape
+    )

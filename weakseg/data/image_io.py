@@ -10,28 +10,47 @@ from PIL import Image
 from weakseg.common import UserError
 
 MAX_PIXELS = 64_000_000
-DAMAGE = OSError, SyntaxError, ValueError, RuntimeError, EOFError, struct.error  # how PIL's decoders report it
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    RuntimeError,
+    EOFError,
+    struct.error,
+)  # how PIL's decoders report it
 Turn = Image.Transpose
 # What brings an image of each EXIF orientation upright; the last four swap width and height.
-TURNS = {2: Turn.FLIP_LEFT_RIGHT, 3: Turn.ROTATE_180, 4: Turn.FLIP_TOP_BOTTOM,
-         5: Turn.TRANSPOSE, 6: Turn.ROTATE_270, 7: Turn.TRANSVERSE, 8: Turn.ROTATE_90}  # fmt: skip
+TURNS = {
+    2: Turn.FLIP_LEFT_RIGHT,
+    3: Turn.ROTATE_180,
+    4: Turn.FLIP_TOP_BOTTOM,
+    5: Turn.TRANSPOSE,
+    6: Turn.ROTATE_270,
+    7: Turn.TRANSVERSE,
+    8: Turn.ROTATE_90,
+}
 
 
 @contextlib.contextmanager
 def opened(path):
-    """Open an image by its content, whatever its suffix says -> (image, EXIF orientation), pixels not read yet.
+    """Open an image by its content, whatever its suffix says -> (image, EXIF orientation), pixels
+    not read yet.
 
     What can't be read, here or in the body of the `with`, is a `UserError` naming the file.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # MAX_PIXELS is checked here, and broken EXIF blocks are common
+            warnings.simplefilter(
+                "ignore"
+            )  # MAX_PIXELS is checked here, and broken EXIF blocks are common
             with Image.open(path) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
                 yield image, orientation(image)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; run python download_data.py, or mend the list that names it") from error
+        raise UserError(
+            f"{path}: no such file; run python download_data.py, or mend the list that names it"
+        ) from error
     except Image.DecompressionBombError as error:
         raise UserError(
             f"{path}: over the limit of {MAX_PIXELS // 10**6} megapixels ({error}); write a smaller copy with "
@@ -62,7 +81,9 @@ def image_size(path):
 
 
 def read_image(path):
-    """Read a photograph upright as an RGB `PIL.Image`, from any mode PIL knows (grey, CMYK, 16 bit, palette, alpha)."""
+    """Read a photograph upright as an RGB `PIL.Image`, from any mode PIL knows (grey, CMYK, 16 bit,
+    palette, alpha).
+    """
     with opened(path) as (image, turn):
         if image.mode.startswith("I") or image.mode == "F":
             values = np.asarray(image, np.float32)
@@ -74,15 +95,21 @@ def read_image(path):
 
 
 def read_mask(path):
-    """Read a mask of class numbers upright -> [H, W] uint8; a colour picture or numbers above 255 are refused."""
+    """Read a mask of class numbers upright -> [H, W] uint8; a colour picture or numbers above 255
+    are refused.
+    """
     with opened(path) as (image, turn):
         values = np.asarray(upright(image, turn))
     if values.ndim != 2 or values.dtype.kind == "f" or values.max() > 255 or values.min() < 0:
-        raise UserError(f"{path}: a mask must be an 8-bit grey or palette image of class numbers, not {image.mode}")
+        raise UserError(
+            f"{path}: a mask must be an 8-bit grey or palette image of class numbers, not {image.mode}"
+        )
     return values.astype(np.uint8)
 
 
 def to_square(image, size, box=None):
-    """Resize an RGB `PIL.Image`, or its `box` (left, top, right, bottom), antialiased -> [3, size, size] uint8."""
+    """Resize an RGB `PIL.Image`, or its `box` (left, top, right, bottom), antialiased -> [3, size,
+    size] uint8.
+    """
     resized = image.resize((size, size), Image.Resampling.BILINEAR, box)
     return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))

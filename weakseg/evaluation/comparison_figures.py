@@ -1,4 +1,6 @@
-"""Figures of two groups of runs, each written as one PNG: completeness, failure modes, images side by side."""
+"""Figures of two groups of runs, each written as one PNG: completeness, failure modes, images side
+by side.
+"""
 
 import numpy as np
 
@@ -13,19 +15,36 @@ COLOURS = hex_colour(1), hex_colour(2)
 
 
 def completeness_figure(path, found):
-    """Plot the covered share of objects against the distance from the clicks, and what B adds, with intervals.
+    """Plot the covered share of objects against the distance from the clicks, and what B adds, with
+    intervals.
 
     Raises ValueError where no object was clicked.
     """
     values = found["overall"]["covered_by_distance"]
     if not any(values):
         raise ValueError("completeness: no object was clicked")
-    _pairs(path, found, bins(), values, "object covered (%)", "distance from the nearest click, in object sizes")
+    _pairs(
+        path,
+        found,
+        bins(),
+        values,
+        "object covered (%)",
+        "distance from the nearest click, in object sizes",
+    )
 
 
 def failures_figure(path, found):
-    """Plot the erring pixels of each failure mode, as a share of all pixels, and what B adds, with intervals."""
-    _pairs(path, found, list(MODES), found["overall"]["modes"], "share of all pixels (%)", "failure mode")
+    """Plot the erring pixels of each failure mode, as a share of all pixels, and what B adds, with
+    intervals.
+    """
+    _pairs(
+        path,
+        found,
+        list(MODES),
+        found["overall"]["modes"],
+        "share of all pixels (%)",
+        "failure mode",
+    )
 
 
 def _pairs(path, found, names, values, ylabel, xlabel):
@@ -36,18 +55,26 @@ def _pairs(path, found, names, values, ylabel, xlabel):
     places = np.arange(len(names))
     for shift, key, colour in ((-0.2, "a", COLOURS[0]), (0.2, "b", COLOURS[1])):
         heights = [100 * value[key] if value else np.nan for value in values]
-        upper.bar(places + shift, heights, 0.38, color=colour, label=shorten(found[key]["title"], 40))
+        upper.bar(
+            places + shift, heights, 0.38, color=colour, label=shorten(found[key]["title"], 40)
+        )
     for place, value in zip(places, values, strict=True):
         if value is None:
             continue
         if value["low"] is not None:
-            lower.plot([place, place], [100 * value["low"], 100 * value["high"]], color=INK, linewidth=1.4)
-        lower.plot(place, 100 * value["difference"], "o", color=INK, markeredgecolor="white", markersize=6)
+            lower.plot(
+                [place, place], [100 * value["low"], 100 * value["high"]], color=INK, linewidth=1.4
+            )
+        lower.plot(
+            place, 100 * value["difference"], "o", color=INK, markeredgecolor="white", markersize=6
+        )
     lower.axhline(0, color=FAINT, linewidth=1, linestyle="--")
     style_axes(upper, "", ylabel)
     style_axes(lower, xlabel, "B - A (points)")
     lower.set_xticks(places, names)
-    sheet.figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
+    sheet.figure.legend(
+        loc="outside upper left", ncols=2, frameon=False, fontsize=8, labelcolor=INK
+    )
     sheet.save(path)
 
 
@@ -59,15 +86,20 @@ def tag_line(example):
 def examples_figure(path, found, examples):
     """Draw the images where B gains or loses most: photograph with annotations, truth, A, B.
 
-    examples: dicts `image` (id), `gain`, `a` and `b` (mIoU or None), `photo` uint8 [H, W, 3], `masks` (truth, A, B:
+    examples: dicts `image` (id), `gain`, `a` and `b` (mIoU or None), `photo` uint8 [H, W, 3],
+    `masks` (truth, A, B:
         uint8 [H, W]), `annotation` and `tags`
     """
     rows = [
-        {"label": f"{e['image']}: {percent(e['gain'], '+')} points{tag_line(e)}", "image": e["photo"],
-         "masks": e["masks"], "annotation": e["annotation"],
-         "notes": [None, f"mIoU {percent(e['a'])}", f"mIoU {percent(e['b'])}"]}
+        {
+            "label": f"{e['image']}: {percent(e['gain'], '+')} points{tag_line(e)}",
+            "image": e["photo"],
+            "masks": e["masks"],
+            "annotation": e["annotation"],
+            "notes": [None, f"mIoU {percent(e['a'])}", f"mIoU {percent(e['b'])}"],
+        }
         for e in examples
-    ]  # fmt: skip
+    ]
     columns = ["Annotations", "Ground truth", found["a"]["title"], found["b"]["title"]]
     comparison_figure(path, columns, rows, found["classes"])
 

@@ -1,4 +1,6 @@
-"""An analysis in words and tables: what the numbers of analysis.py say, and that they say nothing where they don't."""
+"""An analysis in words and tables: what the numbers of analysis.py say, and that they say nothing
+where they don't.
+"""
 
 from weakseg.evaluation.error_modes import DISTANCES, MODES
 from weakseg.reporting.tables import markdown, p_value, percent
@@ -15,7 +17,9 @@ NOTES = (
 
 
 def evidence(found):
-    """Return 1 where B has more, -1 where it has less, 0 where the interval includes zero or there is none."""
+    """Return 1 where B has more, -1 where it has less, 0 where the interval includes zero or there
+    is none.
+    """
     if not found or found["low"] is None or found["low"] <= 0 <= found["high"]:
         return 0
     return 1 if found["difference"] > 0 else -1
@@ -24,14 +28,21 @@ def evidence(found):
 def bins():
     """Return the names of the bins of distance."""
     ends = [f"{end:g}" for end in DISTANCES[:-1]]
-    return [*(f"{low} to {high}" for low, high in zip(["0", *ends], ends, strict=False)), f"over {ends[-1]}"]
+    return [
+        *(f"{low} to {high}" for low, high in zip(["0", *ends], ends, strict=False)),
+        f"over {ends[-1]}",
+    ]
 
 
 def rows(found):
-    """Return [(section, name, estimate)] of everything that was compared, in the order of the table."""
+    """Return [(section, name, estimate)] of everything that was compared, in the order of the
+    table.
+    """
     whole, classes = found["overall"], found["classes"]
     table = [("overall", "mIoU", whole["miou"])]
-    table += [("class", f"IoU {name}", value) for name, value in zip(classes, whole["iou"], strict=True)]
+    table += [
+        ("class", f"IoU {name}", value) for name, value in zip(classes, whole["iou"], strict=True)
+    ]
     table += [("completeness", "object covered", whole["covered"])]
     table += [
         ("completeness", f"covered at {name}", value)
@@ -42,10 +53,22 @@ def rows(found):
         consistency |= {"other": "given to another object", "mixed": "objects of mixed classes"}
     table += [("class consistency", label, whole[key]) for key, label in consistency.items()]
     table += [("failure modes", "all errors", whole["errors"])]
-    table += [("failure modes", f"errors: {mode}", v) for mode, v in zip(MODES, whole["modes"], strict=True)]
-    for kind, section, label in (("by_size", "size", "{name} objects"), ("by_tag", "tag", "{name}")):
+    table += [
+        ("failure modes", f"errors: {mode}", v)
+        for mode, v in zip(MODES, whole["modes"], strict=True)
+    ]
+    for kind, section, label in (
+        ("by_size", "size", "{name} objects"),
+        ("by_tag", "tag", "{name}"),
+    ):
         for part in found[kind]:
-            table.append((section, f"mIoU {label.format(name=part['name'])} ({part['images']})", part["miou"]))
+            table.append(
+                (
+                    section,
+                    f"mIoU {label.format(name=part['name'])} ({part['images']})",
+                    part["miou"],
+                )
+            )
     return [row for row in table if row[2] is not None]
 
 
@@ -53,8 +76,13 @@ def cells(estimate):
     """Return the texts of an estimate: A, B, difference, interval, p."""
     low, high = estimate["low"], estimate["high"]
     interval = "-" if low is None else f"{percent(low, '+')} to {percent(high, '+')}"
-    return [percent(estimate["a"]), percent(estimate["b"]), percent(estimate["difference"], "+"), interval,
-            p_value(estimate["p"])]  # fmt: skip
+    return [
+        percent(estimate["a"]),
+        percent(estimate["b"]),
+        percent(estimate["difference"], "+"),
+        interval,
+        p_value(estimate["p"]),
+    ]
 
 
 def table(found):
@@ -72,15 +100,24 @@ def change(found):
 
 
 def verdict(found):
-    """Return one paragraph: did B help, is it more complete, are classes more consistent, which errors changed."""
+    """Return one paragraph: did B help, is it more complete, are classes more consistent, which
+    errors changed.
+    """
     one, two = subjects(found)
-    sentences = [_headline(found, one, two), _completeness(found, two), _consistency(found, two), _modes(found, one),
-                 _caveats(found, two)]  # fmt: skip
+    sentences = [
+        _headline(found, one, two),
+        _completeness(found, two),
+        _consistency(found, two),
+        _modes(found, one),
+        _caveats(found, two),
+    ]
     return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
 
 def subjects(found):
-    """Return what sentences about A and B speak of: the supervision, or the runs where one seed says no more."""
+    """Return what sentences about A and B speak of: the supervision, or the runs where one seed
+    says no more.
+    """
     groups = [found[key] for key in "ab"]
     if min(len(group["runs"]) for group in groups) > 1:
         return [group["title"] for group in groups]
@@ -94,10 +131,17 @@ def _these_runs(name, title, runs, **others):
 
 def _headline(found, one, two):
     seeds = [len(found[key]["runs"]) for key in "ab"]
-    many = f"{seeds[0]} seed{'s' * (seeds[0] > 1)} each" if len(set(seeds)) == 1 else f"{seeds[0]} and {seeds[1]} seeds"
+    many = (
+        f"{seeds[0]} seed{'s' * (seeds[0] > 1)} each"
+        if len(set(seeds)) == 1
+        else f"{seeds[0]} and {seeds[1]} seeds"
+    )
     value = found["overall"]["miou"]
-    says = {1: f"{two} is better than {one}", -1: f"{two} is worse than {one}",
-            0: f"There is {NONE} of a difference between {two} and {one}"}[evidence(value)]  # fmt: skip
+    says = {
+        1: f"{two} is better than {one}",
+        -1: f"{two} is worse than {one}",
+        0: f"There is {NONE} of a difference between {two} and {one}",
+    }[evidence(value)]
     return f"{says}: test mIoU changes by {change(value)} on {found['images']} images, {many}."
 
 
@@ -105,10 +149,16 @@ def _completeness(found, two):
     value, far = found["overall"]["covered"], found["overall"]["covered_by_distance"]
     if value is None:
         return "Completeness can't be measured: the annotator clicks on no object."
-    says = {1: f"{two} covers objects more completely", -1: f"{two} covers objects less completely",
-            0: f"There is {NONE} that {two} covers objects more or less completely"}[evidence(value)]  # fmt: skip
-    apart = [f"{change(v)} at {place} object sizes from the click"
-             for place, v in zip(bins(), far, strict=True) if evidence(v)]  # fmt: skip
+    says = {
+        1: f"{two} covers objects more completely",
+        -1: f"{two} covers objects less completely",
+        0: f"There is {NONE} that {two} covers objects more or less completely",
+    }[evidence(value)]
+    apart = [
+        f"{change(v)} at {place} object sizes from the click"
+        for place, v in zip(bins(), far, strict=True)
+        if evidence(v)
+    ]
     return f"{says}: {'; '.join([change(value), *apart])}."
 
 
@@ -118,8 +168,11 @@ def _consistency(found, two):
         return "With one object class there are no classes to confuse."
     if value is None:
         return "Class confusion can't be measured: some run finds no object."
-    says = {1: f"{two} confuses object classes more", -1: f"{two} confuses object classes less",
-            0: f"There is {NONE} that {two} confuses object classes more or less"}[evidence(value)]  # fmt: skip
+    says = {
+        1: f"{two} confuses object classes more",
+        -1: f"{two} confuses object classes less",
+        0: f"There is {NONE} that {two} confuses object classes more or less",
+    }[evidence(value)]
     return f"{says}: {change(value)} of the object pixels found."
 
 
@@ -133,9 +186,7 @@ def _modes(found, one):
     start = f"The largest kind of error of {one} is {largest[1]} ({percent(largest[0])} %)"
     if not changed:
         return f"{start}; there is {NONE} that any kind became rarer or more frequent."
-    return (
-        f"{start}; what changed, in shares of all pixels: {', '.join(f'{m} {change(v)}' for m, v in changed.items())}."
-    )
+    return f"{start}; what changed, in shares of all pixels: {', '.join(f'{m} {change(v)}' for m, v in changed.items())}."
 
 
 def _caveats(found, two):
@@ -146,4 +197,6 @@ def _caveats(found, two):
     )
     if least == 1:
         return f"{text} One seed says nothing of other seeds, so nothing of the supervision: intervals are over images."
-    return text + (" Two seeds are few: the intervals may be too narrow." if least < FEW_SEEDS else "")
+    return text + (
+        " Two seeds are few: the intervals may be too narrow." if least < FEW_SEEDS else ""
+    )

@@ -1,7 +1,9 @@
-"""What a predicted mask gets right and wrong: completeness, class consistency, failure modes, as counts that add up.
+"""What a predicted mask gets right and wrong: completeness, class consistency, failure modes, as
+counts that add up.
 
-Everything is counted for each image on its own and read off sums, so that any quantity can be resampled over images.
-Objects are the connected regions of one class in the truth. Ignored pixels count nowhere.
+Everything is counted for each image on its own and read off sums, so that any quantity can be
+resampled over images. Objects are the connected regions of one class in the truth. Ignored pixels
+count nowhere.
 """
 
 from dataclasses import dataclass, field
@@ -14,13 +16,14 @@ from weakseg.common import IGNORE
 from weakseg.labels.annotators import connected_regions
 from weakseg.metrics import fill_ignored
 
-# Upper ends of the bins of distance from the clicks, in object sizes: square roots of the object's area.
+# Upper ends of the bins of distance from the clicks, in object sizes: square roots of the object's
+# area.
 DISTANCES = (0.2, 0.4, 0.6, 0.8, 1.0, np.inf)
-# A pixel is at the boundary within this share of the image diagonal of the true edge, as in Boundary IoU (Cheng et al.,
-# CVPR 2021).
+# A pixel is at the boundary within this share of the image diagonal of the true edge, as in
+# Boundary IoU (Cheng et al., CVPR 2021).
 BAND = 0.02
-# An object is found, and a predicted one real, from this share of its pixels: the overlap of TIDE (Bolya et al., ECCV
-# 2020) below which a detection is background.
+# An object is found, and a predicted one real, from this share of its pixels: the overlap of TIDE
+# (Bolya et al., ECCV 2020) below which a detection is background.
 FOUND = 0.1
 # The second class of an object's predicted pixels that makes it mixed: this share of them.
 MIXED = 0.1
@@ -36,7 +39,9 @@ MODES = {
 
 @dataclass(frozen=True)
 class Truth:
-    """The true mask [H, W] uint8 (255 = ignored) of an image and the clicks [[x, y, class], ...] an annotator makes."""
+    """The true mask [H, W] uint8 (255 = ignored) of an image and the clicks [[x, y, class], ...] an
+    annotator makes.
+    """
 
     mask: np.ndarray
     clicks: list = field(default_factory=list)
@@ -50,13 +55,18 @@ class Truth:
     @cached_property
     def objects(self):
         """The connected regions of all object classes."""
-        return [region for label in range(1, self.num_classes) for region in connected_regions(self.mask, label)]
+        return [
+            region
+            for label in range(1, self.num_classes)
+            for region in connected_regions(self.mask, label)
+        ]
 
     @cached_property
     def near_edge(self):
         """Which pixels lie within the band at the true edge, bool [H, W].
 
-        The edge runs in the middle of an ignored band; the frame is none. A pixel that touches it has distance 1.
+        The edge runs in the middle of an ignored band; the frame is none. A pixel that touches it
+        has distance 1.
         """
         filled = fill_ignored(self.mask) if self.labelled.any() else self.mask
         near = np.zeros(self.mask.shape, bool)
@@ -69,13 +79,19 @@ class Truth:
 
     @cached_property
     def distance_bins(self):
-        """For each object its pixels' bins of distance from the nearest click of its class, int [n]; None without."""
+        """For each object its pixels' bins of distance from the nearest click of its class, int
+        [n]; None without.
+        """
         return [distance_bins(region, self.clicks, self.mask.shape) for region in self.objects]
 
     @property
     def object_size(self):
         """Mean area of the objects as a share of the image, 0 without objects."""
-        return float(np.mean([region.area for region in self.objects])) / self.mask.size if self.objects else 0.0
+        return (
+            float(np.mean([region.area for region in self.objects])) / self.mask.size
+            if self.objects
+            else 0.0
+        )
 
 
 def window(region):
@@ -85,8 +101,12 @@ def window(region):
 
 
 def distance_bins(region, clicks, shape):
-    """Return the index into `DISTANCES` of each pixel of a region, in row order; None if no click is of its class."""
-    points = np.array([click[:2] for click in clicks if click[2] == region.label], float).reshape(-1, 2)
+    """Return the index into `DISTANCES` of each pixel of a region, in row order; None if no click
+    is of its class.
+    """
+    points = np.array([click[:2] for click in clicks if click[2] == region.label], float).reshape(
+        -1, 2
+    )
     if not len(points):
         return None
     rows, columns = np.nonzero(region.pixels)
@@ -96,7 +116,8 @@ def distance_bins(region, clicks, shape):
 
 
 def tally(prediction, truth):
-    """Count what one prediction, uint8 [H, W], gets right and wrong against a `Truth` -> {name: float array}.
+    """Count what one prediction, uint8 [H, W], gets right and wrong against a `Truth` -> {name:
+    float array}.
 
     confusion [C, C]      pixels by true and predicted class
     complete [bins, 2]    the share of objects that lies at a distance from the clicks, and that of it that is covered
@@ -106,7 +127,11 @@ def tally(prediction, truth):
     """
     pairs = truth.mask[truth.labelled].astype(int) * truth.num_classes + prediction[truth.labelled]
     confusion = np.bincount(pairs, minlength=truth.num_classes**2).reshape(truth.num_classes, -1)
-    complete, mixed, missed = np.zeros((len(DISTANCES), 2)), np.zeros(2), np.zeros(truth.mask.shape, bool)
+    complete, mixed, missed = (
+        np.zeros((len(DISTANCES), 2)),
+        np.zeros(2),
+        np.zeros(truth.mask.shape, bool),
+    )
     for region, bins in zip(truth.objects, truth.distance_bins, strict=True):
         given = prediction[window(region)][region.pixels]
         covered = given > 0
@@ -117,8 +142,12 @@ def tally(prediction, truth):
             mixed += 1, np.bincount(given[covered]).max() <= (1 - MIXED) * covered.sum()
         if covered.mean() < FOUND:
             missed[window(region)] |= region.pixels
-    return {"confusion": confusion.astype(float), "complete": complete, "mixed": mixed,
-            "modes": failure_modes(prediction, truth, missed)}  # fmt: skip
+    return {
+        "confusion": confusion.astype(float),
+        "complete": complete,
+        "mixed": mixed,
+        "modes": failure_modes(prediction, truth, missed),
+    }
 
 
 def failure_modes(prediction, truth, missed):
@@ -138,11 +167,15 @@ def failure_modes(prediction, truth, missed):
         "swap": object_there & object_said & (prediction != truth.mask),
     }
     labels = np.where(object_there, truth.mask, prediction)
-    return np.array([np.bincount(labels[parts[mode]], minlength=truth.num_classes) for mode in MODES], float)
+    return np.array(
+        [np.bincount(labels[parts[mode]], minlength=truth.num_classes) for mode in MODES], float
+    )
 
 
 def hallucinated(prediction, truth, object_there):
-    """Return which pixels belong to predicted regions that hardly lie on any true object, bool [H, W]."""
+    """Return which pixels belong to predicted regions that hardly lie on any true object, bool [H,
+    W].
+    """
     found = np.zeros(prediction.shape, bool)
     for label in range(1, truth.num_classes):
         for region in connected_regions(prediction, label):

@@ -1,4 +1,6 @@
-"""One HTML page of all results and analyses below a folder: no network, pictures inside, values on hover and focus."""
+"""One HTML page of all results and analyses below a folder: no network, pictures inside, values on
+hover and focus.
+"""
 
 import base64
 import io
@@ -39,7 +41,9 @@ def find_analyses(folder):
     found = [(path.parent, read_json(path)) for path in sorted(folder.rglob("analysis.json"))]
     for path, content in found:
         if not isinstance(content, dict) or not ANALYSIS <= content.keys():
-            raise UserError(f"{path / 'analysis.json'}: not an analysis of analyze.py; remove it, or run it again")
+            raise UserError(
+                f"{path / 'analysis.json'}: not an analysis of analyze.py; remove it, or run it again"
+            )
     return found
 
 
@@ -49,27 +53,43 @@ def run_view(result, colours):
     supervision = " + ".join(result["supervision"])
     colours.setdefault(supervision, len(colours))
     return {
-        "name": result["run"], "supervision": supervision, "seed": seed_of(result), **interval([result]),
-        "hours": hours(result["cost"]), "images": result["cost"]["images"],
-        "accuracy": found["pixel_accuracy"], "boundary": found["boundary_f"], "iou": found["iou"],
-    }  # fmt: skip
+        "name": result["run"],
+        "supervision": supervision,
+        "seed": seed_of(result),
+        **interval([result]),
+        "hours": hours(result["cost"]),
+        "images": result["cost"]["images"],
+        "accuracy": found["pixel_accuracy"],
+        "boundary": found["boundary_f"],
+        "iou": found["iou"],
+    }
 
 
 def mark_views(results, colours):
-    """Return what the cost chart shows: a mark a run, the seeds of one run together; colours: {supervision: index}."""
+    """Return what the cost chart shows: a mark a run, the seeds of one run together; colours:
+    {supervision: index}.
+    """
     marks, groups = [], seed_groups(results)
     for group in groups:
         supervision, several = " + ".join(group[0]["supervision"]), len(group) > 1
-        marks.append({
-            "name": title(group, groups) if several else group[0]["run"], **interval(group),
-            "supervision": f"{supervision}, mean of {len(group)} seeds" if several else supervision,
-            "hours": fmean(hours(result["cost"]) for result in group), "colour": colours[supervision] % 7 + 1,
-        })  # fmt: skip
+        marks.append(
+            {
+                "name": title(group, groups) if several else group[0]["run"],
+                **interval(group),
+                "supervision": f"{supervision}, mean of {len(group)} seeds"
+                if several
+                else supervision,
+                "hours": fmean(hours(result["cost"]) for result in group),
+                "colour": colours[supervision] % 7 + 1,
+            }
+        )
     return marks
 
 
 def test_sets(results):
-    """Return what the page shows of each test set, and way to predict it: its runs, classes and charts."""
+    """Return what the page shows of each test set, and way to predict it: its runs, classes and
+    charts.
+    """
     groups = {}
     for result in results:
         key = result.get("test_fingerprint", result["fingerprint"]), in_words(result.get("tile"))
@@ -79,10 +99,21 @@ def test_sets(results):
         colours, task = {}, members[0]["task"]
         runs = [run_view(result, colours) for result in members]
         marks = mark_views(members, colours)
-        charts = {size: cost_chart(marks, width, 420 if size == "wide" else 300) for size, width in WIDTHS.items()}
+        charts = {
+            size: cost_chart(marks, width, 420 if size == "wide" else 300)
+            for size, width in WIDTHS.items()
+        }
         name = f"{task['dataset']}, in {windows}" if members[0].get("tile") else task["dataset"]
-        sets.append({"dataset": name, "classes": task["classes"], "images": len(members[0]["images"]),
-                     "runs": runs, "charts": charts, "colours": colours})  # fmt: skip
+        sets.append(
+            {
+                "dataset": name,
+                "classes": task["classes"],
+                "images": len(members[0]["images"]),
+                "runs": runs,
+                "charts": charts,
+                "colours": colours,
+            }
+        )
     return sets
 
 
@@ -93,16 +124,30 @@ def analysis_view(folder, found):
     for section, name, estimate in table:
         sections.setdefault(section, []).append([name, *cells(estimate)])
     gallery = [
-        {**example, "pictures": [data_uri(folder / "examples" / Path(name).name, 400) for name in example["pictures"]]}
+        {
+            **example,
+            "pictures": [
+                data_uri(folder / "examples" / Path(name).name, 400) for name in example["pictures"]
+            ],
+        }
         for example in found["examples"]
     ]
     charts = {size: forest_chart(table, width) for size, width in WIDTHS.items()}
-    return {"a": found["a"], "b": found["b"], "verdict": found["verdict"], "images": found["images"],
-            "sections": sections, "charts": charts, "gallery": gallery}  # fmt: skip
+    return {
+        "a": found["a"],
+        "b": found["b"],
+        "verdict": found["verdict"],
+        "images": found["images"],
+        "sections": sections,
+        "charts": charts,
+        "gallery": gallery,
+    }
 
 
 def render(folder, args):
-    """Return the page as text. args: cost_schedule, and where the data lies, as for `pricing.one_schedule`"""
+    """Return the page as text. args: cost_schedule, and where the data lies, as for
+    `pricing.one_schedule`
+    """
     from jinja2 import Environment, StrictUndefined
 
     results, schedule = one_schedule(list(find_results(folder).values()), args)
@@ -111,7 +156,9 @@ def render(folder, args):
         below = [path for path in sorted(folder.glob("*/")) if find_results(path)]
         way_out = f"take {below[0]}" if below else f"run python evaluate.py --results_dir {folder}"
         raise UserError(f"--report {folder}: no result is there; {way_out}")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["percent"] = percent
     picture = folder / "comparison.png"
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(

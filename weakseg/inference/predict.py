@@ -15,7 +15,9 @@ def to_device(batch, device):
 
 @torch.no_grad()
 def predict(model, loader, device, autocast):
-    """Yield (batch, outputs) over a loader, in evaluation mode, outputs in float32 on the device."""
+    """Yield (batch, outputs) over a loader, in evaluation mode, outputs in float32 on the
+    device.
+    """
     model.eval()
     for batch in loader:
         batch = to_device(batch, device)
@@ -25,9 +27,13 @@ def predict(model, loader, device, autocast):
 
 
 def full_size_masks(model, loader, dataset, names, device, autocast):
-    """Yield (id, predicted mask [H, W] uint8 at the original size, truth [H, W] uint8) over a loader of `names`."""
+    """Yield (id, predicted mask [H, W] uint8 at the original size, truth [H, W] uint8) over a
+    loader of `names`.
+    """
     for batch, outputs in predict(model, loader, device, autocast):
         for index, logits in zip(batch["index"].tolist(), outputs["seg"], strict=True):
             truth = dataset.mask(names[index])
-            resized = F.interpolate(logits[None], size=truth.shape, mode="bilinear", align_corners=False)
+            resized = F.interpolate(
+                logits[None], size=truth.shape, mode="bilinear", align_corners=False
+            )
             yield names[index], largest(resized[0], 0).byte().cpu().numpy(), truth

@@ -1,7 +1,8 @@
-"""Images larger than a window: predicted in overlapping windows, which are blended a band at a time.
+"""Images larger than a window: predicted in overlapping windows, which are blended a band at a
+time.
 
-Memory holds the image, its mask, one batch of windows, and the logits of one row of windows along the image's shorter
-side: nothing else grows with the image.
+Memory holds the image, its mask, one batch of windows, and the logits of one row of windows along
+the image's shorter side: nothing else grows with the image.
 """
 
 import itertools
@@ -20,7 +21,9 @@ SAMPLE = 200  # training images whose sizes tell the usual one
 
 @dataclass(frozen=True)
 class Span:
-    """One window along one side of an image: where it begins, and its share of each of its pixels [N]."""
+    """One window along one side of an image: where it begins, and its share of each of its pixels
+    [N].
+    """
 
     start: int
     shares: torch.Tensor
@@ -31,10 +34,11 @@ class Span:
 
 
 def window_starts(length, window, overlap):
-    """Return where windows of `window` pixels begin along a side of `length` pixels: evenly spread, from end to end.
+    """Return where windows of `window` pixels begin along a side of `length` pixels: evenly spread,
+    from end to end.
 
-    Neighbours share at least `overlap` (a fraction of the window, below 1), rounded up to whole pixels; a side that is
-    no longer than the window has one.
+    Neighbours share at least `overlap` (a fraction of the window, below 1), rounded up to whole
+    pixels; a side that is no longer than the window has one.
     """
     if length <= window:
         return [0]
@@ -46,9 +50,10 @@ def window_starts(length, window, overlap):
 def spans(length, window, overlap):
     """Return the `Span` of every window along a side; the shares of a pixel add up to 1.
 
-    Shares follow a Hann window, which vanishes at the window's ends, where a network sees least of what is around
-    (Pielawski & Wählby, "Introducing Hann windows for reducing edge-effects in patch-based image segmentation", PLOS
-    ONE 2020), and are normalised, so that they need no particular overlap and hold up to the image's own ends.
+    Shares follow a Hann window, which vanishes at the window's ends, where a network sees least of
+    what is around (Pielawski & Wählby, "Introducing Hann windows for reducing edge-effects in
+    patch-based image segmentation", PLOS ONE 2020), and are normalised, so that they need no
+    particular overlap and hold up to the image's own ends.
     """
     size = min(window, length)
     bell = np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2
@@ -60,7 +65,8 @@ def spans(length, window, overlap):
 
 @torch.no_grad()
 def tiled_mask(model, image, size, tile, overlap, batch_size, device, autocast):
-    """Predict an image in windows -> mask [H, W] uint8; in one window that is what the whole image gives.
+    """Predict an image in windows -> mask [H, W] uint8; in one window that is what the whole image
+    gives.
 
     model: in evaluation mode, {"seg": logits [B, C, size, size]} of images [B, 3, size, size] uint8
     image: an RGB `PIL.Image`; tile: side of a window in its pixels, cut to the image's sides
@@ -79,19 +85,24 @@ def tiled_mask(model, image, size, tile, overlap, batch_size, device, autocast):
 
 
 def weighted_logits(model, image, size, boxes, batch_size, device, autocast):
-    """Yield (top, left, logits [C, h, w] times the window's shares) of the windows `boxes`: pairs (row, column)."""
+    """Yield (top, left, logits [C, h, w] times the window's shares) of the windows `boxes`: pairs
+    (row, column).
+    """
     while batch := list(itertools.islice(boxes, batch_size)):
         seen = [to_square(image, size, (c.start, r.start, c.stop, r.stop)) for r, c in batch]
         with autocast():
             found = model(torch.from_numpy(np.stack(seen)).to(device))["seg"]
         for (row, column), logits in zip(batch, found.float(), strict=True):
             shape = len(row.shares), len(column.shares)
-            logits = F.interpolate(logits[None], size=shape, mode="bilinear", align_corners=False)[0]
+            logits = F.interpolate(logits[None], size=shape, mode="bilinear", align_corners=False)[
+                0
+            ]
             yield row.start, column.start, logits * (row.shares[:, None] * column.shares).to(device)
 
 
 def blend(pieces, mask):
-    """Add up pieces (top, left, [C, h, w]), whose tops never fall, and write the largest class to `mask` [H, W] uint8.
+    """Add up pieces (top, left, [C, h, w]), whose tops never fall, and write the largest class to
+    `mask` [H, W] uint8.
 
     Logits are kept for the h lines only that later pieces may still reach.
     """
@@ -113,22 +124,32 @@ def finished(logits):
 
 
 def tiled_masks(model, dataset, names, size, tile, overlap, batch_size, device, autocast):
-    """Yield (id, predicted mask [H, W] uint8, truth [H, W] uint8) of `names`, each predicted in windows."""
+    """Yield (id, predicted mask [H, W] uint8, truth [H, W] uint8) of `names`, each predicted in
+    windows.
+    """
     model.eval()
     for name in names:
-        mask = tiled_mask(model, dataset.image(name), size, tile, overlap, batch_size, device, autocast)
+        mask = tiled_mask(
+            model, dataset.image(name), size, tile, overlap, batch_size, device, autocast
+        )
         yield name, mask, dataset.mask(name)
 
 
 def larger_than(dataset, names, tile):
-    """Return those of `names` whose image is longer than `tile` pixels on a side, from the files' headers alone."""
+    """Return those of `names` whose image is longer than `tile` pixels on a side, from the files'
+    headers alone.
+    """
     return [name for name in names if max(dataset.image_size(name)) > tile]
 
 
 def usual_side(dataset):
-    """Return the median of the longer sides, in pixels, of the images to train on, or of a sample of them.
+    """Return the median of the longer sides, in pixels, of the images to train on, or of a sample
+    of them.
 
-    A window of this side shows a network things at the scale that it knows: it learnt from whole images.
+    A window of this side shows a network things at the scale that it knows: it learnt from whole
+    images.
     """
     names = dataset.ids("trainval")
-    return round(median(max(dataset.image_size(name)) for name in names[:: -(-len(names) // SAMPLE)]))
+    return round(
+        median(max(dataset.image_size(name)) for name in names[:: -(-len(names) // SAMPLE)])
+    )

@@ -1,6 +1,8 @@
-"""What labels cost: counts of what annotators did, and the schedules of `costs.yaml` that price them.
+"""What labels cost: counts of what annotators did, and the schedules of `costs.yaml` that price
+them.
 
-Counts are {signal: {action: number}} and know nothing of prices, so another schedule needs no new training.
+Counts are {signal: {action: number}} and know nothing of prices, so another schedule needs no new
+training.
 """
 
 import difflib
@@ -21,14 +23,18 @@ UNITS = ("seconds", "relative")
 
 @dataclass(frozen=True)
 class Schedule:
-    """Prices {signal: {action: price}} in a unit, `seconds` or `relative`; a signal that isn't there has no price."""
+    """Prices {signal: {action: price}} in a unit, `seconds` or `relative`; a signal that isn't
+    there has no price.
+    """
 
     name: str
     unit: str
     prices: dict
 
     def price(self, signal, actions):
-        """Return what `actions` {action: number} of a signal cost; KeyError where the signal has no price."""
+        """Return what `actions` {action: number} of a signal cost; KeyError where the signal has no
+        price.
+        """
         prices = self.prices[signal]
         return sum(prices.get(action, 0.0) * number for action, number in actions.items())
 
@@ -41,12 +47,16 @@ class Schedule:
 
 @functools.cache
 def load_schedule(name=DEFAULT):
-    """Return the `Schedule` of a name in costs.yaml, or of a user's own YAML file; a mistake in it is a `UserError`."""
+    """Return the `Schedule` of a name in costs.yaml, or of a user's own YAML file; a mistake in it
+    is a `UserError`.
+    """
     known = read_yaml(FILE)
     if name in known:
         return parse_schedule(known[name], name, f"{FILE.name}: {name}", known[DEFAULT])
     if not Path(name).is_file():
-        raise UserError(f"schedule {name}: neither a file nor one of {', '.join(known)}{nearest(name, known)}")
+        raise UserError(
+            f"schedule {name}: neither a file nor one of {', '.join(known)}{nearest(name, known)}"
+        )
     return parse_schedule(read_yaml(name), str(name), str(name), known[DEFAULT])
 
 
@@ -55,7 +65,9 @@ def read_yaml(path):
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not a readable YAML file ({' '.join(str(error).split())})") from error
+        raise UserError(
+            f"{path}: not a readable YAML file ({' '.join(str(error).split())})"
+        ) from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: must be a table of prices, as in {FILE.name}")
     return content
@@ -74,10 +86,13 @@ def parse_schedule(content, name, where, pattern):
     refuse_unknown(content, pattern, where)
     prices = {
         signal: parse_prices(table, f"{where}: {signal}", pattern[signal])
-        for signal, table in content.items() if signal != "unit"
-    }  # fmt: skip
+        for signal, table in content.items()
+        if signal != "unit"
+    }
     if not prices:
-        raise UserError(f"{where}: has no price; write one of {', '.join(key for key in pattern if key != 'unit')}")
+        raise UserError(
+            f"{where}: has no price; write one of {', '.join(key for key in pattern if key != 'unit')}"
+        )
     return Schedule(name, unit, prices)
 
 
@@ -88,13 +103,19 @@ def parse_prices(table, where, pattern):
     refuse_unknown(table, [*pattern, "image"], where)
     prices = {action: price for action, price in table.items() if action != "source"}
     for action, price in prices.items():
-        if isinstance(price, bool) or not isinstance(price, (int, float)) or not math.isfinite(price):
+        if (
+            isinstance(price, bool)
+            or not isinstance(price, (int, float))
+            or not math.isfinite(price)
+        ):
             raise UserError(f"{where}.{action}: must be a number, not {price!r}")
         if price < 0:
             raise UserError(f"{where}.{action}: must not be negative, but is {price!r}")
     missing = [action for action in pattern if action not in prices and action != "source"]
     if missing and "image" not in prices:
-        raise UserError(f"{where}: has no price for '{missing[0]}'; add it (0 leaves it out), or a price an 'image'")
+        raise UserError(
+            f"{where}: has no price for '{missing[0]}'; add it (0 leaves it out), or a price an 'image'"
+        )
     return {action: float(price) for action, price in prices.items()}
 
 
@@ -102,7 +123,9 @@ def refuse_unknown(table, known, where):
     """Raise `UserError` at the first key of `table` that isn't known."""
     for key in table:
         if key not in known:
-            raise UserError(f"{where}: unknown key '{key}'{nearest(key, known) or '; known: ' + ', '.join(known)}")
+            raise UserError(
+                f"{where}: unknown key '{key}'{nearest(key, known) or '; known: ' + ', '.join(known)}"
+            )
 
 
 def nearest(word, known):
@@ -128,15 +151,20 @@ def hours(cost):
 def price_labels(counts, images, schedule=None):
     """Return what the labels of `images` images cost, for a result file.
 
-    {"images", "counts", "schedule", "seconds": {signal: s}, "relative": units an image, or None where a signal has no
-    price in them}. `schedule` replaces the default one of its unit; `UserError` where it prices no seconds of a signal.
+    {"images", "counts", "schedule", "seconds": {signal: s}, "relative": units an image, or None
+    where a signal has no price in them}. `schedule` replaces the default one of its unit;
+    `UserError` where it prices no seconds of a signal.
     """
-    chosen = {unit: load_schedule(name) for unit, name in zip(UNITS, (DEFAULT, RELATIVE), strict=True)}
+    chosen = {
+        unit: load_schedule(name) for unit, name in zip(UNITS, (DEFAULT, RELATIVE), strict=True)
+    }
     chosen |= {schedule.unit: schedule} if schedule else {}
     seconds = chosen["seconds"].price_all(counts)
     if seconds is None:
         missing, name = min(counts.keys() - chosen["seconds"].prices.keys()), chosen["seconds"].name
-        raise UserError(f"{name}: this schedule has no price for '{missing}', which is used; add it")
+        raise UserError(
+            f"{name}: this schedule has no price for '{missing}', which is used; add it"
+        )
     relative = chosen["relative"].price_all(counts)
     return {
         "images": images,
@@ -148,7 +176,9 @@ def price_labels(counts, images, schedule=None):
 
 
 def in_unit(cost, unit):
-    """Return a run's `cost` in hours, or in relative units an image: None where a signal has none."""
+    """Return a run's `cost` in hours, or in relative units an image: None where a signal has
+    none.
+    """
     return cost["relative"] if unit == "relative" else hours(cost)
 
 
@@ -156,21 +186,31 @@ def schedule_in_seconds(name):
     """Return the `Schedule` of a name or file; one that is not in seconds is a `UserError`."""
     schedule = load_schedule(name)
     if schedule.unit != "seconds":
-        raise UserError(f"schedule {name}: is in {schedule.unit} units, but hours are needed; take one in seconds")
+        raise UserError(
+            f"schedule {name}: is in {schedule.unit} units, but hours are needed; take one in seconds"
+        )
     return schedule
 
 
 def chosen_schedule(args):
     """Return the `Schedule` that --cost_schedule and --cost ask for."""
-    schedule = load_schedule(args.cost_schedule or (RELATIVE if args.cost == "relative" else DEFAULT))
+    schedule = load_schedule(
+        args.cost_schedule or (RELATIVE if args.cost == "relative" else DEFAULT)
+    )
     if args.cost and schedule.unit != args.cost:
-        raise UserError(f"--cost_schedule {schedule.name}: is in {schedule.unit}; leave out --cost {args.cost}")
+        raise UserError(
+            f"--cost_schedule {schedule.name}: is in {schedule.unit}; leave out --cost {args.cost}"
+        )
     return schedule
 
 
 def cost_band(args, schedule):
-    """Return the `Schedule` that --cost_band names, else `schedule` itself; other units are a `UserError`."""
+    """Return the `Schedule` that --cost_band names, else `schedule` itself; other units are a
+    `UserError`.
+    """
     band = load_schedule(args.cost_band) if args.cost_band else schedule
     if band.unit != schedule.unit:
-        raise UserError(f"--cost_band {band.name}: is in {band.unit}, but the cost axis in {schedule.unit}")
+        raise UserError(
+            f"--cost_band {band.name}: is in {band.unit}, but the cost axis in {schedule.unit}"
+        )
     return band

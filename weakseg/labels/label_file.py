@@ -1,4 +1,5 @@
-"""The weak-label file: a pickle of plain types with a header, written atomically and read without running its code.
+"""The weak-label file: a pickle of plain types with a header, written atomically and read without
+running its code.
 
 A folder of shards (label_shards.py) stands for a file wherever one is read.
 """
@@ -60,9 +61,11 @@ def save_labels(path, head, count, images):
 
 
 def load_labels(path, remedy="generate it anew with python weak_label_generator.py"):
-    """Return the content of a weak-label file; anything but plain values in the known layout is a `UserError`.
+    """Return the content of a weak-label file; anything but plain values in the known layout is a
+    `UserError`.
 
-    Of a folder of shards, `images` is a mapping that reads an image's labels when they are asked for.
+    Of a folder of shards, `images` is a mapping that reads an image's labels when they are asked
+    for.
     """
     try:
         if Path(path).is_dir():
@@ -77,15 +80,20 @@ def load_labels(path, remedy="generate it anew with python weak_label_generator.
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: not a weak-label file; {remedy}")
     if content.get("version") != VERSION:
-        raise UserError(f"{path}: format version {shorten(content.get('version'))}, not {VERSION}; {remedy}")
+        raise UserError(
+            f"{path}: format version {shorten(content.get('version'))}, not {VERSION}; {remedy}"
+        )
     images = content.get("images") if isinstance(content.get("images"), Mapping) else {}
     if content.get("count") != len(images) or not images:
-        raise UserError(f"{path}: says {shorten(content.get('count'))} images but holds {len(images)}; {remedy}")
+        raise UserError(
+            f"{path}: says {shorten(content.get('count'))} images but holds {len(images)}; {remedy}"
+        )
     return content
 
 
 def labels_for(path, dataset, ids, signals, data_dir):
-    """Return the `PackedLabels` of `ids`, having checked that they were made for this data set and these images.
+    """Return the `PackedLabels` of `ids`, having checked that they were made for this data set and
+    these images.
 
     path: of a weak-label file, or of a folder of shards, of which nothing else is read
     """
@@ -114,7 +122,9 @@ def labels_for(path, dataset, ids, signals, data_dir):
 
 
 class PackedLabels(Mapping):
-    """{id: labels} that keeps each image's labels pickled, an eighth of their size as Python's numbers."""
+    """{id: labels} that keeps each image's labels pickled, an eighth of their size as Python's
+    numbers.
+    """
 
     def __init__(self):
         self.packed = {}
@@ -140,8 +150,18 @@ class PackedLabels(Mapping):
 
 
 def command(path, dataset, data_dir, content=None):
-    """Return the generator's command line that makes labels for `dataset`, drawn as those in `content` were."""
-    words = ["python", "weak_label_generator.py", "--data_dir", data_dir, *dataset.flags, "--output_file", path]
+    """Return the generator's command line that makes labels for `dataset`, drawn as those in
+    `content` were.
+    """
+    words = [
+        "python",
+        "weak_label_generator.py",
+        "--data_dir",
+        data_dir,
+        *dataset.flags,
+        "--output_file",
+        path,
+    ]
     words += ["--shards", shards_in(path)] if shards_in(path) else []
     drawn = (content or {}).get("options")
     drawn = drawn | {"seed": content.get("seed")} if isinstance(drawn, dict) else {}
@@ -160,7 +180,9 @@ def find_fault(labels, dataset, name, signals):
         return f"{name} holds {shorten(labels)}"
     for signal in signals:
         if signal not in labels:
-            unless = ", the price of its masks (not needed with --select_by weak_val_loss)" * (signal == "full")
+            unless = ", the price of its masks (not needed with --select_by weak_val_loss)" * (
+                signal == "full"
+            )
             return f"{name} has no {signal}{unless}"
     size = list(dataset.image_size(name))
     if labels.get("size") != size:
@@ -180,4 +202,6 @@ def is_sound(annotation, signal, view, dataset):
         target = SIGNALS[signal].target(annotation, view, dataset.tag_names)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
         return False
-    return bool(target.ndim == 1 or np.isin(target, [*range(len(dataset.class_names)), IGNORE]).all())
+    return bool(
+        target.ndim == 1 or np.isin(target, [*range(len(dataset.class_names)), IGNORE]).all()
+    )

@@ -1,10 +1,12 @@
-"""Weak labels in many files: shards that are written in flat memory, and an index to read one image alone.
+"""Weak labels in many files: shards that are written in flat memory, and an index to read one image
+alone.
 
-A folder holds `00000-of-00004-<digest>.pkl` and so on. Each is a sequence of pickles: a header (that of a single file,
-with this shard's `count`, its place `shard` of `shards`, and `digest`), then (id, labels) of each image, in the order
-of the ids. `index.sqlite` says where each image lies. It is written last: a folder without it is unfinished, and the
-labels that were there before are whole until then. The digest stands for all that a shard was drawn from, so one that
-is there under its name is finished and can be kept.
+A folder holds `00000-of-00004-<digest>.pkl` and so on. Each is a sequence of pickles: a header
+(that of a single file, with this shard's `count`, its place `shard` of `shards`, and `digest`),
+then (id, labels) of each image, in the order of the ids. `index.sqlite` says where each image lies.
+It is written last: a folder without it is unfinished, and the labels that were there before are
+whole until then. The digest stands for all that a shard was drawn from, so one that is there under
+its name is finished and can be kept.
 """
 
 import contextlib
@@ -24,7 +26,9 @@ from weakseg.labels.plain_pickle import NotPlain, read_plain, shorten
 
 INDEX, LOCK = "index.sqlite", ".lock"
 NAME = re.compile(r"\d{5,}-of-(\d{5,})-[0-9a-f]{16}\.pkl")
-LEFT_OVER = re.compile(r"\.(index|\d{5,}-of-\d{5,}-[0-9a-f]{16})\..*")  # temporary files of a killed generation
+LEFT_OVER = re.compile(
+    r"\.(index|\d{5,}-of-\d{5,}-[0-9a-f]{16})\..*"
+)  # temporary files of a killed generation
 PLACE = ("count", "shard", "shards", "digest")  # what a shard's header says of itself
 SCHEMA = """
 create table shards (shard integer primary key, file text not null, bytes integer not null);
@@ -46,7 +50,10 @@ class Shard:
 
     @property
     def path(self):
-        return self.folder / f"{self.head['shard']:05d}-of-{self.head['shards']:05d}-{self.head['digest']}.pkl"
+        return (
+            self.folder
+            / f"{self.head['shard']:05d}-of-{self.head['shards']:05d}-{self.head['digest']}.pkl"
+        )
 
     def ids(self):
         return (self.names[i] for i in self.images)
@@ -63,7 +70,9 @@ class Shard:
             os.fsync(file.fileno())  # one that is there is whole, even after a power cut
 
     def read(self):
-        """Read the file that is there -> rows of the index, one by one; `NotPlain` where it isn't whole."""
+        """Read the file that is there -> rows of the index, one by one; `NotPlain` where it isn't
+        whole.
+        """
         with self.path.open("rb") as file:
             if read_plain(file) != self.head:
                 raise NotPlain("its header is another shard's")
@@ -88,7 +97,9 @@ def labels_in(value, name):
 
 
 def plan_shards(folder, head, names, shards, source):
-    """Yield the `Shard`s of the images `names`, equal parts in their order; `source` as in `write_shards`."""
+    """Yield the `Shard`s of the images `names`, equal parts in their order; `source` as in
+    `write_shards`.
+    """
     for number in range(shards):
         images = range(number * len(names) // shards, (number + 1) * len(names) // shards)
         digest = hashlib.blake2b(repr((head, number, shards)).encode(), digest_size=8)
@@ -99,11 +110,12 @@ def plan_shards(folder, head, names, shards, source):
 
 
 def write_shards(folder, head, names, shards, source, draw):
-    """Write the labels of `names` into a folder -> number of images whose shards were there already.
+    """Write the labels of `names` into a folder -> number of images whose shards were there
+    already.
 
-    head: of `weak_labels.header`; names: a sequence of ids
-    source: function (id) -> what an image's labels are drawn from besides `head`, plain; if it is as it was, they are
-    draw: function (ids, count) -> generator of their `record`s, in the same order
+    head: of `weak_labels.header`; names: a sequence of ids source: function (id) -> what an image's
+    labels are drawn from besides `head`, plain; if it is as it was, they are draw: function (ids,
+    count) -> generator of their `record`s, in the same order
 
     Raises UserError where another process is writing into the folder.
     """
@@ -118,7 +130,9 @@ def write_shards(folder, head, names, shards, source, draw):
                     index.execute("delete from images where shard = ?", [shard.head["shard"]])
                     missing.append(shard)
             count = sum(len(shard.images) for shard in missing)
-            with contextlib.closing(draw((name for shard in missing for name in shard.ids()), count)) as records:
+            with contextlib.closing(
+                draw((name for shard in missing for name in shard.ids()), count)
+            ) as records:
                 for shard in missing:
                     add(index, shard, shard.write(records))
                 if next(records, None):
@@ -140,14 +154,18 @@ def new_index(path):
                 yield index
                 index.commit()
     except sqlite3.Error as error:
-        raise UserError(f"{path}: cannot be written ({error}); is the disk full? Run the same command again") from error
+        raise UserError(
+            f"{path}: cannot be written ({error}); is the disk full? Run the same command again"
+        ) from error
 
 
 def add(index, shard, rows):
     """Add a shard and the rows of its images to the index."""
     index.executemany("insert into images values (?, ?, ?, ?)", rows)
-    index.execute("insert into shards values (?, ?, ?)",
-                  [shard.head["shard"], shard.path.name, shard.path.stat().st_size])  # fmt: skip
+    index.execute(
+        "insert into shards values (?, ?, ?)",
+        [shard.head["shard"], shard.path.name, shard.path.stat().st_size],
+    )
 
 
 @contextlib.contextmanager
@@ -163,38 +181,53 @@ def sole_writer(folder):
                     path.unlink()
             yield
     except Timeout as error:
-        raise UserError(f"{folder}: another process is writing labels there; wait for it, or name another") from error
+        raise UserError(
+            f"{folder}: another process is writing labels there; wait for it, or name another"
+        ) from error
 
 
 def shards_in(folder):
     """Return how many shards the labels in a folder have, 0 where no shard is there."""
-    found = [NAME.fullmatch(path.name) for path in Path(folder).iterdir()] if Path(folder).is_dir() else []
+    found = (
+        [NAME.fullmatch(path.name) for path in Path(folder).iterdir()]
+        if Path(folder).is_dir()
+        else []
+    )
     return max((int(match[1]) for match in found if match), default=0)
 
 
 def only_shards(folder):
     """Whether a folder holds nothing but shards, whole or not, and what belongs to them."""
-    return all(path.name in (INDEX, LOCK) or NAME.fullmatch(path.name) or LEFT_OVER.fullmatch(path.name)
-               for path in Path(folder).iterdir())  # fmt: skip
+    return all(
+        path.name in (INDEX, LOCK) or NAME.fullmatch(path.name) or LEFT_OVER.fullmatch(path.name)
+        for path in Path(folder).iterdir()
+    )
 
 
 def open_shards(folder, remedy):
     """Return what a single file would hold, but `images` reads each image when it is asked for.
 
-    Raises UserError with `remedy` where the index or a shard is missing, broken, or of other labels.
+    Raises UserError with `remedy` where the index or a shard is missing, broken, or of other
+    labels.
     """
     images = ShardedLabels(folder, remedy)
     return {**images.head, "count": len(images), "images": images}
 
 
 class ShardedLabels(Mapping):
-    """{id: labels} of a folder of shards, read one image at a time; `head` is what the shards' headers share."""
+    """{id: labels} of a folder of shards, read one image at a time; `head` is what the shards'
+    headers share.
+    """
 
     def __init__(self, folder, remedy):
         self.folder, self.remedy = Path(folder), remedy
         if not (self.folder / INDEX).exists():
-            unfinished = "with the flags of the first time: finished shards are kept; " * bool(shards_in(folder))
-            raise UserError(f"{self.folder / INDEX}: missing, the folder holds no whole labels; {unfinished}{remedy}")
+            unfinished = "with the flags of the first time: finished shards are kept; " * bool(
+                shards_in(folder)
+            )
+            raise UserError(
+                f"{self.folder / INDEX}: missing, the folder holds no whole labels; {unfinished}{remedy}"
+            )
         place = f"{(self.folder / INDEX).absolute().as_uri()}?mode=ro&immutable=1"
         self.index = sqlite3.connect(place, uri=True)
         self.close = weakref.finalize(self, self.index.close)
@@ -204,14 +237,22 @@ class ShardedLabels(Mapping):
             self.refuse(INDEX, "names no shards")
         heads = [self.header(number, *row) for number, row in enumerate(self.shards)]
         self.count = sum(head["count"] for head in heads)
-        self.head, *others = [{key: value for key, value in head.items() if key not in PLACE} for head in heads]
+        self.head, *others = [
+            {key: value for key, value in head.items() if key not in PLACE} for head in heads
+        ]
         for head, (_, name, _) in zip(others, self.shards[1:], strict=True):
             if head != self.head:
                 self.refuse(name, "belongs to other labels than the first shard")
 
     def header(self, number, listed, name, size):
-        """Return the header of a shard, having checked that it is the one that the index means, and as long."""
-        if (type(listed), type(name), type(size)) != (int, str, int) or not NAME.fullmatch(name) or listed != number:
+        """Return the header of a shard, having checked that it is the one that the index means, and
+        as long.
+        """
+        if (
+            (type(listed), type(name), type(size)) != (int, str, int)
+            or not NAME.fullmatch(name)
+            or listed != number
+        ):
             self.refuse(INDEX, "names shards that cannot be")
         path = self.folder / name
         if not path.exists():
@@ -223,9 +264,18 @@ class ShardedLabels(Mapping):
                 head = read_plain(file)
         except NotPlain as error:
             self.refuse(name, f"not a shard of weak labels ({error})")
-        if not isinstance(head, dict) or not all(key in head for key in PLACE) or type(head["count"]) is not int:
+        if (
+            not isinstance(head, dict)
+            or not all(key in head for key in PLACE)
+            or type(head["count"]) is not int
+        ):
             self.refuse(name, "not a shard of weak labels (it has no header)")
-        own = {"shard": number, "shards": len(self.shards), "digest": name[-20:-4], "count": head["count"]}
+        own = {
+            "shard": number,
+            "shards": len(self.shards),
+            "digest": name[-20:-4],
+            "count": head["count"],
+        }
         if {key: head[key] for key in PLACE} != own:
             self.refuse(name, "its header says that it is another shard")
         return head
@@ -255,7 +305,9 @@ class ShardedLabels(Mapping):
         if not rows:
             raise KeyError(name)
         shard, offset, length = rows[0]
-        if not all(type(value) is int and value >= 0 for value in rows[0]) or shard >= len(self.shards):
+        if not all(type(value) is int and value >= 0 for value in rows[0]) or shard >= len(
+            self.shards
+        ):
             self.refuse(INDEX, f"puts {shorten(name)} where nothing can be")
         _, file_name, size = self.shards[shard]
         if offset + length > size:

@@ -11,22 +11,38 @@ class NotPlain(ValueError):
 
 
 class PlainUnpickler(pickle.Unpickler):
-    """An unpickler that looks up no class and no function, so that nothing from the file can run."""
+    """An unpickler that looks up no class and no function, so that nothing from the file can
+    run.
+    """
 
     def find_class(self, module, name):
-        raise pickle.UnpicklingError(f"it asks for {shorten(f'{module}.{name}')}, but weak labels are plain values")
+        raise pickle.UnpicklingError(
+            f"it asks for {shorten(f'{module}.{name}')}, but weak labels are plain values"
+        )
 
     def persistent_load(self, pid):
         raise pickle.UnpicklingError("it refers to objects outside the file")
 
 
 def read_plain(file):
-    """Return the next value in an open binary file; anything but a pickle of plain values is `NotPlain`."""
+    """Return the next value in an open binary file; anything but a pickle of plain values is
+    `NotPlain`.
+    """
     try:
         value = PlainUnpickler(file).load()
     # Bytes that are no pickle derail the unpickler in any of these ways.
-    except (pickle.UnpicklingError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError,
-            OverflowError, MemoryError, RecursionError) as error:  # fmt: skip
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        OSError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+        RecursionError,
+    ) as error:
         raise NotPlain(shorten(error)) from error
     if not is_plain(value):
         raise NotPlain("it holds more than dict, list, tuple, str, int, float, bool and None")
@@ -34,7 +50,9 @@ def read_plain(file):
 
 
 def write_plain_dict(file, head, key, items):
-    """Pickle {**head, key: dict(items)} into an open binary file, taking `items` from an iterator, one at a time."""
+    """Pickle {**head, key: dict(items)} into an open binary file, taking `items` from an iterator,
+    one at a time.
+    """
     file.write(pickle.PROTO + bytes([PROTOCOL]) + pickle.EMPTY_DICT)
     for name, value in head.items():
         file.write(opcodes(name) + opcodes(value) + pickle.SETITEM)
@@ -55,7 +73,9 @@ def is_plain(value):
     while rest:
         value = rest.pop()
         if type(value) in (dict, list, tuple):
-            if id(value) not in seen:  # a container may occur twice, in a hostile file even inside itself
+            if (
+                id(value) not in seen
+            ):  # a container may occur twice, in a hostile file even inside itself
                 seen.add(id(value))
                 rest.extend([*value.keys(), *value.values()] if type(value) is dict else value)
         elif type(value) not in PLAIN:

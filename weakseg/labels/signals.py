@@ -1,7 +1,8 @@
-"""The table of weak signals: how each is annotated, drawn for the network, scored by a loss, and priced.
+"""The table of weak signals: how each is annotated, drawn for the network, scored by a loss, and
+priced.
 
-To add a signal, add a row to `SIGNALS`: the generator, the data set, the losses, the command line and the cost axis all
-iterate it.
+To add a signal, add a row to `SIGNALS`: the generator, the data set, the losses, the command line
+and the cost axis all iterate it.
 """
 
 import difflib
@@ -86,8 +87,9 @@ SIGNALS = {
 def count_actions(annotations, signals, classes):
     """Count what an annotator did in one image -> {signal: {action: number}}.
 
-    classes: number of classes the annotator looks for, the background not counted. One that isn't there is looked for
-    once: tags, which ask for it, take the count, and other signals only what is left.
+    classes: number of classes the annotator looks for, the background not counted. One that isn't
+    there is looked for once: tags, which ask for it, take the count, and other signals only what is
+    left.
     """
     counts, ruled_out = {}, 0
     for signal in sorted(signals, key=lambda name: name != "tags"):
@@ -102,7 +104,9 @@ TERMS = (*SIGNALS, "cam")  # every loss term there is; `cam` comes with `tags`
 
 
 def parse_modes(words):
-    """Turn mode words (["points", "boxes"], ["hybrid_tags_points"]) into signal names in table order, each once."""
+    """Turn mode words (["points", "boxes"], ["hybrid_tags_points"]) into signal names in table
+    order, each once.
+    """
     chosen = set()
     for word in words:
         names = word.removeprefix("hybrid_").split("_") if word.startswith("hybrid_") else [word]

@@ -1,4 +1,6 @@
-"""What a network learns from one label: the annotation drawn on its input grid, or a vector of tags."""
+"""What a network learns from one label: the annotation drawn on its input grid, or a vector of
+tags.
+"""
 
 import math
 from dataclasses import dataclass
@@ -13,11 +15,12 @@ from weakseg.labels import scribbles
 class View:
     """The one map from original pixels to the network's square input.
 
-    The original, width x height, is resized to size x size; then the box (left, top, crop_width, crop_height) of that
-    square, in its pixels, is enlarged to size x size again; then mirrored if `flip`.
+    The original, width x height, is resized to size x size; then the box (left, top, crop_width,
+    crop_height) of that square, in its pixels, is enlarged to size x size again; then mirrored if
+    `flip`.
 
-    Targets are drawn before the mirror and mirrored as a whole by `finish`: a mirrored drawing is the drawing's mirror
-    image to the pixel.
+    Targets are drawn before the mirror and mirrored as a whole by `finish`: a mirrored drawing is
+    the drawing's mirror image to the pixel.
     """
 
     width: int
@@ -41,12 +44,16 @@ class View:
         return self.size / self.width * self.size / w, self.size / self.height * self.size / h
 
     def map(self, xy):
-        """Map points [N, 2] from original to network pixels before the mirror (continuous), also outside the crop.
+        """Map points [N, 2] from original to network pixels before the mirror (continuous), also
+        outside the crop.
 
         Raises ValueError for numbers that are not finite.
         """
         left, top, w, h = self.crop
-        square = np.asarray(xy, float).reshape(-1, 2) * (self.size / self.width, self.size / self.height)
+        square = np.asarray(xy, float).reshape(-1, 2) * (
+            self.size / self.width,
+            self.size / self.height,
+        )
         if not np.isfinite(square).all():
             raise ValueError(f"coordinates {xy} are not finite")
         return (square - (left, top)) * (self.size / w, self.size / h)
@@ -62,19 +69,23 @@ def blank(view):
 
 
 def draw_points(annotation, view):
-    """Draw [[x, y, class], ...] as single pixels -> [size, size] uint8; clicks outside the crop are not drawn.
+    """Draw [[x, y, class], ...] as single pixels -> [size, size] uint8; clicks outside the crop are
+    not drawn.
 
     Where clicks share a pixel the first one wins: objects come before the background.
     """
     target = blank(view)
-    for (x, y), (_, _, label) in zip(view.map([p[:2] for p in annotation])[::-1], annotation[::-1], strict=True):
+    for (x, y), (_, _, label) in zip(
+        view.map([p[:2] for p in annotation])[::-1], annotation[::-1], strict=True
+    ):
         if 0 <= x < view.size and 0 <= y < view.size:
             target[int(y), int(x)] = label
     return view.finish(target)
 
 
 def draw_scribbles(annotation, view):
-    """Draw [{"class", "width", "path"}, ...] as strokes, at least one pixel wide -> [size, size] uint8.
+    """Draw [{"class", "width", "path"}, ...] as strokes, at least one pixel wide -> [size, size]
+    uint8.
 
     Where strokes cross the first one wins.
     """
@@ -86,10 +97,11 @@ def draw_scribbles(annotation, view):
 
 
 def draw_boxes(annotation, view):
-    """Draw [[x0, y0, x1, y1, class], ...] as a pseudo-mask -> [size, size] uint8: inside the class, outside background.
+    """Draw [[x0, y0, x1, y1, class], ...] as a pseudo-mask -> [size, size] uint8: inside the class,
+    outside background.
 
-    A pixel belongs to a box when its centre does; a box too thin for that takes the pixel under its own centre.
-    Where boxes overlap the smaller one wins.
+    A pixel belongs to a box when its centre does; a box too thin for that takes the pixel under its
+    own centre. Where boxes overlap the smaller one wins.
     """
     target = np.zeros((view.size, view.size), np.uint8)
     for part, label in parts_of_boxes(annotation, view):
@@ -98,7 +110,9 @@ def draw_boxes(annotation, view):
 
 
 def parts_of_boxes(annotation, view):
-    """Return [((rows, columns), class), ...]: slices of network pixels before the mirror, the largest box first."""
+    """Return [((rows, columns), class), ...]: slices of network pixels before the mirror, the
+    largest box first.
+    """
     parts = []
     for x0, y0, x1, y1, label in sorted(annotation, key=lambda b: (b[0] - b[2]) * (b[3] - b[1])):
         (left, top), (right, bottom) = view.map([[x0, y0], [x1, y1]])
@@ -107,7 +121,9 @@ def parts_of_boxes(annotation, view):
 
 
 def covered(low, high):
-    """Return the slice of the pixels whose centres lie in [low, high), or else of the one under its middle."""
+    """Return the slice of the pixels whose centres lie in [low, high), or else of the one under its
+    middle.
+    """
     first, end = math.ceil(low - 0.5), math.ceil(high - 0.5)
     if first >= end:
         first = math.floor((low + high) / 2)
@@ -116,7 +132,9 @@ def covered(low, high):
 
 
 def crop_mask(mask, view):
-    """Show the resized mask [size, size] uint8 through the view, nearest neighbour -> [size, size] uint8."""
+    """Show the resized mask [size, size] uint8 through the view, nearest neighbour -> [size, size]
+    uint8.
+    """
     left, top, w, h = view.crop
     seen = mask[top : top + h, left : left + w]
     if seen.shape != (view.size, view.size):

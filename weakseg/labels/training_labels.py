@@ -9,10 +9,14 @@ from weakseg.labels.signals import count_actions
 
 
 def training_ids(dataset, args):
-    """Return the ids to train on: all of them, or --train_limit, nested: a smaller limit is part of a larger one."""
+    """Return the ids to train on: all of them, or --train_limit, nested: a smaller limit is part of
+    a larger one.
+    """
     ids = training_order(dataset, args.seed)
     if args.train_limit and args.train_limit > len(ids):
-        raise UserError(f"--train_limit {args.train_limit}: the training split has {len(ids)} images")
+        raise UserError(
+            f"--train_limit {args.train_limit}: the training split has {len(ids)} images"
+        )
     return sorted(ids[: args.train_limit])
 
 
@@ -22,16 +26,22 @@ def training_order(dataset, seed):
 
 
 def annotation_cost(labels, names, signals, classes):
-    """Return what a person did and needed for the labels of `names`, looking for `classes` classes in each image."""
+    """Return what a person did and needed for the labels of `names`, looking for `classes` classes
+    in each image.
+    """
     counts = add_counts(count_actions(labels[name], signals, classes) for name in names)
     return price_labels(counts, len(names))
 
 
 def labels_of_run(args, dataset, train_ids):
-    """Return {id: annotations} of the images to train on, and of the validation images with what selects on them."""
+    """Return {id: annotations} of the images to train on, and of the validation images with what
+    selects on them.
+    """
     labels = labels_for(args.weak_label_path, dataset, train_ids, args.modes, args.data_dir)
     chosen_with = {*args.modes, *selection_signals(args)}
-    return labels | labels_for(args.weak_label_path, dataset, dataset.ids("val"), chosen_with, args.data_dir)
+    return labels | labels_for(
+        args.weak_label_path, dataset, dataset.ids("val"), chosen_with, args.data_dir
+    )
 
 
 def selection_signals(args):

@@ -6,7 +6,8 @@ import torch
 
 
 class Mean(NamedTuple):
-    """A sum (scalar tensor, differentiable) over `count` (scalar tensor, no gradient) labelled items.
+    """A sum (scalar tensor, differentiable) over `count` (scalar tensor, no gradient) labelled
+    items.
 
     Or one of each of several groups [G], whose means weigh the same.
     """
@@ -16,7 +17,9 @@ class Mean(NamedTuple):
 
     @property
     def value(self):
-        """The mean, that of the groups' means where there are several; 0 where nothing is labelled."""
+        """The mean, that of the groups' means where there are several; 0 where nothing is
+        labelled.
+        """
         known = self.count > 0
         means = torch.where(known, self.total / torch.where(known, self.count, 1), 0)
         return means.sum() / known.sum().clamp(min=1)
@@ -28,8 +31,13 @@ def at_least_single(logits):
 
 
 def _pair(dy, dx):
-    """Return the index into [..., H, W] of the pixels with a neighbour at (dy, dx), dy >= 0, and of that neighbour."""
-    near, far = slice(max(0, -dx), -dx if dx > 0 else None), slice(max(0, dx), dx if dx < 0 else None)
+    """Return the index into [..., H, W] of the pixels with a neighbour at (dy, dx), dy >= 0, and of
+    that neighbour.
+    """
+    near, far = (
+        slice(max(0, -dx), -dx if dx > 0 else None),
+        slice(max(0, dx), dx if dx < 0 else None),
+    )
     return (..., slice(None, -dy or None), near), (..., slice(dy, None), far)
 
 
@@ -41,4 +49,6 @@ def _image_like(probabilities, image):
 
 def _expect(name, tensor, shape):
     if tuple(tensor.shape) != tuple(shape):
-        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, the probabilities call for {tuple(shape)}")
+        raise ValueError(
+            f"{name} has the shape {tuple(tensor.shape)}, the probabilities call for {tuple(shape)}"
+        )

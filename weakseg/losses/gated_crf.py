@@ -8,19 +8,23 @@ from torch.autograd.function import once_differentiable
 
 from weakseg.losses.base import Mean, _expect, _image_like, _pair, at_least_single
 
-KERNELS = ((1.0, 6.0, 0.1),)  # weight, sigma of place in pixels, sigma of colour / 255 (None: whatever the colour)
+KERNELS = (
+    (1.0, 6.0, 0.1),
+)  # weight, sigma of place in pixels, sigma of colour / 255 (None: whatever the colour)
 
 
 def gated_crf_loss(probabilities, image, source=None, target=None, radius=5, kernels=KERNELS):
-    """Gated CRF loss (Obukhov et al., 2019, arXiv 1906.04651): near pixels of like colour want the same class.
+    """Gated CRF loss (Obukhov et al., 2019, arXiv 1906.04651): near pixels of like colour want the
+    same class.
 
-    probabilities [B, C, H, W]; image [B, 3, H, W]; source, target [B, H, W] bool or float: the pixels that send and
-    those that receive (None: all); radius: pixels, the bound of |dx| and |dy|; kernels: one or more of (weight, sigma
-    of place in pixels, sigma of colour in units of colour / 255, or None for a kernel of place alone).
-    The total is the sum, over ordered pairs i != j, of source_i target_j k_ij (1 - sum_c p_ic p_jc), where k_ij is the
-    weighted sum of exp(-|xy_i - xy_j|^2 / 2 sigma_xy^2 - |rgb_i - rgb_j|^2 / 2 sigma_rgb^2). The count is the sum of
-    the target gate, or the number of pixels without one: the value is a mean over receiving pixels at any image size.
-    Differentiable once.
+    probabilities [B, C, H, W]; image [B, 3, H, W]; source, target [B, H, W] bool or float: the
+    pixels that send and those that receive (None: all); radius: pixels, the bound of |dx| and |dy|;
+    kernels: one or more of (weight, sigma of place in pixels, sigma of colour in units of colour /
+    255, or None for a kernel of place alone). The total is the sum, over ordered pairs i != j, of
+    source_i target_j k_ij (1 - sum_c p_ic p_jc), where k_ij is the weighted sum of exp(-|xy_i -
+    xy_j|^2 / 2 sigma_xy^2 - |rgb_i - rgb_j|^2 / 2 sigma_rgb^2). The count is the sum of the target
+    gate, or the number of pixels without one: the value is a mean over receiving pixels at any
+    image size. Differentiable once.
     """
     probabilities = at_least_single(probabilities)
     colour = _image_like(probabilities, image)
@@ -35,8 +39,8 @@ def gated_crf_loss(probabilities, image, source=None, target=None, radius=5, ker
 class _PairEnergy(torch.autograd.Function):
     """The energy of all pairs, and its gradient in the same walk over half of the neighbourhood.
 
-    The energy is linear in the probabilities of each pixel: its gradient at i is -sum_j w_ij p_j. Summing that up on
-    the way, and sum_j w_ij, leaves nothing else to keep for the backward pass.
+    The energy is linear in the probabilities of each pixel: its gradient at i is -sum_j w_ij p_j.
+    Summing that up on the way, and sum_j w_ij, leaves nothing else to keep for the backward pass.
     """
 
     @staticmethod
@@ -51,7 +55,9 @@ class _PairEnergy(torch.autograd.Function):
                 weights[one] += weight
                 gradient[one].addcmul_(weight, probabilities[other], value=-1)
         ctx.save_for_backward(gradient)
-        return (weights[:, 0] + (probabilities * gradient).sum(1)).sum() / 2  # every pair was met from both ends
+        return (
+            weights[:, 0] + (probabilities * gradient).sum(1)
+        ).sum() / 2  # every pair was met from both ends
 
     @staticmethod
     @once_differentiable
@@ -62,13 +68,22 @@ class _PairEnergy(torch.autograd.Function):
 
 def _half_neighbourhood(radius):
     """Return the shifts (dy, dx) within the radius, dy >= 0: one of each two opposite ones."""
-    return [(dy, dx) for dy in range(radius + 1) for dx in range(-radius, radius + 1) if (dy, dx) > (0, 0)]
+    return [
+        (dy, dx)
+        for dy in range(radius + 1)
+        for dx in range(-radius, radius + 1)
+        if (dy, dx) > (0, 0)
+    ]
 
 
 def _affinity(one, other, distance, kernels):
-    """Return the weighted sum of the kernels [B, 1, h, w] of colours [B, 3, h, w] in [0, 255], so many pixels apart."""
+    """Return the weighted sum of the kernels [B, 1, h, w] of colours [B, 3, h, w] in [0, 255], so
+    many pixels apart.
+    """
     apart, step = torch.zeros_like(one[:, :1]), torch.empty_like(one[:, :1])
-    for a, b in zip(one.split(1, dim=1), other.split(1, dim=1), strict=True):  # one channel stays in the cache
+    for a, b in zip(
+        one.split(1, dim=1), other.split(1, dim=1), strict=True
+    ):  # one channel stays in the cache
         torch.sub(a, b, out=step)
         apart.addcmul_(step, step)
     terms = []

@@ -1,8 +1,9 @@
-"""Which images to buy next: one `Strategy` for each name in `STRATEGIES`, on the `Scores` of the pool.
+"""Which images to buy next: one `Strategy` for each name in `STRATEGIES`, on the `Scores` of the
+pool.
 
-A strategy returns an order of buying, at least min(count, N) images long and without repeats. The pool is sorted by id
-and shuffled before it is looked at, so the order in which it came changes nothing and ties fall at random. Nothing of
-size N x N is built.
+A strategy returns an order of buying, at least min(count, N) images long and without repeats. The
+pool is sorted by id and shuffled before it is looked at, so the order in which it came changes
+nothing and ties fall at random. Nothing of size N x N is built.
 """
 
 import itertools
@@ -21,8 +22,9 @@ NEIGHBOURS, MOST_CLUSTERS, SMALL_CLUSTER = 20, 500, 5  # TypiClust, as in the au
 
 @dataclass(frozen=True)
 class Context:
-    """What a strategy may know besides the pool. labelled: the `Scores` of the bought images, as predicted by the
-    same network; round counts the purchases from 0 to rounds - 1."""
+    """What a strategy may know besides the pool. labelled: the `Scores` of the bought images, as
+    predicted by the same network; round counts the purchases from 0 to rounds - 1.
+    """
 
     labelled: Scores | None = None
     round: int = 0
@@ -31,13 +33,17 @@ class Context:
 
 @dataclass(frozen=True)
 class Strategy:
-    """needs: the scores to compute, none where no network is needed; order: (pool, count, rng, context) -> indices."""
+    """needs: the scores to compute, none where no network is needed; order: (pool, count, rng,
+    context) -> indices.
+    """
 
     needs: frozenset
     order: Callable
 
     def rank(self, pool, count, rng, context=None):
-        """Return an order of buying, as a list of indices into `pool`. rng: `np.random.Generator`."""
+        """Return an order of buying, as a list of indices into `pool`. rng:
+        `np.random.Generator`.
+        """
         context = context or Context()
         if context.labelled is not None:
             context = replace(context, labelled=context.labelled.take(_by_id(context.labelled)))
@@ -48,7 +54,9 @@ class Strategy:
 
 
 def choose_strategy(name):
-    """Return the `Strategy` called `name`; an unknown name is a `UserError` with the nearest one."""
+    """Return the `Strategy` called `name`; an unknown name is a `UserError` with the nearest
+    one.
+    """
     choose([name], STRATEGIES, "active_learning.strategy")
     return STRATEGIES[name]
 
@@ -56,9 +64,13 @@ def choose_strategy(name):
 def check_needs(strategy, settings):
     """Refuse a strategy that the `Config` gives no dropout or no ensemble to work with."""
     if "bald" in strategy.needs and settings.model.dropout == 0:
-        raise UserError("model.dropout 0: the strategy bald needs dropout; set it above 0, or choose another strategy")
+        raise UserError(
+            "model.dropout 0: the strategy bald needs dropout; set it above 0, or choose another strategy"
+        )
     if "disagreement" in strategy.needs and settings.active_learning.ensemble_size < 2:
-        raise UserError("active_learning.ensemble_size 1: the strategy disagreement compares networks; set 2 or more")
+        raise UserError(
+            "active_learning.ensemble_size 1: the strategy disagreement compares networks; set 2 or more"
+        )
 
 
 def _by_id(scores):
@@ -81,7 +93,9 @@ def _random(pool, count, rng, context):
 
 
 def _class_balanced(pool, count, rng, context):
-    """Random among the images predicted to hold the foreground class that fewest images hold so far."""
+    """Random among the images predicted to hold the foreground class that fewest images hold so
+    far.
+    """
     holds = pool.class_share[:, 1:] > PRESENT
     covered = np.zeros(holds.shape[1])
     if context.labelled is not None and len(context.labelled):
@@ -107,7 +121,9 @@ def _largest(name):
 
 def _largest_per_second(name):
     """The largest score for each second of predicted annotation; under a second counts as one."""
-    return lambda pool, count, rng, context: _descending(pool.numbers[name] / np.maximum(pool.numbers["seconds"], 1))
+    return lambda pool, count, rng, context: _descending(
+        pool.numbers[name] / np.maximum(pool.numbers["seconds"], 1)
+    )
 
 
 def _squared_distance(vectors, centre):
@@ -115,7 +131,8 @@ def _squared_distance(vectors, centre):
 
 
 def _k_center(pool, count, rng, context):
-    """Greedy k-center (Sener & Savarese, ICLR 2018): always the image farthest from all bought and chosen ones.
+    """Greedy k-center (Sener & Savarese, ICLR 2018): always the image farthest from all bought and
+    chosen ones.
 
     Where nothing is bought yet, the first is drawn at random.
     """
@@ -132,7 +149,9 @@ def _k_center(pool, count, rng, context):
 
 
 def _badge(pool, count, rng, context):
-    """BADGE (Ash et al., ICLR 2020): k-means++ seeding on gradient embeddings; the longest first, as in their code."""
+    """BADGE (Ash et al., ICLR 2020): k-means++ seeding on gradient embeddings; the longest first,
+    as in their code.
+    """
     vectors = pool.vectors["gradient"]
     chosen = [int(_squared_distance(vectors, 0).argmax())]
     nearest = _squared_distance(vectors, vectors[chosen[0]])
@@ -147,11 +166,12 @@ def _badge(pool, count, rng, context):
 
 
 def _typiclust(pool, count, rng, context):
-    """TypiClust (Hacohen et al., ICML 2022): the most typical image of the largest clusters that hold no label yet.
+    """TypiClust (Hacohen et al., ICML 2022): the most typical image of the largest clusters that
+    hold no label yet.
 
-    k-means into as many clusters as there will be labels; clusters of fewer than `SMALL_CLUSTER` images come last.
-    Ours: never more clusters than leave that many images to each on average (small pools), and where every cluster
-    holds a label, the ones with the fewest go first.
+    k-means into as many clusters as there will be labels; clusters of fewer than `SMALL_CLUSTER`
+    images come last. Ours: never more clusters than leave that many images to each on average
+    (small pools), and where every cluster holds a label, the ones with the fewest go first.
     """
     bought = _bought(context, "features", pool.vectors["features"])
     vectors = np.concatenate([bought, pool.vectors["features"]])
@@ -160,7 +180,10 @@ def _typiclust(pool, count, rng, context):
     sizes = np.bincount(clusters)
     held = np.bincount(clusters[: len(bought)], minlength=len(sizes))
     clusters = clusters[len(bought) :]
-    left = {c: _by_typicality(pool.vectors["features"], np.flatnonzero(clusters == c)) for c in np.unique(clusters)}
+    left = {
+        c: _by_typicality(pool.vectors["features"], np.flatnonzero(clusters == c))
+        for c in np.unique(clusters)
+    }
     chosen = []
     while len(chosen) < count:
         cluster = min(left, key=lambda c: (sizes[c] < SMALL_CLUSTER, held[c], -sizes[c]))
@@ -181,7 +204,9 @@ def _k_means(vectors, count, rng):
 
 
 def _by_typicality(vectors, members):
-    """Return `members` in a list, the smallest mean distance to its nearest neighbours among them first."""
+    """Return `members` in a list, the smallest mean distance to its nearest neighbours among them
+    first.
+    """
     from sklearn.neighbors import NearestNeighbors
 
     neighbours = min(NEIGHBOURS, len(members) // 2)
@@ -192,13 +217,15 @@ def _by_typicality(vectors, members):
 
 
 def _clasp_pe(pool, count, rng, context):
-    """ClaSP PE (Lüth et al., TMLR 2026): class-stratified scheduled power predictive entropy, for whole images.
+    """ClaSP PE (Lüth et al., TMLR 2026): class-stratified scheduled power predictive entropy, for
+    whole images.
 
-    Power acquisition (Kirsch et al., TMLR 2023): sort by log entropy + Gumbel noise / beta, which draws images with a
-    chance proportional to entropy ** beta. beta grows from round to round: early ones explore, late ones exploit.
-    Every other image is taken for a foreground class, in turn, by the entropy of what is predicted as that class.
-    Ours: whole images and not patches of a volume, half of the purchase for the classes, a geometric schedule over
-    `BETA`, the mean entropy over the class's pixels, and `PRESENT` as the least share that offers an image for it.
+    Power acquisition (Kirsch et al., TMLR 2023): sort by log entropy + Gumbel noise / beta, which
+    draws images with a chance proportional to entropy ** beta. beta grows from round to round:
+    early ones explore, late ones exploit. Every other image is taken for a foreground class, in
+    turn, by the entropy of what is predicted as that class. Ours: whole images and not patches of a
+    volume, half of the purchase for the classes, a geometric schedule over `BETA`, the mean entropy
+    over the class's pixels, and `PRESENT` as the least share that offers an image for it.
     """
     first, last = BETA
     beta = first * (last / first) ** (context.round / max(1, context.rounds - 1))

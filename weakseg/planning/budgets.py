@@ -6,7 +6,9 @@ from weakseg.labels.signals import SIGNALS
 
 
 def spent(unit, oracle, pool):
-    """Return what the oracle's labels are in a unit: percent of a pool of `pool` images, images, seconds or hours."""
+    """Return what the oracle's labels are in a unit: percent of a pool of `pool` images, images,
+    seconds or hours.
+    """
     seconds = oracle.seconds
     return {
         "percent": 100 * len(oracle.labels) / pool,
@@ -17,7 +19,8 @@ def spent(unit, oracle, pool):
 
 
 def reached(target, oracle, pool):
-    """Whether a budget (amount, unit) is used up. What a label costs is known once it is made: the last may pass it.
+    """Whether a budget (amount, unit) is used up. What a label costs is known once it is made: the
+    last may pass it.
 
     A percentage is rounded to whole images, but never to none.
     """
@@ -33,9 +36,15 @@ def between(before, after, share):
 
 
 def images_left(target, oracle, pool):
-    """Return about how many images a budget still buys, at the mean price so far or that of a mask; at least 1."""
+    """Return about how many images a budget still buys, at the mean price so far or that of a mask;
+    at least 1.
+    """
     amount, unit = target
     left = amount - spent(unit, oracle, pool)
-    each = oracle.seconds / len(oracle.labels) if oracle.labels else SIGNALS["full"].seconds({"objects": 1})
+    each = (
+        oracle.seconds / len(oracle.labels)
+        if oracle.labels
+        else SIGNALS["full"].seconds({"objects": 1})
+    )
     price = {"percent": 100 / pool, "images": 1, "seconds": each, "hours": each / 3600}[unit]
     return max(1, math.ceil(left / max(price, 1e-9)))

@@ -1,4 +1,6 @@
-"""The grid of an equal-budget study: which images each budget buys, and which ordinary run each cell is."""
+"""The grid of an equal-budget study: which images each budget buys, and which ordinary run each
+cell is.
+"""
 
 import hashlib
 import json
@@ -10,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from weakseg.common import UserError, read_json
-from weakseg.data.datasets import open_dataset
+from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.signals import count_actions, parse_modes
 from weakseg.labels.training_labels import labels_digest, labels_of_run, training_order
 from weakseg.training import options
@@ -18,8 +20,27 @@ from weakseg.training.options import FREE
 
 HOURS = {"h": 1.0, "m": 1 / 60, "min": 1 / 60, "s": 1 / 3600}
 EPOCHS, STEPS = 10, 1000
-DATA = ("data_dir", "dataset", "classes", "tag_set", "val_fraction", "split_seed", "cache_dir", "weak_label_path")
-OWN = {"modes", "run_name", "checkpoint_dir", "seed", "train_limit", "steps_per_epoch", "resume", "overwrite", *DATA}
+DATA = (
+    "data_dir",
+    "dataset",
+    "classes",
+    "tag_set",
+    "val_fraction",
+    "split_seed",
+    "cache_dir",
+    "weak_label_path",
+)
+OWN = {
+    "modes",
+    "run_name",
+    "checkpoint_dir",
+    "seed",
+    "train_limit",
+    "steps_per_epoch",
+    "resume",
+    "overwrite",
+    *DATA,
+}
 
 
 @dataclass(frozen=True)
@@ -38,11 +59,21 @@ class Cell:
     def commands(self, folder, python, root):
         """Return the command lines that train and evaluate this run."""
         args = options.parse_args(self.arguments)
-        machine = ["--device", args.device, *(["--num_workers", str(args.num_workers)] if args.num_workers else [])]
+        machine = [
+            "--device",
+            args.device,
+            *(["--num_workers", str(args.num_workers)] if args.num_workers else []),
+        ]
         where = ["--run_name", self.name, "--checkpoint_dir", args.checkpoint_dir, "--results_dir"]
         return [
             [python, str(root / "train.py"), *self.arguments],
-            [python, str(root / "evaluate.py"), *where, str(self.result_path(folder).parent), *machine],
+            [
+                python,
+                str(root / "evaluate.py"),
+                *where,
+                str(self.result_path(folder).parent),
+                *machine,
+            ],
         ]
 
     def result_path(self, folder):
@@ -50,7 +81,9 @@ class Cell:
         return Path(folder) / "results" / self.name / f"{self.name}.json"
 
     def result(self, folder):
-        """Return this run's result, None unless there is one by these arguments, on these data, of all epochs."""
+        """Return this run's result, None unless there is one by these arguments, on these data, of
+        all epochs.
+        """
         path = self.result_path(folder)
         if not path.exists():
             return None
@@ -59,7 +92,8 @@ class Cell:
 
 
 def identity_of(result):
-    """Return what makes a result that of one run and no other: arguments, data, labels, and whether it is complete.
+    """Return what makes a result that of one run and no other: arguments, data, labels, and whether
+    it is complete.
 
     Windows are part of it where there are any: a study's own results are of whole images.
     """
@@ -88,16 +122,22 @@ def name_mode(signals):
 
 
 def training_flags(steps, rest):
-    """Return the flags of train.py that all cells share: those after `--`, and the length of a training.
+    """Return the flags of train.py that all cells share: those after `--`, and the length of a
+    training.
 
     rest: the words after `--`; steps: optimiser steps of each run, or None
     """
-    # A default put before `rest` tells whether `rest` itself has --epochs, in whatever spelling argparse takes.
-    usual, given, other = (vars(options.parse_args(["--supervision_mode", "full", *more]))
-                           for more in ([], ["--epochs", "1", *rest], ["--epochs", "2", *rest]))  # fmt: skip
+    # A default put before `rest` tells whether `rest` itself has --epochs, in whatever spelling
+    # argparse takes.
+    usual, given, other = (
+        vars(options.parse_args(["--supervision_mode", "full", *more]))
+        for more in ([], ["--epochs", "1", *rest], ["--epochs", "2", *rest])
+    )
     for key in sorted(OWN):
         if given[key] != (["full"] if key == "modes" else usual[key]):
-            raise UserError(f"--{key} after --: belongs to the study itself; give it before the --, if it takes it")
+            raise UserError(
+                f"--{key} after --: belongs to the study itself; give it before the --, if it takes it"
+            )
     own_epochs = given["epochs"] if given["epochs"] == other["epochs"] else None
     if steps is None and own_epochs:
         return rest
@@ -120,12 +160,18 @@ class Grid:
         self.modes = {name_mode(s): s for s in (parse_modes(mode.split()) for mode in args.modes)}
         self.budgets = sorted({parse_budget(word) for word in args.budgets})
         self.shared = training_flags(args.steps, args.rest)
-        self.dataset = open_dataset(args)
+        self.dataset = open_dataset(DataOptions.of(vars(args)))
         self.fingerprint = self.dataset.fingerprint()
-        every = tuple(dict.fromkeys(signal for signals in self.modes.values() for signal in signals))
+        every = tuple(
+            dict.fromkeys(signal for signals in self.modes.values() for signal in signals)
+        )
         select_by = options.parse_args(["--supervision_mode", "full", *self.shared]).select_by
-        asked = SimpleNamespace(modes=every, weak_label_path=args.weak_label_path, data_dir=args.data_dir,
-                                select_by=select_by)  # fmt: skip
+        asked = SimpleNamespace(
+            modes=every,
+            weak_label_path=args.weak_label_path,
+            data_dir=args.data_dir,
+            select_by=select_by,
+        )
         self.labels = labels_of_run(asked, self.dataset, self.dataset.ids("train"))
         self.cells, self.nothing, self.all_hours, self.image_hours = [], {}, {}, {}
         for seed in range(args.seeds):
@@ -137,8 +183,13 @@ class Grid:
         """Add the cells of one mode and seed, whose budgets buy the first images of `order`."""
         spent = np.cumsum([self.price(name, signals) for name in order]) / 3600
         if not spent[-1]:
-            raise UserError(f"--cost_schedule {self.schedule.name}: {mode} costs nothing, so no budget buys as much")
-        self.all_hours[mode], self.image_hours[mode] = float(spent[-1]), float(spent[-1] / len(order))
+            raise UserError(
+                f"--cost_schedule {self.schedule.name}: {mode} costs nothing, so no budget buys as much"
+            )
+        self.all_hours[mode], self.image_hours[mode] = (
+            float(spent[-1]),
+            float(spent[-1] / len(order)),
+        )
         for budget in self.budgets:
             images = buys(spent, budget)
             if images and spent[images - 1] > 0:
@@ -148,9 +199,13 @@ class Grid:
 
     def price(self, name, signals):
         """Return the seconds that one image's labels take."""
-        costs = self.schedule.price_all(count_actions(self.labels[name], signals, len(self.dataset.class_names) - 1))
+        costs = self.schedule.price_all(
+            count_actions(self.labels[name], signals, len(self.dataset.class_names) - 1)
+        )
         if costs is None:
-            raise UserError(f"--cost_schedule {self.schedule.name}: has no price for {name_mode(signals)}; add it")
+            raise UserError(
+                f"--cost_schedule {self.schedule.name}: has no price for {name_mode(signals)}; add it"
+            )
         return sum(costs.values())
 
     def cell(self, mode, signals, budget, seed, names, spent):
@@ -158,24 +213,47 @@ class Grid:
         words = []
         for key in DATA:
             value = getattr(self.args, key)
-            words += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])] if value else []
+            words += (
+                [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+                if value
+                else []
+            )
         runs = str(Path(self.args.study_dir) / "runs")
-        words += ["--supervision_modes", *signals, "--seed", str(seed), "--train_limit", str(len(names)),
-                  "--checkpoint_dir", runs, "--resume", "auto", *self.shared]  # fmt: skip
+        words += [
+            "--supervision_modes",
+            *signals,
+            "--seed",
+            str(seed),
+            "--train_limit",
+            str(len(names)),
+            "--checkpoint_dir",
+            runs,
+            "--resume",
+            "auto",
+            *self.shared,
+        ]
         wanted = options.parse_args(words)
         options.settle(wanted)
         used = {*names, *self.dataset.ids("val")}
         identity = identity_of(
-            {"args": vars(wanted), "fingerprint": self.fingerprint, "labels": labels_digest(self.labels, used, signals),
-             "epochs_done": wanted.epochs}
-        )  # fmt: skip
+            {
+                "args": vars(wanted),
+                "fingerprint": self.fingerprint,
+                "labels": labels_digest(self.labels, used, signals),
+                "epochs_done": wanted.epochs,
+            }
+        )
         mark = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
         run = f"{'_'.join(signals)}_{len(names)}images_seed{seed}_{mark}"
         identity["args"]["run_name"] = run
         everything = bool(budget > 1.0001 * spent[-1])
-        return Cell(mode, budget, seed, len(names), everything, run, (*words, "--run_name", run), identity)
+        return Cell(
+            mode, budget, seed, len(names), everything, run, (*words, "--run_name", run), identity
+        )
 
 
 def buys(spent, budget):
-    """Return how many images a budget buys: the most whose prices, summed in `spent` [N], are within it."""
+    """Return how many images a budget buys: the most whose prices, summed in `spent` [N], are
+    within it.
+    """
     return int(np.searchsorted(spent, budget * (1 + 1e-9), side="right"))

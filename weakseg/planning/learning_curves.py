@@ -1,8 +1,10 @@
-"""What to label with the hours at hand: learning curves of the modes of a study, how sure they are, what to try next.
+"""What to label with the hours at hand: learning curves of the modes of a study, how sure they are,
+what to try next.
 
-A curve is mIoU = a - b * hours^-c, the power law of learning curves (Hestness et al., 2017; Hoiem et al., ICML 2021).
-It is fitted as a distribution, not a line: with four budgets the curvature is hardly known, and a least-squares
-covariance would hide that. Answers are averages over that distribution (as Domhan et al., IJCAI 2015, extrapolate).
+A curve is mIoU = a - b * hours^-c, the power law of learning curves (Hestness et al., 2017; Hoiem
+et al., ICML 2021). It is fitted as a distribution, not a line: with four budgets the curvature is
+hardly known, and a least-squares covariance would hide that. Answers are averages over that
+distribution (as Domhan et al., IJCAI 2015, extrapolate).
 """
 
 from dataclasses import dataclass
@@ -12,10 +14,14 @@ from scipy import stats
 
 from weakseg.common import UserError, read_json
 
-# What is believed before the first run, in points of mIoU: most data sets and networks lie well inside.
+# What is believed before the first run, in points of mIoU: most data sets and networks lie well
+# inside.
 LEVEL = 50.0, 30.0  # mIoU in the middle of the budgets: mean and deviation
 GAIN = 25.0  # deviation of what is still to gain from there with endless hours
-RATE = 0.5, 0.6  # median and log-deviation of the exponent c; Hoiem et al. find 0.5 to fit most curves
+RATE = (
+    0.5,
+    0.6,
+)  # median and log-deviation of the exponent c; Hoiem et al. find 0.5 to fit most curves
 NOISE = 1.5, 0.8  # median and log-deviation of the deviation between seeds
 POINTS, ENOUGH, DRAWS = 2**13, 400, 2000
 SURE = 0.975  # probability from which the best counts as such: two equal modes reach it once in twenty times
@@ -23,7 +29,8 @@ SURE = 0.975  # probability from which the best counts as such: two equal modes 
 
 @dataclass(frozen=True)
 class Curve:
-    """Draws [K] from the posterior of one curve: level + gain * (1 - (hours / middle)^-rate) + noise * N(0, 1).
+    """Draws [K] from the posterior of one curve: level + gain * (1 - (hours / middle)^-rate) +
+    noise * N(0, 1).
 
     The asymptote a is level + gain; b is gain * middle^rate; c is rate.
     """
@@ -46,8 +53,9 @@ class Curve:
 def fit(hours, mious, seed=0):
     """Fit a learning curve to runs: hours [N] > 0, mIoU [N] in percent, one entry a run -> `Curve`.
 
-    Gain, rate and noise are weighed on a Sobol sequence through their priors, then on one through the part that counts,
-    until enough of it does. Runs are taken as independent given the curve, also those of one seed.
+    Gain, rate and noise are weighed on a Sobol sequence through their priors, then on one through
+    the part that counts, until enough of it does. Runs are taken as independent given the curve,
+    also those of one seed.
     """
     hours, mious = np.asarray(hours, float), np.asarray(mious, float)
     middle = float(np.exp(np.log(hours).mean()))
@@ -66,15 +74,20 @@ def fit(hours, mious, seed=0):
     chosen = rng.choice(POINTS, DRAWS, p=weight)
     gain, rate, noise = (values[chosen] for values in shape)
     mean, spread = mean[chosen], spread[chosen]
-    # A normal level cut where the asymptote would pass 100; the quantile of a tiny number stays finite.
+    # A normal level cut where the asymptote would pass 100; the quantile of a tiny number stays
+    # finite.
     below = rng.random(DRAWS) * stats.norm.cdf((100 - gain - mean) / spread)
-    return Curve(middle, mean + spread * stats.norm.ppf(np.maximum(below, 1e-300)), gain, rate, noise)
+    return Curve(
+        middle, mean + spread * stats.norm.ppf(np.maximum(below, 1e-300)), gain, rate, noise
+    )
 
 
 def weigh(cube, hours, mious):
-    """Weigh quantiles [K, 3] of (gain, rate, noise) by what they make of runs, the level being integrated out.
+    """Weigh quantiles [K, 3] of (gain, rate, noise) by what they make of runs, the level being
+    integrated out.
 
-    hours [N] relative to their middle. Returns the log-weight, mean and deviation of the level, gain, rate, noise: [K].
+    hours [N] relative to their middle. Returns the log-weight, mean and deviation of the level,
+    gain, rate, noise: [K].
     """
     gain = stats.halfnorm.ppf(cube[:, 0], scale=GAIN)
     rate = stats.lognorm.ppf(cube[:, 1], RATE[1], scale=RATE[0])
@@ -89,28 +102,36 @@ def weigh(cube, hours, mious):
 
 
 def fit_all(rows):
-    """Return {mode: Curve} of rows {"mode", "run", "hours", "miou"}, each mode with its own random stream.
+    """Return {mode: Curve} of rows {"mode", "run", "hours", "miou"}, each mode with its own random
+    stream.
 
     Where two budgets bought every image, one run stands for both: it counts once.
     """
     rows = list({row["run"]: row for row in rows}.values())
     modes = list(dict.fromkeys(row["mode"] for row in rows))
     return {
-        mode: fit(*zip(*[(r["hours"], r["miou"]) for r in rows if r["mode"] == mode], strict=True), seed=index)
+        mode: fit(
+            *zip(*[(r["hours"], r["miou"]) for r in rows if r["mode"] == mode], strict=True),
+            seed=index,
+        )
         for index, mode in enumerate(modes)
-    }  # fmt: skip
+    }
 
 
 def forecasts(curves, hours, all_hours):
-    """Return {mode: draws [K]} of the expected mIoU after `hours`, or after `all_hours[mode]`, which label all."""
-    return {mode: curve.at(min(hours, all_hours.get(mode, hours))) for mode, curve in curves.items()}
+    """Return {mode: draws [K]} of the expected mIoU after `hours`, or after `all_hours[mode]`,
+    which label all.
+    """
+    return {
+        mode: curve.at(min(hours, all_hours.get(mode, hours))) for mode, curve in curves.items()
+    }
 
 
 def decide(draws):
     """Say which mode is expected best, from draws {mode: [K]}.
 
-    {"best", "miou", "interval", "sure": probability that it is the best, "second", "gain", "gain_interval"}; the last
-    three are None where there is one mode only. Intervals hold 95 %.
+    {"best", "miou", "interval", "sure": probability that it is the best, "second", "gain",
+    "gain_interval"}; the last three are None where there is one mode only. Intervals hold 95 %.
     """
     ranked = sorted(draws, key=lambda mode: -draws[mode].mean())
     best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
@@ -132,11 +153,13 @@ def middle95(values):
 
 
 def next_run(curves, hours, all_hours, candidates, seed=0, imagined=256):
-    """Return the run that tells most for the choice at `hours`: {"mode", "hours", "worth"}, None without candidates.
+    """Return the run that tells most for the choice at `hours`: {"mode", "hours", "worth"}, None
+    without candidates.
 
-    Worth is the knowledge gradient (Frazier, Powell & Dayanik, SIAM J. Control Optim. 2008): by how many points of mIoU
-    the mode chosen after that run is expected to beat the one chosen now. Each imagined outcome weighs the draws anew.
-    candidates: (mode, hours) of runs that could be made, with a new seed where there is one already
+    Worth is the knowledge gradient (Frazier, Powell & Dayanik, SIAM J. Control Optim. 2008): by how
+    many points of mIoU the mode chosen after that run is expected to beat the one chosen now. Each
+    imagined outcome weighs the draws anew. candidates: (mode, hours) of runs that could be made,
+    with a new seed where there is one already
     """
     goal, rng = forecasts(curves, hours, all_hours), np.random.default_rng(seed)
     found = []
@@ -147,23 +170,30 @@ def next_run(curves, hours, all_hours, candidates, seed=0, imagined=256):
         after = weights @ goal[mode] / weights.sum(1)
         best_other = max(others, default=-np.inf)
         worth = float(np.maximum(after, best_other).mean() - max(after.mean(), best_other))
-        found.append({"mode": mode, "hours": at, "worth": max(0.0, worth)})  # below zero by rounding only
+        found.append(
+            {"mode": mode, "hours": at, "worth": max(0.0, worth)}
+        )  # below zero by rounding only
     return max(found, key=lambda run: run["worth"], default=None)
 
 
 def hold_out(rows):
     """Forecast the runs at the largest budget from the others.
 
-    rows: dicts "mode", "run", "budget", "hours", "miou" -> {"runs", "error": mean |forecast - run| in points, "bias",
-    "covered": share of runs within 95 % intervals, "best", "forecast_best"}; None where no mode has two other budgets.
-    A mode whose largest budget bought no more images than the one before has nothing to forecast.
+    rows: dicts "mode", "run", "budget", "hours", "miou" -> {"runs", "error": mean |forecast - run|
+    in points, "bias", "covered": share of runs within 95 % intervals, "best", "forecast_best"};
+    None where no mode has two other budgets. A mode whose largest budget bought no more images than
+    the one before has nothing to forecast.
     """
     largest = max(row["budget"] for row in rows)
     errors, covered, seen, expected = [], [], {}, {}
     for mode in dict.fromkeys(row["mode"] for row in rows):
         known = [row for row in rows if row["mode"] == mode and row["budget"] < largest]
         runs = {row["run"] for row in known}
-        held = [row for row in rows if row["mode"] == mode and row["run"] not in runs and row["budget"] == largest]
+        held = [
+            row
+            for row in rows
+            if row["mode"] == mode and row["run"] not in runs and row["budget"] == largest
+        ]
         if len({row["budget"] for row in known}) < 2 or not held:
             continue
         curve = fit_all(known)[mode]
@@ -177,24 +207,33 @@ def hold_out(rows):
     if not errors:
         return None
     return {
-        "runs": len(errors), "error": float(np.abs(errors).mean()), "bias": float(np.mean(errors)),
-        "covered": float(np.mean(covered)), "best": max(seen, key=seen.get),
+        "runs": len(errors),
+        "error": float(np.abs(errors).mean()),
+        "bias": float(np.mean(errors)),
+        "covered": float(np.mean(covered)),
+        "best": max(seen, key=seen.get),
         "forecast_best": max(expected, key=expected.get),
-    }  # fmt: skip
+    }
 
 
 def plan(study, hours):
-    """Return the advice of a study's file for each of `hours`: [{"hours", "next", **decide(...)}, ...].
+    """Return the advice of a study's file for each of `hours`: [{"hours", "next", **decide(...)},
+    ...].
 
-    A mode is left out where the hours don't label one image of it; hours that label none of any mode get no advice.
+    A mode is left out where the hours don't label one image of it; hours that label none of any
+    mode get no advice.
     """
     curves = fit_all(study["rows"])
     runs = {(row["mode"], row["budget"]): row["hours"] for row in study["rows"]}
     found = []
     for at in hours:
-        open_to = {mode: curve for mode, curve in curves.items() if study["image_hours"][mode] <= at}
+        open_to = {
+            mode: curve for mode, curve in curves.items() if study["image_hours"][mode] <= at
+        }
         if open_to:
-            candidates = [(mode, spent) for (mode, _), spent in sorted(runs.items()) if mode in open_to]
+            candidates = [
+                (mode, spent) for (mode, _), spent in sorted(runs.items()) if mode in open_to
+            ]
             decision = decide(forecasts(open_to, at, study["all_hours"]))
             following = next_run(open_to, at, study["all_hours"], candidates)
             found.append({"hours": at, **decision, "next": following})
@@ -203,16 +242,16 @@ def plan(study, hours):
 
 def time_words(hours):
     """Return hours as a person says them: '2 h', '45 min', '30 s'."""
-    unit, factor = next((u, f) for u, f in (("h", 1), ("min", 60), ("s", 3600)) if hours * f >= 0.999 or u == "s")
+    unit, factor = next(
+        (u, f) for u, f in (("h", 1), ("min", 60), ("s", 3600)) if hours * f >= 0.999 or u == "s"
+    )
     return f"{hours * factor:.3g} {unit}"
 
 
 def sentences(advice):
     """Return one piece of advice in words: what, by how much, how sure, and what to run next."""
     low, high = advice["interval"]
-    text = (
-        f"{time_words(advice['hours'])}: {advice['best']}, expected mIoU {advice['miou']:.1f} ({low:.1f} to {high:.1f})"
-    )
+    text = f"{time_words(advice['hours'])}: {advice['best']}, expected mIoU {advice['miou']:.1f} ({low:.1f} to {high:.1f})"
     if advice["second"] is None:
         return f"{text}; there is no other mode"
     low, high = advice["gain_interval"]
@@ -221,8 +260,10 @@ def sentences(advice):
     following = advice["next"]
     tell = "no single further run is expected to change that"
     if following and following["worth"] >= 0.01:
-        tell = (f"a further run of {following['mode']} at {time_words(following['hours'])} would tell most "
-                f"(worth {following['worth']:.2f} points)")  # fmt: skip
+        tell = (
+            f"a further run of {following['mode']} at {time_words(following['hours'])} would tell most "
+            f"(worth {following['worth']:.2f} points)"
+        )
     return f"{text}; {verdict}{lead} {advice['sure']:.2f}; {tell}"
 
 
@@ -230,7 +271,9 @@ def check_sentence(found):
     """Return the forecast's check in words."""
     if found is None:
         return "forecast unchecked: no mode has two budgets below a larger one"
-    right = "as it was" if found["best"] == found["forecast_best"] else f"but it was {found['best']}"
+    right = (
+        "as it was" if found["best"] == found["forecast_best"] else f"but it was {found['best']}"
+    )
     return (
         f"forecast of the {found['runs']} runs at the largest budget from the smaller ones: mean error "
         f"{found['error']:.1f} points of mIoU (bias {found['bias']:+.1f}), {100 * found['covered']:.0f} % of them in "
@@ -239,7 +282,8 @@ def check_sentence(found):
 
 
 def advise(path, hours=None):
-    """Return the lines that advise on budgets: one for each of `hours`, and how well the curves forecast.
+    """Return the lines that advise on budgets: one for each of `hours`, and how well the curves
+    forecast.
 
     path: of study.json; hours: of annotation, None: those of the study
     """

@@ -1,7 +1,9 @@
-"""The append-only ledger of a run, `ledger.jsonl`: one line for each completed stage, and nothing is ever rewritten.
+"""The append-only ledger of a run, `ledger.jsonl`: one line for each completed stage, and nothing
+is ever rewritten.
 
-A stage's result is computed once. A run that starts again finds the lines that are there and goes on behind them; all
-randomness follows from (seed, round, stage), so it ends as if it had never stopped.
+A stage's result is computed once. A run that starts again finds the lines that are there and goes
+on behind them; all randomness follows from (seed, round, stage), so it ends as if it had never
+stopped.
 """
 
 import hashlib
@@ -13,13 +15,34 @@ from filelock import FileLock, Timeout
 
 from weakseg.common import UserError
 
-# Settings that may differ between a run and its continuation, or its donor: where things are, who watches, and how
-# patiently a server is asked.
+# Settings that may differ between a run and its continuation, or its donor: where things are, who
+# watches, and how patiently a server is asked.
 FREE = {
-    "log_with", "project", "output_dir", "output_dir_prefix", "run_name", "data_dir", "cache_dir", "cache_limit",
-    "num_workers", "first_round_from", "enabled", "base_url", "api_key_env", "cache", "replay", "budget_name",
-    "call_budget", "token_budget", "tokens_per_call", "timeout", "retries", "backoff", "max_wait", "concurrency",
-}  # fmt: skip
+    "log_with",
+    "project",
+    "output_dir",
+    "output_dir_prefix",
+    "run_name",
+    "data_dir",
+    "cache_dir",
+    "cache_limit",
+    "num_workers",
+    "first_round_from",
+    "enabled",
+    "base_url",
+    "api_key_env",
+    "cache",
+    "replay",
+    "budget_name",
+    "call_budget",
+    "token_budget",
+    "tokens_per_call",
+    "timeout",
+    "retries",
+    "backoff",
+    "max_wait",
+    "concurrency",
+}
 
 
 class Ledger:
@@ -35,7 +58,9 @@ class Ledger:
         try:
             self._lock.acquire()
         except Timeout as error:
-            raise UserError(f"{self.path}: another process is writing this run; wait for it, or stop it") from error
+            raise UserError(
+                f"{self.path}: another process is writing this run; wait for it, or stop it"
+            ) from error
         try:
             self.lines, whole = read_ledger(self.path)
         except UserError:
@@ -49,10 +74,14 @@ class Ledger:
         return find_line(self.lines, round_, stage)
 
     def once(self, round_, stage, compute):
-        """Return the stage's line; where there is none yet, from the dict that `compute()` returns, and write it."""
+        """Return the stage's line; where there is none yet, from the dict that `compute()` returns,
+        and write it.
+        """
         line = self.find(round_, stage)
         if line is None:
-            line = json.loads(json.dumps({"round": round_, "stage": stage, **compute()}, allow_nan=False))
+            line = json.loads(
+                json.dumps({"round": round_, "stage": stage, **compute()}, allow_nan=False)
+            )
             self._file.write(json.dumps(line).encode() + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -66,7 +95,9 @@ class Ledger:
 
 
 def read_ledger(path):
-    """Return (complete lines, their length in bytes) of a ledger; a last line that a kill cut short is left out."""
+    """Return (complete lines, their length in bytes) of a ledger; a last line that a kill cut short
+    is left out.
+    """
     lines, whole = [], 0
     for number, raw in enumerate(path.open("rb") if path.exists() else (), 1):
         if not raw.endswith(b"\n"):
@@ -76,7 +107,9 @@ def read_ledger(path):
         except ValueError:
             line = None
         if not isinstance(line, dict) or not {"round", "stage"} <= line.keys():
-            raise UserError(f"{path}: line {number} is damaged; restore the file, or delete the run")
+            raise UserError(
+                f"{path}: line {number} is damaged; restore the file, or delete the run"
+            )
         lines.append(line)
         whole += len(raw)
     return lines, whole

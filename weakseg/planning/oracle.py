@@ -1,4 +1,6 @@
-"""The labelling oracle: the only way from the pool's images to their ground truth, and it counts what that costs."""
+"""The labelling oracle: the only way from the pool's images to their ground truth, and it counts
+what that costs.
+"""
 
 from dataclasses import dataclass
 
@@ -22,7 +24,9 @@ def signals_of(label):
 
 @dataclass(frozen=True)
 class Label:
-    """One bought label: {"size": [w, h], signal: annotation, ...}, which signals were asked for, seconds of work."""
+    """One bought label: {"size": [w, h], signal: annotation, ...}, which signals were asked for,
+    seconds of work.
+    """
 
     annotations: dict
     signals: tuple
@@ -49,9 +53,13 @@ class Oracle:
     def buy(self, name, signals):
         """Annotate one image of the pool that nobody bought -> `Label`."""
         if name not in self._pool or name in self.labels:
-            raise ValueError(f"{name} is not for sale: {'bought before' if name in self.labels else 'not in the pool'}")
+            raise ValueError(
+                f"{name} is not for sale: {'bought before' if name in self.labels else 'not in the pool'}"
+            )
         annotations = annotate(self._dataset, name, self._options, self._seed, signals)
-        label = Label(annotations, tuple(signals), sum(SIGNALS[s].seconds(annotations[s]) for s in signals))
+        label = Label(
+            annotations, tuple(signals), sum(SIGNALS[s].seconds(annotations[s]) for s in signals)
+        )
         self.labels[name] = label
         return label
 
@@ -69,12 +77,15 @@ class Oracle:
 class Examiner:
     """What only a simulation knows: the IoU of any predicted mask.
 
-    Its answers reach the handler `mock`, which simulates a judge, and the report; never training, acquisition or
-    calibration.
+    Its answers reach the handler `mock`, which simulates a judge, and the report; never training,
+    acquisition or calibration.
     """
 
     def __init__(self, dataset, data):
-        self._dataset, self._cache = dataset, ResizedCache(data.cache_dir, data.image_size, data.cache_limit)
+        self._dataset, self._cache = (
+            dataset,
+            ResizedCache(data.cache_dir, data.image_size, data.cache_limit),
+        )
 
     def iou(self, name, prediction):
         """Return `image_iou` of a predicted mask [S, S] uint8."""
@@ -85,15 +96,19 @@ class Examiner:
         return self._dataset.resized_mask(name, self._cache)
 
     def seconds(self, name, signals, options=None):
-        """Return what a person would have needed to label this image, working as `annotators.Options` say."""
+        """Return what a person would have needed to label this image, working as
+        `annotators.Options` say.
+        """
         annotations = annotate(self._dataset, name, options or Options(), 0, signals)
         return sum(SIGNALS[s].seconds(annotations[s]) for s in signals)
 
 
 def predicted_price(signals, tag_names, options=None):
-    """Return a function mask [S, S] uint8 -> seconds: what these labels would cost if the prediction were true.
+    """Return a function mask [S, S] uint8 -> seconds: what these labels would cost if the
+    prediction were true.
 
-    Where no object is predicted it is the price of one: an image that looks empty is not a cheap one.
+    Where no object is predicted it is the price of one: an image that looks empty is not a cheap
+    one.
     """
     from weakseg.labels.annotators import Scene
 
@@ -109,5 +124,9 @@ def predicted_price(signals, tag_names, options=None):
 
 
 def confident_mask(probabilities, threshold):
-    """Return a pseudo-label [S, S] uint8: the predicted class, 255 where its probability is below `threshold`."""
-    return np.where(probabilities.max(0) >= threshold, probabilities.argmax(0), IGNORE).astype(np.uint8)
+    """Return a pseudo-label [S, S] uint8: the predicted class, 255 where its probability is below
+    `threshold`.
+    """
+    return np.where(probabilities.max(0) >= threshold, probabilities.argmax(0), IGNORE).astype(
+        np.uint8
+    )

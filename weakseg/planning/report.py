@@ -8,8 +8,9 @@ from weakseg.reporting.tables import markdown
 def summarise(rows):
     """Return one summary of the runs of a mode at a budget, over its seeds.
 
-    {"miou", "low", "high", "hours", "other_hours", "images": range over seeds, "everything", "seeds"}; the interval is
-    the 95 % t-interval of the mean over seeds, and with one seed the bootstrap interval over test images.
+    {"miou", "low", "high", "hours", "other_hours", "images": range over seeds, "everything",
+    "seeds"}; the interval is the 95 % t-interval of the mean over seeds, and with one seed the
+    bootstrap interval over test images.
     """
 
     def mean(key):
@@ -20,10 +21,15 @@ def summarise(rows):
         _, low, high = seed_interval([row["miou"] for row in rows])
     images = sorted({row["images"] for row in rows})
     return {
-        "miou": mean("miou"), "low": low, "high": high, "hours": mean("hours"), "other_hours": mean("other_hours"),
-        "images": f"{images[0]}" if len(images) == 1 else f"{images[0]}-{images[-1]}", "seeds": n,
+        "miou": mean("miou"),
+        "low": low,
+        "high": high,
+        "hours": mean("hours"),
+        "other_hours": mean("other_hours"),
+        "images": f"{images[0]}" if len(images) == 1 else f"{images[0]}-{images[-1]}",
+        "seeds": n,
         "everything": all(row["everything"] for row in rows),
-    }  # fmt: skip
+    }
 
 
 def by_cell(study):
@@ -31,7 +37,9 @@ def by_cell(study):
     found = {}
     for row in study["rows"]:
         found.setdefault(row["mode"], {}).setdefault(row["budget"], []).append(row)
-    return {mode: {b: summarise(rows) for b, rows in sorted(of.items())} for mode, of in found.items()}
+    return {
+        mode: {b: summarise(rows) for b, rows in sorted(of.items())} for mode, of in found.items()
+    }
 
 
 def cell_words(found):
@@ -43,12 +51,18 @@ def cell_words(found):
 
 
 def report(study):
-    """Return the study in Markdown: the grid, what to do with each budget, and how good such forecasts are."""
+    """Return the study in Markdown: the grid, what to do with each budget, and how good such
+    forecasts are.
+    """
     cells, budgets = by_cell(study), study["budgets"]
-    grid = [[mode, *(cell_words(of.get(budget)) for budget in budgets)] for mode, of in cells.items()]
+    grid = [
+        [mode, *(cell_words(of.get(budget)) for budget in budgets)] for mode, of in cells.items()
+    ]
     seeds = sorted({found["seeds"] for of in cells.values() for found in of.values()})
     over = (
-        "mean over seeds, 95 % t-intervals" if seeds[-1] > 1 else "one seed, 95 % bootstrap intervals over test images"
+        "mean over seeds, 95 % t-intervals"
+        if seeds[-1] > 1
+        else "one seed, 95 % bootstrap intervals over test images"
     )
     if seeds[0] == 1 < seeds[-1]:
         over += " (bootstrap intervals over test images where one seed is finished)"
@@ -59,9 +73,13 @@ def report(study):
     ]
     took = [f"{hours:.2f} h" for hours in study["selection_hours"].values()]
     if len(set(took)) > 1:
-        took = [f"{mode} {words}" for mode, words in zip(study["selection_hours"], took, strict=True)]
-    parts.append(f"Not counted: the labels of the validation images, which chose checkpoints by {study['selected_by']} "
-                 f"({', '.join(dict.fromkeys(took))}).")  # fmt: skip
+        took = [
+            f"{mode} {words}" for mode, words in zip(study["selection_hours"], took, strict=True)
+        ]
+    parts.append(
+        f"Not counted: the labels of the validation images, which chose checkpoints by {study['selected_by']} "
+        f"({', '.join(dict.fromkeys(took))})."
+    )
     advice = plan(study, budgets)
     words = [*map(sentences, advice), check_sentence(hold_out(study["rows"]))]
     parts += [advice_table(advice, cells), "\n".join(f"- {line}" for line in words)]
@@ -75,10 +93,16 @@ def advice_table(advice, cells):
         found = cells[line["best"]].get(line["hours"])
         lead = "-" if line["gain"] is None else f"{line['gain']:+.1f} over {line['second']}"
         low, high = line["interval"]
-        rows.append([
-            time_words(line["hours"]), line["best"], "-" if found is None else found["images"],
-            f"{line['miou']:.1f} ({low:.1f} to {high:.1f})", lead, f"{line['sure']:.2f}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                time_words(line["hours"]),
+                line["best"],
+                "-" if found is None else found["images"],
+                f"{line['miou']:.1f} ({low:.1f} to {high:.1f})",
+                lead,
+                f"{line['sure']:.2f}",
+            ]
+        )
     head = ["with", "label", "images", "expected mIoU", "lead", "probability that it is best"]
     return markdown(head, rows, words=(0, 1))
 

@@ -1,11 +1,13 @@
-"""Score a pool image by image: uncertainties, embeddings and predicted prices, never more than one batch of pixels.
+"""Score a pool image by image: uncertainties, embeddings and predicted prices, never more than one
+batch of pixels.
 
-Nothing here sees a label. What stays of an image is a few numbers, its embeddings and the share of each class in its
-prediction, so memory grows with the number of images and not with their pixels.
+Nothing here sees a label. What stays of an image is a few numbers, its embeddings and the share of
+each class in its prediction, so memory grows with the number of images and not with their pixels.
 
-A network is called as `network(image [B, 3, S, S] uint8) -> dict` with "seg" [B, C, S, S] logits, "features"
-[B, F, h, w] of the encoder and "decoded" [B, D, h2, w2], what the last classifier sees before dropout.
-`network.classify(decoded, size) -> [B, C, *size] logits` applies the module `network.dropout` and then that classifier.
+A network is called as `network(image [B, 3, S, S] uint8) -> dict` with "seg" [B, C, S, S] logits,
+"features" [B, F, h, w] of the encoder and "decoded" [B, D, h2, w2], what the last classifier sees
+before dropout. `network.classify(decoded, size) -> [B, C, *size] logits` applies the module
+`network.dropout` and then that classifier.
 """
 
 import contextlib
@@ -57,23 +59,34 @@ class Scores:
 
     @classmethod
     def join(cls, parts):
-        """Return the `Scores` of all images of a list of `Scores` with the same names; of none, empty ones."""
+        """Return the `Scores` of all images of a list of `Scores` with the same names; of none,
+        empty ones.
+        """
         if not parts:
             return cls([])
         return cls(
             [name for part in parts for name in part.ids],
-            {name: np.concatenate([part.numbers[name] for part in parts]) for name in parts[0].numbers},
-            {name: np.concatenate([part.vectors[name] for part in parts]) for name in parts[0].vectors},
+            {
+                name: np.concatenate([part.numbers[name] for part in parts])
+                for name in parts[0].numbers
+            },
+            {
+                name: np.concatenate([part.vectors[name] for part in parts])
+                for name in parts[0].vectors
+            },
             np.concatenate([part.class_share for part in parts]),
         )
 
 
 def score(network, batches, wanted, **options):
-    """Return the `Scores` of a pool. batches: an iterable of (ids, image [B, 3, S, S] uint8), read one at a time.
+    """Return the `Scores` of a pool. batches: an iterable of (ids, image [B, 3, S, S] uint8), read
+    one at a time.
 
     options: the others of `score_batch`. An empty pool gives empty `Scores` without names.
     """
-    return Scores.join([score_batch(network, image, ids, wanted, **options) for ids, image in batches])
+    return Scores.join(
+        [score_batch(network, image, ids, wanted, **options) for ids, image in batches]
+    )
 
 
 @torch.no_grad()
@@ -87,7 +100,8 @@ def score_batch(network, image, ids, wanted, passes=10, seed=0, members=(), pric
     members  the networks of an ensemble, for "disagreement"; `network` counts as one whether it is listed or not
     price    for "seconds": mask [S, S] uint8 -> seconds that a human would need for it
 
-    All networks are put in eval mode and back. `UserError`: "bald" without dropout, "disagreement" without an ensemble.
+    All networks are put in eval mode and back. `UserError`: "bald" without dropout, "disagreement"
+    without an ensemble.
     """
     wanted = set(wanted) - {"class_share"}
     unknown = wanted - NUMBERS.keys() - VECTORS.keys()
@@ -98,8 +112,12 @@ def score_batch(network, image, ids, wanted, passes=10, seed=0, members=(), pric
         for each in networks:
             stack.enter_context(_modes(each))
         batch = _Batch(networks, image, list(ids), passes, seed, price)
-        numbers = {name: _array(NUMBERS[name](batch), np.float64) for name in NUMBERS if name in wanted}
-        vectors = {name: _array(VECTORS[name](batch), np.float32) for name in VECTORS if name in wanted}
+        numbers = {
+            name: _array(NUMBERS[name](batch), np.float64) for name in NUMBERS if name in wanted
+        }
+        vectors = {
+            name: _array(VECTORS[name](batch), np.float32) for name in VECTORS if name in wanted
+        }
         return Scores(batch.ids, numbers, vectors, _array(batch.class_share, np.float64))
 
 
@@ -110,7 +128,9 @@ def _array(values, dtype):
 
 @contextlib.contextmanager
 def _modes(network, dropout=False):
-    """Put `network` in eval mode, its dropout alone in train mode where wished, and all as before at the end."""
+    """Put `network` in eval mode, its dropout alone in train mode where wished, and all as before
+    at the end.
+    """
     before = [(module, module.training) for module in network.modules()]
     network.eval()
     if dropout:
@@ -177,24 +197,34 @@ def _mean(values):
 
 
 def _mutual_information(draws):
-    """Return the mean over pixels of H(mean p) - mean H(p) in nats, [B]; draws: softmaxes [B, C, S, S], one at a time.
+    """Return the mean over pixels of H(mean p) - mean H(p) in nats, [B]; draws: softmaxes [B, C, S,
+    S], one at a time.
 
-    With equal weights this is the Jensen-Shannon divergence of the draws. It can't be negative but for rounding.
+    With equal weights this is the Jensen-Shannon divergence of the draws. It can't be negative but
+    for rounding.
     """
     mean, entropy, count = 0, 0, 0
     for probabilities in draws:
         probabilities = probabilities.double()
-        mean, entropy, count = mean + probabilities, entropy + torch.special.entr(probabilities).sum(1), count + 1
+        mean, entropy, count = (
+            mean + probabilities,
+            entropy + torch.special.entr(probabilities).sum(1),
+            count + 1,
+        )
     return _mean(torch.special.entr(mean / count).sum(1) - entropy / count).clamp(min=0)
 
 
 def _bald(batch):
-    """BALD (Houlsby et al. 2011) by Monte Carlo dropout (Gal & Ghahramani, ICML 2016); batch norm stays in eval mode.
+    """BALD (Houlsby et al. 2011) by Monte Carlo dropout (Gal & Ghahramani, ICML 2016); batch norm
+    stays in eval mode.
 
-    Image by image, so that each has a random stream of its own and the batch it comes in doesn't matter.
+    Image by image, so that each has a random stream of its own and the batch it comes in doesn't
+    matter.
     """
     if getattr(batch.network.dropout, "p", 0) <= 0:
-        raise UserError("model.dropout 0: the strategy bald needs dropout; set it above 0, or choose another strategy")
+        raise UserError(
+            "model.dropout 0: the strategy bald needs dropout; set it above 0, or choose another strategy"
+        )
     if batch.passes < 2:
         raise ValueError(f"{batch.passes} dropout samples can't disagree; take at least 2")
     size, decoded = batch.image.shape[-2:], batch.outputs["decoded"]
@@ -209,15 +239,21 @@ def _bald(batch):
 
 
 def _disagreement(batch):
-    """Jensen-Shannon divergence of an ensemble (McCallum & Nigam, ICML 1998; Lakshminarayanan et al., NeurIPS 2017)."""
+    """Jensen-Shannon divergence of an ensemble (McCallum & Nigam, ICML 1998; Lakshminarayanan et
+    al., NeurIPS 2017).
+    """
     if len(batch.networks) < 2:
-        raise UserError("active_learning.ensemble_size 1: the strategy disagreement compares networks; set 2 or more")
+        raise UserError(
+            "active_learning.ensemble_size 1: the strategy disagreement compares networks; set 2 or more"
+        )
     others = (_softmax(member(batch.image)["seg"]) for member in batch.networks[1:])
     return _mutual_information(p for draws in ([batch.probabilities], others) for p in draws)
 
 
 def _class_entropy(batch):
-    """[B, C]: the mean predictive entropy over the pixels predicted as each class, 0 where there are none."""
+    """[B, C]: the mean predictive entropy over the pixels predicted as each class, 0 where there
+    are none.
+    """
     pixels = batch.over_classes(torch.ones_like(batch.mask))
     return batch.over_classes(batch.entropy) / pixels.clamp(min=1)
 
@@ -230,9 +266,9 @@ def _features(batch):
 def _gradient(batch):
     """[B, C * D]: BADGE's gradient embedding (Ash et al., ICLR 2020), carried over to segmentation.
 
-    The gradient of the mean cross-entropy in the last classifier's weights if the prediction were the truth: the mean
-    over pixels of (softmax - one-hot argmax) times the feature. On the grid of "decoded", where it is exact for a
-    1x1 classifier; of a wider one it is the part of the centre.
+    The gradient of the mean cross-entropy in the last classifier's weights if the prediction were
+    the truth: the mean over pixels of (softmax - one-hot argmax) times the feature. On the grid of
+    "decoded", where it is exact for a 1x1 classifier; of a wider one it is the part of the centre.
     """
     decoded = batch.outputs["decoded"]
     error = _softmax(batch.network.classify(decoded, decoded.shape[-2:]))
@@ -245,8 +281,9 @@ def _seconds(batch):
     return [float(batch.price(mask)) for mask in batch.mask.byte().cpu().numpy()]
 
 
-# name -> (_Batch -> [B]); the larger, the less certain (but for "seconds"). Means over the pixels; entropies in nats,
-# not divided by log C: the same order, and values that can be checked against SciPy.
+# name -> (_Batch -> [B]); the larger, the less certain (but for "seconds"). Means over the pixels;
+# entropies in nats, not divided by log C: the same order, and values that can be checked against
+# SciPy.
 NUMBERS = {
     "entropy": lambda batch: _mean(batch.entropy),
     "margin": lambda batch: _mean(1 - (batch.top_two[:, 0] - batch.top_two[:, 1])),

@@ -13,7 +13,8 @@ MOST_IMAGES = 2000  # that are looked at, for the sake of memory: 0.1 MB each
 
 
 class TagMaps:
-    """A linear map of features [B, F, h, w] to evidence for tags [B, T, h, w] (Zhou et al., CVPR 2016).
+    """A linear map of features [B, F, h, w] to evidence for tags [B, T, h, w] (Zhou et al., CVPR
+    2016).
 
     mean, std [F]: the features' own over all cells; weights [F, T]
     """
@@ -32,12 +33,14 @@ def standardised(cells, mean, std):
 
 
 def fit_tag_maps(cells, says):
-    """Return the `TagMaps` of images [N, P, F], each of P cells, by their tags [N, T]: 1 present, 0 absent, -1 unknown.
+    """Return the `TagMaps` of images [N, P, F], each of P cells, by their tags [N, T]: 1 present, 0
+    absent, -1 unknown.
 
-    A tag's weights are the mean of the cells that stand for images with it, less that of images without: a nearest
-    prototype, hence no gradient and nothing random. Which cells stand for an image, its maps say: those with the
-    strongest evidence, on either side (multiple instances: Andrews et al., NeurIPS 2002). Starting from all cells
-    alike, maps and weights follow each other, half way at a time, since whole steps swing to and fro.
+    A tag's weights are the mean of the cells that stand for images with it, less that of images
+    without: a nearest prototype, hence no gradient and nothing random. Which cells stand for an
+    image, its maps say: those with the strongest evidence, on either side (multiple instances:
+    Andrews et al., NeurIPS 2002). Starting from all cells alike, maps and weights follow each
+    other, half way at a time, since whole steps swing to and fro.
     """
     mean, std = cells.mean((0, 1)), cells.std((0, 1))
     cells = standardised(cells, mean, std)
@@ -66,7 +69,8 @@ def of_unit_maps(weights, cells):
 def tag_maps_of(encoder, images, says):
     """Return the `TagMaps` that these images give.
 
-    encoder: a `SegmentationModel` in evaluation mode; images: an iterable of [3, S, S] uint8; says: see `fit_tag_maps`
+    encoder: a `SegmentationModel` in evaluation mode; images: an iterable of [3, S, S] uint8; says:
+    see `fit_tag_maps`
     """
     found = []
     for image in images:
@@ -78,13 +82,19 @@ def tag_maps_of(encoder, images, says):
 
 @torch.no_grad()
 def activation_maps(encoder, tag_maps, image, scales=SCALES):
-    """Return class activation maps (Zhou et al., CVPR 2016), summed over scales and flips -> [T, S, S], >= 0.
+    """Return class activation maps (Zhou et al., CVPR 2016), summed over scales and flips -> [T, S,
+    S], >= 0.
 
-    encoder: a `SegmentationModel` in evaluation mode; tag_maps: the `TagMaps` of its features; image [3, S, S] uint8
+    encoder: a `SegmentationModel` in evaluation mode; tag_maps: the `TagMaps` of its features;
+    image [3, S, S] uint8
     """
     x, total = encoder.normalised(image[None]), 0
     for scale in scales:
-        larger = F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False) if scale != 1 else x
+        larger = (
+            F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
+            if scale != 1
+            else x
+        )
         both = torch.cat([larger, larger.flip(3)])
         maps = tag_maps(deepest(encoder.unet.encoder(both))).clamp(min=0)
         maps = F.interpolate(maps, size=x.shape[-2:], mode="bilinear", align_corners=False)

@@ -1,9 +1,11 @@
-"""Pseudo-masks that grow from little: tags' activation maps, clicks, strokes, boxes, over alike features, then cut.
+"""Pseudo-masks that grow from little: tags' activation maps, clicks, strokes, boxes, over alike
+features, then cut.
 
-Random walks on what an image shows (Ahn & Kwak, CVPR 2018; for clicks and strokes, Vernaza & Chandraker, CVPR 2017;
-where strokes or boxes say what is background, Grady, PAMI 2006), here between the features of the encoder as ImageNet
-trained it. A second round makes them anew from what the network has learned of the first (recursive training: Khoreva
-et al., CVPR 2017). They are read from PNG files.
+Random walks on what an image shows (Ahn & Kwak, CVPR 2018; for clicks and strokes, Vernaza &
+Chandraker, CVPR 2017; where strokes or boxes say what is background, Grady, PAMI 2006), here
+between the features of the encoder as ImageNet trained it. A second round makes them anew from what
+the network has learned of the first (recursive training: Khoreva et al., CVPR 2017). They are read
+from PNG files.
 """
 
 from typing import NamedTuple
@@ -36,10 +38,12 @@ SECOND_SCALES, SECOND_GROWTH = (1.0, 2.0), Growth(0, 0.0, 0.1, 0.5, 0.9)
 
 
 def mask_from(maps, labels, image, growth):
-    """Turn maps of object classes into a mask [S, S] uint8: classes, 0 background, 255 where in doubt.
+    """Turn maps of object classes into a mask [S, S] uint8: classes, 0 background, 255 where in
+    doubt.
 
-    maps [K, S, S] float in [0, 1]; labels: the class of each; image [S, S, 3] uint8 RGB. A pixel is of a class where
-    its map and a cut along the image's edges agree; where two classes claim it, that of the stronger map.
+    maps [K, S, S] float in [0, 1]; labels: the class of each; image [S, S, 3] uint8 RGB. A pixel is
+    of a class where its map and a cut along the image's edges agree; where two classes claim it,
+    that of the stronger map.
     """
     claims = np.zeros((len(maps) + 1, *image.shape[:2]), np.float32)
     for claim, found in zip(claims[1:], maps, strict=True):
@@ -55,8 +59,8 @@ def mask_from(maps, labels, image, growth):
 def from_tags(annotation, image, walk, maps, dataset):
     """Return the mask [S, S] uint8 that the activation maps [T, S, S] of the present tags give.
 
-    image: [3, S, S] uint8; walk: as from `affinity`. With a tag that nobody was asked about, or whose map is zero,
-    there may be that object anywhere: the background is in doubt, then.
+    image: [3, S, S] uint8; walk: as from `affinity`. With a tag that nobody was asked about, or
+    whose map is zero, there may be that object anywhere: the background is in doubt, then.
     """
     says = tag_vector(annotation, dataset.tag_names)
     present = np.flatnonzero(says == 1)
@@ -69,11 +73,12 @@ def from_tags(annotation, image, walk, maps, dataset):
 
 
 def from_annotations(annotations, size, image, walk):
-    """Return the mask [S, S] uint8 that clicks, strokes and boxes grow into; what these say themselves stays.
+    """Return the mask [S, S] uint8 that clicks, strokes and boxes grow into; what these say
+    themselves stays.
 
-    annotations: {"points", "scribbles", "boxes": annotation as in `supervision`}, one or more; size: (width, height) of
-    the original; image: [3, S, S] uint8; walk: as from `affinity`. Without a mark on an object, or where boxes leave no
-    background, all else is in doubt.
+    annotations: {"points", "scribbles", "boxes": annotation as in `supervision`}, one or more;
+    size: (width, height) of the original; image: [3, S, S] uint8; walk: as from `affinity`. Without
+    a mark on an object, or where boxes leave no background, all else is in doubt.
     """
     view = View(*size, image.shape[1])
     marks = what_is_said(annotations, view)
@@ -94,20 +99,28 @@ def from_annotations(annotations, size, image, walk):
 
 
 def meets(signals):
-    """Return whether these annotations say so much of the background that walks are asked which seed they meet."""
+    """Return whether these annotations say so much of the background that walks are asked which
+    seed they meet.
+    """
     return "scribbles" in signals or "boxes" in signals
 
 
 def what_is_said(annotations, view):
-    """Draw the clicks and strokes, and the background outside of boxes -> [S, S] uint8, 255 where nothing is said."""
+    """Draw the clicks and strokes, and the background outside of boxes -> [S, S] uint8, 255 where
+    nothing is said.
+    """
     marks = draw_marks(annotations, view)
     if "boxes" in annotations:
-        marks[(SIGNALS["boxes"].target(annotations["boxes"], view, ()) == 0) & (marks == IGNORE)] = 0
+        marks[
+            (SIGNALS["boxes"].target(annotations["boxes"], view, ()) == 0) & (marks == IGNORE)
+        ] = 0
     return marks
 
 
 def with_middles(marks, annotations, view):
-    """Add to marks [S, S] the middle of each box, which nearly always is object -> [S, S] uint8; marks stay."""
+    """Add to marks [S, S] the middle of each box, which nearly always is object -> [S, S] uint8;
+    marks stay.
+    """
     seeds = marks.copy()
     for part, label in parts_of_boxes(annotations.get("boxes", ()), view):
         seeds[part][middle(seeds[part].shape, GrabCut.core) & (marks[part] == IGNORE)] = label
@@ -115,11 +128,15 @@ def with_middles(marks, annotations, view):
 
 
 def where_allowed(annotations, view, classes):
-    """Return where each of K classes may be, [K, S, S] bool: in its own boxes; without boxes anywhere, [K, 1, 1]."""
+    """Return where each of K classes may be, [K, S, S] bool: in its own boxes; without boxes
+    anywhere, [K, 1, 1].
+    """
     if "boxes" not in annotations:
         return np.ones((len(classes), 1, 1), bool)
     own = [[box for box in annotations["boxes"] if box[4] == label] for label in classes]
-    return np.array([SIGNALS["boxes"].target(boxes, view, ()) > 0 for boxes in own]).reshape(-1, view.size, view.size)
+    return np.array([SIGNALS["boxes"].target(boxes, view, ()) > 0 for boxes in own]).reshape(
+        -1, view.size, view.size
+    )
 
 
 def rgb(image):
@@ -128,13 +145,17 @@ def rgb(image):
 
 
 def annotations_of(label, signals):
-    """Return the points, scribbles and boxes of an image, those that are among `signals`: {signal: annotation}."""
+    """Return the points, scribbles and boxes of an image, those that are among `signals`: {signal:
+    annotation}.
+    """
     return {signal: label[signal] for signal in signals if signal in USED}
 
 
 class Evidence(NamedTuple):
-    """What annotations say of an image [S, S]: the K classes on show, where each may be ([K, S, S] or [K, 1, 1] bool),
-    marks ([S, S] uint8, 255 where nothing is said, or None), and whether all else is background."""
+    """What annotations say of an image [S, S]: the K classes on show, where each may be ([K, S, S]
+    or [K, 1, 1] bool), marks ([S, S] uint8, 255 where nothing is said, or None), and whether all
+    else is background.
+    """
 
     classes: np.ndarray
     where: np.ndarray
@@ -145,8 +166,9 @@ class Evidence(NamedTuple):
 def evidence(label, signals, term, dataset, size):
     """Return the `Evidence` of an image's label.
 
-    term: "cams", by the tags: no marks, and where nobody asked there may be more; or "walk", by the points, scribbles
-    and boxes among `signals`: without boxes all is in doubt where no mark is on an object.
+    term: "cams", by the tags: no marks, and where nobody asked there may be more; or "walk", by the
+    points, scribbles and boxes among `signals`: without boxes all is in doubt where no mark is on
+    an object.
     """
     if term == "cams":
         says = tag_vector(label["tags"], dataset.tag_names)
@@ -172,15 +194,18 @@ def predictions(model, image, scales=SECOND_SCALES):
         if scale != 1:
             larger = F.interpolate(larger, scale_factor=scale, mode="bilinear", align_corners=False)
         probabilities = model(larger)["seg"].softmax(1)
-        found.append(F.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)[0])
+        found.append(
+            F.interpolate(probabilities, size=size, mode="bilinear", align_corners=False)[0]
+        )
     return torch.stack(found).mean(0)
 
 
 def from_predictions(probabilities, image, before, known):
-    """Return the mask [S, S] uint8 of the second round: where the network is sure, cut along the image's edges.
+    """Return the mask [S, S] uint8 of the second round: where the network is sure, cut along the
+    image's edges.
 
-    probabilities [C, S, S]; image [3, S, S] uint8; before: the mask of the first round; known: the `Evidence`. Where a
-    class on show would vanish, the first mask stays.
+    probabilities [C, S, S]; image [3, S, S] uint8; before: the mask of the first round; known: the
+    `Evidence`. Where a class on show would vanish, the first mask stays.
     """
     maps = probabilities[known.classes.tolist()].cpu().numpy() * known.where
     mask = mask_from(maps, known.classes, rgb(image), SECOND_GROWTH)
@@ -194,11 +219,14 @@ def from_predictions(probabilities, image, before, known):
 def first_mask(term, encoder, tag_maps, dataset, signals, label, image):
     """Return the pseudo-mask [S, S] uint8 of one image, grown from its annotation.
 
-    term: "cams", from tags by `tag_maps`, or "walk", from the points, scribbles and boxes among `signals`
-    encoder: see `affinity`; label: {"size", signal: annotation, ...}; image [3, S, S] uint8
+    term: "cams", from tags by `tag_maps`, or "walk", from the points, scribbles and boxes among
+    `signals` encoder: see `affinity`; label: {"size", signal: annotation, ...}; image [3, S, S]
+    uint8
     """
     if term == "cams":
         walk = affinity(encoder, image)
-        return from_tags(label["tags"], image, walk, activation_maps(encoder, tag_maps, image), dataset)
+        return from_tags(
+            label["tags"], image, walk, activation_maps(encoder, tag_maps, image), dataset
+        )
     walk = affinity(encoder, image, MEETING_POWER if meets(signals) else WALK_POWER)
     return from_annotations(annotations_of(label, signals), label["size"], image, walk)

@@ -1,4 +1,6 @@
-"""The pseudo-masks of a run: by GrabCut beside the weak labels, or grown in the run's own folder."""
+"""The pseudo-masks of a run: by GrabCut beside the weak labels, or grown in the run's own
+folder.
+"""
 
 import os
 from functools import partial
@@ -19,18 +21,23 @@ GROWN = ("walk", "cams")  # terms whose masks are made in the run
 
 
 def masks_of_run(args, dataset, labels, train_ids, signals, weights, accelerator):
-    """Return {term: pseudo-masks by image id} for the terms with a weight; grown ones may still have to be made."""
+    """Return {term: pseudo-masks by image id} for the terms with a weight; grown ones may still
+    have to be made.
+    """
     masks = {}
     for term in GROWN:
         if weights.get(term):
-            masks[term] = GrownMasks([mask_folder(args, term, number) for number in (1, 2)], args.img_size)
+            masks[term] = GrownMasks(
+                [mask_folder(args, term, number) for number in (1, 2)], args.img_size
+            )
     if weights.get("grabcut"):
         masks["grabcut"] = grabcut_masks(args, dataset, labels, train_ids, signals, accelerator)
     return masks
 
 
 def grabcut_masks(args, dataset, labels, names, signals, accelerator):
-    """Return the GrabCut masks of the training images, computed once and kept beside the weak labels.
+    """Return the GrabCut masks of the training images, computed once and kept beside the weak
+    labels.
 
     Of several processes each cuts its share, and then finds those of the others.
     """
@@ -44,15 +51,19 @@ def grabcut_masks(args, dataset, labels, names, signals, accelerator):
         accelerator.wait_for_everyone()
     masks, outcomes = cut(names, jobs=-1)
     if accelerator.is_main_process:
-        print("GrabCut:", ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())))
+        print(
+            "GrabCut:",
+            ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())),
+        )
     return masks
 
 
 def plan_rounds(args, weights):
-    """Return when a run makes its grown masks: {epoch it comes after: [(term, number of the round)]}, 0 before all.
+    """Return when a run makes its grown masks: {epoch it comes after: [(term, number of the
+    round)]}, 0 before all.
 
-    The second round, from the network's own predictions, comes after a share --second_round of the epochs, and not at
-    all where none would follow.
+    The second round, from the network's own predictions, comes after a share --second_round of the
+    epochs, and not at all where none would follow.
     """
     plan = {}
     for term in GROWN:
@@ -65,21 +76,27 @@ def plan_rounds(args, weights):
 
 
 def settle_rounds(args, plan, done):
-    """Make the folders fit a run that goes on after `done` epochs: later rounds' go, earlier rounds' must be there."""
+    """Make the folders fit a run that goes on after `done` epochs: later rounds' go, earlier
+    rounds' must be there.
+    """
     for epoch, rounds in plan.items():
         for term, number in rounds:
             folder = mask_folder(args, term, number)
             if epoch > done:
                 remove(folder)
             elif not folder.is_dir():
-                raise UserError(f"{folder}: gone since the run made it; start the run anew with --overwrite")
+                raise UserError(
+                    f"{folder}: gone since the run made it; start the run anew with --overwrite"
+                )
 
 
 def grow_masks(args, dataset, labels, train_ids, signals, new_encoder, training, term, number):
-    """Write the pseudo-masks of the term `walk` or `cams` into the run's folder, each process its share.
+    """Write the pseudo-masks of the term `walk` or `cams` into the run's folder, each process its
+    share.
 
     new_encoder: a function () -> the network as ImageNet trained it, whose features compare cells
-    number: 1 for the masks that grow from the annotations, 2 for those from the network's own predictions
+    number: 1 for the masks that grow from the annotations, 2 for those from the network's own
+    predictions
     """
     from tqdm import tqdm
 
@@ -96,7 +113,9 @@ def grow_masks(args, dataset, labels, train_ids, signals, new_encoder, training,
     if number == 1:
         encoder = new_encoder().to(accelerator.device).eval()
         some = train_ids[:: -(-len(train_ids) // MOST_IMAGES)] if term == "cams" else []
-        says = [torch.from_numpy(tag_vector(labels[name]["tags"], dataset.tag_names)) for name in some]
+        says = [
+            torch.from_numpy(tag_vector(labels[name]["tags"], dataset.tag_names)) for name in some
+        ]
         tag_maps = tag_maps_of(encoder, map(read, some), torch.stack(says)) if some else None
     elif training.teacher:
         model = training.teacher.average.module
@@ -118,12 +137,16 @@ def grow_masks(args, dataset, labels, train_ids, signals, new_encoder, training,
 
 
 def mask_folder(args, term, number):
-    """Return the folder of the pseudo-masks that a run makes for one of its terms, in round 1 or 2."""
+    """Return the folder of the pseudo-masks that a run makes for one of its terms, in round 1 or
+    2.
+    """
     return Path(args.checkpoint_dir) / args.run_name / "pseudo_masks" / term / str(number)
 
 
 def write_masks(make, names, folder):
-    """Write the mask make(id), [S, S] uint8, of each image to `mask_path(folder, id)`, and yield the id."""
+    """Write the mask make(id), [S, S] uint8, of each image to `mask_path(folder, id)`, and yield
+    the id.
+    """
     for name in names:
         path = mask_path(folder, name)
         with atomic_path(path) as temporary:
@@ -137,7 +160,8 @@ def mask_path(folder, name):
 
 
 class GrownMasks:
-    """The masks of a run, [S, S] uint8 by image id, of its last round; nothing is labelled before they are made.
+    """The masks of a run, [S, S] uint8 by image id, of its last round; nothing is labelled before
+    they are made.
 
     folders: those of the rounds, the first first; each is there when its masks are made
     """
@@ -151,5 +175,7 @@ class GrownMasks:
             return np.full((self.size, self.size), IGNORE, np.uint8)
         path = mask_path(made[-1], name)
         if not path.exists():
-            raise UserError(f"{path}: gone since the run made it; start the run anew with --overwrite")
+            raise UserError(
+                f"{path}: gone since the run made it; start the run anew with --overwrite"
+            )
         return read_mask(path)

@@ -1,6 +1,8 @@
-"""Charts of numbers, each written as one PNG: cost against mIoU with its Pareto frontier, and the losses of a run.
+"""Charts of numbers, each written as one PNG: cost against mIoU with its Pareto frontier, and the
+losses of a run.
 
-Drawn on the sheet of `plots.py`: without pyplot, so importing this changes no backend and works without a display.
+Drawn on the sheet of `plots.py`: without pyplot, so importing this changes no backend and works
+without a display.
 """
 
 import itertools
@@ -16,8 +18,8 @@ DIRECTIONS = (1, 0.6), (1, -0.6), (-1, 0.6), (-1, -0.6), (1, 0), (-1, 0), (0, 1)
 def pareto(costs, mious):
     """Return the indices of the runs that no run dominates, by rising cost.
 
-    A run dominates another if it costs no more and scores no less, and one of the two strictly; equal runs stay
-    together. Raises ValueError on NaN, which has no order.
+    A run dominates another if it costs no more and scores no less, and one of the two strictly;
+    equal runs stay together. Raises ValueError on NaN, which has no order.
     """
     costs, mious = np.asarray(costs, float), np.asarray(mious, float)
     if np.isnan(costs).any() or np.isnan(mious).any():
@@ -30,11 +32,12 @@ def pareto(costs, mious):
 def cost_plot(path, runs, unit, reference=None):
     """Plot test mIoU against annotation cost, with intervals and the Pareto frontier.
 
-    runs: dicts `name`, `cost` (in `unit`), `miou`, `low` and `high` (percent), and `other_cost` where a range of prices
+    runs: dicts `name`, `cost` (in `unit`), `miou`, `low` and `high` (percent), and `other_cost`
+    where a range of prices
         is drawn, from `cost` to it
-    unit: label of the cost, such as "hours"; the axis is logarithmic where positive costs differ more than eightfold
-    reference: mIoU of predicting background everywhere, in percent
-    Raises ValueError without runs, or on NaN.
+    unit: label of the cost, such as "hours"; the axis is logarithmic where positive costs differ
+    more than eightfold reference: mIoU of predicting background everywhere, in percent Raises
+    ValueError without runs, or on NaN.
     """
     if not runs:
         raise ValueError("cost plot: there are no runs to plot")
@@ -47,30 +50,59 @@ def cost_plot(path, runs, unit, reference=None):
     _cost_axis(axes, [cost for ends in ranges for cost in ends])
     axes.hlines(mious, *zip(*ranges, strict=True), color=ACCENT, linewidth=5, alpha=0.25)
     steps = [(costs[index], mious[index]) for index in best] + [(axes.get_xlim()[1], max(mious))]
-    axes.plot(*zip(*steps, strict=True), drawstyle="steps-post", color=ACCENT, linewidth=1.4, alpha=0.6,
-              label="Pareto frontier")  # fmt: skip
+    axes.plot(
+        *zip(*steps, strict=True),
+        drawstyle="steps-post",
+        color=ACCENT,
+        linewidth=1.4,
+        alpha=0.6,
+        label="Pareto frontier",
+    )
     if reference is not None:
-        axes.axhline(reference, color=FAINT, linestyle=":", label=f"all background ({reference:.1f})")
+        axes.axhline(
+            reference, color=FAINT, linestyle=":", label=f"all background ({reference:.1f})"
+        )
     dominated = [index for index in range(len(runs)) if index not in best]
-    for index in best + dominated:  # the smaller, dominated dots last: a frontier dot beneath stays visible
+    for index in (
+        best + dominated
+    ):  # the smaller, dominated dots last: a frontier dot beneath stays visible
         run, (colour, size) = runs[index], (FAINT, 5) if index in dominated else (ACCENT, 7)
-        # The percentile interval of a few images may miss the value itself; a bar of negative length is refused.
+        # The percentile interval of a few images may miss the value itself; a bar of negative
+        # length is refused.
         ends = [[max(run["miou"] - run["low"], 0)], [max(run["high"] - run["miou"], 0)]]
-        axes.errorbar(run["cost"], run["miou"], ends, fmt="o", markersize=size, markeredgecolor="white", color=colour,
-                      elinewidth=1.2, capsize=3, zorder=3,
-                      label="dominated" if index in dominated[:1] else None)  # fmt: skip
+        axes.errorbar(
+            run["cost"],
+            run["miou"],
+            ends,
+            fmt="o",
+            markersize=size,
+            markeredgecolor="white",
+            color=colour,
+            elinewidth=1.2,
+            capsize=3,
+            zorder=3,
+            label="dominated" if index in dominated[:1] else None,
+        )
     axes.margins(y=0.12)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=3, frameon=False, fontsize=8, labelcolor=INK)
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.01),
+        ncols=3,
+        frameon=False,
+        fontsize=8,
+        labelcolor=INK,
+    )
     _name_points(axes, runs, steps)
     sheet.save(path)
 
 
 def budget_plot(path, lines, unit, other=None):
-    """Plot test mIoU against annotation cost, a line for each kind of label, with intervals and the Pareto frontier.
+    """Plot test mIoU against annotation cost, a line for each kind of label, with intervals and the
+    Pareto frontier.
 
-    lines: dicts `name`, and lists `hours`, `miou`, `low`, `high` (percent) and `other_hours`, one entry a budget
-    unit: label of the cost; other: name of the prices of `other_hours`, drawn as the end of a band where they differ
-    Raises ValueError without lines.
+    lines: dicts `name`, and lists `hours`, `miou`, `low`, `high` (percent) and `other_hours`, one
+    entry a budget unit: label of the cost; other: name of the prices of `other_hours`, drawn as the
+    end of a band where they differ Raises ValueError without lines.
     """
     if not lines:
         raise ValueError("budget plot: there are no lines to plot")
@@ -82,18 +114,59 @@ def budget_plot(path, lines, unit, other=None):
     for index, line in enumerate(lines):
         colour, marker = hex_colour(index + 1), "osD^vP"[index % 6]
         ends = np.abs(np.array([line["low"], line["high"]]) - line["miou"])
-        axes.errorbar(line["hours"], line["miou"], ends, fmt=f"-{marker}", color=colour, label=line["name"],
-                      markeredgecolor="white", markersize=7, elinewidth=1, capsize=2.5, linewidth=1.6)  # fmt: skip
+        axes.errorbar(
+            line["hours"],
+            line["miou"],
+            ends,
+            fmt=f"-{marker}",
+            color=colour,
+            label=line["name"],
+            markeredgecolor="white",
+            markersize=7,
+            elinewidth=1,
+            capsize=2.5,
+            linewidth=1.6,
+        )
         if other and not np.allclose(line["hours"], line["other_hours"]):
-            axes.fill_betweenx(line["miou"], line["hours"], line["other_hours"], color=colour, alpha=0.08, linewidth=0)
-            axes.plot(line["other_hours"], line["miou"], f":{marker}", color=colour, markersize=4, linewidth=1.2,
-                      label=f"{line['name']}, by {other}")  # fmt: skip
-    steps = [(costs[index], mious[index]) for index in pareto(costs, mious)] + [(axes.get_xlim()[1], max(mious))]
-    axes.plot(*zip(*steps, strict=True), drawstyle="steps-post", color=INK, linewidth=4, alpha=0.15, zorder=0,
-              label="frontier")  # fmt: skip
+            axes.fill_betweenx(
+                line["miou"],
+                line["hours"],
+                line["other_hours"],
+                color=colour,
+                alpha=0.08,
+                linewidth=0,
+            )
+            axes.plot(
+                line["other_hours"],
+                line["miou"],
+                f":{marker}",
+                color=colour,
+                markersize=4,
+                linewidth=1.2,
+                label=f"{line['name']}, by {other}",
+            )
+    steps = [(costs[index], mious[index]) for index in pareto(costs, mious)] + [
+        (axes.get_xlim()[1], max(mious))
+    ]
+    axes.plot(
+        *zip(*steps, strict=True),
+        drawstyle="steps-post",
+        color=INK,
+        linewidth=4,
+        alpha=0.15,
+        zorder=0,
+        label="frontier",
+    )
     handles, names = axes.get_legend_handles_labels()
-    sheet.figure.legend(handles, names, loc="upper center", ncols=legend_columns(names, sheet.width), frameon=False,
-                        fontsize=8, labelcolor=INK)  # fmt: skip
+    sheet.figure.legend(
+        handles,
+        names,
+        loc="upper center",
+        ncols=legend_columns(names, sheet.width),
+        frameon=False,
+        fontsize=8,
+        labelcolor=INK,
+    )
     sheet.save(path)
 
 
@@ -126,7 +199,9 @@ def _cost_axis(axes, costs):
 
 
 def _name_points(axes, runs, steps):
-    """Write each run's name at the first place around its point that covers no error bar, step or other name."""
+    """Write each run's name at the first place around its point that covers no error bar, step or
+    other name.
+    """
     from matplotlib.transforms import Bbox
 
     axes.autoscale_view()  # matplotlib would do so only when it draws, after the places are chosen
@@ -137,18 +212,36 @@ def _name_points(axes, runs, steps):
     for (x0, y0), (x1, y1) in itertools.pairwise(to_pixels(steps)):
         taken += [Bbox([[x0, y0], [x1, y0]]).padded(1), Bbox([[x1, y0], [x1, y1]]).padded(1)]
     for run, bar in zip(runs, bars, strict=True):
-        text = axes.text(0, 0, shorten(run["name"], 36), fontsize=8, color=INK, ha="center", va="center",
-                         transform=None, parse_math=False)  # fmt: skip
-        places = [Bbox(corners) for corners in _places(bar, text.get_window_extent(renderer).size + 4)]
-        # Outside the frame is worse than any overlap; among equals `min` takes the first, which is the nearest.
-        place = min(places, key=lambda box: (Bbox.union([box, frame]).size > frame.size).any() * 1000
-                    + box.count_overlaps(taken))  # fmt: skip
+        text = axes.text(
+            0,
+            0,
+            shorten(run["name"], 36),
+            fontsize=8,
+            color=INK,
+            ha="center",
+            va="center",
+            transform=None,
+            parse_math=False,
+        )
+        places = [
+            Bbox(corners) for corners in _places(bar, text.get_window_extent(renderer).size + 4)
+        ]
+        # Outside the frame is worse than any overlap; among equals `min` takes the first, which is
+        # the nearest.
+        place = min(
+            places,
+            key=lambda box: (
+                (Bbox.union([box, frame]).size > frame.size).any() * 1000
+                + box.count_overlaps(taken)
+            ),
+        )
         text.set_position(place.min + place.size / 2)
         taken.append(place)
 
 
 def _places(bar, size):
-    """Yield the corners [2, 2] of places for a name of `size` pixels around a point, then the ends of its error bar.
+    """Yield the corners [2, 2] of places for a name of `size` pixels around a point, then the ends
+    of its error bar.
 
     bar: lower end, point and upper end, [3, 2] in pixels
     """
@@ -162,7 +255,8 @@ def _places(bar, size):
 def loss_curves(path, log):
     """Plot the losses of a run, and its validation mIoU, against the epoch.
 
-    log: dicts `epoch`, `loss`, `terms` {name: float}, `val_loss`, `val_miou`, `weak_val_loss` (None where not measured;
+    log: dicts `epoch`, `loss`, `terms` {name: float}, `val_loss`, `val_miou`, `weak_val_loss` (None
+    where not measured;
         mIoU is drawn in the unit it comes in) and `selected`; the last selected epoch is marked
     Raises ValueError without epochs.
     """
@@ -171,31 +265,64 @@ def loss_curves(path, log):
     sheet = Sheet(9.6, 4.0)
     sheet.figure.set_layout_engine("constrained")
     losses, quality = sheet.figure.subplots(1, 2)
-    whole = {"loss": ("training loss", "-o"), "val_loss": ("validation loss", "--s"),
-             "weak_val_loss": ("validation loss, weak labels", ":^")}  # fmt: skip
+    whole = {
+        "loss": ("training loss", "-o"),
+        "val_loss": ("validation loss", "--s"),
+        "weak_val_loss": ("validation loss, weak labels", ":^"),
+    }
     for key, (name, line) in whole.items():
         _curve(losses, log, [entry[key] for entry in log], line, label=name, color=INK, linewidth=2)
-    for label, name in enumerate(dict.fromkeys(name for entry in log for name in entry["terms"]), start=1):
+    for label, name in enumerate(
+        dict.fromkeys(name for entry in log for name in entry["terms"]), start=1
+    ):
         _curve(
-            losses, log, [entry["terms"].get(name) for entry in log], label=name, color=hex_colour(label), linewidth=1.2
+            losses,
+            log,
+            [entry["terms"].get(name) for entry in log],
+            label=name,
+            color=hex_colour(label),
+            linewidth=1.2,
         )
     if not _curve(quality, log, [entry["val_miou"] for entry in log], color=ACCENT, linewidth=2):
-        quality.text(0.5, 0.5, "not measured", transform=quality.transAxes, ha="center", color=FAINT)
+        quality.text(
+            0.5, 0.5, "not measured", transform=quality.transAxes, ha="center", color=FAINT
+        )
     for axes, ylabel in ((losses, "loss"), (quality, "validation mIoU")):
         style_axes(axes, "epoch", ylabel)
         axes.set_xlim(log[0]["epoch"] - 0.5, log[-1]["epoch"] + 0.5)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         for epoch in [entry["epoch"] for entry in log if entry["selected"]][-1:]:
-            axes.axvline(epoch, color="#d55e00", linewidth=1, linestyle="-.", label=f"selected: epoch {epoch}")
+            axes.axvline(
+                epoch,
+                color="#d55e00",
+                linewidth=1,
+                linestyle="-.",
+                label=f"selected: epoch {epoch}",
+            )
     handles, names = losses.get_legend_handles_labels()
-    sheet.figure.legend(handles, names, loc="outside lower center", ncols=legend_columns(names, sheet.width),
-                        frameon=False, fontsize=8, labelcolor=INK)  # fmt: skip
+    sheet.figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=legend_columns(names, sheet.width),
+        frameon=False,
+        fontsize=8,
+        labelcolor=INK,
+    )
     sheet.save(path)
 
 
 def _curve(axes, log, values, line="-o", **style):
-    """Draw the measured ones of `values`, one for each epoch, bridging the others; return how many there are."""
-    points = [(entry["epoch"], value) for entry, value in zip(log, values, strict=True) if value is not None]
+    """Draw the measured ones of `values`, one for each epoch, bridging the others; return how many
+    there are.
+    """
+    points = [
+        (entry["epoch"], value)
+        for entry, value in zip(log, values, strict=True)
+        if value is not None
+    ]
     if points:
-        axes.plot(*zip(*points, strict=True), line, markersize=4 if len(points) <= 20 else 0, **style)
+        axes.plot(
+            *zip(*points, strict=True), line, markersize=4 if len(points) <= 20 else 0, **style
+        )
     return len(points)

@@ -9,7 +9,8 @@ BADGE = {"boxstyle": "round,pad=0.25", "facecolor": "black", "alpha": 0.6, "line
 
 
 def overlay(image, mask, alpha=0.55):
-    """Tint `image` uint8 [H, W, 3] with the classes of `mask` uint8 [H, W], outlined; background (0) stays clear.
+    """Tint `image` uint8 [H, W, 3] with the classes of `mask` uint8 [H, W], outlined; background
+    (0) stays clear.
 
     alpha: strength of the tint in [0, 1]. Raises ValueError if the two differ in size.
     """
@@ -23,39 +24,56 @@ def overlay(image, mask, alpha=0.55):
 
 
 def thumbnail(image, side=500):
-    """Shrink `image` [H, W, 3] to a longer side of `side` pixels, finer than any cell of a figure."""
+    """Shrink `image` [H, W, 3] to a longer side of `side` pixels, finer than any cell of a
+    figure.
+    """
     shrink = min(1.0, side / max(image.shape[:2]))
     size = [max(1, round(length * shrink)) for length in image.shape[1::-1]]
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _cell_height(image, width):
-    """Height of a cell `width` inches wide for `image`: its own, within limits that keep a page readable."""
+    """Height of a cell `width` inches wide for `image`: its own, within limits that keep a page
+    readable.
+    """
     return width * min(max(image.shape[0] / image.shape[1], 0.3), 1.5)
 
 
 def comparison_figure(path, columns, rows, classes):
-    """Draw one row an image: the photograph, then each mask over a greyed copy, with the class colours below.
+    """Draw one row an image: the photograph, then each mask over a greyed copy, with the class
+    colours below.
 
-    columns: titles, the first for the photograph
-    rows: dicts `label` (str), `image` uint8 [H, W, 3], `masks` (for each further column uint8 [h, w], resized to the
-        image by NEAREST), `notes` (for each mask a str or None) and, to draw over the photograph, an optional
-        `annotation` as `label_preview` takes it, without tags
+    columns: titles, the first for the photograph rows: dicts `label` (str), `image` uint8 [H, W,
+    3], `masks` (for each further column uint8 [h, w], resized to the
+        image by NEAREST), `notes` (for each mask a str or None) and, to draw over the photograph,
+        an optional `annotation` as `label_preview` takes it, without tags
     classes: class names; those that occur are in the legend
     Raises ValueError without rows or where masks, notes and columns differ in number.
     """
-    if not rows or any({len(row["masks"]), len(row["notes"])} != {len(columns) - 1} for row in rows):
-        raise ValueError(f"comparison figure: it takes rows, each with {len(columns) - 1} masks and notes")
+    if not rows or any(
+        {len(row["masks"]), len(row["notes"])} != {len(columns) - 1} for row in rows
+    ):
+        raise ValueError(
+            f"comparison figure: it takes rows, each with {len(columns) - 1} masks and notes"
+        )
     cell = 1.75
     heights = [_cell_height(row["image"], cell) for row in rows]
     width = 2 * MARGIN + len(columns) * (cell + GAP) - GAP
-    sheet = Sheet(width, 2 * MARGIN + LINE + sum(heights) + len(rows) * (LINE + GAP), _mask_legend(rows, classes))
+    sheet = Sheet(
+        width,
+        2 * MARGIN + LINE + sum(heights) + len(rows) * (LINE + GAP),
+        _mask_legend(rows, classes),
+    )
     lefts = [MARGIN + index * (cell + GAP) for index in range(len(columns))]
     for left, title in zip(lefts, columns, strict=True):
-        sheet.text(left + cell / 2, MARGIN + LINE / 2, title, cell, size=9.5, ha="center", weight="bold")
+        sheet.text(
+            left + cell / 2, MARGIN + LINE / 2, title, cell, size=9.5, ha="center", weight="bold"
+        )
     top = MARGIN + LINE
     for row, height in zip(rows, heights, strict=True):
-        sheet.text(MARGIN, top + LINE / 2 + 0.02, row["label"], width - 2 * MARGIN, size=7.5, color=GREY)
+        sheet.text(
+            MARGIN, top + LINE / 2 + 0.02, row["label"], width - 2 * MARGIN, size=7.5, color=GREY
+        )
         top += LINE
         for left, picture, note in zip(lefts, pictures(row), [None, *row["notes"]], strict=True):
             axes, scale = sheet.picture(picture, left, top, cell, height, row["image"].shape[:2])
@@ -63,15 +81,30 @@ def comparison_figure(path, columns, rows, classes):
                 draw_annotation(axes, row.get("annotation", {}), scale)
             if note:
                 inner = axes.get_position().x0 * width + 0.08
-                sheet.text(inner, top + height - 0.14, note, cell - 0.16, size=7.5, color="white", bbox=BADGE)
+                sheet.text(
+                    inner,
+                    top + height - 0.14,
+                    note,
+                    cell - 0.16,
+                    size=7.5,
+                    color="white",
+                    bbox=BADGE,
+                )
         top += height + GAP
     sheet.save(path)
 
 
 def _mask_legend(rows, classes):
-    seen = sorted({int(label) for row in rows for mask in row["masks"] for label in np.unique(mask)})
-    return [("#bdbdbd" if label == 0 else hex_colour(label), "ignored" if label == IGNORE else classes[label])
-            for label in seen]  # fmt: skip
+    seen = sorted(
+        {int(label) for row in rows for mask in row["masks"] for label in np.unique(mask)}
+    )
+    return [
+        (
+            "#bdbdbd" if label == 0 else hex_colour(label),
+            "ignored" if label == IGNORE else classes[label],
+        )
+        for label in seen
+    ]
 
 
 def pictures(row):
@@ -89,8 +122,8 @@ def label_preview(path, tiles, classes=None):
     """Draw weak labels over their photographs, in class colours, at most four tiles a row.
 
     tiles: dicts `title`, `image` uint8 [H, W, 3] and `annotation`, a dict with any of
-        `tags` {"present": [names], "absent": [names]}, `points` [[x, y, class], ...],
-        `scribbles` [{"class", "width", "path": [[x, y], ...]}, ...] and `boxes` [[x0, y0, x1, y1, class], ...],
+        `tags` {"present": [names], "absent": [names]}, `points` [[x, y, class], ...], `scribbles`
+        [{"class", "width", "path": [[x, y], ...]}, ...] and `boxes` [[x0, y0, x1, y1, class], ...],
         in pixels of that image: x right, y down, pixel i covers [i, i + 1)
     classes: class names for a legend; there is none without them
     Raises ValueError without tiles.
@@ -101,8 +134,11 @@ def label_preview(path, tiles, classes=None):
     bands = [tiles[start : start + across] for start in range(0, len(tiles), across)]
     heights = [max(_cell_height(tile["image"], cell) for tile in band) for band in bands]
     legend = [(hex_colour(label), name) for label, name in enumerate(classes or [])]
-    sheet = Sheet(2 * MARGIN + across * (cell + GAP) - GAP,
-                  2 * MARGIN + sum(heights) + len(bands) * (head + GAP), legend)  # fmt: skip
+    sheet = Sheet(
+        2 * MARGIN + across * (cell + GAP) - GAP,
+        2 * MARGIN + sum(heights) + len(bands) * (head + GAP),
+        legend,
+    )
     top = MARGIN
     for band, height in zip(bands, heights, strict=True):
         for index, tile in enumerate(band):
@@ -110,7 +146,9 @@ def label_preview(path, tiles, classes=None):
             sheet.text(left, top + 0.1, tile["title"], cell, weight="bold")
             sheet.text(left, top + 0.28, _tag_line(tile["annotation"].get("tags", {})), cell)
             size = tile["image"].shape[:2]
-            axes, scale = sheet.picture(thumbnail(tile["image"]), left, top + head, cell, height, size)
+            axes, scale = sheet.picture(
+                thumbnail(tile["image"]), left, top + head, cell, height, size
+            )
             draw_annotation(axes, tile["annotation"], scale)
         top += head + height + GAP
     sheet.save(path)
@@ -118,11 +156,15 @@ def label_preview(path, tiles, classes=None):
 
 def _tag_line(tags):
     signs = {"present": "+", "absent": "\N{MINUS SIGN}"}
-    return "   ".join(f"{sign} {', '.join(tags[key])}" for key, sign in signs.items() if tags.get(key))
+    return "   ".join(
+        f"{sign} {', '.join(tags[key])}" for key, sign in signs.items() if tags.get(key)
+    )
 
 
 def draw_annotation(axes, annotation, scale):
-    """Draw scribbles, boxes and points with a white rim; `scale` is the length of one pixel in 1/72 inch."""
+    """Draw scribbles, boxes and points with a white rim; `scale` is the length of one pixel in 1/72
+    inch.
+    """
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import Normal, Stroke
 
@@ -133,10 +175,20 @@ def draw_annotation(axes, annotation, scale):
     for scribble in annotation.get("scribbles", []):
         width = max(1.2, scribble["width"] * scale)
         (x, y), *rest = scribble["path"]
-        # A line without length, or snapped to none, is not drawn: a hair's breadth lets a single point show as a dot.
-        axes.plot(*zip((x, y), (x + 0.1 / scale, y), *rest, strict=True), solid_capstyle="round", snap=False,
-                  solid_joinstyle="round", **pen(scribble["class"], width))  # fmt: skip
+        # A line without length, or snapped to none, is not drawn: a hair's breadth lets a single
+        # point show as a dot.
+        axes.plot(
+            *zip((x, y), (x + 0.1 / scale, y), *rest, strict=True),
+            solid_capstyle="round",
+            snap=False,
+            solid_joinstyle="round",
+            **pen(scribble["class"], width),
+        )
     for x0, y0, x1, y1, label in annotation.get("boxes", []):
-        axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, zorder=2.5, **pen(label, 1.8)))
+        axes.add_patch(
+            Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, zorder=2.5, **pen(label, 1.8))
+        )
     for x, y, label in annotation.get("points", []):
-        axes.scatter(x, y, s=34, color=hex_colour(label), edgecolors="white", linewidths=1.2, zorder=3)
+        axes.scatter(
+            x, y, s=34, color=hex_colour(label), edgecolors="white", linewidths=1.2, zorder=3
+        )

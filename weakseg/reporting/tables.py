@@ -14,7 +14,9 @@ def p_value(value):
 
 
 def mean_std(values, digits=1):
-    """Format the mean of a list, and the standard deviation where there are several values; "-" where there is none."""
+    """Format the mean of a list, and the standard deviation where there are several values; "-"
+    where there is none.
+    """
     if not values:
         return "-"
     spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
@@ -26,7 +28,9 @@ def markdown(head, rows, words=(0,)):
     rows = [head, *rows]
     widths = [max(3, *(len(row[index]) for row in rows)) for index in range(len(head))]
     lines = [
-        "| " + " | ".join(c.ljust(w) if i in words else c.rjust(w) for i, (c, w) in enumerate(cells)) + " |"
+        "| "
+        + " | ".join(c.ljust(w) if i in words else c.rjust(w) for i, (c, w) in enumerate(cells))
+        + " |"
         for cells in (list(zip(row, widths, strict=True)) for row in rows)
     ]
     rule = ["-" * w if i in words else "-" * (w - 1) + ":" for i, w in enumerate(widths)]

@@ -55,7 +55,9 @@ class Training:
                 part.load_state_dict(checkpoint[name])
 
     def run_epoch(self, epoch, seed, cam, num_classes, bar):
-        """Run one epoch (from 1) -> its line for the log; all that is random follows from (seed, epoch)."""
+        """Run one epoch (from 1) -> its line for the log; all that is random follows from (seed,
+        epoch).
+        """
         began, self.batches.epoch = time.perf_counter(), epoch
         seed_everything(stable_seed(seed, "epoch", epoch))
         bare = self.accelerator.unwrap_model(self.model)
@@ -64,17 +66,24 @@ class Training:
         try:
             line |= self.train(cam, (epoch - 1) * len(self.batches), bar)
         except torch.cuda.OutOfMemoryError as error:
-            raise UserError("--batch_size: more than the GPU's memory holds; lower it, or --img_size") from error
+            raise UserError(
+                "--batch_size: more than the GPU's memory holds; lower it, or --img_size"
+            ) from error
         if self.own_norms:
             average_buffers([bare, *([self.teacher.average] if self.teacher else [])])
-        line["images_per_second"] = len(self.batches) * self.batches.batch_size / (time.perf_counter() - began)
+        line["images_per_second"] = (
+            len(self.batches) * self.batches.batch_size / (time.perf_counter() - began)
+        )
         found = validate(bare, self.val_loader, self.criterion, num_classes, self.accelerator, cam)
-        stop_if_not_finite(epoch * len(self.batches), {k: v for k, v in found.items() if v is not None})
+        stop_if_not_finite(
+            epoch * len(self.batches), {k: v for k, v in found.items() if v is not None}
+        )
         line |= found
         return line | {"seconds": time.perf_counter() - began}
 
     def train(self, cam, step, bar):
-        """Train over the loader once -> {"loss": float, "terms": {term: float}}, means over all steps and processes.
+        """Train over the loader once -> {"loss": float, "terms": {term: float}}, means over all
+        steps and processes.
 
         A loss that is not finite stops the run before it reaches the weights.
         """
@@ -86,7 +95,11 @@ class Training:
                 outputs = self.model(batch["image"])
             terms = self.criterion(outputs, batch["targets"], batch["image"], cam)
             if cam or not self.criterion.blind:
-                teacher = self.teacher(batch["image"], self.accelerator.autocast) if self.teacher else None
+                teacher = (
+                    self.teacher(batch["image"], self.accelerator.autocast)
+                    if self.teacher
+                    else None
+                )
                 terms |= self.criterion.extras(outputs, batch, teacher, step / self.steps)
             values, labelled = global_means(terms, self.accelerator)
             loss = self.criterion.combine(values, outputs, labelled)
@@ -106,7 +119,9 @@ class Training:
             bar.update(1)
             for name, number in zip(names, numbers, strict=True):
                 sums[name] = sums.get(name, 0.0) + number / len(self.loader)
-        averages = self.accelerator.reduce(torch.tensor(list(sums.values()), device=self.accelerator.device), "mean")
+        averages = self.accelerator.reduce(
+            torch.tensor(list(sums.values()), device=self.accelerator.device), "mean"
+        )
         averages = dict(zip(sums, averages.tolist(), strict=True))
         return {"loss": averages.pop("loss"), "terms": averages}
 
@@ -123,13 +138,17 @@ def stop_if_not_finite(step, values):
 
 
 def validate(model, loader, criterion, num_classes, accelerator, cam):
-    """Return {"val_loss", "val_miou", "weak_val_loss"}, exact means over the whole split and all processes.
+    """Return {"val_loss", "val_miou", "weak_val_loss"}, exact means over the whole split and all
+    processes.
 
-    val_loss (cross-entropy) and val_miou use masks at the network's size and are None when the loader has none;
-    weak_val_loss is the weighted sum of the run's own terms.
+    val_loss (cross-entropy) and val_miou use masks at the network's size and are None when the
+    loader has none; weak_val_loss is the weighted sum of the run's own terms.
     """
     criterion.eval()
-    sums, confusion = {}, torch.zeros(num_classes, num_classes, dtype=torch.long, device=accelerator.device)
+    sums, confusion = (
+        {},
+        torch.zeros(num_classes, num_classes, dtype=torch.long, device=accelerator.device),
+    )
     for batch, outputs in predict(model, loader, accelerator.device, accelerator.autocast):
         terms = criterion(outputs, batch["targets"], batch["image"], cam)
         if "mask" in batch:
@@ -142,15 +161,24 @@ def validate(model, loader, criterion, num_classes, accelerator, cam):
     names = [*criterion.weights, "mask"]
     pairs = torch.stack([sums.get(name, torch.zeros(2, dtype=torch.double)) for name in names])
     if accelerator.num_processes > 1:
-        pairs, confusion = accelerator.reduce(pairs.to(accelerator.device)), accelerator.reduce(confusion)
-    values = {name: Mean(*pair).value.item() for name, pair in zip(names, pairs, strict=True) if pair[1] > 0}
+        pairs, confusion = (
+            accelerator.reduce(pairs.to(accelerator.device)),
+            accelerator.reduce(confusion),
+        )
+    values = {
+        name: Mean(*pair).value.item()
+        for name, pair in zip(names, pairs, strict=True)
+        if pair[1] > 0
+    }
     val_loss = values.pop("mask", None)
     val_miou = float(scores(confusion)["miou"]) if loader.dataset.masks else None
     return {"val_loss": val_loss, "val_miou": val_miou, "weak_val_loss": criterion.weighted(values)}
 
 
 def warm_epochs(args, weights):
-    """Return the number of epochs before the pseudo-masks of the network's own activation maps are used."""
+    """Return the number of epochs before the pseudo-masks of the network's own activation maps are
+    used.
+    """
     return min(round(args.cam_warmup * args.epochs), args.epochs - 1) if weights.get("cam") else 0
 
 
@@ -163,7 +191,14 @@ def fit(args, folder, checkpoint, training, describe, grow):
 
     from weakseg.common import remove
     from weakseg.pseudo_masks.rounds import plan_rounds, settle_rounds
-    from weakseg.training.checkpoints import Log, leftovers, refuse_other_data, run_files, save_best, save_checkpoint
+    from weakseg.training.checkpoints import (
+        Log,
+        leftovers,
+        refuse_other_data,
+        run_files,
+        save_best,
+        save_checkpoint,
+    )
     from weakseg.training.tracking import start_tracking
 
     if checkpoint:
@@ -188,7 +223,12 @@ def fit(args, folder, checkpoint, training, describe, grow):
         log.keep_until(first)
     training.accelerator.wait_for_everyone()
     steps = len(training.batches)
-    bar = tqdm(total=args.epochs * steps, initial=first * steps, desc=args.run_name, disable=not main_process)
+    bar = tqdm(
+        total=args.epochs * steps,
+        initial=first * steps,
+        desc=args.run_name,
+        disable=not main_process,
+    )
     for round_ in plan.get(0, ()) if first == 0 else ():
         grow(training, *round_)
     for epoch in range(first + 1, args.epochs + 1):
@@ -196,19 +236,31 @@ def fit(args, folder, checkpoint, training, describe, grow):
         line = training.run_epoch(epoch, args.seed, cam, len(describe["task"]["classes"]), bar)
         score = line[args.select_by]
         # Before CAM masks exist the decoder is untrained, whatever its validation loss.
-        line["selected"] = cam and (best is None or SELECTION[args.select_by](score, best) == score != best)
+        line["selected"] = cam and (
+            best is None or SELECTION[args.select_by](score, best) == score != best
+        )
         best = score if line["selected"] else best
         for round_ in plan.get(epoch, ()):
-            grow(training, *round_)  # before last.pt: a run that is killed meanwhile makes them anew
+            grow(
+                training, *round_
+            )  # before last.pt: a run that is killed meanwhile makes them anew
         if main_process:
             log.append(line)
-            content = {**training.state(), "epoch": epoch, "best": best, "selected": line["selected"], **describe}
+            content = {
+                **training.state(),
+                "epoch": epoch,
+                "best": best,
+                "selected": line["selected"],
+                **describe,
+            }
             save_checkpoint(folder / "last.pt", content)
             if line["selected"]:
                 save_best(folder, content)
             bar.write(summary(line, args.epochs))
         numbers = {k: v for k, v in line.items() if isinstance(v, float)}
-        training.accelerator.log(numbers | {f"terms/{k}": v for k, v in line["terms"].items()}, step=epoch)
+        training.accelerator.log(
+            numbers | {f"terms/{k}": v for k, v in line["terms"].items()}, step=epoch
+        )
     bar.close()
 
 
@@ -221,8 +273,10 @@ def report(args, folder, lines):
         return
     loss_curves(folder / "curves.png", lines)
     best = [line["epoch"] for line in lines if line["selected"]]
-    print(f"{folder}: best.pt is epoch {best[-1] if best else None} of {args.epochs}; next: python evaluate.py "
-          f"--checkpoint_dir {args.checkpoint_dir} --run_name {args.run_name}")  # fmt: skip
+    print(
+        f"{folder}: best.pt is epoch {best[-1] if best else None} of {args.epochs}; next: python evaluate.py "
+        f"--checkpoint_dir {args.checkpoint_dir} --run_name {args.run_name}"
+    )
 
 
 def summary(line, epochs):

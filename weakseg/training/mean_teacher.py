@@ -6,7 +6,9 @@ from weakseg.losses.base import at_least_single
 
 
 class Teacher:
-    """An exponential moving average of a network (mean teacher: Tarvainen & Valpola, NeurIPS 2017)."""
+    """An exponential moving average of a network (mean teacher: Tarvainen & Valpola, NeurIPS
+    2017).
+    """
 
     def __init__(self, model, decay, device=None):
         from torch.optim.swa_utils import AveragedModel
@@ -19,7 +21,9 @@ class Teacher:
         """Move the averages towards the values: quickly at first, as in the running mean."""
         from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-        get_ema_multi_avg_fn(min(self.decay, float(1 + count) / float(10 + count)))(averages, values, count)
+        get_ema_multi_avg_fn(min(self.decay, float(1 + count) / float(10 + count)))(
+            averages, values, count
+        )
 
     @torch.no_grad()
     def __call__(self, image, autocast):

@@ -1,7 +1,8 @@
 """Recipes: what a run adds to the plain losses of its labels, and how much of it.
 
-`plain` adds nothing. `strong` adds the terms of STRONG, which need no further label: pixels that nobody labelled learn
-from their colour, from their object's box, from a cut along edges, and from a slowly moving copy of the network.
+`plain` adds nothing. `strong` adds the terms of STRONG, which need no further label: pixels that
+nobody labelled learn from their colour, from their object's box, from a cut along edges, and from a
+slowly moving copy of the network.
 """
 
 from dataclasses import dataclass, field
@@ -9,8 +10,9 @@ from dataclasses import dataclass, field
 from weakseg.common import UserError
 from weakseg.labels.signals import TERMS
 
-# Weights of the strong recipe, by signal; a signal's own terms keep their usual ones unless they are named. The few
-# pixels of clicks, which the grown masks hold as well, would otherwise count as much as all others together.
+# Weights of the strong recipe, by signal; a signal's own terms keep their usual ones unless they
+# are named. The few pixels of clicks, which the grown masks hold as well, would otherwise count as
+# much as all others together.
 STRONG = {
     "full": {},
     "tags": {"cams": 1.0, "crf": 0.02, "teacher": 1.0},
@@ -18,8 +20,8 @@ STRONG = {
     "scribbles": {"walk": 1.0, "crf": 0.02, "teacher": 1.0},
     "boxes": {"grabcut": 1.0, "walk": 1.0, "projection": 1.0, "crf": 0.1},
 }
-# What is different with more than two classes, the background being one: a teacher for whom all classes weigh the same
-# then sees the rare ones everywhere.
+# What is different with more than two classes, the background being one: a teacher for whom all
+# classes weigh the same then sees the rare ones everywhere.
 STRONG_MANY = {"points": {"teacher": 0.0}, "scribbles": {"teacher": 0.0}}
 
 
@@ -32,10 +34,14 @@ def option(default, text):
 class Options:
     """What the added terms need besides weights."""
 
-    ramp: float = option(0.3, "share of the steps over which the added losses grow that are no labels")
+    ramp: float = option(
+        0.3, "share of the steps over which the added losses grow that are no labels"
+    )
     teacher_decay: float = option(0.99, "of the teacher's moving average")
     teacher_confidence: float = option(0.6, "the teacher's opinion counts from this softmax value")
-    second_round: float = option(0.5, "share of the epochs after which grown pseudo-masks are made anew; 1: never")
+    second_round: float = option(
+        0.5, "share of the epochs after which grown pseudo-masks are made anew; 1: never"
+    )
 
     def growth(self, term, progress):
         """Return the factor of a term's weight when a share `progress` of the training is done."""
@@ -78,9 +84,11 @@ ADDED_TERMS = {
 
 
 def usual_weights(recipe, signals, num_classes):
-    """Return {term: weight} of a recipe, 'plain' or 'strong', for the signals of a run and its number of classes.
+    """Return {term: weight} of a recipe, 'plain' or 'strong', for the signals of a run and its
+    number of classes.
 
-    A mix has the terms of all its signals, each with its largest weight, but for those that a better one replaces.
+    A mix has the terms of all its signals, each with its largest weight, but for those that a
+    better one replaces.
     """
     found = {}
     for signal in signals if recipe == "strong" else ():
@@ -96,8 +104,9 @@ def usual_weights(recipe, signals, num_classes):
 
 @dataclass(frozen=True)
 class LossOptions:
-    """What losses need besides outputs and target: the mask class each tag shows, how CAMs become masks, and whether
-    the inside of a box is its class or unlabelled."""
+    """What losses need besides outputs and target: the mask class each tag shows, how CAMs become
+    masks, and whether the inside of a box is its class or unlabelled.
+    """
 
     tag_class: tuple
     cam_foreground: float = 0.4
@@ -106,7 +115,8 @@ class LossOptions:
 
 
 def term_weights(args, signals, num_classes):
-    """Return {term: weight} of the chosen signals and the recipe; pixel terms are also multiplied by --lambda_seg.
+    """Return {term: weight} of the chosen signals and the recipe; pixel terms are also multiplied
+    by --lambda_seg.
 
     num_classes: the background is one of them
     """
@@ -118,15 +128,23 @@ def term_weights(args, signals, num_classes):
     weights = {}
     for term, default in usual.items():
         given = getattr(args, f"lambda_{term}")
-        weights[term] = (default if given is None else given) * (1.0 if term == "tags" else args.lambda_seg)
+        weights[term] = (default if given is None else given) * (
+            1.0 if term == "tags" else args.lambda_seg
+        )
     for term in (*TERMS, *ADDED_TERMS):
         if term not in usual and getattr(args, f"lambda_{term}") is not None:
-            raise UserError(f"--lambda_{term}: this run has no {term} loss (its supervision is {', '.join(signals)})")
+            raise UserError(
+                f"--lambda_{term}: this run has no {term} loss (its supervision is {', '.join(signals)})"
+            )
     if min(weights.values()) < 0 or not any(weights.values()):
         raise UserError("--lambda_...: weights must not be negative, and one must be positive")
     if weights.get("cam") and not weights["tags"]:
-        raise UserError("--lambda_tags 0: nothing would train the activation maps; raise it, or give --lambda_cam 0")
+        raise UserError(
+            "--lambda_tags 0: nothing would train the activation maps; raise it, or give --lambda_cam 0"
+        )
     of_pixels = [weights[term] for term in (*signals, "cam") if term != "tags" and term in weights]
     if args.select_by == "weak_val_loss" and not any(of_pixels):
-        raise UserError(f"--select_by weak_val_loss: no loss of the {', '.join(signals)} looks at pixels; use val_loss")
+        raise UserError(
+            f"--select_by weak_val_loss: no loss of the {', '.join(signals)} looks at pixels; use val_loss"
+        )
     return weights

@@ -1,4 +1,6 @@
-"""Answers survive kills and other processes; budgets hold over both; a file of another program is left as it was."""
+"""Answers survive kills and other processes; budgets hold over both; a file of another program is
+left as it was.
+"""
 
 import multiprocessing
 import os
@@ -18,11 +20,18 @@ from weakseg.common import UserError
 
 ROOT = Path(__file__).parents[3]
 KEY = Key("model", "1.ab", "image", "mask", "single")
-values = st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-                      lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)  # fmt: skip
+values = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
 
 
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("cd"), st.dictionaries(st.text(), values))))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.sampled_from("cd"), st.dictionaries(st.text(), values))
+    )
+)
 @settings(max_examples=10)
 def test_the_first_answer_to_each_question_is_kept(puts):
     with tempfile.TemporaryDirectory() as folder:
@@ -44,7 +53,11 @@ def test_each_part_of_the_key_counts():
     assert all(cache.get(KEY._replace(**{name: "other"})) is None for name in Key._fields)
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30), st.integers(0, 12), st.integers(0, 40))
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30),
+    st.integers(0, 12),
+    st.integers(0, 40),
+)
 @settings(max_examples=50)
 def test_a_budget_is_never_exceeded_and_refuses_only_what_does_not_fit(spendings, calls, tokens):
     cache, spent = AnswerCache(), (0, 0)
@@ -92,7 +105,9 @@ for index in range(10**6):
 
 def test_a_kill_loses_nothing_that_was_stored(tmp_path):
     path = tmp_path / "cache.sqlite"
-    process = subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
     for _ in range(20):
         process.stdout.readline()
     process.send_signal(signal.SIGKILL)

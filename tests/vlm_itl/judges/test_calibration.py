@@ -1,4 +1,6 @@
-"""Calibrators keep order and recover known laws; thresholds keep their promise in simulation, naive ones do not."""
+"""Calibrators keep order and recover known laws; thresholds keep their promise in simulation, naive
+ones do not.
+"""
 
 import math
 
@@ -8,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from vlm_itl.judges.calibration import CALIBRATORS, beginnings, choose_threshold, fit_calibrator, simulate_risk
+from vlm_itl.judges.calibration import (
+    CALIBRATORS,
+    beginnings,
+    choose_threshold,
+    fit_calibrator,
+    simulate_risk,
+)
 
 METHODS = sorted(CALIBRATORS)
 TO_THE_BASE_RATE = ["platt", "isotonic"]
@@ -28,13 +36,18 @@ def test_a_calibrator_recovers_the_law_of_overconfident_scores(method):
 
     calibrate = fit_calibrator(*samples(), method=method)
     scores, good = samples(seed=1)
-    before, after = (judge_metrics(p, None, good, good.astype(float), 0.5)["ece"] for p in (scores, calibrate(scores)))
+    before, after = (
+        judge_metrics(p, None, good, good.astype(float), 0.5)["ece"]
+        for p in (scores, calibrate(scores))
+    )
     assert before > 0.2 and after < 0.04
     assert np.abs(calibrate(np.array([0.3, 0.6, 0.9])) - np.array([0.3, 0.6, 0.9]) ** 3).max() < 0.1
 
 
 def test_platt_is_the_minimum_of_its_loss():
-    """The map found by scikit-learn is that of a general minimiser of Platt's loss with smoothed targets."""
+    """The map found by scikit-learn is that of a general minimiser of Platt's loss with smoothed
+    targets.
+    """
     from scipy.optimize import minimize
     from scipy.special import expit, logit
 
@@ -48,7 +61,9 @@ def test_platt_is_the_minimum_of_its_loss():
         return -np.mean(targets * np.log(p) + (1 - targets) * np.log1p(-p))
 
     slope, intercept = minimize(loss, [1.0, 0.0]).x
-    assert np.allclose(fit_calibrator(scores, good)(scores), expit(slope * inputs + intercept), atol=1e-3)
+    assert np.allclose(
+        fit_calibrator(scores, good)(scores), expit(slope * inputs + intercept), atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -67,12 +82,16 @@ def test_any_sample_gives_a_non_decreasing_map_into_0_to_1(method, data, count):
 def test_scores_without_information_get_the_base_rate(method, scores):
     good = np.arange(len(scores)) >= 10
     low, high = fit_calibrator(scores, good, method)(np.array([0.0, 1.0]))
-    assert low == pytest.approx(high) and low == pytest.approx(20 / 30 if len(scores) else 0.5, abs=0.03)
+    assert low == pytest.approx(high) and low == pytest.approx(
+        20 / 30 if len(scores) else 0.5, abs=0.03
+    )
 
 
 @pytest.mark.parametrize("method", TO_THE_BASE_RATE)
 def test_one_class_is_not_certainty(method):
-    few, many = (fit_calibrator(np.linspace(0, 1, n), np.ones(n, bool), method)(0.5) for n in (3, 300))
+    few, many = (
+        fit_calibrator(np.linspace(0, 1, n), np.ones(n, bool), method)(0.5) for n in (3, 300)
+    )
     assert 0.7 < few < 0.9 and 0.99 < many < 1
 
 
@@ -81,7 +100,9 @@ def test_shrunken_goes_from_the_score_itself_to_platt_as_samples_grow():
     assert fit_calibrator([], [], "shrunken")(grid) == pytest.approx(grid)
     far = []
     for count in (5, 50, 5000):
-        found, other = (fit_calibrator(*samples(count), method)(grid) for method in ("shrunken", "platt"))
+        found, other = (
+            fit_calibrator(*samples(count), method)(grid) for method in ("shrunken", "platt")
+        )
         far.append(np.abs(found - other).max())
     assert far[2] < 0.01 < far[0]
 
@@ -115,7 +136,8 @@ def test_learn_then_test_by_hand():
     scores = np.linspace(0.5, 1, 22)
     assert choose_threshold(scores[1:], np.ones(21, bool), RISK, DELTA) is None
     assert choose_threshold(scores, np.ones(22, bool), RISK, DELTA) == 0
-    # Two bad ones below 22 good ones, nothing between 0.3 and 0.5: down to the first bad one it passes, not further.
+    # Two bad ones below 22 good ones, nothing between 0.3 and 0.5: down to the first bad one it
+    # passes, not further.
     scores, good = np.append(scores, [0.3, 0.2]), np.arange(24) < 22
     assert choose_threshold(scores, good, RISK, DELTA) == pytest.approx(0.3, abs=0.001)
     assert choose_threshold(scores, good, RISK, DELTA) > 0.3
@@ -131,7 +153,9 @@ def test_conformal_risk_control_by_hand():
 
 
 @settings(max_examples=40)
-@given(seed=st.integers(0, 2**32), count=st.integers(1, 120), method=st.sampled_from(["ltt", "crc"]))
+@given(
+    seed=st.integers(0, 2**32), count=st.integers(1, 120), method=st.sampled_from(["ltt", "crc"])
+)
 def test_thresholds_ignore_order_and_fall_as_the_stated_risk_grows(seed, count, method):
     generator = np.random.default_rng(seed)
     scores = np.round(generator.random(count), 1)
@@ -156,11 +180,14 @@ LAWS = {
     "overconfident": (GRID, EVEN, GRID**3),
     "underconfident": (GRID, EVEN, np.sqrt(GRID)),
     "scores say nothing, all just too bad": (GRID, EVEN, np.full(400, 0.899)),
-    "seven values": ([0.2, 0.5, 0.7, 0.8, 0.9, 0.95, 1], [0.1, 0.1, 0.1, 0.1, 0.2, 0.25, 0.15],
-                     [0.1, 0.4, 0.6, 0.75, 0.88, 0.92, 0.93]),
+    "seven values": (
+        [0.2, 0.5, 0.7, 0.8, 0.9, 0.95, 1],
+        [0.1, 0.1, 0.1, 0.1, 0.2, 0.25, 0.15],
+        [0.1, 0.4, 0.6, 0.75, 0.88, 0.92, 0.93],
+    ),
     "the surest are bad": (GRID, EVEN, np.where(GRID > 0.93, 0.5, 0.95)),
     "crowded near 1": (1 - 1e-4 * GRID, EVEN, 1 - GRID / 2),
-}  # fmt: skip
+}
 DRAWS = 500
 
 
@@ -189,13 +216,17 @@ def test_learn_then_test_keeps_its_promise(law, count):
         assert simulate_risk(LAWS[law], choose, count, RISK, DRAWS)["violation"] <= DELTA + slack
 
 
-@pytest.mark.parametrize("law", ["calibrated", "a good judge", "overconfident", "scores say nothing, all just too bad"])
+@pytest.mark.parametrize(
+    "law", ["calibrated", "a good judge", "overconfident", "scores say nothing, all just too bad"]
+)
 def test_a_naive_threshold_breaks_the_promise_in_the_same_simulation(law):
     assert simulate_risk(LAWS[law], naive, 300, RISK, DRAWS)["violation"] > 0.4
 
 
 def test_learn_then_test_accepts_what_can_be_accepted():
-    """Of a good judge's masks 54 % could be accepted at this risk; 300 labels find most of them, nearly always."""
+    """Of a good judge's masks 54 % could be accepted at this risk; 300 labels find most of them,
+    nearly always.
+    """
     for choose in (learn_then_test, with_pool):
         found = simulate_risk(LAWS["a good judge"], choose, 300, RISK, DRAWS)
         assert found["certified"] > 0.95 and found["coverage"] > 0.42
@@ -209,8 +240,12 @@ def test_a_pool_finds_thresholds_between_the_points_of_the_grid():
 
 @pytest.mark.parametrize("law", LAWS)
 def test_conformal_risk_control_keeps_its_promise_on_average(law):
-    """Accepted and bad, of all masks; the selective risk is another matter, and often above the same number."""
-    found = simulate_risk(LAWS[law], lambda s, g, pool: choose_threshold(s, g, RISK, DELTA, "crc"), 60, RISK, DRAWS)
+    """Accepted and bad, of all masks; the selective risk is another matter, and often above the
+    same number.
+    """
+    found = simulate_risk(
+        LAWS[law], lambda s, g, pool: choose_threshold(s, g, RISK, DELTA, "crc"), 60, RISK, DRAWS
+    )
     assert found["loss"] <= RISK + 3 * 0.05 / math.sqrt(DRAWS)
     if law == "calibrated":
         assert found["violation"] > 0.9 and found["loss"] > 0.08

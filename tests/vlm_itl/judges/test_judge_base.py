@@ -1,4 +1,6 @@
-"""Verdicts refuse nonsense and survive JSON; comparing two masks is fair; IoU is the metrics' own."""
+"""Verdicts refuse nonsense and survive JSON; comparing two masks is fair; IoU is the metrics'
+own.
+"""
 
 import json
 import math
@@ -21,9 +23,13 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 @LAWS
 @given(
-    decision=st.sampled_from(DECISIONS), probability=SHARES, iou=SHARES, failure=st.none() | st.text(min_size=1),
-    errors=st.lists(st.sampled_from(ERRORS)), usage=st.dictionaries(st.text(), st.integers()),
-)  # fmt: skip
+    decision=st.sampled_from(DECISIONS),
+    probability=SHARES,
+    iou=SHARES,
+    failure=st.none() | st.text(min_size=1),
+    errors=st.lists(st.sampled_from(ERRORS)),
+    usage=st.dictionaries(st.text(), st.integers()),
+)
 def test_a_verdict_survives_json(decision, probability, iou, failure, errors, usage):
     decision = "abstain" if failure else decision
     verdict = Verdict(decision, probability, iou, errors, usage, failure)
@@ -40,8 +46,10 @@ def test_a_failure_is_an_abstention(decision):
 @pytest.mark.parametrize("value", OUTSIDE)
 def test_values_outside_0_to_1_are_refused(value):
     for make in (
-        lambda: Verdict("accept", probability=value), lambda: Verdict("accept", iou=value), lambda: Preference(0, value)
-    ):  # fmt: skip
+        lambda: Verdict("accept", probability=value),
+        lambda: Verdict("accept", iou=value),
+        lambda: Preference(0, value),
+    ):
         with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
             make()
 
@@ -65,16 +73,23 @@ class ByTable(Judge):
 
 
 def compare(*verdicts):
-    """Compare the masks of two cases with these verdicts -> (Preference, Preference the other way round)."""
+    """Compare the masks of two cases with these verdicts -> (Preference, Preference the other way
+    round).
+    """
     judge = ByTable(0.7, 0, dict(zip("ab", verdicts, strict=True)))
     one, two = (Case(name, IMAGE, IMAGE[..., 0], ("background", "pet")) for name in "ab")
     return judge.compare([(one, two), (two, one)])
 
 
 @LAWS
-@given(ious=st.tuples(st.floats(0, 1), st.floats(0, 1)), calls=st.tuples(st.integers(0, 5), st.integers(0, 5)))
+@given(
+    ious=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    calls=st.tuples(st.integers(0, 5), st.integers(0, 5)),
+)
 def test_comparing_by_iou_is_antisymmetric(ious, calls):
-    verdicts = [Verdict("accept", 0.5, iou, usage={"calls": n}) for iou, n in zip(ious, calls, strict=True)]
+    verdicts = [
+        Verdict("accept", 0.5, iou, usage={"calls": n}) for iou, n in zip(ious, calls, strict=True)
+    ]
     forth, back = compare(*verdicts)
     assert forth.failure is back.failure is None
     assert forth.probability + back.probability == pytest.approx(1)
@@ -94,7 +109,9 @@ def test_comparing_without_ious_goes_by_probability_and_passes_failures_on():
             assert preference.usage["calls"] == 3 + other.usage["calls"]
     late = Verdict("abstain", 0.9, 0.9, failure="truncated")
     assert compare(late, Verdict("accept", 0.2, 0.2))[0].failure == "truncated"
-    assert compare(Verdict("accept"), Verdict("accept", 0.5))[0] == Preference(None, failure="no estimate")
+    assert compare(Verdict("accept"), Verdict("accept", 0.5))[0] == Preference(
+        None, failure="no estimate"
+    )
 
 
 MASKS = arrays(np.uint8, (5, 6), elements=st.integers(0, 3))
@@ -104,7 +121,9 @@ TRUTHS = arrays(np.uint8, (5, 6), elements=st.sampled_from([0, 1, 2, 3, 255]))
 @LAWS
 @given(prediction=MASKS, truth=TRUTHS)
 def test_image_iou_is_the_metrics_mean_over_foreground_classes(prediction, truth):
-    iou = scores(confusion_matrix(torch.from_numpy(prediction), torch.from_numpy(truth), 4))["iou"][1:]
+    iou = scores(confusion_matrix(torch.from_numpy(prediction), torch.from_numpy(truth), 4))["iou"][
+        1:
+    ]
     seen = truth != 255
     if not seen.any():
         assert math.isnan(image_iou(prediction, truth))

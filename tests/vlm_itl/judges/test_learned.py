@@ -19,7 +19,13 @@ from weakseg.metrics import image_iou
 SIZE = 64
 NAMES = ("background", "round", "square")
 # A randomly initialised encoder is enough for drawn shapes and needs no file.
-OPTIONS = {"encoder_weights": "none", "encoder_size": 128, "corruptions": 160, "ridge": 0.002, "folds": 3}
+OPTIONS = {
+    "encoder_weights": "none",
+    "encoder_size": 128,
+    "corruptions": 160,
+    "ridge": 0.002,
+    "folds": 3,
+}
 
 
 def draw(index):
@@ -30,7 +36,11 @@ def draw(index):
     ys, xs = np.mgrid[:SIZE, :SIZE]
     for label, colour in rng.permutation([(1, 220), (2, 10)])[: rng.integers(1, 3)]:
         y, x, r = rng.uniform(14, SIZE - 14), rng.uniform(14, SIZE - 14), rng.uniform(7, 16)
-        far = (xs - x) ** 2 + (ys - y) ** 2 if label == 1 else np.maximum((xs - x) ** 2, (ys - y) ** 2)
+        far = (
+            (xs - x) ** 2 + (ys - y) ** 2
+            if label == 1
+            else np.maximum((xs - x) ** 2, (ys - y) ** 2)
+        )
         mask[far < r**2], image[far < r**2] = label, (colour, 255 - colour, 40)
     return image, mask
 
@@ -40,7 +50,11 @@ def predicted(index, name=None):
     image, truth = draw(index)
     rng = np.random.default_rng((index, 7))
     soft = np.stack([truth == c for c in range(3)]) * 0.9 + 0.1 / 3
-    mask = corrupt(truth, soft.astype(np.float32), [draw(index + 1)[1]], rng) if index % 4 else truth.copy()
+    mask = (
+        corrupt(truth, soft.astype(np.float32), [draw(index + 1)[1]], rng)
+        if index % 4
+        else truth.copy()
+    )
     own = np.stack([mask == c for c in range(3)]).astype(np.float32) * 0.8 + 0.2 / 3
     return Case(name or f"image{index}", image, mask, NAMES, own), truth
 
@@ -62,8 +76,18 @@ def test_the_estimate_ranks_new_masks_by_their_true_iou(judge):
     ious = np.array([image_iou(case.mask, truth) for case, truth in pairs])
     assert spearmanr([v.iou for v in verdicts], ious)[0] > 0.7
     assert spearmanr([v.probability for v in verdicts], ious)[0] > 0.7
-    assert np.mean([(v.decision == "accept") == (iou >= 0.7) for v, iou in zip(verdicts, ious, strict=True)]) > 0.75
-    assert all((v.decision == "accept") == (v.probability >= 0.5) == (v.iou >= 0.7) for v in verdicts)
+    assert (
+        np.mean(
+            [
+                (v.decision == "accept") == (iou >= 0.7)
+                for v, iou in zip(verdicts, ious, strict=True)
+            ]
+        )
+        > 0.75
+    )
+    assert all(
+        (v.decision == "accept") == (v.probability >= 0.5) == (v.iou >= 0.7) for v in verdicts
+    )
 
 
 def test_disputed_pixels_are_the_wrong_ones_more_often(judge):
@@ -80,8 +104,12 @@ def test_disputed_pixels_are_the_wrong_ones_more_often(judge):
 
 def test_what_is_disputed_changes_with_the_mask_alone(judge):
     case, _ = predicted(100)
-    opinion = [judge.doubts(replace(case, mask=np.full_like(case.mask, label))) for label in range(3)]
-    assert (np.sum(opinion, 0) == 2).all()  # each pixel agrees with one class: that of the second opinion
+    opinion = [
+        judge.doubts(replace(case, mask=np.full_like(case.mask, label))) for label in range(3)
+    ]
+    assert (
+        np.sum(opinion, 0) == 2
+    ).all()  # each pixel agrees with one class: that of the second opinion
 
 
 def test_order_and_batch_change_nothing(judge):
@@ -137,14 +165,20 @@ def test_learns_from_few_images_and_from_ignored_borders(unseen):
     nothing = Example(predicted(11)[0], np.full((SIZE, SIZE), IGNORE, np.uint8), unseen)
     judge = LearnedJudge(0.7, 0, Options(**(OPTIONS | {"corruptions": 20})))
     judge.fit([*examples, nothing])
-    assert all(0 <= v.iou <= 1 and v.failure is None for v in judge.judge([predicted(i)[0] for i in (50, 51)]))
+    assert all(
+        0 <= v.iou <= 1 and v.failure is None
+        for v in judge.judge([predicted(i)[0] for i in (50, 51)])
+    )
 
 
 def test_without_bought_masks_it_abstains_and_wrong_options_are_named():
     judge = LearnedJudge(0.7, 0, Options(**OPTIONS))
     judge.fit([])
     verdict = judge.judge([predicted(0)[0]])[0]
-    assert (verdict.decision, verdict.iou) == ("abstain", None) and "two bought masks" in verdict.failure
+    assert (verdict.decision, verdict.iou) == (
+        "abstain",
+        None,
+    ) and "two bought masks" in verdict.failure
     with pytest.raises(UserError, match="encoder_size 100"):
         LearnedJudge(0.7, 0, Options(**(OPTIONS | {"encoder_size": 100})))
     with pytest.raises(UserError, match="folds 1"):

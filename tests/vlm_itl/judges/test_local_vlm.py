@@ -1,4 +1,6 @@
-"""The judge with a real, tiny, randomly initialised LLaVA that the test builds: no download, no network."""
+"""The judge with a real, tiny, randomly initialised LLaVA that the test builds: no download, no
+network.
+"""
 
 import os
 
@@ -30,13 +32,21 @@ def tokenizer(alphabet=None):
     from transformers import PreTrainedTokenizerFast
 
     letters = sorted(pre_tokenizers.ByteLevel.alphabet()) if alphabet is None else alphabet
-    vocabulary = {token: index for index, token in enumerate(["<unk>", "<s>", "</s>", "<pad>", "<image>", *letters])}
+    vocabulary = {
+        token: index
+        for index, token in enumerate(["<unk>", "<s>", "</s>", "<pad>", "<image>", *letters])
+    }
     bytes_only = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
     bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bytes_only.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(
-        tokenizer_object=bytes_only, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="<pad>",
-        additional_special_tokens=["<image>"])  # fmt: skip
+        tokenizer_object=bytes_only,
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        additional_special_tokens=["<image>"],
+    )
 
 
 def save_llava(folder, template=TEMPLATE, alphabet=None):
@@ -51,23 +61,46 @@ def save_llava(folder, template=TEMPLATE, alphabet=None):
     )
 
     tokens = tokenizer(alphabet)
-    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    size = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
     vision = CLIPVisionConfig(image_size=16, patch_size=8, projection_dim=16, **size)
     text = LlamaConfig(
-        vocab_size=len(tokens), num_key_value_heads=2, max_position_embeddings=4096, bos_token_id=1, eos_token_id=2,
-        pad_token_id=3, **size)  # fmt: skip
+        vocab_size=len(tokens),
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=3,
+        **size,
+    )
     image_token = tokens.convert_tokens_to_ids("<image>")
     torch.manual_seed(0)
-    config = LlavaConfig(vision_config=vision, text_config=text, image_token_index=image_token, vision_feature_layer=-1)
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=image_token,
+        vision_feature_layer=-1,
+    )
     model = LlavaForConditionalGeneration(config)
-    # Untrained weights are so small that all words are equally likely: larger ones make the pictures matter.
+    # Untrained weights are so small that all words are equally likely: larger ones make the
+    # pictures matter.
     torch.nn.init.normal_(model.lm_head.weight, std=2)
     torch.nn.init.normal_(model.model.multi_modal_projector.linear_2.weight, std=2)
     model.save_pretrained(folder)
     pictures = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
     LlavaProcessor(
-        pictures, tokens, patch_size=8, vision_feature_select_strategy="default", chat_template=template,
-        image_token="<image>", num_additional_image_tokens=1).save_pretrained(folder)  # fmt: skip
+        pictures,
+        tokens,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        chat_template=template,
+        image_token="<image>",
+        num_additional_image_tokens=1,
+    ).save_pretrained(folder)
     return folder
 
 
@@ -82,7 +115,11 @@ def make(llava, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
     def judge(iou_bar=0.7, **options):
-        options = {"model": str(llava), "cache": str(tmp_path / "cache.sqlite"), "image_side": 32} | options
+        options = {
+            "model": str(llava),
+            "cache": str(tmp_path / "cache.sqlite"),
+            "image_side": 32,
+        } | options
         return TransformersJudge(iou_bar, 0, build(Options, options, "vlm_itl.vlm_options."))
 
     return judge
@@ -91,7 +128,10 @@ def make(llava, tmp_path, monkeypatch):
 def cases(number=4):
     images = np.random.default_rng(0).integers(0, 256, (number, 32, 32, 3), np.uint8)
     images[:, :, :16] //= np.arange(1, number + 1, dtype=np.uint8)[:, None, None, None]
-    return [Case(f"{i}", image, np.uint8(image[..., 0] > 99), ("background", "cat")) for i, image in enumerate(images)]
+    return [
+        Case(f"{i}", image, np.uint8(image[..., 0] > 99), ("background", "cat"))
+        for i, image in enumerate(images)
+    ]
 
 
 def inverse(case):
@@ -103,8 +143,13 @@ def test_every_mask_gets_a_probability_and_the_decision_that_follows(make):
     for verdict in verdicts:
         assert verdict.failure is None and verdict.iou is None and 0 < verdict.probability < 1
         assert verdict.decision == ("accept" if verdict.probability >= 0.5 else "reject")
-        assert verdict.usage["calls"] == verdict.usage["completion_tokens"] == 1 and verdict.usage["prompt_tokens"] > 99
-    assert len({verdict.probability for verdict in verdicts}) == len(verdicts)  # the pictures matter
+        assert (
+            verdict.usage["calls"] == verdict.usage["completion_tokens"] == 1
+            and verdict.usage["prompt_tokens"] > 99
+        )
+    assert len({verdict.probability for verdict in verdicts}) == len(
+        verdicts
+    )  # the pictures matter
 
 
 def test_the_probability_is_that_of_the_next_token(make):
@@ -115,8 +160,12 @@ def test_the_probability_is_that_of_the_next_token(make):
     for title, image in question.images():
         content += [{"type": "text", "text": title}, {"type": "image", "image": image}]
     inputs = judge._processor.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=True, return_dict=True,
-        return_tensors="pt")  # fmt: skip
+        [{"role": "user", "content": content}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    )
     with torch.inference_mode():
         likely = judge._model(**inputs).logits[0, -1].softmax(-1)
     ids = judge._processor.tokenizer.convert_tokens_to_ids
@@ -133,8 +182,12 @@ def test_order_and_batches_change_no_answer_and_no_other_randomness(make):
 
 def test_pairs_mirror(make):
     pairs = [(case, inverse(case)) for case in cases()]
-    for first, second in zip(make().compare(pairs), make().compare([pair[::-1] for pair in pairs]), strict=True):
-        assert first.better == 1 - second.better and first.probability == pytest.approx(1 - second.probability)
+    for first, second in zip(
+        make().compare(pairs), make().compare([pair[::-1] for pair in pairs]), strict=True
+    ):
+        assert first.better == 1 - second.better and first.probability == pytest.approx(
+            1 - second.probability
+        )
         assert (first.better == 0) == (first.probability > 0.5) and second.usage["cached"] == 1
 
 
@@ -152,7 +205,9 @@ def test_answers_are_replayed_without_the_model(make, llava):
 def test_written_answers_are_read_strictly(make):
     judge = make(answer="json", answer_tokens=300, cache=None)
     (verdict,) = judge.judge(cases(1))
-    assert verdict.decision == "abstain" and verdict.failure.startswith("not the answer")  # an untrained model babbles
+    assert verdict.decision == "abstain" and verdict.failure.startswith(
+        "not the answer"
+    )  # an untrained model babbles
     assert 1 < verdict.usage["completion_tokens"] <= 300
     # The real decoding and reading, of the tokens that a trained model would choose.
     text = '{"reason": "ok", "errors": [], "iou": 0.5, "probability": 0.25, "decision": "reject"}'
@@ -161,7 +216,9 @@ def test_written_answers_are_read_strictly(make):
 
     def steer(module, inputs, keywords, output):
         start.append(None)
-        output.logits[:, -1] = torch.nn.functional.one_hot(wanted[len(start) - 1], output.logits.shape[-1]) * 100.0
+        output.logits[:, -1] = (
+            torch.nn.functional.one_hot(wanted[len(start) - 1], output.logits.shape[-1]) * 100.0
+        )
         return output
 
     handle = judge._model.register_forward_hook(steer, with_kwargs=True)

@@ -1,4 +1,6 @@
-"""The judge against a real HTTP server on loopback that misbehaves: what it costs, what it answers, what it hides."""
+"""The judge against a real HTTP server on loopback that misbehaves: what it costs, what it answers,
+what it hides.
+"""
 
 import base64
 import contextlib
@@ -23,14 +25,22 @@ from vlm_itl.judges.prompts import data_url
 from weakseg.common import UserError
 
 KEY = "sk-a-very-secret-key-0123456789"
-GOOD = {"reason": "fine", "errors": ["boundary", "boundary"], "iou": 0.8, "probability": 0.9, "decision": "accept"}
+GOOD = {
+    "reason": "fine",
+    "errors": ["boundary", "boundary"],
+    "iou": 0.8,
+    "probability": 0.9,
+    "decision": "accept",
+}
 TOKENS = {"prompt_tokens": 100, "completion_tokens": 20}
 
 
 class Server(ThreadingHTTPServer):
-    """Answers the n-th request with `script[n]`, then always with `usual`; each maps a request to a reply.
+    """Answers the n-th request with `script[n]`, then always with `usual`; each maps a request to a
+    reply.
 
-    A reply is (status, headers, body); body is a str, or a value to be sent as JSON. Exceptions drop the connection.
+    A reply is (status, headers, body); body is a str, or a value to be sent as JSON. Exceptions
+    drop the connection.
     """
 
     daemon_threads = True
@@ -64,7 +74,9 @@ class Handler(BaseHTTPRequestHandler):
                 server.now -= 1
         data = (content if isinstance(content, str) else json.dumps(content)).encode()
         self.send_response(status)
-        for name, value in ({"Content-Type": "application/json", "Content-Length": len(data)} | headers).items():
+        for name, value in (
+            {"Content-Type": "application/json", "Content-Length": len(data)} | headers
+        ).items():
             self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(data)
@@ -75,8 +87,19 @@ class Handler(BaseHTTPRequestHandler):
 
 def completion(text, usage=TOKENS, **message):
     content = text if isinstance(text, str) or text is None else json.dumps(text)
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content} | message}
-    return {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+    choice = {
+        "index": 0,
+        "finish_reason": "stop",
+        "message": {"role": "assistant", "content": content} | message,
+    }
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [choice],
+        "usage": usage,
+    }
 
 
 def says(text, usage=TOKENS, **message):
@@ -122,8 +145,16 @@ def make(server, tmp_path):
     """Make a judge of the server, with quick retries and a cache in `tmp_path`."""
 
     def judge(**options):
-        defaults = {"model": "m", "base_url": server.url, "cache": str(tmp_path / "cache.sqlite"), "backoff": 0.001,
-                    "timeout": 5.0, "retries": 2, "image_side": 32, "views": ["overlay"]}  # fmt: skip
+        defaults = {
+            "model": "m",
+            "base_url": server.url,
+            "cache": str(tmp_path / "cache.sqlite"),
+            "backoff": 0.001,
+            "timeout": 5.0,
+            "retries": 2,
+            "image_side": 32,
+            "views": ["overlay"],
+        }
         return OpenAIJudge(0.7, 0, build(Options, defaults | options, "vlm_itl.vlm_options."))
 
     return judge
@@ -132,11 +163,18 @@ def make(server, tmp_path):
 def cases(number, start=0):
     rng = np.random.default_rng(start)
     images = rng.integers(0, 256, (number, 32, 32, 3), np.uint8)
-    return [Case(f"{i}", image, np.uint8(image[..., 0] > 128), ("background", "cat")) for i, image in enumerate(images)]
+    return [
+        Case(f"{i}", image, np.uint8(image[..., 0] > 128), ("background", "cat"))
+        for i, image in enumerate(images)
+    ]
 
 
 def urls(body):
-    return [part["image_url"]["url"] for part in body["messages"][0]["content"] if part["type"] == "image_url"]
+    return [
+        part["image_url"]["url"]
+        for part in body["messages"][0]["content"]
+        if part["type"] == "image_url"
+    ]
 
 
 def test_a_verdict_comes_from_pictures_words_and_a_strict_schema(server, make):
@@ -149,7 +187,9 @@ def test_a_verdict_comes_from_pictures_words_and_a_strict_schema(server, make):
     assert body["response_format"]["json_schema"]["strict"] and len(urls(body)) == 3
     for url in urls(body):
         assert url.startswith("data:image/jpeg;base64,")
-        picture = cv2.imdecode(np.frombuffer(base64.b64decode(url.split(",")[1]), np.uint8), cv2.IMREAD_COLOR)
+        picture = cv2.imdecode(
+            np.frombuffer(base64.b64decode(url.split(",")[1]), np.uint8), cv2.IMREAD_COLOR
+        )
         assert max(picture.shape) == 32
 
 
@@ -157,7 +197,9 @@ def test_pictures_are_those_of_the_case(server, make):
     (case,) = cases(1)
     make(views=["photo"]).judge([case])
     data = base64.b64decode(urls(server.requests[0])[0].split(",")[1])
-    assert np.array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1], case.image)
+    assert np.array_equal(
+        cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1], case.image
+    )
 
 
 @pytest.mark.parametrize("structured, kind", [("json_object", "json_object"), ("none", None)])
@@ -176,7 +218,9 @@ def sends(content):
 BROKEN = [sends("<html>"), sends("[]"), sends({"error": "x"}), sends({"choices": []})]
 
 
-@pytest.mark.parametrize("trouble", [fails(503), fails(500), fails(408), fails(429), hangs_up, slow(1.5), *BROKEN])
+@pytest.mark.parametrize(
+    "trouble", [fails(503), fails(500), fails(408), fails(429), hangs_up, slow(1.5), *BROKEN]
+)
 def test_what_may_pass_is_retried_and_each_attempt_is_counted(server, make, trouble):
     server.script = [trouble]
     (verdict,) = make(timeout=1.0).judge(cases(1))
@@ -184,10 +228,16 @@ def test_what_may_pass_is_retried_and_each_attempt_is_counted(server, make, trou
 
 
 @pytest.mark.parametrize("trouble", [fails(503), fails(429), hangs_up, slow(0.5)])
-def test_what_does_not_pass_is_a_failed_verdict_and_is_asked_again_by_the_next_run(server, make, trouble):
+def test_what_does_not_pass_is_a_failed_verdict_and_is_asked_again_by_the_next_run(
+    server, make, trouble
+):
     server.script = [trouble] * 3
     (verdict,) = make(timeout=0.2).judge(cases(1))
-    assert verdict.decision == "abstain" and "3 attempts" in verdict.failure and verdict.usage["calls"] == 3
+    assert (
+        verdict.decision == "abstain"
+        and "3 attempts" in verdict.failure
+        and verdict.usage["calls"] == 3
+    )
     (verdict,) = make().judge(cases(1))
     assert verdict.decision == "accept" and len(server.requests) == 4
 
@@ -216,7 +266,11 @@ def test_waits_grow(server, make):
 def test_an_answer_that_does_not_fit_is_asked_for_once_more(server, make, wrong):
     server.script = [says(wrong)]
     (verdict,) = make().judge(cases(1))
-    assert verdict.decision == "accept" and verdict.usage["prompt_tokens"] == 200 and len(server.requests) == 2
+    assert (
+        verdict.decision == "accept"
+        and verdict.usage["prompt_tokens"] == 200
+        and len(server.requests) == 2
+    )
     assert server.requests[1]["messages"][2]["content"].startswith("That can't be used")
     server.script = [says(wrong)] * 2
     (verdict,) = make().judge(cases(1, start=1))
@@ -229,7 +283,9 @@ def test_a_refusal_is_no_answer_and_not_repeated(server, make):
     assert verdict.failure == "refused: I can't look at this." and len(server.requests) == 1
 
 
-@pytest.mark.parametrize("status, word", [(401, "OPENAI_API_KEY"), (403, "OPENAI_API_KEY"), (404, "model 'm'")])
+@pytest.mark.parametrize(
+    "status, word", [(401, "OPENAI_API_KEY"), (403, "OPENAI_API_KEY"), (404, "model 'm'")]
+)
 def test_the_users_mistakes_stop_the_run_at_once(server, make, status, word):
     server.usual = fails(status, f"wrong key {KEY}")
     with pytest.raises(UserError, match=word) as caught:
@@ -247,7 +303,11 @@ def test_an_account_without_credit_stops_the_run(server, make):
 def test_a_bad_request_is_one_failure_unless_all_are_bad(server, make):
     server.script = [fails(400, "image too odd")]
     verdicts = make(concurrency=1).judge(cases(3))
-    assert [bool(v.failure) for v in verdicts] == [True, False, False] and "image too odd" in verdicts[0].failure
+    assert [bool(v.failure) for v in verdicts] == [
+        True,
+        False,
+        False,
+    ] and "image too odd" in verdicts[0].failure
     server.usual = fails(400, "unsupported parameter")
     with pytest.raises(UserError, match=r"all 3 requests.*unsupported parameter"):
         make().judge(cases(3, start=1))
@@ -303,13 +363,18 @@ def test_the_call_budget_holds_over_retries_runs_and_threads(server, make):
 def test_a_budget_is_spent_in_the_order_of_the_cases(server, make, concurrency):
     server.usual = slow(0.01)
     verdicts = make(call_budget=5, concurrency=concurrency).judge(cases(8))
-    assert [v.failure is None for v in verdicts] == [True] * 5 + [False] * 3 and len(server.requests) == 5
+    assert [v.failure is None for v in verdicts] == [True] * 5 + [False] * 3 and len(
+        server.requests
+    ) == 5
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_a_quick_case_never_takes_what_a_slow_earlier_one_may_need(server, make, concurrency):
     slow_one, quick_one, _ = some = cases(3)
-    troubles = {data_url(case.image): [fails(503), fails(503), says("{"), says(GOOD)] for case in (slow_one, quick_one)}
+    troubles = {
+        data_url(case.image): [fails(503), fails(503), says("{"), says(GOOD)]
+        for case in (slow_one, quick_one)
+    }
 
     def reply(body):
         (url,) = urls(body)
@@ -321,7 +386,8 @@ def test_a_quick_case_never_takes_what_a_slow_earlier_one_may_need(server, make,
     verdicts = judge.judge(some)
     assert verdicts[0].failure is None and [v.usage["calls"] for v in verdicts] == [4, 3, 0]
     assert "budget" in verdicts[1].failure and "budget" in verdicts[2].failure
-    # A request that was refused has no tokens: two replies to the first case and one to the second have.
+    # A request that was refused has no tokens: two replies to the first case and one to the second
+    # have.
     assert judge.cache.spent("default") == (7, 360)
 
 
@@ -337,7 +403,10 @@ def test_the_token_budget_stops_before_it_is_exceeded(server, make, concurrency)
 def test_tokens_that_nobody_counted_are_counted_in_full(server, make):
     server.script = [slow(1.5), says(GOOD, usage=None)]
     judge = make(timeout=1.0, tokens_per_call=300, token_budget=10**4)
-    assert judge.judge(cases(1))[0].decision == "accept" and judge.cache.spent("default") == (2, 600)
+    assert judge.judge(cases(1))[0].decision == "accept" and judge.cache.spent("default") == (
+        2,
+        600,
+    )
 
 
 def test_a_token_budget_that_cannot_be_kept_is_the_users_mistake(server, make):
@@ -350,9 +419,13 @@ def test_a_token_budget_that_cannot_be_kept_is_the_users_mistake(server, make):
 def test_answers_are_asked_for_once_and_replayed_without_a_network(server, make, monkeypatch):
     some = cases(5)
     first = make().judge([*some, some[0]])
-    assert len(server.requests) == 5 and first[5].usage == dict.fromkeys(first[0].usage, 0) | {"cached": 1}
+    assert len(server.requests) == 5 and first[5].usage == dict.fromkeys(first[0].usage, 0) | {
+        "cached": 1
+    }
     again = make().judge(some)
-    assert len(server.requests) == 5 and all(v.usage["calls"] == 0 and v.usage["cached"] == 1 for v in again)
+    assert len(server.requests) == 5 and all(
+        v.usage["calls"] == 0 and v.usage["cached"] == 1 for v in again
+    )
 
     def no_network(*args, **kwargs):
         raise AssertionError("a socket was opened")
@@ -382,7 +455,9 @@ def test_a_taste_for_a_position_averages_out(server, make):
     assert 5 < sum(p.better for p in preferences) < 25
     assert all(p.probability == pytest.approx(0.9 if p.better == 0 else 0.1) for p in preferences)
     mirrored = make().compare([pair[::-1] for pair in pairs])
-    assert [p.better for p in mirrored] == [1 - p.better for p in preferences] and len(server.requests) == 30
+    assert [p.better for p in mirrored] == [1 - p.better for p in preferences] and len(
+        server.requests
+    ) == 30
 
 
 def test_ties_equal_masks_and_failures_of_pairs(server, make):
@@ -399,7 +474,12 @@ def test_ties_equal_masks_and_failures_of_pairs(server, make):
 
 def test_the_key_reaches_the_server_and_nothing_else(server, make, tmp_path, caplog, capfd):
     caplog.set_level(logging.DEBUG)
-    server.script = [fails(400, f"bad {KEY}"), fails(503, KEY), says(GOOD | {"reason": KEY}), says(None, refusal=KEY)]
+    server.script = [
+        fails(400, f"bad {KEY}"),
+        fails(503, KEY),
+        says(GOOD | {"reason": KEY}),
+        says(None, refusal=KEY),
+    ]
     verdicts = make(concurrency=1).judge(cases(4))
     assert all(headers["Authorization"] == f"Bearer {KEY}" for headers in server.headers)
     assert [bool(v.failure) for v in verdicts] == [True, False, True, False]
@@ -423,9 +503,17 @@ def test_asking_draws_no_global_randomness(server, make):
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before
 
 
-@pytest.mark.parametrize("options, word", [({"model": ""}, "model"), ({"structured": "xml"}, "structured"),
-                                           ({"concurrency": 0}, "concurrency"), ({"views": ["x"]}, "views"),
-                                           ({"timeout": 0.0}, "timeout"), ({"modle": "m"}, "model")])  # fmt: skip
+@pytest.mark.parametrize(
+    "options, word",
+    [
+        ({"model": ""}, "model"),
+        ({"structured": "xml"}, "structured"),
+        ({"concurrency": 0}, "concurrency"),
+        ({"views": ["x"]}, "views"),
+        ({"timeout": 0.0}, "timeout"),
+        ({"modle": "m"}, "model"),
+    ],
+)
 def test_wrong_options_are_named(make, options, word):
     with pytest.raises(UserError, match=re.escape(f"vlm_itl.vlm_options.{word}")):
         make(**options)

@@ -1,4 +1,6 @@
-"""What a model is shown and asked: pictures that hold what they claim, a fair order of pairs, answers read strictly."""
+"""What a model is shown and asked: pictures that hold what they claim, a fair order of pairs,
+answers read strictly.
+"""
 
 import base64
 import json
@@ -31,8 +33,18 @@ from weakseg.reporting import pictures, style
 
 NAMES = ("background", "cat", "dog")
 GREY = np.full((64, 64, 3), 128, np.uint8)
-SINGLE = {"reason": "fine", "errors": ["boundary"], "iou": 0.8, "probability": 0.9, "decision": "accept"}
-masks = arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)), elements=st.sampled_from([0, 0, 0, 1, 2]))
+SINGLE = {
+    "reason": "fine",
+    "errors": ["boundary"],
+    "iou": 0.8,
+    "probability": 0.9,
+    "decision": "accept",
+}
+masks = arrays(
+    np.uint8,
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    elements=st.sampled_from([0, 0, 0, 1, 2]),
+)
 
 
 def case(box=(10, 10, 30, 40), label=1, image=GREY):
@@ -66,7 +78,9 @@ def test_contours_have_the_class_colour_and_leave_what_is_far_as_it_was(mask):
     near = cv2.dilate(np.uint8(mask != 0), np.ones((7, 7), np.uint8)) > 0
     assert (image == 128).all() and (drawn[~near] == 128).all()
     for label in foreground(mask):
-        drawn = contour(image, np.where(mask == label, mask, 0))  # alone: a neighbour's line may cover a tiny one
+        drawn = contour(
+            image, np.where(mask == label, mask, 0)
+        )  # alone: a neighbour's line may cover a tiny one
         assert (drawn == style.palette(label + 1)[label]).all(-1).any()
 
 
@@ -76,15 +90,23 @@ def test_every_view_travels_as_a_decodable_picture(view, format):
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     ((_, picture),) = single_question(case(image=image), 0.7, Look((view,), 128)).images()
     head, data = data_url(picture, format).split(",")
-    assert head == f"data:image/{format};base64" and base64.b64decode(data) == encode(picture, format)
-    decoded = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert head == f"data:image/{format};base64" and base64.b64decode(data) == encode(
+        picture, format
+    )
+    decoded = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)[
+        ..., ::-1
+    ]
     assert decoded.shape == picture.shape and max(decoded.shape) == 128
     assert np.abs(decoded.astype(int) - picture).mean() < (1e-9 if format == "png" else 20)
 
 
 def test_the_legend_names_exactly_the_predicted_classes_and_their_colours():
     text = single_question(case(label=2), 0.75, Look()).text
-    assert f"dog: blue ({style.hex_colour(2)})" in text and "cat:" not in text and "at least 0.75" in text
+    assert (
+        f"dog: blue ({style.hex_colour(2)})" in text
+        and "cat:" not in text
+        and "at least 0.75" in text
+    )
     both = pair_question(case(label=2), case(label=1), 0.75, Look()).text
     assert "- dog: blue" in both and "- cat: orange" in both
 
@@ -100,7 +122,10 @@ def test_a_pair_is_one_question_in_either_order_and_half_of_all_are_swapped():
     pairs = [(case((1, 1, 20, 20 + i)), case((5, 5, 40, 21 + i))) for i in range(40)]
     swaps = 0
     for first, second in pairs:
-        one, two = pair_question(first, second, 0.7, Look()), pair_question(second, first, 0.7, Look())
+        one, two = (
+            pair_question(first, second, 0.7, Look()),
+            pair_question(second, first, 0.7, Look()),
+        )
         assert one.cases == two.cases and one.swapped != two.swapped
         assert one.swapped == (one.cases[0] is second)
         swaps += one.swapped
@@ -121,29 +146,48 @@ def test_a_pair_of_two_images_is_refused():
 
 def test_the_version_follows_the_words_the_look_and_the_way_of_asking():
     questions = [
-        single_question(case(), 0.7, Look()), single_question(case(), 0.8, Look()),
-        single_question(case(label=2), 0.7, Look()), single_question(case(), 0.7, Look(side=256)),
-        single_question(case(), 0.7, Look(), "word")]  # fmt: skip
-    versions = [question.version() for question in questions] + [questions[0].version("temperature 1")]
+        single_question(case(), 0.7, Look()),
+        single_question(case(), 0.8, Look()),
+        single_question(case(label=2), 0.7, Look()),
+        single_question(case(), 0.7, Look(side=256)),
+        single_question(case(), 0.7, Look(), "word"),
+    ]
+    versions = [question.version() for question in questions] + [
+        questions[0].version("temperature 1")
+    ]
     assert len(set(versions)) == len(versions)
     assert single_question(case((0, 0, 5, 5)), 0.7, Look()).version() == versions[0]
 
 
-@pytest.mark.parametrize("text", ["{}", "```json\n{}\n```", "<think>{{'no'}} {{\"iou\": 2}}</think> So:\n{} Done."])
+@pytest.mark.parametrize(
+    "text", ["{}", "```json\n{}\n```", "<think>{{'no'}} {{\"iou\": 2}}</think> So:\n{} Done."]
+)
 def test_an_answer_is_found_among_other_words(text):
     text = text.replace("{{", "{").replace("}}", "}").replace("{}", json.dumps(SINGLE))
     assert single_question(case(), 0.7, Look()).read(text) == SINGLE
 
 
-@given(st.text() | st.recursive(st.none() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(
-    st.sampled_from([*SINGLE, "x"]), x)).map(json.dumps))  # fmt: skip
+@given(
+    st.text()
+    | st.recursive(
+        st.none() | st.floats() | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.sampled_from([*SINGLE, "x"]), x),
+    ).map(json.dumps)
+)
 def test_what_does_not_fit_is_a_value_error(text):
     with pytest.raises(ValueError):
         single_question(case(), 0.7, Look()).read(text)
 
 
 @pytest.mark.parametrize(
-    "change", [{"iou": 1.2}, {"probability": float("nan")}, {"decision": "maybe"}, {"errors": ["hole"]}, {"reason": 3}]
+    "change",
+    [
+        {"iou": 1.2},
+        {"probability": float("nan")},
+        {"decision": "maybe"},
+        {"errors": ["hole"]},
+        {"reason": 3},
+    ],
 )
 def test_each_field_is_checked_and_named(change):
     with pytest.raises(ValueError, match=next(iter(change))):
@@ -157,7 +201,9 @@ def test_a_choice_less_sure_than_a_guess_is_refused():
         question.read('{"better": "A", "probability": 0.4}')
 
 
-@pytest.mark.parametrize("model, answer", [(SingleAnswer, SINGLE), (PairAnswer, {"better": "tie", "probability": 0.5})])
+@pytest.mark.parametrize(
+    "model, answer", [(SingleAnswer, SINGLE), (PairAnswer, {"better": "tie", "probability": 0.5})]
+)
 def test_schemas_are_strict(model, answer):
     Draft202012Validator.check_schema(schema(model))
     validator = Draft202012Validator(schema(model))

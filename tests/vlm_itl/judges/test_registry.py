@@ -1,4 +1,6 @@
-"""The judges without a model: the simulated one errs at its rates, confidence is its formula, errors are named."""
+"""The judges without a model: the simulated one errs at its rates, confidence is its formula,
+errors are named.
+"""
 
 import json
 import subprocess
@@ -26,7 +28,9 @@ NAMES = ("background", "pet")
 @pytest.fixture(scope="module")
 def pets(pets_dir, tmp_path_factory):
     """(Examiner, {id: true mask}) of the tiny Pet data set."""
-    data = Data(source=str(pets_dir), image_size=SIZE, cache_dir=str(tmp_path_factory.mktemp("cache")))
+    data = Data(
+        source=str(pets_dir), image_size=SIZE, cache_dir=str(tmp_path_factory.mktemp("cache"))
+    )
     dataset = open_images(data)
     examiner = Examiner(dataset, data)
     return examiner, {name: examiner.truth(name) for name in splits_of(dataset, data)["pool"]}
@@ -67,7 +71,9 @@ def test_the_mock_accepts_at_its_rates(pets, hit, false_alarm):
         low, high = binom.interval(1 - 1e-6, count, rate)
         assert low <= accepted <= high
         for verdict in verdicts:  # Bayes' rule with as many good as bad
-            likely = (hit, false_alarm) if verdict.decision == "accept" else (1 - hit, 1 - false_alarm)
+            likely = (
+                (hit, false_alarm) if verdict.decision == "accept" else (1 - hit, 1 - false_alarm)
+            )
             assert verdict.probability == pytest.approx(likely[0] / sum(likely))
             assert verdict.iou is None and not verdict.failure
 
@@ -75,8 +81,9 @@ def test_the_mock_accepts_at_its_rates(pets, hit, false_alarm):
 def test_a_mock_that_never_errs_is_the_truth(pets):
     examiner, truths = pets
     cases = cases_of(truths, np.linspace(0.4, 1, 80))
-    for case, verdict in zip(cases, mock(examiner, true_positive_rate=1, false_positive_rate=0).judge(cases),
-                             strict=True):  # fmt: skip
+    for case, verdict in zip(
+        cases, mock(examiner, true_positive_rate=1, false_positive_rate=0).judge(cases), strict=True
+    ):
         good = examiner.iou(case.id, case.mask) >= 0.7
         assert verdict.decision == ("accept" if good else "reject")
         assert verdict.probability == good
@@ -117,7 +124,9 @@ def test_the_mock_answers_alike_in_another_process(pets, tmp_path):
     examiner, truths = pets
     name = next(iter(truths))
     cases = cases_of({name: truths[name]}, [0.6, 0.7, 0.8] * 3)
-    np.savez(tmp_path / "masks.npz", truth=truths[name], masks=np.stack([case.mask for case in cases]))
+    np.savez(
+        tmp_path / "masks.npz", truth=truths[name], masks=np.stack([case.mask for case in cases])
+    )
     command = [sys.executable, "-c", ELSEWHERE, tmp_path / "masks.npz", name]
     answers = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert answers == [verdict.as_dict() for verdict in mock(examiner, iou_noise=0.1).judge(cases)]
@@ -200,7 +209,9 @@ def test_a_line_of_pixels_around_a_large_object_is_no_error_and_ignored_pixels_c
 
 
 def confident(measure="soft_dice", bar=0.7):
-    return make_judge(VlmItl(vlm_handler="confidence", vlm_options={"measure": measure}, iou_bar=bar), 0)
+    return make_judge(
+        VlmItl(vlm_handler="confidence", vlm_options={"measure": measure}, iou_bar=bar), 0
+    )
 
 
 def soft_case(probabilities, members=None):
@@ -220,7 +231,11 @@ def test_soft_dice_by_hand(seed, classes, sharpness):
             dice = 2 * exact[c][on].sum() / (exact[c].sum() + on.sum())
             expected.append(dice / (2 - dice))
     verdict = confident().judge([case])[0]
-    assert verdict.probability == verdict.iou == pytest.approx(np.mean(expected) if expected else exact[0].mean(), 1e-5)
+    assert (
+        verdict.probability
+        == verdict.iou
+        == pytest.approx(np.mean(expected) if expected else exact[0].mean(), 1e-5)
+    )
     assert verdict.decision == ("accept" if verdict.iou >= 0.7 else "reject")
 
 
@@ -231,14 +246,18 @@ def test_a_network_without_doubt_is_sure():
     for measure in ("soft_dice", "max_softmax"):
         assert [v.iou for v in confident(measure).judge([sure, nothing])] == [1, 1]
     half = soft_case(np.full((2, 9, 9), 0.5, np.float32))
-    assert [confident(measure).judge([half])[0].iou for measure in ("soft_dice", "max_softmax")] == [0.5, 0.5]
+    assert [
+        confident(measure).judge([half])[0].iou for measure in ("soft_dice", "max_softmax")
+    ] == [0.5, 0.5]
 
 
 def test_agreement_is_the_mean_iou_with_the_other_members():
     probabilities = np.stack([TRUTH == 0, TRUTH == 1]).astype(np.float32)
     half = changed(slice(40, 60), slice(20, 60), 0)
     members = np.stack([TRUTH, half, np.zeros_like(TRUTH)])
-    assert confident("agreement").judge([soft_case(probabilities, members)])[0].iou == pytest.approx((1 + 0.5 + 0) / 3)
+    assert confident("agreement").judge([soft_case(probabilities, members)])[
+        0
+    ].iou == pytest.approx((1 + 0.5 + 0) / 3)
     for alone in (None, members[:0]):
         with pytest.raises(UserError, match=r"active_learning\.ensemble_size 1"):
             confident("agreement").judge([soft_case(probabilities, alone)])
@@ -247,7 +266,9 @@ def test_agreement_is_the_mean_iou_with_the_other_members():
 def test_accept_all_accepts_all():
     judge = make_judge(VlmItl(vlm_handler="accept_all"), 0)
     verdicts = judge.judge([Case("a", IMAGE, IMAGE[..., 0], NAMES)] * 3)
-    assert [(verdict.decision, verdict.probability) for verdict in verdicts] == [("accept", 1.0)] * 3
+    assert [(verdict.decision, verdict.probability) for verdict in verdicts] == [
+        ("accept", 1.0)
+    ] * 3
 
 
 # ---- by name
@@ -258,8 +279,16 @@ def test_accept_all_accepts_all():
     [
         ("confidance", {}, "vlm_itl.vlm_handler 'confidance': did you mean confidence"),
         ("gpt", {}, "vlm_itl.vlm_handler 'gpt': .*mock"),
-        ("confidence", {"measur": "soft_dice"}, "vlm_options.measur: did you mean vlm_itl.vlm_options.measure"),
-        ("confidence", {"measure": "softdice"}, "vlm_options.measure 'softdice': did you mean soft_dice"),
+        (
+            "confidence",
+            {"measur": "soft_dice"},
+            "vlm_options.measur: did you mean vlm_itl.vlm_options.measure",
+        ),
+        (
+            "confidence",
+            {"measure": "softdice"},
+            "vlm_options.measure 'softdice': did you mean soft_dice",
+        ),
         ("mock", {"true_positive": 1}, "did you mean vlm_itl.vlm_options.true_positive_rate"),
         ("mock", {"true_positive_rate": 1.1}, "rates lie between 0 and 1"),
         ("mock", {"false_positive_rate": -0.1}, "rates lie between 0 and 1"),

@@ -1,4 +1,6 @@
-"""The comparison's command line on written runs with a known answer: a better arm is found, an equal one is not."""
+"""The comparison's command line on written runs with a known answer: a better arm is found, an
+equal one is not.
+"""
 
 import json
 import shutil
@@ -18,7 +20,9 @@ IMAGES, CLASSES = 40, 3
 
 
 def confusions(accuracy, hardness):
-    """Confusion matrices [N, C, C] of images with 300 pixels a class, of which about `accuracy` are right."""
+    """Confusion matrices [N, C, C] of images with 300 pixels a class, of which about `accuracy` are
+    right.
+    """
     right = np.rint(300 * np.clip(accuracy + hardness, 0, 1)).astype(np.int64)
     wrong = 300 - right
     result = np.zeros((len(hardness), CLASSES, CLASSES), np.int64)
@@ -29,7 +33,9 @@ def confusions(accuracy, hardness):
 
 
 def write_run(folder, arm, seed, gain=0.0, percents=(5, 10, 20, 40), **changes):
-    """Write a run whose accuracy rises with the budget, `gain` higher than usual after the first round."""
+    """Write a run whose accuracy rises with the budget, `gain` higher than usual after the first
+    round.
+    """
     from weakseg.metrics import scores
 
     images = np.random.default_rng(7).normal(0, 0.05, IMAGES)  # the same for all runs
@@ -40,12 +46,30 @@ def write_run(folder, arm, seed, gain=0.0, percents=(5, 10, 20, 40), **changes):
         found = confusions(accuracy, images + noise.normal(0, 0.01, IMAGES))
         name = f"round_{number:02}/test.npz"
         (folder / name).parent.mkdir(parents=True)
-        np.savez(folder / name, ids=np.array([f"image_{i}" for i in range(IMAGES)]), confusions=found)
+        np.savez(
+            folder / name, ids=np.array([f"image_{i}" for i in range(IMAGES)]), confusions=found
+        )
         miou = float(scores(found.sum(0))["miou"])
-        curve.append({"round": number, "images": 10 * percent, "percent": percent, "seconds": 800.0 * percent,
-                      "pseudo_labels": 0, "val_miou": miou, "test_miou": miou, "test_file": name})  # fmt: skip
-    results = {"arm": arm, "seed": seed, "commit": "abc", "test_fingerprint": "f", "config": {},
-               "curve": curve}  # fmt: skip
+        curve.append(
+            {
+                "round": number,
+                "images": 10 * percent,
+                "percent": percent,
+                "seconds": 800.0 * percent,
+                "pseudo_labels": 0,
+                "val_miou": miou,
+                "test_miou": miou,
+                "test_file": name,
+            }
+        )
+    results = {
+        "arm": arm,
+        "seed": seed,
+        "commit": "abc",
+        "test_fingerprint": "f",
+        "config": {},
+        "curve": curve,
+    }
     write_json(folder / "results.json", results | changes)
     return folder
 
@@ -55,12 +79,26 @@ def runs(tmp_path_factory):
     """Two equal arms and a better one, over five seeds. Don't write here."""
     folder = tmp_path_factory.mktemp("runs")
     gains = {"random": 0.0, "entropy": 0.0, "vlm_itl": 0.05}
-    return [write_run(folder / f"{arm}_{seed}", arm, seed, gain) for arm, gain in gains.items() for seed in range(5)]
+    return [
+        write_run(folder / f"{arm}_{seed}", arm, seed, gain)
+        for arm, gain in gains.items()
+        for seed in range(5)
+    ]
 
 
 def test_a_better_arm_is_found_and_an_equal_one_is_not(runs, tmp_path, capsys):
     output = tmp_path / "comparison"
-    run(compare_runs, "--runs", *runs, "--output_dir", output, "--resamples", 200, "--baseline", "random")
+    run(
+        compare_runs,
+        "--runs",
+        *runs,
+        "--output_dir",
+        output,
+        "--resamples",
+        200,
+        "--baseline",
+        "random",
+    )
     found = read_json(output / "comparison.json")
     pairs = {(p["first"], p["second"]): p for p in found["pairs"]}
     equal, better = pairs["entropy", "random"], pairs["random", "vlm_itl"]
@@ -73,16 +111,34 @@ def test_a_better_arm_is_found_and_an_equal_one_is_not(runs, tmp_path, capsys):
 
     table = (output / "table.md").read_text()
     assert table in capsys.readouterr().out
-    assert "| vlm_itl - random " in table and "| entropy - random " in table and "vlm_itl - entropy" not in table
+    assert (
+        "| vlm_itl - random " in table
+        and "| entropy - random " in table
+        and "vlm_itl - entropy" not in table
+    )
     for name in ("curves_percent.png", "curves_seconds.png", "win_matrix.png"):
         assert picture(output / name).std() > 5
 
 
-def test_the_answer_does_not_depend_on_the_order_of_runs_and_skips_the_output_folder(runs, tmp_path):
+def test_the_answer_does_not_depend_on_the_order_of_runs_and_skips_the_output_folder(
+    runs, tmp_path
+):
     answers = []
     for given in (runs, [*runs[::-1], tmp_path / "comparison"]):
-        run(compare_runs, "--runs", *given, "--output_dir", tmp_path / "comparison", "--resamples", 50,
-            "--axis", "seconds", "--budgets", 8000, 12000.5)  # fmt: skip
+        run(
+            compare_runs,
+            "--runs",
+            *given,
+            "--output_dir",
+            tmp_path / "comparison",
+            "--resamples",
+            50,
+            "--axis",
+            "seconds",
+            "--budgets",
+            8000,
+            12000.5,
+        )
         answers.append((tmp_path / "comparison" / "comparison.json").read_text())
     assert answers[0] == answers[1]
     assert json.loads(answers[0])["budgets"] == [8000, 12000.5]
@@ -91,7 +147,11 @@ def test_the_answer_does_not_depend_on_the_order_of_runs_and_skips_the_output_fo
 def test_one_seed_has_an_interval_but_no_p_value(runs, tmp_path):
     run(compare_runs, "--runs", runs[0], runs[10], "--output_dir", tmp_path, "--resamples", 50)
     (pair,) = read_json(tmp_path / "comparison.json")["pairs"]
-    assert pair["p"] is None and pair["p_holm"] is None and pair["low"] < pair["difference"] < pair["high"]
+    assert (
+        pair["p"] is None
+        and pair["p_holm"] is None
+        and pair["low"] < pair["difference"] < pair["high"]
+    )
 
 
 def test_a_single_run_has_no_pairs(runs, tmp_path):
@@ -100,12 +160,31 @@ def test_a_single_run_has_no_pairs(runs, tmp_path):
 
 
 def test_what_all_labels_reach_comes_from_the_baseline_runs(runs, tmp_path):
-    """The mean over the baselines is the level, and 95 % of it is reached where the curve crosses it."""
-    full = [write_run(tmp_path / f"full_{seed}", "baseline", seed, percents=(100,)) for seed in range(2)]
-    run(compare_runs, "--runs", *runs[:5], "--full", *full, "--output_dir", tmp_path / "out", "--resamples", 50)
-    level = 0.95 * np.mean([read_json(folder / "results.json")["curve"][-1]["test_miou"] for folder in full])
+    """The mean over the baselines is the level, and 95 % of it is reached where the curve crosses
+    it.
+    """
+    full = [
+        write_run(tmp_path / f"full_{seed}", "baseline", seed, percents=(100,)) for seed in range(2)
+    ]
+    run(
+        compare_runs,
+        "--runs",
+        *runs[:5],
+        "--full",
+        *full,
+        "--output_dir",
+        tmp_path / "out",
+        "--resamples",
+        50,
+    )
+    level = 0.95 * np.mean(
+        [read_json(folder / "results.json")["curve"][-1]["test_miou"] for folder in full]
+    )
     curves = [read_json(folder / "results.json")["curve"] for folder in runs[:5]]
-    wanted = [np.interp(level, [p["test_miou"] for p in curve], [p["percent"] for p in curve]) for curve in curves]
+    wanted = [
+        np.interp(level, [p["test_miou"] for p in curve], [p["percent"] for p in curve])
+        for curve in curves
+    ]
     (arm,) = read_json(tmp_path / "out" / "comparison.json")["arms"]
     assert arm["reach"]["mean"] == pytest.approx(np.mean(wanted))
     odd = write_run(tmp_path / "odd", "baseline", 9, percents=(100,), test_fingerprint="g")
@@ -114,12 +193,20 @@ def test_what_all_labels_reach_comes_from_the_baseline_runs(runs, tmp_path):
 
 
 def test_judges_get_a_table(tmp_path, capsys):
-    """Means and deviations over all judged rounds of all seeds; a run without a judge has no row."""
+    """Means and deviations over all judged rounds of all seeds; a run without a judge has no
+    row.
+    """
     judged = [
-        write_run(tmp_path / f"judged_{seed}", "judged", seed,
-                  judge=[{"round": 0, "spearman": 0.6 + seed / 10, "purity": None, "seconds_saved": 7200}])
+        write_run(
+            tmp_path / f"judged_{seed}",
+            "judged",
+            seed,
+            judge=[
+                {"round": 0, "spearman": 0.6 + seed / 10, "purity": None, "seconds_saved": 7200}
+            ],
+        )
         for seed in range(3)
-    ]  # fmt: skip
+    ]
     alone = write_run(tmp_path / "alone_0", "alone", 0)
     run(compare_runs, "--runs", *judged, alone, "--output_dir", tmp_path / "out", "--resamples", 50)
     table = capsys.readouterr().out.partition("The judges")[2]
@@ -133,7 +220,9 @@ def other_fingerprint(folder):
 def other_images(folder):
     odd = write_run(folder / "odd", "odd", 0)
     with np.load(odd / "round_01/test.npz") as file:
-        np.savez(odd / "round_01/test.npz", ids=file["ids"][::-1] + "x", confusions=file["confusions"])
+        np.savez(
+            odd / "round_01/test.npz", ids=file["ids"][::-1] + "x", confusions=file["confusions"]
+        )
 
 
 def other_miou(folder):
@@ -220,30 +309,45 @@ def test_wrong_flags_are_named(runs, tmp_path, flags, message):
 
 def test_the_script_runs_from_a_shell_and_fails_in_one_line(tmp_path):
     script = Path(compare_runs.__file__)
-    done = subprocess.run([sys.executable, script, "--runs", tmp_path / "none", "--output_dir", tmp_path / "out"],
-                          capture_output=True, text=True, cwd=tmp_path)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, script, "--runs", tmp_path / "none", "--output_dir", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {tmp_path / 'none' / 'results.json'}") and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith(f"error: {tmp_path / 'none' / 'results.json'}")
+        and done.stderr.count("\n") == 1
+    )
 
 
-@pytest.mark.parametrize(("arms", "axis", "seeds"), [(1, "percent", 1), (5, "seconds", 2), (12, "percent", 1)])
+@pytest.mark.parametrize(
+    ("arms", "axis", "seeds"), [(1, "percent", 1), (5, "seconds", 2), (12, "percent", 1)]
+)
 def test_budget_curves_and_win_matrix_are_tidy(tmp_path, sheets, arms, axis, seeds):
     from vlm_itl.results import budget_curves, figures
 
     names = [f"arm_{index}_with_a_name" for index in range(arms)]
     loaded = budget_curves.load_runs(
-        write_run(tmp_path / f"{name}_{seed}", name, seed) for name in names for seed in range(seeds)
+        write_run(tmp_path / f"{name}_{seed}", name, seed)
+        for name in names
+        for seed in range(seeds)
     )
     for item in loaded:
         item.results["full_miou"] = 0.8
     figures.budget_curves(tmp_path / "curves.png", loaded, axis)
     budgets = budget_curves.common_budgets(loaded, axis)
-    figures.win_matrix_figure(tmp_path / "wins.png", *budget_curves.win_matrix(loaded, axis, budgets))
+    figures.win_matrix_figure(
+        tmp_path / "wins.png", *budget_curves.win_matrix(loaded, axis, budgets)
+    )
     figure, axes = sheets[0].figure, sheets[0].figure.axes[0]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert len(labels) == arms + 2 and axes.get_xlabel().endswith(("(hours)", "(% of the pool)"))
     assert_tidy(figure, [*figure.legends[0].get_texts(), axes.xaxis.label, axes.yaxis.label])
-    assert_tidy(sheets[1].figure, [*sheets[1].figure.texts, *sheets[1].figure.axes[0].get_yticklabels()])
+    assert_tidy(
+        sheets[1].figure, [*sheets[1].figure.texts, *sheets[1].figure.axes[0].get_yticklabels()]
+    )
     for name in ("curves.png", "wins.png"):
         picture(tmp_path / name)
 
@@ -264,7 +368,9 @@ def test_judge_figures_draw_every_judge_even_one_that_says_nothing(tmp_path, she
     for sheet, name in zip(sheets, ("risk", "reliability"), strict=True):
         labels = [text.get_text() for text in sheet.figure.legends[0].get_texts()]
         assert [label.split(" (")[0] for label in labels[:3]] == list(judges)
-        assert_tidy(sheet.figure, [*sheet.figure.legends[0].get_texts(), sheet.figure.axes[0].xaxis.label])
+        assert_tidy(
+            sheet.figure, [*sheet.figure.legends[0].get_texts(), sheet.figure.axes[0].xaxis.label]
+        )
         assert picture(tmp_path / f"{name}.png").std() > 5
 
 

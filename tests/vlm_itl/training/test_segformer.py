@@ -1,4 +1,6 @@
-"""Both networks keep one contract; SegFormer is transformers' own; weights that can't be had are refused in a line."""
+"""Both networks keep one contract; SegFormer is transformers' own; weights that can't be had are
+refused in a line.
+"""
 
 import pytest
 import torch
@@ -29,7 +31,9 @@ def segformer():
 
 @pytest.fixture
 def images():
-    return torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        0, 256, (2, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 @torch.no_grad()
@@ -64,7 +68,10 @@ def test_an_image_is_predicted_alike_alone_and_in_a_batch(network, images):
 @pytest.mark.parametrize("signals", [("full",), ("tags",), ("full", "tags")])
 def test_the_losses_reach_the_parameters_they_should(network, images, signals):
     criterion = make_criterion(signals, LossOptions((1, 2)))
-    targets = {"full": torch.randint(0, 3, (2, 64, 96)), "tags": torch.tensor([[1.0, 0.0], [0.0, 1.0]])}
+    targets = {
+        "full": torch.randint(0, 3, (2, 64, 96)),
+        "tags": torch.tensor([[1.0, 0.0], [0.0, 1.0]]),
+    }
     outputs = network.train()(images)
     terms = criterion(outputs, targets, images)
     network.zero_grad()
@@ -85,7 +92,9 @@ def test_the_encoder_is_what_its_prefix_says(network):
     encoder = {name for name, _ in network.named_parameters() if name.startswith(prefix)}
     others = {name for name, _ in network.named_parameters()} - encoder
     assert encoder and any(name.startswith("tag_head") for name in others)
-    assert not any("decode" in name or "classifier" in name or "segmentation_head" in name for name in encoder)
+    assert not any(
+        "decode" in name or "classifier" in name or "segmentation_head" in name for name in encoder
+    )
 
 
 @torch.no_grad()
@@ -95,7 +104,9 @@ def test_segformer_is_the_one_of_transformers(segformer, images, tmp_path):
     before = segformer(images)["seg"]
     segformer.save_pretrained(tmp_path)
     assert torch.equal(segformer(images)["seg"], before)  # saving leaves it as it was
-    theirs, report = SegformerForSemanticSegmentation.from_pretrained(tmp_path, output_loading_info=True)
+    theirs, report = SegformerForSemanticSegmentation.from_pretrained(
+        tmp_path, output_loading_info=True
+    )
     assert not report["missing_keys"] and not report["unexpected_keys"]
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     values = (images / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
@@ -127,7 +138,13 @@ def test_other_classes_get_a_new_last_layer_on_the_same_encoder(segformer, image
 def test_a_folder_without_a_segformer_is_refused(tmp_path):
     from transformers import ViTConfig, ViTModel
 
-    small = ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, image_size=32)
+    small = ViTConfig(
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=8,
+        image_size=32,
+    )
     ViTModel(small).save_pretrained(tmp_path / "vit")
     (tmp_path / "empty").mkdir()
     for name in ("vit", "empty"):
@@ -150,5 +167,7 @@ def test_a_hub_id_without_a_hub_is_one_line(tmp_path):
     )
     done = without_network(code, tmp_path)
     lines = done.stdout.splitlines()
-    assert len(lines) == 2 and all(line.startswith("model.name nvidia/mit-b0: could not be loaded") for line in lines)
+    assert len(lines) == 2 and all(
+        line.startswith("model.name nvidia/mit-b0: could not be loaded") for line in lines
+    )
     assert "Traceback" not in done.stderr

@@ -1,4 +1,6 @@
-"""The Trainer: a killed run goes on to the same weights, evaluation keeps nothing, and the loss is `Criterion`'s."""
+"""The Trainer: a killed run goes on to the same weights, evaluation keeps nothing, and the loss is
+`Criterion`'s.
+"""
 
 import copy
 import gc
@@ -18,7 +20,13 @@ from vlm_itl.config import Data, Model, Training
 from vlm_itl.training import trainer
 from vlm_itl.training.data import image_table, open_images, training_table
 from vlm_itl.training.segformer import build_network
-from vlm_itl.training.trainer import WEIGHTS, StreamingMetrics, last_checkpoint, make_criterion, make_trainer
+from vlm_itl.training.trainer import (
+    WEIGHTS,
+    StreamingMetrics,
+    last_checkpoint,
+    make_criterion,
+    make_trainer,
+)
 from weakseg.common import UserError, seed_everything
 from weakseg.data.cache import ResizedCache
 from weakseg.inference.weights import read_tensors
@@ -46,7 +54,12 @@ class KillBefore(TrainerCallback):
 @pytest.fixture(scope="module")
 def images(pets_dir, tmp_path_factory):
     """(data set, its section of the config)."""
-    data = Data(str(pets_dir), image_size=64, cache_dir=str(tmp_path_factory.mktemp("cache")), val_fraction=0.2)
+    data = Data(
+        str(pets_dir),
+        image_size=64,
+        cache_dir=str(tmp_path_factory.mktemp("cache")),
+        val_fraction=0.2,
+    )
     return open_images(data), data
 
 
@@ -58,9 +71,15 @@ def new_network(name, seed=0):
 def fitting(images, network, folder, callback=None, steps=4, eval_steps=2, select="last"):
     """Return a trainer of `network` on the training images, validated on the others."""
     dataset, data = images
-    training = Training(steps=steps, batch_size=2, eval_steps=eval_steps, select=select, device="cpu")
+    training = Training(
+        steps=steps, batch_size=2, eval_steps=eval_steps, select=select, device="cpu"
+    )
     items = SegmentationItems(
-        dataset, dataset.ids("train"), ResizedCache(data.cache_dir, data.image_size), signals=("full",), augment=True
+        dataset,
+        dataset.ids("train"),
+        ResizedCache(data.cache_dir, data.image_size),
+        signals=("full",),
+        augment=True,
     )
     table = training_table(items, steps, training.batch_size, seed=0)
     validation = image_table(dataset, dataset.ids("val"), data, masks=True)
@@ -70,7 +89,9 @@ def fitting(images, network, folder, callback=None, steps=4, eval_steps=2, selec
 
 def same(first, second):
     """Whether two state dicts are equal to the bit."""
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
 
 
 @torch.no_grad()
@@ -105,20 +126,28 @@ def test_a_killed_training_goes_on_to_the_same_weights(images, tmp_path, name):
 
 
 def test_upstream_restores_only_a_part_of_a_segformer(tmp_path):
-    """Why `_load_from_checkpoint` is overridden: files hold other names than the network, and nobody minds."""
+    """Why `_load_from_checkpoint` is overridden: files hold other names than the network, and
+    nobody minds.
+    """
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
     from vlm_itl.training.segformer import TINY
 
     network = SegformerForSemanticSegmentation(SegformerConfig(**TINY))
-    trainer = Trainer(network, TrainingArguments(str(tmp_path), use_cpu=True, report_to="none", log_level="error"))
+    trainer = Trainer(
+        network, TrainingArguments(str(tmp_path), use_cpu=True, report_to="none", log_level="error")
+    )
     wanted = copy.deepcopy(network.state_dict())
     trainer.save_model(str(tmp_path / "checkpoint-1"))
     add_noise(network)
     trainer._load_from_checkpoint(str(tmp_path / "checkpoint-1"))
-    restored = [name for name, tensor in network.state_dict().items() if torch.equal(tensor, wanted[name])]
+    restored = [
+        name for name, tensor in network.state_dict().items() if torch.equal(tensor, wanted[name])
+    ]
     if len(restored) == len(wanted):
-        pytest.skip("transformers restores a whole SegFormer by now: the override only adds the check")
+        pytest.skip(
+            "transformers restores a whole SegFormer by now: the override only adds the check"
+        )
     assert len(restored) < len(wanted) / 2
 
 
@@ -127,7 +156,9 @@ def test_the_best_checkpoint_is_what_is_kept(images, tmp_path, best):
     network = new_network("segformer-tiny")
     trainer = fitting(images, network, tmp_path, eval_steps=1, select="best")
     values = iter([0.9 if step == best else 0.1 for step in range(1, 5)])
-    trainer.compute_metrics = lambda batch, compute_result: {"miou": next(values)} if compute_result else {}
+    trainer.compute_metrics = lambda batch, compute_result: (
+        {"miou": next(values)} if compute_result else {}
+    )
     trainer.train()
     kept = read_tensors(tmp_path / f"checkpoint-{best}" / WEIGHTS, "test")
     assert same(network.state_dict(), kept)
@@ -135,7 +166,9 @@ def test_the_best_checkpoint_is_what_is_kept(images, tmp_path, best):
 
 
 def test_the_best_checkpoint_is_found_after_a_move(images, tmp_path):
-    trainer = fitting(images, new_network("segformer-tiny"), tmp_path / "here", eval_steps=1, select="best")
+    trainer = fitting(
+        images, new_network("segformer-tiny"), tmp_path / "here", eval_steps=1, select="best"
+    )
     trainer.train()
     best = trainer.state.best_model_checkpoint
     (tmp_path / "here").rename(tmp_path / "there")
@@ -193,7 +226,10 @@ def test_the_gradient_is_that_of_the_criterion(images, tmp_path, signals):
     batch = {
         "index": torch.arange(2),
         "image": torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8),
-        "targets": {"full": torch.randint(0, 2, (2, 64, 64)), "tags": torch.tensor([[1.0, 0.0], [-1.0, 1.0]])},
+        "targets": {
+            "full": torch.randint(0, 2, (2, 64, 64)),
+            "tags": torch.tensor([[1.0, 0.0], [-1.0, 1.0]]),
+        },
     }
     trainer = fitting(images, network, tmp_path)
     criterion = trainer.criterion = make_criterion(signals, LossOptions((1, 1)))
@@ -225,16 +261,25 @@ def test_a_loss_that_is_not_finite_stops_the_training(images, tmp_path):
 
 
 @settings(max_examples=25)
-@given(seed=st.integers(0, 10**6), sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4), classes=st.integers(2, 6))
+@given(
+    seed=st.integers(0, 10**6),
+    sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    classes=st.integers(2, 6),
+)
 def test_streaming_metrics_over_batches_are_those_of_the_whole(seed, sizes, classes):
     rng = np.random.default_rng(seed)
     predictions = torch.from_numpy(rng.integers(0, classes, (sum(sizes), 8, 8)).astype(np.uint8))
-    truth = torch.from_numpy(rng.choice([*range(classes), 255], (sum(sizes), 8, 8)).astype(np.uint8))
+    truth = torch.from_numpy(
+        rng.choice([*range(classes), 255], (sum(sizes), 8, 8)).astype(np.uint8)
+    )
     wanted = scores(confusion_matrix(predictions, truth, classes))["miou"].item()
     metrics = StreamingMetrics(classes)
     for _ in range(2):  # nothing is left of the first validation in the second
         parts = zip(predictions.split(sizes), truth.split(sizes), strict=True)
-        found = [metrics(EvalPrediction(p, t), number == len(sizes) - 1) for number, (p, t) in enumerate(parts)]
+        found = [
+            metrics(EvalPrediction(p, t), number == len(sizes) - 1)
+            for number, (p, t) in enumerate(parts)
+        ]
         assert found[:-1] == [{}] * (len(sizes) - 1)
         assert found[-1]["miou"] == pytest.approx(wanted)
 
@@ -254,13 +299,17 @@ def test_evaluation_scores_every_image_once(images, tmp_path):
 
 
 class Watch(TrainerCallback):
-    """Measures the tensors and arrays that are alive after each batch of an evaluation, in bytes."""
+    """Measures the tensors and arrays that are alive after each batch of an evaluation, in
+    bytes.
+    """
 
     def __init__(self):
         self.peak = 0
 
     def on_prediction_step(self, args, state, control, **_):
-        alive = [thing for thing in gc.get_objects() if type(thing) in (torch.Tensor, torch.nn.Parameter)]
+        alive = [
+            thing for thing in gc.get_objects() if type(thing) in (torch.Tensor, torch.nn.Parameter)
+        ]
         self.peak = max(self.peak, sum(tensor.nbytes for tensor in alive))
 
 

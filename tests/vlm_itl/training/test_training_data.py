@@ -1,4 +1,6 @@
-"""The images of an experiment: exports, colours, splits, and tables that hold names and numbers alone."""
+"""The images of an experiment: exports, colours, splits, and tables that hold names and numbers
+alone.
+"""
 
 import itertools
 from collections import Counter
@@ -13,7 +15,14 @@ from PIL import Image
 
 from data_utils import SegmentationItems
 from vlm_itl.config import Data
-from vlm_itl.training.data import added_rows, fingerprint, image_table, open_images, splits_of, training_table
+from vlm_itl.training.data import (
+    added_rows,
+    fingerprint,
+    image_table,
+    open_images,
+    splits_of,
+    training_table,
+)
 from weakseg.common import UserError
 from weakseg.data import hub
 from weakseg.data.cache import ResizedCache
@@ -82,7 +91,9 @@ def test_a_training_shows_every_image_its_share(labelled, pseudo, steps, batch, 
     items = Items(labelled + pseudo)
     added = added_rows(batch, labelled, pseudo, share)
     assert (added == 0) == (pseudo == 0)
-    assert added <= max(1, round(share * batch)) and added <= max(1, batch * pseudo / labelled + 0.5)
+    assert added <= max(1, round(share * batch)) and added <= max(
+        1, batch * pseudo / labelled + 0.5
+    )
     table = training_table(items, steps, batch, seed, pseudo, added)
     rows = table[:]
     index, draw = (np.array(rows[key]).reshape(steps, batch + added) for key in ("index", "draw"))
@@ -96,7 +107,10 @@ def test_a_training_shows_every_image_its_share(labelled, pseudo, steps, batch, 
     again = training_table(items, steps, batch, seed, pseudo, added)
     assert again[:] == rows
     alone = training_table(Items(labelled), steps, batch, seed)[:]
-    assert [index[:, :batch].ravel().tolist(), draw[:, :batch].ravel().tolist()] == [alone["index"], alone["draw"]]
+    assert [index[:, :batch].ravel().tolist(), draw[:, :batch].ravel().tolist()] == [
+        alone["index"],
+        alone["draw"],
+    ]
 
 
 def test_another_seed_gives_another_order():
@@ -105,17 +119,26 @@ def test_another_seed_gives_another_order():
 
 
 def test_tables_hold_names_and_numbers_alone(pets, data):
-    items = SegmentationItems(pets, pets.ids("train"), ResizedCache(data.cache_dir, 64), signals=("full",))
-    for table in (training_table(items, 3, 2, 0), image_table(pets, pets.ids("val"), data, masks=True)):
+    items = SegmentationItems(
+        pets, pets.ids("train"), ResizedCache(data.cache_dir, 64), signals=("full",)
+    )
+    for table in (
+        training_table(items, 3, 2, 0),
+        image_table(pets, pets.ids("val"), data, masks=True),
+    ):
         assert {name: kind.dtype for name, kind in table.features.items()} == {
-            "id": "string", "index": "int64", "draw": "int64"
-        }  # fmt: skip
+            "id": "string",
+            "index": "int64",
+            "draw": "int64",
+        }
         assert table.data.nbytes < 100 * len(table)
 
 
 def test_rows_are_the_items_wherever_one_starts(pets, data):
     cache = ResizedCache(data.cache_dir, 64)
-    items = SegmentationItems(pets, pets.ids("train"), cache, signals=("full",), augment=True, seed=3)
+    items = SegmentationItems(
+        pets, pets.ids("train"), cache, signals=("full",), augment=True, seed=3
+    )
     table = training_table(items, 15, 2, seed=1)
     raw = table.with_format(None)
     rows = list(table)
@@ -138,7 +161,9 @@ def test_an_image_table_is_in_order_and_has_masks_on_demand(pets, data):
     assert [row["index"] for row in table] == list(range(len(names)))
     assert set(table[0]) == {"index", "image", "targets", "mask"}
     assert set(image_table(pets, names, data)[0]) == {"index", "image", "targets"}
-    wanted = pets.to_classes(names[0], ResizedCache(data.cache_dir, 64).mask(pets.mask_path(names[0])))
+    wanted = pets.to_classes(
+        names[0], ResizedCache(data.cache_dir, 64).mask(pets.mask_path(names[0]))
+    )
     assert np.array_equal(table[0]["mask"].numpy(), wanted)
 
 
@@ -165,7 +190,9 @@ def test_limits_are_nested_and_splits_disjoint(pets, pets_dir, small, more):
     few = splits_of(pets, Data(str(pets_dir), pool_limit=small, val_limit=small))
     many = splits_of(pets, Data(str(pets_dir), pool_limit=small + more))
     everything = splits_of(pets, Data(str(pets_dir)))
-    assert set(few["pool"]) <= set(many["pool"]) <= set(everything["pool"]) == set(pets.ids("train"))
+    assert (
+        set(few["pool"]) <= set(many["pool"]) <= set(everything["pool"]) == set(pets.ids("train"))
+    )
     assert len(few["pool"]) == min(small, len(everything["pool"]))
     assert len(few["val"]) == min(small, len(everything["val"]))
     assert few["test"] == pets.ids("test")
@@ -178,7 +205,10 @@ def test_limits_are_nested_and_splits_disjoint(pets, pets_dir, small, more):
 
 
 def test_the_colours_are_those_of_voc():
-    colours = {name: tuple(map(int, colour)) for name, colour in zip(Voc.all_classes, voc_colours(), strict=False)}
+    colours = {
+        name: tuple(map(int, colour))
+        for name, colour in zip(Voc.all_classes, voc_colours(), strict=False)
+    }
     assert colours["background"] == (0, 0, 0)
     assert colours["aeroplane"] == (128, 0, 0)
     assert colours["bicycle"] == (0, 128, 0)
@@ -198,7 +228,12 @@ def test_masks_mean_the_same_in_every_mode(seed, height, width):
     palette = Image.fromarray(numbers)
     palette.putpalette(voc_colours().tobytes())
     assert palette.mode == "P"
-    for mask in (Image.fromarray(numbers), palette, palette.convert("RGB"), palette.convert("RGBA")):
+    for mask in (
+        Image.fromarray(numbers),
+        palette,
+        palette.convert("RGB"),
+        palette.convert("RGBA"),
+    ):
         found = class_numbers(mask, "a")
         assert found.dtype == np.uint8 and np.array_equal(found, numbers)
 
@@ -214,20 +249,29 @@ def test_a_colour_of_no_class_is_refused():
 
 @pytest.fixture
 def hub_tables(monkeypatch):
-    """A data set as 🤗 datasets would give it: 10 training and 3 validation images; coloured and numbered masks."""
+    """A data set as 🤗 datasets would give it: 10 training and 3 validation images; coloured and
+    numbered masks.
+    """
     from datasets import Dataset, DatasetDict, Features, Value
     from datasets import Image as ImageColumn
 
     rng = np.random.default_rng(0)
 
     def table(count):
-        photos = [Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)) for _ in range(count)]
-        masks = [Image.fromarray(rng.choice([0, 8, 12, 255], (12, 16)).astype(np.uint8)) for _ in range(count)]
+        photos = [
+            Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)) for _ in range(count)
+        ]
+        masks = [
+            Image.fromarray(rng.choice([0, 8, 12, 255], (12, 16)).astype(np.uint8))
+            for _ in range(count)
+        ]
         for mask in masks[::2]:
             mask.putpalette(voc_colours().tobytes())
         masks = [mask.convert("RGB") if mask.mode == "P" else mask for mask in masks]
         features = Features(image=ImageColumn(), mask=ImageColumn(), number=Value("int64"))
-        return Dataset.from_dict({"image": photos, "mask": masks, "number": list(range(count))}, features=features)
+        return Dataset.from_dict(
+            {"image": photos, "mask": masks, "number": list(range(count))}, features=features
+        )
 
     found = DatasetDict(train=table(10), validation=table(3))
     calls = []
@@ -237,7 +281,12 @@ def hub_tables(monkeypatch):
 
 def test_a_hub_becomes_a_folder_once(hub_tables, tmp_path):
     tables, calls = hub_tables
-    data = Data("some-one/voc", data_dir=str(tmp_path / "data"), cache_dir=str(tmp_path / "cache"), image_size=64)
+    data = Data(
+        "some-one/voc",
+        data_dir=str(tmp_path / "data"),
+        cache_dir=str(tmp_path / "cache"),
+        image_size=64,
+    )
     for _ in range(2):
         dataset = open_images(data)
     assert calls == ["some-one/voc"]
@@ -249,10 +298,17 @@ def test_a_hub_becomes_a_folder_once(hub_tables, tmp_path):
             assert np.array_equal(image, np.asarray(row["image"]))
             assert np.array_equal(mask, class_numbers(row["mask"], "a"))
     row = image_table(dataset, dataset.ids("test"), data, masks=True)[0]
-    assert row["image"].shape == (3, 64, 64) and set(row["mask"].unique().tolist()) <= {0, 8, 12, 255}
+    assert row["image"].shape == (3, 64, 64) and set(row["mask"].unique().tolist()) <= {
+        0,
+        8,
+        12,
+        255,
+    }
 
 
-def test_an_export_that_was_cut_off_or_of_other_columns_is_made_anew(hub_tables, tmp_path, monkeypatch):
+def test_an_export_that_was_cut_off_or_of_other_columns_is_made_anew(
+    hub_tables, tmp_path, monkeypatch
+):
     data = Data("some-one/voc", data_dir=str(tmp_path))
     folder = export_hub(data)
 
@@ -285,7 +341,9 @@ def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path):
         "try:\n    load_hub('some-one/voc')\nexcept UserError as error:\n    print(error)"
     )
     done = without_network(code, tmp_path)
-    assert done.stdout.startswith("data.source some-one/voc: the hub's data set could not be loaded")
+    assert done.stdout.startswith(
+        "data.source some-one/voc: the hub's data set could not be loaded"
+    )
     assert done.stdout.count("\n") == 1 and "Traceback" not in done.stderr
 
 
@@ -301,7 +359,9 @@ def test_a_folder_without_a_data_set_is_refused(tmp_path):
 
 
 def test_the_built_in_set_is_drawn_once(tmp_path):
-    data = Data(shapes_train=8, shapes_test=4, data_dir=str(tmp_path), cache_dir=str(tmp_path / "cache"))
+    data = Data(
+        shapes_train=8, shapes_test=4, data_dir=str(tmp_path), cache_dir=str(tmp_path / "cache")
+    )
     first = open_images(data)
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
     assert len(times) == 12
