@@ -26,6 +26,7 @@ test: .venv/tested lint
 lint: .venv/tested
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/mypy
 
 clean:
 	rm -rf data/demo checkpoints/demo results/demo weak_labels/demo*
