@@ -41,14 +41,14 @@ import train
 import weak_label_generator
 from model import model_from
 from weakseg import metrics
-from weakseg.common import commit
+from weakseg.common import IGNORE, commit
 from weakseg.data.synthetic import draw_shapes
 from weakseg.evaluation.results import dataset_of
 from weakseg.training import options
 from weakseg.training.checkpoints import load_checkpoint
 from weakseg.training.distributed import make_accelerator
 
-IGNORE, BATCH = 255, 16
+BATCH = 16
 
 
 def parse_args():

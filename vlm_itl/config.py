@@ -5,14 +5,13 @@ known one. `--set section.key=value` overrides a key; the value is read as YAML.
 """
 
 import dataclasses
-import difflib
 import math
 import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weakseg.common import UserError
+from weakseg.common import UserError, suggestion
 from weakseg.labels.annotators import Options
 
 UNITS = ("percent", "images", "seconds", "hours")
@@ -287,8 +286,10 @@ def build(cls, content, prefix):
     values = {}
     for name, value in content.items():
         if name not in hints:
-            near = difflib.get_close_matches(str(name), hints, n=1)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(hints)}"
+            hint = (
+                suggestion(name, hints, f"did you mean {prefix}{{}}?")
+                or f"known: {', '.join(hints)}"
+            )
             raise UserError(f"unknown key {prefix}{name}: {hint}")
         if dataclasses.is_dataclass(hints[name]):
             values[name] = build(hints[name], value, f"{prefix}{name}.")
@@ -351,10 +352,7 @@ def check_rules(value, rules, name):
     for rule, (holds, words) in LIMITS.items():
         if rule in rules and value is not None and not holds(value, rules[rule]):
             limit = ", ".join(rules[rule]) if rule == "choices" else rules[rule]
-            near = (
-                difflib.get_close_matches(str(value), rules[rule], n=1) if rule == "choices" else []
-            )
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = suggestion(value, rules[rule], "; did you mean {}?") if rule == "choices" else ""
             raise UserError(f"{name}: {value!r} must be {words} {limit}{hint}")
 
 

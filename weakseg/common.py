@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 IGNORE = 255  # of masks: nobody labelled the pixel, or it doesn't count
@@ -138,10 +139,15 @@ def choose(wanted, known, flag):
     """Return `wanted`; a word that is not among `known` is a `UserError` with the nearest one."""
     for word in wanted:
         if word not in known:
-            near = difflib.get_close_matches(word, known, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = suggestion(word, known, "did you mean {}? ")
             raise UserError(f"{flag} {word!r}: {hint}choose from {', '.join(known)}")
     return wanted
+
+
+def suggestion(word: object, known: Iterable[str], wording: str = "did you mean {}?") -> str:
+    """Return "did you mean NEAR?" for the known word nearest to a misspelt one, "" without any."""
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return wording.format(near[0]) if near else ""
 
 
 def refuse_repeats(words, what):

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import torch
 
-IGNORE = 255
+from weakseg.common import IGNORE
+
 # Beyond this radius one distance transform is cheaper than a dilation whose kernel grows with its
 # square.
 LARGEST_DISC = 12

@@ -5,7 +5,6 @@ Counts are {signal: {action: number}} and know nothing of prices, so another sch
 training.
 """
 
-import difflib
 import functools
 import math
 from collections import Counter
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from weakseg.common import UserError
+from weakseg.common import UserError, suggestion
 
 FILE = Path(__file__).with_name("costs.yaml")
 DEFAULT, RELATIVE = "extreme_clicking", "relative"
@@ -55,7 +54,8 @@ def load_schedule(name=DEFAULT):
         return parse_schedule(known[name], name, f"{FILE.name}: {name}", known[DEFAULT])
     if not Path(name).is_file():
         raise UserError(
-            f"schedule {name}: neither a file nor one of {', '.join(known)}{nearest(name, known)}"
+            f"schedule {name}: neither a file nor one of {', '.join(known)}"
+            f"{suggestion(name, known, '; did you mean {}?')}"
         )
     return parse_schedule(read_yaml(name), str(name), str(name), known[DEFAULT])
 
@@ -124,14 +124,9 @@ def refuse_unknown(table, known, where):
     for key in table:
         if key not in known:
             raise UserError(
-                f"{where}: unknown key '{key}'{nearest(key, known) or '; known: ' + ', '.join(known)}"
+                f"{where}: unknown key '{key}'"
+                f"{suggestion(key, known, '; did you mean {}?') or '; known: ' + ', '.join(known)}"
             )
-
-
-def nearest(word, known):
-    """Return a hint at the known word nearest to `word`, empty where none is near."""
-    near = difflib.get_close_matches(str(word), known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def add_counts(images):

@@ -5,11 +5,10 @@ To add a signal, add a row to `SIGNALS`: the generator, the data set, the losses
 and the cost axis all iterate it.
 """
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from weakseg.common import UserError
+from weakseg.common import UserError, suggestion
 from weakseg.labels import annotators, scribbles
 from weakseg.labels.costs import load_schedule
 from weakseg.labels.targets import crop_mask, draw_boxes, draw_points, draw_scribbles, tag_vector
@@ -112,8 +111,7 @@ def parse_modes(words):
         names = word.removeprefix("hybrid_").split("_") if word.startswith("hybrid_") else [word]
         for name in names:
             if name not in SIGNALS:
-                near = difflib.get_close_matches(name, SIGNALS, n=1)
-                hint = f"did you mean {near[0]}? " if near else ""
+                hint = suggestion(name, SIGNALS, "did you mean {}? ")
                 raise UserError(
                     f"unknown supervision '{name}': {hint}choose from {', '.join(SIGNALS)}, "
                     "several after --supervision_modes, or hybrid_A_B"

@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from weakseg.reporting.style import GAP, GREY, IGNORE, LINE, MARGIN, Sheet, colourise, hex_colour
+from weakseg.common import IGNORE
+from weakseg.reporting.style import GAP, GREY, LINE, MARGIN, Sheet, colourise, hex_colour
 
 BADGE = {"boxstyle": "round,pad=0.25", "facecolor": "black", "alpha": 0.6, "linewidth": 0}
 

@@ -10,7 +10,7 @@ import math
 import cv2
 import numpy as np
 
-from weakseg.common import atomic_path
+from weakseg.common import IGNORE, atomic_path
 
 # Okabe & Ito, "Color Universal Design", 2008, in this project's order: distinct with each kind of
 # colour blindness.
@@ -27,7 +27,7 @@ PALETTE = np.array(
     ],
     np.uint8,
 )
-IGNORE, IGNORE_COLOUR = 255, (232, 232, 232)
+IGNORE_COLOUR = (232, 232, 232)
 INK, GREY, FAINT, ACCENT = "#2f3542", "#5b6270", "#8a8f98", "#0072b2"
 DPI = 120
 GAP, MARGIN, LINE, LETTER = 0.06, 0.15, 0.2, 0.075  # inches
