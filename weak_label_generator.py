@@ -16,169 +16,32 @@ on, and keeps the shards that are done.
 """
 
 import argparse
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, fields
 from functools import partial
-from itertools import islice, starmap
+from itertools import starmap
 from pathlib import Path
-from statistics import fmean
+from typing import Any
 
 from weakseg.common import UserError, run_cli
+from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset
-from weakseg.labels import annotators
-from weakseg.labels.human_clicks import HumanClicks, simulate_like
-from weakseg.labels.label_file import annotate, header, load_labels, save_labels
-from weakseg.labels.label_shards import only_shards, record, shards_in, write_shards
-from weakseg.labels.signals import SIGNALS
-from weakseg.parallel import add_backend_arguments, backend, check_backend, stream
-
-CHUNK = 32  # images a task: fewer than two tasks stay in this process
-SAMPLE = 5000  # images at most that what is printed is drawn from
+from weakseg.labels import simulate
+from weakseg.labels.annotators import Options
+from weakseg.labels.human_clicks import HumanClicks
+from weakseg.labels.label_file import header, load_labels, save_labels
+from weakseg.labels.label_shards import only_shards, shards_in, write_shards
+from weakseg.labels.label_summary import LabelSummary
+from weakseg.parallel import add_backend_arguments, check_backend
 
 
-def annotate_many(dataset, points, options, seed):
-    """Annotate a chunk of images in one process -> [(id, labels), ...]; points: {id: source of its
-    points or None}.
-    """
-    import cv2
-
-    cv2.setNumThreads(1)  # the processes share the cores already
-    return [
-        (name, annotate(dataset, name, options, seed, points=source))
-        for name, source in points.items()
-    ]
-
-
-def record_many(dataset, points, options, seed):
-    """Annotate a chunk of images in one process -> their records in a shard, which this process
-    need not unpack.
-    """
-    return [record(name, labels) for name, labels in annotate_many(dataset, points, options, seed)]
-
-
-def sources(dataset, names, clicks, simulated):
-    """Return {id: where its points come from}, people or a simulation like them; empty for the
-    simulated annotator.
-    """
-    if clicks is None:
-        return {}
-    people = {name: clicks.points(dataset, name) for name in names}
-    return {
-        name: partial(simulate_like, people[name]) if simulated else partial(given, people[name])
-        for name in names
-    }
-
-
-def given(points, scene, rng):
-    """Return the points as they are."""
-    return points
-
-
-def annotate_all(function, dataset, points, options, args, names, count):
-    """Annotate images in parallel, with a progress bar -> iterator of what `function` returns of
-    each, in their order.
-
-    function: `annotate_many` or `record_many`; names: iterable of `count` ids, read as it goes
-    """
-    from joblib import delayed
-    from tqdm import tqdm
-
-    names = iter(names)
-    chunks = iter(lambda: list(islice(names, CHUNK)), [])
-    tasks = (
-        delayed(function)(
-            dataset.part(chunk), {name: points.get(name) for name in chunk}, options, args.seed
-        )
-        for chunk in chunks
-    )
-    with backend(args), tqdm(total=count, desc="annotating", unit="img", disable=not count) as bar:
-        for done in stream(tasks, args, n_jobs=1 if count <= CHUNK else None):
-            yield from done
-            bar.update(len(done))
-
-
-def drawn_from(dataset, name):
-    """Return what an image's labels depend on besides the header of their file; where it changes, a
-    shard is redone.
-    """
-    mask = dataset.mask_path(name).stat()
-    return annotators.DRAWING, dataset.tags(name), mask.st_size, mask.st_mtime_ns
-
-
-class Summary:
-    """What is printed and previewed of labels, gathered image by image from a few of them, evenly
-    spaced in the list.
-
-    Seconds and annotations are means over at most `SAMPLE` images, labelled pixels (at 256 x 256)
-    over some 200.
-    """
-
-    def __init__(self, dataset, names, previewed):
-        self.dataset, self.names, self.labels = dataset, names, {}
-        sample = names[:: -(-len(names) // SAMPLE)]
-        few = min(previewed, len(names))
-        self.sample, self.drawn = set(sample), set(sample[:: max(1, len(sample) // 200)])
-        self.previewed = {names[k * (len(names) - 1) // max(1, few - 1)] for k in range(few)}
-        self.values = {signal: {"seconds": [], "number": [], "pixels": []} for signal in SIGNALS}
-
-    def asked(self):
-        """Return the ids of the images that are looked at, in their order."""
-        return [name for name in self.names if name in self.sample or name in self.previewed]
-
-    def see(self, name, labels):
-        """Look at the labels of an image, and return both as they are."""
-        from weakseg.common import IGNORE
-        from weakseg.labels.targets import View
-
-        if name in self.previewed:
-            self.labels[name] = labels
-        for signal, row in SIGNALS.items() if name in self.sample else ():
-            values = self.values[signal]
-            values["seconds"].append(row.seconds(labels[signal]))
-            if isinstance(labels[signal], list):
-                values["number"].append(len(labels[signal]))
-                if name in self.drawn:
-                    target = row.target(
-                        labels[signal], View(*labels["size"], 256), self.dataset.tag_names
-                    )
-                    values["pixels"].append((target != IGNORE).mean())
-        return name, labels
-
-    def lines(self):
-        """Return one line per signal: annotations and labelled pixels where it is drawn,
-        seconds.
-        """
-        lines = []
-        for signal, values in self.values.items():
-            seconds, share = fmean(values["seconds"]), ""
-            if values["number"]:
-                number, pixels = fmean(values["number"]), 100 * fmean(values["pixels"])
-                share = f"{number:5.1f} an image, {pixels:7.3f} % of pixels,"
-            hours = seconds * len(self.names) / 3600
-            lines.append(
-                f"  {signal:<10}{share:<38}{seconds:7.1f} s an image, {hours:7.2f} h in all"
-            )
-        return lines
-
-    def preview(self, path):
-        """Draw the labels over the photographs."""
-        import numpy as np
-
-        from weakseg.reporting.pictures import label_preview
-
-        tiles = [
-            {"title": name, "image": np.asarray(self.dataset.image(name)), "annotation": labels}
-            for name, labels in self.labels.items()
-        ]
-        label_preview(path, tiles, self.dataset.class_names)
-
-
-def parse_args():
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_data_arguments(parser)
-    default = annotators.Options()
+    default = Options()
     group = parser.add_argument_group("annotator")
     group.add_argument(
         "--points_per_object",
@@ -259,7 +122,7 @@ def parse_args():
     return parser.parse_args()
 
 
-def check(args):
+def check(args: argparse.Namespace) -> None:
     """Refuse flag values that mean nothing."""
     limits = {
         "points_per_object": (0, 1000),
@@ -284,7 +147,7 @@ def check(args):
     check_output(args)
 
 
-def check_output(args):
+def check_output(args: argparse.Namespace) -> None:
     """Refuse an --output_file of the other form than --shards says, or that this script didn't
     write.
     """
@@ -306,7 +169,7 @@ def check_output(args):
         )
 
 
-def is_ours(path):
+def is_ours(path: Path) -> bool:
     """Whether a file or folder holds labels that this script drew, and so can draw again; people's
     have no options.
     """
@@ -316,63 +179,106 @@ def is_ours(path):
         return path.is_dir() and only_shards(path)
 
 
-def refuse_unmasked(dataset, names):
+def refuse_unmasked(dataset: SegmentationDataset, names: list[str]) -> None:
     """Labels are simulated from masks: say so where one is missing."""
     unmasked = [name for name in names if not dataset.mask_path(name).exists()]
     if unmasked:
         raise UserError(
-            f"{dataset.mask_path(unmasked[0])}: no such mask, nor those of {len(unmasked) - 1} other training images; "
-            "labels are simulated from masks: add them, take the images off the training list, or run "
-            "python download_data.py"
+            f"{dataset.mask_path(unmasked[0])}: no such mask, nor those of {len(unmasked) - 1} "
+            "other training images; labels are simulated from masks: add them, take the images "
+            "off the training list, or run python download_data.py"
         )
 
 
-def main(args):
+def main(args: argparse.Namespace) -> None:
     check(args)
     dataset = open_dataset(DataOptions.of(vars(args)))
-    options = annotators.Options(
-        **{f.name: getattr(args, f.name) for f in fields(annotators.Options)}
-    )
+    options = Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
     names = dataset.ids("trainval")
     refuse_unmasked(dataset, names)
-    clicks = HumanClicks(args.clicks) if args.clicks else None
-    points = sources(dataset, names, clicks, args.simulated_clicks)
-    described = asdict(options)
-    if clicks and clicks.outside:
-        print(f"{args.clicks}: {clicks.outside} clicks beside their image are left out")
-    if clicks:
-        described |= {"clicks": clicks.digest, "simulated_clicks": args.simulated_clicks}
-    summary = write(args, header(dataset, args.seed, described), dataset, names, points, options)
+
+    drawn_with = asdict(options)
+    points: dict[str, simulate.PointSource] = {}
+    if args.clicks:
+        clicks = HumanClicks(args.clicks)
+        points = simulate.point_sources(dataset, names, clicks, args.simulated_clicks)
+        drawn_with |= {"clicks": clicks.digest, "simulated_clicks": args.simulated_clicks}
+        if clicks.outside:
+            print(f"{args.clicks}: {clicks.outside} clicks beside their image are left out")
+    head = header(dataset, args.seed, drawn_with)
+
+    summary = LabelSummary(dataset, names, args.preview)
+    if args.shards:
+        write_folder(args, head, dataset, names, points, options, summary)
+    else:
+        write_file(args, head, dataset, names, points, options, summary)
     print("\n".join(summary.lines()))
     if args.preview:
-        path = args.output_file.rstrip("/").removesuffix(".pkl") + "_preview.png"
-        summary.preview(path)
-        print(f"preview: {path}")
-    print(
-        f"{args.output_file}: {len(names)} images of {dataset.name} ({', '.join(dataset.class_names)})"
-    )
+        draw_preview(args.output_file, dataset, summary.previews)
+    classes = ", ".join(dataset.class_names)
+    print(f"{args.output_file}: {len(names)} images of {dataset.name} ({classes})")
 
 
-def write(args, head, dataset, names, points, options):
-    """Draw the labels of all images and write them in the form that --shards says -> `Summary`."""
-    summary = Summary(dataset, names, args.preview)
-    if not args.shards:
-        drawn = annotate_all(annotate_many, dataset, points, options, args, names, len(names))
-        with closing(drawn):
-            save_labels(args.output_file, head, len(names), starmap(summary.see, drawn))
-        return summary
-    draw = partial(annotate_all, record_many, dataset, points, options, args)
-    kept = write_shards(
-        args.output_file, head, names, args.shards, partial(drawn_from, dataset), draw
+def write_file(
+    args: argparse.Namespace,
+    head: dict[str, Any],
+    dataset: SegmentationDataset,
+    names: list[str],
+    points: dict[str, simulate.PointSource],
+    options: Options,
+    summary: LabelSummary,
+) -> None:
+    """Draw the labels of all images into one file, and show each to the summary."""
+    drawn = simulate.annotate_all(
+        simulate.annotate_many, dataset, points, options, args.seed, args, names, len(names)
     )
+    with closing(drawn):
+        save_labels(args.output_file, head, len(names), starmap(summary.add, drawn))
+
+
+def write_folder(
+    args: argparse.Namespace,
+    head: dict[str, Any],
+    dataset: SegmentationDataset,
+    names: list[str],
+    points: dict[str, simulate.PointSource],
+    options: Options,
+    summary: LabelSummary,
+) -> None:
+    """Draw the labels into a folder of --shards, and show the summary those that it wants."""
+
+    def draw(missing: Iterable[str], count: int) -> Iterator[bytes]:
+        return simulate.annotate_all(
+            simulate.record_many, dataset, points, options, args.seed, args, missing, count
+        )
+
+    source = partial(simulate.drawn_from, dataset)
+    kept = write_shards(args.output_file, head, names, args.shards, source, draw)
     if kept:
         print(
-            f"{args.output_file}: {kept} of {len(names)} images are in shards that were finished before, and kept"
+            f"{args.output_file}: {kept} of {len(names)} images are in shards that were finished "
+            "before, and kept"
         )
     images = load_labels(args.output_file)["images"]
-    for name in summary.asked():
-        summary.see(name, images[name])
-    return summary
+    for name in summary.wanted():
+        summary.add(name, images[name])
+
+
+def draw_preview(
+    output: str, dataset: SegmentationDataset, labels: dict[str, dict[str, Any]]
+) -> None:
+    """Draw labels over their photographs, into a PNG beside the output."""
+    import numpy as np
+
+    from weakseg.reporting.pictures import label_preview
+
+    path = output.rstrip("/").removesuffix(".pkl") + "_preview.png"
+    tiles = [
+        {"title": name, "image": np.asarray(dataset.image(name)), "annotation": annotation}
+        for name, annotation in labels.items()
+    ]
+    label_preview(path, tiles, dataset.class_names)
+    print(f"preview: {path}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from weakseg.data.cache import ResizedCache
 from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset
 from weakseg.data.synthetic import draw_shapes
 from weakseg.labels.annotators import Options
-from weakseg.labels.label_file import annotate
+from weakseg.labels.simulate import annotate
 from weakseg.labels.targets import View, draw_boxes
 from weakseg.metrics import confusion_matrix, scores
 from weakseg.pseudo_masks.grabcut import MARKS, draw_marks, pseudo_mask

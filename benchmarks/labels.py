@@ -29,12 +29,12 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.plain_labels import plain_labels
-from weak_label_generator import annotate_all, annotate_many
 from weakseg.common import commit
 from weakseg.data.datasets import DataOptions, Folder, add_data_arguments, open_dataset
 from weakseg.data.synthetic import draw_shapes
 from weakseg.labels.annotators import Options, Scene
 from weakseg.labels.signals import SIGNALS
+from weakseg.labels.simulate import annotate_all, annotate_many
 
 
 def parse_args():
@@ -151,10 +151,9 @@ def scaling(dataset, jobs, repeats):
     names = dataset.ids("trainval")
 
     def generate(processes):
-        args = argparse.Namespace(backend="loky", cluster=None, jobs=processes, seed=0)
-        deque(
-            annotate_all(annotate_many, dataset, {}, Options(), args, names, len(names)), maxlen=0
-        )
+        workers = argparse.Namespace(backend="loky", cluster=None, jobs=processes)
+        drawn = annotate_all(annotate_many, dataset, {}, Options(), 0, workers, names, len(names))
+        deque(drawn, maxlen=0)
 
     generate(jobs)  # joblib keeps its processes: their start is no part of it
     ratios = [

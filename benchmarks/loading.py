@@ -26,12 +26,12 @@ import torch
 from tqdm import tqdm
 
 import train
-from weak_label_generator import annotate_many
 from weakseg.common import commit, seed_everything
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.data.synthetic import draw_shapes
 from weakseg.labels import annotators
 from weakseg.labels.signals import parse_modes
+from weakseg.labels.simulate import annotate_many
 from weakseg.training import options, recipes
 from weakseg.training.distributed import make_accelerator
 

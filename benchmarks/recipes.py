@@ -24,11 +24,11 @@ from ablation import variants
 from tqdm import tqdm
 
 import train
-from weak_label_generator import annotate_many
 from weakseg.common import commit
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.data.synthetic import draw_shapes
 from weakseg.labels import annotators
+from weakseg.labels.simulate import annotate_many
 from weakseg.pseudo_masks import rounds
 from weakseg.training import options, recipes
 from weakseg.training.distributed import make_accelerator

@@ -35,11 +35,11 @@ from tqdm import tqdm
 
 import train
 from model import WHEELS, normalisation
-from weak_label_generator import annotate_many
 from weakseg.common import IGNORE, commit, seed_everything
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.data.synthetic import draw_shapes
 from weakseg.labels import annotators
+from weakseg.labels.simulate import annotate_many
 from weakseg.training import options, recipes
 from weakseg.training.distributed import make_accelerator
 

@@ -18,11 +18,12 @@ from conftest import run
 
 import weak_label_generator
 from weakseg.common import UserError
+from weakseg.labels import simulate
 from weakseg.labels.label_file import load_labels
 from weakseg.labels.label_shards import record
 from weakseg.parallel import backend, stream
 
-record_many, annotate_many = weak_label_generator.record_many, weak_label_generator.annotate_many
+record_many, annotate_many = simulate.record_many, simulate.annotate_many
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +97,8 @@ def test_a_dask_worker_that_is_killed_loses_and_doubles_nothing(
 ):
     distributed = pytest.importorskip("distributed")
     path, function = tmp_path / "labels", "record_many" if shards else "annotate_many"
-    monkeypatch.setattr(weak_label_generator, "CHUNK", 4)
-    monkeypatch.setattr(
-        weak_label_generator, function, partial(dying, getattr(weak_label_generator, function), log)
-    )
+    monkeypatch.setattr(simulate, "CHUNK", 4)
+    monkeypatch.setattr(simulate, function, partial(dying, getattr(simulate, function), log))
     local = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(**local) as cluster:
         run(
@@ -128,7 +127,7 @@ def test_a_dask_worker_that_is_killed_loses_and_doubles_nothing(
 )
 def test_every_backend_draws_the_same_shards(name, package, many, serial, tmp_path, monkeypatch):
     pytest.importorskip(package)
-    monkeypatch.setattr(weak_label_generator, "CHUNK", 8)
+    monkeypatch.setattr(simulate, "CHUNK", 8)
     run(
         weak_label_generator,
         "--data_dir",
@@ -150,7 +149,7 @@ def test_workers_need_not_be_started_in_the_project(many, serial, tmp_path, monk
     folder.
     """
     pytest.importorskip("distributed")
-    monkeypatch.setattr(weak_label_generator, "CHUNK", 8)
+    monkeypatch.setattr(simulate, "CHUNK", 8)
     flags = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     place, dask = tmp_path / "scheduler.json", [sys.executable, "-m", "dask"]
     started = [

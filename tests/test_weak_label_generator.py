@@ -16,7 +16,7 @@ import weak_label_generator
 from weakseg import common
 from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions, open_dataset
-from weakseg.labels import annotators, label_file
+from weakseg.labels import annotators, simulate
 from weakseg.labels.label_file import load_labels
 from weakseg.labels.signals import SIGNALS
 
@@ -87,7 +87,7 @@ def test_labels_agree_with_the_masks(pets_dir, pets_labels, tmp_path):
 
 def test_labels_do_not_depend_on_processes_or_order(pets_dir, pets_labels, tmp_path, monkeypatch):
     path = tmp_path / "two.pkl"
-    monkeypatch.setattr(weak_label_generator, "CHUNK", 12)  # so that both processes get work
+    monkeypatch.setattr(simulate, "CHUNK", 12)  # so that both processes get work
     run(weak_label_generator, "--data_dir", pets_dir, "--output_file", path, "--jobs", 2)
     assert load_labels(path) == load_labels(pets_labels)
     data = linked(pets_dir, tmp_path / "reversed")
@@ -120,10 +120,10 @@ def test_one_signals_options_and_the_seed_leave_the_others_alone(pets_dir, pets_
 
 def test_every_seed_image_and_signal_has_its_own_stream(pets_dir, tmp_path, monkeypatch):
     draw = SimpleNamespace(extract=lambda scene, rng: rng.random())
-    monkeypatch.setattr(label_file, "SIGNALS", {"a": draw, "b": draw})
+    monkeypatch.setattr(simulate, "SIGNALS", {"a": draw, "b": draw})
     dataset = opened(pets_dir, tmp_path)
     values = [
-        label_file.annotate(dataset, name, annotators.Options(), seed, "ab")[signal]
+        simulate.annotate(dataset, name, annotators.Options(), seed, "ab")[signal]
         for seed in (0, 1)
         for name in dataset.ids("val")
         for signal in "ab"
@@ -208,7 +208,7 @@ def test_a_spoilt_mask_stops_with_one_line_and_keeps_the_old_file(
     trimap = data / "annotations" / "trimaps" / "cobbled_hound_1.png"
     trimap.unlink()
     trimap.write_bytes(b"no image")
-    monkeypatch.setattr(weak_label_generator, "CHUNK", 12)
+    monkeypatch.setattr(simulate, "CHUNK", 12)
     argv = [
         "weak_label_generator.py",
         "--data_dir",
@@ -243,7 +243,5 @@ def test_labels_of_real_photographs_hit_their_pets(tmp_path):
     dataset = opened(REAL, tmp_path)
     names = dataset.ids("trainval")[::8]
     options = annotators.Options(points_per_object=2, background_points=2)
-    images = dict(
-        weak_label_generator.annotate_many(dataset, dict.fromkeys(names), options, seed=0)
-    )
+    images = dict(simulate.annotate_many(dataset, dict.fromkeys(names), options, seed=0))
     assert check_against_masks(dataset, images) >= 4 * len(names)

@@ -7,10 +7,10 @@ import pytest
 
 import benchmarks.labels
 from benchmarks.labels import plain_image, resized_copy, scaling
-from weak_label_generator import annotate_many
 from weakseg.data.datasets import Pets
 from weakseg.labels.annotators import Options
 from weakseg.labels.scribbles import draw_stroke
+from weakseg.labels.simulate import annotate_many
 
 
 @pytest.fixture(scope="module")

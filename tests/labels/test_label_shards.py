@@ -9,26 +9,22 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import run
+from conftest import ROOT, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_label_file import HEAD, opened, plain
 
-import train
 import weak_label_generator
 from weakseg.common import UserError
-from weakseg.evaluation.comparison import Annotator
-from weakseg.labels import label_shards
+from weakseg.labels import label_shards, label_summary
 from weakseg.labels.annotators import Options
 from weakseg.labels.label_file import load_labels, save_labels
 from weakseg.labels.label_shards import INDEX, NAME, record, shards_in, write_shards
 from weakseg.labels.signals import SIGNALS
-
-ROOT = Path(train.__file__).parent
+from weakseg.labels.simulate import annotate_many
 
 
 def write(folder, images, shards, source=lambda name: 0, head=HEAD, drawn=None):
@@ -116,17 +112,17 @@ def test_what_is_printed_of_many_images_comes_from_a_sample(
     pets_dir, pets_labels, tmp_path, monkeypatch
 ):
     dataset, images = opened(pets_dir, tmp_path), load_labels(pets_labels)["images"]
-    exact = weak_label_generator.Summary(dataset, list(images), 0)
-    monkeypatch.setattr(weak_label_generator, "SAMPLE", 7)
-    sampled = weak_label_generator.Summary(dataset, list(images), 2)
+    exact = label_summary.LabelSummary(dataset, list(images), 0)
+    monkeypatch.setattr(label_summary, "SAMPLE", 7)
+    sampled = label_summary.LabelSummary(dataset, list(images), 2)
     first, *_, last = images
     assert (
-        len(exact.asked()) == len(images) and len(sampled.asked()) == 7
+        len(exact.wanted()) == len(images) and len(sampled.wanted()) == 7
     )  # 6, and the last for the preview
-    for summary, names in (exact, images), (sampled, sampled.asked()):
+    for summary, names in (exact, images), (sampled, sampled.wanted()):
         for name in names:
-            assert summary.see(name, images[name]) == (name, images[name])
-    assert list(sampled.labels) == [first, last]
+            assert summary.add(name, images[name]) == (name, images[name])
+    assert list(sampled.previews) == [first, last]
     lines = sampled.lines()
     assert [line.split()[0] for line in lines] == list(SIGNALS)
     for line, other in zip(lines, exact.lines(), strict=True):
@@ -135,6 +131,8 @@ def test_what_is_printed_of_many_images_comes_from_a_sample(
 
 
 def test_a_run_learns_the_same_from_shards(pets_dir, pets_labels, tmp_path):
+    import train
+
     path = tmp_path / "shards"
     run(
         weak_label_generator,
@@ -181,6 +179,8 @@ def test_a_run_learns_the_same_from_shards(pets_dir, pets_labels, tmp_path):
 
 
 def test_the_annotator_of_shards_is_found(folder, labels):
+    from weakseg.evaluation.comparison import Annotator
+
     write(folder, labels, 3, head=HEAD | {"seed": 5, "options": {"noise": 0.25}})
     annotator = Annotator.of({"args": {"weak_label_path": str(folder)}})
     assert (annotator.source, annotator.seed, annotator.options.noise) == (str(folder), 5, 0.25)
@@ -245,8 +245,8 @@ def test_a_task_grows_with_its_own_images_alone(pets_dir, tmp_path):
     names = dataset.ids("trainval")
     part = pickle.loads(pickle.dumps(dataset.part(names[:2])))
     options = Options()
-    assert weak_label_generator.annotate_many(part, dict.fromkeys(names[:2]), options, 0) == (
-        weak_label_generator.annotate_many(dataset, dict.fromkeys(names[:2]), options, 0)
+    assert annotate_many(part, dict.fromkeys(names[:2]), options, 0) == (
+        annotate_many(dataset, dict.fromkeys(names[:2]), options, 0)
     )
     assert not any(name.encode() in pickle.dumps(part) for name in names[2:])
     assert names == dataset.ids("trainval")
@@ -281,9 +281,9 @@ def test_a_stopped_generation_goes_on_and_keeps_what_is_finished(tmp_path, label
 SLOW = """
 import sys, time
 import weak_label_generator as generator
-from weakseg.labels.label_file import annotate
-generator.CHUNK = 1
-generator.annotate = lambda *arguments, **others: time.sleep(0.05) or annotate(*arguments, **others)
+from weakseg.labels import simulate
+annotate, simulate.CHUNK = simulate.annotate, 1
+simulate.annotate = lambda *arguments, **others: time.sleep(0.05) or annotate(*arguments, **others)
 generator.main(generator.parse_args())
 """
 

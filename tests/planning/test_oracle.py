@@ -15,8 +15,8 @@ from vlm_itl.training.data import LabelledItems, open_images, splits_of
 from weakseg.common import UserError
 from weakseg.data.cache import ResizedCache
 from weakseg.labels.annotators import Options
-from weakseg.labels.label_file import annotate
 from weakseg.labels.signals import SIGNALS
+from weakseg.labels.simulate import annotate
 from weakseg.metrics import confusion_matrix, scores
 from weakseg.planning.oracle import Examiner, Oracle, confident_mask, predicted_price, signals_of
 

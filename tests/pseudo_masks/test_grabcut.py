@@ -21,7 +21,8 @@ from weakseg.common import IGNORE, UserError
 from weakseg.data.cache import ResizedCache
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels import annotators, scribbles
-from weakseg.labels.label_file import annotate, labels_for
+from weakseg.labels.label_file import labels_for
+from weakseg.labels.simulate import annotate
 from weakseg.labels.targets import View, draw_boxes
 from weakseg.pseudo_masks import grabcut
 from weakseg.pseudo_masks.grabcut import (

@@ -16,7 +16,8 @@ from weakseg.evaluation.statistics import (
     signed_rank,
 )
 from weakseg.labels.annotators import Options
-from weakseg.labels.label_file import annotate, load_labels
+from weakseg.labels.label_file import load_labels
+from weakseg.labels.simulate import annotate
 from weakseg.metrics import scores
 
 FEWEST = 8  # images that a part of the test set needs for an interval

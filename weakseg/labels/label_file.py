@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from weakseg.common import IGNORE, UserError, atomic_path, stable_seed
-from weakseg.labels.annotators import Options, Scene
+from weakseg.common import IGNORE, UserError, atomic_path
+from weakseg.labels.annotators import Options
 from weakseg.labels.label_shards import open_shards, shards_in
 from weakseg.labels.plain_pickle import NotPlain, read_plain, shorten, write_plain_dict
 from weakseg.labels.signals import SIGNALS
@@ -34,21 +34,6 @@ def header(dataset, seed, options):
         "seed": seed,
         "options": options,
     }
-
-
-def annotate(dataset, name, options, seed, signals=tuple(SIGNALS), points=None):
-    """Return {"size": [w, h], signal: annotation, ...} of one image, by a simulated annotator.
-
-    points: a function (scene, rng) -> annotation, instead of the usual points
-    """
-    mask = dataset.mask(name)
-    dataset.check_size(name, mask.shape)
-    scene = Scene(mask, dataset.tags(name), tuple(dataset.tag_names), options)
-    labels = {"size": [mask.shape[1], mask.shape[0]]}
-    for signal in signals:
-        extract = points if points and signal == "points" else SIGNALS[signal].extract
-        labels[signal] = extract(scene, np.random.default_rng(stable_seed(seed, name, signal)))
-    return labels
 
 
 def save_labels(path, head, count, images):

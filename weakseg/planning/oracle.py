@@ -9,8 +9,8 @@ import numpy as np
 from weakseg.common import IGNORE, UserError, stable_seed
 from weakseg.data.cache import ResizedCache
 from weakseg.labels.annotators import Options
-from weakseg.labels.label_file import annotate
 from weakseg.labels.signals import SIGNALS, parse_modes
+from weakseg.labels.simulate import annotate
 from weakseg.metrics import image_iou
 
 
