@@ -14,7 +14,7 @@ from weakseg.data.image_io import read_image, read_mask, to_square
 
 NPY_HEADER = 128  # bytes of an .npy file before the array
 ALLOWANCE = 1 / 64  # of a limited cache's room that a process fills before it looks again
-CACHE_VERSION = 1  # raise it when reading or resizing gives other pixels than before
+CACHE_VERSION = 2  # raise it when reading or resizing gives other pixels than before
 
 
 class ResizedCache:

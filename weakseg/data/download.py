@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from weakseg.common import UserError, atomic_path
 from weakseg.data.base import read_list
-from weakseg.data.image_io import DAMAGE
+from weakseg.data.image_io import DAMAGE, orientation, turn_upright, upright_size
 from weakseg.data.synthetic import draw_shapes, is_drawn
 
 # Where the files of a data set are. home: below --data_dir; nests: where else a copy may lie below
@@ -52,21 +52,6 @@ LAYOUTS = {
     ),
 }
 NETWORK_TIMEOUT = 60  # seconds without a byte until a download counts as failed
-ORIENTATION = 274  # the EXIF tag
-UPRIGHT = dict(
-    enumerate(
-        (
-            Image.Transpose.FLIP_LEFT_RIGHT,
-            Image.Transpose.ROTATE_180,
-            Image.Transpose.FLIP_TOP_BOTTOM,
-            Image.Transpose.TRANSPOSE,
-            Image.Transpose.ROTATE_270,
-            Image.Transpose.TRANSVERSE,
-            Image.Transpose.ROTATE_90,
-        ),
-        2,
-    )
-)
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -94,7 +79,7 @@ def fault(root, layout, name):
         try:
             with Image.open(path) as picture:
                 picture.load()
-                frames.append({picture.size, _upright(picture, picture).size})
+                frames.append({picture.size, upright_size(picture)})
         except FileNotFoundError:
             return f"{path}: missing"
         except (*DAMAGE, Image.DecompressionBombError) as error:
@@ -193,18 +178,19 @@ def copy_pair(source, target, layout, name, max_side, place):
         raise UserError(f"{wrong}; mend the source or take the name out of its lists")
     image, mask = layout.image.format(name), layout.mask.format(name)
     with Image.open(source / image) as picture, Image.open(source / mask) as labels:
-        upright = _upright(picture, picture)
-        size = shrunk(upright.size, max_side)
-        if not max_side or (upright is picture and size == picture.size):
+        turn, size = orientation(picture), shrunk(upright_size(picture), max_side)
+        if not max_side or (turn == 1 and size == picture.size):
             place(source / image, target / image)
             place(source / mask, target / mask)
         elif fault(target, layout, name) or _size(target / image) != size:
             # A mask drawn in the frame of the raw pixels turns with them; one that lies upright
             # already stays.
-            labels = _upright(labels, picture) if labels.size == picture.size else labels
+            if labels.size == picture.size:
+                turn_upright(labels, turn)
+            turn_upright(picture, turn)
             _save(labels.resize(size, Image.Resampling.NEAREST), target / mask)
             _save(
-                upright.convert("RGB").resize(size, Image.Resampling.LANCZOS),
+                picture.convert("RGB").resize(size, Image.Resampling.LANCZOS),
                 target / image,
                 quality=95,
             )
@@ -216,14 +202,6 @@ def shrunk(size, max_side):
     """
     scale = min(1.0, (max_side or max(size)) / max(size))
     return tuple(max(1, round(side * scale)) for side in size)
-
-
-def _upright(picture, photograph):
-    """Return `picture` turned as the EXIF tag of `photograph` asks; the same object where nothing
-    is to turn.
-    """
-    turn = UPRIGHT.get(photograph.getexif().get(ORIENTATION))
-    return picture if turn is None else picture.transpose(turn)
 
 
 def _size(path):

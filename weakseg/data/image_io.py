@@ -1,115 +1,132 @@
-"""Reading photographs and masks from the wild, and an on-disk cache of their resized arrays."""
+"""Photographs and masks read from files of any kind, upright, with one line for each bad file."""
 
 import contextlib
 import struct
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from weakseg.common import UserError
 
 MAX_PIXELS = 64_000_000
-DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    RuntimeError,
-    EOFError,
-    struct.error,
-)  # how PIL's decoders report it
-Turn = Image.Transpose
-# What brings an image of each EXIF orientation upright; the last four swap width and height.
-TURNS = {
-    2: Turn.FLIP_LEFT_RIGHT,
-    3: Turn.ROTATE_180,
-    4: Turn.FLIP_TOP_BOTTOM,
-    5: Turn.TRANSPOSE,
-    6: Turn.ROTATE_270,
-    7: Turn.TRANSVERSE,
-    8: Turn.ROTATE_90,
-}
+# How Pillow's decoders report a damaged file, and its EXIF reader a damaged block.
+DAMAGE = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, struct.error)
+BROKEN_EXIF = (SyntaxError, ValueError, KeyError, TypeError, struct.error)
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations whose turn swaps width and height
 
 
 @contextlib.contextmanager
-def opened(path):
-    """Open an image by its content, whatever its suffix says -> (image, EXIF orientation), pixels
-    not read yet.
+def opened(path: str | Path) -> Iterator[Image.Image]:
+    """Open an image by its content, whatever its suffix is; its pixels are not read yet.
 
-    What can't be read, here or in the body of the `with`, is a `UserError` naming the file.
+    Raises `UserError`, which names the file, for what can't be read here or in the body of the
+    `with`, and for an image of more than `MAX_PIXELS`.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # MAX_PIXELS is checked here, and broken EXIF blocks are common
+            # MAX_PIXELS is checked here, and broken EXIF blocks are common.
+            warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
-                yield image, orientation(image)
+                yield image
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: no such file; run python download_data.py, or mend the list that names it"
         ) from error
     except Image.DecompressionBombError as error:
         raise UserError(
-            f"{path}: over the limit of {MAX_PIXELS // 10**6} megapixels ({error}); write a smaller copy with "
-            "python download_data.py --from_dir ... --max_side 1024"
+            f"{path}: over the limit of {MAX_PIXELS // 10**6} megapixels ({error}); write a "
+            "smaller copy with python download_data.py --from_dir ... --max_side 1024"
         ) from error
     except DAMAGE as error:
         raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from error
 
 
-def orientation(image):
-    """Return the EXIF orientation, 1 (upright) where there is none or the block is broken."""
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation that the header gives, 1 (upright) without a readable one."""
+    if image.format == "TIFF":  # Pillow itself turns these when it reads their pixels
+        return 1
     try:
         # PngImageFile's own getexif would read all pixels first.
-        return Image.Image.getexif(image).get(0x0112, 1)
-    except (SyntaxError, ValueError, KeyError, TypeError, struct.error):
+        turn = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    except BROKEN_EXIF:
         return 1
+    return turn if turn in range(1, 9) else 1
 
 
-def upright(image, turn):
-    """Return the image turned as its EXIF orientation says."""
-    return image.transpose(TURNS[turn]) if turn in TURNS else image
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return (width, height) of an opened image once it is turned upright, from the header."""
+    width, height = image.size
+    return (height, width) if orientation(image) in SIDEWAYS else (width, height)
 
 
-def image_size(path):
+def turn_upright(image: Image.Image, turn: int | None = None) -> None:
+    """Turn an opened image in place.
+
+    turn: EXIF orientation to undo, such as that of the photograph which a mask belongs to; None:
+    the image's own
+    """
+    turn = orientation(image) if turn is None else turn
+    if turn != 1:
+        image.load()
+        # Pillow writes the whole block anew after a turn, which fails where other entries are
+        # broken; a block that can't be read at all is empty from its second reading on.
+        with contextlib.suppress(*BROKEN_EXIF):
+            image.getexif().clear()
+        image.getexif()[ExifTags.Base.Orientation] = turn
+        ImageOps.exif_transpose(image, in_place=True)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
     """Return (width, height) as the image is meant to be seen, from the header alone."""
-    with opened(path) as (image, turn):
-        return image.size[::-1] if turn in (5, 6, 7, 8) else image.size
+    with opened(path) as image:
+        return upright_size(image)
 
 
-def read_image(path):
-    """Read a photograph upright as an RGB `PIL.Image`, from any mode PIL knows (grey, CMYK, 16 bit,
-    palette, alpha).
-    """
-    with opened(path) as (image, turn):
+def read_image(path: str | Path) -> Image.Image:
+    """Read a photograph upright in RGB, from any mode Pillow knows (grey, CMYK, 16 bit, alpha)."""
+    with opened(path) as image:
+        turn_upright(image)
         if image.mode.startswith("I") or image.mode == "F":
-            values = np.asarray(image, np.float32)
-            brightest = float(values.max())
-            fraction = image.mode == "F" and 0 < brightest <= 1
-            scale = 255 / brightest if brightest > 255 or fraction else 1.0
-            image = Image.fromarray((values * scale).clip(0, 255).astype(np.uint8))
-        return upright(image.convert("RGB"), turn)
+            return as_8_bit(image).convert("RGB")
+        return image.convert("RGB")
 
 
-def read_mask(path):
-    """Read a mask of class numbers upright -> [H, W] uint8; a colour picture or numbers above 255
-    are refused.
+def as_8_bit(image: Image.Image) -> Image.Image:
+    """Scale 16-bit, 32-bit or float greys that don't fit into 0..255, or lie in 0..1, to do so."""
+    values = np.asarray(image, np.float32)
+    brightest = float(values.max())
+    is_fraction = image.mode == "F" and 0 < brightest <= 1
+    scale = 255 / brightest if brightest > 255 or is_fraction else 1.0
+    return Image.fromarray((values * scale).clip(0, 255).astype(np.uint8))
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """Read a mask of class numbers, [H, W] uint8, upright.
+
+    Raises `UserError` for a colour picture and for numbers above 255.
     """
-    with opened(path) as (image, turn):
-        values = np.asarray(upright(image, turn))
+    with opened(path) as image:
+        turn_upright(image)
+        values = np.asarray(image)
     if values.ndim != 2 or values.dtype.kind == "f" or values.max() > 255 or values.min() < 0:
         raise UserError(
-            f"{path}: a mask must be an 8-bit grey or palette image of class numbers, not {image.mode}"
+            f"{path}: a mask must be an 8-bit grey or palette image of class numbers, "
+            f"not {image.mode}"
         )
     return values.astype(np.uint8)
 
 
-def to_square(image, size, box=None):
-    """Resize an RGB `PIL.Image`, or its `box` (left, top, right, bottom), antialiased -> [3, size,
-    size] uint8.
+def to_square(
+    image: Image.Image, size: int, box: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
+    """Resize an RGB image, or a box of it, with antialiasing to [3, size, size] uint8.
+
+    box: (left, top, right, bottom) in pixels
     """
     resized = image.resize((size, size), Image.Resampling.BILINEAR, box)
     return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))

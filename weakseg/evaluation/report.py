@@ -27,7 +27,7 @@ def data_uri(path, side=None):
 
     from weakseg.data.image_io import opened
 
-    with opened(path) as (image, _):
+    with opened(path) as image:
         picture = image.convert("RGB")
     if side:
         picture.thumbnail((side, side), Image.Resampling.LANCZOS)

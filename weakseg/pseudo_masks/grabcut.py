@@ -371,7 +371,7 @@ def read_stored(path, size):
     else.
     """
     try:
-        with opened(path) as (picture, _):
+        with opened(path) as picture:
             mask, outcome = np.array(picture), Counter(json.loads(picture.info["outcome"]))
     except (UserError, KeyError, TypeError):
         return None
