@@ -17,8 +17,9 @@ import weak_label_generator
 from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.label_file import command, header, labels_for, load_labels, save_labels
-from weakseg.labels.plain_pickle import is_plain, shorten
+from weakseg.labels.plain_pickle import is_plain
 from weakseg.labels.signals import SIGNALS
+from weakseg.labels.validation import shorten
 
 HEAD = {
     "format": "weak-labels",

@@ -1,211 +1,240 @@
-"""What labels cost: counts of what annotators did, and the schedules of `costs.yaml` that price
-them.
+"""What labels cost: counted actions of annotators, priced by a schedule.
 
-Counts are {signal: {action: number}} and know nothing of prices, so another schedule needs no new
-training.
+Counts are {signal: {action: number}}. They know nothing of prices, so that labels can be priced by
+another schedule without training anew. `costs.yaml` holds the schedules that come with the code.
 """
 
 import functools
-import math
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic_core import PydanticCustomError
 
 from weakseg.common import UserError, suggestion
+from weakseg.labels.validation import first_fault
 
 FILE = Path(__file__).with_name("costs.yaml")
 DEFAULT, RELATIVE = "extreme_clicking", "relative"
-UNITS = ("seconds", "relative")
+Unit = Literal["seconds", "relative"]
+UNITS: tuple[str, ...] = get_args(Unit)
+
+Counts = Mapping[str, Mapping[str, int]]  # {signal: {action: number}}
+Price = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Prices {signal: {action: price}} in a unit, `seconds` or `relative`; a signal that isn't
-    there has no price.
-    """
+    """Prices {signal: {action: price}} in one unit; a signal that is missing has no price."""
 
     name: str
     unit: str
-    prices: dict
+    prices: dict[str, dict[str, float]]
 
-    def price(self, signal, actions):
-        """Return what `actions` {action: number} of a signal cost; KeyError where the signal has no
-        price.
+    def price(self, signal: str, actions: Mapping[str, int]) -> float:
+        """Return what the actions {action: number} of a signal cost.
+
+        An action without a price is free. Raises KeyError if the whole signal has none.
         """
         prices = self.prices[signal]
         return sum(prices.get(action, 0.0) * number for action, number in actions.items())
 
-    def price_all(self, counts):
-        """Return {signal: cost} of counts, None where a signal has no price."""
+    def price_all(self, counts: Counts) -> dict[str, float] | None:
+        """Return {signal: cost} of counts, None if one of the signals has no price."""
         if counts.keys() - self.prices.keys():
             return None
         return {signal: self.price(signal, actions) for signal, actions in counts.items()}
 
 
-@functools.cache
-def load_schedule(name=DEFAULT):
-    """Return the `Schedule` of a name in costs.yaml, or of a user's own YAML file; a mistake in it
-    is a `UserError`.
+# ---- schedules in YAML files
+
+
+class SignalPrices(BaseModel):
+    """The prices of one signal in a file: one for each action, or one for the image as a whole.
+
+    `schedule_model` derives a model for each signal, whose further fields are its actions.
     """
-    known = read_yaml(FILE)
-    if name in known:
-        return parse_schedule(known[name], name, f"{FILE.name}: {name}", known[DEFAULT])
-    if not Path(name).is_file():
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str = ""
+    image: Price = 0.0
+
+    @model_validator(mode="after")
+    def price_every_action(self) -> Self:
+        """Refuse prices of some actions only: the others would be free by mistake."""
+        given = self.model_fields_set
+        missing = [key for key in type(self).model_fields if key not in {*given, "source", "image"}]
+        if missing and "image" not in given:
+            raise PydanticCustomError(
+                "no_price",
+                "has no price for '{action}'; add it (0 leaves it out), or a price an 'image'",
+                {"action": missing[0]},
+            )
+        return self
+
+
+class ScheduleTable(BaseModel):
+    """One schedule as a file holds it: its unit, and a table of prices for some of the signals.
+
+    `schedule_model` derives the model whose further fields are the signals.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    unit: Unit
+
+    def prices(self) -> dict[str, dict[str, float]]:
+        """Return {signal: {action: price}} of the signals that have prices."""
+        return {
+            signal: getattr(self, signal).model_dump(exclude={"source"}, exclude_unset=True)
+            for signal in type(self).model_fields
+            if signal in self.model_fields_set and signal != "unit"
+        }
+
+    @model_validator(mode="after")
+    def price_something(self) -> Self:
+        """Refuse a schedule without any price."""
+        if not self.prices():
+            signals = [key for key in type(self).model_fields if key != "unit"]
+            words = f"has no price; write one of {', '.join(signals)}"
+            raise PydanticCustomError("no_price", words)
+        return self
+
+
+@functools.cache
+def schedule_model() -> type[ScheduleTable]:
+    """Return the pydantic model of a schedule: the default one has all signals and actions."""
+    tables: dict[str, Any] = {}
+    for signal, prices in read_yaml(FILE)[DEFAULT].items():
+        if signal != "unit":
+            actions: dict[str, Any] = {key: (Price, 0.0) for key in prices if key != "source"}
+            table = create_model(f"{signal.title()}Prices", __base__=SignalPrices, **actions)
+            tables[signal] = (table, Field(default_factory=table.model_construct))
+    return create_model("AnySchedule", __base__=ScheduleTable, **tables)
+
+
+@functools.cache
+def load_schedule(name: str = DEFAULT) -> Schedule:
+    """Return the `Schedule` of a name in costs.yaml, or of a user's own YAML file.
+
+    Raises `UserError` that names the file and the key if something is wrong with it.
+    """
+    built_in = read_yaml(FILE)
+    if name in built_in:
+        content, where = built_in[name], f"{FILE.name}: {name}"
+    elif Path(name).is_file():
+        content, where = read_yaml(name), str(name)
+    else:
         raise UserError(
-            f"schedule {name}: neither a file nor one of {', '.join(known)}"
-            f"{suggestion(name, known, '; did you mean {}?')}"
+            f"schedule {name}: neither a file nor one of {', '.join(built_in)}"
+            f"{suggestion(name, built_in, '; did you mean {}?')}"
         )
-    return parse_schedule(read_yaml(name), str(name), str(name), known[DEFAULT])
+    try:
+        table = schedule_model().model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{where}: {first_fault(error, schedule_model())}") from error
+    return Schedule(str(name), table.unit, table.prices())
 
 
-def read_yaml(path):
-    """Read a YAML file that holds a table."""
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Return the content of a YAML file that holds a table; anything else is a `UserError`."""
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path}: not a readable YAML file ({' '.join(str(error).split())})"
-        ) from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not a readable YAML file ({reason})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: must be a table of prices, as in {FILE.name}")
     return content
 
 
-def parse_schedule(content, name, where, pattern):
-    """Check a schedule's table and return the `Schedule`.
+def schedule_in_seconds(name: str) -> Schedule:
+    """Return the `Schedule` of a name or file; one that is not in seconds is a `UserError`."""
+    schedule = load_schedule(name)
+    if schedule.unit != "seconds":
+        raise UserError(
+            f"schedule {name}: is in {schedule.unit} units, but hours are needed; "
+            "take one in seconds"
+        )
+    return schedule
 
-    pattern: the default schedule's table, which has every signal and every action that there is
+
+def chosen_schedule(name: str | None, unit: str | None) -> Schedule:
+    """Return the `Schedule` that --cost_schedule and --cost ask for.
+
+    name: of a schedule or file, None for the default one of the unit
+    unit: "seconds", "relative", or None for the schedule's own
     """
-    if not isinstance(content, dict):
-        raise UserError(f"{where}: must be a table of prices, as in {FILE.name}")
-    unit = content.get("unit")
-    if unit not in UNITS:
-        raise UserError(f"{where}: unit must be one of {', '.join(UNITS)}, not {unit!r}")
-    refuse_unknown(content, pattern, where)
-    prices = {
-        signal: parse_prices(table, f"{where}: {signal}", pattern[signal])
-        for signal, table in content.items()
-        if signal != "unit"
-    }
-    if not prices:
+    schedule = load_schedule(name or (RELATIVE if unit == "relative" else DEFAULT))
+    if unit and schedule.unit != unit:
         raise UserError(
-            f"{where}: has no price; write one of {', '.join(key for key in pattern if key != 'unit')}"
+            f"--cost_schedule {schedule.name}: is in {schedule.unit}; leave out --cost {unit}"
         )
-    return Schedule(name, unit, prices)
+    return schedule
 
 
-def parse_prices(table, where, pattern):
-    """Return {action: price} of one signal."""
-    if not isinstance(table, dict):
-        raise UserError(f"{where}: must be a table of prices, not {table!r}")
-    refuse_unknown(table, [*pattern, "image"], where)
-    prices = {action: price for action, price in table.items() if action != "source"}
-    for action, price in prices.items():
-        if (
-            isinstance(price, bool)
-            or not isinstance(price, (int, float))
-            or not math.isfinite(price)
-        ):
-            raise UserError(f"{where}.{action}: must be a number, not {price!r}")
-        if price < 0:
-            raise UserError(f"{where}.{action}: must not be negative, but is {price!r}")
-    missing = [action for action in pattern if action not in prices and action != "source"]
-    if missing and "image" not in prices:
+def cost_band(name: str | None, schedule: Schedule) -> Schedule:
+    """Return the `Schedule` to which --cost_band draws costs as a range.
+
+    name: of a schedule or file in the same unit as `schedule`, None for `schedule` itself
+    """
+    band = load_schedule(name) if name else schedule
+    if band.unit != schedule.unit:
         raise UserError(
-            f"{where}: has no price for '{missing[0]}'; add it (0 leaves it out), or a price an 'image'"
+            f"--cost_band {band.name}: is in {band.unit}, but the cost axis in {schedule.unit}"
         )
-    return {action: float(price) for action, price in prices.items()}
+    return band
 
 
-def refuse_unknown(table, known, where):
-    """Raise `UserError` at the first key of `table` that isn't known."""
-    for key in table:
-        if key not in known:
-            raise UserError(
-                f"{where}: unknown key '{key}'"
-                f"{suggestion(key, known, '; did you mean {}?') or '; known: ' + ', '.join(known)}"
-            )
+# ---- the cost of labels
 
 
-def add_counts(images):
+def add_counts(images: Iterable[Counts]) -> dict[str, dict[str, int]]:
     """Return the sum {signal: {action: number}} over the counts of images."""
-    total = {}
+    total: dict[str, Counter[str]] = {}
     for counts in images:
         for signal, actions in counts.items():
             total.setdefault(signal, Counter()).update(actions)
     return {signal: dict(actions) for signal, actions in total.items()}
 
 
-def hours(cost):
-    """Return the hours of the labels that a run's `cost` or `selection` describes."""
-    return sum(cost["seconds"].values()) / 3600
+def price_labels(counts: Counts, images: int, schedule: Schedule | None = None) -> dict[str, Any]:
+    """Return what the labels of `images` images cost, as a result file states it.
 
-
-def price_labels(counts, images, schedule=None):
-    """Return what the labels of `images` images cost, for a result file.
-
-    {"images", "counts", "schedule", "seconds": {signal: s}, "relative": units an image, or None
-    where a signal has no price in them}. `schedule` replaces the default one of its unit;
-    `UserError` where it prices no seconds of a signal.
+    {"images", "counts", "schedule", "seconds": {signal: s}, "relative": units an image, or None if
+    a signal has no price in them}. `schedule` replaces the default one of its unit. Raises
+    `UserError` if a signal has no price in seconds.
     """
-    chosen = {
-        unit: load_schedule(name) for unit, name in zip(UNITS, (DEFAULT, RELATIVE), strict=True)
-    }
-    chosen |= {schedule.unit: schedule} if schedule else {}
-    seconds = chosen["seconds"].price_all(counts)
+    chosen = {"seconds": load_schedule(DEFAULT), "relative": load_schedule(RELATIVE)}
+    if schedule:
+        chosen[schedule.unit] = schedule
+    in_seconds = chosen["seconds"]
+    seconds = in_seconds.price_all(counts)
     if seconds is None:
-        missing, name = min(counts.keys() - chosen["seconds"].prices.keys()), chosen["seconds"].name
+        missing = min(counts.keys() - in_seconds.prices.keys())
         raise UserError(
-            f"{name}: this schedule has no price for '{missing}', which is used; add it"
+            f"{in_seconds.name}: this schedule has no price for '{missing}', which is used; add it"
         )
     relative = chosen["relative"].price_all(counts)
     return {
         "images": images,
         "counts": counts,
-        "schedule": chosen["seconds"].name,
+        "schedule": in_seconds.name,
         "seconds": seconds,
         "relative": None if relative is None else sum(relative.values()) / max(images, 1),
     }
 
 
-def in_unit(cost, unit):
-    """Return a run's `cost` in hours, or in relative units an image: None where a signal has
-    none.
-    """
+def hours(cost: Mapping[str, Any]) -> float:
+    """Return the hours of labels, from a run's `cost` or `selection`."""
+    return sum(cost["seconds"].values()) / 3600
+
+
+def in_unit(cost: Mapping[str, Any], unit: str) -> float | None:
+    """Return a run's `cost` in hours, or in relative units an image: None if a signal has none."""
     return cost["relative"] if unit == "relative" else hours(cost)
-
-
-def schedule_in_seconds(name):
-    """Return the `Schedule` of a name or file; one that is not in seconds is a `UserError`."""
-    schedule = load_schedule(name)
-    if schedule.unit != "seconds":
-        raise UserError(
-            f"schedule {name}: is in {schedule.unit} units, but hours are needed; take one in seconds"
-        )
-    return schedule
-
-
-def chosen_schedule(args):
-    """Return the `Schedule` that --cost_schedule and --cost ask for."""
-    schedule = load_schedule(
-        args.cost_schedule or (RELATIVE if args.cost == "relative" else DEFAULT)
-    )
-    if args.cost and schedule.unit != args.cost:
-        raise UserError(
-            f"--cost_schedule {schedule.name}: is in {schedule.unit}; leave out --cost {args.cost}"
-        )
-    return schedule
-
-
-def cost_band(args, schedule):
-    """Return the `Schedule` that --cost_band names, else `schedule` itself; other units are a
-    `UserError`.
-    """
-    band = load_schedule(args.cost_band) if args.cost_band else schedule
-    if band.unit != schedule.unit:
-        raise UserError(
-            f"--cost_band {band.name}: is in {band.unit}, but the cost axis in {schedule.unit}"
-        )
-    return band

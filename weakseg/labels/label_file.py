@@ -15,9 +15,10 @@ import numpy as np
 from weakseg.common import IGNORE, UserError, atomic_path
 from weakseg.labels.annotators import Options
 from weakseg.labels.label_shards import open_shards, shards_in
-from weakseg.labels.plain_pickle import NotPlain, read_plain, shorten, write_plain_dict
+from weakseg.labels.plain_pickle import NotPlain, read_plain, write_plain_dict
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.targets import View
+from weakseg.labels.validation import shorten
 
 FORMAT, VERSION = "weak-labels", 1
 FIT = ("dataset", "classes", "tag_names")

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weakseg.common import UserError, atomic_path
-from weakseg.labels.plain_pickle import NotPlain, read_plain, shorten
+from weakseg.labels.plain_pickle import NotPlain, read_plain
+from weakseg.labels.validation import shorten
 
 INDEX, LOCK = "index.sqlite", ".lock"
 NAME = re.compile(r"\d{5,}-of-(\d{5,})-[0-9a-f]{16}\.pkl")

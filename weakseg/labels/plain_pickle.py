@@ -2,6 +2,8 @@
 
 import pickle
 
+from weakseg.labels.validation import shorten
+
 PROTOCOL = 3  # the last without frames, which would span values
 PLAIN = (str, int, float, bool, type(None))
 
@@ -81,10 +83,3 @@ def is_plain(value):
         elif type(value) not in PLAIN:
             return False
     return True
-
-
-def shorten(value):
-    """Return a value's text on one line, at most 60 characters."""
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    text = "".join(c if c.isprintable() else "?" for c in text[:61])
-    return text if len(text) <= 60 else text[:57] + "..."

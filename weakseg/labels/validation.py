@@ -1,0 +1,60 @@
+"""What pydantic refuses, told to a person on one line: the key, what is wrong, the nearest key."""
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from weakseg.common import suggestion
+
+# Type of a pydantic error -> how we put it. {key} is the place in the file, {value} what stands
+# there; what pydantic adds (`ctx`) can be named too. Other types keep pydantic's own words.
+WORDS = {
+    "missing": "has no '{key}'",
+    "literal_error": "{key} must be one of {choices}, not {value}",
+    "model_type": "{key}: must be a table, not {value}",
+    "dict_type": "{key}: must be a table, not {value}",
+    "list_type": "{key}: must be a list, not {value}",
+    "string_type": "{key}: must be text, not {value}",
+    "int_type": "{key}: must be a whole number, not {value}",
+    "float_type": "{key}: must be a number, not {value}",
+    "finite_number": "{key}: must be a number, not {value}",
+    "greater_than_equal": "{key}: must not be negative, but is {value}",
+}
+UNKNOWN = ("extra_forbidden", "invalid_key")
+
+
+def first_fault(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return what is wrong with a file's content, on one line: the first thing that was found.
+
+    model: the one that refused the content
+    """
+    fault = error.errors()[0]
+    *path, last = [str(part) for part in fault["loc"] if part != "[key]"] or [""]
+    if fault["type"] in UNKNOWN:
+        known = known_keys(model, path)
+        hint = suggestion(last, known, "; did you mean {}?") or f"; known: {', '.join(known)}"
+        return f"{'.'.join(path)}{': ' * bool(path)}unknown key '{shorten(last)}'{hint}"
+    key = ".".join([*path, last])
+    context: dict[str, Any] = dict(fault.get("ctx", {}))
+    if "expected" in context:  # "'a', 'b' or 'c'"
+        context["choices"] = context["expected"].replace("'", "").replace(" or ", ", ")
+    words = WORDS.get(fault["type"])
+    if words is None:  # our own validators name what they mean themselves
+        return f"{key}{': ' * bool(key)}{shorten(fault['msg'], 200)}"
+    return words.format(key=shorten(key), value=shorten(repr(fault["input"])), **context)
+
+
+def known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Return the keys that a model knows at a place in it."""
+    for part in path:
+        inner = model.model_fields[part].annotation
+        assert isinstance(inner, type) and issubclass(inner, BaseModel), part
+        model = inner
+    return list(model.model_fields)
+
+
+def shorten(value: object, length: int = 60) -> str:
+    """Return a value's text on one line, at most `length` characters."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = "".join(c if c.isprintable() else "?" for c in text[: length + 1])
+    return text if len(text) <= length else text[: length - 3] + "..."
