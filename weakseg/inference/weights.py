@@ -1,54 +1,25 @@
-"""Weight files, read without running any code that they may hold."""
+"""Weight files: read without running any code that they may hold, and fitted to an encoder."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from weakseg.common import UserError
 
-
-def load_encoder(module, path, flag):
-    """Load every tensor of an encoder from a .pth or .safetensors file; extra entries, a classifier
-    say, are left.
-    """
-    state = read_tensors(path, flag)
-    state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    wanted = module.state_dict()
-    if "_conv_stem.weight" in state:
-        state = from_lukemelas(state, wanted)
-    renamed = {
-        key: state[k] for key in wanted for k in (key, key.removeprefix("model.")) if k in state
-    }
-    wrong = [k for k, v in wanted.items() if k not in renamed or renamed[k].shape != v.shape]
-    if wrong:
-        raise UserError(
-            f"{flag}: {path} does not fit the encoder: {len(wrong)} of {len(wanted)} tensors are missing or differ in "
-            f"shape, the first is {wrong[0]}"
-        )
-    module.load_state_dict(renamed)
+# What an EfficientNet of the `efficientnet_pytorch` lineage has behind the encoder.
+CLASSIFIER = ("_conv_head", "_bn1", "_fc")
 
 
-def from_lukemelas(state, wanted):
-    """Rename an EfficientNet state dict of the `efficientnet_pytorch` lineage to timm's names.
+def read_tensors(path: str | Path, flag: str) -> Any:
+    """Return what a checkpoint or state dict (.pth, .pt, .safetensors) holds, on the CPU.
 
-    Both list the same layers in the same order, so position and the last part of the name identify
-    each tensor.
-    """
-    pairs = list(
-        zip(
-            wanted,
-            (k for k in state if not k.startswith(("_conv_head", "_bn1", "_fc"))),
-            strict=False,
-        )
-    )
-    return {
-        new: state[old] for new, old in pairs if new.rsplit(".", 1)[-1] == old.rsplit(".", 1)[-1]
-    }
+    Only plain values and tensors are read: a file with anything else in it, code that would run
+    when it is loaded for instance, is a `UserError`, and so is a missing or damaged one.
 
-
-def read_tensors(path, flag):
-    """Read a checkpoint or state dict (.pth, .pt, .safetensors) without running any code from the
-    file.
+    flag: where the path comes from, for the message
     """
     import pickle
 
@@ -70,5 +41,59 @@ def read_tensors(path, flag):
         pickle.UnpicklingError,
         SafetensorError,
     ) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
-        raise UserError(f"{flag}: cannot read weights from {path} ({reason})") from error
+        raise UserError(f"{flag}: cannot read weights from {path} ({reason(error)})") from error
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of an error's message, cut to 100 characters, or else its type."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:100]
+
+
+def load_encoder(encoder: nn.Module, path: str | Path, flag: str) -> None:
+    """Load every tensor of an encoder from a file; what else is in it, a classifier say, is left.
+
+    path: .pth, .pt or .safetensors, a state dict by itself or under "state_dict". Names may lack
+    the "model." that smp puts before timm's, or be those of `efficientnet_pytorch`.
+    flag: where the path comes from, for the message
+
+    Raises `UserError` where a tensor is missing or differs in shape.
+    """
+    content = read_tensors(path, flag)
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    expected = encoder.state_dict()
+    if "_conv_stem.weight" in state:
+        state = with_timm_names(state, expected)
+    loaded = {
+        name: state[candidate]
+        for name in expected
+        for candidate in (name, name.removeprefix("model."))
+        if candidate in state
+    }
+    misfits = [
+        name
+        for name, tensor in expected.items()
+        if name not in loaded or loaded[name].shape != tensor.shape
+    ]
+    if misfits:
+        raise UserError(
+            f"{flag}: {path} does not fit the encoder: {len(misfits)} of {len(expected)} tensors "
+            f"are missing or differ in shape, the first is {misfits[0]}"
+        )
+    encoder.load_state_dict(loaded)
+
+
+def with_timm_names(
+    state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Rename an EfficientNet's state dict, of the `efficientnet_pytorch` lineage, to timm's names.
+
+    Both list the same layers in the same order, so a tensor's position and the last part of its
+    name identify it.
+    """
+    old_names = [name for name in state if not name.startswith(CLASSIFIER)]
+    return {
+        new: state[old]
+        for new, old in zip(expected, old_names, strict=False)
+        if new.rsplit(".", 1)[-1] == old.rsplit(".", 1)[-1]
+    }

@@ -1,22 +1,33 @@
-"""EfficientNet-UNet (segmentation-models-pytorch) with a tag head whose weights double as class
-activation maps.
+"""The network: a U-Net on an ImageNet encoder, with a second head that predicts image tags.
+
+The U-Net is that of segmentation-models-pytorch (smp). The weights of the tag head double as class
+activation maps. `model.py` knows which encoders there are and where their weights come from.
 """
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+if TYPE_CHECKING:  # smp takes seconds to import
+    from segmentation_models_pytorch import Unet
+    from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+
+PerChannel = tuple[float, ...]  # of red, green and blue
+IMAGENET: tuple[PerChannel, PerChannel] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+SMALLEST_TRANSPOSED = 16  # pixels a side; on smaller maps `upsampled_convolution` was slower
 
 
 class TagHead(nn.Sequential):
-    """Features [B, F, h, w] -> one activation map a tag [B, T, h, w]; without a bias, so that only
-    evidence counts.
+    """Features [B, F, h, w] -> one activation map a tag, [B, T, h, w].
+
+    Without a bias, so that only evidence counts.
     """
 
-    def __init__(self, features, tags, hidden=512):
+    def __init__(self, features: int, tags: int, hidden: int = 512) -> None:
         super().__init__(
             nn.Conv2d(features, hidden, kernel_size=1, bias=False),
             nn.BatchNorm2d(hidden),
@@ -28,161 +39,187 @@ class TagHead(nn.Sequential):
 class CoarseHead(nn.Sequential):
     """Features [B, F, h, w] -> class logits [B, C, h, w], at first all zero.
 
-    Added to the decoder's logits, as in FCN (Long, Shelhamer & Darrell, CVPR 2015), they say at
-    once what the encoder knows from ImageNet; by the decoder alone it takes many epochs to get
-    through, the more the more classes there are.
+    They are added to the decoder's logits, as in FCN (Long, Shelhamer & Darrell, CVPR 2015). So
+    what the encoder knows from ImageNet counts at once. Through the decoder alone that takes many
+    epochs, the more the more classes there are.
     """
 
-    def __init__(self, features, classes):
-        super().__init__(nn.BatchNorm2d(features), nn.Conv2d(features, classes, kernel_size=1))
-        nn.init.zeros_(self[1].weight)
-        nn.init.zeros_(self[1].bias)
-
-
-def log_sum_exp_pool(maps, sharpness=4.0):
-    """Pool maps [B, T, h, w] -> [B, T], between their mean (sharpness 0) and maximum (Pinheiro &
-    Collobert, CVPR 2015).
-
-    Training with the mean alone would spread each map over everything that goes with the tag.
-    """
-    pixels = maps.flatten(2)
-    return (torch.logsumexp(sharpness * pixels, dim=2) - math.log(pixels.shape[2])) / sharpness
+    def __init__(self, features: int, classes: int) -> None:
+        norm = nn.BatchNorm2d(features)
+        classifier = nn.Conv2d(features, classes, kernel_size=1)
+        for parameter in classifier.parameters():
+            nn.init.zeros_(parameter)
+        super().__init__(norm, classifier)
 
 
 class SegmentationModel(nn.Module):
-    """U-Net with a multi-label tag head, and if `coarse` a `CoarseHead`, on the encoder's two
-    deepest stages.
+    """U-Net with a `TagHead`, and if `coarse` a `CoarseHead`, on the encoder's two deepest stages.
 
     forward(image [B, 3, H, W] uint8; H and W multiples of 32) -> dict:
       seg       [B, C, H, W]        class logits
       tags      [B, T]              tag logits, pooled from the activation maps
-      cam       [B, T, h, w]        class activation maps (Zhou et al., CVPR 2016), 1/16 of the image times `cam_scale`;
-                                    above 1 they are finer: taken, without gradient, from an
-                                    enlarged image
-      features  [B, F, H/16, W/16]  what these heads see
-      decoded   [B, D, H, W]        what the decoder's last layer, `classify`, sees before its dropout
+      cam       [B, T, h, w]        class activation maps (Zhou et al., CVPR 2016), at 1/16 of the
+                                    image's size; with a `cam_scale` above 1 they are finer by that
+                                    factor: taken, without gradient, from an enlarged image
+      features  [B, F, H/16, W/16]  what both heads see
+      decoded   [B, D, H, W]        what the decoder's last layer, `classify`, sees before dropout
+
+    mean, std: of each channel, for values in [0, 1], as the encoder's weights expect them
+    dropout: chance that a channel of `decoded` is left out in training
     """
 
-    cam_scale = 1.0
+    cam_scale: float = 1.0
+    mean: torch.Tensor  # [1, 3, 1, 1], of values in [0, 255], as is std
+    std: torch.Tensor
 
     def __init__(
         self,
-        unet,
-        num_classes,
-        num_tags,
-        mean=IMAGENET[0],
-        std=IMAGENET[1],
-        dropout=0.0,
-        coarse=False,
-    ):
+        unet: "Unet",
+        num_classes: int,
+        num_tags: int,
+        mean: Sequence[float] = IMAGENET[0],
+        std: Sequence[float] = IMAGENET[1],
+        dropout: float = 0.0,
+        coarse: bool = False,
+    ) -> None:
         super().__init__()
         self.unet = unet
         self.dropout = nn.Dropout2d(dropout)
-        features = sum(self.unet.encoder.out_channels[-2:])
+        features = sum(unet.encoder.out_channels[-2:])
         self.tag_head = TagHead(features, num_tags)
         self.coarse_head = CoarseHead(features, num_classes) if coarse else None
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
-    def normalised(self, image):
-        """Return what the encoder was trained to see: an image [B, 3, H, W] uint8 as floats around
-        zero.
-        """
-        x = (image.to(self.mean.dtype) - self.mean) / self.std
-        return x.contiguous(memory_format=torch.channels_last)
-
-    def forward(self, image):
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         x = self.normalised(image)
-        finer = self.activation_maps(x) if self.cam_scale > 1 else None
-        stages = self.unet.encoder(x)
+        finer_maps = self.activation_maps(x) if self.cam_scale > 1 else None
+        stages = self.encode(x)
         decoded = decode(self.unet.decoder, stages)
         features = deepest(stages)
         maps = self.tag_head(features)
-        cam = maps if finer is None else finer
-        seg = self.logits(decoded, features, image.shape[-2:])
         return {
-            "seg": seg,
+            "seg": self.logits(decoded, features, image.shape[-2:]),
             "tags": log_sum_exp_pool(maps),
-            "cam": cam,
+            "cam": maps if finer_maps is None else finer_maps,
             "features": features,
             "decoded": decoded,
         }
 
-    def segment(self, image):
+    def segment(self, image: torch.Tensor) -> torch.Tensor:
         """Return the class logits [B, C, H, W] alone."""
-        stages = self.unet.encoder(self.normalised(image))
+        stages = self.encode(self.normalised(image))
         return self.logits(decode(self.unet.decoder, stages), deepest(stages), image.shape[-2:])
 
-    def logits(self, decoded, features, size):
-        """Return class logits [B, C, *size]: the decoder's, and those of the coarse head enlarged
-        bilinearly.
-        """
-        seg = self.classify(decoded, size)
-        if self.coarse_head is None:
-            return seg
-        return seg + F.interpolate(
-            self.coarse_head(features), size=size, mode="bilinear", align_corners=False
-        )
+    def normalised(self, image: torch.Tensor) -> torch.Tensor:
+        """Return an image [B, 3, H, W], 0 to 255, as the encoder was trained to see it: near 0."""
+        x = (image.to(self.mean.dtype) - self.mean) / self.std
+        return x.contiguous(memory_format=torch.channels_last)
 
-    def classify(self, decoded, size):
-        """Return the decoder's class logits [B, C, *size]; random while `dropout` is in training
-        mode.
+    def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Return the encoder's stages for a `normalised` image, from x itself to the deepest.
+
+        x: [B, 3, H, W] float -> [B, F_k, H / 2^k, W / 2^k] for k from 0 to 5
         """
-        return self.unet.segmentation_head(self.dropout(decoded))
+        stages: list[torch.Tensor] = self.unet.encoder(x)
+        return stages
+
+    def deep_features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the heads see of a `normalised` image: its two deepest stages, joined.
+
+        x: [B, 3, H, W] float -> [B, F, H / 16, W / 16]
+        """
+        return deepest(self.encode(x))
+
+    def logits(
+        self, decoded: torch.Tensor, features: torch.Tensor, size: Sequence[int]
+    ) -> torch.Tensor:
+        """Return class logits [B, C, *size]: the decoder's, plus those of the coarse head if any.
+
+        The coarse head's are enlarged bilinearly.
+        """
+        fine = self.classify(decoded, size)
+        if self.coarse_head is None:
+            return fine
+        coarse = self.coarse_head(features)
+        return fine + F.interpolate(coarse, list(size), mode="bilinear", align_corners=False)
+
+    def classify(self, decoded: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+        """Return the decoder's class logits [B, C, *size] of what it decoded, [B, D, *size].
+
+        They are random while `dropout` is in training mode.
+        """
+        logits: torch.Tensor = self.unet.segmentation_head(self.dropout(decoded))
+        return logits
 
     @torch.no_grad()
-    def activation_maps(self, x):
-        """Return the maps [B, T, h, w] of x [B, 3, H, W] enlarged `cam_scale` times; batch norm is
-        left alone.
+    def activation_maps(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the activation maps [B, T, h, w] of a `normalised` image enlarged by `cam_scale`.
+
+        Batch norm is left alone.
         """
         training = self.training
         self.eval()
         larger = F.interpolate(x, scale_factor=self.cam_scale, mode="bilinear", align_corners=False)
-        maps = self.tag_head(deepest(self.unet.encoder(larger)))
+        maps: torch.Tensor = self.tag_head(self.deep_features(larger))
         self.train(training)
         return maps
 
 
-def deepest(stages):
-    """Join the two deepest stages at the finer one's size -> [B, F, h, w]."""
-    upper = F.interpolate(
-        stages[-1], size=stages[-2].shape[-2:], mode="bilinear", align_corners=False
-    )
-    return torch.cat([stages[-2], upper], dim=1)
+def deepest(stages: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Join the two deepest stages of an encoder, at the size of the finer one -> [B, F, h, w]."""
+    fine, deep = stages[-2], stages[-1]
+    enlarged = F.interpolate(deep, size=fine.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.cat([fine, enlarged], dim=1)
 
 
-def decode(decoder, stages):
-    """Return what smp's U-Net decoder makes of the encoder's stages -> [B, D, H, W], faster on a
-    CPU.
+def log_sum_exp_pool(maps: torch.Tensor, sharpness: float = 4.0) -> torch.Tensor:
+    """Pool maps [B, T, h, w] -> [B, T], between their mean (sharpness 0) and maximum (infinite).
+
+    Pinheiro & Collobert, CVPR 2015. Training with the mean alone would spread each map over
+    everything that goes with the tag.
     """
-    x = decoder.center(stages[-1])
-    finer = stages[-2::-1]
+    pixels = maps.flatten(2)
+    return (torch.logsumexp(sharpness * pixels, dim=2) - math.log(pixels.shape[2])) / sharpness
+
+
+def decode(decoder: "UnetDecoder", stages: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return what smp's U-Net decoder makes of an encoder's stages, faster on a CPU.
+
+    stages: as `SegmentationModel.encode` gives them -> [B, D, H, W]
+    """
+    x: torch.Tensor = decoder.center(stages[-1])
+    finer = stages[-2::-1]  # from the second deepest to the image itself, which is no skip
     for number, block in enumerate(decoder.blocks):
-        skip = (
-            finer[number] if number < len(finer) - 1 else None
-        )  # the finest stage is the image itself
+        skip = finer[number] if number < len(finer) - 1 else None
         convolution, norm, activation = block.conv1
-        x = block.conv2(
-            activation(norm(upsampled_convolution(convolution, x, finer[number].shape[-2:], skip)))
-        )
+        x = upsampled_convolution(convolution, x, finer[number].shape[-2:], skip)
+        x = block.conv2(activation(norm(x)))
     return x
 
 
-def upsampled_convolution(convolution, x, size, skip):
-    """Apply a 3x3 convolution to x [B, C, h, w], enlarged to `size` by nearest neighbour, with skip
-    [B, S, *size].
+def upsampled_convolution(
+    convolution: nn.Conv2d, x: torch.Tensor, size: Sequence[int], skip: torch.Tensor | None
+) -> torch.Tensor:
+    """Enlarge x to `size` by nearest neighbour, join the skip connection, apply a 3x3 convolution.
 
-    Where the size doubles, a pixel sees only 2x2 pixels of x: a transposed convolution with sums of
-    the kernel gives the same for 4/9 of the multiplications. On maps smaller than 16 pixels it was
-    slower; on a GPU it isn't measured.
+    x: [B, C, h, w]; skip: [B, S, *size], or None -> [B, D, *size]
+
+    Where the size doubles, the convolution sees only 2x2 pixels of x: a transposed convolution with
+    sums of the kernel gives the same for 4/9 of the multiplications. It is used on a CPU alone; on
+    a GPU it isn't measured.
     """
     doubled = tuple(size) == (2 * x.shape[2], 2 * x.shape[3])
-    if not doubled or min(x.shape[2:]) < 16 or x.device.type != "cpu":
-        x = F.interpolate(x, size=size, mode="nearest")
-        return convolution(x if skip is None else torch.cat([x, skip], dim=1))
-    own, others = convolution.weight.split(
-        [x.shape[1], convolution.in_channels - x.shape[1]], dim=1
-    )
-    sums = F.avg_pool2d(own.flip(2, 3), 2, stride=1, padding=1, divisor_override=1)  # [D, C, 4, 4]
-    y = F.conv_transpose2d(x, sums.transpose(0, 1), convolution.bias, stride=2, padding=1)
-    return y if skip is None or not skip.shape[1] else y + F.conv2d(skip, others, padding=1)
+    if not doubled or min(x.shape[2:]) < SMALLEST_TRANSPOSED or x.device.type != "cpu":
+        x = F.interpolate(x, size=list(size), mode="nearest")
+        joined: torch.Tensor = convolution(x if skip is None else torch.cat([x, skip], dim=1))
+        return joined
+
+    channels = [x.shape[1], convolution.in_channels - x.shape[1]]
+    kernel, skip_kernel = convolution.weight.split(channels, dim=1)
+    sums = F.avg_pool2d(kernel.flip(2, 3), 2, stride=1, padding=1, divisor_override=1)
+    transposed = sums.transpose(0, 1)  # [C, D, 4, 4]
+    y = F.conv_transpose2d(x, transposed, convolution.bias, stride=2, padding=1)
+    if skip is None or not skip.shape[1]:
+        return y
+    return y + F.conv2d(skip, skip_kernel, padding=1)
