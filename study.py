@@ -23,7 +23,7 @@ from pathlib import Path
 from weakseg.common import UserError, atomic_path, parse_with_rest, run_cli, write_json
 from weakseg.data.datasets import add_data_arguments
 from weakseg.labels.costs import DEFAULT
-from weakseg.parallel import BACKENDS, add_backend_arguments, check_backend
+from weakseg.parallel import BACKENDS, Workers, add_backend_arguments
 from weakseg.planning.runner import collect, run_grid
 
 MODES = ("points", "boxes", "tags points", "boxes points", "full")
@@ -99,7 +99,7 @@ def main(args):
         raise UserError("--hours: asks about a finished study; name it with --plan")
     if args.seeds < 1 or args.jobs < 1 or (args.steps is not None and args.steps < 1):
         raise UserError("--seeds, --jobs and --steps must be at least 1")
-    check_backend(args)
+    workers = Workers.of(vars(args))
 
     from weakseg.labels.costs import schedule_in_seconds
     from weakseg.planning.grid import Grid
@@ -115,7 +115,7 @@ def main(args):
         )
     if not grid.cells:
         raise UserError("--budgets: none of them buys a single image of any mode; take larger ones")
-    failed = run_grid(grid.cells, args)
+    failed = run_grid(grid.cells, args.study_dir, workers)
     study = collect(grid, band, args)
     folder = Path(args.study_dir)
     write_json(folder / "study.json", study)

@@ -33,7 +33,7 @@ from weakseg.labels.human_clicks import HumanClicks
 from weakseg.labels.label_file import header, load_labels, save_labels
 from weakseg.labels.label_shards import only_shards, shards_in, write_shards
 from weakseg.labels.label_summary import LabelSummary
-from weakseg.parallel import add_backend_arguments, check_backend
+from weakseg.parallel import Workers, add_backend_arguments
 
 
 def parse_args() -> argparse.Namespace:
@@ -143,7 +143,6 @@ def check(args: argparse.Namespace) -> None:
         raise UserError(
             "--simulated_clicks: needs --clicks, the file whose number of clicks is simulated"
         )
-    check_backend(args)
     check_output(args)
 
 
@@ -192,6 +191,7 @@ def refuse_unmasked(dataset: SegmentationDataset, names: list[str]) -> None:
 
 def main(args: argparse.Namespace) -> None:
     check(args)
+    workers = Workers.of(vars(args))
     dataset = open_dataset(DataOptions.of(vars(args)))
     options = Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
     names = dataset.ids("trainval")
@@ -209,9 +209,9 @@ def main(args: argparse.Namespace) -> None:
 
     summary = LabelSummary(dataset, names, args.preview)
     if args.shards:
-        write_folder(args, head, dataset, names, points, options, summary)
+        write_folder(args, workers, head, dataset, names, points, options, summary)
     else:
-        write_file(args, head, dataset, names, points, options, summary)
+        write_file(args, workers, head, dataset, names, points, options, summary)
     print("\n".join(summary.lines()))
     if args.preview:
         draw_preview(args.output_file, dataset, summary.previews)
@@ -221,6 +221,7 @@ def main(args: argparse.Namespace) -> None:
 
 def write_file(
     args: argparse.Namespace,
+    workers: Workers,
     head: dict[str, Any],
     dataset: SegmentationDataset,
     names: list[str],
@@ -230,7 +231,7 @@ def write_file(
 ) -> None:
     """Draw the labels of all images into one file, and show each to the summary."""
     drawn = simulate.annotate_all(
-        simulate.annotate_many, dataset, points, options, args.seed, args, names, len(names)
+        simulate.annotate_many, dataset, points, options, args.seed, workers, names, len(names)
     )
     with closing(drawn):
         save_labels(args.output_file, head, len(names), starmap(summary.add, drawn))
@@ -238,6 +239,7 @@ def write_file(
 
 def write_folder(
     args: argparse.Namespace,
+    workers: Workers,
     head: dict[str, Any],
     dataset: SegmentationDataset,
     names: list[str],
@@ -249,7 +251,7 @@ def write_folder(
 
     def draw(missing: Iterable[str], count: int) -> Iterator[bytes]:
         return simulate.annotate_all(
-            simulate.record_many, dataset, points, options, args.seed, args, missing, count
+            simulate.record_many, dataset, points, options, args.seed, workers, missing, count
         )
 
     source = partial(simulate.drawn_from, dataset)

@@ -11,7 +11,6 @@ import sys
 import time
 from collections import Counter
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 from conftest import run
@@ -21,7 +20,7 @@ from weakseg.common import UserError
 from weakseg.labels import simulate
 from weakseg.labels.label_file import load_labels
 from weakseg.labels.label_shards import record
-from weakseg.parallel import backend, stream
+from weakseg.parallel import Workers, backend, stream
 
 record_many, annotate_many = simulate.record_many, simulate.annotate_many
 
@@ -231,9 +230,12 @@ def test_what_workers_cannot_do_ends_with_one_line(name, function, message):
     from joblib import delayed
 
     pytest.importorskip("distributed")
-    args = SimpleNamespace(backend=name, cluster=None, jobs=2)
-    with pytest.raises(UserError, match=f"--backend {name}: .*{message}") as caught, backend(args):
-        list(stream((delayed(function)(i) for i in range(3)), args))
+    workers = Workers(name, jobs=2)
+    with (
+        pytest.raises(UserError, match=f"--backend {name}: .*{message}") as caught,
+        backend(workers),
+    ):
+        list(stream((delayed(function)(i) for i in range(3)), workers))
     assert str(caught.value).isprintable()
 
 
@@ -243,9 +245,9 @@ def test_a_slow_reader_is_not_flooded():
 
     taken = []
     tasks = (delayed(record)(str(taken.append(i)), i) for i in range(10**6))
-    args = SimpleNamespace(backend="threading", cluster=None, jobs=2)
-    with backend(args):
-        results = stream(tasks, args)
+    workers = Workers("threading", jobs=2)
+    with backend(workers):
+        results = stream(tasks, workers)
         assert next(results) == record("None", 0)
         assert len(taken) == 128
         results.close()

@@ -17,7 +17,7 @@ from weakseg.labels.annotators import DRAWING, Options, Scene
 from weakseg.labels.human_clicks import HumanClicks, simulate_like
 from weakseg.labels.label_shards import record
 from weakseg.labels.signals import SIGNALS
-from weakseg.parallel import backend, stream
+from weakseg.parallel import Workers, backend, stream
 
 CHUNK = 32  # images a task: fewer than two tasks stay in this process
 
@@ -85,7 +85,7 @@ def annotate_all(
     points: Mapping[str, PointSource],
     options: Options,
     seed: int,
-    workers: Any,
+    workers: Workers,
     names: Iterable[str],
     count: int,
 ) -> Iterator[Any]:
@@ -93,7 +93,7 @@ def annotate_all(
 
     function: `annotate_many` or `record_many`
     points: {id: what draws its points}; images that are not in it get the usual annotator
-    workers: where the work runs, for `weakseg.parallel.backend`
+    workers: where the work runs
     names: `count` ids, taken as they are needed
     """
     from joblib import delayed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from weakseg.common import commit
 from weakseg.labels.costs import hours
-from weakseg.parallel import backend
+from weakseg.parallel import Workers, backend, stream
 
 ROOT = Path(__file__).resolve().parents[2]  # of the checkout: the commands lie there
 
@@ -38,19 +38,19 @@ def execute(commands, log, lock, threads, cwd):
     return 0
 
 
-def run_grid(cells, args):
+def run_grid(cells, study_dir, workers: Workers):
     """Train and evaluate what isn't finished, with a progress line -> {name: last line of its log}
     of failed runs.
     """
-    from joblib import Parallel, delayed
+    from joblib import delayed
     from tqdm import tqdm
 
     from weakseg.training.checkpoints import lock_path
 
-    folder, cwd = Path(args.study_dir).resolve(), os.getcwd()
+    folder, cwd = Path(study_dir).resolve(), os.getcwd()
     runs = {cell.name: cell for cell in cells}
     todo = [cell for cell in runs.values() if cell.result(folder) is None]
-    threads = max(1, (os.cpu_count() or 1) // args.jobs)
+    threads = max(1, (os.cpu_count() or 1) // workers.jobs)
     tasks = {
         cell.name: (
             cell.commands(folder, sys.executable, ROOT),
@@ -65,14 +65,11 @@ def run_grid(cells, args):
     if not todo:
         return failed
     with (
-        backend(args),
+        backend(workers),
         tqdm(total=len(runs), initial=len(runs) - len(todo), unit="run", smoothing=0) as bar,
     ):
         jobs = (delayed(named)(name, execute, *task) for name, task in tasks.items())
-        results = (
-            "list" if args.backend == "ray" else "generator_unordered"
-        )  # Ray's backend gives all at the end
-        for name, code in Parallel(return_as=results)(jobs):
+        for name, code in stream(jobs, workers, in_order=False):
             if code or runs[name].result(folder) is None:
                 failed[name] = last_line(tasks[name][1])
                 bar.write(f"failed: {name}: {failed[name]} (log: {tasks[name][1]})")
@@ -106,7 +103,7 @@ def collect(grid, band, args):
         result = cell.result(args.study_dir)
         if result is None:
             continue
-        priced, other = (reprice(result, schedule, None) for schedule in (grid.schedule, band))
+        priced, other = (reprice(result, schedule) for schedule in (grid.schedule, band))
         selected_by, selection_hours[cell.mode] = (
             priced["selection"]["by"],
             hours(priced["selection"]),
