@@ -1,87 +1,114 @@
-"""Pseudo-masks from boxes, points and scribbles, alone or together, by GrabCut; made once, then
-read from PNG files.
+"""GrabCut: cuts a mask out of one image along its boxes, clicks and strokes, alone or together.
 
 Rother, Kolmogorov & Blake, "GrabCut: interactive foreground extraction using iterated graph cuts",
 SIGGRAPH 2004, in OpenCV's implementation. It learns the colours of what is probably object and of
-what is probably background, and cuts between the two along edges of the picture. All here happens
-at the network's own square resolution; lengths are shares of its side, so that another size gives
-nearly the same masks. benchmarks/grabcut.py measures the defaults.
+what is probably background, and cuts between the two along edges of the picture.
+
+A *trimap* [h, w] uint8 tells it what is known of each pixel, by OpenCV's values: surely background
+(GC_BGD), probably background (GC_PR_BGD), probably object (GC_PR_FGD), surely object (GC_FGD).
+*Marks* [S, S] uint8 are clicks and strokes as they are drawn: classes, 0 background, 255 nothing.
+
+All here happens at the network's own square resolution. Lengths are shares of its side, so that
+another size gives nearly the same masks. benchmarks/grabcut.py measures the defaults;
+`grabcut_files` keeps the masks of many images on disk.
 """
 
-import json
-from collections import Counter, namedtuple
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from weakseg.common import IGNORE, UserError, atomic_path, stable_seed
-from weakseg.data.cache import source_key
-from weakseg.data.image_io import opened
+from weakseg.common import IGNORE
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.targets import View, blank, parts_of_boxes
 
-VERSION = 1  # raise it when the same image, annotations and options give another mask than before
-MARKS = ("points", "scribbles")
-USED = (*MARKS, "boxes")
-CHUNK = 16  # images a task: fewer than two tasks stay in this process
-WHOLE = slice(None), slice(None)
-FEW = 0.05  # of a box: where the marks make fewer of its pixels sure, its middle is taken for the object
-SMOOTHING = (
-    5,
-    30,
-    3,
-)  # bilateral, at the resolution of the cut: pixels across; sigmas of colour (of 255) and of pixels
+MARKS = ("points", "scribbles")  # signals that mark pixels
+USED = (*MARKS, "boxes")  # signals that can be cut along
+
+Window = tuple[slice, slice]  # rows and columns of a picture
+WHOLE: Window = (slice(None), slice(None))
+
+# Where marks make less than this share of a box sure, its middle is taken for the object too.
+LEAST_MARKED = 0.05
+# Of the bilateral filter, at the resolution of the cut: its diameter in pixels, and the sigmas of
+# colour (of 255) and of distance (in pixels).
+SMOOTHING = (5, 30, 3)
 
 
+# The cache's key holds an `Options` as it is printed: with another name of the class or of a field,
+# all masks would be cut anew.
 @dataclass(frozen=True)
 class Options:
-    """How masks are cut; recorded in the cache's key. Lengths are in sides of the picture, unless
-    it says otherwise.
+    """How masks are cut. Lengths are in sides of the picture, unless it says otherwise.
+
+    margin      surroundings of a box that are looked at, in sides of the box
+    core        ellipse in the middle of a box that surely is object, in half sides of the box
+    claims      without boxes: a pixel is guessed to be of a class if it is nearer to the marks of
+                that class than so many times the distance to any other mark. Each number is one
+                guess; the mask is sure where the cuts from all guesses agree.
+    reach       what lies as near as this to a click or a stroke surely is of its class
+    band        uncertain pixels on each side of a cut
+    least       a cut that adds less than this share of the guess to what was sure is given up:
+                "empty"
+    most        and one that perhaps fills more than this of all that is looked at: "full"
+    box_side    pixels: a box with its surroundings is shrunk to the area of this square, if larger
+    whole_side  pixels: the same of a whole picture, where there are no boxes
     """
 
-    margin: float = 0.4  # surroundings of a box that are looked at, in sides of the box
-    core: float = (
-        0.4  # the ellipse in the middle of a box that surely is object, in half sides; see FEW
-    )
-    # Without boxes, what is nearer to the marks of a class than so many times the distance to any
-    # other mark is guessed to be of it; only where the cuts from all guesses agree is the mask
-    # sure.
-    claims: tuple = (0.5, 1.0)
-    reach: float = 0.025  # what lies as near as this to a click or a stroke surely is of its class
-    band: float = 0.008  # uncertain pixels on each side of a cut
-    least: float = 0.05  # a cut that adds less than this share of the guess to what was sure is given up: "empty"
-    most: float = 0.95  # and one that perhaps fills more than this of all that is looked at: "full"
-    box_side: int = 256  # pixels: a box with its surroundings is shrunk to the area of this square, if it has more
-    whole_side: int = 128  # pixels: the same of a whole picture, where there are no boxes
+    margin: float = 0.4
+    core: float = 0.4
+    claims: tuple[float, ...] = (0.5, 1.0)
+    reach: float = 0.025
+    band: float = 0.008
+    least: float = 0.05
+    most: float = 0.95
+    box_side: int = 256
+    whole_side: int = 128
 
 
-# One cut in its window (slices of rows and columns): object and perhaps object, [h, w] bool; "cut",
-# or why it failed.
-Piece = namedtuple("Piece", "label window found unsure verdict")
-# One image to cut, and where its mask goes.
-Task = namedtuple("Task", "photograph view annotations path")
+DEFAULTS = Options()
 
 
-def pseudo_mask(image, annotations, view, options=Options()):
-    """Cut a mask out of an image along its annotations -> (mask [S, S] uint8, outcome).
+class Cut(NamedTuple):
+    """What was cut out of a window: sure object and doubtful pixels, both [h, w] bool.
 
-    image: [S, S, 3] uint8 RGB, the picture resized to the network's square annotations: {"boxes",
-    "points", "scribbles": annotation as in `supervision`}, one or more; others are not used view:
-    the plain `View(width, height, S)`, neither cropped nor mirrored mask: 0 background, class
-    numbers, 255 uncertain. Clicks and strokes keep their classes. With boxes, each is cut
-        apart, the smaller one wins where they overlap, and outside of them is background. Without,
-        each class is cut out of the whole picture, and the smaller cut wins.
-    outcome: Counter of what became of the objects (boxes; without them, classes of marks): "cut",
-    or "empty" or "full"
-        (see `Options`) where the result is degenerate. Of such an object the mask holds what its
-        annotation alone says: marks keep their classes, outside of its box is background, and
-        inside is uncertain, but for what a larger object of its class covers; without boxes, all
-        but the marks is uncertain.
+    outcome: "cut"; or, of a cut that was given up, "empty" or "full" (see `Options`)
+    """
+
+    sure: np.ndarray
+    unsure: np.ndarray
+    outcome: str
+
+
+class ObjectCut(NamedTuple):
+    """The cut of one object (a box, or the marks of a class), and where in the picture it lies."""
+
+    label: int
+    window: Window
+    cut: Cut
+
+
+def pseudo_mask(
+    image: np.ndarray, annotations: Mapping[str, Any], view: View, options: Options = DEFAULTS
+) -> tuple[np.ndarray, Counter[str]]:
+    """Cut a mask out of an image along its annotations -> (mask [S, S] uint8, outcomes).
+
+    image        [S, S, 3] uint8 RGB, the picture resized to the network's square
+    annotations  {"boxes", "points", "scribbles": annotation as in `weakseg.labels.signals`}, one
+                 or more; other signals are not used
+    view         the plain `View(width, height, S)`, neither cropped nor mirrored
+
+    The mask holds 0 for background, class numbers, and 255 where in doubt. Clicks and strokes keep
+    their classes. With boxes, each is cut apart, and outside of them is background. Without, each
+    class of marks is cut out of the whole picture. Where cuts overlap, the smaller one wins.
+
+    The outcomes count what became of the objects (boxes, or classes of marks): "cut", or "empty" or
+    "full" where the cut is degenerate (see `Options`). Of such an object the mask holds what its
+    annotation alone says. Inside of its box is in doubt, but for what a larger object of its class
+    covers; without boxes, all but the marks is.
 
     The result depends on nothing but the arguments. Raises ValueError where the image doesn't have
     the view's size.
@@ -89,290 +116,208 @@ def pseudo_mask(image, annotations, view, options=Options()):
     if image.shape != (view.size, view.size, 3):
         raise ValueError(f"the image is {image.shape}, but the view {view.size} pixels a side")
     marks, boxes = draw_marks(annotations, view), annotations.get("boxes")
-    pieces = (
-        cut_classes(image, marks, options)
-        if boxes is None
-        else cut_boxes(image, boxes, marks, view, options)
-    )
-    target = np.full_like(marks, IGNORE if boxes is None and not pieces else 0)
-    for piece in pieces:
-        part = target[piece.window]
-        part[piece.unsure & (part != piece.label)] = IGNORE
-        part[piece.found] = piece.label
-    return np.where(marks == IGNORE, target, marks), Counter(piece.verdict for piece in pieces)
+    if boxes is None:
+        objects = cut_classes(image, marks, options)
+    else:
+        objects = cut_boxes(image, boxes, marks, view, options)
+    nothing_known = boxes is None and not objects
+    mask = np.full_like(marks, IGNORE if nothing_known else 0)
+    for label, window, cut in objects:  # the largest first, so that smaller ones lie on top
+        part = mask[window]
+        part[cut.unsure & (part != label)] = IGNORE
+        part[cut.sure] = label
+    outcomes = Counter(cut.outcome for _, _, cut in objects)
+    return np.where(marks == IGNORE, mask, marks), outcomes
 
 
-def draw_marks(annotations, view):
+def draw_marks(annotations: Mapping[str, Any], view: View) -> np.ndarray:
     """Draw the clicks and, under them, the strokes -> [S, S] uint8, 255 where there are none."""
     marks = blank(view)
     for signal in MARKS:
         if signal in annotations:
-            marks = np.where(
-                marks == IGNORE, SIGNALS[signal].target(annotations[signal], view, ()), marks
-            )
+            drawn = SIGNALS[signal].target(annotations[signal], view, ())
+            marks = np.where(marks == IGNORE, drawn, marks)
     return marks
 
 
-def cut_boxes(image, boxes, marks, view, options):
-    """Cut the object of each box out of the box and its surroundings -> [Piece], the largest box
-    first.
-    """
-    pieces, band = [], options.band * view.size
-    for part, label in parts_of_boxes(boxes, view):
-        sides = [within(side, view.size, options.margin) for side in part]
-        window, inside = zip(*sides, strict=True)
-        trimap = box_trimap(marks[window], inside, label, options, view.size)
-        pieces.append(
-            Piece(
-                label,
-                window,
-                *cut(image[window], [trimap], inside, options.box_side, band, options),
-            )
-        )
-    return pieces
+# ---- with boxes: each is cut out of its surroundings
 
 
-def within(inside, size, margin):
-    """Widen a slice of pixels by `margin` of its length, within [0, size) -> (slice, the place of
-    the first in it).
+def cut_boxes(
+    image: np.ndarray,
+    boxes: Sequence[Sequence[float]],
+    marks: np.ndarray,
+    view: View,
+    options: Options,
+) -> list[ObjectCut]:
+    """Cut the object of each box out of the box and its surroundings, the largest box first."""
+    objects, band = [], options.band * view.size
+    for (rows, columns), label in parts_of_boxes(boxes, view):
+        outer_rows, inner_rows = widened(rows, view.size, options.margin)
+        outer_columns, inner_columns = widened(columns, view.size, options.margin)
+        window, box = (outer_rows, outer_columns), (inner_rows, inner_columns)
+        trimap = box_trimap(marks[window], box, label, options, view.size)
+        cut = cut_window(image[window], [trimap], box, options.box_side, band, options)
+        objects.append(ObjectCut(label, window, cut))
+    return objects
+
+
+def widened(part: slice, size: int, margin: float) -> tuple[slice, slice]:
+    """Widen a slice of pixels by `margin` of its length, within [0, size).
+
+    Returns (the wider slice, where the first one lies in it).
     """
-    start, stop = min(inside.start, size), min(inside.stop, size)
+    start, stop = min(part.start, size), min(part.stop, size)
     around = max(4, round(margin * (stop - start)))
     first = max(0, start - around)
     return slice(first, min(size, stop + around)), slice(start - first, stop - first)
 
 
-def box_trimap(marks, inside, label, options, size):
-    """Say what a box and the marks [h, w] in its window tell of its object -> [h, w] uint8,
-    OpenCV's GC_ values.
+def box_trimap(
+    marks: np.ndarray, box: Window, label: int, options: Options, size: int
+) -> np.ndarray:
+    """Return the trimap [h, w] of a box in its window: outside of it surely is background.
+
+    marks: [h, w] of the window; box: where it lies in the window; size: S of the whole picture
     """
     trimap = np.full(marks.shape, cv2.GC_BGD, np.uint8)
-    box = trimap[inside]
-    box[:] = cv2.GC_PR_FGD
-    heed(marks, label, trimap, options.reach * size)
-    if np.count_nonzero(box == cv2.GC_FGD) < FEW * box.size:
-        box[middle(box.shape, options.core) & (box == cv2.GC_PR_FGD)] = cv2.GC_FGD
+    inside = trimap[box]
+    inside[:] = cv2.GC_PR_FGD
+    apply_marks(trimap, marks, label, options.reach * size)
+    if np.count_nonzero(inside == cv2.GC_FGD) < LEAST_MARKED * inside.size:
+        core = middle(inside.shape, options.core)
+        inside[core & (inside == cv2.GC_PR_FGD)] = cv2.GC_FGD
     return trimap
 
 
-def middle(shape, core):
-    """Return the ellipse in the middle of a box, [h, w] bool, whose axes are `core` of the box's
-    sides.
-    """
+def middle(shape: tuple[int, ...], core: float) -> np.ndarray:
+    """Return the ellipse in the middle of a box, [h, w] bool; its axes are `core` of the sides."""
     rows, columns = ((2 * np.arange(n) + 1) / n - 1 for n in shape)
     return np.hypot(rows[:, None], columns) < core
 
 
-def cut_classes(image, marks, options):
-    """Cut each class of marks out of the whole picture -> [Piece], the largest one first.
+# ---- without boxes: each class of marks is cut out of the whole picture
+
+
+def cut_classes(image: np.ndarray, marks: np.ndarray, options: Options) -> list[ObjectCut]:
+    """Cut each class of marks out of the whole picture, the largest cut first.
 
     The frame of the picture counts as a mark of the background: without it, the few strokes on the
     background would leave most of it to the object.
     """
-    pieces, reach, band = [], options.reach * len(marks), options.band * len(marks)
+    objects, reach, band = [], options.reach * len(marks), options.band * len(marks)
     for label in np.setdiff1d(marks, (0, IGNORE)).tolist():
-        near = distance(marks != label)
-        far = distance(np.pad((marks == label) | (marks == IGNORE), 1))[1:-1, 1:-1]
-        guesses = [
-            np.where(near < claim * far, np.uint8(cv2.GC_PR_FGD), cv2.GC_PR_BGD)
-            for claim in options.claims
-        ]
-        trimaps = [heed(marks, label, guess, reach) for guess in guesses]
-        pieces.append(
-            Piece(label, WHOLE, *cut(image, trimaps, WHOLE, options.whole_side, band, options))
-        )
-    return sorted(pieces, key=lambda piece: -np.count_nonzero(piece.found | piece.unsure))
+        to_own_mark = distance_to_false(marks != label)
+        own_or_free = (marks == label) | (marks == IGNORE)
+        to_other_mark = distance_to_false(np.pad(own_or_free, 1))[1:-1, 1:-1]
+        trimaps = []
+        for claim in options.claims:
+            guess = to_own_mark < claim * to_other_mark
+            trimap = np.where(guess, np.uint8(cv2.GC_PR_FGD), np.uint8(cv2.GC_PR_BGD))
+            apply_marks(trimap, marks, label, reach)
+            trimaps.append(trimap)
+        cut = cut_window(image, trimaps, WHOLE, options.whole_side, band, options)
+        objects.append(ObjectCut(label, WHOLE, cut))
+    return sorted(objects, key=lambda one: -np.count_nonzero(one.cut.sure | one.cut.unsure))
 
 
-def distance(mask):
-    """Return each pixel's distance from the nearest False one, float32; far where there is none."""
+def distance_to_false(mask: np.ndarray) -> np.ndarray:
+    """Return how far each pixel is from the nearest False one, float32; far where there is none."""
     return cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
 
 
-def heed(marks, label, trimap, reach):
-    """Make a trimap sure within `reach` pixels of marks where they agree, in place -> it; sure
-    background stays.
+# ---- one cut
+
+
+def apply_marks(trimap: np.ndarray, marks: np.ndarray, label: int, reach: float) -> None:
+    """Make a trimap sure, in place, within `reach` pixels of marks, where these agree.
+
+    What surely is background already stays so.
     """
     own, other = marks == label, (marks != label) & (marks != IGNORE)
-    around_own, around_other = widen(own, reach), widen(other, reach)
+    near_own, near_other = dilated(own, reach), dilated(other, reach)
     free = trimap != cv2.GC_BGD
-    trimap[around_other & ~around_own] = cv2.GC_BGD
-    trimap[free & around_own & ~around_other] = cv2.GC_FGD
-    return trimap
+    trimap[near_other & ~near_own] = cv2.GC_BGD
+    trimap[free & near_own & ~near_other] = cv2.GC_FGD
 
 
-def widen(mask, radius):
+def dilated(mask: np.ndarray, radius: float) -> np.ndarray:
     """Add to a mask [h, w] bool what lies within `radius` pixels."""
-    radius = round(radius)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return cv2.dilate(mask.view(np.uint8), disc).view(bool) if mask.any() else mask
+    if not mask.any():
+        return mask
+    side = 2 * round(radius) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return cv2.dilate(mask.view(np.uint8), disc).view(bool)
 
 
-def cut(image, trimaps, region, side, band, options):
-    """Cut a window from each of some guesses, and judge -> (found [h, w] bool, unsure [h, w] bool,
-    verdict).
+def cut_window(
+    image: np.ndarray,
+    trimaps: Sequence[np.ndarray],
+    region: Window,
+    side: int,
+    band: float,
+    options: Options,
+) -> Cut:
+    """Cut an object out of a window from each of some guesses, and judge the result.
 
-    trimaps: the guesses; they differ in what is probable, not in what is sure. Where the cuts
-    differ, and in a band of
-        so many pixels along them, the object is unsure, unless the trimap is sure of the background
-    region: slices of the window; all of it is unsure if the cut is given up. side: see
-    `Options.box_side`
+    image    [h, w, 3] uint8 RGB
+    trimaps  the guesses; they differ in what is probable, not in what is sure. Where their cuts
+             differ, and in a band along them, the object is unsure, but for what surely is
+             background.
+    region   of the window; all of it is unsure if the cut is given up
+    side     see `Options.box_side`
+    band     in pixels
     """
-    free = trimaps[0] != cv2.GC_BGD
-    cuts = [cut_small(image, trimap, side) & free for trimap in trimaps]
-    found, perhaps = np.logical_and.reduce(cuts), np.logical_or.reduce(cuts)
+    first = trimaps[0]
+    free = first != cv2.GC_BGD
+    cuts = [cut_shrunk(image, trimap, side) & free for trimap in trimaps]
+    agreed, claimed = np.logical_and.reduce(cuts), np.logical_or.reduce(cuts)
+
+    # A degenerate cut is given up.
     guessed = min(np.count_nonzero(trimap == cv2.GC_PR_FGD) for trimap in trimaps)
-    added = np.count_nonzero(found & (trimaps[0] != cv2.GC_FGD))
-    full, flat = (
-        perhaps.mean() > options.most,
-        not np.ptp(image, axis=(0, 1)).any(),
-    )  # one colour tells nothing
-    if full or flat or added < options.least * guessed or not found.any():
+    added = np.count_nonzero(agreed & (first != cv2.GC_FGD))
+    one_colour = not np.ptp(image, axis=(0, 1)).any()  # which tells nothing
+    full = claimed.mean() > options.most
+    if full or one_colour or added < options.least * guessed or not agreed.any():
         unsure = np.zeros_like(free)
         unsure[region] = True
-        return np.zeros_like(free), unsure, "full" if full else "empty"
-    unsure = widen(perhaps, band) & widen(free & ~found, band) & free
-    return found & ~unsure, unsure, "cut"
+        return Cut(np.zeros_like(free), unsure, "full" if full else "empty")
+
+    unsure = dilated(claimed, band) & dilated(free & ~agreed, band) & free
+    return Cut(agreed & ~unsure, unsure, "cut")
 
 
-def cut_small(image, trimap, side):
-    """Run GrabCut on a smoothed image of at most `side` x `side` pixels -> [h, w] bool at the size
-    it came in.
+def cut_shrunk(image: np.ndarray, trimap: np.ndarray, side: int) -> np.ndarray:
+    """Run GrabCut on a smoothed image of at most the area of `side` x `side` pixels.
+
+    image: [h, w, 3] uint8 RGB; trimap: [h, w] -> the object, [h, w] bool
     """
     height, width = trimap.shape
     scale = min(1, side / (height * width) ** 0.5)
     small = max(1, round(width * scale)), max(1, round(height * scale))
     image = cv2.bilateralFilter(cv2.resize(image, small, interpolation=cv2.INTER_AREA), *SMOOTHING)
-    found = grab_cut(image, cv2.resize(trimap, small, interpolation=cv2.INTER_NEAREST))
-    return (
-        cv2.resize(255 * found.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
-        > 127
-    )
+    inside = grab_cut(image, cv2.resize(trimap, small, interpolation=cv2.INTER_NEAREST))
+    grey = 255 * inside.astype(np.uint8)
+    return cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR) > 127
 
 
-def grab_cut(image, trimap):
-    """Return what OpenCV's GrabCut finds to be the object, [h, w] bool.
+def grab_cut(image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
+    """Return what OpenCV's GrabCut takes for the object, [h, w] bool.
+
+    image: [h, w, 3] uint8 RGB; trimap: [h, w] uint8, OpenCV's GC_ values
 
     One iteration of learning colours and cutting: more take longer and find nothing better. A
     trimap without any pixel of the object, or without any of the background, leaves nothing to
     learn, and is returned as it is.
     """
-    found, (background, foreground) = trimap & 1, np.zeros((2, 1, 65))
-    if found.any() and not found.all():
-        cv2.setRNGSeed(
-            0
-        )  # colours are clustered from random starts, with a generator that all of the thread shares
-        found = trimap.copy()
-        cv2.grabCut(image, found, None, background, foreground, 1, cv2.GC_INIT_WITH_MASK)
-    return (found & 1).astype(bool)
-
-
-class PseudoMasks(Mapping):
-    """Masks [S, S] uint8 by image id, read from their files when asked for; may be handed to other
-    processes.
-    """
-
-    def __init__(self, paths, size):
-        self.paths, self.size = paths, size
-
-    def __getitem__(self, name):
-        stored = read_stored(self.paths[name], self.size)
-        if stored is None:
-            raise UserError(
-                f"{self.paths[name]}: can't be read any more; start again, and it is made anew"
-            )
-        return stored[0]
-
-    def __iter__(self):
-        return iter(self.paths)
-
-    def __len__(self):
-        return len(self.paths)
-
-
-def pseudo_masks(dataset, ids, labels, signals, cache, folder, jobs, options=Options()):
-    """Cut the masks of many images in parallel, but for those that are there already ->
-    (PseudoMasks, outcomes).
-
-    dataset, ids: whose photographs labels: {id: {"size": [w, h], signal: annotation, ...}}, as of
-    `weak_labels.labels_for`; signals: those to cut
-        along, of which others than boxes, points and scribbles are left out
-    cache: an `image_io.ResizedCache`; its size is that of the masks folder: where the PNG files go.
-    Their names change with all that the masks depend on: any number of runs may share
-        the folder, at the same time too, and one that was stopped is taken up by the next
-    jobs: processes, -1 = one a core; no mask depends on it
-    outcomes: the Counters of `pseudo_mask`, added up over all images, whether cut now or before
-
-    Raises UserError where no signal can be used, and for a photograph that can't be read.
-    """
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
-    used = [signal for signal in USED if signal in signals]
-    if not used:
-        raise UserError(
-            f"no pseudo-masks from {', '.join(signals) or 'nothing'}: choose among {', '.join(USED)}"
+    labels = trimap & 1  # both values of the object are odd
+    if labels.any() and not labels.all():
+        # Colours are clustered from random starts, by a generator that all of the thread shares.
+        cv2.setRNGSeed(0)
+        labels = trimap.copy()
+        background, foreground = np.zeros((2, 1, 65))  # OpenCV's models of colours, to be filled
+        no_box, iterations = (0, 0, 0, 0), 1
+        cv2.grabCut(
+            image, labels, no_box, background, foreground, iterations, cv2.GC_INIT_WITH_MASK
         )
-    tasks = [
-        make_task(dataset, name, labels[name], used, cache.size, Path(folder), options)
-        for name in ids
-    ]
-    outcomes = {
-        task.path: stored[1] for task in tasks if (stored := read_stored(task.path, cache.size))
-    }
-    missing = [task for task in tasks if task.path not in outcomes]
-    chunks = [missing[i : i + CHUNK] for i in range(0, len(missing), CHUNK)]
-    work = (delayed(cut_many)(chunk, cache, options) for chunk in chunks)
-    with tqdm(total=len(missing), desc="GrabCut", unit="img", disable=not missing) as bar:
-        for done in Parallel(n_jobs=jobs if len(chunks) > 1 else 1, return_as="generator")(work):
-            outcomes.update(done)
-            bar.update(len(done))
-    paths = dict(zip(ids, [task.path for task in tasks], strict=True))
-    return PseudoMasks(paths, cache.size), sum(outcomes.values(), Counter())
-
-
-def make_task(dataset, name, labels, used, size, folder, options):
-    """Return the task of one image; the path of its mask holds a hash of all that the mask depends
-    on.
-    """
-    annotations = {signal: labels[signal] for signal in used}
-    photograph, view = dataset.image_path(name), View(*labels["size"], size)
-    content = json.dumps(annotations, sort_keys=True)
-    key = stable_seed(VERSION, cv2.__version__, options, view, source_key(photograph), content)
-    return Task(
-        photograph,
-        view,
-        annotations,
-        folder / f"{'_'.join(used)}_{size}" / f"{name}.{key:016x}.png",
-    )
-
-
-def cut_many(tasks, cache, options):
-    """Cut and store the masks of a chunk of images in one process -> {path: outcome}."""
-    cv2.setNumThreads(1)  # the processes share the cores already
-    outcomes = {}
-    for task in tasks:
-        image = cache.image(task.photograph).transpose(1, 2, 0)
-        mask, outcomes[task.path] = pseudo_mask(image, task.annotations, task.view, options)
-        store(task.path, mask, outcomes[task.path])
-    return outcomes
-
-
-def store(path, mask, outcome):
-    """Write a mask as a grey PNG, atomically, with its outcome as text in the same file."""
-    text = PngInfo()
-    text.add_text("outcome", json.dumps(outcome))
-    with atomic_path(path) as temporary:
-        Image.fromarray(mask).save(temporary, pnginfo=text)
-
-
-def read_stored(path, size):
-    """Return (mask, outcome) of a file; None where it isn't there, is damaged, or holds anything
-    else.
-    """
-    try:
-        with opened(path) as picture:
-            mask, outcome = np.array(picture), Counter(json.loads(picture.info["outcome"]))
-    except (UserError, KeyError, TypeError):
-        return None
-    return (mask, outcome) if mask.shape == (size, size) and mask.dtype == np.uint8 else None
+    return (labels & 1).astype(bool)

@@ -15,7 +15,7 @@ from weakseg.data.cache import ResizedCache
 from weakseg.data.image_io import read_mask
 from weakseg.labels.targets import tag_vector
 from weakseg.pseudo_masks.from_labels import evidence, first_mask, from_predictions, predictions
-from weakseg.pseudo_masks.grabcut import pseudo_masks
+from weakseg.pseudo_masks.grabcut_files import pseudo_masks
 
 GROWN = ("walk", "cams")  # terms whose masks are made in the run
 
