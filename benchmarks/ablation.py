@@ -1,5 +1,4 @@
-"""What does each ingredient of the strong recipe give? Each alone on the plain losses, and each
-left out of the whole.
+"""What does each ingredient of the strong recipe give? Alone on the plain losses, and left out.
 
     python benchmarks/ablation.py --data_dir ../shared/data --name voc --classes pet=cat+dog \
         --train_limit 800 --epochs 4
@@ -18,24 +17,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from real_photographs import (
+from benchmarks.commands import ROOT, flags
+from benchmarks.real_photographs import (
     BATCH,
-    ROOT,
     add_schedule_arguments,
     parse_with_schedule,
     read_result,
     train_and_evaluate,
     write_labels,
 )
-
 from weakseg.labels.label_file import load_labels
 from weakseg.labels.signals import parse_modes
 from weakseg.reporting.tables import markdown, mean_std
-from weakseg.training import recipes
+from weakseg.training.recipes import ADDED_TERMS, usual_weights
 
-SECOND_ROUND = {"second round": ["--second_round", 1]}
-LIGHT_CLICKS = {"light clicks": ["--lambda_points", 1]}
-OPEN_BOXES = {"open boxes": ["--no-open_boxes"]}
+SECOND_ROUND = {"second round": {"second_round": 1}}
+LIGHT_CLICKS = {"light clicks": {"lambda_points": 1}}
+OPEN_BOXES = {"open boxes": {"open_boxes": False}}
 # By mode, the flags that leave out an ingredient which is no term of its own.
 WITHOUT = {
     "points": SECOND_ROUND | LIGHT_CLICKS,
@@ -44,9 +42,9 @@ WITHOUT = {
     "hybrid_boxes_points": SECOND_ROUND | LIGHT_CLICKS | OPEN_BOXES,
     "hybrid_tags_points": SECOND_ROUND | LIGHT_CLICKS,
 }
-# Terms that the mode's own recipe lacks, added to it.
-MORE = {"points": ["grabcut"], "boxes": ["teacher", "colour", "fill"], "scribbles": ["grabcut"]}
-WEIGHT = {"grabcut": 1.0, "teacher": 1.0, "colour": 0.1, "fill": 0.1}
+# Terms that the mode's own recipe lacks, added to it with weight 1.
+MORE = {"points": ["grabcut"], "boxes": ["teacher"], "scribbles": ["grabcut"]}
+STRONG = {"recipe": "strong"}
 
 
 def parse_args():
@@ -65,30 +63,27 @@ def parse_args():
 
 
 def variants(mode, num_classes, only_terms=False):
-    """Return {variant: flags}: plain and strong, each term alone, each ingredient left out, further
-    terms added.
+    """Return {variant: {flag of train.py: value}}: plain, strong, and what differs in one flag.
 
-    What a term of a mix gives alone, it gives its signals. only_terms: no ingredients and terms
-    besides the recipe's
+    Each of the recipe's terms alone on the plain losses, each ingredient left out of the strong
+    recipe, further terms added to it. What a term of a mix gives alone stands in the tables of its
+    signals. only_terms: nothing but the terms of the recipe
     """
     signals = parse_modes([mode])
-    usual = recipes.usual_weights("strong", signals, num_classes)
-    terms = {term: weight for term, weight in usual.items() if term in recipes.TERMS and weight}
-    found = {"plain": [], "strong": ["--recipe", "strong"]}
+    weights = usual_weights("strong", signals, num_classes)
+    terms = {term: weight for term, weight in weights.items() if term in ADDED_TERMS and weight}
+    rows = {"plain": {}, "strong": STRONG}
     if len(signals) == 1:
-        found |= {
-            f"plain, with {term}": [f"--lambda_{term}", weight] for term, weight in terms.items()
-        }
-    left_out = {term: [f"--lambda_{term}", 0] for term in terms} | (
-        {} if only_terms else WITHOUT.get(mode, {})
-    )
-    found |= {
-        f"strong, without {name}": ["--recipe", "strong", *flags]
-        for name, flags in left_out.items()
-    }
+        for term, weight in terms.items():
+            rows[f"plain, with {term}"] = {f"lambda_{term}": weight}
+    without = {term: {f"lambda_{term}": 0} for term in terms}
+    if not only_terms:
+        without |= WITHOUT.get(mode, {})
+    for ingredient, changed in without.items():
+        rows[f"strong, without {ingredient}"] = STRONG | changed
     for term in [] if only_terms else MORE.get(mode, []):
-        found[f"strong, with {term}"] = ["--recipe", "strong", f"--lambda_{term}", WEIGHT[term]]
-    return found
+        rows[f"strong, with {term}"] = STRONG | {f"lambda_{term}": 1.0}
+    return rows
 
 
 def table(args, runs):
@@ -96,42 +91,35 @@ def table(args, runs):
     miou, step = {}, {}
     for (mode, variant, _), name in runs.items():
         value, log = read_result(args, name)
+        rate = statistics.median(line["images_per_second"] for line in log)
         miou.setdefault((mode, variant), []).append(value)
-        step.setdefault((mode, variant), []).append(
-            BATCH / statistics.median(e["images_per_second"] for e in log)
-        )
+        step.setdefault((mode, variant), []).append(BATCH / rate)
     lines = []
     for (mode, variant), values in miou.items():
         base = (mode, variant.split(",")[0])
         gains = [value - other for value, other in zip(values, miou[base], strict=True)]
-        ratio = statistics.mean(step[mode, variant]) / statistics.mean(step[mode, "plain"])
         gain = "" if variant == base[1] else f"{statistics.mean(gains):+.1f}"
+        ratio = statistics.mean(step[mode, variant]) / statistics.mean(step[mode, "plain"])
         lines.append([mode, variant, mean_std(values), gain, f"{ratio:.2f}"])
     head = ["labels", "losses", "mIoU", "against plain or strong", "step, times plain"]
     return markdown(head, lines, words=(0, 1))
 
 
 def main(args):
-    labels, runs, flags = write_labels(args)[""], {}, {}
+    labels, names, runs = write_labels(args)[""], {}, {}
     num_classes = len(load_labels(ROOT / labels)["classes"])
     for seed in args.seeds:
         for mode in args.modes:
-            for variant, more in variants(mode, num_classes, args.only_terms).items():
+            for variant, changed in variants(mode, num_classes, args.only_terms).items():
                 name = f"{mode}_{variant.replace(', ', '_').replace(' ', '_')}_seed{seed}"
-                runs[mode, variant, seed] = name
-                flags[name] = [
-                    "--supervision_mode",
-                    mode,
-                    "--seed",
-                    seed,
-                    "--weak_label_path",
-                    labels,
-                    *more,
-                ]
-    train_and_evaluate(args, flags)
-    found = table(args, runs)
-    (ROOT / "results" / args.name / "ablation.md").write_text(found + "\n")
-    print(found)
+                names[mode, variant, seed] = name
+                runs[name] = flags(
+                    supervision_mode=mode, seed=seed, weak_label_path=labels, **changed
+                )
+    train_and_evaluate(args, runs)
+    text = table(args, names)
+    (ROOT / "results" / args.name / "ablation.md").write_text(text + "\n")
+    print(text)
 
 
 if __name__ == "__main__":

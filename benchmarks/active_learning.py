@@ -1,5 +1,4 @@
-"""The README's tables on active learning: strategies, and five sources of pseudo-labels, at equal
-human seconds.
+"""The tables on active learning: strategies, and sources of pseudo-labels, at equal human seconds.
 
     python benchmarks/active_learning.py --data_dir ../shared/data --part strategies
     python benchmarks/active_learning.py --data_dir ../shared/data --part arms
@@ -22,7 +21,10 @@ from pathlib import Path
 
 from joblib import Parallel, delayed
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.commands import ROOT
+
 OUTPUT = "results/al_benchmark"
 STRATEGIES = ("random", "entropy", "entropy_per_second", "badge", "kcenter")
 # With an audit share of 1 a person labels the images that the strategy `random` would choose, in
@@ -94,8 +96,9 @@ def settings(args, seed):
 
 
 def run(args, pipeline, name, seed, *overrides):
-    """Run one of the project's scripts, which goes on with what is there; its failure stops the
-    benchmark.
+    """Run one of the project's scripts, which goes on with what is there.
+
+    Its failure stops the benchmark.
     """
     folder = ROOT / args.output / f"{name}_seed{seed}"
     common = [*settings(args, seed), f"run_name={folder.name}"]
@@ -109,9 +112,8 @@ def run(args, pipeline, name, seed, *overrides):
         ]
         if name != "random":
             donor = f"{args.output}/random_seed{seed}"
-            while '"evaluate"' not in text_of(
-                ROOT / donor / "ledger.jsonl"
-            ):  # it stands earlier in the list of jobs
+            # The donor stands earlier in the list of jobs.
+            while '"evaluate"' not in text_of(ROOT / donor / "ledger.jsonl"):
                 if broken.is_set():
                     return
                 time.sleep(2)
@@ -137,7 +139,7 @@ def run(args, pipeline, name, seed, *overrides):
         )
     if done.returncode:
         broken.set()
-        sys.exit(f"{folder.name} failed; see {folder / 'output.txt'}")
+        raise RuntimeError(f"{folder.name} failed; see {folder / 'output.txt'}")
     curve = json.loads((folder / "results.json").read_text())["curve"]
     print(folder.name, "  ".join(f"{100 * point['test_miou']:.1f}" for point in curve), flush=True)
 
@@ -148,9 +150,7 @@ def text_of(path):
 
 
 def jobs(args):
-    """Return the runs of a part as the arguments of `run`: those that give the first rounds, then
-    seed by seed.
-    """
+    """Return the runs of a part as arguments of `run`: donors of first rounds, then by seed."""
     if args.part == "full":
         return [("baseline", f"full_{args.steps}", seed) for seed in args.seeds]
     donors = [

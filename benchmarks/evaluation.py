@@ -1,22 +1,26 @@
-"""Does evaluation cost more than the network? evaluate.py against a plain loop with torchmetrics at
-full resolution.
+"""Does evaluation cost more than the network? evaluate.py against a plain loop with torchmetrics.
 
     python benchmarks/evaluation.py
     python benchmarks/evaluation.py --data_dir ../shared/data/oxford-iiit-pet --img_sizes 128 256
 
-`ours` is evaluate.py's own `evaluate_run`, everything included: predicted masks written as PNG,
-metrics of every image, the bootstrap interval, the result file; `first run` begins with an empty
-cache folder, as the first run that evaluate.py scores, `next run` finds it full. `plain` is what a
-careful user writes from the tutorials of PyTorch, torchvision, segmentation-models-pytorch and
-torchmetrics: PIL and Resize in a DataLoader, the same network, logits brought to each mask's size,
-JaccardIndex and Accuracy updated once a batch, no file written. The boundary score is left out on
-both sides, or is our function on both sides. `plain` has a process of its own, as evaluate.py sets
-PyTorch and the C library up for all that runs in its process. Seconds are processor time of one
-thread, medians over repeats in which both take turns, so that other work hardly matters. The data
-folder is only read. Without --data_dir, shapes are drawn in a temporary folder.
+Ours is the command `evaluate.py` with all that it does: predicted masks written as PNG, metrics of
+every image, the bootstrap interval, the result file. Its start is left out: it runs on one trained
+run, and on that run and a copy of it, and the difference is what a further run costs. `first run`
+adds what an empty cache of resized images costs, `next run` finds it full.
+
+`plain` is what a careful user writes from the tutorials of PyTorch, torchvision,
+segmentation-models-pytorch and torchmetrics: PIL and Resize in a DataLoader, the same network,
+logits brought to each mask's size, JaccardIndex and Accuracy updated once a batch, no file written.
+It also scores boundaries, by our function, and has a process of its own.
+
+Seconds are processor time of one thread, medians over repeats in which both take turns, so that
+other work hardly matters. The data folder is only read. Without --data_dir, shapes are drawn in a
+temporary folder.
 """
 
 import argparse
+import resource
+import shutil
 import statistics
 import sys
 import tempfile
@@ -24,7 +28,6 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -36,17 +39,12 @@ from torch.utils.data import DataLoader, Dataset
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 from torchvision import transforms
 
-import evaluate
-import train
-import weak_label_generator
+from benchmarks.commands import flags, prepare, run, train
 from model import model_from
-from weakseg import metrics
-from weakseg.common import IGNORE, commit
-from weakseg.data.synthetic import draw_shapes
-from weakseg.evaluation.results import dataset_of
-from weakseg.training import options
+from weakseg.common import IGNORE, commit, read_json
+from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.metrics import boundary_f
 from weakseg.training.checkpoints import load_checkpoint
-from weakseg.training.distributed import make_accelerator
 
 BATCH = 16
 
@@ -70,7 +68,7 @@ def parse_args():
     return parser.parse_args()
 
 
-class Pictures(Dataset):
+class TutorialImages(Dataset):
     """A photograph, resized and normalised, with its mask at full size, as a tutorial writes it."""
 
     def __init__(self, dataset, names, size, mean, std):
@@ -93,163 +91,111 @@ class Pictures(Dataset):
         return image, torch.from_numpy(mask).long()
 
 
-def together(items):
-    """Collate images of one size and masks of many."""
+def collate(items):
+    """Put images of one size into a batch, and masks of many sizes into a list."""
     images, masks = zip(*items, strict=True)
     return torch.stack(images), masks
 
 
 @torch.inference_mode()
-def plain_loop(network, pictures, num_classes, boundary):
-    """Evaluate as the tutorials do -> {"miou", "pixel_accuracy"}; boundary: score that of each
-    image as well.
-    """
+def tutorial_miou(network, items, num_classes):
+    """Evaluate a network as the tutorials do -> its mIoU."""
     jaccard = MulticlassJaccardIndex(num_classes, ignore_index=IGNORE)
     accuracy = MulticlassAccuracy(num_classes, average="micro", ignore_index=IGNORE)
     network.eval()
-    for images, masks in DataLoader(pictures, batch_size=BATCH, collate_fn=together):
-        found = []
+    for images, masks in DataLoader(items, batch_size=BATCH, collate_fn=collate):
+        predictions = []
         for logits, mask in zip(network(images), masks, strict=True):
-            larger = F.interpolate(
+            full_size = F.interpolate(
                 logits[None], size=mask.shape, mode="bilinear", align_corners=False
             )
-            found.append(larger.argmax(1)[0])
-            if boundary:
-                metrics.boundary_f(found[-1].byte().numpy(), mask.byte().numpy(), num_classes)
-        predicted, wanted = (
-            torch.cat([part.flatten() for part in parts]) for parts in (found, masks)
+            predictions.append(full_size.argmax(1)[0])
+            boundary_f(predictions[-1].byte().numpy(), mask.byte().numpy(), num_classes)
+        predicted, truth = (
+            torch.cat([part.flatten() for part in parts]) for parts in (predictions, masks)
         )
-        jaccard.update(predicted, wanted)
-        accuracy.update(predicted, wanted)
-    return {"miou": float(jaccard.compute()), "pixel_accuracy": float(accuracy.compute())}
+        jaccard.update(predicted, truth)
+        accuracy.update(predicted, truth)
+    accuracy.compute()
+    return float(jaccard.compute())
 
 
-def train_briefly(folder, data_dir, size):
-    """Train a run for one step -> its folder: what it predicts is of no account, but must not be
-    one class.
+def tutorial(checkpoint_path, data_dir, cache_dir, size, limit=None):
+    """Evaluate a run's network in the tutorials' loop -> (processor seconds, mIoU).
+
+    limit: evaluate on so many images only
     """
-    with patch.object(
-        sys,
-        "argv",
-        ["", "--data_dir", str(data_dir), "--output_file", f"{folder}/labels.pkl", "--jobs", "1"],
-    ):
-        weak_label_generator.main(weak_label_generator.parse_args())
-    words = {
-        "supervision_mode": "full",
-        "run_name": f"full_{size}",
-        "data_dir": data_dir,
-        "img_size": size,
-        "weak_label_path": f"{folder}/labels.pkl",
-        "cache_dir": f"{folder}/training",
-        "lr": 1e-3,
-        "device": "cpu",
-        "checkpoint_dir": f"{folder}/runs",
-        "epochs": 1,
-        "steps_per_epoch": 4,
-        "batch_size": 8,
-    }
-    train.main(
-        options.parse_args(
-            [word for key, value in words.items() for word in (f"--{key}", str(value))]
-        )
-    )
-    return Path(folder) / "runs" / f"full_{size}"
-
-
-def ours(run, cache, folder):
-    """Evaluate a run as evaluate.py does -> its aggregate metrics."""
-    words = [
-        "--checkpoint_dir",
-        run.parent,
-        "--results_dir",
-        folder,
-        "--cache_dir",
-        cache,
-        "--device",
-        "cpu",
-    ]
-    with patch.object(sys, "argv", ["", *map(str, words), "--batch_size", str(BATCH)]):
-        args = evaluate.parse_args()
-    accelerator = make_accelerator("cpu", amp=False)
-    return evaluate.evaluate_run(run.name, load_checkpoint(run / "best.pt"), args, accelerator)[
-        "aggregate"
-    ]
-
-
-def theirs(run, dataset, names, size, boundary):
-    """Evaluate the same network on the images `names` in the plain loop."""
-    model = model_from(load_checkpoint(run / "best.pt"))
+    dataset = open_dataset(DataOptions(data_dir=data_dir, cache_dir=cache_dir))
+    model = model_from(load_checkpoint(checkpoint_path))
     mean, std = ((value.flatten() / 255).tolist() for value in (model.mean, model.std))
     network = model.unet.to(memory_format=torch.contiguous_format)
-    pictures = Pictures(dataset, names, size, mean, std)
-    return plain_loop(network, pictures, len(dataset.class_names), boundary)
-
-
-def timed(function, *arguments):
-    """Return (seconds of processor time, what the function returns)."""
+    items = TutorialImages(dataset, dataset.ids("test")[:limit], size, mean, std)
     began = time.process_time()
-    found = function(*arguments)
-    return time.process_time() - began, found
+    miou = tutorial_miou(network, items, len(dataset.class_names))
+    return time.process_time() - began, miou
 
 
-def without_boundary(prediction, target, num_classes):
-    """Stand in for `metrics.boundary_f`."""
-    return np.full(num_classes, np.nan)
+def evaluate_seconds(folder, cache_dir, *names):
+    """Run evaluate.py on the runs `names` -> the processor seconds of its process."""
+    words = flags(
+        run_name=names,
+        checkpoint_dir=folder / "runs",
+        results_dir=folder / "results",
+        cache_dir=cache_dir,
+        batch_size=BATCH,
+        device="cpu",
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run("evaluate.py", *words, threads=1)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def measure(run, dataset, size, boundary, repeats, folder, other):
-    """Return median seconds {"first", "next", "plain"} over the split; both sides must agree.
+def measure(folder, data_dir, name, size, repeats, other):
+    """Return median seconds {"plain", "first", "next"} over the test split; both sides must agree.
 
     other: the executor of the process for `plain`
     """
-    times = {"first": [], "next": [], "plain": []}
+    times = {"plain": [], "first": [], "next": []}
+    copy = f"{name}_copy"
+    shutil.copytree(folder / "runs" / name, folder / "runs" / copy)
+    words = folder / "runs" / name / "best.pt", str(data_dir), str(folder / "cache"), size
+    other.submit(tutorial, *words, limit=BATCH).result()  # the first use is not measured
     for _ in range(repeats):
-        cache = tempfile.mkdtemp(dir=folder)
-        with patch.object(
-            metrics, "boundary_f", metrics.boundary_f if boundary else without_boundary
-        ):
-            pairs = [timed(ours, run, cache, f"{folder}/results") for _ in range(2)]
-        pairs.append(
-            other.submit(timed, theirs, run, dataset, dataset.ids("test"), size, boundary).result()
-        )
-        scores = [found["miou"] for _, found in pairs]
-        assert max(scores) - min(scores) < 1e-3, scores  # ToTensor rounds in another place
-        for key, (seconds, _) in zip(times, pairs, strict=True):
-            times[key].append(seconds)
+        cache_dir = tempfile.mkdtemp(dir=folder)
+        cold = evaluate_seconds(folder, cache_dir, name)
+        one = evaluate_seconds(folder, cache_dir, name)
+        two = evaluate_seconds(folder, cache_dir, name, copy)
+        times["next"].append(two - one)
+        times["first"].append(two - one + cold - one)
+        seconds, miou = other.submit(tutorial, *words).result()
+        times["plain"].append(seconds)
+        ours = read_json(folder / "results" / f"{name}.json")["aggregate"]["miou"]
+        assert abs(ours - miou) < 1e-3, (ours, miou)  # ToTensor rounds in another place
     return {key: statistics.median(found) for key, found in times.items()}
 
 
 def main(args):
-    torch.set_num_threads(1)
+    print(
+        f"batches of {BATCH}, images a second of processor time, one thread, "
+        f"medians of {args.repeats}, commit `{commit()}`:\n"
+    )
+    print("| px | images | plain | first run | next run | first / plain | next / plain |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     alone = ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (1,))
-    with tempfile.TemporaryDirectory() as folder, alone as other:
-        if not args.data_dir:
-            draw_shapes(Path(folder) / "data", trainval=24, test=args.images, size=500, seed=0)
-        data_dir = Path(args.data_dir or f"{folder}/data").resolve()
-        for number, size in enumerate(args.img_sizes):
-            run = train_briefly(folder, data_dir, size)
-            dataset, _ = dataset_of(
-                load_checkpoint(run / "best.pt"), argparse.Namespace(data_dir=None, cache_dir=None)
-            )
-            names = dataset.ids("test")
-            other.submit(
-                theirs, run, dataset, names[:BATCH], size, True
-            ).result()  # first use is not measured
-            if number == 0:
-                print(
-                    f"{len(names)} images, batches of {BATCH}, images a second of processor time, one thread, "
-                    f"medians of {args.repeats}, commit `{commit()}`:\n"
-                )
-                print(
-                    "| px | metrics | plain | first run | next run | first, times faster | next, times faster |"
-                )
-                print("| ---: | --- | ---: | ---: | ---: | ---: | ---: |")
-            for boundary in (False, True):
-                found = measure(run, dataset, size, boundary, args.repeats, folder, other)
-                speeds = [f"{len(names) / found[key]:.1f}" for key in ("plain", "first", "next")]
-                ratios = [f"{found['plain'] / found[key]:.2f}" for key in ("first", "next")]
-                words = "IoU, accuracy, boundary F" if boundary else "IoU, accuracy"
-                print(f"| {size} | {words} | {' | '.join(speeds + ratios)} |", flush=True)
+    with tempfile.TemporaryDirectory() as name, alone as other:
+        folder = Path(name)
+        data_dir = prepare(folder, args.data_dir, trainval=24, test=args.images)
+        dataset = open_dataset(DataOptions(data_dir=str(data_dir), cache_dir=str(folder / "cache")))
+        images = len(dataset.ids("test"))
+        for size in args.img_sizes:
+            # What the network predicts is of no account, but must not be one class alone.
+            run_name, length = f"full_{size}", {"epochs": 1, "steps_per_epoch": 4, "lr": 1e-3}
+            train(folder, data_dir, run_name, supervision_mode="full", img_size=size, **length)
+            times = measure(folder, data_dir, run_name, size, args.repeats, other)
+            speeds = [f"{images / seconds:.1f}" for seconds in times.values()]
+            ratios = [f"{times['plain'] / times[key]:.2f}" for key in ("first", "next")]
+            print(f"| {size} | {images} | {' | '.join(speeds + ratios)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""Does evaluation need more memory for more images? Peak resident memory of the Trainer's
-evaluation.
+"""Does evaluation need more memory for more images? Peak memory of the Trainer's evaluation.
 
     python benchmarks/evaluation_memory.py
     python benchmarks/evaluation_memory.py --images 50 200 --model efficientnet-lite0
 
 Evaluates a randomly initialised network on drawn images, listed as often as needed, in one process
-each: once by `vlm_itl.trainer`, which turns every batch into a confusion matrix, and once by the
-Trainer's default, which keeps the logits of all images until the end. What is given is the peak of
-the process less what it held before the evaluation. The kept logits alone are 4 C S^2 bytes an
-image.
+each: once by `vlm_itl.training.trainer`, which turns every batch into a confusion matrix, and once
+by the Trainer's default, which keeps the logits of all images until the end. What is given is the
+peak of the process less what it held before the evaluation. The kept logits alone are 4 C S^2 bytes
+an image.
 """
 
 import argparse
@@ -47,11 +46,9 @@ def parse_args():
 
 
 def resident():
-    """Return the largest resident memory of this process so far, MiB (Linux counts KiB, macOS
-    bytes).
-    """
+    """Return the largest resident memory of this process so far, MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes
 
 
 def measure(args):
@@ -87,9 +84,7 @@ def measure(args):
 
 
 def keep_logits(trainer):
-    """Let a trainer evaluate as the Trainer does by default: logits and truth are gathered, the
-    metric comes last.
-    """
+    """Let a trainer evaluate as the Trainer does by default: it gathers all logits first."""
     from vlm_itl.training.trainer import SegmentationTrainer
 
     class Keeping(SegmentationTrainer):
@@ -110,10 +105,12 @@ def main(args):
         print(measure(args))
         return
     print(
-        f"{args.model}, {args.img_size} px, {args.classes} classes, batches of 16, commit `{commit()}`:\n"
+        f"{args.model}, {args.img_size} px, {args.classes} classes, batches of 16, "
+        f"commit `{commit()}`:\n"
     )
     print(
-        "| images | streaming, MiB | logits kept, MiB | logits alone, MiB |\n| ---: | ---: | ---: | ---: |"
+        "| images | streaming, MiB | logits kept, MiB | logits alone, MiB |\n"
+        "| ---: | ---: | ---: | ---: |"
     )
     with tempfile.TemporaryDirectory() as folder:
         from weakseg.data.synthetic import draw_shapes

@@ -1,5 +1,4 @@
-"""What does the gated CRF loss cost? Time and extra memory, against the same loss written with
-F.unfold.
+"""What does the gated CRF loss cost? Time and memory, against the same loss with F.unfold.
 
     python benchmarks/gated_crf.py
     python benchmarks/gated_crf.py --sizes 128 --classes 21
@@ -50,9 +49,7 @@ def parse_args():
 
 
 def unfolded_loss(probabilities, image, radius):
-    """The same loss with all neighbourhoods laid out by F.unfold, without gates, differentiated by
-    autograd.
-    """
+    """Compute the loss with all neighbourhoods laid out by F.unfold, differentiated by autograd."""
     batch, _, height, width = probabilities.shape
     (weight, xy, rgb), side = KERNELS[0], 2 * radius + 1
 
@@ -116,17 +113,13 @@ def compare(args, size):
 
 
 def resident():
-    """Return the largest resident memory of this process so far, MiB (Linux counts KiB, macOS
-    bytes).
-    """
+    """Return the largest resident memory of this process so far, MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (MIB if sys.platform == "darwin" else 2**10)
+    return peak / (MIB if sys.platform == "darwin" else 2**10)  # macOS counts bytes
 
 
 def ballast():
-    """Return memory to hold on to that takes up all the process gave back: whatever comes next
-    raises the peak.
-    """
+    """Return memory that takes up all the process gave back: what comes next raises the peak."""
     held, peak = [], resident()
     while resident() == peak:
         held.append(bytearray(b"x") * (MIB // 4))
@@ -166,19 +159,20 @@ def main(args):
         print(measure(args, args.sizes[0]))
         return
     print(
-        f"batch {args.batch_size}, {args.classes} classes, radius {args.radius}, forward + backward, "
-        f"one thread, medians of {args.repeats}, commit `{commit()}`:\n"
+        f"batch {args.batch_size}, {args.classes} classes, radius {args.radius}, "
+        f"forward + backward, one thread, medians of {args.repeats}, commit `{commit()}`:\n"
     )
     print(
-        "| px | shifts, ms | unfold, ms | times faster | shifts, MiB | unfold, MiB | share of memory, % |"
+        "| px | shifts, ms | unfold, ms | times faster "
+        "| shifts, MiB | unfold, MiB | share of memory, % |"
     )
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for size in args.sizes:
         ours, theirs = compare(args, size).values()
         less, more = (in_process(args, size, way) for way in WAYS)
         print(
-            f"| {size} | {1000 * ours:.0f} | {1000 * theirs:.0f} | {theirs / ours:.1f} | {less:.0f} | {more:.0f} "
-            f"| {100 * less / more:.1f} |",
+            f"| {size} | {1000 * ours:.0f} | {1000 * theirs:.0f} | {theirs / ours:.1f} "
+            f"| {less:.0f} | {more:.0f} | {100 * less / more:.1f} |",
             flush=True,
         )
 

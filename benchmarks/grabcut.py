@@ -1,5 +1,4 @@
-"""How good are GrabCut's pseudo-masks, and how fast? Against the truth, for each mix of boxes,
-points and scribbles.
+"""How good are GrabCut's pseudo-masks, and how fast? Against the truth, for each mix of labels.
 
     python benchmarks/grabcut.py
     python benchmarks/grabcut.py --data_dir ../shared/data --classes pet=cat+dog
@@ -69,18 +68,14 @@ class Tally:
         self.confusion += confusion_matrix(guess, sure, len(self.confusion))
 
     def cells(self):
-        """Return mIoU and accuracy of the sure pixels, and their share, in %, as cells of the
-        table.
-        """
+        """Return mIoU and accuracy of the sure pixels, and their share, in %, as cells."""
         found = scores(self.confusion)
         shares = found["miou"], found["pixel_accuracy"], self.confusion.sum() / self.pixels
         return " | ".join(f"{100 * share:.1f}" for share in shares)
 
 
 def drawn(annotations, view):
-    """Return the annotation itself as a mask [S, S] uint8: marks, on filled boxes if there are
-    some.
-    """
+    """Return the annotation itself as a mask [S, S] uint8: marks, on boxes filled."""
     marks = draw_marks(annotations, view)
     return (
         np.where(marks == IGNORE, draw_boxes(annotations["boxes"], view), marks)
@@ -90,8 +85,7 @@ def drawn(annotations, view):
 
 
 def load(dataset, names, cache):
-    """Return [(image [S, S, 3] uint8, truth [S, S] uint8, labels)], and the seconds of reading an
-    image.
+    """Return [(image [S, S, 3] uint8, truth [S, S] uint8, labels)], and the seconds to read one.
 
     cache: an empty one
     """
@@ -106,8 +100,9 @@ def load(dataset, names, cache):
 
 
 def measure(items, signals, classes):
-    """Cut all images along some signals -> (Tally of the drawn annotation, Tally of the cut,
-    outcomes, seconds).
+    """Cut all images along some signals -> (drawn annotation, cut, outcomes, seconds an image).
+
+    The first two are `Tally`s, the outcomes are counted by name.
     """
     before, after, outcomes, seconds = Tally(classes), Tally(classes), Counter(), 0
     for image, truth, labels in tqdm(items, desc=" + ".join(signals)):
@@ -140,12 +135,12 @@ def main(args):
         items, reading = load(dataset, names, ResizedCache(folder, args.img_size))
     rows = {signals: measure(items, signals, len(dataset.class_names)) for signals in MIXES}
     print(
-        f"{len(items)} images at {args.img_size} px, classes: {', '.join(dataset.class_names)}; one thread; commit "
-        f"`{commit()}`\n"
+        f"{len(items)} images at {args.img_size} px, classes: {', '.join(dataset.class_names)}; "
+        f"one thread; commit `{commit()}`\n"
     )
     print(
-        "| signals | drawn: mIoU, % | accuracy, % | sure, % | GrabCut: mIoU, % | accuracy, % | sure, % | given up, % "
-        "| cut, images/s | and read, images/s |"
+        "| signals | drawn: mIoU, % | accuracy, % | sure, % | GrabCut: mIoU, % | accuracy, % "
+        "| sure, % | given up, % | cut, images/s | and read, images/s |"
     )
     print("| --- |" + " ---: |" * 9)
     for signals, (before, after, outcomes, seconds) in rows.items():

@@ -1,5 +1,4 @@
-"""Do the intervals of differences.py cover the truth as often as they say? Simulated groups of
-seeds and images.
+"""Do 95 % intervals of differences cover the truth in 95 %? Simulated groups of seeds and images.
 
     python benchmarks/intervals.py
     python benchmarks/intervals.py --pairs 5000 --seeds 3
@@ -7,7 +6,8 @@ seeds and images.
 A score is group + seed + image + (group, image) + (seed, image), each a normal draw; the value of a
 run is its mean over images. `percentile` is the usual bootstrap that resamples seeds and images
 together and takes percentiles; `student` is that bootstrap's variance, mended for few seeds, with
-Student's t; `crossed` is what differences.py does. The last rows draw masks instead and take the
+Student's t; `crossed` is what weakseg/evaluation/statistics.py does, which analyze.py and
+scripts/compare_runs.py use. The last rows draw masks instead and take the
 ratio that mIoU is. In the other rows the groups don't differ, so 100 % minus the coverage is how
 often an A/A comparison claims a difference; the last column is how often the signed-rank test does,
 which knows nothing of seeds.
@@ -60,8 +60,9 @@ def parse_args():
 
 
 def draw(generator, seeds, images, spread, paired):
-    """Return the scores of two groups without a difference, [2, S, N]; paired seeds share half of
-    their variance.
+    """Return the scores of two groups without a difference, [2, S, N].
+
+    Paired seeds share half of their variance.
     """
     seed, group, noise = spread
     own = generator.normal(0, seed, (2, seeds, 1))
@@ -72,9 +73,7 @@ def draw(generator, seeds, images, spread, paired):
 
 
 def bootstrap(first, second, resampled, paired, generator):
-    """Return the observed difference, the variance over seeds, and the joint bootstrap of seeds and
-    images [B].
-    """
+    """Return the observed difference, its variance over seeds, and the joint bootstrap [B]."""
     rows, seeds = resampled.shape[1:]
     picks = generator.integers(seeds, size=(2, rows, seeds))
     if paired:
@@ -114,9 +113,7 @@ def intervals(first, second, resampled, images, paired, generator):
 
 
 def linear_row(name, seeds, paired, args):
-    """Return the coverage of each method where scores are means, and how often the signed-rank test
-    claims a change.
-    """
+    """Return each method's coverage where scores are means, and the signed-rank test's claims."""
     generator = np.random.default_rng([seeds, paired, list(SCENES).index(name)])
     covered, claims = dict.fromkeys(METHODS, 0), 0
     for pair in range(args.pairs):
@@ -131,9 +128,9 @@ def linear_row(name, seeds, paired, args):
 
 
 def masks(generator, seeds, images, gain=0.5):
-    """Draw two groups of runs, the second better by `gain` logits -> pixels [2, S, N, 3] hit,
-    missed and too many.
+    """Draw two groups of runs, the second better by `gain` logits -> pixels [2, S, N, 3].
 
+    The last axis is: hit, missed, too many.
     Logits of a pixel's chance to be right are normal in run, image, (group, image) and (run,
     image).
     """
@@ -145,8 +142,9 @@ def masks(generator, seeds, images, gain=0.5):
 
 
 def miou(sums):
-    """Return the mIoU of object and background from sums [..., 3]; the background is what the three
-    leave of 1.
+    """Return the mIoU of object and background from sums [..., 3].
+
+    The background is what the three leave of 1.
     """
     hit, missed, more = sums[..., 0], sums[..., 1], sums[..., 2]
     rest = 1 - sums.sum(-1)
@@ -154,9 +152,7 @@ def miou(sums):
 
 
 def mask_row(seeds, args):
-    """Return the coverage of each method where the score is the mIoU of pooled pixels and the
-    groups differ.
-    """
+    """Return each method's coverage where the score is the mIoU of pooled pixels, groups differ."""
     generator = np.random.default_rng(seeds)
     truth = np.diff([miou(group.mean(1)).mean() for group in masks(generator, 400, 4000)])[0]
     covered, claims = dict.fromkeys(METHODS, 0), 0
@@ -175,7 +171,8 @@ def mask_row(seeds, args):
 
 def main(args):
     print(
-        f"{args.images} images, {args.pairs} pairs a row, commit `{commit()}`; coverage of a 95 % interval in %:\n"
+        f"{args.images} images, {args.pairs} pairs a row, commit `{commit()}`; "
+        "coverage of a 95 % interval in %:\n"
     )
     print(f"| what varies | seeds a group | seeds | {' | '.join(METHODS)} | signed-rank claims |")
     print("| --- | ---: | --- | ---: | ---: | ---: | ---: |")

@@ -1,16 +1,16 @@
-"""How fast does the annotator work? Images a second and core of weak_label_generator.py, all kinds
-of label.
+"""How fast does the simulated annotator work? Images a second and core, all kinds of label.
 
     python benchmarks/labels.py
     python benchmarks/labels.py --data_dir ../shared/data/oxford-iiit-pet
 
-Masks of the training list, brought to 500 x 375 pixels, go through the generator's own function in
-this one process. The total is that of the generator: reading the mask from its file, finding the
-objects, all signals. `plain` is the scikit-image version of plain_labels.py, reading included, in a
-process of its own; it and the total take turns, pass by pass. The other lines are measured apart,
-the signals on objects that are found already. The scaling is that of the generator over processes
-that are there already, with the same masks `--copies` times. The data folder is only read. Without
---data_dir, shapes are drawn in a temporary folder.
+Masks of the training list, brought to 500 x 375 pixels, go through `annotate_many`, by which
+weak_label_generator.py draws its labels, in this one process. The total is that of the generator:
+reading the mask from its file, finding the objects, all signals. `plain` is the scikit-image
+version of plain_labels.py, reading included, in a process of its own; it and the total take turns,
+pass by pass. The other lines are measured apart, the signals on objects that are found already. The
+scaling is that of the generator over processes that are there already, with the same masks
+`--copies` times. The data folder is only read. Without --data_dir, shapes are drawn in a temporary
+folder.
 """
 
 import argparse
@@ -35,6 +35,7 @@ from weakseg.data.synthetic import draw_shapes
 from weakseg.labels.annotators import Options, Scene
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.simulate import annotate_all, annotate_many
+from weakseg.parallel import Workers
 
 
 def parse_args():
@@ -61,8 +62,9 @@ def parse_args():
 
 
 def resized_copy(dataset, count, size, folder, copies=1):
-    """Write `count` training masks of `dataset`, resized, `copies` times, as a plain folder of
-    images -> `Folder`.
+    """Write `count` training masks of a data set, resized, as a folder of images -> `Folder`.
+
+    copies: how often each is written, under names of its own
     """
     names = dataset.ids("trainval")[:count]
     for part in ("images", "masks"):
@@ -116,9 +118,7 @@ def measure(dataset, names, repeats):
 
 
 def against_plain(dataset, names, repeats):
-    """Return median seconds an image of (the generator, the plain version), pass by pass in
-    turns.
-    """
+    """Return the median seconds an image of (the generator, the plain version), in turns."""
     times = [[], []]
     with ProcessPoolExecutor(1, get_context("spawn")) as other:
         other.submit(plain_pass, dataset, names[:1]).result()  # the imports are no part of it
@@ -145,13 +145,11 @@ def plain_image(dataset, name):
 
 
 def scaling(dataset, jobs, repeats):
-    """Return how many times faster the generator is with `jobs` processes than with one, medians,
-    in turns.
-    """
+    """Return how many times faster the generator is with `jobs` processes than with one."""
     names = dataset.ids("trainval")
 
     def generate(processes):
-        workers = argparse.Namespace(backend="loky", cluster=None, jobs=processes)
+        workers = Workers("loky", jobs=processes)
         drawn = annotate_all(annotate_many, dataset, {}, Options(), 0, workers, names, len(names))
         deque(drawn, maxlen=0)
 
@@ -186,14 +184,16 @@ def main(args):
         )
         faster = scaling(many, args.jobs, args.repeats)
     print(
-        f"{len(names)} masks of {args.width} x {args.height}, one process, medians of {args.repeats}; commit {commit()}"
+        f"{len(names)} masks of {args.width} x {args.height}, one process, "
+        f"medians of {args.repeats}; commit `{commit()}`:\n"
     )
     print("| part | ms an image | images a second |")
     print("| --- | ---: | ---: |")
     for part, value in times.items():
         print(f"| {part} | {1000 * value:.2f} | {1 / value:.1f} |")
+    ratio = times["plain scikit-image"] / times["total"]
     print(
-        f"\n{times['plain scikit-image'] / times['total']:.1f} times the plain version's images a second and core; "
+        f"\n{ratio:.1f} times the plain version's images a second and core; "
         f"{args.jobs} processes are {faster:.2f} times as fast as one."
     )
 

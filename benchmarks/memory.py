@@ -1,5 +1,4 @@
-"""Does memory grow with the data set? Peak resident memory of three commands on a data set and one
-100 times larger.
+"""Does memory grow with the data set? Peak memory of three commands, and with 100 times the images.
 
     python benchmarks/memory.py
     python benchmarks/memory.py --images 30 --times 20
@@ -19,9 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.commands import ROOT, flags
 from weakseg.common import commit
 
-ROOT = Path(__file__).resolve().parent.parent
 TEST_SHARE = 5  # a test image for so many training images
 BATCH = 4  # so small that every split of the small set fills one
 # A process starts with the peak of the one that it was forked from, so a small one stands between.
@@ -78,53 +77,29 @@ def multiply(source, folder, times):
         (folder / "annotations" / f"{split}.txt").write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def commands(args, data, folder):
-    """Return {what: words of a command}, in the order they need each other."""
-    shared = ["--data_dir", data, "--cache_dir", folder / "cache"]
-    network = ["--batch_size", BATCH, "--device", "cpu"]
-    labels, runs = folder / "labels.pkl", ["--checkpoint_dir", folder / "runs"]
+def commands(args, data_dir, folder):
+    """Return {what a command does: its words}, in the order they need each other."""
+    labels, runs, cache = folder / "labels.pkl", folder / "runs", folder / "cache"
+    network = flags(cache_dir=cache, checkpoint_dir=runs, batch_size=BATCH, device="cpu")
+    drawing = flags(data_dir=data_dir, cache_dir=cache, output_file=labels, jobs=1)
+    training = flags(
+        supervision_mode="points",
+        data_dir=data_dir,
+        weak_label_path=labels,
+        img_size=args.img_size,
+        augment=True,
+        epochs=1,
+        steps_per_epoch=args.steps,
+    )
     return {
-        "label generation": [
-            "weak_label_generator.py",
-            *shared,
-            "--output_file",
-            labels,
-            "--jobs",
-            1,
-        ],
-        "training": [
-            "train.py",
-            "--supervision_mode",
-            "points",
-            *shared,
-            *runs,
-            "--weak_label_path",
-            labels,
-            "--img_size",
-            args.img_size,
-            "--steps_per_epoch",
-            args.steps,
-            "--epochs",
-            1,
-            *network,
-            "--augment",
-        ],
-        "evaluation": [
-            "evaluate.py",
-            *runs,
-            "--results_dir",
-            folder / "results",
-            "--cache_dir",
-            folder / "cache",
-            *network,
-        ],
+        "label generation": ["weak_label_generator.py", *drawing],
+        "training": ["train.py", *network, *training],
+        "evaluation": ["evaluate.py", *network, *flags(results_dir=folder / "results")],
     }
 
 
 def peak(words, threads):
-    """Run a script -> the peak resident memory of its largest process, MiB (Linux counts KiB, macOS
-    bytes).
-    """
+    """Run a script -> the peak resident memory of its largest process, MiB."""
     done = subprocess.run(
         [sys.executable, "-c", LAUNCH, *map(str, words)],
         cwd=ROOT,
@@ -134,7 +109,7 @@ def peak(words, threads):
     )
     if done.returncode:
         raise RuntimeError(f"{words[0]} failed:\n{done.stderr[-2000:]}")
-    return int(done.stdout) / (2**20 if sys.platform == "darwin" else 2**10)
+    return int(done.stdout) / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes
 
 
 def main(args):
@@ -153,20 +128,19 @@ def main(args):
         for times in (1, args.times):
             work = folder / str(times)
             multiply(folder / "drawn", work / "data", times)
-            for what, words in commands(args, work / "data", work).items():
-                peaks.setdefault(what, []).append(peak(words, args.threads))
+            for command, words in commands(args, work / "data", work).items():
+                peaks.setdefault(command, []).append(peak(words, args.threads))
     print(
         f"{args.img_size} px, {args.steps} steps, {args.threads} thread(s), commit `{commit()}`:\n"
     )
+    larger = args.images * args.times
     print(
-        f"| command | {args.images} images, MiB | {args.images * args.times} images, MiB | growth, % "
+        f"| command | {args.images} images, MiB | {larger} images, MiB | growth, % "
         "| bytes an image more |\n| --- | ---: | ---: | ---: | ---: |"
     )
-    for what, (small, large) in peaks.items():
-        more = (large - small) * 2**20 / (args.images * (args.times - 1))
-        print(
-            f"| {what} | {small:.0f} | {large:.0f} | {100 * (large / small - 1):.1f} | {more:.0f} |"
-        )
+    for command, (small, large) in peaks.items():
+        growth, more = 100 * (large / small - 1), (large - small) * 2**20 / (larger - args.images)
+        print(f"| {command} | {small:.0f} | {large:.0f} | {growth:.1f} | {more:.0f} |")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""Data-parallel training: images a second of two processes with one thread each against one process
-with two.
+"""Do several processes train faster? Images a second against one process with as many threads.
 
     python benchmarks/parallel.py
     python benchmarks/parallel.py --processes 4 --img_size 256 --turns 3
@@ -10,7 +9,6 @@ in a temporary folder.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -18,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.startup import run
+from benchmarks.commands import prepare, train
 from weakseg.common import commit
 from weakseg.reporting.tables import markdown
 
@@ -51,83 +49,47 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def rates(args, folder, size):
+def rates(args, folder, data_dir, size):
     """Return the images a second of each epoch but the first: (of one process, of several)."""
-    found = [], []
+    several = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", args.processes]
+    one_rates, several_rates = [], []
     for turn in range(args.turns):
-        for several, rate in enumerate(found):
-            name = f"{size}_{turn}_{several}"
-            launcher = [
-                "-m",
-                "torch.distributed.run",
-                "--standalone",
-                "--nproc_per_node",
-                args.processes,
-            ]
-            run(
-                *(launcher if several else []),
-                "train.py",
-                "--run_name",
-                name,
-                "--img_size",
-                size,
-                "--augment",
-                "--data_dir",
-                folder / "data",
-                "--cache_dir",
-                folder / "cache",
-                "--checkpoint_dir",
-                folder / "runs",
-                "--weak_label_path",
-                folder / "labels.pkl",
-                "--batch_size",
-                args.batch_size,
-                "--device",
-                "cpu",
-                "--epochs",
-                args.epochs,
-                "--supervision_mode",
-                args.supervision_mode,
-                "--encoder_weights",
-                args.encoder_weights,
-                "--batch_norm",
-                args.batch_norm,
-                threads=1 if several else args.processes,
+        for measured, launcher, threads in (
+            (one_rates, [], args.processes),
+            (several_rates, several, 1),
+        ):
+            log = train(
+                folder,
+                data_dir,
+                f"{size}_{turn}_{threads}_threads",
+                threads=threads,
+                launcher=launcher,
+                supervision_mode=args.supervision_mode,
+                augment=True,
+                img_size=size,
+                batch_size=args.batch_size,
+                epochs=args.epochs,
+                encoder_weights=args.encoder_weights,
+                batch_norm=args.batch_norm,
             )
-            log = (folder / "runs" / name / "log.jsonl").read_text().splitlines()
-            rate.extend(json.loads(line)["images_per_second"] for line in log[1:])
-    return found
+            measured += [line["images_per_second"] for line in log[1:]]
+    return one_rates, several_rates
 
 
 def main(args):
-    lines = []
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        data = ["--data_dir", folder / "data"]
-        run(
-            "download_data.py",
-            "--dataset",
-            "shapes",
-            *data,
-            "--count_trainval",
-            args.images,
-            threads=1,
-        )
-        run("weak_label_generator.py", *data, "--output_file", folder / "labels.pkl", threads=1)
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data_dir = prepare(folder, trainval=args.images)
         for size in args.img_size:
-            one, several = map(statistics.median, rates(args, folder, size))
-            lines.append([str(size), f"{one:.1f}", f"{several:.1f}", f"{several / one:.2f}"])
+            one, several = map(statistics.median, rates(args, folder, data_dir, size))
+            rows.append([str(size), f"{one:.1f}", f"{several:.1f}", f"{several / one:.2f}"])
     print(
         f"{args.supervision_mode}, {args.batch_norm} batch norm, batches of {args.batch_size}, "
         f"median of {args.turns} x {args.epochs - 1} epochs, commit `{commit()}`:\n"
     )
-    head = [
-        "pixels",
-        f"1 process x {args.processes} threads, img/s",
-        f"{args.processes} x 1, img/s",
-        "ratio",
-    ]
-    print(markdown(head, lines))
+    one_name = f"1 process x {args.processes} threads, img/s"
+    print(markdown(["pixels", one_name, f"{args.processes} x 1, img/s", "ratio"], rows))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""The simulated annotator as scikit-image's and NumPy's documentation would have it: the reference
-of labels.py.
+"""The simulated annotator in plain scikit-image and NumPy: the reference of labels.py.
 
-Written plainly, a pixel or an object at a time, with the same rules as `annotators.py` without
-noise: what is an object, a click near the centroid and one on the background, tight boxes, strokes
-along the longest path of the skeleton that stay inside their object. Nothing here is used by the
-project itself.
+A pixel or an object at a time, with the same rules as `weakseg/labels/annotators.py` without noise:
+what is an object, a click near the centroid and one on the background, tight boxes, strokes along
+the longest path of the skeleton that stay inside their object. Nothing here is used by the project
+itself.
 """
 
 from collections import deque
@@ -71,9 +70,7 @@ def clicks(mask, count, rng):
 
 
 def stroke(number, region, mask, options, rng):
-    """Return {"class", "width", "path"}: a part of the longest path through the skeleton, and a pen
-    that fits.
-    """
+    """Return {"class", "width", "path"}: a part of the skeleton's longest path, a pen that fits."""
     skeleton = skeletonize(region.image)
     pixels = {
         tuple(at) for at in np.argwhere(skeleton if skeleton.any() else region.image).tolist()
@@ -91,8 +88,9 @@ def stroke(number, region, mask, options, rng):
 
 
 def longest_path(pixels):
-    """Return the longest shortest path [(y, x), ...] through a set of pixels: a search from the end
-    of another.
+    """Return the longest shortest path [(y, x), ...] through a set of pixels.
+
+    It begins where a search from any pixel of the largest piece ends.
     """
     pieces, rest = [], set(pixels)
     while rest:
@@ -121,11 +119,10 @@ def search(pixels, start):
 
 
 def widest_pen(path, inside, widest):
-    """Return the width, `widest` at most, of the widest pen whose stroke stays on the object: draw,
-    dilate, look.
+    """Return the width of the widest pen, `widest` at most, whose stroke stays on the object.
 
-    The dilation goes a pixel further than half the width: OpenCV, which draws the strokes, rounds
-    diagonals up.
+    Draw, dilate, look. The dilation goes a pixel further than half the width: OpenCV, which draws
+    the strokes, rounds diagonals up.
     """
     outside = np.pad(~inside, widest, constant_values=True)
     for width in range(widest, 1, -1):

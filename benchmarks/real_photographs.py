@@ -1,25 +1,24 @@
-"""The README's tables on real photographs: every mode, by the plain and the strong recipe, one
-schedule for all.
+"""The tables on real photographs: every mode by the plain and the strong recipe, one schedule.
 
-    python benchmarks/real_photographs.py --data_dir ../shared/data/oxford-iiit-pet --name pets --epochs 6
-    python benchmarks/real_photographs.py --data_dir ../shared/data --name voc --classes pet=cat+dog \
-        --train_limit 800 --epochs 4 --clicks ../shared/data/VOCdevkit/VOC2012/human_points.json
-    python benchmarks/real_photographs.py --data_dir ../shared/data --name voc21 --balance 140 --train_limit 800 \
-        --epochs 6 --recipes strong --modes full scribbles boxes points \
+    python benchmarks/real_photographs.py --data_dir ../shared/data/oxford-iiit-pet --name pets \
+        --epochs 6
+    python benchmarks/real_photographs.py --data_dir ../shared/data --name voc \
+        --classes pet=cat+dog --train_limit 800 --epochs 4 \
+        --clicks ../shared/data/VOCdevkit/VOC2012/human_points.json
+    python benchmarks/real_photographs.py --data_dir ../shared/data --name voc21 --balance 140 \
+        --train_limit 800 --epochs 6 --recipes strong --modes full scribbles boxes points \
         -- --lr 5e-4 --decoder_lr_scale 6 --augment --select_by val_miou
 
-What follows -- goes to train.py in place of --lr 3e-4 --augment. Runs the ordinary scripts, --jobs
+What follows -- goes to train.py in place of --lr 3e-4 --augment. Runs the ordinary commands, --jobs
 trainings at a time with one thread each, and can be stopped and started again: finished runs are
 kept. Result files, figures and the table of means over seeds are in results/<name>/.
 """
 
 import argparse
-import json
 import os
 import platform
 import random
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
@@ -27,11 +26,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from joblib import Parallel, delayed
 
+from benchmarks.commands import ROOT, flags, read_log, run
 from weakseg.common import atomic_path, parse_with_rest, read_json
 from weakseg.data.datasets import Voc
 from weakseg.reporting.tables import markdown, mean_std
 
-ROOT = Path(__file__).resolve().parent.parent
 MODES = (
     "full",
     "scribbles",
@@ -42,11 +41,7 @@ MODES = (
     "tags",
 )
 BATCH = 8
-SCHEDULE = ["--lr", 3e-4, "--augment"]  # in whose place comes what follows --
-CLICKS = {
-    "human": [],
-    "simulated": ["--simulated_clicks"],
-}  # points from --clicks, and as many simulated ones
+SCHEDULE = ["--lr", 3e-4, "--augment"]  # unless other words follow --
 
 
 def add_schedule_arguments(parser):
@@ -119,115 +114,99 @@ def balanced(root, most, copy):
     return copy
 
 
-def script(name, *arguments, threads=None):
-    """Run one of the project's scripts; its failure stops the benchmark."""
-    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-    subprocess.run(
-        [sys.executable, ROOT / name, *map(str, arguments)], cwd=ROOT, env=environment, check=True
-    )
-
-
 def data_flags(args):
     """Return the flags that open the data set."""
-    return ["--data_dir", args.data_dir, *(["--classes", *args.classes] if args.classes else [])]
+    return flags(data_dir=args.data_dir, classes=args.classes or None)
 
 
 def write_labels(args, clicks=None, noise=0.0):
-    """Make the weak-label files that are not there yet -> {kind of clicks: path}, "" for the usual
-    ones.
+    """Make the weak-label files that are not there yet -> {kind of clicks: path}.
+
+    Kinds: "", the usual labels; with the file `clicks` also "human", whose points are people's, and
+    "simulated", as many points by the simulated annotator with its error rate `noise`.
     """
     paths = {"": Path("weak_labels") / f"{args.name}.pkl"}
-    flags = {"": ["--preview", 6]}
-    for kind, more in CLICKS.items() if clicks else ():
-        paths[kind] = Path("weak_labels") / f"{args.name}_{kind}.pkl"
-        flags[kind] = ["--clicks", clicks, *more, *(["--noise", noise] if more else [])]
+    more = {"": flags(preview=6)}
+    if clicks:
+        more["human"] = flags(clicks=clicks)
+        more["simulated"] = flags(clicks=clicks, simulated_clicks=True, noise=noise)
+        paths |= {kind: Path("weak_labels") / f"{args.name}_{kind}.pkl" for kind in more if kind}
     for kind, path in paths.items():
         if not (ROOT / path).exists():
-            script(
-                "weak_label_generator.py", *data_flags(args), "--output_file", path, *flags[kind]
-            )
+            words = [*data_flags(args), *flags(output_file=path), *more[kind]]
+            run("weak_label_generator.py", *words, show=True)
     return paths
 
 
 def train_and_evaluate(args, runs):
-    """Train the runs {name: flags} by one schedule, --jobs at a time, go on with those that are
-    begun, and test all.
+    """Train the runs {name: flags} by one schedule, --jobs at a time, and evaluate them all.
+
+    A run that was begun before goes on; one that is finished is kept.
     """
-    schedule = [
-        "--img_size",
-        args.img_size,
-        "--epochs",
-        args.epochs,
-        "--batch_size",
-        BATCH,
-        *args.rest,
-    ]
-    if args.train_limit:
-        schedule += ["--train_limit", args.train_limit]
-    folder = f"checkpoints/{args.name}"
-    schedule += [*data_flags(args), "--checkpoint_dir", folder, "--resume", "auto"]
+    checkpoints = f"checkpoints/{args.name}"
+    schedule = flags(
+        img_size=args.img_size,
+        epochs=args.epochs,
+        batch_size=BATCH,
+        train_limit=args.train_limit,
+        checkpoint_dir=checkpoints,
+        resume="auto",
+    )
+    schedule += [*data_flags(args), *args.rest]
     Parallel(n_jobs=args.jobs, backend="threading")(
-        delayed(script)("train.py", "--run_name", name, *flags, *schedule, threads=1)
-        for name, flags in runs.items()
+        delayed(run)("train.py", "--run_name", name, *words, *schedule, threads=1, show=True)
+        for name, words in runs.items()
     )
-    script(
-        "evaluate.py",
-        "--checkpoint_dir",
-        folder,
-        "--results_dir",
-        f"results/{args.name}",
-        "--run_name",
-        *runs,
+    words = flags(
+        checkpoint_dir=checkpoints, results_dir=f"results/{args.name}", run_name=list(runs)
     )
+    run("evaluate.py", *words, show=True)
 
 
-def runs(args, kinds):
+def runs_of(args, kinds):
     """Return {run's name: (mode, recipe, kind of clicks, seed)}, seed by seed."""
-    found = {}
+    runs = {}
     for seed in args.seeds:
         for recipe in args.recipes:
             for mode in args.modes:
-                if (
-                    mode != "full" or recipe == args.recipes[0]
-                ):  # the recipes for masks are the same
-                    for kind in kinds if mode == "points" else [""]:
-                        name = "_".join(filter(None, [mode, kind, recipe, f"seed{seed}"]))
-                        found[name] = mode, recipe, kind, seed
-    return found
+                if mode == "full" and recipe != args.recipes[0]:
+                    continue  # the recipes for masks are the same
+                for kind in kinds if mode == "points" else [""]:
+                    name = "_".join(filter(None, [mode, kind, recipe, f"seed{seed}"]))
+                    runs[name] = mode, recipe, kind, seed
+    return runs
 
 
 def read_result(args, name):
     """Return (test mIoU in %, the lines of its log) of a run."""
     result = read_json(ROOT / "results" / args.name / f"{name}.json")
-    log = (ROOT / "checkpoints" / args.name / name / "log.jsonl").read_text().splitlines()
-    return 100 * result["aggregate"]["miou"], [json.loads(line) for line in log]
+    return 100 * result["aggregate"]["miou"], read_log(ROOT / "checkpoints" / args.name / name)
 
 
-def table(args, names):
-    """Return the table of means over seeds in Markdown, with the share of full supervision of the
-    same seed.
+def table(args, runs):
+    """Return the table of means over seeds, in Markdown, of {run's name: (mode, recipe, ...)}.
+
+    It gives the share of full supervision too, of the same seed, and the minutes of a training.
     """
-    rows, full = {}, {}
-    for name, (mode, recipe, kind, seed) in names.items():
+    results, full = {}, {}
+    for name, (mode, recipe, kind, seed) in runs.items():
         miou, log = read_result(args, name)
-        rows.setdefault((mode, kind, recipe), {})[seed] = (
-            miou,
-            sum(line["seconds"] for line in log) / 60,
-        )
+        minutes = sum(line["seconds"] for line in log) / 60
+        results.setdefault((mode, kind, recipe), {})[seed] = miou, minutes
         if mode == "full":
             full[seed] = miou
     lines = []
-    for (mode, kind, recipe), found in rows.items():
-        shares = [100 * miou / full[seed] for seed, (miou, _) in found.items() if seed in full]
+    for (mode, kind, recipe), by_seed in results.items():
+        shares = [100 * miou / full[seed] for seed, (miou, _) in by_seed.items() if seed in full]
         lines.append(
             [
                 mode.removeprefix("hybrid_").replace("_", " + "),
                 kind,
                 recipe,
-                str(len(found)),
-                mean_std([miou for miou, _ in found.values()]),
+                str(len(by_seed)),
+                mean_std([miou for miou, _ in by_seed.values()]),
                 mean_std(shares) if shares else "",
-                f"{statistics.mean(minutes for _, minutes in found.values()):.1f}",
+                f"{statistics.mean(minutes for _, minutes in by_seed.values()):.1f}",
             ]
         )
     head = ["labels", "clicks", "recipe", "seeds", "mIoU", "share of full, %", "minutes"]
@@ -238,29 +217,17 @@ def main(args):
     if args.balance:
         args.data_dir = balanced(args.data_dir, args.balance, ROOT / "data" / args.name)
     labels = write_labels(args, args.clicks, args.noise)
-    names = runs(args, labels)
-    train_and_evaluate(
-        args,
-        {
-            name: [
-                "--supervision_mode",
-                mode,
-                "--recipe",
-                recipe,
-                "--seed",
-                seed,
-                "--weak_label_path",
-                labels[kind],
-            ]
-            for name, (mode, recipe, kind, seed) in names.items()
-        },
-    )
-    found = table(args, names)
-    (ROOT / "results" / args.name / "table.md").write_text(found + "\n")
-    print(found)
-    print(
-        f"{os.cpu_count()} CPUs, {platform.machine()}, {args.jobs} trainings at a time, one thread each"
-    )
+    runs = runs_of(args, labels)
+    words = {
+        name: flags(supervision_mode=mode, recipe=recipe, seed=seed, weak_label_path=labels[kind])
+        for name, (mode, recipe, kind, seed) in runs.items()
+    }
+    train_and_evaluate(args, words)
+    text = table(args, runs)
+    (ROOT / "results" / args.name / "table.md").write_text(text + "\n")
+    print(text)
+    machine = f"{os.cpu_count()} CPUs, {platform.machine()}"
+    print(f"{machine}, {args.jobs} trainings at a time, one thread each")
 
 
 if __name__ == "__main__":

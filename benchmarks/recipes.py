@@ -1,39 +1,29 @@
-"""What does the strong recipe cost a training step? Its step against the plain one's, for every
-mode.
+"""What does the strong recipe cost a training step? Its step against the plain one's, by mode.
 
     python benchmarks/recipes.py
     python benchmarks/recipes.py --img_size 256 --modes points boxes
-    python benchmarks/recipes.py --each --modes points boxes              # and each of its terms alone
+    python benchmarks/recipes.py --each --modes points boxes              # and each term alone
 
-All train with the real `Training` of train.py, on drawn shapes, over the same batches in turn;
-loading is left out, and so is what a run does once (GrabCut, random walks). Times are processor
-time of one thread, medians over steps.
+Every row is train.py with the flags of ablation.py, on drawn shapes and one thread, the runs of a
+mode in turns. A step is taken from the images a second in the log: the last of four epochs, in
+which every term is at work and the cache is full. Loading is part of it; what a run does once, or
+between epochs (GrabCut, random walks), is not. Medians over the turns.
 """
 
 import argparse
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch
-from ablation import variants
-from tqdm import tqdm
-
-import train
+from benchmarks.ablation import variants
+from benchmarks.commands import prepare, train
 from weakseg.common import commit
-from weakseg.data.datasets import DataOptions, open_dataset
-from weakseg.data.synthetic import draw_shapes
-from weakseg.labels import annotators
-from weakseg.labels.simulate import annotate_many
-from weakseg.pseudo_masks import rounds
-from weakseg.training import options, recipes
-from weakseg.training.distributed import make_accelerator
 
 MODES = ("tags", "points", "scribbles", "boxes", "hybrid_boxes_points", "hybrid_tags_points")
+BATCH, EPOCHS = 8, 4
 
 
 def parse_args():
@@ -45,7 +35,10 @@ def parse_args():
         "--img_size", type=int, default=128, help="pixels a side (default: %(default)s)"
     )
     parser.add_argument(
-        "--steps", type=int, default=12, help="steps of each recipe (default: %(default)s)"
+        "--steps", type=int, default=12, help="of the measured epoch (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--turns", type=int, default=3, help="runs of each kind (default: %(default)s)"
     )
     parser.add_argument(
         "--each", action="store_true", help="also measure each term alone, as in ablation.py"
@@ -53,89 +46,54 @@ def parse_args():
     return parser.parse_args()
 
 
-def prepared(args, mode, more, folder):
-    """Return train.py's `Training` of a mode, with more flags, on the shapes in `folder`, and its
-    batches.
-    """
-    flags = {
-        "supervision_mode": mode,
-        "run_name": mode,
-        "data_dir": folder / "data",
-        "cache_dir": folder / "cache",
-        "checkpoint_dir": folder,
-        "weak_label_path": folder / "labels.pkl",
-        "img_size": args.img_size,
-        "epochs": 100,
-        "encoder_weights": "none",
-        "device": "cpu",
-    }
-    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    args = options.parse_args([*words, "--augment", *map(str, more)])
-    signals = options.settle(args)
-    dataset = open_dataset(DataOptions.of(vars(args)))
-    names = dataset.ids("train")
-    labels = dict(
-        annotate_many(
-            dataset, dict.fromkeys([*names, *dataset.ids("val")]), annotators.Options(), 0
-        )
-    )
-    accelerator = make_accelerator("cpu")
-    weights = recipes.term_weights(args, signals, len(dataset.class_names))
-    training = train.prepare(args, dataset, labels, names, signals, weights, accelerator, "none")
-    for term in rounds.GROWN:
-        if weights.get(term):
-            rounds.grow_masks(args, dataset, labels, names, signals, training, term, 1)
-    training.batches.epoch = 1
-    return training, list(training.loader)
-
-
-def step_seconds(training, batch):
-    """Return the processor seconds of one step in the middle of the training, activation maps
-    included.
-    """
-    training.loader = [batch]
-    began = time.process_time()
-    training.train(cam=True, step=training.steps // 2, bar=tqdm(disable=True))
-    return time.process_time() - began
-
-
-def losses(mode, each):
-    """Return {losses: flags} of a mode, the plain ones first: by either recipe, and with each
-    strong term alone.
-    """
+def recipes(mode, each):
+    """Return {recipe: flags} of a mode, plain first; `each`: also each strong term on plain."""
     alone = ("plain, with",) if each else ()
     return {
-        name: flags
-        for name, flags in variants(mode).items()
+        name: words
+        for name, words in variants(mode, 2).items()
         if name in ("plain", "strong") or name.startswith(alone)
     }
 
 
-def measure(args, mode, flags, folder):
-    """Return {losses: median milliseconds of a step} of {losses: flags}."""
-    runs = {name: prepared(args, mode, more, folder) for name, more in flags.items()}
-    times = {name: [] for name in runs}
-    for number in range(args.steps + 1):
-        for name, (training, batches) in runs.items():
-            times[name].append(1000 * step_seconds(training, batches[number % len(batches)]))
-    return {
-        name: statistics.median(found[1:]) for name, found in times.items()
-    }  # the first step is warming up
+def measure(args, folder, data_dir, mode):
+    """Return {recipe: median milliseconds of a step}."""
+    times = {name: [] for name in recipes(mode, args.each)}
+    for _ in range(args.turns):
+        for name, changed in recipes(mode, args.each).items():
+            log = train(
+                folder,
+                data_dir,
+                mode,
+                threads=1,
+                supervision_mode=mode,
+                augment=True,
+                encoder_weights="none",
+                img_size=args.img_size,
+                batch_size=BATCH,
+                steps_per_epoch=args.steps,
+                epochs=EPOCHS,
+                overwrite=True,
+                **changed,
+            )
+            times[name].append(1000 * BATCH / log[-1]["images_per_second"])
+    return {name: statistics.median(each) for name, each in times.items()}
 
 
 def main(args):
-    torch.set_num_threads(1)
-    print(f"{args.img_size} px, batch 8, {args.steps} steps, one thread, commit `{commit()}`:\n")
+    print(
+        f"{args.img_size} px, batch {BATCH}, {args.steps} steps, one thread, "
+        f"medians of {args.turns}, commit `{commit()}`:\n"
+    )
     print("| labels | losses | ms | times plain |\n| --- | --- | ---: | ---: |")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        draw_shapes(folder / "data", trainval=30, test=2, size=2 * args.img_size, seed=0)
+        data_dir = prepare(folder, trainval=30, size=2 * args.img_size)
         for mode in args.modes:
-            times = measure(args, mode, losses(mode, args.each), folder)
-            for which, value in times.items():
-                print(
-                    f"| {mode} | {which} | {value:.0f} | {value / times['plain']:.2f} |", flush=True
-                )
+            times = measure(args, folder, data_dir, mode)
+            for recipe, value in times.items():
+                ratio = value / times["plain"]
+                print(f"| {mode} | {recipe} | {value:.0f} | {ratio:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

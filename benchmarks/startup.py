@@ -1,5 +1,4 @@
-"""How long until something happens? Seconds of `--help`, and of a whole run of train.py with a
-single step.
+"""How long until something happens? Seconds of `--help`, and of a training with a single step.
 
     python benchmarks/startup.py
     python benchmarks/startup.py --data_dir ../shared/data/oxford-iiit-pet --repeats 5
@@ -12,19 +11,15 @@ shapes are drawn in a temporary folder.
 """
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.commands import ROOT, flags, prepare, run
 from weakseg.common import commit
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def parse_args():
@@ -57,20 +52,6 @@ def scripts():
     ]
 
 
-def run(*words, threads):
-    """Run Python from the root -> (seconds, what it printed)."""
-    began = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, *map(str, words)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
-    )
-    return time.perf_counter() - began, done.stdout
-
-
 def help_seconds(args):
     """Return {script: median seconds of its --help}."""
     times = {script: [] for script in scripts()}
@@ -81,44 +62,23 @@ def help_seconds(args):
 
 
 def one_step(args, folder):
-    """Return the median seconds of a run with one step."""
-    data_dir, labels = args.data_dir or folder / "shapes", folder / "labels.pkl"
-    if not args.data_dir:
-        run(
-            "download_data.py",
-            "--dataset",
-            "shapes",
-            "--data_dir",
-            data_dir,
-            "--count_trainval",
-            args.images,
-            threads=args.threads,
-        )
-    run("weak_label_generator.py", "--data_dir", data_dir, "--output_file", labels, threads=1)
-    flags = [
-        "--supervision_mode",
-        "points",
-        "--data_dir",
-        data_dir,
-        "--weak_label_path",
-        labels,
-        "--augment",
-        "--cache_dir",
-        folder / "cache",
-        "--checkpoint_dir",
-        folder / "runs",
-        "--img_size",
-        args.img_size,
-        "--device",
-        "cpu",
-        "--epochs",
-        1,
-        "--steps_per_epoch",
-        1,
-        "--overwrite",
-    ]
-    found = [run("train.py", *flags, threads=args.threads)[0] for _ in range(args.repeats + 1)]
-    return statistics.median(found[1:])  # the first run fills the cache
+    """Return the median seconds of a run of train.py with one step."""
+    data_dir = prepare(folder, args.data_dir, trainval=args.images, size=2 * args.img_size)
+    words = flags(
+        supervision_mode="points",
+        data_dir=data_dir,
+        weak_label_path=folder / "labels.pkl",
+        cache_dir=folder / "cache",
+        checkpoint_dir=folder / "runs",
+        img_size=args.img_size,
+        augment=True,
+        epochs=1,
+        steps_per_epoch=1,
+        device="cpu",
+        overwrite=True,
+    )
+    times = [run("train.py", *words, threads=args.threads)[0] for _ in range(args.repeats + 1)]
+    return statistics.median(times[1:])  # the first run fills the cache
 
 
 def main(args):
@@ -128,9 +88,8 @@ def main(args):
         print(f"| {script} | {value:.2f} |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         seconds = one_step(args, Path(folder))
-    print(
-        f"\n`train.py --supervision_mode points --img_size {args.img_size}`, one step, cached data: {seconds:.2f} s"
-    )
+    command = f"train.py --supervision_mode points --img_size {args.img_size}"
+    print(f"\n`{command}`, one step, cached data: {seconds:.2f} s")
 
 
 if __name__ == "__main__":
