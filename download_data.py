@@ -1,5 +1,4 @@
-"""Fetch Oxford-IIIT Pet or PASCAL VOC 2012, take over a copy from elsewhere, or draw the built-in
-`shapes` set.
+"""Fetch Oxford-IIIT Pet or PASCAL VOC 2012, take over a copy, or draw the built-in `shapes` set.
 
     python download_data.py                                            # Oxford-IIIT Pet into ./data
     python download_data.py --dataset voc --data_dir ./data
@@ -11,29 +10,57 @@ Running it again is safe: what is there and whole is kept, what is missing is ad
 
 import argparse
 import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from weakseg.common import run_cli
-from weakseg.data.download import LAYOUTS, names_in, obtain, obtain_shapes
+from weakseg.common import UserError, run_cli
+from weakseg.data.download import obtain, writing
+from weakseg.data.layouts import LAYOUTS, PETS, Layout, names_in
+from weakseg.data.synthetic import draw_shapes
 
-DATASETS = {"pets": obtain, "voc": obtain, "shapes": obtain_shapes}
+SHAPES = "shapes"
 
 
-def summary(dataset, target, data_dir):
-    """Return one line: what is there and what to run next."""
-    layout = LAYOUTS.get(dataset, LAYOUTS["pets"])  # the shapes lie like Pet
-    lists = [
-        target / relative
-        for relative in layout.lists + layout.more_lists
-        if (target / relative).is_file()
-    ]
-    counts = ", ".join(
-        f"{len(names_in(path))} {path.stem}" for path in lists if path.stem != "list"
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    return f"{dataset} in {target}: {counts} images. Next: {layout.following.format(shlex.quote(data_dir))}"
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--dataset", choices=[*LAYOUTS, SHAPES], default="pets", help="(default: %(default)s)"
+    )
+    group.add_argument(
+        "--data_dir", default="./data", help="folder to write to (default: %(default)s)"
+    )
+    group = parser.add_argument_group("pets and voc")
+    group.add_argument("--from_dir", help="take this copy of the data set instead of the network's")
+    group.add_argument(
+        "--max_side",
+        type=at_least(16),
+        help="shrink images and masks until no side is longer than this many pixels "
+        "(default: as they are)",
+    )
+    group = parser.add_argument_group(SHAPES)
+    group.add_argument(
+        "--count_trainval", type=at_least(1), default=240, help="images (default: %(default)s)"
+    )
+    group.add_argument(
+        "--count_test", type=at_least(1), default=60, help="images (default: %(default)s)"
+    )
+    group.add_argument(
+        "--size",
+        type=at_least(32),
+        default=160,
+        help="longer side in pixels (default: %(default)s)",
+    )
+    group.add_argument("--seed", type=int, default=0, help="of the drawing (default: %(default)s)")
+    return parser.parse_args(argv)
 
 
-def _at_least(least):
-    def whole_number(text):
+def at_least(least: int) -> Callable[[str], int]:
+    """Return an argparse type: a whole number that is not below `least`."""
+
+    def whole_number(text: str) -> int:
         value = int(text)
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is less than {least}")
@@ -42,44 +69,32 @@ def _at_least(least):
     return whole_number
 
 
-def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    data = parser.add_argument_group("data")
-    data.add_argument("--dataset", choices=DATASETS, default="pets", help="default: %(default)s")
-    data.add_argument(
-        "--data_dir", default="./data", help="folder to write to; default: %(default)s"
-    )
-    copying = parser.add_argument_group("pets and voc")
-    copying.add_argument(
-        "--from_dir", help="take this copy of the data set instead of the network's; default: none"
-    )
-    copying.add_argument(
-        "--max_side",
-        type=_at_least(16),
-        help="shrink images and masks until no side is longer than this many pixels; default: as they are",
-    )
-    shapes = parser.add_argument_group("shapes")
-    shapes.add_argument(
-        "--count_trainval", type=_at_least(1), default=240, help="images; default: %(default)s"
-    )
-    shapes.add_argument(
-        "--count_test", type=_at_least(1), default=60, help="images; default: %(default)s"
-    )
-    shapes.add_argument(
-        "--size",
-        type=_at_least(32),
-        default=160,
-        help="longer side in pixels; default: %(default)s",
-    )
-    shapes.add_argument("--seed", type=int, default=0, help="of the drawing; default: %(default)s")
-    return parser.parse_args(argv)
+def main(args: argparse.Namespace) -> None:
+    data_dir = Path(args.data_dir)
+    if args.dataset != SHAPES:
+        from_dir = Path(args.from_dir) if args.from_dir else None
+        target = obtain(args.dataset, data_dir, from_dir, args.max_side)
+    elif args.from_dir or args.max_side:
+        raise UserError(
+            "--from_dir and --max_side do not go with --dataset shapes: "
+            "it is drawn at --size pixels"
+        )
+    else:
+        target = data_dir
+        with writing(data_dir):
+            draw_shapes(data_dir, args.count_trainval, args.count_test, args.size, args.seed)
+    layout = LAYOUTS.get(args.dataset, PETS)  # the shapes lie like Pet
+    print(f"{args.dataset} in {target}: {summary(layout, target, args.data_dir)}")
 
 
-def main(args):
-    target = DATASETS[args.dataset](args)
-    print(summary(args.dataset, target, args.data_dir))
+def summary(layout: Layout, target: Path, data_dir: str) -> str:
+    """Return how many images each list names, and what to run next."""
+    counts = ", ".join(
+        f"{len(names_in(path))} {path.stem}"
+        for path in layout.present_lists(target)
+        if path.stem != "list"
+    )
+    return f"{counts} images. Next: {layout.next_command.format(shlex.quote(data_dir))}"
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import shutil
 import socket
 import tarfile
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from PIL import Image, ImageOps
 from download_data import main, parse_args
 from weakseg.common import UserError, run_cli
 from weakseg.data import download
-from weakseg.data.download import LAYOUTS, shrunk
+from weakseg.data.download import shrunk
+from weakseg.data.layouts import LAYOUTS
 
 NAMES = ("Tiny_cat_1", "Tiny_cat_2", "tiny_dog_1", "tiny_dog_2")
 PALETTE = [value for k in range(256) for value in (k, 255 - k, k // 2)]
@@ -115,7 +117,7 @@ def online(tmp_path, monkeypatch):
             )
             for name in names
         )
-        monkeypatch.setitem(LAYOUTS, dataset, LAYOUTS[dataset]._replace(archives=archives))
+        monkeypatch.setitem(LAYOUTS, dataset, replace(LAYOUTS[dataset], archives=archives))
     yield server
     web.shutdown()
     web.server_close()
@@ -164,7 +166,7 @@ def test_damaged_data_are_completed(online, tmp_path, damage):
 
 def test_wrong_checksum_leaves_nothing(online, tmp_path, monkeypatch):
     archives = tuple((url, "0" * 32) for url, _ in LAYOUTS["pets"].archives)
-    monkeypatch.setitem(LAYOUTS, "pets", LAYOUTS["pets"]._replace(archives=archives))
+    monkeypatch.setitem(LAYOUTS, "pets", replace(LAYOUTS["pets"], archives=archives))
     with pytest.raises(UserError, match="MD5"):
         run("--data_dir", tmp_path / "data")
     assert not (tmp_path / "data").exists()
@@ -219,9 +221,8 @@ def test_offline_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, capsys):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    layout = LAYOUTS["pets"]._replace(
-        archives=((f"http://127.0.0.1:{port}/images.tar.gz", "0" * 32),)
-    )
+    archives = ((f"http://127.0.0.1:{port}/images.tar.gz", "0" * 32),)
+    layout = replace(LAYOUTS["pets"], archives=archives)
     monkeypatch.setitem(LAYOUTS, "pets", layout)
     with pytest.raises(SystemExit) as end:
         run_cli(main, lambda: parse_args(["--data_dir", str(tmp_path / "data")]))

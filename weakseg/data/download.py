@@ -1,323 +1,271 @@
-"""Data sets from elsewhere: downloaded, taken over from a copy, or drawn."""
+"""Oxford-IIIT Pet and PASCAL VOC 2012 from the network, or from a copy that lies elsewhere."""
 
 import contextlib
-import errno
 import http.client
 import shutil
 import socket
-from collections import namedtuple
+import ssl
+import urllib.error
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import joblib
 from PIL import Image
 from tqdm import tqdm
 
 from weakseg.common import UserError, atomic_path
-from weakseg.data.base import read_list
 from weakseg.data.image_io import DAMAGE, orientation, turn_upright, upright_size
-from weakseg.data.synthetic import draw_shapes, is_drawn
+from weakseg.data.layouts import LAYOUTS, Layout
+from weakseg.data.synthetic import is_drawn
 
-# Where the files of a data set are. home: below --data_dir; nests: where else a copy may lie below
-# --from_dir; lists: files whose lines start with an image's name; more_lists, extras: copied where
-# they exist; archives: (URL, MD5), as in torchvision.datasets.OxfordIIITPet and VOCSegmentation;
-# following: what to run next.
-Layout = namedtuple("Layout", "home nests image mask lists more_lists extras archives following")
-PETS = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
-VOC = "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/"
-LAYOUTS = {
-    "pets": Layout(
-        "",
-        ("oxford-iiit-pet", "pets"),
-        "images/{}.jpg",
-        "annotations/trimaps/{}.png",
-        ("annotations/trainval.txt", "annotations/test.txt", "annotations/list.txt"),
-        (),
-        (),
-        (
-            (PETS + "images.tar.gz", "5c4f3ee8e5d25df40f4fd59a7f44e54c"),
-            (PETS + "annotations.tar.gz", "95a8c909bbe2e81eed6a22bccdf3f68f"),
-        ),
-        "python weak_label_generator.py --data_dir {} --output_file ./weak_labels/weak_labels_train.pkl",
-    ),
-    "voc": Layout(
-        "VOCdevkit/VOC2012",
-        ("VOCdevkit/VOC2012", "VOC2012"),
-        "JPEGImages/{}.jpg",
-        "SegmentationClass/{}.png",
-        ("ImageSets/Segmentation/train.txt", "ImageSets/Segmentation/val.txt"),
-        ("ImageSets/Segmentation/trainval.txt", "ImageSets/Segmentation/train_aug.txt"),
-        ("human_points.json",),
-        ((VOC + "VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd"),),
-        "python weak_label_generator.py --dataset voc --data_dir {} --output_file ./weak_labels/weak_labels_train.pkl",
-    ),
-}
 NETWORK_TIMEOUT = 60  # seconds without a byte until a download counts as failed
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+NETWORK_ERRORS = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ConnectionError,
+    TimeoutError,
+    ssl.SSLError,
+)
 
 
-def names_in(path):
-    """Return the image names of one list; a missing or empty one is a UserError."""
-    if not path.is_file():
-        raise UserError(f"{path}: this list is missing; the data set is not whole without it")
-    return [line.split()[0] for line in read_list(path)]
+def obtain(
+    dataset: str, data_dir: Path, from_dir: Path | None = None, max_side: int | None = None
+) -> Path:
+    """Bring a data set below `data_dir` and return the folder of its lists.
 
+    What is there and whole is kept, what is missing or damaged is replaced.
 
-def read_names(root, layout):
-    """Return the sorted names in all lists below `root`."""
-    present = [relative for relative in layout.more_lists if (root / relative).is_file()]
-    return sorted(
-        {name for relative in (*layout.lists, *present) for name in names_in(root / relative)}
-    )
-
-
-def fault(root, layout, name):
-    """Return what is wrong with image and mask `name` as one line, or None. Both are decoded to
-    their last byte.
+    dataset: a name in `LAYOUTS`
+    from_dir: a copy to take it from; None: the network
+    max_side: shrink what has a longer side than this many pixels
     """
-    frames = []
-    for path in (root / layout.image.format(name), root / layout.mask.format(name)):
-        try:
-            with Image.open(path) as picture:
-                picture.load()
-                frames.append({picture.size, upright_size(picture)})
-        except FileNotFoundError:
-            return f"{path}: missing"
-        except (*DAMAGE, Image.DecompressionBombError) as error:
-            return f"{path}: not a readable image ({error})"
-    return (
-        None
-        if frames[0] & frames[1]
-        else f"{path}: another size than its image ({frames[1]}, not {frames[0]})"
-    )
-
-
-def faults(root, layout, names):
-    """Return the `fault` of every name that has one."""
-    return [
-        found
-        for found in _in_parallel(fault, "verifying", [(root, layout, name) for name in names])
-        if found
-    ]
-
-
-def _in_parallel(function, title, calls):
-    # Threads: Pillow releases the interpreter lock while it decodes, resizes and encodes.
-    results = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
-        joblib.delayed(function)(*call) for call in calls
-    )
-    return list(tqdm(results, title, total=len(calls), unit="image", leave=False))
-
-
-def has_lists(root, layout):
-    return all((root / relative).is_file() for relative in layout.lists)
-
-
-def find(folder, layout, dataset):
-    """Return where in `folder` the data set lies: there or in one of the usual sub-folders."""
-    places = [folder, *(folder / nest for nest in layout.nests)]
-    for known in (has_lists, lambda root, layout: (root / layout.image).parent.is_dir()):
-        for place in places:
-            if known(place, layout):
-                return place
-    raise UserError(
-        f"{folder}: no {dataset} data set here (looked for {layout.lists[0]} in "
-        f"{', '.join(map(str, places))}); check --from_dir and --dataset"
-    )
-
-
-@contextlib.contextmanager
-def writing(path):
-    """Turn a full disk or a forbidden folder into one line that names `path`."""
-    try:
-        yield
-    except OSError as error:
+    layout = LAYOUTS[dataset]
+    target = data_dir / layout.home
+    source = layout.find(from_dir) if from_dir else None
+    if is_drawn(target) and not (source and is_drawn(source)):
         raise UserError(
-            f"{error.filename or path}: cannot be written ({error.strerror or error}); what is whole is "
-            "kept: run the same command again"
-        ) from error
+            f"{target}: the drawn shapes are here; name another --data_dir or remove this one"
+        )
+    if source is None:
+        if not is_complete(layout, target, max_side):
+            fetch(layout, data_dir, max_side)
+    elif source.resolve() != target.resolve():
+        take_over(layout, source, target, max_side, copy_file)
+    elif max_side:
+        raise UserError(
+            f"--from_dir {source} and --data_dir {data_dir} are one place; "
+            "the smaller copy needs another"
+        )
+    elif not is_complete(layout, target, max_side):
+        raise UserError(
+            f"{source}: already in its place, but not whole; run without --from_dir to complete it"
+        )
+    return target
 
 
-def copy_file(source, target):
-    """Copy bytes as they are; a target with the same bytes stays untouched."""
-    content = source.read_bytes()
-    if not (
-        target.is_file()
-        and target.stat().st_size == len(content)
-        and target.read_bytes() == content
-    ):
-        with writing(target), atomic_path(target) as temporary:
-            temporary.write_bytes(content)
+def is_complete(layout: Layout, target: Path, max_side: int | None) -> bool:
+    """Tell whether every image and mask of the lists is there and whole; print the first fault."""
+    if not layout.has_lists(target):
+        return False
+    names = layout.names(target)
+    calls = [(layout, target, name) for name in names]
+    faults = [fault for fault in in_parallel(find_fault, "verifying", calls) if fault]
+    if faults:
+        print(
+            f"{len(faults)} of {len(names)} images or masks have to be completed, "
+            f"the first: {faults[0]}"
+        )
+        return False
+    if max_side and any(max(stored_size(layout.image_path(target, n))) > max_side for n in names):
+        raise UserError(
+            f"{target}: larger images are here; write the smaller copy elsewhere: "
+            f"--from_dir {target} --max_side {max_side} and another --data_dir"
+        )
+    return True
 
 
-def move_file(source, target):
-    with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source.replace(target)
+def fetch(layout: Layout, data_dir: Path, max_side: int | None) -> None:
+    """Download, unpack and take over what the archives hold.
 
-
-def adopt(source, target, layout, max_side, place=copy_file):
-    """Take what the lists below `source` name over to `target`, no side above `max_side` pixels
-    (None: as it is).
-
-    The lists come last, so a folder that has them is whole. An image that needs no change goes
-    through `place`.
+    Archives that arrived whole outlive an interruption and are not downloaded again.
     """
-    names = read_names(source, layout)
-    _in_parallel(
-        copy_pair, "copying", [(source, target, layout, name, max_side, place) for name in names]
-    )
+    work, was_there = data_dir / f".download-{layout.name}", data_dir.exists()
+    unpacked = work / "unpacked"
+    shutil.rmtree(unpacked, ignore_errors=True)  # of a run that was killed
+    try:
+        for url, md5 in layout.archives:
+            download(url, md5, work, unpacked)
+        take_over(layout, layout.find(unpacked), data_dir / layout.home, max_side, move_file)
+        shutil.rmtree(work)
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
+        for folder in (work,) if was_there else (work, data_dir):
+            with contextlib.suppress(OSError):  # not empty: it holds an archive to go on with
+                folder.rmdir()
+
+
+def download(url: str, md5: str, folder: Path, unpacked: Path) -> None:
+    """Download an archive to `folder`, unless it is there, and unpack it to `unpacked`.
+
+    Raises `UserError` without a network, for a wrong checksum and for a disk that can't be
+    written; an archive that didn't arrive whole is removed.
+    """
+    # Slow to import, and not needed for anything else.
+    from torchvision.datasets.utils import check_integrity, download_and_extract_archive
+
+    archive = folder / url.rsplit("/", 1)[1]
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(NETWORK_TIMEOUT)
+    try:
+        download_and_extract_archive(url, str(folder), str(unpacked), md5=md5)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        if not check_integrity(str(archive), md5):
+            archive.unlink(missing_ok=True)
+        raise UserError(why_not_downloaded(error, url, md5, archive)) from error
+    finally:
+        socket.setdefaulttimeout(timeout)
+
+
+def why_not_downloaded(error: Exception, url: str, md5: str, archive: Path) -> str:
+    """Return the line for a download that failed: what happened, and the way out."""
+    if isinstance(error, NETWORK_ERRORS):
+        return (
+            f"cannot download {url} ({getattr(error, 'reason', error)}); without a network use "
+            "--dataset shapes, or --from_dir with a copy you have"
+        )
+    if isinstance(error, OSError):
+        return cannot_be_written(error, archive)
+    return f"{url}: what arrived has not the expected MD5 {md5}; run the same command again"
+
+
+def take_over(
+    layout: Layout,
+    source: Path,
+    target: Path,
+    max_side: int | None,
+    place: Callable[[Path, Path], None],
+) -> None:
+    """Bring what the lists below `source` name to `target`, no side above `max_side` pixels.
+
+    The lists come last, so a folder that has them is whole.
+
+    place: `copy_file` or `move_file`, for what needs no change
+    """
+    calls = [(layout, source, target, name, max_side, place) for name in layout.names(source)]
+    in_parallel(take_over_pair, "copying", calls)
     for relative in (*layout.extras, *layout.more_lists, *layout.lists):
         if (source / relative).is_file():
             copy_file(source / relative, target / relative)
 
 
-def copy_pair(source, target, layout, name, max_side, place):
-    """Put one image and its mask below `target`, unless what would be written is there already."""
-    wrong = fault(source, layout, name)
-    if wrong:
-        raise UserError(f"{wrong}; mend the source or take the name out of its lists")
-    image, mask = layout.image.format(name), layout.mask.format(name)
-    with Image.open(source / image) as picture, Image.open(source / mask) as labels:
-        turn, size = orientation(picture), shrunk(upright_size(picture), max_side)
-        if not max_side or (turn == 1 and size == picture.size):
-            place(source / image, target / image)
-            place(source / mask, target / mask)
-        elif fault(target, layout, name) or _size(target / image) != size:
-            # A mask drawn in the frame of the raw pixels turns with them; one that lies upright
-            # already stays.
-            if labels.size == picture.size:
-                turn_upright(labels, turn)
-            turn_upright(picture, turn)
-            _save(labels.resize(size, Image.Resampling.NEAREST), target / mask)
-            _save(
-                picture.convert("RGB").resize(size, Image.Resampling.LANCZOS),
-                target / image,
-                quality=95,
-            )
+def take_over_pair(
+    layout: Layout,
+    source: Path,
+    target: Path,
+    name: str,
+    max_side: int | None,
+    place: Callable[[Path, Path], None],
+) -> None:
+    """Put an image and its mask below `target`, unless they are there already."""
+    fault = find_fault(layout, source, name)
+    if fault:
+        raise UserError(f"{fault}; mend the source or take the name out of its lists")
+    image_path, mask_path = layout.image_path(source, name), layout.mask_path(source, name)
+    new_image, new_mask = layout.image_path(target, name), layout.mask_path(target, name)
+    with Image.open(image_path) as image, Image.open(mask_path) as mask:
+        turn, size = orientation(image), shrunk(upright_size(image), max_side)
+        if not max_side or (turn == 1 and size == image.size):
+            place(image_path, new_image)
+            place(mask_path, new_mask)
+        elif find_fault(layout, target, name) or stored_size(new_image) != size:
+            # A mask drawn over the raw pixels turns with them; one that lies upright stays.
+            if mask.size == image.size:
+                turn_upright(mask, turn)
+            turn_upright(image, turn)
+            save(mask.resize(size, Image.Resampling.NEAREST), new_mask)
+            smaller = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+            save(smaller, new_image, quality=95)
 
 
-def shrunk(size, max_side):
-    """Return (width, height) with the longer side at most `max_side` pixels and the same aspect;
-    never enlarged.
+def find_fault(layout: Layout, root: Path, name: str) -> str | None:
+    """Return one line on what is wrong with an image or its mask, None where nothing is.
+
+    Both are decoded to their last byte, and must be of one size, turned upright or not.
     """
+    sizes = []
+    for path in (layout.image_path(root, name), layout.mask_path(root, name)):
+        try:
+            with Image.open(path) as picture:
+                picture.load()
+                sizes.append({picture.size, upright_size(picture)})
+        except FileNotFoundError:
+            return f"{path}: missing"
+        except (*DAMAGE, Image.DecompressionBombError) as error:
+            return f"{path}: not a readable image ({error})"
+    if sizes[0] & sizes[1]:
+        return None
+    return f"{path}: another size than its image ({sizes[1]}, not {sizes[0]})"
+
+
+def shrunk(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
+    """Return (width, height) with no side above `max_side` pixels and the aspect kept."""
     scale = min(1.0, (max_side or max(size)) / max(size))
-    return tuple(max(1, round(side * scale)) for side in size)
+    width, height = (max(1, round(side * scale)) for side in size)
+    return width, height
 
 
-def _size(path):
+def stored_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) of the pixels as the file holds them."""
     with Image.open(path) as picture:
         return picture.size
 
 
-def _save(picture, path, **options):
+def in_parallel(
+    function: Callable[..., Any], title: str, calls: list[tuple[Any, ...]]
+) -> list[Any]:
+    """Call a function with each tuple of arguments, under a progress bar, in threads."""
+    # Threads: Pillow releases the interpreter lock while it decodes, resizes and encodes.
+    results: Iterable[Any] = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
+        joblib.delayed(function)(*call) for call in calls
+    )
+    return list(tqdm(results, title, total=len(calls), unit="image", leave=False))
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy bytes as they are; a target with the same bytes stays untouched."""
+    content = source.read_bytes()
+    is_same_size = target.is_file() and target.stat().st_size == len(content)
+    if not is_same_size or target.read_bytes() != content:
+        with writing(target), atomic_path(target) as temporary:
+            temporary.write_bytes(content)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Move a file, within one disk."""
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+
+
+def save(picture: Image.Image, path: Path, **options: Any) -> None:
+    """Write a picture atomically; options: as of `PIL.Image.Image.save`."""
     with writing(path), atomic_path(path) as temporary:
         picture.save(temporary, **options)
 
 
-def fetch(dataset, target, data_dir, max_side):
-    """Download, unpack and take over; archives that arrived whole outlive an interruption and are
-    not fetched again.
-    """
-    from torchvision.datasets.utils import (
-        extract_archive,
-    )  # slow to import, and not needed for anything else
-
-    layout, work, fresh = LAYOUTS[dataset], data_dir / f".download-{dataset}", not data_dir.exists()
-    unpacked = work / "unpacked"
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full disk or a forbidden folder into one line that names `path`."""
     try:
-        archives = [download(url, md5, work) for url, md5 in layout.archives]
-        shutil.rmtree(unpacked, ignore_errors=True)  # what an interrupted run unpacked
-        for archive in archives:
-            with writing(unpacked):
-                extract_archive(str(archive), str(unpacked))
-        adopt(find(unpacked, layout, dataset), target, layout, max_side, move_file)
-        shutil.rmtree(work)
-    finally:
-        for folder in (work, data_dir) if fresh else (work,):
-            with contextlib.suppress(OSError):  # not empty: it holds an archive to go on with
-                folder.rmdir()
+        yield
+    except OSError as error:
+        raise UserError(cannot_be_written(error, path)) from error
 
 
-def download(url, md5, folder):
-    """Return the path of the downloaded archive; a missing network or a wrong checksum is a
-    UserError.
-    """
-    from torchvision.datasets.utils import download_url
-
-    path, timeout = folder / url.rsplit("/", 1)[1], socket.getdefaulttimeout()
-    socket.setdefaulttimeout(NETWORK_TIMEOUT)
-    try:
-        download_url(url, str(folder), md5=md5)
-        return path
-    except (OSError, http.client.HTTPException) as error:
-        path.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            raise UserError(f"{path}: cannot be written ({error.strerror})") from error
-        raise UserError(
-            f"cannot download {url} ({getattr(error, 'reason', error)}); without a network use "
-            "--dataset shapes, or --from_dir with a copy you have"
-        ) from error
-    except RuntimeError as error:
-        path.unlink(missing_ok=True)
-        raise UserError(
-            f"{url}: what arrived has not the expected MD5 {md5}; run the same command again"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(timeout)
-
-
-def obtain(args):
-    """Bring Pet or VOC to --data_dir; return where its lists are."""
-    layout, data_dir = LAYOUTS[args.dataset], Path(args.data_dir)
-    target = data_dir / layout.home
-    source = find(Path(args.from_dir), layout, args.dataset) if args.from_dir else None
-    if is_drawn(target) and not (source and is_drawn(source)):
-        raise UserError(
-            f"{target}: the drawn shapes are here; name another --data_dir or remove this one"
-        )
-    if source and source.resolve() != target.resolve():
-        adopt(source, target, layout, args.max_side)
-    elif source and args.max_side:
-        raise UserError(
-            f"--from_dir {source} and --data_dir {data_dir} are one place; the smaller copy needs another"
-        )
-    elif not whole(target, layout, args.max_side):
-        if source:
-            raise UserError(
-                f"{source}: already in its place, but not whole; run without --from_dir to complete it"
-            )
-        fetch(args.dataset, target, data_dir, args.max_side)
-    return target
-
-
-def whole(target, layout, max_side):
-    """Tell whether every image and mask of the lists is there; print what is wrong where it is
-    not.
-    """
-    if not has_lists(target, layout):
-        return False
-    names = read_names(target, layout)
-    found = faults(target, layout, names)
-    if found:
-        print(
-            f"{len(found)} of {len(names)} images or masks have to be completed, the first: {found[0]}"
-        )
-    elif max_side and any(
-        max(_size(target / layout.image.format(name))) > max_side for name in names
-    ):
-        raise UserError(
-            f"{target}: larger images are here; write the smaller copy elsewhere: "
-            f"--from_dir {target} --max_side {max_side} and another --data_dir"
-        )
-    return not found
-
-
-def obtain_shapes(args):
-    """Draw the built-in set; return where its lists are."""
-    if args.from_dir or args.max_side:
-        raise UserError(
-            "--from_dir and --max_side do not go with --dataset shapes: it is drawn at --size pixels"
-        )
-    with writing(args.data_dir):
-        draw_shapes(args.data_dir, args.count_trainval, args.count_test, args.size, args.seed)
-    return Path(args.data_dir)
+def cannot_be_written(error: OSError, path: Path) -> str:
+    """Return the line for a file that can't be written, and the way out."""
+    return (
+        f"{error.filename or path}: cannot be written ({error.strerror or error}); what is whole "
+        "is kept: run the same command again"
+    )
