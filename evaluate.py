@@ -1,12 +1,11 @@
-"""Score trained runs on the test split: a table, one JSON a run, its masks, a comparison figure, a
-cost plot.
+"""Score trained runs on the test split: a table, result files, masks, a comparison, a cost plot.
 
     python evaluate.py
-    python evaluate.py --run_name points_run1 hybrid_run1 --checkpoint_dir ./checkpoints --results_dir ./results
+    python evaluate.py --run_name points_run1 hybrid_run1 --checkpoint_dir ./checkpoints
     python evaluate.py --cost relative
     python evaluate.py --cost_schedule my.yaml --cost_band bearman2016
-    python evaluate.py --tile                                   (larger images in windows; --tile 512: of 512 pixels)
-    python evaluate.py --reprice --cost_schedule my.yaml        (from the result files: predicts nothing)
+    python evaluate.py --tile          (larger images in windows; --tile 512: of 512 pixels)
+    python evaluate.py --reprice --cost_schedule my.yaml     (from result files: predicts nothing)
 
 Every run under --checkpoint_dir is scored with its best.pt at the masks' own resolution. Intervals
 are 95 % bootstrap intervals over test images: they say how much the test set, not the seed, could
@@ -16,21 +15,45 @@ cost.png with the 95 % t-interval of their mean.
 
 import argparse
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from weakseg.common import UserError, atomic_path, run_cli, write_json
-from weakseg.evaluation.pricing import reprice_files, repriced
-from weakseg.evaluation.results import dataset_of, in_words, mask_name, table_order, write_mask
-from weakseg.labels.costs import DEFAULT, UNITS, chosen_schedule, cost_band
+from weakseg.data.base import SegmentationDataset
+from weakseg.evaluation.pricing import reprice, reprice_files
+from weakseg.evaluation.results import (
+    Result,
+    dataset_of,
+    mask_name,
+    table_order,
+    window_words,
+    write_mask,
+)
+from weakseg.labels.costs import DEFAULT, UNITS, Schedule, chosen_schedule, cost_band
+
+if TYPE_CHECKING:
+    import numpy as np
+    from accelerate import Accelerator
 
 SMALLEST_TILE = 32  # pixels: the middle of a smaller window has nearly no surroundings
 OVERLAP, MOST_OVERLAP = 0.25, 0.9  # at 0.9 a hundred windows see each pixel
+FEW_IMAGES = 10  # below it no progress bar is shown
 
 
-def parse_args():
+def parse_args() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_run_arguments(parser)
+    add_inference_arguments(parser)
+    add_output_arguments(parser)
+    return parser.parse_args()
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say which runs, and where their data lies."""
     group = parser.add_argument_group("runs")
     group.add_argument(
         "--checkpoint_dir",
@@ -45,6 +68,10 @@ def parse_args():
     )
     group.add_argument("--cache_dir", help="folder of resized images (default: each run's own)")
     group.add_argument("--cache_limit", type=float, metavar="GB", help="as in train.py")
+
+
+def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how masks are predicted."""
     group = parser.add_argument_group("inference")
     group.add_argument(
         "--batch_size", type=int, default=16, help="images a step (default: %(default)s)"
@@ -61,8 +88,8 @@ def parse_args():
         nargs="?",
         const=0,
         metavar="PIXELS",
-        help="predict images longer than so many pixels in overlapping windows of that side; without a number: as long "
-        "as training images usually are (default: whole images)",
+        help="predict images longer than so many pixels in overlapping windows of that side; "
+        "without a number: as long as training images usually are (default: whole images)",
     )
     group.add_argument(
         "--tile_overlap",
@@ -70,6 +97,10 @@ def parse_args():
         metavar="F",
         help=f"least share of a window that the next covers too (default: {OVERLAP})",
     )
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of result files, prices and intervals."""
     group = parser.add_argument_group("output")
     group.add_argument("--results_dir", default="./results", help="(default: %(default)s)")
     group.add_argument(
@@ -91,10 +122,9 @@ def parse_args():
     group.add_argument(
         "--resamples", type=int, default=1000, help="of the bootstrap (default: %(default)s)"
     )
-    return parser.parse_args()
 
 
-def check(args):
+def check(args: argparse.Namespace) -> None:
     """Refuse flags that mean nothing, or nothing together."""
     if args.batch_size < 1 or args.resamples < 1 or args.num_workers < 0:
         raise UserError("--batch_size and --resamples must be at least 1, --num_workers 0")
@@ -116,29 +146,16 @@ def check(args):
         )
     if args.reprice and args.tile is not None:
         raise UserError("--reprice: predicts nothing; leave out --tile")
-
-
-def windows(dataset, args):
-    """Return the windows that --tile and --tile_overlap ask for, {"pixels", "overlap"}; None: whole
-    images.
-    """
-    if args.tile is None:
-        return None
-
-    from weakseg.inference.tiles import usual_side
-
-    overlap = OVERLAP if args.tile_overlap is None else args.tile_overlap
-    return {"pixels": args.tile or max(SMALLEST_TILE, usual_side(dataset)), "overlap": overlap}
-
-
-def find_runs(args):
-    """Return {name: checkpoint} of the runs to score, in the order of the signal table."""
-    from weakseg.training.checkpoints import load_checkpoint
-
-    root = Path(args.checkpoint_dir)
     for name in args.run_name or ():
         if Path(name).name != name or name == "..":
             raise UserError(f"--run_name {name}: is the name of one folder, without '/'")
+
+
+def find_runs(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Return {name: checkpoint} of the runs to score, in the order of the table."""
+    from weakseg.training.checkpoints import load_checkpoint
+
+    root = Path(args.checkpoint_dir)
     names = args.run_name or sorted(path.parent.name for path in root.glob("*/best.pt"))
     if not names:
         raise UserError(
@@ -149,70 +166,49 @@ def find_runs(args):
     for name, run in runs.items():
         if run["test_fingerprint"] != runs[first]["test_fingerprint"]:
             raise UserError(
-                f"runs {first} and {name} have different test images or classes; choose with --run_name"
+                f"runs {first} and {name} have different test images or classes; "
+                "choose with --run_name"
             )
     return dict(sorted(runs.items(), key=lambda item: table_order(item[1]["args"]["modes"])))
 
 
-def predictions(checkpoint, dataset, names, cache_dir, tile, args, accelerator):
-    """Yield (id, predicted mask [H, W] uint8 at the original size, truth [H, W] uint8) with a
-    progress bar.
+def evaluate_runs(args: argparse.Namespace, schedule: Schedule, band: Schedule) -> list[Result]:
+    """Score all runs that the arguments name, and draw their masks side by side."""
+    from weakseg.evaluation.summary import draw_comparison
+    from weakseg.training.distributed import make_accelerator
 
-    tile: what `windows` returns; images that are larger come last
+    runs = {name: reprice(run, schedule) for name, run in find_runs(args).items()}
+    for run in runs.values():
+        reprice(run, band)  # what has no price is refused before anything is predicted
+    accelerator = make_accelerator(args.device, amp=False)  # the same numbers on every device
+    results = [evaluate_run(name, run, args, accelerator) for name, run in runs.items()]
+    dataset, _ = dataset_of(results[0], args.data_dir, args.cache_dir)
+    draw_comparison(Path(args.results_dir) / "comparison.png", results, dataset)
+    return results
+
+
+def evaluate_run(
+    name: str, checkpoint: dict[str, Any], args: argparse.Namespace, accelerator: "Accelerator"
+) -> Result:
+    """Score one run on the test split, write its masks and its result file, and return the result.
+
+    checkpoint: with the prices that the result shall state
     """
-    from tqdm import tqdm
-
-    from data_utils import InOrder, SegmentationItems, make_loader
-    from model import model_from
-    from weakseg.data.cache import ResizedCache
-    from weakseg.inference.fast_cpu import folded
-    from weakseg.inference.predict import full_size_masks
-    from weakseg.inference.tiles import larger_than, tiled_masks
-
-    size = checkpoint["args"]["img_size"]
-    model = folded(model_from(checkpoint).to(accelerator.device), size)
-    where = accelerator.device, accelerator.autocast
-    large = larger_than(dataset, names, tile["pixels"]) if tile else []
-    small = sorted(set(names) - set(large))
-    items = SegmentationItems(dataset, small, ResizedCache(cache_dir, size, args.cache_limit))
-    loader = make_loader(items, InOrder(len(items), args.batch_size), args.num_workers)
-    masks = full_size_masks(model, loader, dataset, small, *where)
-    if large:
-        in_windows = tiled_masks(
-            model, dataset, large, size, *tile.values(), args.batch_size, *where
-        )
-        masks = itertools.chain(masks, in_windows)
-    yield from tqdm(
-        masks,
-        desc=checkpoint["args"]["run_name"],
-        total=len(names),
-        unit="img",
-        disable=len(names) < 10,
-    )
-
-
-def evaluate_run(name, checkpoint, args, accelerator):
-    """Score one run on the test split, write its result file, and return the result. Its cost is
-    the checkpoint's.
-    """
-    from weakseg.evaluation.summary import aggregate, score_image
+    from weakseg.evaluation.scoring import aggregate, score_image
     from weakseg.training.checkpoints import Log
 
     log = Log(Path(args.checkpoint_dir) / name / "log.jsonl").read()
-    dataset, cache_dir = dataset_of(checkpoint, args)
-    names, classes = dataset.ids("test"), checkpoint["task"]["classes"]
-    tile, images = windows(dataset, args), dict.fromkeys(names)
+    dataset, cache_dir = dataset_of(checkpoint, args.data_dir, args.cache_dir)
+    tile, classes = windows(dataset, args), checkpoint["task"]["classes"]
+    images: dict[str, Any] = dict.fromkeys(dataset.ids("test"))  # in this order, whatever comes
     for image, prediction, truth in predictions(
-        checkpoint, dataset, names, cache_dir, tile, args, accelerator
+        checkpoint, dataset, cache_dir, tile, args, accelerator
     ):
         dataset.check_size(image, truth.shape)
         mask = f"{name}/{mask_name(image)}"
         write_mask(Path(args.results_dir) / mask, prediction, len(classes))
-        images[image] = {
-            **score_image(prediction, truth, len(classes)),
-            "mask": mask,
-            "tags": [*dataset.tags(image)],
-        }
+        metrics = score_image(prediction, truth, len(classes))
+        images[image] = {**metrics, "mask": mask, "tags": [*dataset.tags(image)]}
     result = {
         "run": name,
         "supervision": checkpoint["args"]["modes"],
@@ -234,43 +230,102 @@ def evaluate_run(name, checkpoint, args, accelerator):
     return result
 
 
-def main(args):
-    check(args)
-    folder, schedule, figures = Path(args.results_dir), chosen_schedule(args), []
-    band = cost_band(args, schedule)
+def windows(dataset: SegmentationDataset, args: argparse.Namespace) -> dict[str, Any] | None:
+    """Return the windows that --tile asks for, {"pixels", "overlap"}; None for whole images."""
+    if args.tile is None:
+        return None
 
-    from weakseg.evaluation.summary import AXES, draw_comparison, draw_costs, table, table_of_seeds
+    from weakseg.inference.tiles import usual_side
 
-    if args.reprice:
-        results = reprice_files(args, schedule)
-    else:
-        runs = {name: repriced(run, schedule, args) for name, run in find_runs(args).items()}
-        for run in runs.values():
-            repriced(run, band, args)  # what has no price is refused before anything is predicted
+    overlap = OVERLAP if args.tile_overlap is None else args.tile_overlap
+    return {"pixels": args.tile or max(SMALLEST_TILE, usual_side(dataset)), "overlap": overlap}
 
-        from weakseg.training.distributed import make_accelerator
 
-        accelerator = make_accelerator(args.device, amp=False)  # the same numbers on every device
-        results = [evaluate_run(name, run, args, accelerator) for name, run in runs.items()]
-        draw_comparison(folder / "comparison.png", results, dataset_of(results[0], args)[0])
-        figures.append("comparison.png")
-    text = "\n\n".join(filter(None, [table(results), table_of_seeds(results)]))
+def predictions(
+    checkpoint: dict[str, Any],
+    dataset: SegmentationDataset,
+    cache_dir: str,
+    tile: dict[str, Any] | None,
+    args: argparse.Namespace,
+    accelerator: "Accelerator",
+) -> Iterator[tuple[str, "np.ndarray", "np.ndarray"]]:
+    """Yield (id, predicted mask, truth) of the test split, both masks uint8 [H, W] at full size.
+
+    tile: what `windows` returns; images that are larger come last
+    """
+    from tqdm import tqdm
+
+    from data_utils import InOrder, SegmentationItems, make_loader
+    from model import model_from
+    from weakseg.data.cache import ResizedCache
+    from weakseg.inference.fast_cpu import folded
+    from weakseg.inference.predict import full_size_masks
+    from weakseg.inference.tiles import larger_than, tiled_masks
+
+    names, settings = dataset.ids("test"), checkpoint["args"]
+    size, where = settings["img_size"], (accelerator.device, accelerator.autocast)
+    model = folded(model_from(checkpoint).to(accelerator.device), size)
+    large = larger_than(dataset, names, tile["pixels"]) if tile else []
+
+    # Images that fit into a window are predicted as they are, in batches of their own.
+    small = sorted(set(names) - set(large))
+    items = SegmentationItems(dataset, small, ResizedCache(cache_dir, size, args.cache_limit))
+    loader = make_loader(items, InOrder(len(items), args.batch_size), args.num_workers)
+    masks = full_size_masks(model, loader, dataset, small, *where)
+    if tile and large:
+        sides = tile["pixels"], tile["overlap"]
+        in_windows = tiled_masks(model, dataset, large, size, *sides, args.batch_size, *where)
+        masks = itertools.chain(masks, in_windows)
+    few = len(names) < FEW_IMAGES
+    yield from tqdm(masks, settings["run_name"], len(names), unit="img", disable=few)
+
+
+def write_tables(folder: Path, results: list[Result]) -> str:
+    """Write table.md, of all runs and of those with several seeds, and return its text."""
+    from weakseg.evaluation.summary import results_table, seeds_table
+
+    text = "\n\n".join(filter(None, [results_table(results), seeds_table(results)]))
     with atomic_path(folder / "table.md") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-    unpriced = draw_costs(folder / "cost.png", results, schedule, args)
-    if len(unpriced) < len(results):
-        figures.append("cost.png")
-    print(text)
-    if results[0].get("tile"):
-        print(f"predicted in {in_words(results[0]['tile'])}, images that fit into one as they are")
+    return text
+
+
+def print_notes(results: list[Result], schedule: Schedule, unpriced: list[str]) -> None:
+    """Print what the table leaves open: windows, prices, and which runs have none."""
+    from weakseg.evaluation.summary import AXES
+
+    tile = results[0].get("tile")
+    if tile:
+        print(f"predicted in {window_words(tile)}, images that fit into one as they are")
     print(
-        f"seconds by the schedule {results[0]['cost']['schedule']}; labels that chose best.pt are not in hours"
+        f"seconds by the schedule {results[0]['cost']['schedule']}; "
+        "labels that chose best.pt are not in hours"
     )
     if unpriced:
-        print(
-            f"without a price in {AXES[schedule.unit]}, so not in cost.png: {', '.join(unpriced)}"
-        )
-    print(f"{folder}: {', '.join(['table.md', *figures, *(r['run'] + '.json' for r in results)])}")
+        axis = AXES[schedule.unit]
+        print(f"without a price in {axis}, so not in cost.png: {', '.join(unpriced)}")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Score the runs, or only price their results anew; write and print the table, draw costs."""
+    check(args)
+    folder, schedule = Path(args.results_dir), chosen_schedule(args.cost_schedule, args.cost)
+    band = cost_band(args.cost_band, schedule)
+    if args.reprice:
+        results = reprice_files(folder, args.run_name, schedule)
+    else:
+        results = evaluate_runs(args, schedule, band)
+    print(write_tables(folder, results))
+
+    from weakseg.evaluation.summary import draw_costs
+
+    unpriced = draw_costs(folder / "cost.png", results, schedule, band)
+    print_notes(results, schedule, unpriced)
+    files = ["table.md"]
+    files += ["comparison.png"] if not args.reprice else []
+    files += ["cost.png"] if len(unpriced) < len(results) else []
+    files += [f"{result['run']}.json" for result in results]
+    print(f"{folder}: {', '.join(files)}")
 
 
 if __name__ == "__main__":

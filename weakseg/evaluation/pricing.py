@@ -1,85 +1,46 @@
-"""Finished runs priced by a schedule of costs.yaml: what their labels cost, and their result files
-written anew.
-"""
+"""What the labels of finished runs cost by a schedule, and result files priced anew."""
 
-import math
+from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 from weakseg.common import UserError, read_json, write_json
 from weakseg.evaluation.results import (
-    dataset_of,
+    Result,
     find_results,
     is_result,
     refuse_other_images,
     refuse_other_windows,
 )
-from weakseg.labels.costs import DEFAULT, RELATIVE, hours, price_labels, schedule_in_seconds
-from weakseg.labels.training_labels import (
-    annotation_cost,
-    labels_of_run,
-    selection_signals,
-    training_ids,
-)
+from weakseg.labels.costs import DEFAULT, Schedule, price_labels, schedule_in_seconds
+
+PRICED = "cost", "selection"  # labels that a run learnt from, and those that chose its checkpoint
 
 
-def reprice(run, schedule, open_data):
-    """Return {"cost", "selection"} of a checkpoint or result by a `costs.Schedule`.
+def reprice(run: dict[str, Any], schedule: Schedule) -> dict[str, Any]:
+    """Return a copy of a checkpoint or result whose labels are priced by a schedule.
 
-    open_data() -> the run's data set, asked only for a run that kept no counts
+    Raises `UserError` for a run that kept no counts of its labels, and for a label without a price.
     """
-    parts = {key: run[key] for key in ("cost", "selection")}
-    if all("counts" in part for part in parts.values()):
-        counts = {key: part["counts"] for key, part in parts.items()}
-    elif schedule.name in (DEFAULT, RELATIVE):
-        return {key: part | {"schedule": DEFAULT} for key, part in parts.items()}
-    else:
-        counts = recount(run, open_data())
-    return {
-        key: part | price_labels(counts[key], part["images"], schedule)
-        for key, part in parts.items()
+    if any("counts" not in run[part] for part in PRICED):
+        raise UserError(
+            f"run {run['args']['run_name']}: an older version wrote it, without the counts that "
+            "prices need; run python train.py and python evaluate.py anew"
+        )
+    priced = {
+        part: run[part] | price_labels(run[part]["counts"], run[part]["images"], schedule)
+        for part in PRICED
     }
+    return run | priced
 
 
-def recount(run, dataset):
-    """Return the counts of {"cost", "selection"} of a run that kept none, from its weak-label
-    file.
+def reprice_files(folder: Path, names: Sequence[str] | None, schedule: Schedule) -> list[Result]:
+    """Price the results in a folder by a schedule, write them, and return them.
+
+    names: of the runs; None for all that are there. Nothing is written unless all can be priced.
     """
-    args = SimpleNamespace(**run["args"])
-    train_ids, classes = training_ids(dataset, args), len(dataset.class_names) - 1
-    labels = labels_of_run(args, dataset, train_ids)
-    asked = {
-        "cost": (train_ids, args.modes),
-        "selection": (dataset.ids("val"), selection_signals(args)),
-    }
-    counts = {}
-    for key, (ids, signals) in asked.items():
-        found = annotation_cost(labels, ids, signals, classes)
-        if not math.isclose(hours(found), hours(run[key])):
-            raise UserError(
-                f"{args.weak_label_path}: not the labels that run {args.run_name} learnt from, and it kept no counts; "
-                "restore them, or train it again"
-            )
-        counts[key] = found["counts"]
-    return counts
-
-
-def repriced(result, schedule, args):
-    """Return a checkpoint or result by another schedule. args: data_dir and cache_dir, where a run
-    kept no counts.
-    """
-    return result | reprice(result, schedule, lambda: dataset_of(result, args)[0])
-
-
-def reprice_files(args, schedule):
-    """Price the result files in --results_dir, or those of --run_name, write them, and return the
-    results.
-    """
-    folder = Path(args.results_dir)
-    if args.run_name:
-        results = {
-            path: read_json(path) for path in (folder / f"{name}.json" for name in args.run_name)
-        }
+    if names:
+        results = {path: read_json(path) for path in (folder / f"{name}.json" for name in names)}
     else:
         results = find_results(folder)
     for path, result in results.items():
@@ -91,19 +52,20 @@ def reprice_files(args, schedule):
     for result in results.values():
         refuse_other_images(first, result)
         refuse_other_windows(first, result)
-    found = {path: repriced(result, schedule, args) for path, result in results.items()}
-    for path, result in found.items():
+    priced = {path: reprice(result, schedule) for path, result in results.items()}
+    for path, result in priced.items():
         write_json(path, result)
-    return list(found.values())
+    return list(priced.values())
 
 
-def one_schedule(results, args):
-    """Return (results, name of the schedule that all their hours are by): --cost_schedule, or the
-    one they state.
+def by_one_schedule(results: list[Result], name: str | None) -> tuple[list[Result], str]:
+    """Return the results with hours by one schedule, and that schedule's name.
+
+    name: of the schedule, or its file; None for the one that the results state, if all state it
     """
-    if args.cost_schedule:
-        schedule = schedule_in_seconds(args.cost_schedule)
-        return [repriced(result, schedule, args) for result in results], schedule.name
+    if name:
+        schedule = schedule_in_seconds(name)
+        return [reprice(result, schedule) for result in results], schedule.name
     stated = sorted({result["cost"].get("schedule", DEFAULT) for result in results})
     if len(stated) > 1:
         raise UserError(

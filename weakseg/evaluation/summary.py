@@ -1,116 +1,98 @@
-"""What evaluate.py shows of results side by side: the table, the figure of predictions, mIoU over
-cost.
-"""
+"""Evaluated runs side by side: their table, the figure of their masks, and mIoU over cost."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
-from weakseg.evaluation.pricing import repriced
-from weakseg.evaluation.results import group_name, read_prediction, seed_groups, seed_of
+from weakseg.data.base import SegmentationDataset
+from weakseg.evaluation.groups import (
+    Group,
+    group_name,
+    seed_groups,
+    seed_of,
+    supervision_words,
+    title,
+)
+from weakseg.evaluation.pricing import reprice
+from weakseg.evaluation.results import Result, read_prediction
 from weakseg.evaluation.statistics import seed_interval
-from weakseg.labels.costs import cost_band, hours, in_unit
+from weakseg.labels.costs import Schedule, hours, in_unit
 from weakseg.metrics import plain, scores
-from weakseg.reporting.charts import cost_plot
+from weakseg.reporting.charts import CostPoint, cost_plot
 from weakseg.reporting.pictures import comparison_figure
 from weakseg.reporting.tables import markdown, mean_std, percent
 
 AXES = {"seconds": "hours, training labels", "relative": "relative units an image, training labels"}
-BACKGROUND = "all background"
+BACKGROUND = "All background"
+FEW_CLASSES = 4  # of which the table shows each one's IoU
 
 
-def background_row(results):
-    """Return the score of predicting background everywhere, read off the truth that any result
-    holds.
-    """
+def all_background(results: Sequence[Result]) -> dict[str, Any]:
+    """Return the metrics of predicting background everywhere, on the test split of the results."""
     confusion = sum(np.array(image["confusion"]) for image in results[0]["images"].values())
-    everything = np.zeros_like(confusion)
-    everything[:, 0] = confusion.sum(1)
-    return {key: plain(value) for key, value in scores(everything).items()}
+    predicted = np.zeros_like(confusion)
+    predicted[:, 0] = confusion.sum(1)
+    return {key: plain(value) for key, value in scores(predicted).items()}
 
 
-def table(results):
-    """Return the table of all runs in Markdown, and the all-background row."""
+def results_table(results: Sequence[Result]) -> str:
+    """Return the Markdown table of all runs, with the metrics of an all-background prediction."""
     classes = results[0]["task"]["classes"]
-    shown = classes if len(classes) <= 4 else []
-    head = [
-        "run",
-        "supervision",
-        "mIoU",
-        "95 % interval",
-        *(f"IoU {c}" for c in shown),
-        "pixel acc.",
-        "boundary F",
-        "s/image",
-        "hours",
-        "best.pt chosen by",
+    shown = classes if len(classes) <= FEW_CLASSES else []
+    head = ["labels", "run", "mIoU", "95 % interval", *(f"IoU {name}" for name in shown)]
+    head += ["pixel acc.", "boundary F", "s/image", "hours", "best.pt chosen by"]
+    base = all_background(results)
+    last = [BACKGROUND, "", percent(base["miou"]), "", *map(percent, base["iou"][: len(shown)])]
+    last += [percent(base["pixel_accuracy"]), "", "0.0", "0.00", ""]
+    rows = [_table_row(result, len(shown)) for result in results]
+    return markdown(head, [*rows, last], words=(0, 1, len(head) - 1))
+
+
+def _table_row(result: Result, classes: int) -> list[str]:
+    """Return the cells of one run, with the IoU of the first `classes` classes."""
+    metrics, cost, chosen = result["aggregate"], result["cost"], result["selection"]
+    low, high = metrics["miou_interval"]
+    return [
+        supervision_words(result),
+        result["run"],
+        percent(metrics["miou"]),
+        f"{percent(low)} to {percent(high)}",
+        *map(percent, metrics["iou"][:classes]),
+        percent(metrics["pixel_accuracy"]),
+        percent(metrics["boundary_f"]),
+        f"{3600 * hours(cost) / cost['images']:.1f}",
+        f"{hours(cost):.2f}",
+        f"{chosen['by']} (+{hours(chosen):.2f} h)",
     ]
-    rows, base = [], background_row(results)
-    for result in results:
-        found, cost, chosen = result["aggregate"], result["cost"], result["selection"]
-        low, high = found["miou_interval"]
-        rows.append(
-            [
-                result["run"],
-                " + ".join(result["supervision"]),
-                percent(found["miou"]),
-                f"{percent(low)} to {percent(high)}",
-                *(percent(v) for v in found["iou"][: len(shown)]),
-                percent(found["pixel_accuracy"]),
-                percent(found["boundary_f"]),
-                f"{3600 * hours(cost) / cost['images']:.1f}",
-                f"{hours(cost):.2f}",
-                f"{chosen['by']} (+{hours(chosen):.2f} h)",
-            ]
-        )
-    rows.append(
-        [
-            BACKGROUND,
-            "none",
-            percent(base["miou"]),
-            "",
-            *(percent(v) for v in base["iou"][: len(shown)]),
-            percent(base["pixel_accuracy"]),
-            "",
-            "0.0",
-            "0.00",
-            "",
-        ]
-    )
-    return markdown(head, rows, words=(0, 1, len(head) - 1))
 
 
-def table_of_seeds(results):
-    """Return the table of runs with several seeds in Markdown, mean ± standard deviation; empty
-    without any.
+def seeds_table(results: Sequence[Result]) -> str:
+    """Return the Markdown table of runs with several seeds, mean ± standard deviation.
+
+    Empty where no run has several.
     """
-    rows = []
-    for group in seed_groups(results):
-        if len(group) > 1:
-            mious, spent = (
-                [100 * r["aggregate"]["miou"] for r in group],
-                fmean(hours(r["cost"]) for r in group),
-            )
-            seeds = ", ".join(str(seed_of(result)) for result in group)
-            rows.append(
-                [
-                    group_name(group),
-                    " + ".join(group[0]["supervision"]),
-                    seeds,
-                    mean_std(mious),
-                    f"{spent:.2f}",
-                ]
-            )
-    return (
-        markdown(["runs", "supervision", "seeds", "mIoU", "hours"], rows, words=(0, 1, 2))
-        if rows
-        else ""
-    )
+    groups = [group for group in seed_groups(results) if len(group) > 1]
+    rows = [
+        [
+            supervision_words(group[0]),
+            group_name(group),
+            ", ".join(str(seed_of(result)) for result in group),
+            mean_std([100 * result["aggregate"]["miou"] for result in group]),
+            f"{fmean(hours(result['cost']) for result in group):.2f}",
+        ]
+        for group in groups
+    ]
+    head = ["labels", "runs", "seeds", "mIoU", "hours"]
+    return markdown(head, rows, words=(0, 1, 2)) if rows else ""
 
 
-def choose_images(results):
-    """Choose test images by rule from per-image mIoU -> {id: why}: best, median and worst mean, and
-    largest spread.
+def choose_images(results: Sequence[Result]) -> dict[str, str]:
+    """Choose the test images to show, by rule -> {id: why}.
+
+    They are those of the best, median and worst mean mIoU, and where the runs differ most.
     """
     names = sorted(results[0]["images"])
     values = np.array([[result["images"][n]["miou"] or 0.0 for n in names] for result in results])
@@ -120,122 +102,73 @@ def choose_images(results):
         "upper quartile": order[3 * len(order) // 4],
         "median": order[len(order) // 2],
         "worst": order[0],
-        "largest spread between runs": np.argmax(np.ptp(values, axis=0)),
     }
-    if len(results) == 1:
-        del rules["largest spread between runs"]
-    chosen = {}
+    if len(results) > 1:
+        rules["largest spread between runs"] = np.argmax(np.ptp(values, axis=0))
+    chosen: dict[str, str] = {}
     for why, index in rules.items():
         name = names[int(index)]
         chosen[name] = f"{chosen[name]}, {why}" if name in chosen else why
     return chosen
 
 
-def title(group, groups):
-    """Return a run's title, with all its seeds: its supervision, or its name where that is not
-    unique.
+def draw_comparison(path: Path, results: Sequence[Result], dataset: SegmentationDataset) -> None:
+    """Draw the input, the ground truth and one column a run, for chosen test images.
+
+    The masks are those beside the result files, in the folder of `path`. Of several seeds the
+    first is shown.
     """
-    alike = sum(other[0]["supervision"] == group[0]["supervision"] for other in groups)
-    return " + ".join(group[0]["supervision"]).capitalize() if alike == 1 else group_name(group)
-
-
-def draw_comparison(path, results, dataset):
-    """Draw Input | Ground truth | one column a run for the chosen images, from the masks beside the
-    result files.
-
-    Of several seeds the first is shown.
-    """
-    rows, groups = [], seed_groups(results)
-    results = [group[0] for group in groups]
-    for name, why in choose_images(results).items():
+    groups = seed_groups(results)
+    firsts = [group[0] | {"folder": path.parent} for group in groups]
+    rows = []
+    for name, why in choose_images(firsts).items():
         image, truth = dataset.load(name)
-        notes = [None, *(f"mIoU {percent(result['images'][name]['miou'])}" for result in results)]
-        masks = [
-            truth,
-            *(read_prediction(r | {"folder": path.parent}, name, truth.shape) for r in results),
-        ]
+        masks = [truth, *(read_prediction(result, name, truth.shape) for result in firsts)]
+        notes = [None, *(f"mIoU {percent(result['images'][name]['miou'])}" for result in firsts)]
         rows.append({"label": f"{why}: {name}", "image": image, "masks": masks, "notes": notes})
     columns = ["Input", "Ground truth", *(title(group, groups) for group in groups)]
     comparison_figure(path, columns, rows, dataset.class_names)
 
 
-def interval(group):
-    """Return {"miou", "low", "high"}: the mean over seeds and its t-interval; of one seed, that
-    over images.
+def mean_and_interval(group: Group) -> dict[str, float]:
+    """Return {"miou", "low", "high"} of a group: its mean over seeds and the 95 % t-interval.
+
+    Of one seed the interval is the bootstrap's, over test images.
     """
-    found = [result["aggregate"] for result in group]
-    mious = [of["miou"] for of in found]
-    ends = seed_interval(mious) if len(group) > 1 else (*mious, *found[0]["miou_interval"])
-    return dict(zip(("miou", "low", "high"), ends, strict=True))
+    metrics = [result["aggregate"] for result in group]
+    if len(group) > 1:
+        mean, low, high = seed_interval([found["miou"] for found in metrics])
+    else:
+        mean, (low, high) = metrics[0]["miou"], metrics[0]["miou_interval"]
+    return {"miou": mean, "low": low, "high": high}
 
 
-def draw_costs(path, results, schedule, args):
-    """Draw mIoU against annotation cost -> names of the runs that have no cost in the schedule's
-    unit.
+def cost_point(name: str, group: Group, unit: str, band: Schedule | None = None) -> CostPoint:
+    """Return a group's place in a plot of mIoU over cost.
+
+    unit: of the cost, a name of `costs.UNITS`; band: a schedule whose cost is shown as well
     """
-    unit, band = schedule.unit, cost_band(args, schedule)
+    percents = {key: 100 * value for key, value in mean_and_interval(group).items()}
+    cost = fmean(in_unit(result["cost"], unit) for result in group)
+    other = (
+        fmean(in_unit(reprice(result, band)["cost"], unit) for result in group) if band else cost
+    )
+    return CostPoint(name, cost, other_cost=other, **percents)
+
+
+def draw_costs(
+    path: Path, results: Sequence[Result], schedule: Schedule, band: Schedule
+) -> list[str]:
+    """Draw mIoU over annotation cost -> the names of runs without a cost in the schedule's unit.
+
+    band: a schedule of the same unit; costs are drawn as a range to its prices
+    """
+    unit = schedule.unit
     priced = [result for result in results if in_unit(result["cost"], unit) is not None]
     groups = seed_groups(priced)
-    points = [
-        {
-            "name": title(group, groups),
-            "cost": fmean(in_unit(r["cost"], unit) for r in group),
-            "other_cost": fmean(in_unit(repriced(r, band, args)["cost"], unit) for r in group),
-            **{key: 100 * value for key, value in interval(group).items()},
-        }
-        for group in groups
-    ]
-    if points:
+    if groups:
         names = " to ".join(dict.fromkeys((schedule.name, band.name)))
-        cost_plot(
-            path,
-            points,
-            f"{AXES[unit]}, by {names}",
-            reference=100 * background_row(results)["miou"],
-        )
+        points = [cost_point(title(group, groups), group, unit, band) for group in groups]
+        background = 100 * all_background(results)["miou"]
+        cost_plot(path, points, f"{AXES[unit]}, by {names}", reference=background)
     return [result["run"] for result in results if result not in priced]
-
-
-def score_image(prediction, truth, num_classes):
-    """Return the metrics of one image as plain values; None where a class is absent."""
-    import torch
-
-    from weakseg.metrics import boundary_f, confusion_matrix, plain, scores
-
-    confusion = confusion_matrix(torch.from_numpy(prediction), torch.from_numpy(truth), num_classes)
-    values = scores(confusion)
-    return {
-        "miou": plain(values["miou"]),
-        "pixel_accuracy": plain(values["pixel_accuracy"]),
-        "iou": plain(values["iou"]),
-        "boundary_f": plain(boundary_f(prediction, truth, num_classes)),
-        "confusion": confusion.tolist(),
-    }
-
-
-def aggregate(images, resamples):
-    """Return the metrics of the whole split: IoU over all its pixels, boundary F averaged over
-    images and classes.
-    """
-    import warnings
-
-    import numpy as np
-
-    from weakseg.evaluation.statistics import bootstrap_miou
-    from weakseg.metrics import plain, scores
-
-    confusions = np.array([image["confusion"] for image in images.values()])
-    values = scores(confusions.sum(0))
-    edges = np.array([image["boundary_f"] for image in images.values()], float)[:, 1:]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a class that no image shows has no mean
-        boundary = np.nanmean(edges, axis=0)
-        overall = np.nanmean(boundary)
-    return {
-        "miou": plain(values["miou"]),
-        "miou_interval": list(bootstrap_miou(confusions, resamples=resamples)),
-        "iou": plain(values["iou"]),
-        "pixel_accuracy": plain(values["pixel_accuracy"]),
-        "boundary_f": plain(overall),
-        "boundary_f_classes": plain(boundary),
-    }
