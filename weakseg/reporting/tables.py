@@ -1,37 +1,38 @@
-"""Numbers and Markdown tables as every script prints them."""
+"""Numbers and Markdown tables, written the same way by every command."""
 
 import statistics
+from collections.abc import Collection, Sequence
 
 
-def percent(value, sign=""):
-    """Format a fraction as percent, None as a dash."""
+def percent(value: float | None, sign: str = "") -> str:
+    """Return a fraction in percent, None as a dash; sign: "+" to show it."""
     return "-" if value is None else f"{100 * value:{sign}.1f}"
 
 
-def p_value(value):
-    """Format a p-value, None as a dash."""
+def p_value(value: float | None) -> str:
+    """Return a p-value in words, None as a dash."""
     return "-" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def mean_std(values, digits=1):
-    """Format the mean of a list, and the standard deviation where there are several values; "-"
-    where there is none.
-    """
+def mean_std(values: Sequence[float], digits: int = 1) -> str:
+    """Return the mean of values ± their standard deviation, which one value lacks; "-" for none."""
     if not values:
         return "-"
     spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.{digits}f}{spread}"
 
 
-def markdown(head, rows, words=(0,)):
+def markdown(
+    head: Sequence[str], rows: Sequence[Sequence[str]], words: Collection[int] = (0,)
+) -> str:
     """Return a Markdown table whose columns `words` are left-aligned, the others right-aligned."""
     rows = [head, *rows]
     widths = [max(3, *(len(row[index]) for row in rows)) for index in range(len(head))]
-    lines = [
-        "| "
-        + " | ".join(c.ljust(w) if i in words else c.rjust(w) for i, (c, w) in enumerate(cells))
-        + " |"
-        for cells in (list(zip(row, widths, strict=True)) for row in rows)
-    ]
-    rule = ["-" * w if i in words else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-    return "\n".join([lines[0], "| " + " | ".join(rule) + " |", *lines[1:]])
+    columns = list(enumerate(widths))
+
+    def line(row: Sequence[str]) -> str:
+        cells = (row[i].ljust(w) if i in words else row[i].rjust(w) for i, w in columns)
+        return "| " + " | ".join(cells) + " |"
+
+    rule = ["-" * width if i in words else "-" * (width - 1) + ":" for i, width in columns]
+    return "\n".join([line(head), line(rule), *map(line, rows[1:])])
