@@ -1,26 +1,49 @@
-"""Does one kind of supervision beat another, and where? Paired statistics, three questions, and a
-report to read.
+"""Does one kind of supervision beat another, and where? A comparison, and a report to read.
 
     python analyze.py --a points_run1 --b hybrid_run1
-    python analyze.py --a points_s0 points_s1 points_s2 --b hybrid_s0 hybrid_s1 hybrid_s2 --results_dir ./results
+    python analyze.py --a points_s0 points_s1 points_s2 --b hybrid_s0 hybrid_s1 hybrid_s2
     python analyze.py --report results/
 
 Reads what evaluate.py wrote, and no model. --a and --b each take one run or several seeds of it;
 differences are B minus A. Completeness, class consistency and failure modes are told apart as
-failures.py says. --report puts the runs in a folder and the analyses below it into one HTML page
-that needs no network.
+weakseg/evaluation/error_modes.py says. --report puts the runs in a folder and the analyses below it
+into one HTML page that needs no network.
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from weakseg.common import UserError, atomic_path, commit, run_cli, write_json
 
+if TYPE_CHECKING:
+    from weakseg.data.base import SegmentationDataset
+    from weakseg.evaluation.comparison import Annotator, Groups
+    from weakseg.evaluation.comparison_figures import Example
+    from weakseg.evaluation.results import Result
 
-def parse_args():
+DRAWN = "points", "scribbles", "boxes"  # labels that an example's photograph shows
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_run_arguments(parser)
+    group = parser.add_argument_group("statistics")
+    group.add_argument(
+        "--resamples", type=int, default=2000, help="of the bootstrap (default: %(default)s)"
+    )
+    group.add_argument(
+        "--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)"
+    )
+    add_output_arguments(parser)
+    return parser.parse_args()
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say which runs, and where their files and data lie."""
     group = parser.add_argument_group("runs")
     group.add_argument(
         "--a", nargs="+", metavar="RUN", help="run, or several seeds of it: names, or result files"
@@ -41,13 +64,10 @@ def parse_args():
     group.add_argument(
         "--weak_label_path", help="the annotator to simulate made these labels (default: run A's)"
     )
-    group = parser.add_argument_group("statistics")
-    group.add_argument(
-        "--resamples", type=int, default=2000, help="of the bootstrap (default: %(default)s)"
-    )
-    group.add_argument(
-        "--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)"
-    )
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of files, figures and the report."""
     group = parser.add_argument_group("output")
     group.add_argument("--output_dir", help="folder (default: RESULTS_DIR/analysis/A_vs_B)")
     group.add_argument(
@@ -64,13 +84,12 @@ def parse_args():
     group.add_argument(
         "--cost_schedule",
         metavar="NAME|FILE",
-        help="prices of the report's hours: a name in costs.yaml, or a YAML file (default: those that "
-        "the results state)",
+        help="prices of the report's hours: a name in costs.yaml, or a YAML file (default: those "
+        "that the results state)",
     )
-    return parser.parse_args()
 
 
-def check(args):
+def check(args: argparse.Namespace) -> None:
     """Refuse flags that mean nothing, or nothing together."""
     if args.report and (args.a or args.b):
         raise UserError("--report: is a command of its own; first run --a A --b B, then --report")
@@ -86,132 +105,140 @@ def check(args):
         raise UserError(f"--examples {args.examples}: must not be negative")
 
 
-def load_groups(args):
+def load_groups(args: argparse.Namespace) -> "Groups":
     """Return the results of A and of B, which must have been tested on the same images."""
-    from weakseg.evaluation.results import load_group, refuse_other_images, refuse_other_windows
+    from weakseg.evaluation.groups import load_group
+    from weakseg.evaluation.results import Folders, refuse_other_images, refuse_other_windows
 
-    groups = [load_group(args.a, args, "--a"), load_group(args.b, args, "--b")]
-    refuse_other_images(groups[0][0], groups[1][0])
-    names = [{result["run"] for result in group} for group in groups]
+    folders = Folders(Path(args.results_dir), Path(args.checkpoint_dir))
+    one, two = load_group(args.a, folders, "--a"), load_group(args.b, folders, "--b")
+    refuse_other_images(one[0], two[0])
+    names = [{result["run"] for result in group} for group in (one, two)]
     if names[0] & names[1] and names[0] != names[1]:
         raise UserError(f"--a and --b: both name {min(names[0] & names[1])}; leave it out of one")
     if names[0] != names[1]:  # the same runs in other windows: that is a comparison of windows
-        refuse_other_windows(groups[0][0], groups[1][0])
-    return groups
+        refuse_other_windows(one[0], two[0])
+    return one, two
 
 
-def add_titles(found):
-    """Name A and B by their supervision, or by their runs where that is the same."""
-    modes = [" + ".join(found[key]["supervision"]) for key in "ab"]
-    for key, mode in zip("ab", modes, strict=True):
-        found[key]["title"] = found[key]["name"] if modes[0] == modes[1] else mode
+def choose_annotator(args: argparse.Namespace, first: "Result") -> "Annotator":
+    """Return the annotator whose clicks distances are from, and say where it is the usual one."""
+    from weakseg.evaluation.comparison import Annotator
+
+    annotator = Annotator.of(first, args.weak_label_path)
+    if annotator.source is None:
+        print(
+            f"{first['args'].get('weak_label_path')}: no readable labels; distances are from a "
+            "usual annotator's clicks (other labels: --weak_label_path)"
+        )
+    return annotator
 
 
-def median_run(group, image):
+def choose_examples(
+    groups: "Groups", dataset: "SegmentationDataset", annotator: "Annotator", number: int
+) -> "list[Example]":
+    """Return the images where B gains most, and where it loses most, at most `number` of each."""
+    import numpy as np
+
+    from weakseg.evaluation.comparison import extremes, image_means, truth_of
+    from weakseg.evaluation.comparison_figures import Example
+    from weakseg.evaluation.results import read_prediction
+
+    signals = {signal for group in groups for signal in group[0]["supervision"]}
+    place = {image: index for index, image in enumerate(groups[0][0]["images"])}
+    means = [image_means(group) for group in groups]
+    examples = []
+    for image, gain in extremes(groups, number):
+        truth, labels = truth_of(dataset, image, annotator, signals)
+        runs = [median_run(group, image) for group in groups]
+        masks = [read_prediction(run, image, truth.mask.shape) for run in runs]
+        example = Example(
+            image=image,
+            gain=gain,
+            a=float(means[0][place[image]]),
+            b=float(means[1][place[image]]),
+            photo=np.asarray(dataset.image(image)),
+            masks=[truth.mask, *masks],
+            annotation={signal: labels[signal] for signal in DRAWN if signal in signals},
+            tags=labels["tags"]["present"] if "tags" in signals else [],
+        )
+        examples.append(example)
+    return examples
+
+
+def median_run(group: "list[Result]", image: str) -> "Result":
     """Return the run of a group whose mIoU on an image is the middle one."""
     order = sorted(group, key=lambda result: result["images"][image]["miou"] or 0.0)
     return order[(len(order) - 1) // 2]
 
 
-def examples(groups, dataset, annotator, number):
-    """Return the images where B gains or loses most, each with what `examples_figure` draws."""
-    import numpy as np
-
-    from weakseg.evaluation.comparison import extremes, image_means, truth_of
-    from weakseg.evaluation.results import read_prediction
-
-    signals = {signal for group in groups for signal in group[0]["supervision"]}
-    place = {image: index for index, image in enumerate(groups[0][0]["images"])}
-    means, shown = [image_means(group) for group in groups], []
-    for image, gain in extremes(groups, number):
-        truth, labels = truth_of(dataset, image, annotator, signals)
-        masks = [
-            read_prediction(median_run(group, image), image, truth.mask.shape) for group in groups
-        ]
-        shown.append(
-            {
-                "image": image,
-                "gain": gain,
-                "a": float(means[0][place[image]]),
-                "b": float(means[1][place[image]]),
-                "photo": np.asarray(dataset.image(image)),
-                "masks": [truth.mask, *masks],
-                "annotation": {
-                    s: labels[s] for s in ("points", "scribbles", "boxes") if s in signals
-                },
-                "tags": labels["tags"]["present"] if "tags" in signals else [],
-            }
-        )
-    return shown
-
-
-def draw(folder, found, shown):
-    """Draw all figures -> their names; the pictures of the examples are named in `found`."""
+def draw(folder: Path, analysis: dict[str, Any], examples: "list[Example]") -> list[str]:
+    """Draw all figures of a comparison, and return their names."""
     from weakseg.evaluation.comparison_figures import (
         completeness_figure,
-        example_tiles,
         examples_figure,
         failures_figure,
     )
 
     names = ["failures.png"]
-    failures_figure(folder / "failures.png", found)
-    if any(found["overall"]["covered_by_distance"]):
-        completeness_figure(folder / "completeness.png", found)
+    failures_figure(folder / "failures.png", analysis)
+    if any(analysis["overall"]["covered_by_distance"]):
+        completeness_figure(folder / "completeness.png", analysis)
         names.append("completeness.png")
-    if shown:
-        examples_figure(folder / "examples.png", found, shown)
+    if examples:
+        examples_figure(folder / "examples.png", analysis, examples)
         names.append("examples.png")
-    found["examples"] = [
-        {key: example[key] for key in ("image", "gain", "a", "b", "tags")}
-        | {
-            "pictures": [
-                f"examples/{name}" for name in example_tiles(folder / "examples", index, example)
-            ]
-        }
-        for index, example in enumerate(shown, 1)
-    ]
     return names
 
 
-def compare(args):
+def draw_tiles(folder: Path, examples: "list[Example]") -> list[dict[str, Any]]:
+    """Draw the pictures of each example for the report, and return what analysis.json says of it."""
+    from weakseg.evaluation.comparison_figures import example_tiles
+
+    described = []
+    for index, example in enumerate(examples, 1):
+        names = example_tiles(folder / "examples", index, example)
+        described.append(example.described() | {"pictures": [f"examples/{n}" for n in names]})
+    return described
+
+
+def compare(args: argparse.Namespace) -> None:
     """Compare two groups of runs; print the verdict and the table, and write everything."""
-    from weakseg.evaluation.comparison import Annotator, analyse
-    from weakseg.evaluation.comparison_text import NOTES, table, verdict
+    from weakseg.evaluation.comparison import analyse
+    from weakseg.evaluation.comparison_text import NOTES, comparison_table, verdict
     from weakseg.evaluation.results import dataset_of
 
+    # The numbers.
     groups = load_groups(args)
-    dataset, _ = dataset_of(groups[0][0], args)
-    annotator = Annotator.of(groups[0][0], args.weak_label_path)
-    if annotator.source is None:
-        path = groups[0][0]["args"].get("weak_label_path")
-        print(
-            f"{path}: no readable labels; distances are from a usual annotator's clicks (other labels: "
-            "--weak_label_path)"
-        )
-    found = analyse(groups, dataset, annotator, args.resamples, args.seed)
-    add_titles(found)
-    found |= {"verdict": verdict(found), "commit": commit()}
-    shown = examples(groups, dataset, annotator, args.examples)
+    dataset, _ = dataset_of(groups[0][0], args.data_dir, args.cache_dir)
+    annotator = choose_annotator(args, groups[0][0])
+    analysis = analyse(groups, dataset, annotator, args.resamples, args.seed)
+    analysis |= {"verdict": verdict(analysis), "commit": commit()}
 
-    default = Path(args.results_dir) / "analysis" / f"{found['a']['name']}_vs_{found['b']['name']}"
-    folder = Path(args.output_dir or default)
+    # The figures.
+    names = f"{analysis['a']['name']}_vs_{analysis['b']['name']}"
+    folder = Path(args.output_dir or Path(args.results_dir) / "analysis" / names)
     folder.mkdir(parents=True, exist_ok=True)
-    names = draw(folder, found, shown)
-    write_json(folder / "analysis.json", found)
-    text = "\n\n".join([found["verdict"], table(found), *NOTES]) + "\n"
+    examples = choose_examples(groups, dataset, annotator, args.examples)
+    figures = draw(folder, analysis, examples)
+
+    # The files, and what people read in the terminal.
+    analysis["examples"] = draw_tiles(folder, examples)
+    write_json(folder / "analysis.json", analysis)
+    text = "\n\n".join([analysis["verdict"], comparison_table(analysis), *NOTES]) + "\n"
     with atomic_path(folder / "analysis.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(text)
-    print(f"{folder}: {', '.join(['analysis.json', 'analysis.md', *names])}")
+    print(f"{folder}: {', '.join(['analysis.json', 'analysis.md', *figures])}")
 
 
-def main(args):
+def main(args: argparse.Namespace) -> None:
+    """Compare two groups of runs, or write the report of a folder."""
     check(args)
     if args.report:
         from weakseg.evaluation.report import write_report
 
-        print(write_report(Path(args.report), args))
+        print(write_report(Path(args.report), args.cost_schedule))
     else:
         compare(args)
 

@@ -16,8 +16,10 @@ from PIL import Image
 import analyze
 from weakseg.common import UserError, read_json, write_json
 from weakseg.data.datasets import Pets
-from weakseg.evaluation import summary
-from weakseg.evaluation.results import RESULT, group_name, mask_name, write_mask
+from weakseg.evaluation.groups import group_name
+from weakseg.evaluation.results import RESULT_KEYS, mask_name, write_mask
+from weakseg.evaluation.scoring import aggregate, score_image
+from weakseg.evaluation.statistics import seed_interval
 
 CLASSES = 3
 
@@ -62,7 +64,7 @@ def add_run(data, folder, name, predict, seed=0, modes=("points",), **changed):
         mask = predict(dataset.mask(image), generator)
         write_mask(folder / name / mask_name(image), mask, CLASSES)
         images[image] = {
-            **summary.score_image(mask, dataset.mask(image), CLASSES),
+            **score_image(mask, dataset.mask(image), CLASSES),
             "tags": [*dataset.tags(image)],
             "mask": f"{name}/{mask_name(image)}",
         }
@@ -83,7 +85,7 @@ def add_run(data, folder, name, predict, seed=0, modes=("points",), **changed):
     result = {
         "run": name,
         "supervision": list(modes),
-        "aggregate": summary.aggregate(images, 50),
+        "aggregate": aggregate(images, 50),
         "images": images,
         "task": {"dataset": "pets", "classes": dataset.class_names, "tag_names": dataset.tag_names},
         "cost": {"images": 10, "seconds": {mode: 100.0 for mode in modes}, "relative": 1.0},
@@ -251,7 +253,8 @@ def test_two_seeds_groups_of_one_mode_give_no_evidence(results, data, tmp_path):
     for seed in (11, 12, 13):
         add_run(data, results, f"again_s{seed}", erring(0.4, 0.1), seed)
     found = analysed(results, tmp_path, POINTS, [f"again_s{seed}" for seed in (11, 12, 13)])
-    assert "There is no evidence of a difference between again_s1 and points_s" in found["verdict"]
+    both = "points (again_s1) and points (points_s)"
+    assert f"There is no evidence of a difference between {both}" in found["verdict"]
 
 
 def test_runs_are_named_by_file_too_and_only_what_evaluate_wrote_is_needed(results, tmp_path):
@@ -277,7 +280,9 @@ def test_mistakes_are_one_line_with_a_way_out(results, data, tmp_path):
     )
     (tmp_path / "broken.json").write_text("{")
     refused("--a", tmp_path / "broken.json", "--b", "perfect", match=r"broken\.json.*JSON")
-    write_json(tmp_path / "old.json", dict.fromkeys(RESULT) | {"run": "old", "images": {"x": {}}})
+    write_json(
+        tmp_path / "old.json", dict.fromkeys(RESULT_KEYS) | {"run": "old", "images": {"x": {}}}
+    )
     refused("--a", tmp_path / "old.json", "--b", "perfect", match="lacks .* again")
     add_run(data, tmp_path, "other", perfect, test_fingerprint="another")
     refused("--a", tmp_path / "other.json", "--b", "perfect", match="different test images")
@@ -349,15 +354,14 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def reported(data):
-    """A folder of two runs, their comparison, a run of a hostile name, a foreign file, and the
-    report of it all.
-    """
+    """A folder of runs, a comparison, a run of a hostile name, a foreign file, and their report."""
     folder = data.root / "reported"
     add_run(data, folder, "points", erring(0.4, 0.1))
     add_run(data, folder, "hybrid", erring(0.1), modes=("tags", "points"))
     analysed(folder, folder / "analysis" / "one", ["points"], ["hybrid"], "--examples", 1)
-    evil = "<script>alert(1)</script>\"'&"
+    evil = "<script>alert(1)</script>\"'&\a\n$"
     add_run(data, folder, "plain", erring(0.3), modes=("boxes",), run=evil)
+    add_run(data, folder, "boxes", erring(0.2), modes=("boxes",))  # so that charts name the other
     write_json(folder / "notes.json", {"something": "else"})
     run(analyze, "--report", folder)
     return folder
@@ -382,8 +386,11 @@ def test_the_report_can_be_read_without_a_mouse_or_a_picture(page):
     found = Page(page)
     assert all(image["alt"] for image in found.all("img"))
     assert all(head["scope"] in ("col", "row", "rowgroup") for head in found.all("th"))
-    marks = [attributes for attributes in found.all("g") if "mark" in attributes["class"].split()]
-    assert len(marks) > 6 and all(mark["tabindex"] == "0" and mark["aria-label"] for mark in marks)
+    charts = found.all("svg")
+    assert len(charts) == 2 and all(a["role"] == "img" and a["aria-label"] for a in charts)
+    regions = [a for a in found.all("div") if a.get("class") == "scroll"]
+    assert all(a["role"] == "region" and a["tabindex"] == "0" and a["aria-label"] for a in regions)
+    assert len(regions) == len(charts) + len(found.all("table"))
     assert "prefers-color-scheme: dark" in page and 'name="viewport"' in page
 
 
@@ -413,8 +420,8 @@ def test_the_hours_are_by_one_schedule(data, tmp_path):
     run(analyze, "--report", tmp_path, "--cost_schedule", "extreme_clicking")
     page = (tmp_path / "report.html").read_text()
     assert (
-        "by the schedule extreme_clicking" in page and page.count("<td>0.02</td>") == 2
-    )  # 36 x 2.4 s
+        "by the schedule extreme_clicking" in page and page.count("<td>0.02</td>") == 4
+    )  # 36 x 2.4 s, of two runs in two tables
     with pytest.raises(UserError, match=r"relative.*in seconds"):
         run(analyze, "--report", tmp_path, "--cost_schedule", "relative")
     with pytest.raises(UserError, match="--cost_schedule"):
@@ -427,21 +434,25 @@ def test_the_report_draws_the_seeds_of_a_run_as_one_mark(data, tmp_path):
     add_run(data, tmp_path, "boxes", erring(0.1), modes=("boxes",))
     run(analyze, "--report", tmp_path)
     page = (tmp_path / "report.html").read_text()
-    marks = {a["aria-label"] for a in Page(page).all("g") if "mark" in a["class"].split()}
-    assert len(marks) == 2
+    drawn = re.findall(r"<text [^>]*>(Points|Boxes)</text>", page)
+    assert sorted(drawn) == ["Boxes", "Points"]
     values = [
         json.loads(path.read_text())["aggregate"]["miou"] for path in tmp_path.glob("points_*.json")
     ]
-    says = next(mark for mark in marks if "mean of 3 seeds" in mark)
-    assert says.startswith("Points") and f"mIoU {100 * np.mean(values):.1f} %" in says
+    _, low, high = seed_interval(values)
+    ends = f"{100 * low:.1f} to {100 * high:.1f}"
+    row = rf'<th scope="row">Points</th><td>{100 * np.mean(values):.1f}</td>\s*<td>{ends}</td>'
+    assert re.search(rf"{row}\s*<td>0.03</td><td>3</td>", page)
     assert all(
-        f'<th scope="row">{name}</th>' in page for name in ("points_seed0", "points_seed2", "boxes")
+        f'<td class="text">{name}</td>' in page
+        for name in ("points_seed0", "points_seed2", "boxes")
     )
 
 
 def test_what_comes_from_files_is_escaped(page):
-    assert len(re.findall(r"<script", page)) == 1
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script" not in page
+    assert re.search(r"<td[^>]*>&lt;script&gt;alert\(1\)&lt;/script&gt;", page)
+    assert re.search(r"<text [^>]*>Boxes \(&lt;script&gt;", page)
 
 
 def test_the_report_shows_every_run_and_every_verdict(page, reported):

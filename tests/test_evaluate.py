@@ -20,7 +20,7 @@ from model import model_from
 from weakseg.common import UserError
 from weakseg.data.datasets import Pets
 from weakseg.evaluation import summary
-from weakseg.evaluation.results import seed_groups
+from weakseg.evaluation.groups import seed_groups, title
 from weakseg.reporting.style import palette
 from weakseg.training.checkpoints import load_checkpoint
 
@@ -161,7 +161,7 @@ def test_the_background_row_is_that_of_a_real_all_background_prediction(trained,
     truth = np.concatenate([dataset.mask(name).ravel() for name in dataset.ids("test")])
     truth = truth[truth != 255]
     expected = jaccard_score(truth, np.zeros_like(truth), average="macro", zero_division=0)
-    assert summary.background_row([result(trained, "full")])["miou"] == pytest.approx(expected)
+    assert summary.all_background([result(trained, "full")])["miou"] == pytest.approx(expected)
 
 
 def test_images_are_chosen_by_their_rule():
@@ -199,13 +199,13 @@ def test_seeds_of_one_run_are_shown_together(trained):
         ["again"],
         ["points"],
     ]
-    rows = summary.table_of_seeds(results).splitlines()
+    rows = summary.seeds_table(results).splitlines()
     assert len(rows) == 3 and "| 0, 1, 2 " in rows[2] and "| 60.0 ± 10.0 |" in rows[2]
-    assert summary.table_of_seeds([full, seeds[0]]) == ""
-    found = summary.interval(groups[0])
+    assert summary.seeds_table([full, seeds[0]]) == ""
+    found = summary.mean_and_interval(groups[0])
     low, high = stats.ttest_1samp(list(values.values()), 0).confidence_interval()
     assert found == pytest.approx({"miou": 0.6, "low": low, "high": high})
-    assert summary.interval([full])["low"] == full["aggregate"]["miou_interval"][0]
+    assert summary.mean_and_interval([full])["low"] == full["aggregate"]["miou_interval"][0]
 
 
 def test_relative_costs_leave_out_what_has_no_unit(trained, tmp_path, capsys):
@@ -275,24 +275,18 @@ def test_nothing_is_repriced_where_the_runs_can_not_share_a_table(trained, tmp_p
     assert json.loads((folder / "full.json").read_text()) == result(trained, "full")
 
 
-def test_results_from_before_counts_were_kept_are_counted_again(trained, tmp_path):
+def test_results_from_before_counts_were_kept_are_refused(trained, tmp_path):
     folder = copied(trained, tmp_path / "results")
-    for path in folder.glob("*.json"):
-        old = json.loads(path.read_text())
-        for part in ("cost", "selection"):
-            del old[part]["counts"], old[part]["schedule"]
-        path.write_text(json.dumps(old))
-    run(evaluate, "--results_dir", folder, "--reprice", "--cost_schedule", "bearman2016")
-    assert (
-        json.loads((folder / "points.json").read_text())["cost"]["counts"]
-        == result(trained, "points")["cost"]["counts"]
-    )
-    wrong = json.loads((folder / "points.json").read_text())
-    del wrong["cost"]["counts"]
-    wrong["cost"]["seconds"]["points"] += 1
-    (folder / "points.json").write_text(json.dumps(wrong))
-    with pytest.raises(UserError, match=r"train\.pkl.*points"):
+    old = result(trained, "points")
+    del old["cost"]["counts"], old["cost"]["schedule"]
+    (folder / "points.json").write_text(json.dumps(old))
+    with pytest.raises(
+        UserError, match=r"run points: .*train\.py and .*evaluate\.py anew"
+    ) as caught:
         run(evaluate, "--results_dir", folder, "--reprice", "--cost_schedule", "bearman2016")
+    assert "\n" not in str(caught.value)
+    assert json.loads((folder / "full.json").read_text()) == result(trained, "full")
+    assert json.loads((folder / "points.json").read_text()) == old
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def runs_of(costs, mious, spread=2.0):
         "full",
     ]
     return [
-        {"name": name, "cost": cost, "miou": miou, "low": miou - spread, "high": miou + spread}
+        charts.CostPoint(name, cost, miou, low=miou - spread, high=miou + spread)
         for name, cost, miou in zip(names, costs, mious, strict=False)
     ]
 
@@ -67,7 +67,7 @@ def test_cost_plot_names_every_run_without_collisions(tmp_path, sheets, runs, sc
     charts.cost_plot(tmp_path / "cost.png", runs, "hours", reference=38.2)
     axes = sheets[0].figure.axes[0]
     assert axes.get_xscale() == scale
-    assert [text.get_text() for text in axes.texts] == [run["name"] for run in runs]
+    assert [text.get_text() for text in axes.texts] == [run.name for run in runs]
     assert_tidy(
         sheets[0].figure,
         [*axes.texts, axes.xaxis.label, axes.yaxis.label, *axes.get_legend().get_texts()],
@@ -76,7 +76,7 @@ def test_cost_plot_names_every_run_without_collisions(tmp_path, sheets, runs, sc
 
 
 def test_cost_plot_draws_an_interval_that_misses_the_value(tmp_path):
-    run = {"name": "$odd_", "cost": 1.0, "miou": 50.0, "low": 51.0, "high": 52.0}
+    run = charts.CostPoint("$odd_", cost=1.0, miou=50.0, low=51.0, high=52.0)
     charts.cost_plot(tmp_path / "cost.png", [run], "$ per image")
     picture(tmp_path / "cost.png")
 
@@ -130,7 +130,7 @@ def test_drawing_leaves_the_global_matplotlib_state_alone(tmp_path):
     code = (
         "import sys\nfrom weakseg.reporting import charts\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "charts.cost_plot(sys.argv[1], [dict(name='a', cost=1, miou=2, low=1, high=3)], 'hours')\n"
+        "charts.cost_plot(sys.argv[1], [charts.CostPoint('a', 1, 2, 1, 3)], 'hours')\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "cost.png"], check=True)

@@ -1,14 +1,16 @@
-"""Two groups of runs compared on the same test images: every number that analyze.py says, with its
-interval.
-"""
+"""Two groups of runs compared on the same test images: every difference with its interval."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from weakseg.common import UserError
-from weakseg.evaluation.error_modes import BAND, DISTANCES, FOUND, MIXED, MODES, Truth, tally
-from weakseg.evaluation.results import group_name, read_prediction, seed_of
+from weakseg.data.base import SegmentationDataset
+from weakseg.evaluation.error_modes import BAND, DETECTED, DISTANCES, MIXED, MODES, Truth, tally
+from weakseg.evaluation.groups import Group, group_name, seed_of, title
+from weakseg.evaluation.results import read_prediction
 from weakseg.evaluation.statistics import (
     image_weights,
     independent_difference,
@@ -20,77 +22,30 @@ from weakseg.labels.label_file import load_labels
 from weakseg.labels.simulate import annotate
 from weakseg.metrics import scores
 
+Groups = tuple[Group, Group]  # A and B
+Tallies = Mapping[str, np.ndarray]  # what `tally` counts, [seeds, images, ...]
+Estimate = dict[str, float | None]  # of A, of B, of their difference, with interval and p
+
 FEWEST = 8  # images that a part of the test set needs for an interval
-
-
-def share(part, whole):
-    """Divide, NaN where there is nothing."""
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=np.asarray(whole) > 0)
-
-
-def objects(sums):
-    """Return the sums [..., C - 1, C] of the object pixels by true and predicted class."""
-    return sums["confusion"][..., 1:, :]
-
-
-def right(sums):
-    """Return how many object pixels got the right class."""
-    return np.trace(objects(sums)[..., 1:], axis1=-2, axis2=-1)
-
-
-def pixels(sums):
-    """Return how many pixels were counted."""
-    return sums["confusion"].sum((-2, -1))
-
-
-def shown_miou(sums):
-    """Return the mIoU over the classes that the truth shows: a part of the test set may lack
-    some.
-    """
-    iou = scores(sums["confusion"])["iou"].numpy()
-    there = sums["confusion"].sum(-1) > 0
-    return share(np.where(there, iou, 0).sum(-1), there.sum(-1))
-
-
-# Each reads its value [...], or one for each bin, class or mode [..., K], off sums of tallies [...,
-# ...].
-STATISTICS = {
-    "miou": lambda s: scores(s["confusion"])["miou"].numpy(),
-    "iou": lambda s: scores(s["confusion"])["iou"].numpy(),
-    "covered": lambda s: share(s["complete"][..., 1].sum(-1), s["complete"][..., 0].sum(-1)),
-    "covered_by_distance": lambda s: share(s["complete"][..., 1], s["complete"][..., 0]),
-    "right": lambda s: share(right(s), objects(s).sum((-2, -1))),
-    "other": lambda s: share(
-        objects(s)[..., 1:].sum((-2, -1)) - right(s), objects(s).sum((-2, -1))
-    ),
-    "background": lambda s: share(objects(s)[..., 0].sum(-1), objects(s).sum((-2, -1))),
-    "confused": lambda s: share(
-        objects(s)[..., 1:].sum((-2, -1)) - right(s), objects(s)[..., 1:].sum((-2, -1))
-    ),
-    "mixed": lambda s: share(s["mixed"][..., 1], s["mixed"][..., 0]),
-    "errors": lambda s: share(s["modes"].sum((-2, -1)), pixels(s)),
-    "modes": lambda s: share(s["modes"].sum(-1), np.repeat(pixels(s)[..., None], len(MODES), -1)),
-    "shares": lambda s: share(
-        s["modes"].sum(-1), np.repeat(s["modes"].sum((-2, -1))[..., None], len(MODES), -1)
-    ),
-}
-PART_STATISTICS = {"miou": shown_miou} | {
-    key: STATISTICS[key] for key in ("covered", "right", "errors")
-}
+OF_A_PART = "miou", "covered", "right", "errors"  # measures of a part of the test set
 
 
 @dataclass(frozen=True)
 class Annotator:
-    """The simulated annotator of the runs: where its options come from, and its seed."""
+    """The simulated annotator of the runs: the file its options come from, its seed, its options.
+
+    source: None for the usual annotator
+    """
 
     source: str | None
     seed: int
     options: Options
 
     @classmethod
-    def of(cls, result, path=None):
-        """Return the annotator of the weak-label file that a run names, or `path`; the usual one if
-        it is gone.
+    def of(cls, result: Mapping[str, Any], path: str | None = None) -> "Annotator":
+        """Return the annotator who made the labels of a run, or those in the file `path`.
+
+        Where the run's labels are gone it is the usual annotator.
         """
         source = path or result["args"].get("weak_label_path")
         try:
@@ -100,85 +55,140 @@ class Annotator:
                 raise
             source, head = None, {}
         given = head.get("options") or {}
-        known = {f.name: given[f.name] for f in fields(Options) if f.name in given}
-        return cls(source, head.get("seed", 0), Options(**known))
+        options = {f.name: given[f.name] for f in fields(Options) if f.name in given}
+        return cls(source, head.get("seed", 0), Options(**options))
 
 
-def truth_of(dataset, image, annotator, signals=()):
-    """Return the `Truth` of a test image, and what the annotator would have said about it: points,
-    and `signals`.
-    """
+def truth_of(
+    dataset: SegmentationDataset, image: str, annotator: Annotator, signals: Collection[str] = ()
+) -> tuple[Truth, dict[str, Any]]:
+    """Return the `Truth` of a test image, and the annotator's labels of it: points and `signals`."""
     labels = annotate(dataset, image, annotator.options, annotator.seed, ("points", *signals))
-    return Truth(dataset.mask(image), labels["points"], len(dataset.class_names)), labels
+    truth = Truth(dataset.mask(image), labels["points"], len(dataset.class_names))
+    return truth, labels
 
 
-def count(groups, dataset, annotator):
-    """Tally all runs of both groups on all images.
+def tally_groups(
+    groups: Groups, dataset: SegmentationDataset, annotator: Annotator
+) -> tuple[list[Tallies], dict[str, float]]:
+    """Tally all runs of both groups on all test images.
 
-    Returns ([{name: [S, N, ...]} for each group], {image: mean object area as a share of the
-    image}).
+    Returns the tallies of A and of B, and {image: mean object area as a share of the image}.
     """
     from tqdm import tqdm
 
-    images, sizes = list(groups[0][0]["images"]), {}
-    counts = [[[] for _ in group] for group in groups]
+    images = list(groups[0][0]["images"])
+    sizes: dict[str, float] = {}
+    counts: list[list[list[dict[str, np.ndarray]]]] = [[[] for _ in group] for group in groups]
     for image in tqdm(images, desc="comparing masks", unit="img", disable=len(images) < 10):
         truth, _ = truth_of(dataset, image, annotator)
         sizes[image] = truth.object_size
         for group, of_group in zip(groups, counts, strict=True):
-            for result, found in zip(group, of_group, strict=True):
-                found.append(tally(read_prediction(result, image, truth.mask.shape), truth))
+            for result, of_run in zip(group, of_group, strict=True):
+                prediction = read_prediction(result, image, truth.mask.shape)
+                of_run.append(tally(prediction, truth))
     names = counts[0][0][0]
     tallies = [
-        {name: np.array([[c[name] for c in found] for found in group]) for name in names}
-        for group in counts
+        {name: np.array([[one[name] for one in of_run] for of_run in of_group]) for name in names}
+        for of_group in counts
     ]
     return tallies, sizes
 
 
-def summed(tallies, weights):
-    """Return {name: sums over images [B, S, ...]} for weights [B, N]."""
+def summed(tallies: Tallies, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Return {name: sums over images [B, S, ...]} for weights of the images [B, N]."""
     return {name: np.tensordot(weights, values, (1, 1)) for name, values in tallies.items()}
 
 
-def compare(tallies, statistics, paired, resamples, seed, chosen=None):
-    """Compare two groups on the images `chosen` (default: all) -> {statistic: estimate, or a list
-    of them}.
+def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return part / whole, NaN where the whole is nothing."""
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=np.asarray(whole) > 0)
+
+
+def measures(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Read every measure off sums of tallies: fractions [...], or one a bin, class or mode [..., K].
+
+    NaN where there is nothing to measure.
     """
-    if chosen is not None:
-        tallies = [{name: values[:, chosen] for name, values in group.items()} for group in tallies]
+    confusion, complete, modes = sums["confusion"], sums["complete"], sums["modes"]
+    metrics = scores(confusion)
+    pixels, errors = confusion.sum((-2, -1)), modes.sum((-2, -1))
+
+    # The pixels of true objects: all, those given to any object class, those given to the right one.
+    objects = confusion[..., 1:, :]
+    of_objects, to_background = objects.sum((-2, -1)), objects[..., 0].sum(-1)
+    to_objects = objects[..., 1:].sum((-2, -1))
+    right = np.trace(objects[..., 1:], axis1=-2, axis2=-1)
+
+    return {
+        "miou": metrics["miou"].numpy(),
+        "iou": metrics["iou"].numpy(),
+        "covered": share(complete[..., 1].sum(-1), complete[..., 0].sum(-1)),
+        "covered_by_distance": share(complete[..., 1], complete[..., 0]),
+        "right": share(right, of_objects),
+        "other": share(to_objects - right, of_objects),
+        "background": share(to_background, of_objects),
+        "confused": share(to_objects - right, to_objects),
+        "mixed": share(sums["mixed"][..., 1], sums["mixed"][..., 0]),
+        "errors": share(errors, pixels),
+        "modes": share(modes.sum(-1), _repeated(pixels)),
+        "shares": share(modes.sum(-1), _repeated(errors)),
+    }
+
+
+def _repeated(values: np.ndarray) -> np.ndarray:
+    """Return values [...] once for each error mode, [..., 6]."""
+    return np.repeat(values[..., None], len(MODES), -1)
+
+
+def measures_of_part(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Read the measures of a part of the test set off its sums.
+
+    The mIoU is over the classes that the truth shows: a part may lack some.
+    """
+    found = measures(sums)
+    there = sums["confusion"].sum(-1) > 0
+    miou = share(np.where(there, found["iou"], 0).sum(-1), there.sum(-1))
+    return {name: miou if name == "miou" else found[name] for name in OF_A_PART}
+
+
+def compare(
+    tallies: Sequence[Tallies], paired: bool, resamples: int, seed: int, whole: bool = True
+) -> dict[str, Any]:
+    """Return {measure: estimate, or a list of them} of B against A.
+
+    paired: whether both have the same seeds; whole: whether these are all images, or a part
+    """
     images = next(iter(tallies[0].values())).shape[1]
     weights = image_weights(images, resamples, seed)
-    plain = [summed(group, np.ones((1, images))) for group in tallies]
-    drawn = [summed(group, weights) for group in tallies]
-    found = {}
-    for name, function in statistics.items():
-        observed, resampled = (
-            [function(group)[0] for group in plain],
-            [function(group) for group in drawn],
-        )
-        if observed[0].ndim == 1:
-            found[name] = estimate(observed, resampled, images, paired)
+    measure = measures if whole else measures_of_part
+    observed = [measure(summed(group, np.ones((1, images)))) for group in tallies]
+    resampled = [measure(summed(group, weights)) for group in tallies]
+    estimates: dict[str, Any] = {}
+    for name in observed[0]:
+        once, often = [of[name][0] for of in observed], [of[name] for of in resampled]
+        if once[0].ndim == 1:
+            estimates[name] = estimate(once, often, images, paired)
         else:
-            found[name] = [
-                estimate(
-                    [o[:, k] for o in observed], [r[..., k] for r in resampled], images, paired
-                )
-                for k in range(observed[0].shape[1])
+            estimates[name] = [
+                estimate([o[:, k] for o in once], [r[..., k] for r in often], images, paired)
+                for k in range(once[0].shape[1])
             ]
-    return found
+    return estimates
 
 
-def estimate(observed, resampled, images, paired):
-    """Return {"a", "b", "difference", "low", "high", "p"} of B minus A; None where there is nothing
-    to measure.
+def estimate(
+    observed: Sequence[np.ndarray], resampled: Sequence[np.ndarray], images: int, paired: bool
+) -> Estimate | None:
+    """Return {"a", "b", "difference", "low", "high", "p"} of B minus A.
 
-    observed: values of A [S] and of B [T]; resampled: [B, S] and [B, T]
+    observed: values of A [S] and of B [T]; resampled: [B, S] and [B, T]. None where there is
+    nothing to measure; low, high and p are None where too few images show it.
     """
-    whole = np.isfinite(np.concatenate(resampled, 1)).all(1)
-    if not np.isfinite(np.concatenate(observed)).all() or whole.sum() < 2:
+    complete = np.isfinite(np.concatenate(resampled, 1)).all(1)
+    if not np.isfinite(np.concatenate(observed)).all() or complete.sum() < 2:
         return None
-    one, two = (values[whole] for values in resampled)
+    one, two = (values[complete] for values in resampled)
     if paired:
         found = paired_difference(observed[1] - observed[0], two - one, images)
     else:
@@ -189,34 +199,37 @@ def estimate(observed, resampled, images, paired):
     return {"a": float(observed[0].mean()), "b": float(observed[1].mean())} | ends
 
 
-def parts(groups, sizes):
-    """Return the parts of the test set: {"size": {name: indices}, "tag": {name: indices}}.
+def parts(groups: Groups, sizes: Mapping[str, float]) -> dict[str, dict[str, list[int]]]:
+    """Return parts of the test set: {"size": {name: indices of images}, "tag": {name: indices}}.
 
     Sizes are terciles of the mean object area; tags are left out where there is only one.
     """
-    images = list(groups[0][0]["images"])
+    images = groups[0][0]["images"]
     shown = [index for index, image in enumerate(images) if sizes[image] > 0]
-    by_size = np.array_split(sorted(shown, key=lambda index: sizes[images[index]]), 3)
-    tags = {}
-    for index, image in enumerate(images):
-        for tag in groups[0][0]["images"][image]["tags"]:
-            tags.setdefault(tag, []).append(index)
-    size = dict(zip(("small", "medium", "large"), by_size, strict=True))
-    return {
-        "size": {name: found.tolist() for name, found in size.items() if len(found)},
-        "tag": dict(sorted(tags.items())) if len(tags) > 1 else {},
+    names = list(images)
+    terciles = np.array_split(sorted(shown, key=lambda index: sizes[names[index]]), 3)
+    by_size = {
+        name: indices.tolist()
+        for name, indices in zip(("small", "medium", "large"), terciles, strict=True)
+        if len(indices)
     }
+    by_tag: dict[str, list[int]] = {}
+    for index, image in enumerate(images.values()):
+        for tag in image["tags"]:
+            by_tag.setdefault(tag, []).append(index)
+    return {"size": by_size, "tag": dict(sorted(by_tag.items())) if len(by_tag) > 1 else {}}
 
 
-def image_means(group):
+def image_means(group: Group) -> np.ndarray:
     """Return each image's mIoU averaged over the seeds [N], NaN where a run has none."""
-    return np.mean(
-        [[np.nan if i["miou"] is None else i["miou"] for i in r["images"].values()] for r in group],
-        axis=0,
-    )
+    mious = [
+        [np.nan if image["miou"] is None else image["miou"] for image in result["images"].values()]
+        for result in group
+    ]
+    return np.mean(mious, axis=0)
 
 
-def ranks(groups):
+def ranks(groups: Groups) -> dict[str, Any]:
     """Return the signed-rank test over images, and on how many of them B is better or worse."""
     gains = image_means(groups[1]) - image_means(groups[0])
     gains = gains[np.isfinite(gains)]
@@ -228,62 +241,60 @@ def ranks(groups):
     }
 
 
-def extremes(groups, number):
-    """Return [(image, gain)] of the images where B gains most, then of those where it loses most;
-    zeros are none.
+def extremes(groups: Groups, number: int) -> list[tuple[str, float]]:
+    """Return (image, gain) of the images where B gains most, then of those where it loses most.
+
+    At most `number` of each; images without a difference are left out.
     """
     gains = image_means(groups[1]) - image_means(groups[0])
-    named = [
-        (image, float(gain))
-        for image, gain in zip(groups[0][0]["images"], gains, strict=True)
-        if gain == gain
-    ]
-    up = sorted((pair for pair in named if pair[1] > 0), key=lambda pair: -pair[1])[:number]
-    return up + sorted((pair for pair in named if pair[1] < 0), key=lambda pair: pair[1])[:number]
+    pairs = list(zip(groups[0][0]["images"], gains.tolist(), strict=True))
+    up = sorted((pair for pair in pairs if pair[1] > 0), key=lambda pair: -pair[1])
+    down = sorted((pair for pair in pairs if pair[1] < 0), key=lambda pair: pair[1])
+    return up[:number] + down[:number]
 
 
-def describe(group):
+def describe(group: Group, groups: Groups) -> dict[str, Any]:
     """Return what analysis.json says of a group."""
+    runs = [
+        {
+            "run": result["run"],
+            "seed": seed_of(result),
+            "commit": result.get("commit"),
+            "labelled": result["cost"]["images"],
+            "miou": result["aggregate"]["miou"],
+        }
+        for result in group
+    ]
     return {
         "name": group_name(group),
+        "title": title(group, groups),
         "supervision": group[0]["supervision"],
-        "runs": [
-            {
-                "run": r["run"],
-                "seed": seed_of(r),
-                "commit": r.get("commit"),
-                "labelled": r["cost"]["images"],
-                "miou": r["aggregate"]["miou"],
-            }
-            for r in group
-        ],
+        "runs": runs,
     }
 
 
-def analyse(groups, dataset, annotator, resamples, seed):
+def analyse(
+    groups: Groups, dataset: SegmentationDataset, annotator: Annotator, resamples: int, seed: int
+) -> dict[str, Any]:
     """Return everything that analyze.py reports about two groups, as plain values."""
-    paired = [seed_of(r) for r in groups[0]] == [seed_of(r) for r in groups[1]]
-    tallies, sizes = count(groups, dataset, annotator)
-    found = {
-        kind: [
-            {
-                "name": name,
-                "images": len(chosen),
-                **compare(tallies, PART_STATISTICS, paired, resamples, seed, chosen),
-            }
-            for name, chosen in named.items()
-        ]
-        for kind, named in parts(groups, sizes).items()
-    }
+    paired = [seed_of(result) for result in groups[0]] == [seed_of(result) for result in groups[1]]
+    tallies, sizes = tally_groups(groups, dataset, annotator)
+    by_part: dict[str, list[dict[str, Any]]] = {}
+    for kind, named in parts(groups, sizes).items():
+        by_part[kind] = []
+        for name, chosen in named.items():
+            some = [{key: counts[:, chosen] for key, counts in of.items()} for of in tallies]
+            estimates = compare(some, paired, resamples, seed, whole=False)
+            by_part[kind].append({"name": name, "images": len(chosen), **estimates})
     return {
-        "a": describe(groups[0]),
-        "b": describe(groups[1]),
+        "a": describe(groups[0], groups),
+        "b": describe(groups[1], groups),
         "classes": list(dataset.class_names),
         "images": len(groups[0][0]["images"]),
         "paired_seeds": paired,
-        "overall": compare(tallies, STATISTICS, paired, resamples, seed),
-        "by_size": found["size"],
-        "by_tag": found["tag"],
+        "overall": compare(tallies, paired, resamples, seed),
+        "by_size": by_part["size"],
+        "by_tag": by_part["tag"],
         "signed_rank": ranks(groups),
         "annotator": {
             "weak_labels": annotator.source,
@@ -294,7 +305,7 @@ def analyse(groups, dataset, annotator, resamples, seed):
             "modes": MODES,
             "distances": [None if d == np.inf else d for d in DISTANCES],
             "band": BAND,
-            "found": FOUND,
+            "found": DETECTED,
             "mixed": MIXED,
         },
         "resamples": resamples,

@@ -1,156 +1,44 @@
-"""One HTML page of all results and analyses below a folder: no network, pictures inside, values on
-hover and focus.
-"""
+"""One HTML page of all results and analyses below a folder, with its charts and pictures inside."""
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
+from typing import Any
 
 from weakseg.common import UserError, atomic_path, commit, read_json
-from weakseg.evaluation.comparison_text import NOTES, cells, rows
-from weakseg.evaluation.pricing import one_schedule
-from weakseg.evaluation.results import find_results, in_words, seed_groups, seed_of
-from weakseg.evaluation.summary import interval, title
-from weakseg.evaluation.svg import cost_chart, forest_chart
+from weakseg.evaluation.comparison_figures import forest_chart
+from weakseg.evaluation.comparison_text import NOTES, estimate_cells, table_rows
+from weakseg.evaluation.groups import seed_groups, seed_of, supervision_words, title
+from weakseg.evaluation.pricing import by_one_schedule
+from weakseg.evaluation.results import Result, find_results, window_words
+from weakseg.evaluation.summary import cost_point
 from weakseg.labels.costs import hours
+from weakseg.reporting.charts import cost_chart
 from weakseg.reporting.tables import percent
 
 TEMPLATE = Path(__file__).with_name("report.html")
-WIDTHS = {"wide": 860, "narrow": 320}  # pixels; the page shows the chart that fits
 ANALYSIS = {"a", "b", "classes", "images", "overall", "by_size", "by_tag", "verdict", "examples"}
+EXAMPLE_SIDE, COMPARISON_SIDE = 400, 1600  # pixels of pictures in the page
 
 
-def data_uri(path, side=None):
-    """Return a picture file as a data URI: a JPEG of at most `side` pixels, or as it is."""
-    from PIL import Image
+def write_report(folder: Path, schedule: str | None = None) -> Path:
+    """Write `report.html` into a folder of results, and return its path.
 
-    from weakseg.data.image_io import opened
-
-    with opened(path) as image:
-        picture = image.convert("RGB")
-    if side:
-        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    memory = io.BytesIO()
-    picture.save(memory, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(memory.getvalue()).decode()
-
-
-def find_analyses(folder):
-    """Return [(folder, analysis)] of every analysis below a folder."""
-    found = [(path.parent, read_json(path)) for path in sorted(folder.rglob("analysis.json"))]
-    for path, content in found:
-        if not isinstance(content, dict) or not ANALYSIS <= content.keys():
-            raise UserError(
-                f"{path / 'analysis.json'}: not an analysis of analyze.py; remove it, or run it again"
-            )
-    return found
-
-
-def run_view(result, colours):
-    """Return what the page shows of a run."""
-    found = result["aggregate"]
-    supervision = " + ".join(result["supervision"])
-    colours.setdefault(supervision, len(colours))
-    return {
-        "name": result["run"],
-        "supervision": supervision,
-        "seed": seed_of(result),
-        **interval([result]),
-        "hours": hours(result["cost"]),
-        "images": result["cost"]["images"],
-        "accuracy": found["pixel_accuracy"],
-        "boundary": found["boundary_f"],
-        "iou": found["iou"],
-    }
-
-
-def mark_views(results, colours):
-    """Return what the cost chart shows: a mark a run, the seeds of one run together; colours:
-    {supervision: index}.
+    schedule: name or file of the prices of its hours; None for those that the results state
     """
-    marks, groups = [], seed_groups(results)
-    for group in groups:
-        supervision, several = " + ".join(group[0]["supervision"]), len(group) > 1
-        marks.append(
-            {
-                "name": title(group, groups) if several else group[0]["run"],
-                **interval(group),
-                "supervision": f"{supervision}, mean of {len(group)} seeds"
-                if several
-                else supervision,
-                "hours": fmean(hours(result["cost"]) for result in group),
-                "colour": colours[supervision] % 7 + 1,
-            }
-        )
-    return marks
+    text = render(folder, schedule)
+    path = folder / "report.html"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
 
 
-def test_sets(results):
-    """Return what the page shows of each test set, and way to predict it: its runs, classes and
-    charts.
-    """
-    groups = {}
-    for result in results:
-        key = result.get("test_fingerprint", result["fingerprint"]), in_words(result.get("tile"))
-        groups.setdefault(key, []).append(result)
-    sets = []
-    for (_, windows), members in groups.items():
-        colours, task = {}, members[0]["task"]
-        runs = [run_view(result, colours) for result in members]
-        marks = mark_views(members, colours)
-        charts = {
-            size: cost_chart(marks, width, 420 if size == "wide" else 300)
-            for size, width in WIDTHS.items()
-        }
-        name = f"{task['dataset']}, in {windows}" if members[0].get("tile") else task["dataset"]
-        sets.append(
-            {
-                "dataset": name,
-                "classes": task["classes"],
-                "images": len(members[0]["images"]),
-                "runs": runs,
-                "charts": charts,
-                "colours": colours,
-            }
-        )
-    return sets
-
-
-def analysis_view(folder, found):
-    """Return what the page shows of an analysis: its table, charts and pictures."""
-    table = rows(found)
-    sections = {}
-    for section, name, estimate in table:
-        sections.setdefault(section, []).append([name, *cells(estimate)])
-    gallery = [
-        {
-            **example,
-            "pictures": [
-                data_uri(folder / "examples" / Path(name).name, 400) for name in example["pictures"]
-            ],
-        }
-        for example in found["examples"]
-    ]
-    charts = {size: forest_chart(table, width) for size, width in WIDTHS.items()}
-    return {
-        "a": found["a"],
-        "b": found["b"],
-        "verdict": found["verdict"],
-        "images": found["images"],
-        "sections": sections,
-        "charts": charts,
-        "gallery": gallery,
-    }
-
-
-def render(folder, args):
-    """Return the page as text. args: cost_schedule, and where the data lies, as for
-    `pricing.one_schedule`
-    """
+def render(folder: Path, schedule: str | None = None) -> str:
+    """Return the page as text; its parameters are those of `write_report`."""
     from jinja2 import Environment, StrictUndefined
 
-    results, schedule = one_schedule(list(find_results(folder).values()), args)
+    results, prices = by_one_schedule(list(find_results(folder).values()), schedule)
     analyses = find_analyses(folder)
     if not results and not analyses:
         below = [path for path in sorted(folder.glob("*/")) if find_results(path)]
@@ -162,19 +50,123 @@ def render(folder, args):
     environment.filters["percent"] = percent
     picture = folder / "comparison.png"
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        sets=test_sets(results),
-        schedule=schedule,
-        analyses=[analysis_view(path, found) for path, found in analyses],
+        sets=set_views(results),
+        schedule=prices,
+        analyses=[analysis_view(index, *found) for index, found in enumerate(analyses, 1)],
         notes=NOTES,
-        comparison=data_uri(picture, 1600) if picture.exists() else None,
+        comparison=data_uri(picture, COMPARISON_SIDE) if picture.exists() else None,
         commit=commit(),
     )
 
 
-def write_report(folder, args):
-    """Write `report.html` into a folder of results, as `args` of analyze.py say -> its path."""
-    text = render(folder, args)
-    path = folder / "report.html"
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
+def find_analyses(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Return (folder, content) of every analysis below a folder."""
+    analyses = [(path.parent, read_json(path)) for path in sorted(folder.rglob("analysis.json"))]
+    for path, content in analyses:
+        if not isinstance(content, dict) or not content.keys() >= ANALYSIS:
+            raise UserError(
+                f"{path / 'analysis.json'}: not an analysis of analyze.py; "
+                "remove it, or run it again"
+            )
+    return analyses
+
+
+def set_views(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return what the page shows of each test set, and each way to predict it in windows."""
+    members: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        images = result.get("test_fingerprint", result["fingerprint"])
+        members.setdefault((images, window_words(result.get("tile"))), []).append(result)
+    return [
+        set_view(index, windows, found)
+        for index, ((_, windows), found) in enumerate(members.items(), 1)
+    ]
+
+
+def set_view(index: int, windows: str, results: Sequence[Result]) -> dict[str, Any]:
+    """Return what the page shows of one test set: its runs, and a chart of their groups of seeds.
+
+    index: number of the set on the page; windows: what all were predicted in, in words
+    """
+    from markupsafe import Markup
+
+    task, groups = results[0]["task"], seed_groups(results)
+    points = [cost_point(title(group, groups), group, "seconds") for group in groups]
+    chart = cost_chart(points, "hours").svg(
+        f"set{index}", "Test mIoU over hours of annotation, one mark a run, its seeds together"
+    )
+    return {
+        "dataset": f"{task['dataset']}, in {windows}"
+        if results[0].get("tile")
+        else task["dataset"],
+        "classes": task["classes"],
+        "images": len(results[0]["images"]),
+        "runs": [run_view(result) for result in results],
+        "groups": [{"point": p, "seeds": len(g)} for p, g in zip(points, groups, strict=True)],
+        "chart": Markup(chart),  # the texts in it are escaped
+    }
+
+
+def run_view(result: Result) -> dict[str, Any]:
+    """Return what the page shows of a run."""
+    metrics = result["aggregate"]
+    low, high = metrics["miou_interval"]
+    return {
+        "labels": supervision_words(result),
+        "name": result["run"],
+        "seed": seed_of(result),
+        "miou": metrics["miou"],
+        "low": low,
+        "high": high,
+        "hours": hours(result["cost"]),
+        "images": result["cost"]["images"],
+        "accuracy": metrics["pixel_accuracy"],
+        "boundary": metrics["boundary_f"],
+        "iou": metrics["iou"],
+    }
+
+
+def analysis_view(index: int, folder: Path, analysis: dict[str, Any]) -> dict[str, Any]:
+    """Return what the page shows of an analysis: its table, its chart and its pictures.
+
+    index: number of the analysis on the page
+    """
+    from markupsafe import Markup
+
+    rows, sections = table_rows(analysis), {}
+    for section, name, estimate in rows:
+        sections.setdefault(section, []).append([name, *estimate_cells(estimate)])
+    gallery = [
+        example | {"pictures": [example_picture(folder, name) for name in example["pictures"]]}
+        for example in analysis["examples"]
+    ]
+    a, b = analysis["a"], analysis["b"]
+    words = f"Differences, {b['title']} minus {a['title']}, with 95 % intervals"
+    return {
+        "a": a,
+        "b": b,
+        "verdict": analysis["verdict"],
+        "images": analysis["images"],
+        "sections": sections,
+        "chart": Markup(forest_chart(rows).svg(f"analysis{index}", words)),
+        "gallery": gallery,
+    }
+
+
+def example_picture(folder: Path, name: str) -> str:
+    """Return a picture of an analysis' folder as a data URI; no other file can be named."""
+    return data_uri(folder / "examples" / Path(name).name, EXAMPLE_SIDE)
+
+
+def data_uri(path: Path, side: int) -> str:
+    """Return a picture file as the data URI of a JPEG whose sides have at most `side` pixels."""
+    from PIL import Image
+
+    from weakseg.data.image_io import opened
+
+    with opened(path) as image:
+        picture = image.convert("RGB")
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    memory = io.BytesIO()
+    picture.save(memory, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(memory.getvalue()).decode()
