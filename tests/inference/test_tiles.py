@@ -16,7 +16,8 @@ import evaluate
 from weakseg.common import UserError
 from weakseg.data.cache import ResizedCache
 from weakseg.data.image_io import to_square
-from weakseg.evaluation.results import group_name, refuse_other_windows
+from weakseg.evaluation.groups import group_name
+from weakseg.evaluation.results import refuse_other_windows
 from weakseg.inference import tiles
 
 SIDES = st.integers(1, 90)
@@ -181,13 +182,13 @@ def test_memory_grows_with_the_shorter_side_alone(turned, monkeypatch):
     """For a ten times longer image the band of logits is the same, and NumPy holds no more than the
     mask.
     """
-    bands, finished = [], tiles.finished
+    bands, class_mask = [], tiles.class_mask
 
     def watched(logits):
         bands.append(logits.untyped_storage().nbytes())
-        return finished(logits)
+        return class_mask(logits)
 
-    monkeypatch.setattr(tiles, "finished", watched)
+    monkeypatch.setattr(tiles, "class_mask", watched)
     for length in (300, 3000):
         mask = np.zeros((60, length) if turned else (length, 60), np.uint8)
         lines = [
