@@ -28,9 +28,8 @@ from weakseg.common import UserError, atomic_path, choose, read_json, run_cli
 from weakseg.labels.costs import hours
 from weakseg.reporting.tables import mean_std
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = ROOT / "docs" / "results"
-FILE = PAGES / "provenance.csv"
+PAGES = Path(__file__).resolve().parent.parent / "docs" / "results"
+FILE = "provenance.csv"
 CAPTION = re.compile(r"\*\*Table (\d+)\.\*\* ")  # before a table
 BLOCK = re.compile(r"\*\*Tables? ([\d, ]+)\*\*")  # of the section Reproduce
 ITEM = re.compile(r"- (command|commit|seeds|machine)(?: of (.+?))?: (.+)")
@@ -255,8 +254,9 @@ def with_files(lines: list[Line], args: argparse.Namespace) -> list[Line]:
 # ---- the file
 
 
-def read(path: Path = FILE) -> list[Line]:
-    """Return the lines of provenance.csv; none where there is no file."""
+def read(folder: Path = PAGES) -> list[Line]:
+    """Return the lines of a folder's provenance.csv; none where there is no such file."""
+    path = folder / FILE
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:
@@ -264,9 +264,12 @@ def read(path: Path = FILE) -> list[Line]:
     return [Line(table=int(row.pop("table")), **row) for row in rows]
 
 
-def write(lines: Iterable[Line], path: Path = FILE) -> None:
-    """Write provenance.csv, atomically."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+def write(lines: Iterable[Line], folder: Path) -> None:
+    """Write a folder's provenance.csv, atomically."""
+    with (
+        atomic_path(folder / FILE) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.DictWriter(file, [field.name for field in fields(Line)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(line) for line in lines)
@@ -288,6 +291,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--files", nargs="+", metavar="JSON", help="results of evaluate.py, or a study.json"
     )
+    parser.add_argument(
+        "--folder", type=Path, default=PAGES, help="of the pages (default: docs/results)"
+    )
     args = parser.parse_args()
     if bool(args.page) != bool(args.files):
         parser.error("--page and --files belong together")
@@ -295,13 +301,13 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    lines = kept(published(), read())
+    lines = kept(published(args.folder), read(args.folder))
     if args.files:
         choose([args.page], sorted({line.page for line in lines}), "--page")
         lines = with_files(lines, args)
-    write(lines)
+    write(lines, args.folder)
     proven = sum(line.source == "files" for line in lines)
-    print(f"{FILE.relative_to(ROOT)}: {len(lines)} rows, {proven} of them from result files")
+    print(f"{args.folder / FILE}: {len(lines)} rows, {proven} of them from result files")
 
 
 if __name__ == "__main__":
