@@ -1,6 +1,7 @@
-# make demo   everything on the built-in data: about ten minutes on two CPU cores
-# make test   linter and tests
-# make lint, make clean
+# make demo   everything on drawn data, offline: about eight minutes on two CPU cores
+# make test   linter, type checker and tests
+# make lint   the linter and the type checker
+# make clean  delete what the demo wrote
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt
 RUN = .venv/bin/python
