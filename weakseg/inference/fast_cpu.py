@@ -7,47 +7,69 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from weakseg.learners.unet import SegmentationModel
+
+TOLERANCE = 1e-3  # of the largest logit, that logits of the faster network may differ by
+
 
 @torch.no_grad()
-def folded(model, size):
-    """Return a copy of a `SegmentationModel` for inference: its convolutions do the work of batch
-    norms and padding.
+def folded(model: SegmentationModel, size: int) -> SegmentationModel:
+    """Return a copy for inference whose convolutions do the work of batch norms and padding.
 
-    A batch norm is taken for that of the convolution listed before it in the same module, as in
-    timm's and smp's encoders. The copy must find the same class logits in a random image of this
-    size, else the model is returned.
+    The copy must give the same class logits for a random image of `size` pixels a side, else the
+    network itself is returned, in evaluation mode.
     """
-    from timm.layers import Conv2dSame
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
-
     model.eval()
     faster = copy.deepcopy(model)
-    for parent in list(faster.modules()):
-        for (before, convolution), (after, norm) in pairwise(list(parent.named_children())):
-            pair = isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-            if pair and convolution.out_channels == norm.num_features:
-                setattr(parent, before, fuse_conv_bn_eval(convolution, norm))
-                setattr(
-                    parent, after, nn.Sequential(*norm.children())
-                )  # timm's norms hold the activation
+    fold_batch_norms(faster)
+    fold_padding(faster)
+    random = torch.Generator().manual_seed(0)
+    image = torch.randint(256, (1, 3, size, size), dtype=torch.uint8, generator=random)
+    image = image.to(model.mean.device)
+    expected, logits = model(image)["seg"], faster(image)["seg"]
+    same = (logits - expected).abs().max() <= TOLERANCE * expected.abs().max()
+    return faster if same else model
+
+
+def fold_batch_norms(network: nn.Module) -> None:
+    """Let convolutions do the work of the batch norms behind them, in place.
+
+    A batch norm is taken for that of the convolution listed before it in the same module, as in
+    timm's and smp's encoders.
+    """
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    for parent in list(network.modules()):
+        for (name, convolution), (norm_name, norm) in pairwise(list(parent.named_children())):
+            if not (isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
+                continue
+            if convolution.out_channels == norm.num_features:
+                setattr(parent, name, fuse_conv_bn_eval(convolution, norm))
+                # timm's batch norms hold the activation that follows them.
+                setattr(parent, norm_name, nn.Sequential(*norm.children()))
+
+
+def fold_padding(network: nn.Module) -> None:
+    """Replace convolutions of stride 2 with TensorFlow's padding by `padding_inside`, in place."""
+    from timm.layers import Conv2dSame
+
+    for parent in list(network.modules()):
         for name, convolution in list(parent.named_children()):
-            same = isinstance(convolution, Conv2dSame) and convolution.dilation == (1, 1)
-            if same and convolution.stride == (2, 2) and min(convolution.kernel_size) > 1:
+            if (
+                isinstance(convolution, Conv2dSame)
+                and convolution.dilation == (1, 1)
+                and convolution.stride == (2, 2)
+                and min(convolution.kernel_size) > 1
+            ):
                 setattr(parent, name, padding_inside(convolution))
-    image = torch.randint(
-        256, (1, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
-    wanted, found = (network(image.to(model.mean.device))["seg"] for network in (model, faster))
-    return faster if (found - wanted).abs().max() <= 1e-3 * wanted.abs().max() else model
 
 
-def padding_inside(convolution):
-    """Return a convolution of stride 2 that does on maps of even size what this one with
-    TensorFlow's padding does.
+def padding_inside(convolution: nn.Conv2d) -> nn.Conv2d:
+    """Return what does on maps of even size what a convolution with TensorFlow's padding does.
 
-    That has a pixel more below and at the right, which costs a padded copy of the map. The same
-    with a pixel more above and at the left is PyTorch's own padding, if the kernel begins with a
-    row and a column of zeros.
+    convolution: timm's `Conv2dSame` of stride 2. It puts a pixel more below and at the right, which
+    costs a padded copy of the map. The same with a pixel more above and at the left is PyTorch's
+    own padding, if the kernel begins with a row and a column of zeros.
     """
     height, width = convolution.kernel_size
     inside = nn.Conv2d(
@@ -58,8 +80,6 @@ def padding_inside(convolution):
         padding=(height // 2, width // 2),
         groups=convolution.groups,
     ).to(convolution.weight)
-    inside.weight, inside.bias = (
-        nn.Parameter(F.pad(convolution.weight, (1, 0, 1, 0))),
-        convolution.bias,
-    )
+    inside.weight = nn.Parameter(F.pad(convolution.weight, (1, 0, 1, 0)))
+    inside.bias = convolution.bias
     return inside

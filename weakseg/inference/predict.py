@@ -1,34 +1,58 @@
 """A trained network's predictions over a loader, at the network's size or the photograph's."""
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from weakseg.data.base import SegmentationDataset
 from weakseg.metrics import largest
 
+Batch = dict[str, Any]  # tensors, and further batches, by name
+Autocast = Callable[[], AbstractContextManager[None]]  # such as `accelerate.Accelerator.autocast`
 
-def to_device(batch, device):
-    """Move a batch (nested dict of tensors) to the device."""
-    if isinstance(batch, dict):
-        return {key: to_device(value, device) for key, value in batch.items()}
-    return batch.to(device, non_blocking=True)
+
+def to_device(batch: Batch, device: torch.device | str) -> Batch:
+    """Return a batch on the device, with the batches in it."""
+    return {
+        name: to_device(value, device)
+        if isinstance(value, dict)
+        else value.to(device, non_blocking=True)
+        for name, value in batch.items()
+    }
 
 
 @torch.no_grad()
-def predict(model, loader, device, autocast):
-    """Yield (batch, outputs) over a loader, in evaluation mode, outputs in float32 on the
-    device.
+def predict(
+    model: nn.Module, loader: Iterable[Batch], device: torch.device | str, autocast: Autocast
+) -> Iterator[tuple[Batch, dict[str, torch.Tensor]]]:
+    """Yield (batch, outputs) over a loader, both on the device; outputs in float32.
+
+    model: set to evaluation mode; it makes outputs by name of batch["image"], [B, 3, S, S] uint8
     """
     model.eval()
     for batch in loader:
         batch = to_device(batch, device)
         with autocast():
             outputs = model(batch["image"])
-        yield batch, {key: value.float() for key, value in outputs.items()}
+        yield batch, {name: output.float() for name, output in outputs.items()}
 
 
-def full_size_masks(model, loader, dataset, names, device, autocast):
-    """Yield (id, predicted mask [H, W] uint8 at the original size, truth [H, W] uint8) over a
-    loader of `names`.
+def full_size_masks(
+    model: nn.Module,
+    loader: Iterable[Batch],
+    dataset: SegmentationDataset,
+    names: Sequence[str],
+    device: torch.device | str,
+    autocast: Autocast,
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield (id, predicted mask, true mask) over a loader, [H, W] uint8 at the original size.
+
+    loader: of batches whose "index" says which of `names` each image is
     """
     for batch, outputs in predict(model, loader, device, autocast):
         for index, logits in zip(batch["index"].tolist(), outputs["seg"], strict=True):
@@ -36,4 +60,9 @@ def full_size_masks(model, loader, dataset, names, device, autocast):
             resized = F.interpolate(
                 logits[None], size=truth.shape, mode="bilinear", align_corners=False
             )
-            yield names[index], largest(resized[0], 0).byte().cpu().numpy(), truth
+            yield names[index], class_mask(resized[0]), truth
+
+
+def class_mask(logits: torch.Tensor) -> np.ndarray:
+    """Return the class of the largest of logits [C, H, W] -> [H, W] uint8 array."""
+    return largest(logits, 0).byte().cpu().numpy()

@@ -1,58 +1,70 @@
-"""Images larger than a window: predicted in overlapping windows, which are blended a band at a
-time.
+"""Images larger than a window: predicted in overlapping windows, blended a band at a time.
 
 Memory holds the image, its mask, one batch of windows, and the logits of one row of windows along
 the image's shorter side: nothing else grows with the image.
 """
 
 import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from torch import nn
 
+from weakseg.data.base import SegmentationDataset
 from weakseg.data.image_io import to_square
-from weakseg.metrics import largest
+from weakseg.inference.predict import Autocast, class_mask
 
 SAMPLE = 200  # training images whose sizes tell the usual one
 
 
+# ---- windows
+
+
 @dataclass(frozen=True)
 class Span:
-    """One window along one side of an image: where it begins, and its share of each of its pixels
-    [N].
+    """One window along one side of an image.
+
+    start   where it begins, in pixels of the image
+    shares  [N] float32: how much its logits count at each of its N pixels; those of all windows
+            that cover a pixel add up to 1
     """
 
     start: int
     shares: torch.Tensor
 
     @property
-    def stop(self):
+    def stop(self) -> int:
+        """Where it ends: the first pixel behind it."""
         return self.start + len(self.shares)
 
 
-def window_starts(length, window, overlap):
-    """Return where windows of `window` pixels begin along a side of `length` pixels: evenly spread,
-    from end to end.
+Window = tuple[Span, Span]  # rows and columns
 
-    Neighbours share at least `overlap` (a fraction of the window, below 1), rounded up to whole
-    pixels; a side that is no longer than the window has one.
+
+def window_starts(length: int, window: int, overlap: float) -> list[int]:
+    """Return where the windows along a side begin, evenly spread from end to end.
+
+    length, window: in pixels; overlap: fraction of a window, below 1, that neighbours share at
+    least, rounded up to whole pixels. A side that is no longer than the window has one.
     """
     if length <= window:
         return [0]
     step = max(1, int(window * (1 - overlap) + 1e-9))
-    gaps = -(-(length - window) // step)
-    return [k * (length - window) // gaps for k in range(gaps + 1)]
+    gaps = -(-(length - window) // step)  # rounded up
+    return [number * (length - window) // gaps for number in range(gaps + 1)]
 
 
-def spans(length, window, overlap):
+def spans(length: int, window: int, overlap: float) -> list[Span]:
     """Return the `Span` of every window along a side; the shares of a pixel add up to 1.
 
     Shares follow a Hann window, which vanishes at the window's ends, where a network sees least of
     what is around (Pielawski & Wählby, "Introducing Hann windows for reducing edge-effects in
-    patch-based image segmentation", PLOS ONE 2020), and are normalised, so that they need no
+    patch-based image segmentation", PLOS ONE 2020). They are normalised, so that they need no
     particular overlap and hold up to the image's own ends.
     """
     size = min(window, length)
@@ -60,96 +72,132 @@ def spans(length, window, overlap):
     starts, total = window_starts(length, window, overlap), np.zeros(length)
     for start in starts:
         total[start : start + size] += bell
-    return [Span(k, torch.from_numpy(bell / total[k : k + size]).float()) for k in starts]
+    return [
+        Span(start, torch.from_numpy(bell / total[start : start + size]).float())
+        for start in starts
+    ]
+
+
+# ---- one image
 
 
 @torch.no_grad()
-def tiled_mask(model, image, size, tile, overlap, batch_size, device, autocast):
-    """Predict an image in windows -> mask [H, W] uint8; in one window that is what the whole image
-    gives.
+def tiled_mask(
+    model: nn.Module,
+    image: Image.Image,
+    size: int,
+    tile: int,
+    overlap: float,
+    batch_size: int,
+    device: torch.device | str,
+    autocast: Autocast,
+) -> np.ndarray:
+    """Predict an image in windows -> mask [H, W] uint8; one window gives what the whole image does.
 
-    model: in evaluation mode, {"seg": logits [B, C, size, size]} of images [B, 3, size, size] uint8
-    image: an RGB `PIL.Image`; tile: side of a window in its pixels, cut to the image's sides
-    overlap: least share of a window that its neighbour also covers; batch_size: windows a step
+    model       in evaluation mode, {"seg": logits [B, C, size, size]} of [B, 3, size, size] uint8
+    image       RGB
+    size        that windows are resized to for the network, in pixels
+    tile        side of a window in pixels of the image, cut to the image's sides
+    overlap     least share of a window that its neighbour also covers
+    batch_size  windows a step
     """
     width, height = image.size
     rows, columns = spans(height, tile, overlap), spans(width, tile, overlap)
-    mask, wide = np.empty((height, width), np.uint8), width > height
-    order = itertools.product(columns, rows) if wide else itertools.product(rows, columns)
-    boxes = ((row, column) for column, row in order) if wide else order
-    pieces = weighted_logits(model, image, size, boxes, batch_size, device, autocast)
-    if wide:
-        pieces = ((left, top, logits.mT) for top, left, logits in pieces)
-    blend(pieces, mask.T if wide else mask)
+    mask = np.empty((height, width), np.uint8)
+    if width <= height:
+        windows: Iterator[Window] = itertools.product(rows, columns)
+        blend(weighted_logits(model, image, size, windows, batch_size, device, autocast), mask)
+        return mask
+    # A wide image goes from left to right: transposed, so that its band lies along its height.
+    windows = ((row, column) for column, row in itertools.product(columns, rows))
+    pieces = weighted_logits(model, image, size, windows, batch_size, device, autocast)
+    blend(((left, top, logits.mT) for top, left, logits in pieces), mask.T)
     return mask
 
 
-def weighted_logits(model, image, size, boxes, batch_size, device, autocast):
-    """Yield (top, left, logits [C, h, w] times the window's shares) of the windows `boxes`: pairs
-    (row, column).
-    """
-    while batch := list(itertools.islice(boxes, batch_size)):
-        seen = [to_square(image, size, (c.start, r.start, c.stop, r.stop)) for r, c in batch]
+Piece = tuple[int, int, torch.Tensor]  # top, left, weighted logits [C, h, w] of a window
+
+
+def weighted_logits(
+    model: nn.Module,
+    image: Image.Image,
+    size: int,
+    windows: Iterator[Window],
+    batch_size: int,
+    device: torch.device | str,
+    autocast: Autocast,
+) -> Iterator[Piece]:
+    """Yield (top, left, logits [C, h, w] times the window's shares) of each window."""
+    while batch := list(itertools.islice(windows, batch_size)):
+        squares = [
+            to_square(image, size, (column.start, row.start, column.stop, row.stop))
+            for row, column in batch
+        ]
         with autocast():
-            found = model(torch.from_numpy(np.stack(seen)).to(device))["seg"]
-        for (row, column), logits in zip(batch, found.float(), strict=True):
+            predicted = model(torch.from_numpy(np.stack(squares)).to(device))["seg"]
+        for (row, column), logits in zip(batch, predicted.float(), strict=True):
             shape = len(row.shares), len(column.shares)
-            logits = F.interpolate(logits[None], size=shape, mode="bilinear", align_corners=False)[
-                0
-            ]
-            yield row.start, column.start, logits * (row.shares[:, None] * column.shares).to(device)
+            resized = F.interpolate(logits[None], size=shape, mode="bilinear", align_corners=False)
+            shares = row.shares[:, None] * column.shares
+            yield row.start, column.start, resized[0] * shares.to(device)
 
 
-def blend(pieces, mask):
-    """Add up pieces (top, left, [C, h, w]), whose tops never fall, and write the largest class to
-    `mask` [H, W] uint8.
+def blend(pieces: Iterable[Piece], mask: np.ndarray) -> None:
+    """Add up pieces whose tops never fall, and write the class of the largest sum to the mask.
 
-    Logits are kept for the h lines only that later pieces may still reach.
+    pieces: at least one; mask: [H, W] uint8. Logits are kept only for the h lines that later pieces
+    may still reach.
     """
-    band, first = None, 0
+    band: torch.Tensor | None = None  # sums [C, h, W] of the lines from `first` on
+    first = 0
     for top, left, logits in pieces:
         if band is None:
             band = logits.new_zeros(*logits.shape[:2], mask.shape[1])
-        if top > first:
-            mask[first:top] = finished(band[:, : top - first])
+        if top > first:  # no later piece reaches the lines above `top`
+            mask[first:top] = class_mask(band[:, : top - first])
             band = F.pad(band[:, top - first :], (0, 0, 0, top - first))
             first = top
         band[:, :, left : left + logits.shape[2]] += logits
-    mask[first:] = finished(band)
+    if band is not None:
+        mask[first:] = class_mask(band)
 
 
-def finished(logits):
-    """Return the class of the largest of logits [C, H, W] -> [H, W] uint8 array."""
-    return largest(logits, 0).byte().cpu().numpy()
+# ---- many images
 
 
-def tiled_masks(model, dataset, names, size, tile, overlap, batch_size, device, autocast):
-    """Yield (id, predicted mask [H, W] uint8, truth [H, W] uint8) of `names`, each predicted in
-    windows.
+def tiled_masks(
+    model: nn.Module,
+    dataset: SegmentationDataset,
+    names: Iterable[str],
+    size: int,
+    tile: int,
+    overlap: float,
+    batch_size: int,
+    device: torch.device | str,
+    autocast: Autocast,
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield (id, predicted mask, true mask), [H, W] uint8, of images predicted in windows.
+
+    The settings are those of `tiled_mask`.
     """
     model.eval()
     for name in names:
-        mask = tiled_mask(
-            model, dataset.image(name), size, tile, overlap, batch_size, device, autocast
-        )
+        image = dataset.image(name)
+        mask = tiled_mask(model, image, size, tile, overlap, batch_size, device, autocast)
         yield name, mask, dataset.mask(name)
 
 
-def larger_than(dataset, names, tile):
-    """Return those of `names` whose image is longer than `tile` pixels on a side, from the files'
-    headers alone.
-    """
+def larger_than(dataset: SegmentationDataset, names: Iterable[str], tile: int) -> list[str]:
+    """Return the ids of images longer than `tile` pixels on a side; only file headers are read."""
     return [name for name in names if max(dataset.image_size(name)) > tile]
 
 
-def usual_side(dataset):
-    """Return the median of the longer sides, in pixels, of the images to train on, or of a sample
-    of them.
+def usual_side(dataset: SegmentationDataset) -> int:
+    """Return the median of the longer sides, in pixels, of (a sample of) the training images.
 
     A window of this side shows a network things at the scale that it knows: it learnt from whole
     images.
     """
-    names = dataset.ids("trainval")
-    return round(
-        median(max(dataset.image_size(name)) for name in names[:: -(-len(names) // SAMPLE)])
-    )
+    names: Sequence[str] = dataset.ids("trainval")
+    sample = names[:: -(-len(names) // SAMPLE)]
+    return round(median(max(dataset.image_size(name)) for name in sample))
