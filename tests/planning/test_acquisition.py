@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from weakseg.common import UserError
 from weakseg.planning.acquisition import STRATEGIES, UNCERTAINTIES, Context, choose_strategy
-from weakseg.planning.uncertainty import NUMBERS, VECTORS, Scores
+from weakseg.planning.scores import Scores
+from weakseg.planning.uncertainty import NUMBERS, VECTORS
 
 LAWS = settings(max_examples=25)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from vlm_itl.config import UNITS, ActiveLearning, Config, Data, annotator, budgets, percentages
+from vlm_itl.config import UNITS, ActiveLearning, Config, annotator, budgets, percentages
 from weakseg.common import UserError
 from weakseg.planning.budgets import between, images_left, reached, spent
 from weakseg.planning.oracle import Label, Oracle
@@ -17,7 +17,7 @@ LAWS = settings(max_examples=100)
 
 def oracle_with(prices):
     """An oracle whose labels cost `prices`, in seconds."""
-    oracle = Oracle(None, [], Data(), 0)
+    oracle = Oracle(None, [], None, 0)  # nothing is bought from it
     for number, price in enumerate(prices):
         oracle.restore(f"image{number}", Label({}, ("full",), price))
     return oracle

@@ -38,7 +38,7 @@ def pets(pets_dir, tmp_path_factory):
 
 
 def opened(pets, seed=0, options=None):
-    return Oracle(pets.dataset, pets.pool, pets.data, seed, options)
+    return Oracle(pets.dataset, pets.pool, pets.cache, seed, options)
 
 
 # ---- buying
@@ -55,7 +55,7 @@ def test_a_mask_is_shown_only_to_its_buyer(pets):
         with pytest.raises(PermissionError, match=first):
             oracle.mask(first)
     oracle.buy(second, ("full", "points"))
-    assert np.array_equal(oracle.mask(second), Examiner(pets.dataset, pets.data).truth(second))
+    assert np.array_equal(oracle.mask(second), Examiner(pets.dataset, pets.cache).truth(second))
     with pytest.raises(PermissionError):
         oracle.mask(first)
 
@@ -113,7 +113,7 @@ def test_label_names():
 
 
 def test_the_examiner_measures_like_the_metrics(pets):
-    examiner, rng = Examiner(pets.dataset, pets.data), np.random.default_rng(0)
+    examiner, rng = Examiner(pets.dataset, pets.cache), np.random.default_rng(0)
     for name in pets.pool[:4]:
         truth = examiner.truth(name)
         assert examiner.iou(name, np.where(truth == 255, 0, truth)) == 1
@@ -150,7 +150,7 @@ def test_each_image_has_the_targets_that_were_bought_for_it_and_no_others(pets, 
     )
     for name, signals in bought.items():
         oracle.buy(name, signals)
-    pseudo = {names[4]: Examiner(pets.dataset, pets.data).truth(names[4])}
+    pseudo = {names[4]: Examiner(pets.dataset, pets.cache).truth(names[4])}
     items = LabelledItems(pets.dataset, oracle, pseudo, pets.cache, augment, 7)
     assert items.signals == ALL and items.ids == names
     labels = {name: annotate(pets.dataset, name, Options(), 0) for name in names}
@@ -188,7 +188,7 @@ def test_strong_augmentation_is_for_pseudo_labelled_images_alone_and_leaves_thei
     first, second, *_ = pets.pool
     oracle = opened(pets)
     oracle.buy(first, ("full",))
-    pseudo = {second: Examiner(pets.dataset, pets.data).truth(second)}
+    pseudo = {second: Examiner(pets.dataset, pets.cache).truth(second)}
     usual, strong = (
         LabelledItems(pets.dataset, oracle, pseudo, pets.cache, True, 3, strong=s)
         for s in (False, True)

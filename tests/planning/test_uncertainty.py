@@ -17,7 +17,8 @@ from scipy.spatial.distance import jensenshannon
 from torch import nn
 
 from weakseg.common import UserError, stable_seed
-from weakseg.planning.uncertainty import NUMBERS, VECTORS, Scores, score, score_batch
+from weakseg.planning.scores import Scores
+from weakseg.planning.uncertainty import NUMBERS, VECTORS, score, score_batch
 
 SIDE, CLASSES = 16, 4
 EVERYTHING = NUMBERS.keys() | VECTORS.keys()

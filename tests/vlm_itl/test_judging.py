@@ -27,6 +27,7 @@ from vlm_itl.judging import (
 )
 from vlm_itl.training.data import open_images, splits_of
 from weakseg.common import UserError, stable_seed
+from weakseg.data.cache import ResizedCache
 from weakseg.planning.oracle import Examiner, Oracle
 
 LAWS = settings(max_examples=30)
@@ -202,10 +203,10 @@ def test_pseudo_labels_come_back_from_the_disk_as_they_were(
 def test_failures_are_kept_out_of_the_metrics(pets_dir, tmp_path):
     data = Data(source=str(pets_dir), image_size=64, cache_dir=str(tmp_path))
     dataset = open_images(data)
-    names = splits_of(dataset, data)["pool"][:4]
+    names, cache = splits_of(dataset, data)["pool"][:4], ResizedCache(tmp_path, 64)
     settings = Config(data=data, vlm_itl=VlmItl(iou_bar=0.7))
     run = SimpleNamespace(
-        settings=settings, signals=("full", "boxes"), examiner=Examiner(dataset, data)
+        settings=settings, signals=("full", "boxes"), examiner=Examiner(dataset, cache)
     )
     answers = {
         names[0]: ("accept", Verdict("accept", 0.9, 0.8, usage={"calls": 1})),
@@ -225,7 +226,7 @@ def test_failures_are_kept_out_of_the_metrics(pets_dir, tmp_path):
         and found["spearman"] == 1
     )
     assert found["accepted_bad"] == pytest.approx(1 / 3)
-    prices = [Oracle(dataset, names, data, 0).buy(name, run.signals).seconds for name in names[:2]]
+    prices = [Oracle(dataset, names, cache, 0).buy(name, run.signals).seconds for name in names[:2]]
     assert found["seconds_saved"] == pytest.approx(sum(prices))
 
     nothing = measure(run, {names[3]: verdicts[names[3]]}, {names[3]: 0.95})

@@ -1,5 +1,4 @@
-"""Which images to buy next: one `Strategy` for each name in `STRATEGIES`, on the `Scores` of the
-pool.
+"""Acquisition strategies: which images to label next, a row of `STRATEGIES` each.
 
 A strategy returns an order of buying, at least min(count, N) images long and without repeats. The
 pool is sorted by id and shuffled before it is looked at, so the order in which it came changes
@@ -7,100 +6,116 @@ nothing and ties fall at random. Nothing of size N x N is built.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from weakseg.common import UserError, choose
-from weakseg.planning.uncertainty import Scores
+from weakseg.planning.scores import Scores
 
-PRESENT = 0.005  # share of the pixels from which an image counts as holding a class; less is often a stray speck
+# The share of the pixels from which an image counts as holding a class; less is often a stray
+# speck.
+PRESENT = 0.005
 BETA = (1.0, 100.0)  # ClaSP PE: the sharpness of the first and of the last round
 NEIGHBOURS, MOST_CLUSTERS, SMALL_CLUSTER = 20, 500, 5  # TypiClust, as in the authors' code
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a strategy may know besides the pool. labelled: the `Scores` of the bought images, as
-    predicted by the same network; round counts the purchases from 0 to rounds - 1.
+    """What a strategy may know besides the pool.
+
+    labelled       the `Scores` of the labelled images, as predicted by the same network
+    round, rounds  the number of this purchase, from 0, and how many there are in all
     """
 
     labelled: Scores | None = None
     round: int = 0
     rounds: int = 1
 
+    def labelled_vectors(self, name: str, like: np.ndarray) -> np.ndarray:
+        """Return the vectors `name` of the labelled images, [M, D]; of none, shaped like `like`."""
+        if self.labelled is None or not len(self.labelled):
+            return like[:0]
+        return self.labelled.vectors[name]
+
+
+Order = Sequence[int] | np.ndarray  # indices into the pool, the first is bought first
+Ranking = Callable[[Scores, int, np.random.Generator, Context], Order]
+
 
 @dataclass(frozen=True)
 class Strategy:
-    """needs: the scores to compute, none where no network is needed; order: (pool, count, rng,
-    context) -> indices.
+    """A way to choose images.
+
+    needs  names of the scores to compute, none where no network is needed
+    order  (pool, count, rng, context) -> indices into the pool
     """
 
-    needs: frozenset
-    order: Callable
+    needs: frozenset[str]
+    order: Ranking
 
-    def rank(self, pool, count, rng, context=None):
-        """Return an order of buying, as a list of indices into `pool`. rng:
-        `np.random.Generator`.
-        """
+    def rank(
+        self, pool: Scores, count: int, rng: np.random.Generator, context: Context | None = None
+    ) -> list[int]:
+        """Return an order of buying, as indices into `pool`, of `count` images or more."""
         context = context or Context()
         if context.labelled is not None:
-            context = replace(context, labelled=context.labelled.take(_by_id(context.labelled)))
-        mixed = rng.permutation(_by_id(pool))
+            labelled = context.labelled.take(_order_of_ids(context.labelled))
+            context = replace(context, labelled=labelled)
+        mixed = rng.permutation(_order_of_ids(pool))
         count = min(count, len(pool))
         chosen = self.order(pool.take(mixed), count, rng, context) if count > 0 else []
         return [int(mixed[index]) for index in chosen]
 
 
-def choose_strategy(name):
-    """Return the `Strategy` called `name`; an unknown name is a `UserError` with the nearest
-    one.
-    """
+def choose_strategy(name: str) -> Strategy:
+    """Return the `Strategy` called `name`; an unknown name is a `UserError` with the nearest."""
     choose([name], STRATEGIES, "active_learning.strategy")
     return STRATEGIES[name]
 
 
-def check_needs(strategy, settings):
-    """Refuse a strategy that the `Config` gives no dropout or no ensemble to work with."""
-    if "bald" in strategy.needs and settings.model.dropout == 0:
+def check_needs(strategy: Strategy, dropout: float, ensemble_size: int) -> None:
+    """Refuse a strategy that has no dropout, or no ensemble, to work with."""
+    if "bald" in strategy.needs and dropout == 0:
         raise UserError(
-            "model.dropout 0: the strategy bald needs dropout; set it above 0, or choose another strategy"
+            "model.dropout 0: the strategy bald needs dropout; "
+            "set it above 0, or choose another strategy"
         )
-    if "disagreement" in strategy.needs and settings.active_learning.ensemble_size < 2:
+    if "disagreement" in strategy.needs and ensemble_size < 2:
         raise UserError(
-            "active_learning.ensemble_size 1: the strategy disagreement compares networks; set 2 or more"
+            "active_learning.ensemble_size 1: the strategy disagreement compares networks; "
+            "set 2 or more"
         )
 
 
-def _by_id(scores):
+def _order_of_ids(scores: Scores) -> list[int]:
     return sorted(range(len(scores)), key=scores.ids.__getitem__)
 
 
-def _descending(values):
+def _descending(values: np.ndarray) -> np.ndarray:
     return np.argsort(-values, kind="stable")
 
 
-def _bought(context, name, like):
-    """Return the vectors `name` of the bought images, [M, D]; M may be 0."""
-    if context.labelled is None or not len(context.labelled):
-        return like[:0]
-    return context.labelled.vectors[name]
+# ---- the strategies
 
 
-def _random(pool, count, rng, context):
+def _random(pool: Scores, count: int, rng: np.random.Generator, context: Context) -> Order:
+    """Any image: the pool is shuffled already."""
     return range(len(pool))
 
 
-def _class_balanced(pool, count, rng, context):
-    """Random among the images predicted to hold the foreground class that fewest images hold so
-    far.
+def _class_balanced(pool: Scores, count: int, rng: np.random.Generator, context: Context) -> Order:
+    """Random among the images predicted to hold the class that fewest images hold so far.
+
+    The background does not count as a class.
     """
     holds = pool.class_share[:, 1:] > PRESENT
     covered = np.zeros(holds.shape[1])
     if context.labelled is not None and len(context.labelled):
         covered += (context.labelled.class_share[:, 1:] > PRESENT).sum(0)
-    free, chosen = np.ones(len(pool), dtype=bool), []
+    free = np.ones(len(pool), dtype=bool)
+    chosen: list[int] = []
     while len(chosen) < count:
         offered = np.flatnonzero(holds[free].any(0))
         candidates = free
@@ -114,33 +129,35 @@ def _class_balanced(pool, count, rng, context):
     return chosen
 
 
-def _largest(name):
-    """The images with the largest score."""
+def _largest(name: str) -> Ranking:
+    """Return the strategy that takes the images with the largest score."""
     return lambda pool, count, rng, context: _descending(pool.numbers[name])
 
 
-def _largest_per_second(name):
-    """The largest score for each second of predicted annotation; under a second counts as one."""
+def _largest_per_second(name: str) -> Ranking:
+    """Return the strategy that takes the largest score for each second of predicted annotation.
+
+    Less than a second counts as one.
+    """
     return lambda pool, count, rng, context: _descending(
         pool.numbers[name] / np.maximum(pool.numbers["seconds"], 1)
     )
 
 
-def _squared_distance(vectors, centre):
+def _squared_distance(vectors: np.ndarray, centre: np.ndarray | float) -> np.ndarray:
     return np.square(vectors - centre).sum(1, dtype=np.float64)
 
 
-def _k_center(pool, count, rng, context):
-    """Greedy k-center (Sener & Savarese, ICLR 2018): always the image farthest from all bought and
-    chosen ones.
+def _k_center(pool: Scores, count: int, rng: np.random.Generator, context: Context) -> Order:
+    """Greedy k-center (Sener & Savarese, ICLR 2018): the image farthest from all chosen ones.
 
-    Where nothing is bought yet, the first is drawn at random.
+    Where nothing is labelled yet, the first is drawn at random.
     """
     vectors = pool.vectors["features"]
     nearest = np.full(len(pool), np.inf)
-    for centre in _bought(context, "features", vectors):
+    for centre in context.labelled_vectors("features", vectors):
         nearest = np.minimum(nearest, _squared_distance(vectors, centre))
-    chosen = []
+    chosen: list[int] = []
     while len(chosen) < count:
         chosen.append(int(nearest.argmax()))
         nearest = np.minimum(nearest, _squared_distance(vectors, vectors[chosen[-1]]))
@@ -148,9 +165,10 @@ def _k_center(pool, count, rng, context):
     return chosen
 
 
-def _badge(pool, count, rng, context):
-    """BADGE (Ash et al., ICLR 2020): k-means++ seeding on gradient embeddings; the longest first,
-    as in their code.
+def _badge(pool: Scores, count: int, rng: np.random.Generator, context: Context) -> Order:
+    """BADGE (Ash et al., ICLR 2020): k-means++ seeding on gradient embeddings.
+
+    The longest embedding comes first, as in the authors' code.
     """
     vectors = pool.vectors["gradient"]
     chosen = [int(_squared_distance(vectors, 0).argmax())]
@@ -165,26 +183,25 @@ def _badge(pool, count, rng, context):
     return chosen
 
 
-def _typiclust(pool, count, rng, context):
-    """TypiClust (Hacohen et al., ICML 2022): the most typical image of the largest clusters that
-    hold no label yet.
+def _typiclust(pool: Scores, count: int, rng: np.random.Generator, context: Context) -> Order:
+    """TypiClust (Hacohen et al., ICML 2022): the typical image of the largest unlabelled clusters.
 
     k-means into as many clusters as there will be labels; clusters of fewer than `SMALL_CLUSTER`
     images come last. Ours: never more clusters than leave that many images to each on average
     (small pools), and where every cluster holds a label, the ones with the fewest go first.
     """
-    bought = _bought(context, "features", pool.vectors["features"])
-    vectors = np.concatenate([bought, pool.vectors["features"]])
+    labelled = context.labelled_vectors("features", pool.vectors["features"])
+    vectors = np.concatenate([labelled, pool.vectors["features"]])
     limit = max(1, len(vectors) // SMALL_CLUSTER)
-    clusters = _k_means(vectors, min(len(bought) + count, MOST_CLUSTERS, limit), rng)
+    clusters = _k_means(vectors, min(len(labelled) + count, MOST_CLUSTERS, limit), rng)
     sizes = np.bincount(clusters)
-    held = np.bincount(clusters[: len(bought)], minlength=len(sizes))
-    clusters = clusters[len(bought) :]
+    held = np.bincount(clusters[: len(labelled)], minlength=len(sizes))
+    clusters = clusters[len(labelled) :]
     left = {
         c: _by_typicality(pool.vectors["features"], np.flatnonzero(clusters == c))
         for c in np.unique(clusters)
     }
-    chosen = []
+    chosen: list[int] = []
     while len(chosen) < count:
         cluster = min(left, key=lambda c: (sizes[c] < SMALL_CLUSTER, held[c], -sizes[c]))
         chosen.append(left[cluster].pop(0))
@@ -194,7 +211,7 @@ def _typiclust(pool, count, rng, context):
     return chosen
 
 
-def _k_means(vectors, count, rng):
+def _k_means(vectors: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Return the cluster of each vector, [N] int."""
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
@@ -203,9 +220,10 @@ def _k_means(vectors, count, rng):
     return kind(count, n_init=3, random_state=int(rng.integers(2**31))).fit_predict(vectors)
 
 
-def _by_typicality(vectors, members):
-    """Return `members` in a list, the smallest mean distance to its nearest neighbours among them
-    first.
+def _by_typicality(vectors: np.ndarray, members: np.ndarray) -> list[int]:
+    """Return `members`, those with the smallest mean distance to their neighbours first.
+
+    Neighbours are the nearest ones among the members, `NEIGHBOURS` at most.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -216,9 +234,8 @@ def _by_typicality(vectors, members):
     return members[np.argsort(distances.mean(1), kind="stable")].tolist()
 
 
-def _clasp_pe(pool, count, rng, context):
-    """ClaSP PE (Lüth et al., TMLR 2026): class-stratified scheduled power predictive entropy, for
-    whole images.
+def _clasp_pe(pool: Scores, count: int, rng: np.random.Generator, context: Context) -> Order:
+    """ClaSP PE (Lüth et al., TMLR 2026): class-stratified scheduled power predictive entropy.
 
     Power acquisition (Kirsch et al., TMLR 2023): sort by log entropy + Gumbel noise / beta, which
     draws images with a chance proportional to entropy ** beta. beta grows from round to round:
@@ -230,23 +247,25 @@ def _clasp_pe(pool, count, rng, context):
     first, last = BETA
     beta = first * (last / first) ** (context.round / max(1, context.rounds - 1))
 
-    def draw(scores):
+    def draw(scores: np.ndarray) -> np.ndarray:
         scores = np.maximum(scores, np.finfo(np.float64).tiny)
         return _descending(np.log(scores) + rng.gumbel(0, 1 / beta, len(scores)))
 
+    # Queues that take turns: one over all images, and one for each class.
     overall = iter(draw(pool.numbers["entropy"]))
-    turns = []
+    turns: list[Iterator[int]] = []
     for c in rng.permutation(np.arange(1, pool.class_share.shape[1])):
         offered = np.flatnonzero(pool.class_share[:, c] > PRESENT)
         entropy = pool.vectors["class_entropy"][offered, c].astype(np.float64)
         turns += [iter(offered[draw(entropy)]), overall]
-    chosen = {}  # ordered, and quick to look up
+    chosen: dict[int, bool] = {}  # ordered, and quick to look up
     for queue in itertools.cycle(turns or [overall]):
+        if len(chosen) == count:
+            break
         pick = next((index for index in queue if index not in chosen), None)
         if pick is not None:
             chosen[pick] = True
-        if len(chosen) == count:
-            return list(chosen)
+    return list(chosen)
 
 
 UNCERTAINTIES = ("entropy", "margin", "least_confidence", "bald", "disagreement")

@@ -3,11 +3,15 @@
 import math
 
 from weakseg.labels.signals import SIGNALS
+from weakseg.planning.oracle import Oracle
+
+Budget = tuple[float, str]  # (amount, unit): percent of the pool, images, seconds or hours
 
 
-def spent(unit, oracle, pool):
-    """Return what the oracle's labels are in a unit: percent of a pool of `pool` images, images,
-    seconds or hours.
+def spent(unit: str, oracle: Oracle, pool: int) -> float:
+    """Return what the oracle's labels are in a unit.
+
+    unit: "percent" of a pool of `pool` images, "images", "seconds" or "hours"
     """
     seconds = oracle.seconds
     return {
@@ -18,9 +22,8 @@ def spent(unit, oracle, pool):
     }[unit]
 
 
-def reached(target, oracle, pool):
-    """Whether a budget (amount, unit) is used up. What a label costs is known once it is made: the
-    last may pass it.
+def reached(target: Budget, oracle: Oracle, pool: int) -> bool:
+    """Whether a budget is used up; what a label costs is known once it is made: the last may pass.
 
     A percentage is rounded to whole images, but never to none.
     """
@@ -30,21 +33,21 @@ def reached(target, oracle, pool):
     return spent(unit, oracle, pool) >= amount
 
 
-def between(before, after, share):
+def between(before: Budget, after: Budget, share: float) -> Budget:
     """Return the budget that lies `share` of the way between two."""
     return before[0] + share * (after[0] - before[0]), after[1]
 
 
-def images_left(target, oracle, pool):
-    """Return about how many images a budget still buys, at the mean price so far or that of a mask;
-    at least 1.
+def images_left(target: Budget, oracle: Oracle, pool: int) -> int:
+    """Return about how many images a budget still buys, at least 1.
+
+    An image costs what the labels so far cost on average; before the first one, what a mask costs.
     """
     amount, unit = target
     left = amount - spent(unit, oracle, pool)
-    each = (
-        oracle.seconds / len(oracle.labels)
-        if oracle.labels
-        else SIGNALS["full"].seconds({"objects": 1})
-    )
-    price = {"percent": 100 / pool, "images": 1, "seconds": each, "hours": each / 3600}[unit]
+    if oracle.labels:
+        seconds = oracle.seconds / len(oracle.labels)
+    else:
+        seconds = SIGNALS["full"].seconds({"objects": 1})
+    price = {"percent": 100 / pool, "images": 1, "seconds": seconds, "hours": seconds / 3600}[unit]
     return max(1, math.ceil(left / max(price, 1e-9)))

@@ -1,15 +1,16 @@
-"""The append-only ledger of a run, `ledger.jsonl`: one line for each completed stage, and nothing
-is ever rewritten.
+"""The append-only ledger of a run, `ledger.jsonl`: one line for each completed stage.
 
-A stage's result is computed once. A run that starts again finds the lines that are there and goes
-on behind them; all randomness follows from (seed, round, stage), so it ends as if it had never
-stopped.
+Nothing is ever rewritten, and a stage's result is computed once. A run that starts again goes on
+behind the lines that are there. All randomness follows from (seed, round, stage), so it ends as if
+it had never stopped.
 """
 
 import hashlib
 import json
 import os
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -51,7 +52,7 @@ class Ledger:
     Opening takes a lock: two processes can't write one run.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.path.with_suffix(".lock"), timeout=0)
@@ -69,14 +70,14 @@ class Ledger:
         self._file = self.path.open("ab")
         self._file.truncate(whole)
 
-    def find(self, round_, stage):
+    def find(self, round_: int, stage: str) -> dict[str, Any] | None:
         """Return the line of a stage, or None."""
         return find_line(self.lines, round_, stage)
 
-    def once(self, round_, stage, compute):
-        """Return the stage's line; where there is none yet, from the dict that `compute()` returns,
-        and write it.
-        """
+    def once(
+        self, round_: int, stage: str, compute: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Return the stage's line; where there is none yet, compute it and write it."""
         line = self.find(round_, stage)
         if line is None:
             line = json.loads(
@@ -88,50 +89,55 @@ class Ledger:
             self.lines.append(line)
         return line
 
-    def close(self):
+    def close(self) -> None:
         """Release the file."""
         self._file.close()
         self._lock.release()
 
 
-def read_ledger(path):
-    """Return (complete lines, their length in bytes) of a ledger; a last line that a kill cut short
-    is left out.
+def read_ledger(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return the complete lines of a ledger, and their length in bytes.
+
+    A last line that a kill cut short is left out. A damaged one is a `UserError`.
     """
-    lines, whole = [], 0
-    for number, raw in enumerate(path.open("rb") if path.exists() else (), 1):
-        if not raw.endswith(b"\n"):
-            break
-        try:
-            line = json.loads(raw)
-        except ValueError:
-            line = None
-        if not isinstance(line, dict) or not {"round", "stage"} <= line.keys():
-            raise UserError(
-                f"{path}: line {number} is damaged; restore the file, or delete the run"
-            )
-        lines.append(line)
-        whole += len(raw)
+    lines: list[dict[str, Any]] = []
+    whole = 0
+    if not path.exists():
+        return lines, whole
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if not raw.endswith(b"\n"):
+                break
+            try:
+                line = json.loads(raw)
+            except ValueError:
+                line = None
+            if not isinstance(line, dict) or not {"round", "stage"} <= line.keys():
+                raise UserError(
+                    f"{path}: line {number} is damaged; restore the file, or delete the run"
+                )
+            lines.append(line)
+            whole += len(raw)
     return lines, whole
 
 
-def find_line(lines, round_, stage):
+def find_line(lines: Sequence[dict[str, Any]], round_: int, stage: str) -> dict[str, Any] | None:
     """Return the line of a stage, or None."""
     return next((line for line in lines if (line["round"], line["stage"]) == (round_, stage)), None)
 
 
-def digest(path):
+def digest(path: Path | str) -> str:
     """Return the SHA-256 of a file, hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def settings_hash(plain):
+def settings_hash(plain: Any) -> str:
     """Return a short hash of nested plain values."""
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def without(plain, keys):
+def without(plain: Any, keys: Collection[str]) -> Any:
     """Return nested plain values without the entries called `keys`."""
     if not isinstance(plain, dict):
         return plain

@@ -18,6 +18,7 @@ from vlm_itl.judges.baselines import error_types
 from vlm_itl.judges.registry import make_judge
 from vlm_itl.training.data import open_images, splits_of
 from weakseg.common import UserError
+from weakseg.data.cache import ResizedCache
 from weakseg.planning.oracle import Examiner
 
 SIZE = 64
@@ -32,7 +33,7 @@ def pets(pets_dir, tmp_path_factory):
         source=str(pets_dir), image_size=SIZE, cache_dir=str(tmp_path_factory.mktemp("cache"))
     )
     dataset = open_images(data)
-    examiner = Examiner(dataset, data)
+    examiner = Examiner(dataset, ResizedCache(data.cache_dir, SIZE))
     return examiner, {name: examiner.truth(name) for name in splits_of(dataset, data)["pool"]}
 
 
