@@ -33,10 +33,8 @@ def rectangle(canvas, x, y, w, h, label):
 
 
 def polygon(canvas, x, y, w, h, label):
-    corners = np.float64([[0, -0.5], [0.5, -0.1], [0.3, 0.5], [-0.3, 0.5], [-0.5, -0.1]]) * (
-        w,
-        h,
-    ) + (x, y)
+    pentagon = np.float64([[0, -0.5], [0.5, -0.1], [0.3, 0.5], [-0.3, 0.5], [-0.5, -0.1]])
+    corners = pentagon * (w, h) + (x, y)
     cv2.fillPoly(canvas, [corners.round().astype(np.int32)], label)
 
 
@@ -59,8 +57,8 @@ def labels_of(mask, signals, seed=0):
 def overlap(mask, truth, label):
     """Return the IoU of a class on the pixels of which the mask is sure."""
     sure = mask != IGNORE
-    found, real = sure & (mask == label), sure & (truth == label)
-    return np.count_nonzero(found & real) / np.count_nonzero(found | real)
+    cut, real = sure & (mask == label), sure & (truth == label)
+    return np.count_nonzero(cut & real) / np.count_nonzero(cut | real)
 
 
 def square(size=SIZE):
@@ -138,21 +136,15 @@ def test_another_size_gives_nearly_the_same_mask(signals):
 def test_annotations_are_in_original_pixels():
     rng, truth = np.random.default_rng(0), np.zeros((SIZE, SIZE), np.uint8)
     disc(truth, 30, 26, 30, 20, 2)
-    image, labels = (
-        painted(truth, [[0] * 3, [0] * 3, [200] * 3], rng),
-        labels_of(truth, ("boxes", "points")),
-    )
+    image = painted(truth, [[0] * 3, [0] * 3, [200] * 3], rng)
+    labels = labels_of(truth, ("boxes", "points"))
     larger = {
-        "boxes": [
-            [4 * x0, 2 * y0, 4 * x1, 2 * y1, label] for x0, y0, x1, y1, label in labels["boxes"]
-        ],
-        "points": [[4 * x, 2 * y, label] for x, y, label in labels["points"]],
+        "boxes": [[4 * x0, 2 * y0, 4 * x1, 2 * y1, c] for x0, y0, x1, y1, c in labels["boxes"]],
+        "points": [[4 * x, 2 * y, c] for x, y, c in labels["points"]],
     }
-    masks = [
-        pseudo_mask(image, labels, square())[0],
-        pseudo_mask(image, larger, View(4 * SIZE, 2 * SIZE, SIZE))[0],
-    ]
-    assert np.array_equal(*masks)
+    mask, _ = pseudo_mask(image, labels, square())
+    same, _ = pseudo_mask(image, larger, View(4 * SIZE, 2 * SIZE, SIZE))
+    assert np.array_equal(mask, same)
 
 
 # ---- laws of any picture and any annotation
@@ -165,9 +157,8 @@ def pictures(size):
         rng = np.random.default_rng(seed)
         if kind == "noise":
             return rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
-        patches = rng.integers(
-            0, 256, (3, 3, 3) if kind == "patches" else (1, 1, 3), dtype=np.uint8
-        )
+        side = 3 if kind == "patches" else 1
+        patches = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
         return cv2.resize(patches, (size, size), interpolation=cv2.INTER_NEAREST)
 
     return st.builds(make, SEEDS, st.sampled_from(["noise", "patches", "one colour"]))
@@ -223,8 +214,7 @@ def test_marks_win_outside_of_boxes_is_background_and_all_is_counted(scene, seed
     marked, drawn = marks != IGNORE, {*np.unique(marks).tolist()} - {0, IGNORE}
     assert np.array_equal(mask[marked], marks[marked])
     boxes = annotations.get("boxes")
-    known = drawn | {box[4] for box in boxes or ()}
-    assert {*np.unique(mask).tolist()} <= known | {0, IGNORE}
+    assert {*np.unique(mask)} <= drawn | {box[4] for box in boxes or ()} | {0, IGNORE}
     if boxes is None:
         assert outcome.total() == len(drawn)
         if not outcome["cut"]:
@@ -251,10 +241,9 @@ def test_marks_win_outside_of_boxes_is_background_and_all_is_counted(scene, seed
 def test_boxes_come_in_any_order(scene, random):
     image, annotations, view = scene
     mixed = annotations | {"boxes": random.sample(annotations["boxes"], len(annotations["boxes"]))}
-    for ours, theirs in zip(
-        pseudo_mask(image, annotations, view), pseudo_mask(image, mixed, view), strict=True
-    ):
-        assert np.array_equal(ours, theirs)
+    mask, outcomes = pseudo_mask(image, annotations, view)
+    same, again = pseudo_mask(image, mixed, view)
+    assert np.array_equal(mask, same) and outcomes == again
 
 
 @settings(max_examples=15)
@@ -278,12 +267,9 @@ def test_a_mask_without_boxes_is_sure_only_where_all_guesses_agree(seed):
 
 def test_classes_without_boxes_are_laid_down_from_the_largest():
     strokes = [
-        {"class": label, "width": 2, "path": path}
-        for label, path in (
-            (4, [[6, 6], [58, 6], [58, 58]]),
-            (9, [[30, 30], [36, 36]]),
-            (2, [[20, 40], [30, 50]]),
-        )
+        {"class": 4, "width": 2, "path": [[6, 6], [58, 6], [58, 58]]},
+        {"class": 9, "width": 2, "path": [[30, 30], [36, 36]]},
+        {"class": 2, "width": 2, "path": [[20, 40], [30, 50]]},
     ]
     marks = draw_marks({"scribbles": strokes}, square())
     areas = [
@@ -299,11 +285,8 @@ def test_the_middle_of_a_box_is_its_object_unless_marks_say_more():
         {"class": 5, "width": 5, "path": [[15, 15], [15, 45]]},
         {"class": 0, "width": 3, "path": [[25, 30], [25, 31]]},
     ]
-    for drawn, middle in (
-        ([], cv2.GC_FGD),
-        (strokes[:1], cv2.GC_PR_FGD),
-        (strokes[1:], cv2.GC_BGD),
-    ):
+    cases = (([], cv2.GC_FGD), (strokes[:1], cv2.GC_PR_FGD), (strokes[1:], cv2.GC_BGD))
+    for drawn, middle in cases:
         marks = draw_marks({"scribbles": drawn}, square())
         trimap = grabcut.box_trimap(marks, inside, 5, Options(), SIZE)
         assert trimap[30, 25] == middle and trimap[12, 38] == cv2.GC_PR_FGD
@@ -346,12 +329,8 @@ def test_marks_in_a_box_that_cannot_be_cut_keep_their_classes():
 
 
 def test_a_box_of_one_pixel_or_none_is_cut_or_given_up():
-    for box in (
-        [20, 20, 21, 21, 4],
-        [20.2, 20.2, 20.3, 20.3, 4],
-        [20, 20, 20, 20, 4],
-        [0, 5, SIZE, 5, 4],
-    ):
+    whole, part, none = [20, 20, 21, 21, 4], [20.2, 20.2, 20.3, 20.3, 4], [20, 20, 20, 20, 4]
+    for box in (whole, part, none, [0, 5, SIZE, 5, 4]):
         for image in (SCENE, FLAT):
             mask, outcome = pseudo_mask(image, {"boxes": [box]}, square())
             inside = draw_boxes([box], square()) == 4
@@ -386,9 +365,8 @@ def test_marks_that_cannot_be_cut_stay_as_they_were_drawn():
     for annotations in ({}, {"points": []}, {"scribbles": [], "points": []}):
         mask, outcome = pseudo_mask(SCENE, annotations, square())
         assert not outcome and (mask == IGNORE).all()
-    mask, outcome = pseudo_mask(
-        SCENE, {"boxes": []}, square()
-    )  # somebody looked, and there is none
+    # Somebody looked, and there is no object.
+    mask, outcome = pseudo_mask(SCENE, {"boxes": []}, square())
     assert not outcome and (mask == 0).all()
 
 

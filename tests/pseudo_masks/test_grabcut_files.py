@@ -61,18 +61,13 @@ class Gathered(NamedTuple):
 def gather(data_dir, label_path, cache_dir):
     dataset = opened_data(data_dir, cache_dir)
     ids = dataset.ids("train")
-    labels = labels_for(label_path, dataset, ids, USED, data_dir)
+    labels = dict(labels_for(label_path, dataset, ids, USED, data_dir))
     return Gathered(dataset, ids, labels, ResizedCache(cache_dir, 32))
 
 
 def make(pets, folder, signals=("boxes",), jobs=1, **changes):
-    given = {
-        "dataset": pets.dataset,
-        "ids": pets.ids,
-        "labels": pets.labels,
-        "cache": pets.cache,
-    } | changes
-    return pseudo_masks(signals=signals, folder=folder, jobs=jobs, **given)
+    sources = pets._asdict() | changes
+    return pseudo_masks(signals=signals, folder=folder, jobs=jobs, **sources)
 
 
 @pytest.fixture
@@ -211,9 +206,8 @@ def test_a_run_that_was_killed_goes_on(pets, tmp_path, cuts, monkeypatch, calls)
     masks, same = make(pets, tmp_path / "parts")
     assert len(cuts) == len(pets.ids) - calls and same == outcomes
     assert_same(masks, expected)
-    assert (
-        len(list((tmp_path / "parts").rglob("*"))) == len(pets.ids) + 1
-    )  # one folder, and no litter
+    entries = list((tmp_path / "parts").rglob("*"))
+    assert len(entries) == len(pets.ids) + 1  # one folder, and no litter
 
 
 def test_masks_travel_to_other_processes(pets, tmp_path):
@@ -255,24 +249,15 @@ def test_no_image_is_no_work(pets, tmp_path):
     [(0.92, ("boxes",)), (0.94, ("boxes", "scribbles")), (0.94, ("scribbles",))],
 )
 def test_real_pets_are_found(tmp_path, least, signals):
-    dataset, cache, right, all_sure, pixels = (
-        opened_data(REAL, tmp_path),
-        ResizedCache(tmp_path, 96),
-        0,
-        0,
-        0,
-    )
+    dataset, cache = opened_data(REAL, tmp_path), ResizedCache(tmp_path, 96)
+    right = all_sure = pixels = 0
     for name in dataset.ids("train")[::40]:
-        truth, labels = (
-            dataset.resized_mask(name, cache),
-            annotate(dataset, name, annotators.Options(), 0, signals),
-        )
+        truth = dataset.resized_mask(name, cache)
+        labels = annotate(dataset, name, annotators.Options(), 0, signals)
         image = cache.image(dataset.image_path(name)).transpose(1, 2, 0)
         mask, _ = pseudo_mask(image, labels, View(*labels["size"], 96))
         sure = (mask != IGNORE) & (truth != IGNORE)
         right += np.count_nonzero(sure & (mask == truth))
-        all_sure, pixels = (
-            all_sure + np.count_nonzero(sure),
-            pixels + np.count_nonzero(truth != IGNORE),
-        )
+        all_sure += np.count_nonzero(sure)
+        pixels += np.count_nonzero(truth != IGNORE)
     assert right / all_sure > least and all_sure / pixels > 0.9
