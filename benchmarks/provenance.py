@@ -122,7 +122,7 @@ def reproduce(text: str, name: str) -> dict[int, dict[tuple[str, str], str]]:
             for facts in current:
                 facts["command", ""] = " && ".join(commands(part))
             continue
-        for line in part.splitlines():
+        for line in re.sub(r"\n +", " ", part).splitlines():  # an item may have several lines
             if block := BLOCK.fullmatch(line):
                 numbers = [int(word) for word in block[1].split(",")]
                 current = [found.setdefault(number, {}) for number in numbers]
