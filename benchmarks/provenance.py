@@ -14,6 +14,7 @@ the commits and seeds of the files, and stays so until the page's row changes.
 import argparse
 import csv
 import json
+import os
 import re
 import statistics
 import sys
@@ -307,7 +308,9 @@ def main(args: argparse.Namespace) -> None:
         lines = with_files(lines, args)
     write(lines, args.folder)
     proven = sum(line.source == "files" for line in lines)
-    print(f"{args.folder / FILE}: {len(lines)} rows, {proven} of them from result files")
+    print(
+        f"{os.path.relpath(args.folder / FILE)}: {len(lines)} rows, {proven} of them from result files"
+    )
 
 
 if __name__ == "__main__":
