@@ -65,11 +65,12 @@ def prepare(folder, data_dir=None, trainval=60, test=1, size=500):
     return data_dir
 
 
-def train(folder, data_dir, name, threads=None, launcher=(), environment=None, **values):
+def train(folder, data_dir, name, launcher=(), environment=None, **values):
     """Train a run with train.py on the CPU -> the lines of its log, a dict for each epoch.
 
     folder: holds labels.pkl (see `prepare`), cache/ and runs/
-    launcher: words before train.py; values: further flags, see `flags`
+    launcher: words before train.py; environment: further variables
+    values: further flags, see `flags`
     """
     words = flags(
         run_name=name,
@@ -80,7 +81,7 @@ def train(folder, data_dir, name, threads=None, launcher=(), environment=None, *
         device="cpu",
         **values,
     )
-    run(*launcher, "train.py", *words, threads=threads, **(environment or {}))
+    run(*launcher, "train.py", *words, **(environment or {}))
     return read_log(folder / "runs" / name)
 
 

@@ -1,6 +1,4 @@
-"""benchmarks/startup.py finds every script and stops train.py after its first step; no `--help`
-imports PyTorch.
-"""
+"""benchmarks/startup.py finds every script, none of which imports PyTorch for its `--help`."""
 
 import os
 import subprocess
@@ -21,7 +19,8 @@ def test_help_needs_no_heavy_import(script):
         f"sys.argv = [{script!r}, '--help']\n"
         f"try: runpy.run_path({script!r}, run_name='__main__')\n"
         "except SystemExit as done: assert not done.code\n"
-        "heavy = {'torch', 'torchvision', 'transformers', 'segmentation_models_pytorch', 'skimage', 'sklearn'}\n"
+        "heavy = {'torch', 'torchvision', 'transformers', 'segmentation_models_pytorch',"
+        " 'skimage', 'sklearn'}\n"
         "print('heavy:', *sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(

@@ -120,7 +120,12 @@ def test_damage_before_the_last_line_names_the_line_and_leaves_the_file_alone(tm
     assert write(path) == whole  # the failures above let go of the lock
 
 
-HOLDER = "import sys, time; from weakseg.planning.ledger import Ledger; l = Ledger(sys.argv[1]); print('open', flush=True); "
+HOLDER = """
+import sys, time
+from weakseg.planning.ledger import Ledger
+l = Ledger(sys.argv[1])
+print('open', flush=True)
+"""
 
 
 def test_two_processes_cannot_write_one_run_and_a_killed_one_lets_go(tmp_path):
