@@ -308,9 +308,8 @@ def main(args: argparse.Namespace) -> None:
         lines = with_files(lines, args)
     write(lines, args.folder)
     proven = sum(line.source == "files" for line in lines)
-    print(
-        f"{os.path.relpath(args.folder / FILE)}: {len(lines)} rows, {proven} of them from result files"
-    )
+    path = os.path.relpath(args.folder / FILE)
+    print(f"{path}: {len(lines)} rows, {proven} of them from result files")
 
 
 if __name__ == "__main__":
