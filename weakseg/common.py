@@ -16,6 +16,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from weakseg.threads import settle_threads
+
 IGNORE = 255  # of masks: nobody labelled the pixel, or it doesn't count
 
 
@@ -28,7 +30,9 @@ def run_cli(main, parse_args):
     and exit code 2.
     """
     try:
-        main(parse_args())
+        args = parse_args()
+        settle_threads(getattr(args, "threads", None))
+        main(args)
     except (UserError, OSError) as error:
         sys.exit(_fail(f"error: {error}", 2))
     except KeyboardInterrupt:

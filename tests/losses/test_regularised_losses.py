@@ -2,17 +2,15 @@
 
 import math
 
-import cv2
 import numpy as np
 import pytest
-import skimage.color
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weakseg.labels.targets import covered
 from weakseg.losses.gated_crf import gated_crf_loss
-from weakseg.losses.projection import colour_pairwise_loss, fill_loss, projection_loss, rgb_to_lab
+from weakseg.losses.projection import box_projection_loss
 
 LAWS = settings(max_examples=20)
 SEEDS = st.integers(0, 2**32)
@@ -105,9 +103,7 @@ def test_gradients_agree_with_finite_differences():
     )
     for value in (
         lambda p: gated_crf_loss(p, image, *gates, radius=2).value,
-        lambda p: colour_pairwise_loss(p, image, gates[0]).value,
-        lambda p: projection_loss(p, boxes).value,
-        lambda p: fill_loss(p, boxes, low=0.5, high=0.5).value,
+        lambda p: box_projection_loss(p, boxes).value,
     ):
         assert torch.autograd.gradcheck(value, p.detach().requires_grad_())
 
@@ -120,7 +116,6 @@ def test_a_certain_prediction_of_one_class_costs_nothing(seed, classes):
     p[:, -1] = 1
     source, target = sample_gates(seed, (2, 9, 8), "float")
     assert gated_crf_loss(p, image, source, target).total == 0
-    assert colour_pairwise_loss(p, image, threshold=0).total == 0
 
 
 def symmetries(tensor):
@@ -128,25 +123,17 @@ def symmetries(tensor):
     return tensor.flip(-1), tensor.flip(-2), tensor.transpose(-1, -2)
 
 
-def lit(gate):
-    """Return a gate as bool."""
-    return None if gate is None else gate > 0.5
-
-
 @LAWS
 @given(SEEDS, GATES)
 def test_mirrors_and_transposes_of_everything_change_nothing(seed, kind):
     p, image = sample(seed, levels=4)
     gates = sample_gates(seed, (2, 5, 6), kind)
-    crf, pairwise = gated_crf_loss(p, image, *gates), colour_pairwise_loss(p, image, lit(gates[0]))
+    crf = gated_crf_loss(p, image, *gates)
     for k, (q, view) in enumerate(zip(symmetries(p), symmetries(image), strict=True)):
         same = [None if gate is None else symmetries(gate)[k] for gate in gates]
         assert gated_crf_loss(q, view, *same).value.item() == pytest.approx(
             crf.value.item(), rel=1e-10
         )
-        mean = colour_pairwise_loss(q, view, lit(same[0]))
-        assert mean.total.item() == pytest.approx(pairwise.total.item(), rel=1e-10)
-        assert mean.count == pairwise.count
 
 
 @LAWS
@@ -189,11 +176,8 @@ def test_closed_gates_and_images_without_pairs_give_zero_with_a_gradient():
         lambda p: gated_crf_loss(p, image, None, closed),
         lambda p: gated_crf_loss(p, image, closed),
         lambda p: gated_crf_loss(p[..., :1, :1], image[..., :1, :1]),
-        lambda p: colour_pairwise_loss(p, image, closed),
-        lambda p: colour_pairwise_loss(p, image, dilation=9),
-        lambda p: projection_loss(p, none),
-        lambda p: projection_loss(p, none[:, :0]),
-        lambda p: fill_loss(p, none),
+        lambda p: box_projection_loss(p, none),
+        lambda p: box_projection_loss(p, none[:, :0]),
     ):
         p = p.detach().requires_grad_()
         mean = loss(p)
@@ -210,9 +194,7 @@ def test_half_precision_and_extreme_logits_stay_finite(dtype, scale, autocast):
     boxes = torch.tensor([[[1.0, 1, 9, 9, 1], [3, 2, 12, 12, 2]]] * 2)
     for loss in (
         lambda p: gated_crf_loss(p, image),
-        lambda p: colour_pairwise_loss(p, image),
-        lambda p: projection_loss(p, boxes),
-        lambda p: fill_loss(p, boxes),
+        lambda p: box_projection_loss(p, boxes),
     ):
         logits = (
             scale * torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(0)).sign()
@@ -287,7 +269,7 @@ def seen_boxes(p, boxes):
 
 @LAWS
 @given(SEEDS)
-def test_projection_loss_is_that_of_a_loop_over_boxes(seed):
+def test_box_projection_loss_is_that_of_a_loop_over_boxes(seed):
     p, boxes = box_sample(seed)
     terms = []
     for crop, whole_y, whole_x, _ in seen_boxes(p, boxes):
@@ -295,35 +277,23 @@ def test_projection_loss_is_that_of_a_loop_over_boxes(seed):
             if whole and crop.size:
                 peaks = crop.max(axis=axis)
                 terms.append(1 - 2 * peaks.sum() / ((peaks**2).sum() + len(peaks)))
-    mean = projection_loss(p, boxes)
+    mean = box_projection_loss(p, boxes)
     assert mean.count == len(terms)
     assert mean.total.item() == pytest.approx(sum(terms), rel=1e-6)
 
 
 @LAWS
-@given(SEEDS)
-def test_fill_loss_is_that_of_a_loop_over_boxes(seed):
-    p, boxes = box_sample(seed)
-    fills = [crop.mean() for crop, _, _, share in seen_boxes(p, boxes) if share >= 0.9]
-    mean = fill_loss(p, boxes, low=0.3, high=0.4)
-    assert mean.count == len(fills)
-    expected = sum(max(0, 0.3 - fill) ** 2 + max(0, fill - 0.4) ** 2 for fill in fills)
-    assert mean.total.item() == pytest.approx(expected, rel=1e-6, abs=1e-12)
-
-
-@pytest.mark.parametrize("loss", [projection_loss, fill_loss])
-@LAWS
 @given(seed=SEEDS)
-def test_boxes_come_in_any_order_and_padding_is_ignored(loss, seed):
+def test_boxes_come_in_any_order_and_padding_is_ignored(seed):
     p, boxes = box_sample(seed)
     rng = np.random.default_rng([seed, 2])
     padding = torch.full((2, 2, 5), -1.0)
     padding[..., :4] = torch.tensor([0.0, 0, 6, 6])
     mixed = torch.cat([boxes, padding], 1)[:, rng.permutation(boxes.shape[1] + 2)]
-    mean, same = loss(p, boxes), loss(p, mixed)
+    mean, same = box_projection_loss(p, boxes), box_projection_loss(p, mixed)
     assert same.total.item() == pytest.approx(mean.total.item(), rel=1e-12)
     assert same.count == mean.count
-    alone = [loss(p[i : i + 1], boxes[i : i + 1]) for i in range(2)]
+    alone = [box_projection_loss(p[i : i + 1], boxes[i : i + 1]) for i in range(2)]
     assert sum(part.total for part in alone).item() == pytest.approx(mean.total.item(), rel=1e-12)
 
 
@@ -331,16 +301,15 @@ def test_boxes_come_in_any_order_and_padding_is_ignored(loss, seed):
 @given(SEEDS)
 def test_box_losses_of_everything_transposed_are_the_same(seed):
     p, boxes = box_sample(seed)
-    for loss in (projection_loss, fill_loss):
-        mean, same = loss(p, boxes), loss(p.transpose(-1, -2), boxes[..., [1, 0, 3, 2, 4]])
-        assert same.total.item() == pytest.approx(mean.total.item(), rel=1e-10)
-        assert same.count == mean.count
+    mean = box_projection_loss(p, boxes)
+    same = box_projection_loss(p.transpose(-1, -2), boxes[..., [1, 0, 3, 2, 4]])
+    assert same.total.item() == pytest.approx(mean.total.item(), rel=1e-10)
+    assert same.count == mean.count
 
 
-@pytest.mark.parametrize("loss", [projection_loss, fill_loss])
 @LAWS
 @given(seed=SEEDS)
-def test_nothing_outside_the_boxes_matters(loss, seed):
+def test_nothing_outside_the_boxes_matters(seed):
     p, boxes = box_sample(seed)
     inside = torch.zeros_like(p, dtype=torch.bool)
     for image, rows in zip(inside, boxes.tolist(), strict=True):
@@ -348,24 +317,24 @@ def test_nothing_outside_the_boxes_matters(loss, seed):
             if label >= 0:
                 image[int(label), covered(y0, y1), covered(x0, x1)] = True
     other = torch.where(inside, p, 1 - p).requires_grad_()
-    mean = loss(other, boxes)
-    assert mean.total.item() == loss(p, boxes).total.item()
+    mean = box_projection_loss(other, boxes)
+    assert mean.total.item() == box_projection_loss(p, boxes).total.item()
     mean.total.backward()
     assert (other.grad[~inside] == 0).all()
 
 
 def test_projection_of_masks_that_fill_or_touch_a_box_is_free():
     box, p = torch.tensor([[[2.0, 3, 8, 9, 1]]]), torch.zeros(1, 2, 12, 12)
-    assert projection_loss(p, box) == (
-        pytest.approx(2.0),
-        2,
-    )  # an empty prediction: 1 for either axis
+    mean = box_projection_loss(p, box)  # an empty prediction: 1 for either axis
+    assert (mean.total, mean.count) == (pytest.approx(2.0), 2)
     p[0, 1, 3:9, 2:8] = 1
-    assert projection_loss(p, box) == (0, 2)
+    mean = box_projection_loss(p, box)
+    assert (mean.total, mean.count) == (0, 2)
     p[0, 1, 3:9, 2:8] = torch.eye(6)
-    assert projection_loss(p, box) == (0, 2)
+    mean = box_projection_loss(p, box)
+    assert (mean.total, mean.count) == (0, 2)
     p[0, 1, 5, 4] = 0
-    assert projection_loss(p, box).value > 0.05
+    assert box_projection_loss(p, box).value > 0.05
 
 
 @pytest.mark.parametrize(
@@ -385,80 +354,9 @@ def test_projection_of_masks_that_fill_or_touch_a_box_is_free():
 )
 def test_axes_that_the_border_cuts_are_left_out(box, terms):
     p, boxes = torch.full((1, 1, 12, 12), 0.5), torch.tensor([[[*map(float, box), 0]]])
-    mean = projection_loss(p, boxes)
+    mean = box_projection_loss(p, boxes)
     assert mean.count == terms
     assert mean.total.item() == pytest.approx(terms * (1 - 2 * 0.5 / 1.25))
-    assert fill_loss(p, boxes).count == (terms == 2)
-
-
-@pytest.mark.parametrize(
-    ("fill", "expected"), [(0.3, 0), (0.5, 0), (0.95, 0), (0.1, 0.2**2), (1.0, 0.05**2)]
-)
-def test_a_fill_within_its_bounds_is_free(fill, expected):
-    p = torch.full((1, 2, 12, 12), fill, dtype=torch.double)
-    mean = fill_loss(p, torch.tensor([[[1.0, 1, 11, 11, 0], [0, 1, 5, 5, 1]]]))
-    assert mean.count == 2
-    assert mean.value.item() == pytest.approx(expected, abs=1e-15)
-
-
-def pairwise_by_loop(p, image, where, dilation, threshold, theta):
-    """Return (total, number of pairs) of the definition, pair by pair."""
-    p, lab = p.detach().numpy(), rgb_to_lab(image.double()).numpy()
-    _, _, height, width = p.shape
-    total, count = 0.0, 0
-    for b in range(len(p)):
-        for y in range(height):
-            for x in range(width):
-                for dy, dx in ((0, 1), (1, -1), (1, 0), (1, 1)):
-                    i, j = (y, x), (y + dy * dilation, x + dx * dilation)
-                    if not (j[0] < height and 0 <= j[1] < width):
-                        continue
-                    alike = (
-                        math.exp(-np.linalg.norm(lab[b, :, *i] - lab[b, :, *j]) / theta)
-                        >= threshold
-                    )
-                    if alike and (where is None or where[b, *i] or where[b, *j]):
-                        total -= math.log(p[b, :, *i] @ p[b, :, *j])
-                        count += 1
-    return total, count
-
-
-@LAWS
-@given(
-    SEEDS,
-    st.integers(1, 3),
-    st.sampled_from([0.0, 0.01, 0.3]),
-    st.sampled_from([2.0, 30.0]),
-    st.booleans(),
-)
-def test_colour_pairwise_loss_is_that_of_a_loop_over_pairs(
-    seed, dilation, threshold, theta, everywhere
-):
-    p, image = sample(seed, levels=3)
-    where = None if everywhere else sample_gates(seed, (2, 5, 6), "same")[0]
-    mean = colour_pairwise_loss(p, image, where, dilation, threshold, theta)
-    total, count = pairwise_by_loop(p, image, where, dilation, threshold, theta)
-    assert mean.count == count
-    assert mean.total.item() == pytest.approx(total, rel=1e-10)
-
-
-def test_lab_is_that_of_opencv_and_scikit_image():
-    _, image = sample(0, size=(32, 32), batch=1)
-    rgb, lab = image[0].permute(1, 2, 0).numpy(), rgb_to_lab(image)[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(
-        lab, skimage.color.rgb2lab(rgb), atol=0.02
-    )  # its white has five digits
-    np.testing.assert_allclose(
-        lab, cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), atol=0.5
-    )  # a table
-
-
-def test_lab_of_greys_has_no_colour():
-    grey = torch.arange(256.0).expand(1, 3, 1, 256)
-    lab = rgb_to_lab(grey)
-    assert lab[0, 1:].abs().max() < 1e-3
-    assert lab[0, 0, 0, [0, 255]].tolist() == pytest.approx([0, 100], abs=1e-3)
-    assert (lab[0, 0, 0].diff() > 0).all()
 
 
 def test_what_does_not_fit_is_refused():
@@ -467,11 +365,9 @@ def test_what_does_not_fit_is_refused():
     for call in (
         lambda: gated_crf_loss(p, image[..., :3]),
         lambda: gated_crf_loss(p, image, source=image),
-        lambda: colour_pairwise_loss(p, image[:, :1]),
-        lambda: colour_pairwise_loss(p, image, torch.ones(1, 5, 6, dtype=torch.bool)),
-        lambda: projection_loss(p, boxes[:1]),
-        lambda: projection_loss(p, boxes[..., :4]),
-        lambda: fill_loss(p, boxes + torch.tensor([0, 0, 4, 4, 3])),
+        lambda: box_projection_loss(p, boxes[:1]),
+        lambda: box_projection_loss(p, boxes[..., :4]),
+        lambda: box_projection_loss(p, boxes + torch.tensor([0, 0, 4, 4, 3])),
     ):
         with pytest.raises(ValueError):
             call()

@@ -78,7 +78,7 @@ def test_tags_without_an_object_give_background_and_those_that_show_nowhere_leav
     walk, maps = (torch.eye(16), (4, 4)), torch.zeros(2, SIZE, SIZE)
 
     def mask(maps, present, absent):
-        return from_labels.from_tags(
+        return from_labels.mask_from_tags(
             {"present": present, "absent": absent}, picture(), walk, maps, dataset
         )
 
@@ -110,7 +110,7 @@ def blob(radius):
 @pytest.mark.parametrize("radius", [11, 14])
 def test_a_blurred_map_becomes_the_object_it_lies_on(radius):
     image, inside = disc()
-    mask = from_labels.mask_from([blob(radius)], [2], image, TAGS)
+    mask = from_labels.mask_from_maps([blob(radius)], [2], image, TAGS)
     assert mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 2, IGNORE}
     found = mask == 2
     assert found.any() and (found & inside).sum() > 0.98 * found.sum()
@@ -124,21 +124,25 @@ def test_only_present_classes_appear_and_background_only_where_no_map_is(seed, c
     maps = rng.random((count, SIZE, SIZE)).astype(np.float32)
     image = rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8)
     labels = [3, 1, 2][:count]
-    mask = from_labels.mask_from(maps, labels, image, TAGS)
+    mask = from_labels.mask_from_maps(maps, labels, image, TAGS)
     assert set(np.unique(mask)) <= {0, IGNORE, *labels}
     assert np.array_equal(mask == 0, np.max(maps, axis=0, initial=0) < TAGS.background)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_a_map_that_is_the_same_everywhere_can_be_used(value):
-    mask = from_labels.mask_from(np.full((1, SIZE, SIZE), value, np.float32), [1], disc()[0], TAGS)
+    mask = from_labels.mask_from_maps(
+        np.full((1, SIZE, SIZE), value, np.float32), [1], disc()[0], TAGS
+    )
     assert len(np.unique(mask)) == 1
 
 
 def test_where_two_classes_claim_a_pixel_the_stronger_wins():
     image, inside = disc()
     strong, weak = blob(20), blob(20) * 0.95
-    assert set(np.unique(from_labels.mask_from([weak, strong], [1, 2], image, TAGS)[inside])) <= {
+    assert set(
+        np.unique(from_labels.mask_from_maps([weak, strong], [1, 2], image, TAGS)[inside])
+    ) <= {
         2,
         IGNORE,
     }
@@ -162,7 +166,7 @@ def test_the_chances_to_meet_a_seed_are_those_of_walks_that_are_followed(seed, c
     walk /= walk.sum(1, keepdims=True)
     seeds = np.zeros((count, 16))
     seeds[np.arange(count), rng.choice(16, count, replace=False)] = 1
-    found = random_walk.meeting(
+    found = random_walk.arrival_probabilities(
         torch.from_numpy(seeds.reshape(count, 4, 4)), torch.from_numpy(walk), (4, 4)
     ).numpy()
     ended, at, expected = seeds.any(0), np.eye(16), np.zeros((16, count))
@@ -178,7 +182,7 @@ def test_the_chances_to_meet_a_seed_are_those_of_walks_that_are_followed(seed, c
 def test_a_walk_that_meets_no_seed_is_undecided():
     seeds = torch.zeros(2, 4, 4)
     seeds[0, 0, 0] = seeds[1, 3, 3] = 1
-    found = random_walk.meeting(seeds, torch.eye(16), (4, 4))
+    found = random_walk.arrival_probabilities(seeds, torch.eye(16), (4, 4))
     assert torch.allclose(found.sum(0), torch.ones(4, 4)) and found[0, 0, 0] == found[1, 3, 3] == 1
     assert torch.allclose(found[0, 1], torch.full((4,), 0.5), atol=1e-4)
 
@@ -196,11 +200,13 @@ def test_clicks_grow_over_what_looks_alike_and_stay_what_they_are(network):
     clicks = {
         "points": [[80, 30, 2], [20, 30, 0], [25, 35, 1]]
     }  # of an original of 100 x 50 pixels
-    mask = from_labels.from_annotations(clicks, (100, 50), image, walk)
+    mask = from_labels.mask_from_annotations(clicks, (100, 50), image, walk)
     assert mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 1, 2, IGNORE}
     marks = SIGNALS["points"].target(clicks["points"], View(100, 50, SIZE), ())
     assert np.array_equal(mask[marks != IGNORE], marks[marks != IGNORE])
-    alone = from_labels.from_annotations({"points": clicks["points"][:2]}, (100, 50), image, walk)
+    alone = from_labels.mask_from_annotations(
+        {"points": clicks["points"][:2]}, (100, 50), image, walk
+    )
     assert (alone == 2).sum() > 20 * (alone[:, : SIZE // 2] == 2).sum() and (
         alone[:, : SIZE // 2] == 0
     ).any()
@@ -220,7 +226,7 @@ def test_no_class_appears_that_nobody_marked(affinities, points, path):
         {"points": points, "scribbles": scribbles},
         {"scribbles": scribbles},
     ):
-        mask = from_labels.from_annotations(marks, (100, 50), halves(), affinities)
+        mask = from_labels.mask_from_annotations(marks, (100, 50), halves(), affinities)
         said = {p[2] for p in marks.get("points", ())} | {3 for _ in marks.get("scribbles", ())}
         assert set(np.unique(mask)) <= {0, IGNORE, *said}
         if not said - {0}:
@@ -235,7 +241,7 @@ def test_no_class_appears_that_nobody_marked(affinities, points, path):
 def test_a_class_stays_in_its_boxes_and_they_say_what_is_background(affinities, corners, point):
     boxes = [[x, y, min(x + 40, 100), min(y + 20, 50), 1 + x % 2] for x, y in corners]
     view = View(100, 50, SIZE)
-    mask = from_labels.from_annotations(
+    mask = from_labels.mask_from_annotations(
         {"boxes": boxes, "points": [[*point, 0]]}, (100, 50), halves(), affinities
     )
     assert (
@@ -247,14 +253,14 @@ def test_a_class_stays_in_its_boxes_and_they_say_what_is_background(affinities, 
 
 
 def test_a_box_that_fills_the_picture_says_nothing(affinities):
-    mask = from_labels.from_annotations(
+    mask = from_labels.mask_from_annotations(
         {"boxes": [[0, 0, 100, 50, 1]]}, (100, 50), halves(), affinities
     )
     assert (mask == IGNORE).all()
-    known = from_labels.evidence(
+    known = from_labels.knowledge_of(
         {"size": [100, 50], "boxes": [[0, 0, 100, 50, 1]]}, ("boxes",), "walk", None, SIZE
     )
-    assert known.classes.tolist() == [1] and known.closed and known.where.all()
+    assert known.classes.tolist() == [1] and known.is_closed and known.where.all()
 
 
 @pytest.fixture(scope="module")
@@ -263,13 +269,13 @@ def affinities(network):
 
 
 def test_predictions_are_probabilities_and_at_one_scale_the_network_s_own(network):
-    found = from_labels.predictions(network, picture())
+    found = from_labels.mean_prediction(network, picture())
     assert found.shape == (3, SIZE, SIZE) and torch.allclose(
         found.sum(0), torch.ones(SIZE, SIZE), atol=1e-5
     )
     alone = network(picture()[None])["seg"].softmax(1)[0]
     assert torch.allclose(
-        from_labels.predictions(network, picture(), scales=(1.0,)), alone, atol=1e-5
+        from_labels.mean_prediction(network, picture(), scales=(1.0,)), alone, atol=1e-5
     )
     assert not torch.allclose(found, alone, atol=1e-5)
 
@@ -291,8 +297,8 @@ def test_the_second_round_is_what_a_sure_network_says_of_the_classes_on_show(
     marks = (
         np.where(rng.random((SIZE, SIZE)) < 0.01, 0, IGNORE).astype(np.uint8) if marked else None
     )
-    known = from_labels.Evidence(classes, np.ones((len(classes), 1, 1), bool), marks, closed)
-    mask = from_labels.from_predictions(probabilities, picture(seed), before, known)
+    known = from_labels.Knowledge(classes, np.ones((len(classes), 1, 1), bool), marks, closed)
+    mask = from_labels.mask_from_predictions(probabilities, picture(seed), before, known)
     expected = np.where(np.isin(says, classes), says, 0 if closed else IGNORE)
     assert np.array_equal(
         mask, expected if marks is None else np.where(marks == IGNORE, expected, marks)
@@ -302,8 +308,8 @@ def test_the_second_round_is_what_a_sure_network_says_of_the_classes_on_show(
 def test_a_class_that_the_network_lost_keeps_its_first_mask():
     probabilities = torch.zeros(3, SIZE, SIZE)
     probabilities[1], before = 1, np.full((SIZE, SIZE), 2, np.uint8)
-    known = from_labels.Evidence(np.array([1, 2]), np.ones((2, 1, 1), bool), None, True)
-    assert from_labels.from_predictions(probabilities, picture(), before, known) is before
+    known = from_labels.Knowledge(np.array([1, 2]), np.ones((2, 1, 1), bool), None, True)
+    assert from_labels.mask_from_predictions(probabilities, picture(), before, known) is before
 
 
 @pytest.mark.parametrize("unknown", [False, True])
@@ -326,8 +332,8 @@ def test_files_hold_the_masks_and_an_unknown_tag_leaves_no_background(
                 term, network, tag_maps, dataset, ("tags", "points"), labels[name], image
             )
 
-        assert list(rounds.write_masks(mask, ["x/y"], tmp_path / term)) == ["x/y"]
-        return rounds.GrownMasks([tmp_path / term], SIZE)["x/y"]
+        rounds.write_mask(rounds.mask_path(tmp_path / term, "x/y"), mask("x/y"))
+        return rounds.RoundMasks([tmp_path / term], SIZE)["x/y"]
 
     found = make("cams")
     assert found.shape == (SIZE, SIZE) and found.dtype == np.uint8 and not (found == 2).any()
@@ -338,13 +344,11 @@ def test_files_hold_the_masks_and_an_unknown_tag_leaves_no_background(
 def test_the_last_round_counts_nothing_is_labelled_before_it_and_a_file_that_is_gone_is_named(
     tmp_path,
 ):
-    masks = rounds.GrownMasks([tmp_path / "1", tmp_path / "2"], SIZE)
+    masks = rounds.RoundMasks([tmp_path / "1", tmp_path / "2"], SIZE)
     assert (masks["x/y"] == IGNORE).all()
     for number in (1, 2):
         made = np.full((SIZE, SIZE), number, np.uint8)
-        assert list(rounds.write_masks({"x/y": made}.get, ["x/y"], tmp_path / str(number))) == [
-            "x/y"
-        ]
+        rounds.write_mask(rounds.mask_path(tmp_path / str(number), "x/y"), made)
         assert np.array_equal(masks["x/y"], made)
     (tmp_path / "2" / "x" / "y.png").unlink()
     with pytest.raises(UserError, match=r"2/x/y\.png: gone since the run made it"):

@@ -9,7 +9,6 @@ import torch.distributed as dist
 
 from losses import partial_cross_entropy
 from model import build_model
-from weakseg.training.distributed import synchronise_batch_norm
 
 
 def main(path):
@@ -17,8 +16,9 @@ def main(path):
     rank, world = dist.get_rank(), dist.get_world_size()
     torch.manual_seed(0)
     model = build_model("efficientnet-lite0", 3, 2, "none").double().train()
-    if world > 1:
-        synchronise_batch_norm(model)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()  # its batch is that of each process
     model.mean, model.std = model.mean.double(), model.std.double()
     parallel = torch.nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
     generator = torch.Generator().manual_seed(1)

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,15 +19,16 @@ import train
 from losses import allowed_classes, partial_cross_entropy, self_label_loss
 from weakseg import common
 from weakseg.common import UserError
-from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.data.datasets import open_dataset
 from weakseg.labels.signals import SIGNALS, parse_modes
 from weakseg.labels.targets import View, draw_boxes
-from weakseg.labels.training_labels import labels_of_run, training_ids
+from weakseg.labels.training_labels import read_training_labels, training_ids
 from weakseg.pseudo_masks import from_labels, rounds
 from weakseg.training import checkpoints, options, recipes
 from weakseg.training.distributed import global_means, make_accelerator
 from weakseg.training.mean_teacher import Teacher
 from weakseg.training.recipes import LossOptions
+from weakseg.training.run import TrainingRun
 
 SIZE = 32
 MODES = st.lists(st.sampled_from(list(SIGNALS)), min_size=1, unique=True)
@@ -187,7 +189,7 @@ def step(targets, tag_class=(1, 2), open_boxes=False):
     torch.manual_seed(0)
     outputs, teacher = {"seg": torch.randn(2, 3, 4, 4)}, torch.randn(2, 3, 4, 4).softmax(1)
     labels = LossOptions(tag_class, open_boxes=open_boxes)
-    return losses.Step(outputs, {"targets": targets}, teacher, labels, recipes.DEFAULT)
+    return losses.Step(outputs, {"targets": targets}, teacher, labels, recipes.AddedOptions())
 
 
 def test_excluded_classes_give_their_share_to_the_others():
@@ -311,8 +313,8 @@ def killed_after(monkeypatch, module, name, calls):
         ("points", checkpoints, "save_checkpoint", 1),
         ("scribbles", checkpoints, "save_checkpoint", 2),
         ("hybrid_boxes_points", checkpoints, "save_checkpoint", 1),
-        ("tags", from_labels, "mask_from", 3),
-        ("points", rounds, "from_predictions", 2),
+        ("tags", from_labels, "mask_from_maps", 3),
+        ("points", rounds, "mask_from_predictions", 2),
         ("hybrid_tags_points", checkpoints, "save_checkpoint", 3),
     ],
 )
@@ -355,14 +357,20 @@ def test_everything_that_computes_is_on_the_device_of_the_run(flags):
     args = options.parse_args(
         [*map(str, flags), "--supervision_mode", "scribbles", "--recipe", "strong"]
     )
-    signals = options.settle(args)
-    dataset = open_dataset(DataOptions.of(vars(args)))
-    ids = training_ids(dataset, args)
+    strong = TrainingRun.of_flags(args)
+    dataset = open_dataset(strong)
+    ids = training_ids(dataset, strong.seed)
     accelerator = make_accelerator("cpu")
     accelerator.state.device = torch.device("meta")  # any that is not where tensors are made
     try:
-        labels, weights = labels_of_run(args, dataset, ids), recipes.term_weights(args, signals, 2)
-        training = train.prepare(args, dataset, labels, ids, signals, weights, accelerator, "none")
+        labels = read_training_labels(
+            strong.weak_label_path, dataset, ids, strong.signals, "val_loss", strong.data_dir
+        )
+        weights = recipes.term_weights("strong", strong.signals, 2, {})
+        masks = train.pseudo_mask_rounds(strong, dataset, labels, weights)
+        training = train.prepare(
+            strong, dataset, labels, weights, masks, accelerator, is_resumed=True
+        )
     finally:
         accelerator.state.device = torch.device("cpu")
     for part in (training.model, training.criterion, training.teacher.average):
@@ -402,9 +410,12 @@ def test_overwriting_a_run_takes_its_pseudo_masks_along(flags, tmp_path):
 def test_each_round_of_masks_comes_once_in_order_and_before_an_epoch_that_uses_it(
     weights, epochs, share
 ):
-    plan = rounds.plan_rounds(SimpleNamespace(epochs=epochs, second_round=share), weights)
-    when = {made: epoch for epoch, rounds in plan.items() for made in rounds}
-    assert sum(map(len, plan.values())) == len(when) and max(plan, default=0) < epochs
+    terms = tuple(term for term in rounds.TERMS if weights.get(term))
+    unread = dict.fromkeys(("signals", "dataset", "labels", "cache", "new_encoder"))
+    plan = rounds.Rounds(Path("r"), terms, epochs, share, **unread)
+    made = [(one, epoch) for epoch in range(2 * epochs) for one in plan.due(epoch)]
+    when = dict(made)
+    assert len(made) == len(when) and max(when.values(), default=0) < epochs
     assert {term for term, number in when if number == 1} == {
         t for t in ("walk", "cams") if weights.get(t)
     }
@@ -454,15 +465,13 @@ def test_flags_override_the_recipe(flags, tmp_path):
         0,
         "--lambda_crf",
         0,
-        "--lambda_fill",
-        0.5,
         "--run_name",
         "r",
         "--epochs",
         1,
         *flags,
     )
-    assert set(lines(tmp_path / "r")[-1]["terms"]) == {"boxes", "projection", "fill"}
+    assert set(lines(tmp_path / "r")[-1]["terms"]) == {"boxes", "projection"}
     assert "teacher" not in torch.load(tmp_path / "r" / "last.pt", weights_only=True)
 
 
@@ -481,7 +490,11 @@ def test_terms_stay_finite_in_half_precision(dtype, scale):
     }
     teacher = logits.detach().float().softmax(1)
     one = losses.Step(
-        {"seg": logits}, batch, teacher, LossOptions((1, 2), open_boxes=True), recipes.DEFAULT
+        {"seg": logits},
+        batch,
+        teacher,
+        LossOptions((1, 2), open_boxes=True),
+        recipes.AddedOptions(),
     )
     for name, loss in losses.ADDED_LOSSES.items():
         value = loss(one).value

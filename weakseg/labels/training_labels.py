@@ -1,56 +1,115 @@
 """Which images and labels a run learns from, and what they cost."""
 
 import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from weakseg.common import UserError, stable_seed
+from weakseg.data.base import SegmentationDataset
 from weakseg.labels.costs import add_counts, price_labels
 from weakseg.labels.label_file import labels_for
 from weakseg.labels.signals import count_actions
 
+Annotations = Mapping[str, Any]  # of one image: {"size": [width, height], signal: annotation, ...}
 
-def training_ids(dataset, args):
-    """Return the ids to train on: all of them, or --train_limit, nested: a smaller limit is part of
-    a larger one.
+
+@dataclass(frozen=True)
+class TrainingLabels:
+    """The labels that one run learns from, and those that choose its checkpoint.
+
+    images          {id: annotations} of the images to train on and of the validation images
+    signals         that the run learns from
+    selected_with   signals of the validation images that choose the checkpoint
+    classes         number of classes that an annotator looks for, the background not counted
     """
-    ids = training_order(dataset, args.seed)
-    if args.train_limit and args.train_limit > len(ids):
-        raise UserError(
-            f"--train_limit {args.train_limit}: the training split has {len(ids)} images"
-        )
-    return sorted(ids[: args.train_limit])
+
+    images: Mapping[str, Annotations]
+    train_ids: Sequence[str]
+    val_ids: Sequence[str]
+    signals: tuple[str, ...]
+    selected_with: tuple[str, ...]
+    classes: int
+
+    def __getitem__(self, name: str) -> Annotations:
+        return self.images[name]
+
+    @cached_property
+    def cost(self) -> dict[str, Any]:
+        """What a person did and needed for the labels of the training images."""
+        return annotation_cost(self.images, self.train_ids, self.signals, self.classes)
+
+    @cached_property
+    def selection_cost(self) -> dict[str, Any]:
+        """What a person did and needed for the labels that choose the checkpoint."""
+        return annotation_cost(self.images, self.val_ids, self.selected_with, self.classes)
+
+    @cached_property
+    def digest(self) -> str:
+        """A short hash of all annotations that the run learns from and is chosen by."""
+        return labels_digest(self.images, {*self.train_ids, *self.val_ids}, self.signals)
 
 
-def training_order(dataset, seed):
+def training_order(dataset: SegmentationDataset, seed: int) -> list[str]:
     """Return the ids of the training split in the order in which --train_limit takes them."""
     return sorted(dataset.ids("train"), key=lambda name: stable_seed(seed, "limit", name))
 
 
-def annotation_cost(labels, names, signals, classes):
-    """Return what a person did and needed for the labels of `names`, looking for `classes` classes
-    in each image.
+def training_ids(dataset: SegmentationDataset, seed: int, limit: int | None = None) -> list[str]:
+    """Return the ids to train on: all of them, or `limit`; a smaller limit is part of a larger one.
+
+    Raises `UserError` where the limit exceeds the training split.
+    """
+    ids = training_order(dataset, seed)
+    if limit and limit > len(ids):
+        raise UserError(f"--train_limit {limit}: the training split has {len(ids)} images")
+    return sorted(ids[:limit])
+
+
+def selection_signals(signals: Sequence[str], select_by: str) -> tuple[str, ...]:
+    """Return the signals whose labels of the validation images choose the checkpoint.
+
+    select_by: a name of `weakseg.training.run.SELECTION`
+    """
+    return tuple(signals) if select_by == "weak_val_loss" else ("full",)
+
+
+def read_training_labels(
+    path: str | Path,
+    dataset: SegmentationDataset,
+    train_ids: Sequence[str],
+    signals: Sequence[str],
+    select_by: str,
+    data_dir: str | Path,
+) -> TrainingLabels:
+    """Read the labels of a run from a weak-label file, checked against the data set.
+
+    data_dir: as the user gave it, for the command that a mistake's message proposes
+    """
+    val_ids, selected_with = dataset.ids("val"), selection_signals(signals, select_by)
+    labels = labels_for(path, dataset, train_ids, signals, data_dir)
+    labels |= labels_for(path, dataset, val_ids, {*signals, *selected_with}, data_dir)
+    classes = len(dataset.class_names) - 1
+    return TrainingLabels(labels, train_ids, val_ids, tuple(signals), selected_with, classes)
+
+
+def annotation_cost(
+    labels: Mapping[str, Annotations], names: Collection[str], signals: Sequence[str], classes: int
+) -> dict[str, Any]:
+    """Return what a person did and needed for the labels of `names`, as a result file states it.
+
+    classes: number of classes that the person looks for in each image, the background not counted
     """
     counts = add_counts(count_actions(labels[name], signals, classes) for name in names)
     return price_labels(counts, len(names))
 
 
-def labels_of_run(args, dataset, train_ids):
-    """Return {id: annotations} of the images to train on, and of the validation images with what
-    selects on them.
-    """
-    labels = labels_for(args.weak_label_path, dataset, train_ids, args.modes, args.data_dir)
-    chosen_with = {*args.modes, *selection_signals(args)}
-    return labels | labels_for(
-        args.weak_label_path, dataset, dataset.ids("val"), chosen_with, args.data_dir
-    )
-
-
-def selection_signals(args):
-    """Return the signals whose labels of the validation images choose the checkpoint."""
-    return tuple(args.modes) if args.select_by == "weak_val_loss" else ("full",)
-
-
-def labels_digest(labels, names, signals):
-    """Return a short hash of the annotations of `names` that a run learns from and is chosen by."""
+def labels_digest(
+    labels: Mapping[str, Annotations], names: Iterable[str], signals: Sequence[str]
+) -> str:
+    """Return a short hash of the annotations of `names`."""
     digest, before = hashlib.sha256(b"["), ""
     for name in sorted(names):
         annotations = labels[name]

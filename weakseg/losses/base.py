@@ -1,54 +1,86 @@
-"""What all losses return, and what they expect of their inputs."""
+"""What all losses return, and how they check the shapes of their inputs."""
 
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import nn
 
 
-class Mean(NamedTuple):
-    """A sum (scalar tensor, differentiable) over `count` (scalar tensor, no gradient) labelled
-    items.
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """A sum over `count` labelled items, or of each of several groups that weigh the same.
 
-    Or one of each of several groups [G], whose means weigh the same.
+    total   scalar tensor, or [G]; differentiable
+    count   scalar tensor, or [G]; no gradient
     """
 
     total: torch.Tensor
     count: torch.Tensor
 
     @property
-    def value(self):
-        """The mean, that of the groups' means where there are several; 0 where nothing is
-        labelled.
-        """
+    def value(self) -> torch.Tensor:
+        """The mean over the items, or over the groups' means; 0 where nothing is labelled."""
         known = self.count > 0
         means = torch.where(known, self.total / torch.where(known, self.count, 1), 0)
         return means.sum() / known.sum().clamp(min=1)
 
 
-def at_least_single(logits):
+def at_least_single(values: torch.Tensor) -> torch.Tensor:
     """Lift half precision to float32, for sums over many pixels; double precision stays."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def _pair(dy, dx):
-    """Return the index into [..., H, W] of the pixels with a neighbour at (dy, dx), dy >= 0, and of
-    that neighbour.
-    """
-    near, far = (
-        slice(max(0, -dx), -dx if dx > 0 else None),
-        slice(max(0, dx), dx if dx < 0 else None),
-    )
-    return (..., slice(None, -dy or None), near), (..., slice(dy, None), far)
-
-
-def _image_like(probabilities, image):
-    """Return the image as numbers of the probabilities' precision."""
-    _expect("the image", image, (len(probabilities), 3, *probabilities.shape[2:]))
-    return image.detach().to(probabilities.dtype)
-
-
-def _expect(name, tensor, shape):
+def expect_shape(name: str, tensor: torch.Tensor, shape: Sequence[int]) -> None:
+    """Raise ValueError unless the tensor has this shape."""
     if tuple(tensor.shape) != tuple(shape):
         raise ValueError(
             f"{name} has the shape {tuple(tensor.shape)}, the probabilities call for {tuple(shape)}"
         )
+
+
+class BaseCriterion(nn.Module, ABC):
+    """What the training loop asks of the losses; `losses.Criterion` is the one that is used.
+
+    Called with (outputs, targets, cam) it returns {term: Mean} of the labels.
+
+    weights    {term: weight} of the terms that count
+    cam_scale  by which images are enlarged for activation maps
+    """
+
+    weights: dict[str, float]
+    cam_scale: float
+
+    @property
+    @abstractmethod
+    def blind(self) -> bool:
+        """Whether nothing says where objects are until there are activation maps."""
+
+    @abstractmethod
+    def extras(
+        self,
+        outputs: Mapping[str, torch.Tensor],
+        batch: Mapping[str, Any],
+        teacher: torch.Tensor | None,
+        progress: float,
+    ) -> dict[str, Mean]:
+        """Return {term: Mean} of what the recipe adds, after a share `progress` of the training."""
+
+    @abstractmethod
+    def of_masks(self, outputs: Mapping[str, torch.Tensor], mask: torch.Tensor) -> Mean:
+        """Return the loss on ground truth [B, H, W], which validation looks at."""
+
+    @abstractmethod
+    def combine(
+        self,
+        values: Mapping[str, torch.Tensor],
+        outputs: Mapping[str, torch.Tensor],
+        labelled: Mapping[str, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """Return the loss to minimise, a scalar."""
+
+    @abstractmethod
+    def weighted(self, values: Mapping[str, float]) -> float:
+        """Return the weighted sum of plain numbers."""

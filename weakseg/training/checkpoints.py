@@ -1,4 +1,4 @@
-"""Run directories `<checkpoint_dir>/<run_name>/`: `best.pt`, `last.pt`, `log.jsonl`.
+"""The folder of a run, `<checkpoint_dir>/<run_name>/`: `best.pt`, `last.pt`, `log.jsonl`.
 
 Checkpoints hold plain values and tensors only, so loading one runs no code.
 """
@@ -6,13 +6,16 @@ Checkpoints hold plain values and tensors only, so loading one runs no code.
 import contextlib
 import json
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 
 from weakseg.common import UserError, atomic_path
 from weakseg.inference.weights import read_tensors
+from weakseg.training.run import FREE, TrainingRun
 
 CONTENT = {
     "model",
@@ -25,32 +28,31 @@ CONTENT = {
     "labels",
 }
 FILES = ("best.pt", "last.pt", "log.jsonl", "curves.png", "pseudo_masks")
-EVENTS = "events.out.tfevents*"
+EVENTS = "events.out.tfevents*"  # TensorBoard's
 
 
-def save_checkpoint(path, content):
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Write a checkpoint atomically."""
     with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+        torch.save(dict(content), temporary)
 
 
-def save_best(folder, content):
+def save_best(folder: Path, content: Mapping[str, Any]) -> None:
     """Write best.pt from the content of last.pt.
 
     last.pt is written first and says whether its epoch was selected, so a kill between the two
     loses nothing.
     """
-    save_checkpoint(
-        folder / "best.pt",
-        {key: content[key] for key in (*sorted(CONTENT), "commit", "epoch", "best")},
-    )
+    kept = (*sorted(CONTENT), "commit", "epoch", "best")
+    save_checkpoint(folder / "best.pt", {key: content[key] for key in kept})
 
 
-def load_checkpoint(path):
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint written by train.py; any other file is a `UserError`."""
     if not Path(path).exists():
         raise UserError(
-            f"{path}: no such checkpoint; train the run first, or wait for an epoch that can be selected"
+            f"{path}: no such checkpoint; train the run first, or wait for an epoch that can be "
+            "selected"
         )
     content = read_tensors(path, "checkpoint")
     if not isinstance(content, dict) or not CONTENT <= content.keys():
@@ -58,31 +60,16 @@ def load_checkpoint(path):
     return content
 
 
-def run_folder(args):
-    """Return the folder of the run that the arguments name."""
-    return Path(args.checkpoint_dir) / args.run_name
+def find_checkpoint(run: TrainingRun) -> dict[str, Any] | None:
+    """Return the checkpoint that a run goes on from, None where it starts anew.
 
-
-def find_run(args, free):
-    """Return (folder, checkpoint to go on from or None), refusing to touch a run that nobody asked
-    to change.
-
-    free: names of the arguments that may differ between a run and its resumption.
+    Raises `UserError` rather than touch a run that nobody asked to change.
     """
-    folder = run_folder(args)
-    last = folder / "last.pt"
-    if args.resume == "must" or (args.resume == "auto" and last.exists()):
+    folder, last = run.folder, run.folder / "last.pt"
+    if run.resume == "must" or (run.resume == "auto" and last.exists()):
         checkpoint = load_checkpoint(last)
-        changed = [
-            k for k, v in vars(args).items() if k not in free and checkpoint["args"].get(k) != v
-        ]
-        if changed:
-            before, now = checkpoint["args"].get(changed[0]), getattr(args, changed[0])
-            raise UserError(
-                f"{last}: was trained with {changed[0]} = {before}, not {now}; keep it, or take another --run_name"
-            )
-        return folder, checkpoint
-    started = [name for name in ("best.pt", "last.pt") if (folder / name).exists()]
+        refuse_other_flags(run, checkpoint["args"])
+        return checkpoint
     foreign = [
         path.name
         for path in folder.glob("[!.]*")
@@ -92,24 +79,47 @@ def find_run(args, free):
         raise UserError(
             f"{folder}: holds {min(foreign)}, which is no part of a run; take another --run_name"
         )
-    if started and not args.overwrite:
+    if any((folder / name).exists() for name in ("best.pt", "last.pt")) and not run.overwrite:
         raise UserError(
-            f"{folder}: this run exists; go on with --resume, replace it with --overwrite, or take another --run_name"
+            f"{folder}: this run exists; go on with --resume, replace it with --overwrite, or take "
+            "another --run_name"
         )
-    return folder, None
+    return None
 
 
-def lock_path(folder):
-    """Return the file whose lock a training holds; it lies beside the run's folder, which may not
-    be there yet.
-    """
+def refuse_other_flags(run: TrainingRun, recorded: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run whose flags, as its checkpoint records them, were others."""
+    for flag, now in run.recorded().items():
+        before = recorded.get(flag)
+        if flag not in FREE and before != now:
+            raise UserError(
+                f"{run.folder / 'last.pt'}: was trained with {flag} = {before}, not {now}; "
+                "keep it, or take another --run_name"
+            )
+
+
+def refuse_other_data(
+    checkpoint: Mapping[str, Any], description: Mapping[str, Any], folder: Path
+) -> None:
+    """Refuse to go on with other images or labels than the run began with."""
+    for key in ("task", "fingerprint", "labels"):
+        if checkpoint.get(key) != description[key]:
+            raise UserError(
+                f"{folder}: this run began with other data or labels ({key} differs); restore "
+                "them, or take another --run_name"
+            )
+
+
+def lock_path(folder: str | Path) -> Path:
+    """Return the file whose lock a training holds, beside the folder, which may not exist yet."""
     return Path(folder).parent / f".{Path(folder).name}.lock"
 
 
 @contextlib.contextmanager
-def lock_run(folder):
-    """Keep other processes from training the run in `folder` meanwhile; of a group of processes the
-    first does.
+def lock_run(folder: Path) -> Iterator[None]:
+    """Keep other processes from training the run in `folder` meanwhile.
+
+    Of a group of processes that train together, the first takes the lock.
     """
     lock = FileLock(lock_path(folder), timeout=0)
     if os.environ.get("RANK", "0") == "0":
@@ -125,43 +135,27 @@ def lock_run(folder):
         lock.release()
 
 
-def run_files(folder):
-    """Return the files of a run that are there, and no others: what a new run of the same name
-    replaces.
-    """
-    return [
-        path for path in folder.glob("*") if path.name in FILES or path.match(EVENTS)
-    ] + leftovers(folder)
+def run_files(folder: Path) -> list[Path]:
+    """Return the files of a run that are there: what a new run of the same name replaces."""
+    own = [path for path in folder.glob("*") if path.name in FILES or path.match(EVENTS)]
+    return own + leftovers(folder)
 
 
-def leftovers(folder):
+def leftovers(folder: Path) -> list[Path]:
     """Return the temporary files that a kill in the middle of a write left behind."""
-    return [
-        path
-        for path in folder.glob(".*")
-        if path.name.split(".")[1] in {Path(name).stem for name in FILES}
-    ]
-
-
-def refuse_other_data(checkpoint, describe, folder):
-    """A resumed run must go on with the images and labels that it began with."""
-    for key in ("task", "fingerprint", "labels"):
-        if checkpoint.get(key) != describe[key]:
-            raise UserError(
-                f"{folder}: this run began with other data or labels ({key} differs); restore them, or take another "
-                "--run_name"
-            )
+    stems = {Path(name).stem for name in FILES}
+    return [path for path in folder.glob(".*") if path.name.split(".")[1] in stems]
 
 
 class Log:
     """`log.jsonl`: one JSON line an epoch."""
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
-    def read(self):
-        """Return all complete lines as dicts; a line that a kill cut short is left out."""
-        lines = []
+    def read(self) -> list[dict[str, Any]]:
+        """Return all complete lines; a line that a kill cut short is left out."""
+        lines: list[dict[str, Any]] = []
         for line in self.path.read_text().splitlines() if self.path.exists() else ():
             try:
                 lines.append(json.loads(line))
@@ -169,13 +163,13 @@ class Log:
                 break
         return lines
 
-    def keep_until(self, epoch):
+    def keep_until(self, epoch: int) -> None:
         """Drop the lines of epochs after `epoch`; a resumed run writes them again."""
         kept = [line for line in self.read() if line["epoch"] <= epoch]
         with atomic_path(self.path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
-    def append(self, line):
+    def append(self, line: Mapping[str, Any]) -> None:
         """Add one epoch."""
         with self.path.open("a") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")

@@ -3,35 +3,44 @@
 import math
 
 import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 
 def make_optimizer(
-    model, criterion, steps, lr, decoder_lr_scale, weight_decay, warmup, encoder="unet.encoder"
-):
-    """Return AdamW (encoder at `lr`, the rest faster, no decay on vectors) and its warm-up + cosine
-    schedule.
+    model: nn.Module,
+    criterion: nn.Module,
+    steps: int,
+    lr: float,
+    decoder_lr_scale: float,
+    weight_decay: float,
+    warmup: float,
+    encoder: str = "unet.encoder",
+) -> tuple[torch.optim.AdamW, LambdaLR]:
+    """Return AdamW and its schedule: a linear warm-up, then half a cosine.
 
-    encoder: what the names of the encoder's parameters start with
+    The encoder learns at `lr`, the rest `decoder_lr_scale` times faster; vectors have no weight
+    decay. warmup: share of the steps; encoder: what the names of the encoder's parameters start
+    with
     """
-    groups = {}
-    for name, p in [*model.named_parameters(), *criterion.named_parameters()]:
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in [*model.named_parameters(), *criterion.named_parameters()]:
         scale = 1.0 if name.startswith(encoder) else decoder_lr_scale
-        groups.setdefault((scale, weight_decay if p.ndim > 1 else 0.0), []).append(p)
+        decay = weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((scale, decay), []).append(parameter)
     optimizer = torch.optim.AdamW(
         [
-            {"params": ps, "lr": lr * scale, "weight_decay": decay}
-            for (scale, decay), ps in groups.items()
+            {"params": parameters, "lr": lr * scale, "weight_decay": decay}
+            for (scale, decay), parameters in groups.items()
         ],
         fused=not torch.backends.mps.is_available(),
     )
     rise = max(1, round(warmup * steps))
     fall = max(1, steps - rise)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda k: (
-            (k + 1) / rise
-            if k < rise
-            else 0.5 * (1 + math.cos(math.pi * min(1, (k - rise) / fall)))
-        ),
-    )
-    return optimizer, schedule
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        return 0.5 * (1 + math.cos(math.pi * min(1, (step - rise) / fall)))
+
+    return optimizer, LambdaLR(optimizer, factor)

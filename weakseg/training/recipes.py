@@ -1,54 +1,33 @@
-"""Recipes: what a run adds to the plain losses of its labels, and how much of it.
+"""Recipes: which losses a run has besides those of its labels, and how much each weighs.
 
 `plain` adds nothing. `strong` adds the terms of STRONG, which need no further label: pixels that
-nobody labelled learn from their colour, from their object's box, from a cut along edges, and from a
-slowly moving copy of the network.
+nobody labelled learn from random walks, from a cut along edges, from their object's box, from
+their colour, and from a mean teacher.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from weakseg.common import UserError
 from weakseg.labels.signals import TERMS
 
 # Weights of the strong recipe, by signal; a signal's own terms keep their usual ones unless they
-# are named. The few pixels of clicks, which the grown masks hold as well, would otherwise count as
+# are named. The few pixels of clicks, which the pseudo-masks hold as well, would otherwise count as
 # much as all others together.
-STRONG = {
+STRONG: dict[str, dict[str, float]] = {
     "full": {},
     "tags": {"cams": 1.0, "crf": 0.02, "teacher": 1.0},
     "points": {"points": 0.1, "walk": 1.0, "crf": 0.02, "teacher": 1.0},
     "scribbles": {"walk": 1.0, "crf": 0.02, "teacher": 1.0},
     "boxes": {"grabcut": 1.0, "walk": 1.0, "projection": 1.0, "crf": 0.1},
 }
-# What is different with more than two classes, the background being one: a teacher for whom all
-# classes weigh the same then sees the rare ones everywhere.
-STRONG_MANY = {"points": {"teacher": 0.0}, "scribbles": {"teacher": 0.0}}
-
-
-def option(default, text):
-    """Return a dataclass field with a help text."""
-    return field(default=default, metadata={"help": text})
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the added terms need besides weights."""
-
-    ramp: float = option(
-        0.3, "share of the steps over which the added losses grow that are no labels"
-    )
-    teacher_decay: float = option(0.99, "of the teacher's moving average")
-    teacher_confidence: float = option(0.6, "the teacher's opinion counts from this softmax value")
-    second_round: float = option(
-        0.5, "share of the epochs after which grown pseudo-masks are made anew; 1: never"
-    )
-
-    def growth(self, term, progress):
-        """Return the factor of a term's weight when a share `progress` of the training is done."""
-        return 1.0 if ADDED_TERMS[term].label or progress >= self.ramp else progress / self.ramp
-
-
-DEFAULT = Options()
+# What is different with more than two classes, the background being one: the teacher weighs all
+# classes the same, and would see the rare ones everywhere.
+STRONG_MANY: dict[str, dict[str, float]] = {
+    "points": {"teacher": 0.0},
+    "scribbles": {"teacher": 0.0},
+}
 
 
 @dataclass(frozen=True)
@@ -61,90 +40,133 @@ class AddedTerm:
     unless      better terms, which replace it in a recipe
     """
 
-    signals: tuple = ()
+    signals: tuple[str, ...] = ()
     extra: str | None = None
     label: bool = False
-    unless: frozenset = frozenset()
+    unless: frozenset[str] = frozenset()
 
-    def serves(self, signals):
-        """Whether a run of these signals can have this term."""
+    def serves(self, signals: Sequence[str]) -> bool:
+        """Return whether a run of these signals can have this term."""
         return not self.signals or bool({*self.signals} & {*signals})
 
 
 ADDED_TERMS = {
     "grabcut": AddedTerm(("points", "scribbles", "boxes"), "grabcut", label=True),
     "walk": AddedTerm(("points", "scribbles", "boxes"), "walk", label=True),
-    "cams": AddedTerm(("tags",), "cams", label=True, unless={"walk", "grabcut"}),
+    "cams": AddedTerm(("tags",), "cams", label=True, unless=frozenset({"walk", "grabcut"})),
     "crf": AddedTerm(),
     "projection": AddedTerm(("boxes",), "objects"),
-    "colour": AddedTerm(("boxes",)),
-    "fill": AddedTerm(("boxes",), "objects"),
-    "teacher": AddedTerm(unless={"grabcut"}),
+    "teacher": AddedTerm(unless=frozenset({"grabcut"})),
 }
 
 
-def usual_weights(recipe, signals, num_classes):
-    """Return {term: weight} of a recipe, 'plain' or 'strong', for the signals of a run and its
-    number of classes.
+def option(default: float, text: str) -> Any:
+    """Return a dataclass field with a help text."""
+    return field(default=default, metadata={"help": text})
 
-    A mix has the terms of all its signals, each with its largest weight, but for those that a
-    better one replaces.
-    """
-    found = {}
-    for signal in signals if recipe == "strong" else ():
-        many = STRONG_MANY.get(signal, {}) if num_classes > 2 else {}
-        for term, weight in (STRONG[signal] | many).items():
-            found[term] = max(weight, found.get(term, 0.0))
-    return {
-        term: weight
-        for term, weight in found.items()
-        if term not in ADDED_TERMS or not found.keys() & ADDED_TERMS[term].unless
-    }
+
+@dataclass(frozen=True)
+class AddedOptions:
+    """What the added terms need besides weights."""
+
+    ramp: float = option(
+        0.3, "share of the steps over which the added losses grow that are no labels"
+    )
+    teacher_decay: float = option(0.99, "of the teacher's moving average")
+    teacher_confidence: float = option(
+        0.6, "the teacher's opinion counts from this softmax value on"
+    )
+    second_round: float = option(
+        0.5, "share of the epochs after which pseudo-masks are made anew; 1: never"
+    )
+
+    def growth(self, term: str, progress: float) -> float:
+        """Return the factor of a term's weight after a share `progress` of the training."""
+        full = ADDED_TERMS[term].label or progress >= self.ramp
+        return 1.0 if full else progress / self.ramp
 
 
 @dataclass(frozen=True)
 class LossOptions:
-    """What losses need besides outputs and target: the mask class each tag shows, how CAMs become
-    masks, and whether the inside of a box is its class or unlabelled.
+    """What the signals' losses need besides outputs and targets.
+
+    tag_class       the mask class that each tag shows
+    cam_foreground  value of a CAM, of its maximum, from which it is the class
+    cam_background  value below which it is background
+    open_boxes      whether the inside of a box is unlabelled instead of its class
     """
 
-    tag_class: tuple
+    tag_class: tuple[int, ...]
     cam_foreground: float = 0.4
     cam_background: float = 0.2
     open_boxes: bool = False
 
 
-def term_weights(args, signals, num_classes):
-    """Return {term: weight} of the chosen signals and the recipe; pixel terms are also multiplied
-    by --lambda_seg.
+def usual_weights(recipe: str, signals: Sequence[str], num_classes: int) -> dict[str, float]:
+    """Return {term: weight} that a recipe, 'plain' or 'strong', gives a run of these signals.
 
-    num_classes: the background is one of them
+    A mix has the terms of all its signals, each with its largest weight, but for those that a
+    better one replaces. num_classes: the background is one of them.
     """
+    weights: dict[str, float] = {}
+    for signal in signals if recipe == "strong" else ():
+        many = STRONG_MANY.get(signal, {}) if num_classes > 2 else {}
+        for term, weight in (STRONG[signal] | many).items():
+            weights[term] = max(weight, weights.get(term, 0.0))
+    replaced = {
+        term
+        for term in weights.keys() & ADDED_TERMS.keys()
+        if weights.keys() & ADDED_TERMS[term].unless
+    }
+    return {term: weight for term, weight in weights.items() if term not in replaced}
+
+
+def term_weights(
+    recipe: str,
+    signals: tuple[str, ...],
+    num_classes: int,
+    given: Mapping[str, float | None],
+    lambda_seg: float = 1.0,
+    select_by: str = "val_loss",
+) -> dict[str, float]:
+    """Return {term: weight} of a run: the signals' own terms, and those of the recipe.
+
+    given: {term: weight or None} of --lambda_TERM, which beat the recipe
+    lambda_seg: multiplies the terms of pixels, all but the classification of tags
+    Raises `UserError` for weights that this run has no loss for, or that make no sense.
+    """
+    # What the recipe and the signals would have.
     usual = dict.fromkeys(signals, 1.0)
     if "tags" in signals:
-        usual["cam"] = 1.0 if signals == ("tags",) and args.recipe == "plain" else 0.0
+        usual["cam"] = 1.0 if signals == ("tags",) and recipe == "plain" else 0.0
     usual |= {term: 0.0 for term, added in ADDED_TERMS.items() if added.serves(signals)}
-    usual |= usual_weights(args.recipe, signals, num_classes)
+    usual |= usual_weights(recipe, signals, num_classes)
+
+    # What the user gave instead.
     weights = {}
     for term, default in usual.items():
-        given = getattr(args, f"lambda_{term}")
-        weights[term] = (default if given is None else given) * (
-            1.0 if term == "tags" else args.lambda_seg
+        weight = given.get(term)
+        weights[term] = (default if weight is None else weight) * (
+            1.0 if term == "tags" else lambda_seg
         )
+
     for term in (*TERMS, *ADDED_TERMS):
-        if term not in usual and getattr(args, f"lambda_{term}") is not None:
+        if term not in usual and given.get(term) is not None:
             raise UserError(
-                f"--lambda_{term}: this run has no {term} loss (its supervision is {', '.join(signals)})"
+                f"--lambda_{term}: this run has no {term} loss "
+                f"(its supervision is {', '.join(signals)})"
             )
     if min(weights.values()) < 0 or not any(weights.values()):
         raise UserError("--lambda_...: weights must not be negative, and one must be positive")
     if weights.get("cam") and not weights["tags"]:
         raise UserError(
-            "--lambda_tags 0: nothing would train the activation maps; raise it, or give --lambda_cam 0"
+            "--lambda_tags 0: nothing would train the activation maps; "
+            "raise it, or give --lambda_cam 0"
         )
     of_pixels = [weights[term] for term in (*signals, "cam") if term != "tags" and term in weights]
-    if args.select_by == "weak_val_loss" and not any(of_pixels):
+    if select_by == "weak_val_loss" and not any(of_pixels):
         raise UserError(
-            f"--select_by weak_val_loss: no loss of the {', '.join(signals)} looks at pixels; use val_loss"
+            f"--select_by weak_val_loss: no loss of the {', '.join(signals)} looks at pixels; "
+            "use val_loss"
         )
     return weights

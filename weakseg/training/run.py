@@ -1,0 +1,183 @@
+"""What one run of train.py was asked for: every flag, complete and checked."""
+
+import math
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from weakseg.common import UserError
+from weakseg.data.datasets import DataOptions
+from weakseg.labels.signals import TERMS, parse_modes
+from weakseg.training.recipes import ADDED_TERMS, AddedOptions
+
+# What chooses best.pt, and whether less or more of it is better.
+SELECTION: dict[str, Callable[..., float]] = {
+    "val_loss": min,
+    "val_miou": max,
+    "weak_val_loss": min,
+}
+# Flags that say where and how fast a run goes, not what it computes: they may differ when it is
+# resumed.
+FREE = {
+    "resume",
+    "overwrite",
+    "num_workers",
+    "device",
+    "threads",
+    "data_dir",
+    "weak_label_path",
+    "checkpoint_dir",
+    "cache_dir",
+    "cache_limit",
+    "log_with",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun(DataOptions):
+    """One run of train.py: where its images and labels lie, what it learns, and how.
+
+    signals    of the labels that it learns from, in the order of `SIGNALS`
+    weights    {term: weight} as given by --lambda_TERM; None where the recipe decides
+    added      what the recipe's added losses need besides weights
+    """
+
+    signals: tuple[str, ...]
+    weights: Mapping[str, float | None]
+    added: AddedOptions = field(default_factory=AddedOptions)
+    run_name: str
+    checkpoint_dir: str
+    # data and labels
+    weak_label_path: str
+    cache_limit: float | None
+    train_limit: int | None
+    img_size: int
+    augment: bool
+    num_workers: int | None
+    # losses
+    recipe: str
+    lambda_seg: float
+    open_boxes: bool
+    loss_weighting: str
+    cam_warmup: float
+    cam_foreground: float
+    cam_background: float
+    # network and optimisation
+    encoder: str
+    encoder_weights: str
+    coarse_logits: bool | None
+    epochs: int
+    steps_per_epoch: int | None
+    batch_size: int
+    batch_norm: str
+    lr: float
+    decoder_lr_scale: float
+    weight_decay: float
+    warmup: float
+    seed: int
+    device: str
+    amp: bool | None
+    threads: int | None
+    # output
+    select_by: str
+    resume: str | None
+    overwrite: bool
+    log_with: str
+
+    @classmethod
+    def of_flags(cls, args: Namespace) -> "TrainingRun":
+        """Return the run that the flags of train.py ask for; flags that make no sense are refused.
+
+        Raises `UserError` with the first flag that means nothing, before anything is read.
+        """
+        given = vars(args)
+        signals = parse_modes(args.modes)
+        own = {option.name for option in fields(AddedOptions)}
+        plain = {option.name for option in fields(cls)} & given.keys()
+        run = cls(
+            **{name: given[name] for name in plain - {"classes", "run_name", "open_boxes"}},
+            classes=tuple(args.classes),
+            signals=signals,
+            weights={term: given[f"lambda_{term}"] for term in (*TERMS, *ADDED_TERMS)},
+            added=AddedOptions(**{name: given[name] for name in own}),
+            run_name=args.run_name or "_".join(signals),
+            open_boxes=args.recipe == "strong" if args.open_boxes is None else args.open_boxes,
+        )
+        run.check()
+        return run
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run: its checkpoints, log and pseudo-masks."""
+        return Path(self.checkpoint_dir) / self.run_name
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what a checkpoint says of the run: plain values by the names of the flags."""
+        kept = {option.name: getattr(self, option.name) for option in fields(self)}
+        signals, weights, added = (kept.pop(name) for name in ("signals", "weights", "added"))
+        return kept | {
+            "modes": list(signals),
+            "classes": list(self.classes),
+            **{f"lambda_{term}": weight for term, weight in weights.items()},
+            **{option.name: getattr(added, option.name) for option in fields(added)},
+        }
+
+    def check(self) -> None:
+        """Refuse values that mean nothing, with the flag's name."""
+        recorded = self.recorded()
+        for flag, value in recorded.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"--{flag} {value}: must be a finite number")
+        for flag, fine, rule in self._rules():
+            if not fine:
+                raise UserError(f"--{flag} {recorded[flag]}: {rule}")
+
+    def _rules(self) -> list[tuple[str, bool, str]]:
+        """Return (flag, whether its value is fine, what it must be) of every checked flag."""
+        added, positive, share = self.added, "must be positive", "must lie in [0, 1)"
+        known_tracker = self.log_with == "none" or find_spec(self.log_with) is not None
+        cams = 0 <= self.cam_background <= self.cam_foreground <= 1
+        one_folder = Path(self.run_name).name == self.run_name != ".."
+        return [
+            (
+                "img_size",
+                self.img_size >= 64 and self.img_size % 32 == 0,
+                "must be a multiple of 32, at least 64",
+            ),
+            ("epochs", self.epochs > 0, "must be at least 1"),
+            ("batch_size", self.batch_size > 0, "must be at least 1"),
+            ("lr", self.lr > 0, positive),
+            ("val_fraction", 0 < self.val_fraction < 1, "must lie between 0 and 1"),
+            ("cam_foreground", cams, "needs 0 <= background <= it <= 1"),
+            ("warmup", 0 <= self.warmup < 1, share),
+            ("cam_warmup", 0 <= self.cam_warmup < 1, share),
+            ("ramp", 0 <= added.ramp <= 1, "must lie between 0 and 1"),
+            ("teacher_decay", 0 <= added.teacher_decay < 1, share),
+            ("second_round", 0 <= added.second_round <= 1, "must lie between 0 and 1"),
+            ("teacher_confidence", 0 <= added.teacher_confidence < 1, share),
+            ("run_name", one_folder, "is the name of one folder, without '/'"),
+            (
+                "num_workers",
+                self.num_workers is None or self.num_workers >= 0,
+                "must not be negative",
+            ),
+            ("decoder_lr_scale", self.decoder_lr_scale > 0, positive),
+            ("weight_decay", self.weight_decay >= 0, "must not be negative"),
+            ("overwrite", not (self.overwrite and self.resume), "and --resume exclude each other"),
+            (
+                "cache_limit",
+                self.cache_limit is None or self.cache_limit >= 0,
+                "must not be negative",
+            ),
+            ("log_with", known_tracker, f"not installed; pip install {self.log_with}"),
+            (
+                "steps_per_epoch",
+                self.steps_per_epoch is None or self.steps_per_epoch > 0,
+                "must be at least 1",
+            ),
+            ("threads", self.threads is None or self.threads > 0, "must be at least 1"),
+            ("train_limit", self.train_limit is None or self.train_limit > 0, "must be at least 1"),
+        ]
