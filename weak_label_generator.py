@@ -1,22 +1,21 @@
-"""Simulate annotators: turn ground-truth masks into tags, points, scribbles and boxes, pickled once
-for all runs.
+"""Simulate annotators: turn masks into tags, points, scribbles and boxes, once for all runs.
 
-    python weak_label_generator.py --data_dir ./data --output_file ./weak_labels/weak_labels_train.pkl
+    python weak_label_generator.py --data_dir ./data --output_file weak_labels/weak_labels_train.pkl
     python weak_label_generator.py --data_dir ./data --points_per_object 3 --noise 0.05 --preview 8
-    python weak_label_generator.py --data_dir VOCdevkit --clicks human_points.json --output_file ./weak_labels/human.pkl
-    python weak_label_generator.py --data_dir huge --shards 100 --output_file ./weak_labels/huge --backend dask
+    python weak_label_generator.py --data_dir VOCdevkit --clicks human_points.json
+    python weak_label_generator.py --data_dir huge --shards 100 --output_file ./weak_labels/huge
 
 Labels are made for every image of the official training list (train.py holds its validation images
 from that list); the test split is never read. Each image has its own random stream from (seed, id,
 signal): the labels don't depend on the order, the number of jobs, or the other images.
 
-With --shards the output is a folder of that many files, written in flat memory and read image by
-image, which stands for the file in every script. Stop it whenever you like: the same command goes
-on, and keeps the shards that are done.
+With --shards the output is a folder of that many Parquet files, written in flat memory and read
+image by image, which stands for the file in every script; --backend dask draws it on a cluster.
+Stop it whenever you like: the same command goes on, and keeps the files that are done.
 """
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import asdict, fields
 from functools import partial
@@ -30,10 +29,25 @@ from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset
 from weakseg.labels import simulate
 from weakseg.labels.annotators import Options
 from weakseg.labels.human_clicks import HumanClicks
-from weakseg.labels.label_file import header, load_labels, save_labels
-from weakseg.labels.label_shards import only_shards, shards_in, write_shards
+from weakseg.labels.label_file import load_labels, save_labels
+from weakseg.labels.label_folder import holds_pickles, only_shards, shards_in, write_folder
+from weakseg.labels.label_header import header
 from weakseg.labels.label_summary import LabelSummary
+from weakseg.labels.parquet_shard import Row
 from weakseg.parallel import Workers, add_backend_arguments
+
+Draw = Callable[..., Generator[Any, None, None]]  # `simulate.annotate_all`, of this data set
+
+LIMITS = {  # of what the flags may say
+    "points_per_object": (0, 1000),
+    "background_points": (0, 1000),
+    "scribble_length": (0.01, 1),
+    "scribble_width": (1, 100),
+    "min_area": (0, 0.5),
+    "noise": (0, 1),
+    "preview": (0, 100),
+    "shards": (0, 99999),
+}
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,6 +55,18 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_data_arguments(parser)
+    add_annotator_arguments(parser)
+    add_output_arguments(parser)
+    group = parser.add_argument_group("execution")
+    group.add_argument(
+        "--jobs", type=int, default=-1, help="processes, -1 = one a core (default: %(default)s)"
+    )
+    add_backend_arguments(group, ("loky", "dask", "ray"), "loky")
+    return parser.parse_args()
+
+
+def add_annotator_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how the simulated annotator works."""
     default = Options()
     group = parser.add_argument_group("annotator")
     group.add_argument(
@@ -88,12 +114,16 @@ def parse_args() -> argparse.Namespace:
         "--noise",
         type=float,
         default=default.noise,
-        help="error rate of the annotator: share of clicks off the object and of wrong tags; box sides and strokes are "
-        "off by this share of their length (default: %(default)s)",
+        help="error rate of the annotator: share of clicks off the object and of wrong tags; box "
+        "sides and strokes are off by this share of their length (default: %(default)s)",
     )
     group.add_argument(
         "--seed", type=int, default=0, help="seed of all annotators (default: %(default)s)"
     )
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what is written."""
     group = parser.add_argument_group("output")
     group.add_argument(
         "--output_file",
@@ -114,27 +144,11 @@ def parse_args() -> argparse.Namespace:
         metavar="N",
         help="draw N images with their labels beside the output",
     )
-    group = parser.add_argument_group("execution")
-    group.add_argument(
-        "--jobs", type=int, default=-1, help="processes, -1 = one a core (default: %(default)s)"
-    )
-    add_backend_arguments(group, ("loky", "dask", "ray"), "loky")
-    return parser.parse_args()
 
 
 def check(args: argparse.Namespace) -> None:
     """Refuse flag values that mean nothing."""
-    limits = {
-        "points_per_object": (0, 1000),
-        "background_points": (0, 1000),
-        "scribble_length": (0.01, 1),
-        "scribble_width": (1, 100),
-        "min_area": (0, 0.5),
-        "noise": (0, 1),
-        "preview": (0, 100),
-        "shards": (0, 99999),
-    }
-    for flag, (low, high) in limits.items():
+    for flag, (low, high) in LIMITS.items():
         if not low <= getattr(args, flag) <= high:
             raise UserError(f"--{flag} {getattr(args, flag)}: must lie between {low} and {high}")
     if not args.jobs:
@@ -143,39 +157,33 @@ def check(args: argparse.Namespace) -> None:
         raise UserError(
             "--simulated_clicks: needs --clicks, the file whose number of clicks is simulated"
         )
-    check_output(args)
+    check_output(Path(args.output_file), args.shards)
 
 
-def check_output(args: argparse.Namespace) -> None:
-    """Refuse an --output_file of the other form than --shards says, or that this script didn't
-    write.
-    """
-    path = Path(args.output_file)
-    if args.shards and path.is_file():
+def check_output(path: Path, shards: int) -> None:
+    """Refuse an --output_file of the other form, or one that this script didn't write."""
+    flag = f"--output_file {path}"
+    if shards and path.is_file():
+        raise UserError(f"{flag}: is a file; name a folder, or leave --shards out")
+    if path.is_dir() and holds_pickles(path):
         raise UserError(
-            f"--output_file {path}: is a file; name a folder for the --shards, or leave --shards out"
+            f"{flag}: holds pickles of an earlier version, which are no longer read; delete the "
+            "folder, or name another"
         )
-    if not args.shards and path.is_dir():
-        known = (
-            f"holds labels in shards; add --shards {shards_in(path)}, or"
-            if shards_in(path)
-            else "is a folder;"
-        )
-        raise UserError(f"--output_file {path}: {known} name a file in it")
+    if not shards and path.is_dir():
+        there = shards_in(path)
+        form = f"holds labels in shards; add --shards {there}, or" if there else "is a folder;"
+        raise UserError(f"{flag}: {form} name a file in it")
     if path.exists() and not is_ours(path):
-        raise UserError(
-            f"--output_file {path}: was not written by this script; move it, or name another"
-        )
+        raise UserError(f"{flag}: was not written by this script; move it, or name another")
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file or folder holds labels that this script drew, and so can draw again; people's
-    have no options.
-    """
+    """Whether a file or folder holds labels that this script drew, and so can draw again."""
     try:
-        return bool(load_labels(path)["options"])
+        return bool(load_labels(path)["options"])  # people's labels have none
     except UserError:
-        return path.is_dir() and only_shards(path)
+        return path.is_dir() and only_shards(path)  # unfinished or damaged ones
 
 
 def refuse_unmasked(dataset: SegmentationDataset, names: list[str]) -> None:
@@ -197,21 +205,22 @@ def main(args: argparse.Namespace) -> None:
     names = dataset.ids("trainval")
     refuse_unmasked(dataset, names)
 
-    drawn_with = asdict(options)
-    points: dict[str, simulate.PointSource] = {}
-    if args.clicks:
-        clicks = HumanClicks(args.clicks)
-        points = simulate.point_sources(dataset, names, clicks, args.simulated_clicks)
-        drawn_with |= {"clicks": clicks.digest, "simulated_clicks": args.simulated_clicks}
-        if clicks.outside:
-            print(f"{args.clicks}: {clicks.outside} clicks beside their image are left out")
-    head = header(dataset, args.seed, drawn_with)
-
+    points, drawn_with = clicks_of_people(args, dataset, names)
+    head = header(dataset, args.seed, asdict(options) | drawn_with)
+    draw = partial(
+        simulate.annotate_all,
+        dataset=dataset,
+        points=points,
+        options=options,
+        seed=args.seed,
+        workers=workers,
+    )
     summary = LabelSummary(dataset, names, args.preview)
     if args.shards:
-        write_folder(args, workers, head, dataset, names, points, options, summary)
+        draw_folder(args.output_file, args.shards, head, draw, dataset, names, summary)
     else:
-        write_file(args, workers, head, dataset, names, points, options, summary)
+        draw_file(args.output_file, head, draw, names, summary)
+
     print("\n".join(summary.lines()))
     if args.preview:
         draw_preview(args.output_file, dataset, summary.previews)
@@ -219,49 +228,49 @@ def main(args: argparse.Namespace) -> None:
     print(f"{args.output_file}: {len(names)} images of {dataset.name} ({classes})")
 
 
-def write_file(
-    args: argparse.Namespace,
-    workers: Workers,
-    head: dict[str, Any],
-    dataset: SegmentationDataset,
-    names: list[str],
-    points: dict[str, simulate.PointSource],
-    options: Options,
-    summary: LabelSummary,
+def clicks_of_people(
+    args: argparse.Namespace, dataset: SegmentationDataset, names: list[str]
+) -> tuple[dict[str, simulate.PointSource], dict[str, Any]]:
+    """Return {id: what draws its points} as --clicks says, and what the header says of it."""
+    if not args.clicks:
+        return {}, {}
+    clicks = HumanClicks(args.clicks)
+    points = simulate.point_sources(dataset, names, clicks, args.simulated_clicks)
+    if clicks.outside:
+        print(f"{args.clicks}: {clicks.outside} clicks beside their image are left out")
+    return points, {"clicks": clicks.digest, "simulated_clicks": args.simulated_clicks}
+
+
+def draw_file(
+    path: str, head: dict[str, Any], draw: Draw, names: list[str], summary: LabelSummary
 ) -> None:
     """Draw the labels of all images into one file, and show each to the summary."""
-    drawn = simulate.annotate_all(
-        simulate.annotate_many, dataset, points, options, args.seed, workers, names, len(names)
-    )
-    with closing(drawn):
-        save_labels(args.output_file, head, len(names), starmap(summary.add, drawn))
+    with closing(draw(simulate.annotate_many, names=names, count=len(names))) as drawn:
+        save_labels(path, head, len(names), starmap(summary.add, drawn))
 
 
-def write_folder(
-    args: argparse.Namespace,
-    workers: Workers,
+def draw_folder(
+    path: str,
+    shards: int,
     head: dict[str, Any],
+    draw: Draw,
     dataset: SegmentationDataset,
     names: list[str],
-    points: dict[str, simulate.PointSource],
-    options: Options,
     summary: LabelSummary,
 ) -> None:
-    """Draw the labels into a folder of --shards, and show the summary those that it wants."""
+    """Draw the labels of all images into a folder, and show the summary those that it wants."""
 
-    def draw(missing: Iterable[str], count: int) -> Iterator[bytes]:
-        return simulate.annotate_all(
-            simulate.record_many, dataset, points, options, args.seed, workers, missing, count
-        )
+    def draw_rows(missing: Iterable[str], count: int) -> Generator[Row, None, None]:
+        return draw(simulate.encode_many, names=missing, count=count)
 
     source = partial(simulate.drawn_from, dataset)
-    kept = write_shards(args.output_file, head, names, args.shards, source, draw)
+    kept = write_folder(path, head, names, shards, source, draw_rows)
     if kept:
         print(
-            f"{args.output_file}: {kept} of {len(names)} images are in shards that were finished "
-            "before, and kept"
+            f"{path}: {kept} of {len(names)} images are in shards that were finished before, "
+            "and kept"
         )
-    images = load_labels(args.output_file)["images"]
+    images = load_labels(path)["images"]
     for name in summary.wanted():
         summary.add(name, images[name])
 

@@ -137,8 +137,12 @@ def measure(args):
     sizes = {path.suffix: 0 for path in Path(args.measure).iterdir()}
     for path in Path(args.measure).iterdir():
         sizes[path.suffix] += path.stat().st_size
-    found |= {"parent": peak("self"), "worker": max(workers, default=0), "shards": sizes[".pkl"]}
-    print(json.dumps(found | {"index": sizes[".sqlite"]}))
+    found |= {
+        "parent": peak("self"),
+        "worker": max(workers, default=0),
+        "shards": sizes[".parquet"],
+    }
+    print(json.dumps(found | {"index": sizes[".json"]}))
 
 
 def generate(args, images):

@@ -12,7 +12,8 @@ import train
 import weak_label_generator
 from weakseg.common import UserError
 from weakseg.data.datasets import Folder
-from weakseg.labels.label_file import header, load_labels, save_labels
+from weakseg.labels.label_file import load_labels, save_labels
+from weakseg.labels.label_header import header
 
 
 def own_folder(pets_dir, root):

@@ -19,10 +19,10 @@ import weak_label_generator
 from weakseg.common import UserError
 from weakseg.labels import simulate
 from weakseg.labels.label_file import load_labels
-from weakseg.labels.label_shards import record
+from weakseg.labels.parquet_shard import encode
 from weakseg.parallel import Workers, backend, stream
 
-record_many, annotate_many = simulate.record_many, simulate.annotate_many
+encode_many, annotate_many = simulate.encode_many, simulate.annotate_many
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_a_dask_worker_that_is_killed_loses_and_doubles_nothing(
     shards, many, serial, log, tmp_path, monkeypatch
 ):
     distributed = pytest.importorskip("distributed")
-    path, function = tmp_path / "labels", "record_many" if shards else "annotate_many"
+    path, function = tmp_path / "labels", "encode_many" if shards else "annotate_many"
     monkeypatch.setattr(simulate, "CHUNK", 4)
     monkeypatch.setattr(simulate, function, partial(dying, getattr(simulate, function), log))
     local = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
@@ -244,10 +244,10 @@ def test_a_slow_reader_is_not_flooded():
     from joblib import delayed
 
     taken = []
-    tasks = (delayed(record)(str(taken.append(i)), i) for i in range(10**6))
+    tasks = (delayed(encode)(str(taken.append(i)), i) for i in range(10**6))
     workers = Workers("threading", jobs=2)
     with backend(workers):
         results = stream(tasks, workers)
-        assert next(results) == record("None", 0)
+        assert next(results) == encode("None", 0)
         assert len(taken) == 128
         results.close()

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 import weak_label_generator
 from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions, open_dataset
-from weakseg.labels.label_file import command, header, labels_for, load_labels, save_labels
+from weakseg.labels.label_file import command, labels_for, load_labels, save_labels
+from weakseg.labels.label_header import header
 from weakseg.labels.plain_pickle import is_plain
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.validation import shorten
@@ -236,7 +237,7 @@ def first(content):
 
 MISFITS = {
     "dataset": (lambda c: c.update(dataset="voc"), "made for dataset voc, the data has pets"),
-    "no dataset": (lambda c: c.pop("dataset"), "made for dataset None, the data has pets"),
+    "no dataset": (lambda c: c.pop("dataset"), "not a weak-label file .has no 'dataset'."),
     "classes": (
         lambda c: c.update(classes=["background", "cat", "dog"]),
         "made for classes background, cat, dog, the data",

@@ -1,185 +1,189 @@
-"""The weak-label file: a pickle of plain types with a header, written atomically and read without
-running its code.
+"""The weak-label file: a pickle of plain values with a header, checked when it is read.
 
-A folder of shards (label_shards.py) stands for a file wherever one is read.
+A folder of Parquet files (label_folder.py) stands for a file wherever one is read.
 """
 
 import pickle
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from weakseg.common import IGNORE, UserError, atomic_path
+from weakseg.data.base import SegmentationDataset
 from weakseg.labels.annotators import Options
-from weakseg.labels.label_shards import open_shards, shards_in
+from weakseg.labels.label_folder import open_folder, shards_in
+from weakseg.labels.label_header import LabelHeader, header
 from weakseg.labels.plain_pickle import NotPlain, read_plain, write_plain_dict
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.targets import View
-from weakseg.labels.validation import shorten
+from weakseg.labels.validation import first_fault, shorten
 
-FORMAT, VERSION = "weak-labels", 1
-FIT = ("dataset", "classes", "tag_names")
-
-
-def header(dataset, seed, options):
-    """Return what makes labels fit a data set, and how they were drawn."""
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "dataset": dataset.name,
-        "classes": list(dataset.class_names),
-        "tag_names": list(dataset.tag_names),
-        "seed": seed,
-        "options": options,
-    }
+ANEW = "generate it anew with python weak_label_generator.py"
+FIT = ("dataset", "classes", "tag_names")  # what labels and data must have in common
+CHECKED_AT = 32  # side of the square on which annotations are drawn to check them, pixels
 
 
-def save_labels(path, head, count, images):
+def save_labels(
+    path: str | Path, head: dict[str, Any], count: int, images: Iterable[tuple[str, Any]]
+) -> None:
     """Write {**head, "count", "images": {id: {"size": [w, h], signal: annotation, ...}}}.
 
-    images: (id, labels) of `count` images, taken from an iterator as they are written
+    head: of `label_header.header`
+    images: (id, labels) of `count` images, written as they come; the file appears when it is whole
     """
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         write_plain_dict(file, {**head, "count": count}, "images", images)
 
 
-def load_labels(path, remedy="generate it anew with python weak_label_generator.py"):
-    """Return the content of a weak-label file; anything but plain values in the known layout is a
-    `UserError`.
+def load_labels(path: str | Path, remedy: str = ANEW) -> dict[str, Any]:
+    """Return what `save_labels` wrote; of a folder, `images` reads each image when it is asked for.
 
-    Of a folder of shards, `images` is a mapping that reads an image's labels when they are asked
-    for.
+    Raises `UserError` with the remedy for anything but plain values behind a header that is right.
     """
     try:
         if Path(path).is_dir():
-            content = open_shards(path, remedy)
+            content = open_folder(path, remedy)
         else:
             with Path(path).open("rb") as file:
                 content = read_plain(file)
+        if not isinstance(content, dict):
+            raise NotPlain("it holds no table")
+        LabelHeader.model_validate(content)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such weak-label file; {remedy}") from error
     except NotPlain as error:
         raise UserError(f"{path}: not a weak-label file ({error}); {remedy}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path}: not a weak-label file; {remedy}")
-    if content.get("version") != VERSION:
-        raise UserError(
-            f"{path}: format version {shorten(content.get('version'))}, not {VERSION}; {remedy}"
-        )
-    images = content.get("images") if isinstance(content.get("images"), Mapping) else {}
-    if content.get("count") != len(images) or not images:
-        raise UserError(
-            f"{path}: says {shorten(content.get('count'))} images but holds {len(images)}; {remedy}"
-        )
+    except ValidationError as error:
+        fault = first_fault(error, LabelHeader)
+        raise UserError(f"{path}: not a weak-label file ({fault}); {remedy}") from error
+    images = content.get("images")
+    number = len(images) if isinstance(images, Mapping) else 0
+    if not number or content["count"] != number:
+        raise UserError(f"{path}: says {content['count']} images but holds {number}; {remedy}")
     return content
 
 
-def labels_for(path, dataset, ids, signals, data_dir):
-    """Return the `PackedLabels` of `ids`, having checked that they were made for this data set and
-    these images.
+def labels_for(
+    path: str | Path,
+    dataset: SegmentationDataset,
+    ids: Sequence[str],
+    signals: Collection[str],
+    data_dir: str | Path,
+) -> "PackedLabels":
+    """Return the labels of `ids`, checked: they were made for this data set and these images.
 
-    path: of a weak-label file, or of a folder of shards, of which nothing else is read
+    path: of a weak-label file, or of a folder, of which nothing but these images is read
+    signals: that each image must have
+    data_dir: as the user gave it, for the command that a mistake's message proposes
     """
     content = load_labels(path, f"run {command(path, dataset, data_dir)}")
     remedy = f"run {command(path, dataset, data_dir, content)}"
     ours = header(dataset, 0, {})
     for key in FIT:
-        if content.get(key) != ours[key]:
-            raise UserError(
-                f"{path}: made for {key} {shorten(content.get(key))}, the data has {shorten(ours[key])}; {remedy}"
-            )
+        if content[key] != ours[key]:
+            theirs, data = shorten(content[key]), shorten(ours[key])
+            raise UserError(f"{path}: made for {key} {theirs}, the data has {data}; {remedy}")
     images = content["images"]
     missing = [name for name in ids if name not in images]
     if missing:
         raise UserError(
-            f"{path}: {len(missing)} of {len(ids)} images have no labels, the first is {missing[0]}; {remedy}"
+            f"{path}: {len(missing)} of {len(ids)} images have no labels, the first is "
+            f"{missing[0]}; {remedy}"
         )
-    found = PackedLabels()
+    packed = PackedLabels()
     for name in ids:
         labels = images[name]
         fault = find_fault(labels, dataset, name, signals)
         if fault:
             raise UserError(f"{path}: {fault}; {remedy}")
-        found.add(name, labels)
-    return found
+        packed.add(name, labels)
+    return packed
 
 
-class PackedLabels(Mapping):
-    """{id: labels} that keeps each image's labels pickled, an eighth of their size as Python's
-    numbers.
-    """
+class PackedLabels(Mapping[str, Any]):
+    """{id: labels} in memory, each image's labels pickled: an eighth of Python's own numbers."""
 
-    def __init__(self):
-        self.packed = {}
+    def __init__(self) -> None:
+        self.packed: dict[str, bytes] = {}
 
-    def add(self, name, labels):
+    def add(self, name: str, labels: Any) -> None:
+        """Take in the labels of an image."""
         self.packed[name] = pickle.dumps(labels, protocol=4)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Any:
         return pickle.loads(self.packed[name])  # bytes that this process wrote
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.packed)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.packed)
 
-    def __or__(self, other):
+    def __or__(self, other: "PackedLabels") -> "PackedLabels":
         both = PackedLabels()
-        both.packed = dict(self.packed)
-        for name, labels in other.items():
-            both.add(name, labels)
+        both.packed = self.packed | other.packed
         return both
 
 
-def command(path, dataset, data_dir, content=None):
-    """Return the generator's command line that makes labels for `dataset`, drawn as those in
-    `content` were.
+def command(
+    path: str | Path,
+    dataset: SegmentationDataset,
+    data_dir: str | Path,
+    content: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the generator's command line that makes labels for `dataset`.
+
+    content: of a weak-label file, whose annotator's options are taken over
     """
-    words = [
-        "python",
-        "weak_label_generator.py",
-        "--data_dir",
-        data_dir,
-        *dataset.flags,
-        "--output_file",
-        path,
-    ]
-    words += ["--shards", shards_in(path)] if shards_in(path) else []
-    drawn = (content or {}).get("options")
-    drawn = drawn | {"seed": content.get("seed")} if isinstance(drawn, dict) else {}
+    words = ["python", "weak_label_generator.py", "--data_dir", data_dir, *dataset.flags]
+    words += ["--output_file", path]
+    shards = shards_in(path)
+    if shards:
+        words += ["--shards", shards]
+    content = content or {}
+    options = content.get("options")
+    drawn_with = {**options, "seed": content.get("seed")} if isinstance(options, dict) else {}
     usual = {field.name: field.default for field in fields(Options)} | {"seed": 0}
     for name, default in usual.items():
-        value = drawn.get(name, default)
+        value = drawn_with.get(name, default)
         # The file is not to be trusted with more than numbers on somebody's command line.
         if value != default and isinstance(value, (int, float)):
             words += [f"--{name}"] if isinstance(default, bool) else [f"--{name}", value]
     return shlex.join(map(str, words))
 
 
-def find_fault(labels, dataset, name, signals):
+def find_fault(
+    labels: Any, dataset: SegmentationDataset, name: str, signals: Collection[str]
+) -> str | None:
     """Return what is wrong with one image's labels, None where nothing is."""
     if not isinstance(labels, dict):
         return f"{name} holds {shorten(labels)}"
     for signal in signals:
         if signal not in labels:
-            unless = ", the price of its masks (not needed with --select_by weak_val_loss)" * (
-                signal == "full"
-            )
-            return f"{name} has no {signal}{unless}"
-    size = list(dataset.image_size(name))
-    if labels.get("size") != size:
-        return f"{name} was labelled at size {shorten(labels.get('size'))}, but {dataset.image_path(name)} has {size}"
+            price = ", the price of its masks (not needed with --select_by weak_val_loss)"
+            return f"{name} has no {signal}{price if signal == 'full' else ''}"
+    width, height = dataset.image_size(name)
+    if labels.get("size") != [width, height]:
+        return (
+            f"{name} was labelled at size {shorten(labels.get('size'))}, but "
+            f"{dataset.image_path(name)} has {[width, height]}"
+        )
+    view = View(width, height, CHECKED_AT)
     for signal in signals:
-        if not is_sound(labels[signal], signal, View(*size, 32), dataset):
-            return f"{name} has {signal} that can't be drawn, or of a class that the data set doesn't have"
+        if not is_sound(labels[signal], signal, view, dataset):
+            return (
+                f"{name} has {signal} that can't be drawn, or of a class that the data set "
+                "doesn't have"
+            )
     return None
 
 
-def is_sound(annotation, signal, view, dataset):
+def is_sound(annotation: Any, signal: str, view: View, dataset: SegmentationDataset) -> bool:
     """Whether an annotation can be priced and drawn, with classes that `dataset` has."""
     try:
         SIGNALS[signal].seconds(annotation)
@@ -188,6 +192,5 @@ def is_sound(annotation, signal, view, dataset):
         target = SIGNALS[signal].target(annotation, view, dataset.tag_names)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
         return False
-    return bool(
-        target.ndim == 1 or np.isin(target, [*range(len(dataset.class_names)), IGNORE]).all()
-    )
+    classes = [*range(len(dataset.class_names)), IGNORE]
+    return target.ndim == 1 or bool(np.isin(target, classes).all())

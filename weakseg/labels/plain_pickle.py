@@ -1,11 +1,18 @@
-"""Pickles of plain values, read without running anything that a stranger's file may hold."""
+"""Pickles of plain values: dict, list, tuple, str, int, float, bool and None.
+
+A pickle is a small program, and Python's own reader lets it call any function: whoever opens a
+stranger's file runs the stranger's code. `read_plain` reads the same files, but a program that asks
+for a function or a class is refused. `write_plain_dict` writes a dict that may exceed the memory.
+"""
 
 import pickle
+from collections.abc import Iterable, Mapping
+from typing import Any, BinaryIO, NoReturn
 
 from weakseg.labels.validation import shorten
 
-PROTOCOL = 3  # the last without frames, which would span values
-PLAIN = (str, int, float, bool, type(None))
+SCALARS = (str, int, float, bool, type(None))
+PROTOCOL = 3  # the last one whose values can be put one after another, without frames around them
 
 
 class NotPlain(ValueError):
@@ -13,27 +20,24 @@ class NotPlain(ValueError):
 
 
 class PlainUnpickler(pickle.Unpickler):
-    """An unpickler that looks up no class and no function, so that nothing from the file can
-    run.
-    """
+    """An unpickler that finds no function and no class, so that nothing can be called."""
 
-    def find_class(self, module, name):
-        raise pickle.UnpicklingError(
-            f"it asks for {shorten(f'{module}.{name}')}, but weak labels are plain values"
-        )
+    def find_class(self, module: str, name: str) -> NoReturn:
+        function = shorten(f"{module}.{name}")
+        raise pickle.UnpicklingError(f"it asks for {function}, but weak labels are plain values")
 
-    def persistent_load(self, pid):
+    def persistent_load(self, pid: object) -> NoReturn:
         raise pickle.UnpicklingError("it refers to objects outside the file")
 
 
-def read_plain(file):
-    """Return the next value in an open binary file; anything but a pickle of plain values is
-    `NotPlain`.
+def read_plain(file: BinaryIO) -> Any:
+    """Return the value that is pickled in an open binary file.
+
+    Raises `NotPlain` for anything but a pickle of plain values.
     """
     try:
         value = PlainUnpickler(file).load()
-    # Bytes that are no pickle derail the unpickler in any of these ways.
-    except (
+    except (  # what bytes that are no pickle make the unpickler raise
         pickle.UnpicklingError,
         EOFError,
         OSError,
@@ -46,40 +50,50 @@ def read_plain(file):
         RecursionError,
     ) as error:
         raise NotPlain(shorten(error)) from error
-    if not is_plain(value):
+    if not is_plain(
+        value
+    ):  # the unpickler makes bytes, sets and complex numbers without a function
         raise NotPlain("it holds more than dict, list, tuple, str, int, float, bool and None")
     return value
 
 
-def write_plain_dict(file, head, key, items):
-    """Pickle {**head, key: dict(items)} into an open binary file, taking `items` from an iterator,
-    one at a time.
-    """
-    file.write(pickle.PROTO + bytes([PROTOCOL]) + pickle.EMPTY_DICT)
-    for name, value in head.items():
-        file.write(opcodes(name) + opcodes(value) + pickle.SETITEM)
-    file.write(opcodes(key) + pickle.EMPTY_DICT)
-    for name, value in items:
-        file.write(opcodes(name) + opcodes(value) + pickle.SETITEM)
-    file.write(pickle.SETITEM + pickle.STOP)
-
-
-def opcodes(value):
-    """Return a value's pickle without what starts and ends a file, to be put among others."""
-    return pickle.dumps(value, PROTOCOL)[2:-1]
-
-
-def is_plain(value):
-    """Whether `value` is made of dict, list, tuple, str, int, float, bool and None only."""
+def is_plain(value: object) -> bool:
+    """Whether a value consists of plain values all through."""
     rest, seen = [value], set()
     while rest:
         value = rest.pop()
-        if type(value) in (dict, list, tuple):
-            if (
-                id(value) not in seen
-            ):  # a container may occur twice, in a hostile file even inside itself
-                seen.add(id(value))
-                rest.extend([*value.keys(), *value.values()] if type(value) is dict else value)
-        elif type(value) not in PLAIN:
+        if type(value) in SCALARS:
+            continue
+        if id(value) in seen:  # a hostile file can put a list into itself
+            continue
+        seen.add(id(value))
+        if type(value) is dict:
+            rest += [*value.keys(), *value.values()]
+        elif type(value) is list or type(value) is tuple:
+            rest += value
+        else:
             return False
     return True
+
+
+def write_plain_dict(
+    file: BinaryIO, head: Mapping[str, Any], key: str, items: Iterable[tuple[str, Any]]
+) -> None:
+    """Pickle {**head, key: dict(items)} into an open binary file, one item at a time.
+
+    The file's program reads: make a dict; for each entry push key and value, then put them in.
+    """
+    file.write(pickle.PROTO + bytes([PROTOCOL]))
+    file.write(pickle.EMPTY_DICT)
+    for name, value in head.items():
+        file.write(program(name) + program(value) + pickle.SETITEM)
+    file.write(program(key) + pickle.EMPTY_DICT)  # the inner dict stays on top while it is filled
+    for name, value in items:
+        file.write(program(name) + program(value) + pickle.SETITEM)
+    file.write(pickle.SETITEM + pickle.STOP)
+
+
+def program(value: Any) -> bytes:
+    """Return the part of a pickle that pushes one value, without what begins and ends a file."""
+    begin, end = len(pickle.PROTO) + 1, len(pickle.STOP)
+    return pickle.dumps(value, PROTOCOL)[begin:-end]

@@ -4,7 +4,7 @@ Each image has its own random stream from (seed, id, signal). So its labels depe
 order, nor on the number of processes, nor on the other images.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -15,7 +15,7 @@ from weakseg.common import stable_seed
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.annotators import DRAWING, Options, Scene
 from weakseg.labels.human_clicks import HumanClicks, simulate_like
-from weakseg.labels.label_shards import record
+from weakseg.labels.parquet_shard import Row, encode
 from weakseg.labels.signals import SIGNALS
 from weakseg.parallel import Workers, backend, stream
 
@@ -66,17 +66,17 @@ def annotate_many(
     ]
 
 
-def record_many(
+def encode_many(
     dataset: SegmentationDataset,
     points: Mapping[str, PointSource | None],
     options: Options,
     seed: int,
-) -> list[bytes]:
-    """Annotate a chunk of images in one process -> their records in a shard.
+) -> list[Row]:
+    """Annotate a chunk of images in one process -> their rows in a label folder.
 
-    The process that writes the shard need not unpack them.
+    The process that writes the folder has the least to do: a cluster waits for it alone.
     """
-    return [record(name, labels) for name, labels in annotate_many(dataset, points, options, seed)]
+    return [encode(name, labels) for name, labels in annotate_many(dataset, points, options, seed)]
 
 
 def annotate_all(
@@ -88,10 +88,10 @@ def annotate_all(
     workers: Workers,
     names: Iterable[str],
     count: int,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Annotate images in parallel, with a progress bar -> what `function` gives of each, in order.
 
-    function: `annotate_many` or `record_many`
+    function: `annotate_many` or `encode_many`
     points: {id: what draws its points}; images that are not in it get the usual annotator
     workers: where the work runs
     names: `count` ids, taken as they are needed

@@ -10,7 +10,7 @@ from weakseg.common import suggestion
 # there; what pydantic adds (`ctx`) can be named too. Other types keep pydantic's own words.
 WORDS = {
     "missing": "has no '{key}'",
-    "literal_error": "{key} must be one of {choices}, not {value}",
+    "literal_error": "{key} must be {choices}, not {value}",
     "model_type": "{key}: must be a table, not {value}",
     "dict_type": "{key}: must be a table, not {value}",
     "list_type": "{key}: must be a list, not {value}",
@@ -37,7 +37,8 @@ def first_fault(error: ValidationError, model: type[BaseModel]) -> str:
     key = ".".join([*path, last])
     context: dict[str, Any] = dict(fault.get("ctx", {}))
     if "expected" in context:  # "'a', 'b' or 'c'"
-        context["choices"] = context["expected"].replace("'", "").replace(" or ", ", ")
+        choices = context["expected"].replace("'", "").replace(" or ", ", ")
+        context["choices"] = f"one of {choices}" if ", " in choices else choices
     words = WORDS.get(fault["type"])
     if words is None:  # our own validators name what they mean themselves
         return f"{key}{': ' * bool(key)}{shorten(fault['msg'], 200)}"

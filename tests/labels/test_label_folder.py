@@ -1,7 +1,6 @@
-"""Weak labels in shards: equal to the single file in every way, whole after any interruption, safe
-to read.
-"""
+"""Weak labels in a folder: the same as in a file, whole after any interruption, in flat memory."""
 
+import json
 import os
 import pickle
 import shutil
@@ -10,21 +9,31 @@ import sys
 import time
 import tracemalloc
 
+import numpy as np
+import pyarrow.parquet
 import pytest
 import torch
 from conftest import ROOT, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_label_file import HEAD, opened, plain
+from test_label_file import HEAD, opened
 
 import weak_label_generator
 from weakseg.common import UserError
-from weakseg.labels import label_shards, label_summary
+from weakseg.labels import label_folder, label_summary, parquet_shard
 from weakseg.labels.annotators import Options
 from weakseg.labels.label_file import load_labels, save_labels
-from weakseg.labels.label_shards import INDEX, NAME, record, shards_in, write_shards
+from weakseg.labels.label_folder import INDEX, NAME, shards_in, sole_writer, write_folder
+from weakseg.labels.parquet_shard import encode
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.simulate import annotate_many
+from weakseg.labels.training_labels import labels_digest
+
+as_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
 
 
 def write(folder, images, shards, source=lambda name: 0, head=HEAD, drawn=None):
@@ -34,9 +43,9 @@ def write(folder, images, shards, source=lambda name: 0, head=HEAD, drawn=None):
         for name in names:
             if drawn is not None:
                 drawn.append(name)
-            yield record(name, images[name])
+            yield encode(name, images[name])
 
-    return write_shards(folder, head, list(images), shards, source, draw)
+    return write_folder(folder, head, list(images), shards, source, draw)
 
 
 def files(folder):
@@ -64,14 +73,16 @@ def folder(tmp_path, labels):
 
 
 @settings(max_examples=25)
-@given(st.dictionaries(st.text(), plain, min_size=1, max_size=12), st.integers(1, 14))
+@given(st.dictionaries(st.text(), as_json, min_size=1, max_size=12), st.integers(1, 14))
 def test_either_form_reads_equal(tmp_path_factory, images, shards):
-    """Any ids, any plain labels, and more shards than images too."""
+    """Any ids, any labels that JSON knows, and more shards than images too."""
     root = tmp_path_factory.mktemp("labels")
+    images = dict(sorted(images.items()))
     write(root / "shards", images, shards)
     save_labels(root / "single.pkl", HEAD, len(images), images.items())
     found = load_labels(root / "shards")
     assert found == load_labels(root / "single.pkl")
+    assert repr(dict(found["images"])) == repr(images)  # 1, 1.0 and True are equal, but not alike
     assert list(found["images"]) == sorted(images) and all(
         name in found["images"] for name in images
     )
@@ -79,18 +90,54 @@ def test_either_form_reads_equal(tmp_path_factory, images, shards):
     assert "no such image/" not in found["images"] and found["images"].get("no such image/") is None
 
 
-def test_shards_can_be_read_with_plain_pickle(folder, labels):
+def test_shards_can_be_read_with_pyarrow_and_json_alone(folder, labels):
     found = {}
     for number, path in enumerate(shard_files(folder)):
-        with path.open("rb") as file:
-            head = pickle.load(file)
-            found |= dict(pickle.load(file) for _ in range(head["count"]))
-            assert not file.read()
-        assert {key: head[key] for key in HEAD} == HEAD and (head["shard"], head["shards"]) == (
-            number,
-            3,
-        )
+        table = pyarrow.parquet.read_table(path)
+        head = json.loads(table.schema.metadata[b"weak_labels"])
+        assert {key: head[key] for key in HEAD} == HEAD
+        assert (head["count"], head["shard"], head["shards"]) == (len(table), number, 3)
+        found |= {row["id"]: json.loads(row["labels"]) for row in table.to_pylist()}
     assert found == labels
+
+
+@pytest.mark.parametrize("labels", [{"a": (1, 2)}, {1: 2}, [{2}], b"x", np.float64(1), {"a": [1j]}])
+def test_what_json_would_change_is_not_written(labels):
+    with pytest.raises(TypeError, match=r"image 1: labels hold .*, which JSON would change"):
+        encode("image 1", labels)
+
+
+@pytest.mark.parametrize("names", [["b", "a"], ["a", "a"]])
+def test_ids_that_are_not_sorted_or_occur_twice_are_not_written(names, tmp_path):
+    with pytest.raises(ValueError, match="a: ids must be sorted and all different"):
+        write_folder(tmp_path, HEAD, names, 1, lambda name: 0, lambda names, count: iter(()))
+
+
+@pytest.mark.parametrize(
+    ("drawn", "fault"),
+    [
+        (["a", "c", "b"], "labels of c were drawn"),
+        (["a", "b"], "fewer labels were drawn"),
+        (["a", "b", "c", "d"], "more labels were drawn"),
+    ],
+)
+def test_labels_of_other_images_are_not_written(drawn, fault, tmp_path):
+    def draw(names, count):
+        yield from (encode(name, 1) for name in drawn)
+
+    with pytest.raises(RuntimeError, match=fault):
+        write_folder(tmp_path, HEAD, ["a", "b", "c"], 1, lambda name: 0, draw)
+    assert not (tmp_path / INDEX).exists()
+
+
+def test_the_digest_of_labels_is_the_same_from_either_form(pets_dir, pets_labels, tmp_path):
+    flags = ["--data_dir", pets_dir, "--jobs", 1, "--noise", 0.1]
+    for name, more in ("single.pkl", []), ("folder", ["--shards", 3]):
+        run(weak_label_generator, *flags, "--output_file", tmp_path / name, *more)
+    one, other = (load_labels(tmp_path / name)["images"] for name in ("single.pkl", "folder"))
+    assert labels_digest(one, [*one], tuple(SIGNALS)) == labels_digest(
+        other, [*one], tuple(SIGNALS)
+    )
 
 
 @pytest.mark.parametrize("shards", [1, 5, 40])
@@ -203,6 +250,8 @@ class Numbered:
 
 
 def test_memory_does_not_grow_with_the_images(tmp_path):
+    """But for the list of a shard's groups of rows, two bytes an image of it."""
+
     def peak(function, *arguments):
         tracemalloc.start()
         function(*arguments)
@@ -212,10 +261,10 @@ def test_memory_does_not_grow_with_the_images(tmp_path):
 
     def draw(names, count):
         for name in names:
-            yield record(name, {"size": [4, 4], "path": [[float(i), 0.5] for i in range(20)]})
+            yield encode(name, {"size": [4, 4], "path": [[float(i), 0.5] for i in range(20)]})
 
     def generate(count):
-        write_shards(tmp_path / str(count), HEAD, Numbered(count), 4, lambda name: 0, draw)
+        write_folder(tmp_path / str(count), HEAD, Numbered(count), 4, lambda name: 0, draw)
 
     def read(count):
         images = load_labels(tmp_path / str(count))["images"]
@@ -226,17 +275,34 @@ def test_memory_does_not_grow_with_the_images(tmp_path):
     generate(100), read(100)  # what is imported or compiled once is no part of it
     shutil.rmtree(tmp_path / "100")
     for function in (generate, read):
-        few, many = (peak(function, count) for count in (100, 10_000))
+        few, many = (peak(function, count) for count in (1_000, 20_000))
         assert many < 1.1 * few + 4096
 
 
 def test_only_the_images_that_are_asked_for_are_read(folder, labels, monkeypatch):
     images, asked = load_labels(folder)["images"], []
     monkeypatch.setattr(
-        label_shards, "labels_in", lambda value, name: asked.append(name) or value[1]
+        label_folder, "decode", lambda name, text: asked.append(name) or json.loads(text)
     )
     assert images["image 3"] == labels["image 3"] and "image 4" in images and len(images) == 10
     assert asked == ["image 3"]
+
+
+def test_only_the_rows_around_an_image_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_shard, "GROUP", 4)
+    labels = {f"image {i:02}": i for i in range(20)}
+    write(tmp_path, labels, 2)
+    images = load_labels(tmp_path)["images"]
+    assert [images[name] for name in sorted(labels, reverse=True)] == [*range(19, -1, -1)]
+    assert images["image 07"] == 7 and images.opened[1].ids == [
+        f"image {i:02}" for i in (4, 5, 6, 7)
+    ]
+    assert (
+        "image 07." not in images
+        and "image" not in images
+        and "z" not in images
+        and 7 not in images
+    )
 
 
 def test_a_task_grows_with_its_own_images_alone(pets_dir, tmp_path):
@@ -263,14 +329,14 @@ def test_a_stopped_generation_goes_on_and_keeps_what_is_finished(tmp_path, label
         for number, name in enumerate(names):
             if number == 7:
                 raise Stop
-            yield record(name, labels[name])
+            yield encode(name, labels[name])
 
     folder, drawn = tmp_path / "labels", []
     with pytest.raises(Stop):
-        write_shards(folder, HEAD, list(labels), 5, lambda name: 0, stopping)
+        write_folder(folder, HEAD, list(labels), 5, lambda name: 0, stopping)
     assert len(shard_files(folder)) == 3 and not (folder / INDEX).exists()
     with pytest.raises(
-        UserError, match=r"index\.sqlite: missing.*finished shards are kept; generate it anew"
+        UserError, match=r"index\.json: missing.*finished shards are kept; generate it anew"
     ):
         load_labels(folder)
     assert write(folder, labels, 5, drawn=drawn) == 6
@@ -320,13 +386,13 @@ def test_only_shards_of_what_changed_are_drawn_again(folder, labels):
 
 def test_other_labels_replace_the_old_ones_only_when_they_are_whole(folder, labels):
     def failing(names, count):
-        yield record(next(names), {})
-        yield record(next(names), {})
+        yield encode(next(names), {})
+        yield encode(next(names), {})
         raise UserError("a mask is spoilt")
 
     before = files(folder)
     with pytest.raises(UserError, match="spoilt"):
-        write_shards(folder, HEAD | {"seed": 1}, list(labels), 7, lambda name: 0, failing)
+        write_folder(folder, HEAD | {"seed": 1}, list(labels), 7, lambda name: 0, failing)
     assert dict(load_labels(folder)["images"]) == labels
     assert before.items() <= files(folder).items()
     write(folder, labels, 2, head=HEAD | {"seed": 1})
@@ -352,7 +418,7 @@ def test_a_changed_mask_changes_its_shard(pets_dir, tmp_path):
 
 def test_two_generators_do_not_write_at_once(folder, labels):
     with (
-        label_shards.sole_writer(folder),
+        sole_writer(folder),
         pytest.raises(UserError, match="another process is writing"),
     ):
         write(folder, labels, 3)

@@ -1,0 +1,44 @@
+"""The header of weak labels: which data set they fit, and how they were drawn."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from weakseg.data.base import SegmentationDataset
+
+FORMAT, VERSION = "weak-labels", 1
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class LabelHeader(BaseModel):
+    """What every weak-label file and folder says before its labels.
+
+    dataset, classes, tag_names   what the labels fit
+    seed, options                 of the simulated annotators; people's labels have no options
+    count                         number of images
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    format: Literal["weak-labels"]
+    version: Literal[1]
+    dataset: str
+    classes: list[str]
+    tag_names: list[str]
+    seed: int
+    options: dict[str, bool | int | Finite | str]
+    count: Annotated[int, Field(ge=0)]
+
+
+def header(dataset: SegmentationDataset, seed: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the header of labels for a data set, without their count."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "dataset": dataset.name,
+        "classes": list(dataset.class_names),
+        "tag_names": list(dataset.tag_names),
+        "seed": seed,
+        "options": options,
+    }
