@@ -425,3 +425,21 @@ def annotator(settings):
     return Options(
         points_per_object=section.points_per_object, background_points=section.background_points
     )
+
+
+def check_judging(settings: Config) -> None:
+    """Refuse settings that can't work together where a judge takes part."""
+    section = settings.vlm_itl
+    if section.audit_share == 0 and (section.risk is not None or section.calibration != "none"):
+        raise UserError(
+            "vlm_itl.audit_share 0: calibration and the risk bound need an audit; raise it, or set "
+            "vlm_itl.calibration: none and vlm_itl.risk: null"
+        )
+    if (
+        section.vlm_options.get("measure") == "agreement"
+        and settings.active_learning.ensemble_size < 2
+    ):
+        raise UserError(
+            "active_learning.ensemble_size 1: the measure agreement compares networks; "
+            "set 2 or more"
+        )

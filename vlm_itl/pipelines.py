@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from vlm_itl import config
-from vlm_itl.config import budgets, load_config
+from vlm_itl.config import budgets, check_judging, load_config
 from weakseg.common import UserError
 
 
@@ -76,14 +76,12 @@ def vlm_itl(path, settings, content):
     """A judge looks at the predictions; a person labels what the strategy chooses among those it
     rejects.
     """
-    from vlm_itl.judging import check_settings
-
     if settings.vlm_itl.enabled is False:
         raise UserError(
             f"--config {path}: vlm_itl.enabled is False; set it to True or leave it out for train_vlm_itl.py, "
             "or run train_active_learning.py"
         )
-    check_settings(settings)
+    check_judging(settings)
     arm = f"vlm_{settings.vlm_itl.vlm_handler}_{settings.active_learning.strategy}"
     return run(
         settings,
@@ -120,12 +118,15 @@ def one_folder(name):
 
 def run(settings, folder, arm, targets, judged):
     """Run the loop, draw its curve, and say where everything is."""
-    from vlm_itl.loop import Run
-    from vlm_itl.results.report import draw
+    from vlm_itl.loop import run_rounds
+    from vlm_itl.results.report import draw_figures
+    from vlm_itl.run import Run
 
     arm = folder.name.removesuffix(f"_seed{settings.seed}") if settings.output_dir_prefix else arm
-    results = Run(settings, folder, arm, targets, judged).run()
-    draw(folder, results, settings.vlm_itl.risk if settings.vlm_itl.control == "ltt" else None)
+    results = run_rounds(Run(settings, folder, arm, targets, judged))
+    draw_figures(
+        folder, results, settings.vlm_itl.risk if settings.vlm_itl.control == "ltt" else None
+    )
     print(
         f"{folder}: results.json, ledger.jsonl, log.jsonl, and the weights of each round in round_NN/"
     )

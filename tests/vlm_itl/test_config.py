@@ -11,7 +11,16 @@ import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vlm_itl.config import Config, as_plain, build, describe_keys, load_config
+from vlm_itl.config import (
+    ActiveLearning,
+    Config,
+    VlmItl,
+    as_plain,
+    build,
+    check_judging,
+    describe_keys,
+    load_config,
+)
 from weakseg.common import UserError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -254,3 +263,18 @@ def test_the_help_names_every_key_with_its_default_and_meaning():
         assert f"{key}: " in text and item.metadata["help"] in text
     for section in ("data", "model", "training", "active_learning", "vlm_itl"):
         assert f"\n{section}:\n" in text
+
+
+def test_a_promise_needs_an_audit():
+    for promise in ({"risk": 0.2, "calibration": "none"}, {"risk": None, "calibration": "platt"}):
+        with pytest.raises(UserError, match=r"vlm_itl.audit_share 0: .*vlm_itl.risk: null"):
+            check_judging(Config(vlm_itl=VlmItl(audit_share=0.0, **promise)))
+        check_judging(Config(vlm_itl=VlmItl(audit_share=0.1, **promise)))
+    check_judging(Config(vlm_itl=VlmItl(audit_share=0.0, risk=None, calibration="none")))
+
+
+def test_a_judge_that_compares_networks_needs_several():
+    agreement = VlmItl(vlm_handler="confidence", vlm_options={"measure": "agreement"})
+    with pytest.raises(UserError, match=r"active_learning.ensemble_size 1"):
+        check_judging(Config(vlm_itl=agreement))
+    check_judging(Config(vlm_itl=agreement, active_learning=ActiveLearning(ensemble_size=2)))

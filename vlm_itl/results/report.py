@@ -1,15 +1,18 @@
-"""What a finished run says: results.json, its figures, and a line for each round."""
+"""What a run reports: results.json, its figures, and a line of text for each round."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from vlm_itl.results.budget_curves import load_runs
+from weakseg.planning.ledger import Ledger
 
 
-def spent(run, number):
-    """Return (images, seconds of a person's work) that a run had bought when it trained round
-    `number`.
-    """
+def spent(ledger: Ledger, number: int) -> tuple[int, float]:
+    """Return (images, seconds of a person's work) that were bought before round `number` trained."""
     lines = [
         line["bought"]
-        for line in run.ledger.lines
+        for line in ledger.lines
         if (line["stage"] == "buy" and line["round"] <= number)
         or (line["stage"] == "audit" and line["round"] < number)
     ]
@@ -17,60 +20,86 @@ def spent(run, number):
     return len(labels), sum(label["seconds"] for label in labels)
 
 
-def results(run):
-    """Return the content of results.json: what was bought, what it cost, and what it gave."""
-    start, pool = run.ledger.find(-1, "start"), len(run.ids["pool"])
-    curve = []
-    for number in range(len(run.targets)):
-        images, seconds = spent(run, number)
-        found, trained = run.ledger.find(number, "evaluate"), run.ledger.find(number, "train")
-        curve.append(
-            {
-                "round": number,
-                "images": images,
-                "percent": 100 * images / pool,
-                "seconds": seconds,
-                "pseudo_labels": trained["pseudo_labels"],
-                "val_miou": found["val_miou"],
-                "test_miou": found["test_miou"],
-                "test_file": f"{run.round_folder(number).name}/test.npz",
-            }
-        )
-    judged = [line for line in run.ledger.lines if line["stage"] == "judge"]
+def results(
+    ledger: Ledger,
+    *,
+    arm: str,
+    rounds: int,
+    pool: int,
+    classes: Sequence[str],
+    test_fingerprint: str,
+) -> dict[str, Any]:
+    """Return the content of results.json: what was bought, what it cost, and what it gave.
+
+    rounds: how many there are, all in the ledger; pool: how many images could be bought
+    """
+    start = stage(ledger, -1, "start")
     return {
-        "arm": run.arm,
-        "seed": run.settings.seed,
+        "arm": arm,
+        "seed": start["seed"],
         "commit": start["commit"],
         "fingerprint": start["images"],
-        "test_fingerprint": run.dataset.test_fingerprint(),
+        "test_fingerprint": test_fingerprint,
         "config": start["config"],
-        "classes": run.dataset.class_names,
+        "classes": classes,
         "pool": pool,
-        "curve": curve,
-        "judge": [{"round": line["round"], **line["metrics"]} for line in judged],
+        "curve": [curve_point(ledger, number, pool) for number in range(rounds)],
+        "judge": [
+            {"round": line["round"], **line["metrics"]}
+            for line in ledger.lines
+            if line["stage"] == "judge"
+        ],
     }
 
 
-def summary(run, number, line):
-    """Return one line about a round that was evaluated."""
-    (images, seconds), pool = spent(run, number), len(run.ids["pool"])
+def curve_point(ledger: Ledger, number: int, pool: int) -> dict[str, Any]:
+    """Return one round's point of the budget curve."""
+    images, seconds = spent(ledger, number)
+    evaluated = stage(ledger, number, "evaluate")
+    return {
+        "round": number,
+        "images": images,
+        "percent": 100 * images / pool,
+        "seconds": seconds,
+        "pseudo_labels": stage(ledger, number, "train")["pseudo_labels"],
+        "val_miou": evaluated["val_miou"],
+        "test_miou": evaluated["test_miou"],
+        "test_file": f"round_{number:02d}/test.npz",
+    }
+
+
+def stage(ledger: Ledger, number: int, name: str) -> dict[str, Any]:
+    """Return the line of a stage that is complete."""
+    line = ledger.find(number, name)
+    if line is None:
+        raise ValueError(f"round {number} has no stage {name!r} in its ledger yet")
+    return line
+
+
+def round_summary(ledger: Ledger, number: int, rounds: int, pool: int) -> str:
+    """Return one line of text about a round that was evaluated."""
+    images, seconds = spent(ledger, number)
+    evaluated = stage(ledger, number, "evaluate")
     return (
-        f"round {number + 1}/{len(run.targets)}  {images} of {pool} images bought "
+        f"round {number + 1}/{rounds}  {images} of {pool} images bought "
         f"({100 * images / pool:.1f} %, {seconds / 3600:.2f} h)  "
-        f"val mIoU {100 * line['val_miou']:.1f}  test mIoU {100 * line['test_miou']:.1f}"
+        f"val mIoU {100 * evaluated['val_miou']:.1f}  test mIoU {100 * evaluated['test_miou']:.1f}"
     )
 
 
-def draw(folder, found, risk):
-    """Draw the figures of a run's results into its folder: its curve and, with a judge, how far
-    that can be trusted.
+def draw_figures(folder: Path, run_results: dict[str, Any], risk: float | None) -> None:
+    """Draw a run's budget curves and, with a judge, how far its probabilities can be trusted.
+
+    risk: the share of bad masks among the accepted that was promised, drawn as a line; None: none
     """
     from vlm_itl.results import figures
 
-    if len(found["curve"]) > 1:
+    if len(run_results["curve"]) > 1:
         for axis in ("percent", "seconds"):
             figures.budget_curves(folder / f"curve_{axis}.png", load_runs([folder]), axis)
-    judged = {f"round {line['round'] + 1}": line for line in found["judge"] if line.get("masks")}
+    judged = {
+        f"round {line['round'] + 1}": line for line in run_results["judge"] if line.get("masks")
+    }
     if judged:
         figures.risk_coverage_figure(folder / "risk_coverage.png", judged, risk)
         figures.reliability_figure(folder / "reliability.png", judged)

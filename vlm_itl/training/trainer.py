@@ -241,6 +241,25 @@ def make_trainer(
     return trainer
 
 
+def train_network(
+    network,
+    criterion,
+    training,
+    folder,
+    seed,
+    num_classes,
+    table,
+    validation,
+    progress,
+):
+    """Train a network, from the last complete checkpoint below `folder` if there is one."""
+    fitting = make_trainer(
+        network, criterion, training, folder, seed, num_classes, table, validation, progress
+    )
+    checkpoint = last_checkpoint(folder)
+    fitting.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
 def make_criterion(signals, options):
     """Return the plain `Criterion`: every term of the signals has weight 1, and CAM masks only
     where tags are alone.
