@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 import torch.nn.functional as F
 
-from weakseg.learners.unet import SegmentationModel, deepest
+from weakseg.learners.unet import SegmentationModel
 
 SCALES = (1.0, 1.5, 2.0)  # of the image, over which maps are summed
 SHARPNESS, ROUNDS = 8.0, 20  # of the attention to cells; of the alternation
@@ -76,7 +76,7 @@ def tag_maps_of(
     """
     cells = []
     for image in images:
-        features = deepest(encoder.unet.encoder(encoder.normalised(image[None])))
+        features = encoder.deep_features(encoder.normalised(image[None]))
         side = min(GRID, features.shape[-1])
         cells.append(F.adaptive_avg_pool2d(features, side).flatten(2)[0].T)
     return fit_tag_maps(torch.stack(cells), tags.to(cells[0].device))
@@ -100,7 +100,7 @@ def activation_maps(
         if scale != 1:
             larger = F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
         both = torch.cat([larger, larger.flip(3)])
-        maps = tag_maps(deepest(encoder.unet.encoder(both))).clamp(min=0)
+        maps = tag_maps(encoder.deep_features(both)).clamp(min=0)
         maps = F.interpolate(maps, size=x.shape[-2:], mode="bilinear", align_corners=False)
         total = total + maps[0] + maps[1].flip(2)
     return total

@@ -56,7 +56,7 @@ def affinity(encoder: SegmentationModel, image: torch.Tensor, power: float = SPR
         mode="bilinear",
         align_corners=False,
     )
-    features = encoder.unet.encoder(x)[-2][0]
+    features = encoder.encode(x)[-2][0]
     cells = features.flatten(1).T
     cells = F.normalize(cells - cells.mean(0), dim=1)
     alike = (cells @ cells.T).clamp(min=0) ** power
