@@ -20,7 +20,7 @@ from weakseg.labels.label_file import command, labels_for, load_labels, save_lab
 from weakseg.labels.label_header import header
 from weakseg.labels.plain_pickle import is_plain
 from weakseg.labels.signals import SIGNALS
-from weakseg.labels.validation import shorten
+from weakseg.validation import shorten
 
 HEAD = {
     "format": "weak-labels",

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import PydanticCustomError
 
 from weakseg.common import UserError, suggestion
-from weakseg.labels.validation import first_fault
+from weakseg.validation import first_fault
 
 FILE = Path(__file__).with_name("costs.yaml")
 DEFAULT, RELATIVE = "extreme_clicking", "relative"

@@ -21,7 +21,7 @@ from weakseg.labels.label_header import LabelHeader, header
 from weakseg.labels.plain_pickle import NotPlain, read_plain, write_plain_dict
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.targets import View
-from weakseg.labels.validation import first_fault, shorten
+from weakseg.validation import first_fault, shorten
 
 ANEW = "generate it anew with python weak_label_generator.py"
 FIT = ("dataset", "classes", "tag_names")  # what labels and data must have in common

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from weakseg.common import UserError, write_json
 from weakseg.labels.label_header import LabelHeader
 from weakseg.labels.parquet_shard import DamagedShard, Row, ShardReader, decode, write_shard
-from weakseg.labels.validation import first_fault, shorten
+from weakseg.validation import first_fault, shorten
 
 INDEX, LOCK = "index.json", ".lock"
 STEM = "[0-9]{5,}-of-[0-9]{5,}-[0-9a-f]{16}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weakseg.common import atomic_path
-from weakseg.labels.validation import shorten
+from weakseg.validation import shorten
 
 if TYPE_CHECKING:  # pyarrow takes 0.2 s to import, and a single label file doesn't need it
     import pyarrow as pa

@@ -9,7 +9,7 @@ import pickle
 from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO, NoReturn
 
-from weakseg.labels.validation import shorten
+from weakseg.validation import shorten
 
 SCALARS = (str, int, float, bool, type(None))
 PROTOCOL = 3  # the last one whose values can be put one after another, without frames around them

@@ -1,5 +1,6 @@
 """What pydantic refuses, told to a person on one line: the key, what is wrong, the nearest key."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -18,7 +19,14 @@ WORDS = {
     "int_type": "{key}: must be a whole number, not {value}",
     "float_type": "{key}: must be a number, not {value}",
     "finite_number": "{key}: must be a number, not {value}",
-    "greater_than_equal": "{key}: must not be negative, but is {value}",
+    "tuple_type": "{key}: must be a list, not {value}",
+    "bool_type": "{key}: must be True or False, not {value}",
+    "not_negative": "{key}: must not be negative, but is {value}",
+    "greater_than_equal": "{key}: must be at least {ge:g}, not {value}",
+    "less_than_equal": "{key}: must be at most {le:g}, not {value}",
+    "greater_than": "{key}: must be more than {gt:g}, not {value}",
+    "less_than": "{key}: must be less than {lt:g}, not {value}",
+    "multiple_of": "{key}: must be a multiple of {multiple_of:g}, not {value}",
 }
 UNKNOWN = ("extra_forbidden", "invalid_key")
 
@@ -34,15 +42,21 @@ def first_fault(error: ValidationError, model: type[BaseModel]) -> str:
         known = known_keys(model, path)
         hint = suggestion(last, known, "; did you mean {}?") or f"; known: {', '.join(known)}"
         return f"{'.'.join(path)}{': ' * bool(path)}unknown key '{shorten(last)}'{hint}"
-    key = ".".join([*path, last])
+    return explain(fault, ".".join([*path, last]))
+
+
+def explain(fault: Mapping[str, Any], key: str) -> str:
+    """Return what is wrong with a key's value, on one line; fault: one of pydantic's errors."""
     context: dict[str, Any] = dict(fault.get("ctx", {}))
+    hint = ""
     if "expected" in context:  # "'a', 'b' or 'c'"
         choices = context["expected"].replace("'", "").replace(" or ", ", ")
         context["choices"] = f"one of {choices}" if ", " in choices else choices
-    words = WORDS.get(fault["type"])
+        hint = suggestion(fault["input"], choices.split(", "), "; did you mean {}?")
+    words = WORDS.get("not_negative" if context.get("ge") == 0 else fault["type"])
     if words is None:  # our own validators name what they mean themselves
         return f"{key}{': ' * bool(key)}{shorten(fault['msg'], 200)}"
-    return words.format(key=shorten(key), value=shorten(repr(fault["input"])), **context)
+    return words.format(key=shorten(key), value=shorten(repr(fault["input"])), **context) + hint
 
 
 def known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
