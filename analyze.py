@@ -192,7 +192,7 @@ def draw(folder: Path, analysis: dict[str, Any], examples: "list[Example]") -> l
 
 
 def draw_tiles(folder: Path, examples: "list[Example]") -> list[dict[str, Any]]:
-    """Draw the pictures of each example for the report, and return what analysis.json says of it."""
+    """Draw each example's pictures for the report, and return what analysis.json says of it."""
     from weakseg.evaluation.comparison_figures import example_tiles
 
     described = []

@@ -23,7 +23,7 @@ from weakseg.labels.simulate import annotate
 from weakseg.metrics import scores
 
 Groups = tuple[Group, Group]  # A and B
-Tallies = Mapping[str, np.ndarray]  # what `tally` counts, [seeds, images, ...]
+Tallies = dict[str, np.ndarray]  # what `tally` counts, [seeds, images, ...]
 Estimate = dict[str, float | None]  # of A, of B, of their difference, with interval and p
 
 FEWEST = 8  # images that a part of the test set needs for an interval
@@ -62,7 +62,7 @@ class Annotator:
 def truth_of(
     dataset: SegmentationDataset, image: str, annotator: Annotator, signals: Collection[str] = ()
 ) -> tuple[Truth, dict[str, Any]]:
-    """Return the `Truth` of a test image, and the annotator's labels of it: points and `signals`."""
+    """Return the `Truth` of a test image, and its labels by the annotator: points, `signals`."""
     labels = annotate(dataset, image, annotator.options, annotator.seed, ("points", *signals))
     truth = Truth(dataset.mask(image), labels["points"], len(dataset.class_names))
     return truth, labels
@@ -106,15 +106,15 @@ def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def measures(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Read every measure off sums of tallies: fractions [...], or one a bin, class or mode [..., K].
+    """Read every measure off sums of tallies, as fractions; NaN where there is nothing to measure.
 
-    NaN where there is nothing to measure.
+    Each is [...], or [..., K] where there is one for each bin, class or mode.
     """
     confusion, complete, modes = sums["confusion"], sums["complete"], sums["modes"]
     metrics = scores(confusion)
     pixels, errors = confusion.sum((-2, -1)), modes.sum((-2, -1))
 
-    # The pixels of true objects: all, those given to any object class, those given to the right one.
+    # The pixels of true objects: all, and those given to no, to any and to the right object class.
     objects = confusion[..., 1:, :]
     of_objects, to_background = objects.sum((-2, -1)), objects[..., 0].sum(-1)
     to_objects = objects[..., 1:].sum((-2, -1))
@@ -192,7 +192,7 @@ def estimate(
     if paired:
         found = paired_difference(observed[1] - observed[0], two - one, images)
     else:
-        found = independent_difference(*observed, one, two, images)
+        found = independent_difference(observed[0], observed[1], one, two, images)
     ends = {key: found[key] for key in ("difference", "low", "high", "p")}
     if images < FEWEST:
         ends |= dict.fromkeys(("low", "high", "p"))

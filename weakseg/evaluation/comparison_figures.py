@@ -19,14 +19,24 @@ from weakseg.evaluation.comparison_text import (
 from weakseg.evaluation.error_modes import MODES
 from weakseg.reporting.charts import style_axes
 from weakseg.reporting.pictures import comparison_figure, draw_annotation, pictures
-from weakseg.reporting.style import ACCENT, FAINT, GREY, INK, LETTER, Sheet, hex_colour, shorten
+from weakseg.reporting.style import (
+    ACCENT,
+    FAINT,
+    GREY,
+    INK,
+    LETTER,
+    Look,
+    Sheet,
+    hex_colour,
+    shorten,
+)
 from weakseg.reporting.tables import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BARS = {"a": (-0.2, hex_colour(1)), "b": (0.2, hex_colour(2))}  # shift and colour of each group
-DOT = {"markeredgecolor": "white", "markersize": 6}
+DOT: Look = {"markeredgecolor": "white", "markersize": 6}
 ROW = 0.21  # inches of a row of the chart of differences
 LONGEST_NAME = 40  # letters
 
@@ -88,7 +98,7 @@ def _bars_and_differences(
     places = np.arange(len(names))
     for key, (shift, colour) in BARS.items():
         heights = [100 * value[key] if value else np.nan for value in estimates]
-        title = shorten(analysis[key]["title"], LONGEST_NAME)
+        title = shorten(f"{key.upper()}: {analysis[key]['title']}", LONGEST_NAME)
         upper.bar(places + shift, heights, 0.38, color=colour, label=title)
     for place, value in zip(places, estimates, strict=True):
         if value is None:
@@ -97,7 +107,7 @@ def _bars_and_differences(
             ends = [100 * value["low"], 100 * value["high"]]
             lower.plot([place, place], ends, color=INK, linewidth=1.4)
         lower.plot(place, 100 * value["difference"], "o", color=INK, **DOT)
-    lower.axhline(0, color=FAINT, linewidth=1, linestyle="--")
+    lower.axhline(0, color=FAINT, linewidth=1, linestyle="--", zorder=1)
     style_axes(upper, "", labels[1])
     style_axes(lower, labels[0], "B \N{MINUS SIGN} A (points)")
     lower.set_xticks(places, names)
@@ -137,6 +147,7 @@ def forest_chart(rows: Sequence[Row]) -> Sheet:
     for each in (axes, beside):
         each.tick_params(axis="y", length=0)
         each.spines[["left", "right", "top"]].set_visible(False)
+    beside.spines["bottom"].set_visible(False)
     return sheet
 
 
@@ -148,7 +159,7 @@ def _difference(axes: "Axes", place: float, estimate: Estimate) -> None:
         ends = [100 * estimate["low"], 100 * estimate["high"]]
         axes.plot(ends, [place, place], color=colour, linewidth=1.4, zorder=2)
     face = colour if sure else "white"
-    style = {"color": colour, "markerfacecolor": face, "markersize": 5, "zorder": 3}
+    style: Look = {"color": colour, "markerfacecolor": face, "markersize": 5, "zorder": 3}
     axes.plot(100 * estimate["difference"], place, "o", **style)
 
 

@@ -89,7 +89,7 @@ def change(estimate: Estimate) -> str:
 
 
 def verdict(analysis: Analysis) -> str:
-    """Return one paragraph: did B help, is it more complete and consistent, which errors changed."""
+    """Return one paragraph: is B better, more complete, more consistent, which errors changed."""
     one, two = subjects(analysis)
     sentences = [
         _headline(analysis, one, two),

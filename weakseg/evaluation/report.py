@@ -73,7 +73,7 @@ def find_analyses(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 def set_views(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return what the page shows of each test set, and each way to predict it in windows."""
-    members: dict[tuple[str, str], list[Result]] = {}
+    members: dict[tuple[Any, str], list[Result]] = {}
     for result in results:
         images = result.get("test_fingerprint", result["fingerprint"])
         members.setdefault((images, window_words(result.get("tile"))), []).append(result)
@@ -133,7 +133,8 @@ def analysis_view(index: int, folder: Path, analysis: dict[str, Any]) -> dict[st
     """
     from markupsafe import Markup
 
-    rows, sections = table_rows(analysis), {}
+    rows = table_rows(analysis)
+    sections: dict[str, list[list[str]]] = {}
     for section, name, estimate in rows:
         sections.setdefault(section, []).append([name, *estimate_cells(estimate)])
     gallery = [

@@ -32,7 +32,8 @@ FEW_CLASSES = 4  # of which the table shows each one's IoU
 
 def all_background(results: Sequence[Result]) -> dict[str, Any]:
     """Return the metrics of predicting background everywhere, on the test split of the results."""
-    confusion = sum(np.array(image["confusion"]) for image in results[0]["images"].values())
+    images = results[0]["images"].values()
+    confusion = np.array([image["confusion"] for image in images]).sum(0)
     predicted = np.zeros_like(confusion)
     predicted[:, 0] = confusion.sum(1)
     return {key: plain(value) for key, value in scores(predicted).items()}
@@ -126,8 +127,9 @@ def draw_comparison(path: Path, results: Sequence[Result], dataset: Segmentation
         masks = [truth, *(read_prediction(result, name, truth.shape) for result in firsts)]
         notes = [None, *(f"mIoU {percent(result['images'][name]['miou'])}" for result in firsts)]
         rows.append({"label": f"{why}: {name}", "image": image, "masks": masks, "notes": notes})
-    columns = ["Input", "Ground truth", *(title(group, groups) for group in groups)]
-    comparison_figure(path, columns, rows, dataset.class_names)
+    # The name of a run stands in a second line, where a title has one.
+    titles = [title(group, groups).replace(" (", "\n(", 1) for group in groups]
+    comparison_figure(path, ["Input", "Ground truth", *titles], rows, dataset.class_names)
 
 
 def mean_and_interval(group: Group) -> dict[str, float]:
@@ -149,11 +151,15 @@ def cost_point(name: str, group: Group, unit: str, band: Schedule | None = None)
     unit: of the cost, a name of `costs.UNITS`; band: a schedule whose cost is shown as well
     """
     percents = {key: 100 * value for key, value in mean_and_interval(group).items()}
-    cost = fmean(in_unit(result["cost"], unit) for result in group)
-    other = (
-        fmean(in_unit(reprice(result, band)["cost"], unit) for result in group) if band else cost
-    )
+    cost = _mean_cost(group, unit)
+    other = _mean_cost([reprice(result, band) for result in group], unit) if band else cost
     return CostPoint(name, cost, other_cost=other, **percents)
+
+
+def _mean_cost(group: Group, unit: str) -> float:
+    """Return the mean cost of a group, all of which has a price in the unit."""
+    costs = (in_unit(result["cost"], unit) for result in group)
+    return fmean(cost for cost in costs if cost is not None)
 
 
 def draw_costs(

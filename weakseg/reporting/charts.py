@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weakseg.reporting.placement import name_points
-from weakseg.reporting.style import ACCENT, FAINT, INK, Sheet, hex_colour, shorten
+from weakseg.reporting.style import ACCENT, FAINT, INK, Look, Sheet, hex_colour, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,26 +85,28 @@ def cost_chart(points: Sequence[CostPoint], unit: str, reference: float | None =
 
     # The frontier, and what needs no label at all.
     steps = [(costs[index], mious[index]) for index in best] + [(axes.get_xlim()[1], max(mious))]
-    frontier = {"color": ACCENT, "linewidth": 1.4, "alpha": 0.6, "label": "Pareto frontier"}
+    frontier: Look = {"color": ACCENT, "linewidth": 1.4, "alpha": 0.6, "label": "Pareto frontier"}
     axes.plot(*zip(*steps, strict=True), drawstyle="steps-post", **frontier)
+    lines = [steps]
     if reference is not None:
         label = f"all background ({reference:.1f})"
         axes.axhline(reference, color=FAINT, linestyle=":", label=label)
+        lines.append([(x, reference) for x in axes.get_xlim()])
 
     # The smaller, dominated dots last: a dot of the frontier beneath them stays visible.
     dominated = [index for index in range(len(points)) if index not in best]
     for index in best:
         _point(axes, points[index], color=ACCENT, markersize=7)
     for index in dominated:
-        label = "dominated" if index == dominated[0] else None
-        _point(axes, points[index], color=FAINT, markersize=5, label=label)
+        once = {"label": "dominated"} if index == dominated[0] else {}
+        _point(axes, points[index], color=FAINT, markersize=5, **once)
 
     axes.margins(y=0.12)
     axes.autoscale_view()  # else only when drawn, after the places of the names are chosen
-    above = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "ncols": 3}
+    above: Look = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "ncols": 3}
     axes.legend(**above, frameon=False, fontsize=8, labelcolor=INK)
     bars = np.array([[(p.cost, p.low), (p.cost, p.miou), (p.cost, p.high)] for p in points])
-    name_points(axes, [shorten(point.name, LONGEST_NAME) for point in points], bars, steps)
+    name_points(axes, [shorten(point.name, LONGEST_NAME) for point in points], bars, lines)
     return sheet
 
 
@@ -120,8 +122,14 @@ def _point(axes: "Axes", point: CostPoint, **style: Any) -> None:
     # The percentile interval of few images may miss the value itself, and matplotlib refuses a bar
     # of negative length.
     ends = [[max(point.miou - point.low, 0)], [max(point.high - point.miou, 0)]]
-    usual = {"fmt": "o", "markeredgecolor": "white", "elinewidth": 1.2, "capsize": 3, "zorder": 3}
-    axes.errorbar(point.cost, point.miou, ends, **usual | style)
+    usual: Look = {
+        "fmt": "o",
+        "markeredgecolor": "white",
+        "elinewidth": 1.2,
+        "capsize": 3,
+        "zorder": 3,
+    }
+    axes.errorbar(point.cost, point.miou, ends, **{**usual, **style})
 
 
 def budget_plot(
@@ -144,11 +152,11 @@ def budget_plot(
 
     # One line a kind of label, with a band to what it costs by other prices.
     for index, line in enumerate(lines):
-        look: dict[str, Any] = {"color": hex_colour(index + 1)}
+        look: Look = {"color": hex_colour(index + 1)}
         marker = MARKERS[index % len(MARKERS)]
         ends = np.abs(np.array([line["low"], line["high"]]) - line["miou"])
-        bars = {"markeredgecolor": "white", "markersize": 7, "elinewidth": 1, "capsize": 2.5}
-        style = {"fmt": f"-{marker}", "linewidth": 1.6, "label": line["name"]}
+        bars: Look = {"markeredgecolor": "white", "markersize": 7, "elinewidth": 1, "capsize": 2.5}
+        style: Look = {"fmt": f"-{marker}", "linewidth": 1.6, "label": line["name"]}
         axes.errorbar(line["hours"], line["miou"], ends, **style, **bars, **look)
         if other and not np.allclose(line["hours"], line["other_hours"]):
             x, other_x, y = line["hours"], line["other_hours"], line["miou"]
@@ -159,7 +167,7 @@ def budget_plot(
     # The frontier of all budgets and labels.
     steps = [(costs[index], mious[index]) for index in pareto(costs, mious)]
     steps.append((axes.get_xlim()[1], max(mious)))
-    frontier = {"color": INK, "linewidth": 4, "alpha": 0.15, "zorder": 0, "label": "frontier"}
+    frontier: Look = {"color": INK, "linewidth": 4, "alpha": 0.15, "zorder": 0, "label": "frontier"}
     axes.plot(*zip(*steps, strict=True), drawstyle="steps-post", **frontier)
     sheet.legend(*axes.get_legend_handles_labels(), loc="upper center")
     sheet.save(path)
@@ -214,7 +222,7 @@ def loss_curves(path: Path, log: Sequence[Mapping[str, Any]]) -> None:
         values = [entry["terms"].get(name) for entry in log]
         _curve(losses, log, values, label=name, color=hex_colour(label), linewidth=1.2)
     if not _curve(quality, log, [entry["val_miou"] for entry in log], color=ACCENT, linewidth=2):
-        middle = {"transform": quality.transAxes, "ha": "center", "color": FAINT}
+        middle: Look = {"transform": quality.transAxes, "ha": "center", "color": FAINT}
         quality.text(0.5, 0.5, "not measured", **middle)
 
     # Both: the epochs, and the one that was selected.
@@ -223,7 +231,7 @@ def loss_curves(path: Path, log: Sequence[Mapping[str, Any]]) -> None:
         axes.set_xlim(log[0]["epoch"] - 0.5, log[-1]["epoch"] + 0.5)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         for epoch in [entry["epoch"] for entry in log if entry["selected"]][-1:]:
-            dashes = {"color": SELECTED, "linewidth": 1, "linestyle": "-."}
+            dashes: Look = {"color": SELECTED, "linewidth": 1, "linestyle": "-."}
             axes.axvline(epoch, label=f"selected: epoch {epoch}", **dashes)
     sheet.legend(*losses.get_legend_handles_labels(), loc="outside lower center")
     sheet.save(path)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from weakseg.common import IGNORE
-from weakseg.reporting.style import GAP, GREY, LINE, MARGIN, Sheet, colourise, hex_colour
+from weakseg.reporting.style import GAP, GREY, LINE, MARGIN, Look, Sheet, colourise, hex_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ def comparison_figure(
 ) -> None:
     """Draw one row an image: the photograph, then each mask over a greyed copy of it.
 
-    columns: titles, the first for the photograph
+    columns: titles, the first for the photograph; behind a line break stands a smaller one
     rows: dicts `label` (str), `image` uint8 [H, W, 3], `masks` (for each further column uint8
         [h, w], resized to the image by NEAREST), `notes` (for each mask a str or None) and, to draw
         over the photograph, an optional `annotation` as `draw_annotation` takes it
@@ -68,13 +68,17 @@ def comparison_figure(
         raise ValueError(f"comparison figure: it takes rows, each with {masks} masks and notes")
     heights = [_cell_height(row["image"], CELL) for row in rows]
     width = 2 * MARGIN + len(columns) * (CELL + GAP) - GAP
-    height = 2 * MARGIN + LINE + sum(heights) + len(rows) * (LINE + GAP)
+    titles = [title.partition("\n") for title in columns]
+    head = LINE * (1 + any(below for _, _, below in titles))
+    height = 2 * MARGIN + head + sum(heights) + len(rows) * (LINE + GAP)
     sheet = Sheet(width, height, _mask_legend(rows, classes))
     lefts = [MARGIN + index * (CELL + GAP) for index in range(len(columns))]
-    for left, title in zip(lefts, columns, strict=True):
-        middle = left + CELL / 2, MARGIN + LINE / 2
-        sheet.text(*middle, title, CELL, size=9.5, ha="center", weight="bold")
-    top = MARGIN + LINE
+    for left, (title, _, below) in zip(lefts, titles, strict=True):
+        middle, y = left + CELL / 2, MARGIN + LINE / 2
+        sheet.text(middle, y, title, CELL, size=9.5, ha="center", weight="bold")
+        if below:
+            sheet.text(middle, y + LINE, below, CELL, size=7.5, ha="center", color=GREY)
+    top = MARGIN + head
     for row, row_height in zip(rows, heights, strict=True):
         room = width - 2 * MARGIN
         sheet.text(MARGIN, top + LINE / 2 + 0.02, row["label"], room, size=7.5, color=GREY)
@@ -95,7 +99,7 @@ def _draw_row(
             draw_annotation(axes, row.get("annotation", {}), scale)
         if note:
             inner = axes.get_position().x0 * sheet.width + 0.08
-            style = {"color": "white", "bbox": BADGE}
+            style: Look = {"color": "white", "bbox": BADGE}
             sheet.text(inner, top + height - 0.14, note, CELL - 0.16, size=7.5, **style)
 
 
@@ -158,7 +162,7 @@ def label_preview(
 
 
 def _tag_line(tags: Mapping[str, Sequence[str]]) -> str:
-    """Return tags in one line: '+ cat   − dog, bird'."""
+    """Return tags in one line, a sign before the present and before the absent ones."""
     signs = {"present": "+", "absent": "\N{MINUS SIGN}"}
     return "   ".join(
         f"{sign} {', '.join(tags[key])}" for key, sign in signs.items() if tags.get(key)
@@ -183,11 +187,11 @@ def draw_annotation(axes: "Axes", annotation: Mapping[str, Any], scale: float) -
         box = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, zorder=2.5, **_pen(label, 1.8))
         axes.add_patch(box)
     for x, y, label in annotation.get("points", []):
-        rim = {"edgecolors": "white", "linewidths": 1.2}
+        rim: Look = {"edgecolors": "white", "linewidths": 1.2}
         axes.scatter(x, y, s=34, color=hex_colour(label), zorder=3, **rim)
 
 
-def _pen(label: int, width: float) -> dict[str, Any]:
+def _pen(label: int, width: float) -> Look:
     """Return the style of a line in a class's colour with a white rim; width: in 1/72 inch."""
     from matplotlib.patheffects import Normal, Stroke
 

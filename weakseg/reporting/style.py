@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
+Look = dict[str, Any]  # keyword arguments of matplotlib: colours, widths, places
+
 # Okabe & Ito, "Color Universal Design", 2008, in this project's order: distinct with each kind of
 # colour blindness.
 PALETTE = np.array(
@@ -107,7 +109,7 @@ class Sheet:
         self.figure = Figure(figsize=(width, self.height), dpi=DPI, facecolor="white")
         self.canvas = FigureCanvasAgg(self.figure)
         if named:
-            look = {"edgecolor": FAINT, "linewidth": 0.5}
+            look: Look = {"edgecolor": FAINT, "linewidth": 0.5}
             self.legend(
                 [Patch(facecolor=colour, **look) for colour, _ in named],
                 [name for _, name in named],
@@ -125,9 +127,9 @@ class Sheet:
 
         style: as `Figure.legend` takes it
         """
-        usual = {"frameon": False, "fontsize": 8, "labelcolor": INK}
-        usual |= {"ncols": legend_columns(names, self.width)}
-        self.figure.legend(handles, names, **usual | style)
+        look: Look = {"frameon": False, "fontsize": 8, "labelcolor": INK}
+        look |= {"ncols": legend_columns(names, self.width), **style}
+        self.figure.legend(handles, names, **look)
 
     def text(
         self, x: float, y: float, text: str, room: float, size: float = 8.0, **style: Any
@@ -136,12 +138,13 @@ class Sheet:
 
         The font becomes smaller, then the text is cut. style: as `Figure.text` takes it
         """
-        style = {"va": "center", "color": INK, "parse_math": False} | style
-        item = self.figure.text(x / self.width, 1 - y / self.height, text, fontsize=size, **style)
+        look: Look = {"va": "center", "color": INK, "parse_math": False, **style}
+        item = self.figure.text(x / self.width, 1 - y / self.height, text, fontsize=size, **look)
         renderer = self.canvas.get_renderer()
         while item.get_window_extent(renderer).width > room * DPI and len(item.get_text()) > 4:
-            if item.get_fontsize() > SMALLEST_FONT:
-                item.set_fontsize(item.get_fontsize() - 0.5)
+            if size > SMALLEST_FONT:
+                size -= 0.5
+                item.set_fontsize(size)
             else:
                 item.set_text(shorten(item.get_text(), len(item.get_text()) - 1))
 
@@ -202,7 +205,7 @@ class Sheet:
 
 
 def _own_id(key: str, text: str, name: str) -> str:
-    """Return the value of an SVG attribute with `name` before the id that it states or refers to."""
+    """Return an SVG attribute's value with `name` before the id that it states or refers to."""
     if key == "id":
         return f"{name}_{text}"
     if key == "href":
