@@ -1,10 +1,11 @@
-"""Simulated annotators: from a ground-truth mask to tags, points, scribbles and boxes.
+"""Simulated annotators: from a mask to tags, points and boxes; scribbles.py draws the strokes.
 
 Coordinates are (x, y) in original pixels, x to the right and y down; pixel i covers [i, i + 1), its
 centre is i + 0.5. Annotations are plain Python values. Every function takes its own random
 generator, so a signal's annotation depends on nothing but the mask, the options and that generator.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,11 +15,24 @@ import numpy as np
 from weakseg.common import IGNORE
 
 DRAWING = 1  # raise it when the same mask, options and seed give other labels than before
+TRIES = 64  # places that a noisy click may go to; the first that fits is taken
+
+Tags = dict[str, list[str]]  # {"present": names, "absent": names}
+Point = list[float]  # [x, y, class]
+Box = list[float]  # [x0, y0, x1, y1, class]
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the annotator works; recorded in the header of the weak-label file."""
+    """How the annotator works; recorded in the header of the weak-label file.
+
+    points_per_object, background_points   clicks on each object, and on the background of an image
+    random_points                          click anywhere on the object, not near its centroid first
+    scribble_length                        share of the skeleton's path
+    scribble_width                         widest pen, original pixels
+    min_area                               smallest object, share of the image
+    noise                                  error rate, as each `annotate_` function says
+    """
 
     points_per_object: int = 1
     background_points: int = 1
@@ -31,77 +45,81 @@ class Options:
 
 @dataclass(frozen=True)
 class Region:
-    """One connected object: its class, its pixels inside its tight box [x0, y0, x1, y1), its area
-    in pixels.
+    """One connected region of a class.
+
+    label    the class
+    box      its tight box (x0, y0, x1, y1), x1 and y1 just outside
+    pixels   [h, w] bool, its pixels inside the box
+    area     number of pixels
     """
 
     label: int
-    box: tuple
+    box: tuple[int, int, int, int]
     pixels: np.ndarray
     area: int
 
     @property
-    def size(self):
+    def size(self) -> float:
         """Diagonal of the tight box, pixels."""
         return float(np.hypot(self.box[2] - self.box[0], self.box[3] - self.box[1]))
 
     @cached_property
-    def rows(self):
-        """How many pixels each row of the box has, [h] int32."""
+    def rows(self) -> np.ndarray:
+        """Number of pixels in each row of the box, [h] int32."""
         return cv2.reduce(self.pixels.view(np.uint8), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
 
     @cached_property
-    def columns(self):
-        """How many pixels each column of the box has, [w] int32."""
+    def columns(self) -> np.ndarray:
+        """Number of pixels in each column of the box, [w] int32."""
         return cv2.reduce(self.pixels.view(np.uint8), 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0]
 
 
 @dataclass
 class Scene:
-    """What the annotator looks at: a mask [H, W] uint8 (255 = ignore); the tags that hold out of
-    all `tag_names`.
+    """The picture that an annotator looks at.
+
+    mask        [H, W] uint8 classes, 255 = ignore
+    tags        those of `tag_names` that hold
     """
 
     mask: np.ndarray
-    tags: tuple = ()
-    tag_names: tuple = ()
+    tags: Sequence[str] = ()
+    tag_names: Sequence[str] = ()
     options: Options = field(default_factory=Options)
 
     @cached_property
-    def objects(self):
-        """Foreground regions, largest first in each class; specks are dropped, but no class loses
-        its last region.
+    def objects(self) -> list[Region]:
+        """Foreground regions by class, the largest first; specks are dropped.
+
+        A speck is smaller than `min_area`. The largest region of a class is kept even so.
         """
-        found = []
-        for label in (
-            np.flatnonzero(cv2.calcHist([self.mask], [0], None, [256], [0, 256]).ravel()[1:IGNORE])
-            + 1
-        ):
+        histogram = cv2.calcHist([self.mask], [0], None, [256], [0, 256]).ravel()
+        objects = []
+        for label in np.flatnonzero(histogram[1:IGNORE]) + 1:
             regions = connected_regions(self.mask, int(label))
-            keep = [r for r in regions if r.area >= self.options.min_area * self.mask.size]
-            found += keep or regions[:1]
-        return found
+            large = [r for r in regions if r.area >= self.options.min_area * self.mask.size]
+            objects += large or regions[:1]
+        return objects
 
     @cached_property
-    def background(self):
-        """Background regions, largest first."""
+    def background(self) -> list[Region]:
+        """Background regions, the largest first."""
         return connected_regions(self.mask, 0)
 
 
-def connected_regions(mask, label):
-    """Return the 8-connected `Region`s of one class, largest first."""
+def connected_regions(mask: np.ndarray, label: int) -> list[Region]:
+    """Return the 8-connected regions of one class in a mask [H, W] uint8, the largest first."""
     pixels = mask == label
     outlines, tree = cv2.findContours(
         pixels.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
     )
-    outer = (
-        [line for line, (*_, parent) in zip(outlines, tree[0], strict=True) if parent < 0]
-        if outlines
-        else []
-    )
-    boxes = [cv2.boundingRect(outline) for outline in outer]
-    if len(boxes) <= 1:
-        return [make_region(label, box, pixels) for box in boxes]
+    if not outlines:
+        return []
+    # An outline inside another is the rim of a hole.
+    outer = [line for line, (*_, parent) in zip(outlines, tree[0], strict=True) if parent < 0]
+    boxes = [cv2.boundingRect(line) for line in outer]
+    if len(boxes) == 1:  # so nothing need be numbered, which takes most of the time
+        return [make_region(label, boxes[0], pixels)]
     _, components = cv2.connectedComponents(pixels.view(np.uint8), connectivity=8)
     numbered = sorted(
         (components[line[0, 0, 1], line[0, 0, 0]], box)
@@ -111,36 +129,41 @@ def connected_regions(mask, label):
     return sorted(regions, key=lambda region: -region.area)
 
 
-def make_region(label, box, components, number=True):
-    """Return the `Region` of a class that has this number among the components [H, W]; box: (x, y,
-    width, height).
+def make_region(
+    label: int, box: Sequence[int], components: np.ndarray, number: int | bool = True
+) -> Region:
+    """Return the `Region` of a class whose pixels have a number among the components [H, W].
+
+    box: (x, y, width, height)
     """
     left, top, width, height = box
     pixels = components[top : top + height, left : left + width] == number
-    return Region(
-        label, (left, top, left + width, top + height), pixels, int(np.count_nonzero(pixels))
-    )
+    corners = (left, top, left + width, top + height)
+    return Region(label, corners, pixels, int(np.count_nonzero(pixels)))
 
 
-def annotate_tags(scene, rng):
-    """Return {"present": [names], "absent": [names]}: each name is ruled in or out, wrongly with
-    chance `noise`.
+# ---- tags
+
+
+def annotate_tags(scene: Scene, rng: np.random.Generator) -> Tags:
+    """Return {"present": names, "absent": names}: each tag is ruled in or out.
+
+    With noise p each answer is wrong with probability p.
     """
     wrong = rng.random(len(scene.tag_names)) < scene.options.noise
-    says = [
-        (name in scene.tags) != flip
-        for name, flip in zip(scene.tag_names, wrong.tolist(), strict=True)
-    ]
-    answers = list(zip(scene.tag_names, says, strict=True))
-    return {
-        "present": [n for n, yes in answers if yes],
-        "absent": [n for n, yes in answers if not yes],
-    }
+    answers: Tags = {"present": [], "absent": []}
+    for name, flip in zip(scene.tag_names, wrong.tolist(), strict=True):
+        answers["present" if (name in scene.tags) != flip else "absent"].append(name)
+    return answers
 
 
-def annotate_points(scene, rng):
-    """Return [[x, y, class], ...]: clicks on each object, the first near its centroid, and clicks
-    on the background.
+# ---- points
+
+
+def annotate_points(scene: Scene, rng: np.random.Generator) -> list[Point]:
+    """Return [[x, y, class], ...]: clicks on each object, then clicks on the background.
+
+    The first click on an object is near its centroid, unless `random_points`.
     """
     options, aims = scene.options, []
     for region in scene.objects:
@@ -151,16 +174,15 @@ def annotate_points(scene, rng):
     return [click(region, point, scene, rng) for region, point in aims]
 
 
-def central_pixel(region):
-    """Return the centre (x, y) of the object's pixel nearest to the object's centroid; it is looked
-    for around it.
-    """
+def central_pixel(region: Region) -> tuple[float, float]:
+    """Return the centre (x, y) of the region's pixel that is nearest to the region's centroid."""
     x, y = (
         int(counts @ np.arange(len(counts))) / region.area
         for counts in (region.columns, region.rows)
     )
+    # Look at a square around the centroid, and at a larger one if a nearer pixel may lie outside.
     reach, nearest = 4, np.inf
-    while nearest > (reach - 1) ** 2:  # a nearer one may lie outside of what was looked at
+    while nearest > (reach - 1) ** 2:
         reach *= 2
         left, top = max(0, int(x) - reach), max(0, int(y) - reach)
         rows, columns = np.nonzero(
@@ -172,9 +194,10 @@ def central_pixel(region):
     return columns[i] + left + region.box[0] + 0.5, rows[i] + top + region.box[1] + 0.5
 
 
-def random_pixels(regions, count, rng):
-    """Return `count` pairs (region, centre of one of its pixels), drawn evenly over all pixels of
-    the regions.
+def random_pixels(
+    regions: list[Region], count: int, rng: np.random.Generator
+) -> list[tuple[Region, tuple[float, float]]]:
+    """Return `count` pairs (region, centre of a pixel in it), drawn evenly over all pixels.
 
     The pixels are all different, unless there are fewer than `count`.
     """
@@ -184,7 +207,7 @@ def random_pixels(regions, count, rng):
     drawn = []
     for pick in rng.choice(ends[-1], size=count, replace=count > ends[-1]):
         region = regions[np.searchsorted(ends, pick, side="right")]
-        # The pick counts pixels from the first region's first; modulo the area, it is still even
+        # The pick counts pixels from the first region's first one; modulo the area it is still even
         # within the region.
         pick %= region.area
         until = np.cumsum(region.rows)
@@ -194,30 +217,34 @@ def random_pixels(regions, count, rng):
     return drawn
 
 
-def click(region, point, scene, rng):
-    """Return [x, y, class]; with noise p the click misses the class with probability p, and else
-    wobbles inside it.
+def click(region: Region, aim: Sequence[float], scene: Scene, rng: np.random.Generator) -> Point:
+    """Return [x, y, class] of a click that is aimed at (x, y) in a region.
 
-    A click that finds no place where it should go (a miss where the class fills the picture) stays
-    where it was aimed.
+    With noise p the click misses the class with probability p, and else wobbles inside it. It stays
+    where it was aimed if it finds no place to go, as a miss does if the class fills the picture.
     """
-    noise = scene.options.noise
+    noise, (x, y) = scene.options.noise, aim
     if noise:
         misses = rng.random() < noise
         spread = region.size / 2 if misses else region.size * noise
         # Rounded before it is judged: rounding may move a click to the next pixel.
-        tries = np.round(np.asarray(point) + rng.normal(scale=max(spread, 1.0), size=(64, 2)), 2)
+        tries = np.round(np.asarray(aim) + rng.normal(scale=max(spread, 1.0), size=(TRIES, 2)), 2)
         height, width = scene.mask.shape
         tries = tries[((tries >= 0) & (tries < (width, height))).all(1)]
         columns, rows = tries.astype(int).T
         fitting = tries[(scene.mask[rows, columns] != region.label) == misses]
-        point = fitting[0] if len(fitting) else point
-    return [float(point[0]), float(point[1]), region.label]
+        if len(fitting):
+            x, y = fitting[0]
+    return [float(x), float(y), region.label]
 
 
-def annotate_boxes(scene, rng):
-    """Return [[x0, y0, x1, y1, class], ...], tight; with noise p each side lies outside by |N(0, p
-    x its length)|.
+# ---- boxes
+
+
+def annotate_boxes(scene: Scene, rng: np.random.Generator) -> list[Box]:
+    """Return [[x0, y0, x1, y1, class], ...], a tight box around each object.
+
+    With noise p each side lies outside by |N(0, p x the box's length in that direction)|.
     """
     height, width = scene.mask.shape
     boxes = []
@@ -230,5 +257,5 @@ def annotate_boxes(scene, rng):
             min(width, x1 + slack[2]),
             min(height, y1 + slack[3]),
         ]
-        boxes.append([round(float(v), 2) for v in loose] + [region.label])
+        boxes.append([round(float(side), 2) for side in loose] + [region.label])
     return boxes
