@@ -1,4 +1,4 @@
-"""What does each ingredient of the strong recipe give? Alone on the plain losses, and left out.
+r"""What does each ingredient of the strong recipe give? Alone on the plain losses, and left out.
 
     python benchmarks/ablation.py --data_dir ../shared/data --name voc --classes pet=cat+dog \
         --train_limit 800 --epochs 4

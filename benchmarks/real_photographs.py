@@ -1,4 +1,4 @@
-"""The tables on real photographs: every mode by the plain and the strong recipe, one schedule.
+r"""The tables on real photographs: every mode by the plain and the strong recipe, one schedule.
 
     python benchmarks/real_photographs.py --data_dir ../shared/data/oxford-iiit-pet --name pets \
         --epochs 6

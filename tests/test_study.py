@@ -1,5 +1,4 @@
-"""study.py: what the budgets buy, and tiny real grids that are stopped, resumed, tampered with and
-spread.
+"""study.py: what the budgets buy, and tiny real grids, stopped, resumed, spoilt and spread.
 
 Most of their runs are made in this process: a process of their own would mostly import PyTorch.
 Those of the study that is killed are real ones.
@@ -28,13 +27,12 @@ import evaluate
 import study
 import train
 from weakseg.common import UserError, run_cli, stable_seed
-from weakseg.labels.costs import load_schedule
 from weakseg.labels.training_labels import training_ids, training_order
 from weakseg.planning import runner
-from weakseg.planning.grid import Cell, Grid, buys, parse_budget
-from weakseg.planning.report import summarise
+from weakseg.planning.cell import Cell
+from weakseg.planning.grid import Grid, buys, parse_budget
+from weakseg.planning.report import CellResult
 from weakseg.reporting.charts import budget_plot
-from weakseg.training import options
 
 ROOT = Path(study.__file__).parent
 TINY = [
@@ -92,7 +90,7 @@ def call(command, stdout, **others):
         except SystemExit as end:
             code = end.code
     stdout.write(text.getvalue().encode())
-    return SimpleNamespace(returncode=code)
+    return subprocess.CompletedProcess(command, code)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -113,7 +111,7 @@ def done(flags, quick, tmp_path_factory):
 def grid_of(*argv):
     with patch.object(sys, "argv", ["study.py", *map(str, argv)]):
         args = study.parse_args()
-    return Grid(args, load_schedule(args.cost_schedule))
+    return Grid(study.study_of(args))
 
 
 def content(folder):
@@ -171,10 +169,9 @@ def test_smaller_budgets_are_within_larger_ones_and_all_modes_share_an_order(fla
     )
     subsets = {}
     for cell in grid.cells:
-        args = options.parse_args(cell.arguments)
-        names = set(training_ids(grid.dataset, args))
-        assert len(names) == cell.images == args.train_limit
-        signals = tuple(args.modes)
+        names = set(training_ids(grid.dataset, cell.run.seed, cell.run.train_limit))
+        assert len(names) == cell.images == cell.run.train_limit
+        signals = cell.run.signals
         price = sum(grid.price(name, signals) for name in names)
         assert price <= 3600 * cell.budget * (1 + 1e-8)
         left = [name for name in grid.dataset.ids("train") if name not in names]
@@ -185,19 +182,19 @@ def test_smaller_budgets_are_within_larger_ones_and_all_modes_share_an_order(fla
         ordered = sorted(nested, key=len)
         assert all(small <= large for small, large in itertools.pairwise(ordered))
     assert subsets[0] != subsets[1]
-    assert ("full", 20 / 3600) in grid.nothing and len(grid.nothing["full", 20 / 3600]) == 2
+    assert len(grid.left_out["full", 20 / 3600]) == 2
 
 
 def test_budgets_that_buy_only_what_is_free_buy_nothing(flags, monkeypatch):
     wanted = *flags, "--budgets", "20s", "4m", "--modes", "full", *TINY
     usual, real = grid_of(*wanted), Grid.price
-    first = {training_order(usual.dataset, seed)[0] for seed in range(usual.args.seeds)}
+    first = {training_order(usual.dataset, seed)[0] for seed in range(usual.study.seeds)}
     monkeypatch.setattr(
         Grid, "price", lambda self, name, signals: 0 if name in first else real(self, name, signals)
     )
     grid = grid_of(*wanted)
     assert {cell.budget for cell in grid.cells} == {4 / 60}
-    assert min(grid.nothing["full", 20 / 3600]) > 20 / 3600
+    assert min(grid.left_out["full", 20 / 3600]) > 20 / 3600
     monkeypatch.setattr(Grid, "price", lambda *_: 0)
     with pytest.raises(UserError, match="full costs nothing"):
         grid_of(*wanted)
@@ -217,8 +214,7 @@ def test_all_budgets_take_the_same_steps_unless_epochs_are_asked_for(flags):
                 grid_of(*argv)
             continue
         for cell in grid_of(*argv).cells:
-            args = options.parse_args(cell.arguments)
-            assert (args.epochs, args.steps_per_epoch) == expected
+            assert (cell.run.epochs, cell.run.steps_per_epoch) == expected
 
 
 def test_a_run_is_named_by_all_that_makes_it(flags, done):
@@ -415,11 +411,11 @@ def test_intervals_over_seeds_are_student_t():
         }
         for m, n in ((60, 10), (62, 10), (64, 12))
     ]
-    found = summarise(rows)
-    assert (found["miou"], found["images"], found["seeds"]) == (62, "10-12", 3)
-    assert found["high"] - 62 == pytest.approx(4.3027 * 2 / 3**0.5, rel=1e-4)
-    assert 62 - found["low"] == pytest.approx(found["high"] - 62)
-    assert summarise(rows[:1])["high"] == 99
+    cell = CellResult.of_runs(rows)
+    assert (cell.miou, cell.images, cell.seeds) == (62, "10-12", 3)
+    assert cell.high - 62 == pytest.approx(4.3027 * 2 / 3**0.5, rel=1e-4)
+    assert 62 - cell.low == pytest.approx(cell.high - 62)
+    assert CellResult.of_runs(rows[:1]).high == 99
 
 
 def test_the_figure_draws_every_mode_and_the_other_prices(tmp_path, sheets):

@@ -298,7 +298,7 @@ def test_only_larger_images_change_and_the_result_says_what_they_were_predicted_
 
 def test_results_in_other_windows_are_not_taken_for_those_of_another_run(trained, tmp_path):
     import analyze
-    from weakseg.planning.grid import identity_of
+    from weakseg.planning.cell import identity_of
 
     root, _ = trained
     plain, cut = evaluated(root, "whole")[0], evaluated(root, "cut", "--tile", 80)[0]

@@ -1,61 +1,20 @@
-"""The planner on simulated power laws: it finds them, says how sure it is, and is as sure as it
-should be.
-"""
-
-import json
+"""Learning curves on simulated power laws: found again, and as sure as they should be."""
 
 import numpy as np
 import pytest
-from conftest import run
+from planning.simulated import BUDGETS, power, simulate
 from scipy import stats
 
-import study
-from weakseg.common import UserError
 from weakseg.planning import learning_curves
 from weakseg.planning.learning_curves import (
     Curve,
-    decide,
+    choose_mode,
     fit,
     fit_all,
     forecasts,
     hold_out,
     next_run,
-    plan,
-    sentences,
 )
-
-BUDGETS = (0.5, 1, 2, 4)
-
-
-def power(a, b, c):
-    return lambda hours: a - b * np.asarray(hours, float) ** -c
-
-
-def simulate(laws, seeds=3, noise=1.5, budgets=BUDGETS, seed=0):
-    """Return the rows of a study whose modes follow `laws` {mode: (a, b, c)}."""
-    rng = np.random.default_rng(seed)
-    return [
-        {
-            "mode": mode,
-            "run": f"{mode} {hours} {n}",
-            "budget": hours,
-            "hours": hours,
-            "miou": float(power(*law)(hours) + noise * rng.standard_normal()),
-        }
-        for mode, law in laws.items()
-        for hours in budgets
-        for n in range(seeds)
-    ]
-
-
-def study_of(rows, **more):
-    modes = {row["mode"] for row in rows}
-    return {
-        "rows": rows,
-        "budgets": list(BUDGETS),
-        "all_hours": dict.fromkeys(modes, 100.0),
-        "image_hours": dict.fromkeys(modes, 0.01),
-    } | more
 
 
 def test_plenty_of_runs_give_the_law_back():
@@ -112,32 +71,6 @@ def test_a_law_inside_the_prior_is_covered_too():
     assert np.mean(inside) > 0.9
 
 
-def test_the_better_mode_is_found_where_the_runs_say_so():
-    laws = {"points": (70, 10, 0.5), "boxes": (80, 10, 0.5), "full": (74, 16, 0.5)}
-    for advice in plan(study_of(simulate(laws, seed=1)), BUDGETS):
-        assert advice["best"] == "boxes" and advice["sure"] > learning_curves.SURE
-        at = {mode: float(power(*law)(advice["hours"])) for mode, law in laws.items()}
-        low, high = advice["gain_interval"]
-        assert low < at["boxes"] - at[advice["second"]] < high
-        assert "no evidence" not in sentences(advice)
-
-
-def test_equal_modes_are_no_evidence_at_the_nominal_rate():
-    alarms = 0
-    for seed in range(40):
-        rows = simulate({"points": (75, 10, 0.5), "boxes": (75, 10, 0.5)}, seed=100 + seed)
-        advice = plan(study_of(rows), [2])[0]
-        alarms += advice["sure"] >= learning_curves.SURE
-        assert ("no evidence" in sentences(advice)) == (advice["sure"] < learning_curves.SURE)
-    assert alarms <= 6  # 5 % of 40 are 2; more than 6 has a chance of 0.3 %
-
-
-def test_curves_that_cross_change_the_advice_with_the_hours():
-    rows = simulate({"points": (66, 4, 0.8), "full": (84, 26, 0.7)}, noise=0.8)
-    early, late = plan(study_of(rows), [0.5, 4])
-    assert (early["best"], late["best"]) == ("points", "full")
-
-
 def test_few_runs_leave_much_open():
     one = fit([1.0], [60.0])
     several = fit(np.repeat(BUDGETS, 3), power(75, 15, 0.5)(np.repeat(BUDGETS, 3)))
@@ -154,13 +87,6 @@ def test_a_mode_gains_nothing_beyond_its_last_image():
     assert (draws["points"] == curves["points"].at(3)).all()
 
 
-def test_a_mode_that_the_hours_can_not_pay_is_no_advice():
-    rows = simulate({"points": (60, 10, 0.5), "full": (90, 10, 0.5)})
-    study = study_of(rows, image_hours={"points": 0.01, "full": 1.0})
-    assert [advice["best"] for advice in plan(study, [0.5, 1])] == ["points", "full"]
-    assert plan(study, [0.001]) == []
-
-
 def test_a_run_that_stands_for_two_budgets_counts_once():
     rows = simulate({"points": (75, 10, 0.5)})
     again = [row | {"budget": 8.0} for row in rows if row["budget"] == 4]
@@ -175,51 +101,25 @@ def test_the_next_run_is_one_that_could_change_the_choice():
     )
     curves = fit_all(rows)
     candidates = [(mode, hours) for mode in curves for hours in BUDGETS]
-    found = next_run(curves, 4, {}, candidates)
-    assert found["mode"] in ("points", "boxes") and found["worth"] > 0
+    best = next_run(curves, 4, {}, candidates)
+    assert best.mode in ("points", "boxes") and best.worth > 0
     hopeless = next_run(curves, 4, {}, [c for c in candidates if c[0] == "tags"])
-    assert 0 <= hopeless["worth"] < found["worth"]
+    assert 0 <= hopeless.worth < best.worth
     assert next_run(curves, 4, {}, []) is None
-    decided = plan(
-        study_of(simulate({"points": (90, 5, 0.5), "tags": (40, 10, 0.5)}, noise=0.3)), [4]
-    )[0]
-    assert "no single further run" in sentences(decided)
 
 
 def test_the_forecast_is_checked_on_runs_that_it_has_not_seen():
     laws = {"points": (75, 10, 0.5), "boxes": (82, 14, 0.5)}
-    found = [hold_out(simulate(laws, seed=seed)) for seed in range(12)]
-    assert all(f["runs"] == 6 for f in found)
-    assert (
-        np.mean([f["covered"] for f in found]) > 0.85 and np.mean([f["error"] for f in found]) < 3
-    )
-    assert sum(f["best"] == f["forecast_best"] for f in found) >= 10
+    checks = [hold_out(simulate(laws, seed=seed)) for seed in range(12)]
+    assert all(check.runs == 6 for check in checks)
+    assert np.mean([check.covered for check in checks]) > 0.85
+    assert np.mean([check.error for check in checks]) < 3
+    assert sum(check.best == check.forecast_best for check in checks) >= 10
     assert hold_out(simulate(laws, budgets=(1, 2))) is None
     shifted = [row | {"miou": row["miou"] - 30 * (row["budget"] == 4)} for row in simulate(laws)]
-    assert hold_out(shifted)["error"] > 20 and hold_out(shifted)["covered"] < 0.5
+    assert hold_out(shifted).error > 20 and hold_out(shifted).covered < 0.5
 
 
 def test_one_mode_alone_has_no_rival():
-    found = decide({"points": np.array([60.0, 61, 62])})
-    assert found["second"] is None and found["sure"] == 1 and found["best"] == "points"
-    assert "no other mode" in sentences({"hours": 1, "next": None, **found})
-
-
-def test_the_script_answers_and_refuses(tmp_path, capsys):
-    path = tmp_path / "study.json"
-    path.write_text(
-        json.dumps(study_of(simulate({"points": (75, 10, 0.5), "boxes": (60, 10, 0.5)})))
-    )
-    run(study, "--plan", path, "--hours", 0.75, 3)
-    lines = capsys.readouterr().out.splitlines()
-    assert (
-        lines[0].startswith("45 min: points")
-        and lines[1].startswith("3 h: points")
-        and "forecast" in lines[2]
-    )
-    for hours in ("-1", "nan", "0.001"):
-        with pytest.raises(UserError, match="--hours"):
-            run(study, "--plan", path, "--hours", hours)
-    path.write_text("{}")
-    with pytest.raises(UserError, match=r"study\.json.*study\.py"):
-        run(study, "--plan", path)
+    choice = choose_mode({"points": np.array([60.0, 61, 62])})
+    assert choice.lead is None and choice.probability == 1 and choice.mode == "points"

@@ -1,119 +1,159 @@
 """The tables and the figure of an equal-budget study, from the content of its study.json."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 from weakseg.evaluation.statistics import seed_interval
-from weakseg.planning.learning_curves import check_sentence, hold_out, plan, sentences, time_words
+from weakseg.planning.advice import Advice, advice_sentence, check_sentence, plan, time_words
+from weakseg.planning.learning_curves import Run, hold_out
 from weakseg.reporting.tables import markdown
 
 
-def summarise(rows):
-    """Return one summary of the runs of a mode at a budget, over its seeds.
+@dataclass(frozen=True)
+class CellResult:
+    """What the runs of one mode and budget reached, over their seeds; mIoU in percent.
 
-    {"miou", "low", "high", "hours", "other_hours", "images": range over seeds, "everything",
-    "seeds"}; the interval is the 95 % t-interval of the mean over seeds, and with one seed the
-    bootstrap interval over test images.
+    low, high   the 95 % t-interval of the mean over seeds; with one seed the bootstrap interval
+                over test images
+    hours       of annotation by the study's prices, other_hours by the other schedule's
+    images      how many were labelled, a range over seeds: "12-14"
+    everything  whether the budget would have paid for more images than there are
     """
 
-    def mean(key):
-        return sum(row[key] for row in rows) / len(rows)
+    miou: float
+    low: float
+    high: float
+    hours: float
+    other_hours: float
+    images: str
+    seeds: int
+    everything: bool
 
-    low, high, n = mean("low"), mean("high"), len(rows)
-    if n > 1:
-        _, low, high = seed_interval([row["miou"] for row in rows])
-    images = sorted({row["images"] for row in rows})
-    return {
-        "miou": mean("miou"),
-        "low": low,
-        "high": high,
-        "hours": mean("hours"),
-        "other_hours": mean("other_hours"),
-        "images": f"{images[0]}" if len(images) == 1 else f"{images[0]}-{images[-1]}",
-        "seeds": n,
-        "everything": all(row["everything"] for row in rows),
-    }
+    @classmethod
+    def of_runs(cls, runs: Sequence[Run]) -> "CellResult":
+        """Average the runs of one cell."""
+
+        def mean(key: str) -> float:
+            return sum(run[key] for run in runs) / len(runs)
+
+        low, high = mean("low"), mean("high")
+        if len(runs) > 1:
+            _, low, high = seed_interval([run["miou"] for run in runs])
+        images = sorted({run["images"] for run in runs})
+        return cls(
+            miou=mean("miou"),
+            low=low,
+            high=high,
+            hours=mean("hours"),
+            other_hours=mean("other_hours"),
+            images=f"{images[0]}" if len(images) == 1 else f"{images[0]}-{images[-1]}",
+            seeds=len(runs),
+            everything=all(run["everything"] for run in runs),
+        )
 
 
-def by_cell(study):
-    """Return {mode: {budget: summary}}, with those that have a finished run."""
-    found = {}
+Results = dict[str, dict[float, CellResult]]  # {mode: {budget in hours: CellResult}}
+
+
+def results_by_cell(study: Mapping[str, Any]) -> Results:
+    """Return the results of the cells that have a finished run, budgets rising."""
+    runs: dict[str, dict[float, list[Run]]] = {}
     for row in study["rows"]:
-        found.setdefault(row["mode"], {}).setdefault(row["budget"], []).append(row)
+        runs.setdefault(row["mode"], {}).setdefault(row["budget"], []).append(row)
     return {
-        mode: {b: summarise(rows) for b, rows in sorted(of.items())} for mode, of in found.items()
+        mode: {budget: CellResult.of_runs(rows) for budget, rows in sorted(by_budget.items())}
+        for mode, by_budget in runs.items()
     }
 
 
-def cell_words(found):
-    """Return one cell of the grid's table: mIoU with its interval, and the images that it took."""
-    if found is None:
-        return "-"
-    images = f"all {found['images']}" if found["everything"] else found["images"]
-    return f"{found['miou']:.1f} ({found['low']:.1f} to {found['high']:.1f}), n = {images}"
-
-
-def report(study):
-    """Return the study in Markdown: the grid, what to do with each budget, and how good such
-    forecasts are.
-    """
-    cells, budgets = by_cell(study), study["budgets"]
-    grid = [
-        [mode, *(cell_words(of.get(budget)) for budget in budgets)] for mode, of in cells.items()
-    ]
-    seeds = sorted({found["seeds"] for of in cells.values() for found in of.values()})
-    over = (
-        "mean over seeds, 95 % t-intervals"
-        if seeds[-1] > 1
-        else "one seed, 95 % bootstrap intervals over test images"
-    )
-    if seeds[0] == 1 < seeds[-1]:
-        over += " (bootstrap intervals over test images where one seed is finished)"
-    parts = [
-        f"Test mIoU (%) at equal annotation time by the schedule {study['schedule']}: {over}, "
-        f"n images labelled; {len(study['rows'])} of {study['cells']} cells are finished.",
-        markdown(["labels", *map(time_words, budgets)], grid),
-    ]
-    took = [f"{hours:.2f} h" for hours in study["selection_hours"].values()]
-    if len(set(took)) > 1:
-        took = [
-            f"{mode} {words}" for mode, words in zip(study["selection_hours"], took, strict=True)
-        ]
-    parts.append(
-        f"Not counted: the labels of the validation images, which chose checkpoints by {study['selected_by']} "
-        f"({', '.join(dict.fromkeys(took))})."
-    )
+def study_report(study: Mapping[str, Any]) -> str:
+    """Return the study in Markdown: the grid, what to do with each budget, how good that is."""
+    results, budgets = results_by_cell(study), study["budgets"]
     advice = plan(study, budgets)
-    words = [*map(sentences, advice), check_sentence(hold_out(study["rows"]))]
-    parts += [advice_table(advice, cells), "\n".join(f"- {line}" for line in words)]
-    return "\n\n".join(parts)
+    sentences = [*map(advice_sentence, advice), check_sentence(hold_out(study["rows"]))]
+    return "\n\n".join(
+        [
+            f"Test mIoU (%) at equal annotation time by the schedule {study['schedule']}: "
+            f"{interval_words(results)}, n images labelled; "
+            f"{len(study['rows'])} of {study['cells']} cells are finished.",
+            grid_table(results, budgets),
+            selection_sentence(study),
+            advice_table(advice, results),
+            "\n".join(f"- {sentence}" for sentence in sentences),
+        ]
+    )
 
 
-def advice_table(advice, cells):
+def interval_words(results: Results) -> str:
+    """Say what the intervals of the grid are: over seeds, or over test images."""
+    seeds = sorted({cell.seeds for by_budget in results.values() for cell in by_budget.values()})
+    if seeds[-1] == 1:
+        return "one seed, 95 % bootstrap intervals over test images"
+    words = "mean over seeds, 95 % t-intervals"
+    if seeds[0] == 1:
+        words += " (bootstrap intervals over test images where one seed is finished)"
+    return words
+
+
+def grid_table(results: Results, budgets: Sequence[float]) -> str:
+    """Return the table of the grid, a row for each mode and a column for each budget."""
+    rows = [
+        [mode, *(cell_words(by_budget.get(budget)) for budget in budgets)]
+        for mode, by_budget in results.items()
+    ]
+    return markdown(["labels", *map(time_words, budgets)], rows)
+
+
+def cell_words(cell: CellResult | None) -> str:
+    """Return one cell of the grid's table: mIoU with its interval, and the images that it took."""
+    if cell is None:
+        return "-"
+    images = f"all {cell.images}" if cell.everything else cell.images
+    return f"{cell.miou:.1f} ({cell.low:.1f} to {cell.high:.1f}), n = {images}"
+
+
+def selection_sentence(study: Mapping[str, Any]) -> str:
+    """Say what the labels cost that chose checkpoints, which the budgets leave out."""
+    hours = [f"{hours:.2f} h" for hours in study["selection_hours"].values()]
+    if len(set(hours)) > 1:
+        modes = study["selection_hours"]
+        hours = [f"{mode} {words}" for mode, words in zip(modes, hours, strict=True)]
+    return (
+        "Not counted: the labels of the validation images, "
+        f"which chose checkpoints by {study['selected_by']} ({', '.join(dict.fromkeys(hours))})."
+    )
+
+
+def advice_table(advice: Sequence[Advice], results: Results) -> str:
     """Return the table 'with these hours do this'."""
     rows = []
     for line in advice:
-        found = cells[line["best"]].get(line["hours"])
-        lead = "-" if line["gain"] is None else f"{line['gain']:+.1f} over {line['second']}"
-        low, high = line["interval"]
+        choice, (low, high) = line.choice, line.choice.interval
+        cell, lead = results[choice.mode].get(line.hours), choice.lead
         rows.append(
             [
-                time_words(line["hours"]),
-                line["best"],
-                "-" if found is None else found["images"],
-                f"{line['miou']:.1f} ({low:.1f} to {high:.1f})",
-                lead,
-                f"{line['sure']:.2f}",
+                time_words(line.hours),
+                choice.mode,
+                "-" if cell is None else cell.images,
+                f"{choice.miou:.1f} ({low:.1f} to {high:.1f})",
+                "-" if lead is None else f"{lead.miou:+.1f} over {lead.second}",
+                f"{choice.probability:.2f}",
             ]
         )
     head = ["with", "label", "images", "expected mIoU", "lead", "probability that it is best"]
     return markdown(head, rows, words=(0, 1))
 
 
-def draw(path, study):
+def draw_study(path: Path, study: Mapping[str, Any]) -> None:
     """Draw mIoU over annotation hours, one line a mode, with intervals and the frontier."""
     from weakseg.reporting.charts import budget_plot
 
-    lines = []
-    for mode, of in by_cell(study).items():
+    lines: list[dict[str, Any]] = []
+    for mode, by_budget in results_by_cell(study).items():
         keys = ("hours", "miou", "low", "high", "other_hours")
-        lines.append({"name": mode, **{key: [found[key] for found in of.values()] for key in keys}})
+        values = {key: [getattr(cell, key) for cell in by_budget.values()] for key in keys}
+        lines.append({"name": mode, **values})
     other = None if study["other_schedule"] == study["schedule"] else study["other_schedule"]
     budget_plot(path, lines, f"hours, by {study['schedule']}", other)

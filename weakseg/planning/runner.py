@@ -1,114 +1,128 @@
-"""The runs of a study: train and evaluate each cell of the grid, in parallel or on a cluster, and
-collect results.
-"""
+"""The runs of a study: each cell is trained and evaluated, in parallel or on a cluster."""
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from weakseg.common import commit
-from weakseg.labels.costs import hours
+from weakseg.labels.costs import Schedule, hours
 from weakseg.parallel import Workers, backend, stream
+from weakseg.planning.cell import Cell
+from weakseg.planning.grid import Grid
 
 ROOT = Path(__file__).resolve().parents[2]  # of the checkout: the commands lie there
 
 
-def execute(commands, log, lock, threads, cwd):
-    """Run command lines one after another, their output in `log` -> exit code; the first failure
-    ends it.
+def execute(
+    commands: Sequence[Sequence[str]],
+    log: Path,
+    lock: Path,
+    folder: str,
+    chosen_threads: str | None,
+    usual_threads: int,
+) -> int:
+    """Run command lines one after another -> exit code; the first failure ends it.
 
-    lock: file that a training holds; a training that an interrupted study left running is waited
-    for Sent to other machines as it is: it needs only what is imported here.
+    log             file for their output
+    lock            file that a training holds; one that an interrupted study left running is
+                    waited for
+    folder          to run them in
+    chosen_threads  of each command, as the user said
+    usual_threads   where the user and the worker's own environment say nothing
     """
     from filelock import FileLock
 
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
-    Path(lock).parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         pass
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
-    with open(log, "wb") as file:
+    environment = {"OMP_NUM_THREADS": str(usual_threads), **os.environ}
+    if chosen_threads is not None:
+        environment["OMP_NUM_THREADS"] = chosen_threads
+    with log.open("wb") as file:
         for command in commands:
             done = subprocess.run(
-                command, stdout=file, stderr=subprocess.STDOUT, cwd=cwd, env=environment
+                command, stdout=file, stderr=subprocess.STDOUT, cwd=folder, env=environment
             )
             if done.returncode:
                 return done.returncode
     return 0
 
 
-def run_grid(cells, study_dir, workers: Workers):
-    """Train and evaluate what isn't finished, with a progress line -> {name: last line of its log}
-    of failed runs.
+def run_grid(cells: Iterable[Cell], study_folder: Path, workers: Workers) -> dict[str, str]:
+    """Train and evaluate what isn't finished, with a progress line.
+
+    Returns {name: last line of its log} of the runs that failed.
     """
     from joblib import delayed
     from tqdm import tqdm
 
     from weakseg.training.checkpoints import lock_path
 
-    folder, cwd = Path(study_dir).resolve(), os.getcwd()
-    runs = {cell.name: cell for cell in cells}
+    folder = study_folder.resolve()
+    runs = {cell.name: cell for cell in cells}  # two budgets that buy everything share one
     todo = [cell for cell in runs.values() if cell.result(folder) is None]
-    threads = max(1, (os.cpu_count() or 1) // workers.jobs)
-    tasks = {
-        cell.name: (
-            cell.commands(folder, sys.executable, ROOT),
-            folder / "logs" / f"{cell.name}.log",
-            lock_path(folder / "runs" / cell.name),
-            threads,
-            cwd,
-        )
-        for cell in todo
-    }
-    failed = {}
+    logs = {cell.name: folder / "logs" / f"{cell.name}.log" for cell in todo}
+    failed: dict[str, str] = {}
     if not todo:
         return failed
-    with (
-        backend(workers),
-        tqdm(total=len(runs), initial=len(runs) - len(todo), unit="run", smoothing=0) as bar,
-    ):
-        jobs = (delayed(named)(name, execute, *task) for name, task in tasks.items())
-        for name, code in stream(jobs, workers, in_order=False):
+    tasks = (
+        delayed(named)(
+            cell.name,
+            execute,
+            cell.commands(folder, sys.executable, ROOT),
+            logs[cell.name],
+            lock_path(folder / "runs" / cell.name),
+            os.getcwd(),
+            os.environ.get("OMP_NUM_THREADS"),
+            max(1, (os.cpu_count() or 1) // workers.jobs),
+        )
+        for cell in todo
+    )
+    bar = tqdm(total=len(runs), initial=len(runs) - len(todo), unit="run", smoothing=0)
+    with backend(workers), bar:
+        for name, code in stream(tasks, workers, in_order=False):
             if code or runs[name].result(folder) is None:
-                failed[name] = last_line(tasks[name][1])
-                bar.write(f"failed: {name}: {failed[name]} (log: {tasks[name][1]})")
+                failed[name] = last_line(logs[name])
+                bar.write(f"failed: {name}: {failed[name]} (log: {logs[name]})")
             bar.update(1)
     return failed
 
 
-def named(name, function, *arguments):
+def named(name: str, function: Callable[..., Any], *arguments: Any) -> tuple[str, Any]:
     """Return the result of a function with a name to know it by."""
     return name, function(*arguments)
 
 
-def last_line(log):
-    """Return the last line of a log that says something."""
-    lines = [
-        line
-        for line in Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
-        if line.strip()
-    ]
+def last_line(log: Path) -> str:
+    """Return the last line of a log that is not empty."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "its log is empty"
 
 
-def collect(grid, band, args):
-    """Return the content of study.json: one row for each finished cell, its hours by the grid's
-    schedule and `band`.
+def collect(grid: Grid, other: Schedule) -> dict[str, Any]:
+    """Return the content of study.json: the study, and a row for each finished cell.
+
+    Hours are those of the study's prices, "other_hours" those of the schedule `other`; mIoU is in
+    percent.
     """
     from weakseg.evaluation.pricing import reprice
 
-    rows, selection_hours, selected_by = [], {}, None
+    study, selected_by = grid.study, None
+    rows: list[dict[str, Any]] = []
+    selection_hours: dict[str, float] = {}
     for cell in grid.cells:
-        result = cell.result(args.study_dir)
+        result = cell.result(study.folder)
         if result is None:
             continue
-        priced, other = (reprice(result, schedule) for schedule in (grid.schedule, band))
-        selected_by, selection_hours[cell.mode] = (
-            priced["selection"]["by"],
-            hours(priced["selection"]),
-        )
-        found = result["aggregate"]
+        priced, otherwise = (reprice(result, schedule) for schedule in (study.schedule, other))
+        selected_by = priced["selection"]["by"]
+        selection_hours[cell.mode] = hours(priced["selection"])
+        scores = result["aggregate"]
         rows.append(
             {
                 "mode": cell.mode,
@@ -118,22 +132,22 @@ def collect(grid, band, args):
                 "images": cell.images,
                 "everything": cell.everything,
                 "hours": hours(priced["cost"]),
-                "other_hours": hours(other["cost"]),
-                "miou": 100 * found["miou"],
-                "low": 100 * found["miou_interval"][0],
-                "high": 100 * found["miou_interval"][1],
+                "other_hours": hours(otherwise["cost"]),
+                "miou": 100 * scores["miou"],
+                "low": 100 * scores["miou_interval"][0],
+                "high": 100 * scores["miou_interval"][1],
             }
         )
     return {
         "commit": commit(),
-        "schedule": grid.schedule.name,
-        "other_schedule": band.name,
-        "budgets": grid.budgets,
+        "schedule": study.schedule.name,
+        "other_schedule": other.name,
+        "budgets": list(study.budgets),
         "all_hours": grid.all_hours,
         "image_hours": grid.image_hours,
         "rows": rows,
         "selection_hours": selection_hours,
         "selected_by": selected_by,
         "cells": len(grid.cells),
-        "training": grid.shared,
+        "training": list(study.training),
     }

@@ -1,0 +1,171 @@
+"""One cell of a study's grid: the run of train.py that stands for its mode, budget and seed."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from weakseg.common import UserError, read_json
+from weakseg.data.datasets import DataOptions
+from weakseg.training import options
+from weakseg.training.run import FREE, TrainingRun
+
+EPOCHS, STEPS = 10, 1000  # of every run, unless the user says otherwise
+DATA = (
+    "data_dir",
+    "dataset",
+    "classes",
+    "tag_set",
+    "val_fraction",
+    "split_seed",
+    "cache_dir",
+    "weak_label_path",
+)
+# Flags of train.py that a study gives its runs itself.
+OWN = (
+    "modes",
+    "run_name",
+    "checkpoint_dir",
+    "seed",
+    "train_limit",
+    "steps_per_epoch",
+    "resume",
+    "overwrite",
+    *DATA,
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One mode, budget and seed, and the run that stands for it.
+
+    budget      hours of annotation
+    images      how many it buys
+    everything  whether it would have paid for more images than there are
+    words       of the command line of train.py
+    run         what these words ask for
+    identity    what a result file must say to be this run's, see `identity_of`
+    """
+
+    mode: str
+    budget: float
+    seed: int
+    images: int
+    everything: bool
+    words: tuple[str, ...]
+    run: TrainingRun
+    identity: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name of the run, which tells it from any other."""
+        return self.run.run_name
+
+    def commands(self, folder: Path, python: str, root: Path) -> list[list[str]]:
+        """Return the command lines that train and evaluate this run.
+
+        folder: of the study; root: where the commands lie
+        """
+        evaluation = ["--run_name", self.name, "--checkpoint_dir", self.run.checkpoint_dir]
+        evaluation += ["--results_dir", str(self.result_path(folder).parent)]
+        evaluation += ["--device", self.run.device]
+        if self.run.num_workers:
+            evaluation += ["--num_workers", str(self.run.num_workers)]
+        return [
+            [python, str(root / "train.py"), *self.words],
+            [python, str(root / "evaluate.py"), *evaluation],
+        ]
+
+    def result_path(self, folder: str | Path) -> Path:
+        """Return where the result file of this run lies, in the folder of the study."""
+        return Path(folder) / "results" / self.name / f"{self.name}.json"
+
+    def result(self, folder: str | Path) -> dict[str, Any] | None:
+        """Return the content of this run's result file.
+
+        None unless there is one by these arguments, on these data, of all epochs.
+        """
+        path = self.result_path(folder)
+        if not path.exists():
+            return None
+        content = read_json(path)
+        ours = isinstance(content, dict) and identity_of(content) == self.identity
+        return content if ours else None
+
+
+def identity_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells a result from that of any other run: arguments, data, labels, epochs done.
+
+    Windows are part of it where there are any: a study's own results are of whole images.
+    """
+    args = result.get("args") or {}
+    tile = {"tile": result["tile"]} if result.get("tile") else {}
+    return tile | {
+        "args": {key: value for key, value in args.items() if key not in FREE},
+        "fingerprint": result.get("fingerprint"),
+        "labels": result.get("labels"),
+        "epochs_done": result.get("epochs_done"),
+    }
+
+
+def named_words(
+    words: Sequence[str], images: int, fingerprint: str, labels: str
+) -> tuple[tuple[str, ...], TrainingRun, dict[str, Any]]:
+    """Name the run of some words of train.py -> (words with --run_name, the run, its identity).
+
+    The name holds a digest of everything that makes the run what it is.
+
+    fingerprint: of the data set; labels: digest of the annotations that the run learns from
+    """
+    run = run_of(words)
+    described = {"fingerprint": fingerprint, "labels": labels, "epochs_done": run.epochs}
+    unnamed = identity_of({"args": run.recorded(), **described})
+    digest = hashlib.sha256(json.dumps(unnamed, sort_keys=True).encode()).hexdigest()[:8]
+    name = f"{'_'.join(run.signals)}_{images}images_seed{run.seed}_{digest}"
+    named = (*words, "--run_name", name)
+    run = run_of(named)
+    return named, run, identity_of({"args": run.recorded(), **described})
+
+
+def run_of(words: Sequence[str]) -> TrainingRun:
+    """Return the run that the words of a command line ask train.py for."""
+    return TrainingRun.of_flags(options.parse_args(words))
+
+
+def data_words(data: DataOptions, weak_label_path: str) -> list[str]:
+    """Return the flags of train.py that say which images and labels."""
+    words: list[str] = []
+    for flag in DATA:
+        value = weak_label_path if flag == "weak_label_path" else getattr(data, flag)
+        if value:
+            words += [f"--{flag}", *map(str, value if flag == "classes" else [value])]
+    return words
+
+
+def training_flags(steps: int | None, rest: Sequence[str]) -> tuple[str, ...]:
+    """Return the flags of train.py that all runs of a study share: `rest`, and their length.
+
+    steps: optimiser steps of each run, None for the usual number
+    rest: the words after `--`; one that belongs to the study is a `UserError`
+    """
+    # A default put before `rest` tells whether `rest` itself has --epochs, in whatever spelling
+    # argparse takes.
+    usual, given, other = (
+        run_of(["--supervision_mode", "full", *words]).recorded()
+        for words in ([], ["--epochs", "1", *rest], ["--epochs", "2", *rest])
+    )
+    for flag in sorted(OWN):
+        if given[flag] != usual[flag]:
+            raise UserError(
+                f"--{flag} after --: belongs to the study itself; "
+                "give it before the --, if it takes it"
+            )
+    own_epochs = given["epochs"] if given["epochs"] == other["epochs"] else None
+    if steps is None and own_epochs:
+        return tuple(rest)
+    epochs, steps = own_epochs or EPOCHS, STEPS if steps is None else steps
+    if steps < epochs:
+        raise UserError(f"--steps {steps}: must be at least the number of epochs, {epochs}")
+    return *rest, "--epochs", str(epochs), "--steps_per_epoch", str(-(-steps // epochs))
