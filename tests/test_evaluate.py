@@ -118,12 +118,11 @@ def test_the_numbers_are_those_of_torchmetrics_on_the_same_predictions(trained, 
 
 def test_the_benchmarks_plain_loop_measures_the_same(trained, pets_dir):
     """Its transforms round in another place, which may move a pixel at a boundary, and no more."""
-    from benchmarks.evaluation import theirs
+    from benchmarks.evaluation import tutorial
 
-    dataset = Pets(pets_dir, cache_dir=trained["cache"])
-    plain = theirs(trained["checkpoints"] / "points", dataset, dataset.ids("test"), 64, True)
-    for key, value in plain.items():
-        assert result(trained, "points")["aggregate"][key] == pytest.approx(value, abs=1e-3)
+    best = trained["checkpoints"] / "points" / "best.pt"
+    _, miou = tutorial(best, str(pets_dir), str(trained["cache"]), 64)
+    assert result(trained, "points")["aggregate"]["miou"] == pytest.approx(miou, abs=1e-3)
 
 
 def test_predicted_masks_are_kept_at_full_size_in_colour_and_say_what_was_scored(trained, pets_dir):
@@ -206,6 +205,29 @@ def test_seeds_of_one_run_are_shown_together(trained):
     low, high = stats.ttest_1samp(list(values.values()), 0).confidence_interval()
     assert found == pytest.approx({"miou": 0.6, "low": low, "high": high})
     assert summary.mean_and_interval([full])["low"] == full["aggregate"]["miou_interval"][0]
+
+
+def test_runs_are_called_by_their_labels_and_by_name_where_that_is_not_enough():
+    def group(name, signals, recipe=None, seeds=1):
+        args = {"recipe": recipe} if recipe else {}
+        return [
+            {"run": f"{name}_seed{k}" if seeds > 1 else name, "supervision": signals, "args": args}
+            for k in range(seeds)
+        ]
+
+    groups = [
+        group("masks", ["full"]),  # of a version that knew no recipes
+        group("mix", ["tags", "points"], "plain"),
+        group("one", ["boxes"], "strong", seeds=3),
+        group("Two", ["boxes"], "strong"),
+    ]
+    assert [title(each, groups) for each in groups] == [
+        "Masks",
+        "Tags + points",
+        "Boxes, strong (one)",
+        "Boxes, strong (Two)",
+    ]
+    assert title(groups[2], groups[:3]) == "Boxes, strong"
 
 
 def test_relative_costs_leave_out_what_has_no_unit(trained, tmp_path, capsys):

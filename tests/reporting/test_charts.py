@@ -2,8 +2,10 @@
 runs.
 """
 
+import re
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
 from conftest import assert_tidy, picture
@@ -73,6 +75,36 @@ def test_cost_plot_names_every_run_without_collisions(tmp_path, sheets, runs, sc
         [*axes.texts, axes.xaxis.label, axes.yaxis.label, *axes.get_legend().get_texts()],
     )
     assert picture(tmp_path / "cost.png").std() > 5
+
+
+def test_names_far_from_their_points_are_joined_to_them_and_cover_no_line(tmp_path, sheets):
+    crowd = [
+        charts.CostPoint(f"points, strong (run number {n})", 2.0, 70 + 0.02 * n, 69, 71)
+        for n in range(12)
+    ]
+    charts.cost_plot(tmp_path / "cost.png", crowd, "hours", reference=70.5)
+    axes = sheets[0].figure.axes[0]
+    assert_tidy(sheets[0].figure, axes.texts)
+    renderer, level = sheets[0].canvas.get_renderer(), axes.transData.transform((2.0, 70.5))[1]
+    boxes = [text.get_window_extent(renderer) for text in axes.texts]
+    assert not any(box.y0 < level < box.y1 for box in boxes)
+    assert any(line.get_linewidth() == 0.6 for line in axes.lines)
+
+
+def test_a_sheet_is_svg_for_a_page_and_the_same_each_time():
+    points = [charts.CostPoint("<b>&\n\x07$x$", 1.0, 50, 49, 51), *runs_of([2, 3], [60, 70])]
+    one, again, other = (
+        charts.cost_chart(points, "hours").svg(name, 'A "title" <&>') for name in ("x", "x", "y")
+    )
+    assert one == again
+    root = ElementTree.fromstring(one)
+    assert root.tag == "svg" and root.attrib["aria-label"] == 'A "title" <&>'
+    ids = [{e.get("id") for e in ElementTree.fromstring(text).iter()} for text in (one, other)]
+    assert ids[0] & ids[1] == {None} and len(ids[0]) > 20
+    used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', one))
+    assert used and used <= ids[0]
+    assert not re.search(r"(https?:)?//[a-z]|<style|<script|<metadata|xmlns", one)
+    assert "<b>&??$x$" in [text.text for text in root.iter("text")]
 
 
 def test_cost_plot_draws_an_interval_that_misses_the_value(tmp_path):
