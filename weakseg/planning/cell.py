@@ -35,6 +35,9 @@ OWN = (
     "overwrite",
     *DATA,
 )
+# Flags that train.py once had. They stand in every identity, so that a study which was begun then
+# finds its runs by their names.
+FORMER = {"lambda_colour": None, "lambda_fill": None}
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def identity_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
     Windows are part of it where there are any: a study's own results are of whole images.
     """
-    args = result.get("args") or {}
+    args = FORMER | (result.get("args") or {})
     tile = {"tile": result["tile"]} if result.get("tile") else {}
     return tile | {
         "args": {key: value for key, value in args.items() if key not in FREE},
