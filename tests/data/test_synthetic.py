@@ -121,11 +121,7 @@ def test_layout_and_lists(small):
     assert synthetic.is_drawn(small)
     for name, class_id, species, breed_id in everything:
         breed = synthetic.BREEDS[name.rsplit("_", 1)[0]]
-        assert [int(class_id), int(species), int(breed_id)] == [
-            breed.class_id,
-            synthetic.SPECIES[breed.species],
-            breed.breed_id,
-        ]
+        assert (int(class_id), int(species), int(breed_id)) == breed
         assert name[0].isupper() == (species == "1")  # as in Pet: cats are capitalised
         with Image.open(small / "images" / f"{name}.jpg") as image:
             image_size = image.size
@@ -170,7 +166,7 @@ def test_drawing_again_keeps_what_is_whole_and_mends_the_rest(tmp_path):
 
 
 def test_an_interrupted_drawing_has_no_lists_and_is_taken_up(small, tmp_path, monkeypatch):
-    write, calls = synthetic._write, []
+    write, calls = synthetic.write, []
 
     def interrupted(*args):
         calls.append(args)
@@ -178,13 +174,28 @@ def test_an_interrupted_drawing_has_no_lists_and_is_taken_up(small, tmp_path, mo
             raise KeyboardInterrupt
         write(*args)
 
-    monkeypatch.setattr(synthetic, "_write", interrupted)
+    monkeypatch.setattr(synthetic, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         synthetic.draw_shapes(tmp_path, 8, 4, 64, 0)
     assert not list(tmp_path.rglob("*.txt"))
-    monkeypatch.setattr(synthetic, "_write", write)
+    monkeypatch.setattr(synthetic, "write", write)
     assert synthetic.draw_shapes(tmp_path, 8, 4, 64, 0) == 8  # of 12, four were whole
     assert files(tmp_path) == files(small)
+
+
+def test_a_folder_of_an_older_drawing_is_drawn_anew_with_a_line(
+    small, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(synthetic, "DRAWING", synthetic.DRAWING - 1)
+    monkeypatch.setattr(synthetic, "INK", synthetic.INK + 20)
+    synthetic.draw_shapes(tmp_path, 8, 4, 64, 0)
+    assert capsys.readouterr().out == ""
+    monkeypatch.undo()
+    assert synthetic.draw_shapes(tmp_path, 8, 4, 64, 0) == 12
+    assert f"{tmp_path}: an older version drew what is here" in capsys.readouterr().out
+    assert files(tmp_path) == files(small)
+    synthetic.draw_shapes(tmp_path, 8, 4, 64, 0)
+    assert capsys.readouterr().out == ""
 
 
 def test_another_data_set_is_never_overwritten(tmp_path):

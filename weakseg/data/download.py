@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from weakseg.common import UserError, atomic_path
-from weakseg.data.image_io import DAMAGE, orientation, turn_upright, upright_size
+from weakseg.data.image_io import orientation, turn_upright, upright_size
 from weakseg.data.layouts import LAYOUTS, Layout
 from weakseg.data.synthetic import is_drawn
 
@@ -69,8 +69,8 @@ def is_complete(layout: Layout, target: Path, max_side: int | None) -> bool:
     if not layout.has_lists(target):
         return False
     names = layout.names(target)
-    calls = [(layout, target, name) for name in names]
-    faults = [fault for fault in in_parallel(find_fault, "verifying", calls) if fault]
+    calls = [(target, name) for name in names]
+    faults = [fault for fault in in_parallel(layout.find_fault, "verifying", calls) if fault]
     if faults:
         print(
             f"{len(faults)} of {len(names)} images or masks have to be completed, "
@@ -168,7 +168,7 @@ def take_over_pair(
     place: Callable[[Path, Path], None],
 ) -> None:
     """Put an image and its mask below `target`, unless they are there already."""
-    fault = find_fault(layout, source, name)
+    fault = layout.find_fault(source, name)
     if fault:
         raise UserError(f"{fault}; mend the source or take the name out of its lists")
     image_path, mask_path = layout.image_path(source, name), layout.mask_path(source, name)
@@ -178,7 +178,7 @@ def take_over_pair(
         if not max_side or (turn == 1 and size == image.size):
             place(image_path, new_image)
             place(mask_path, new_mask)
-        elif find_fault(layout, target, name) or stored_size(new_image) != size:
+        elif layout.find_fault(target, name) or stored_size(new_image) != size:
             # A mask drawn over the raw pixels turns with them; one that lies upright stays.
             if mask.size == image.size:
                 turn_upright(mask, turn)
@@ -186,26 +186,6 @@ def take_over_pair(
             save(mask.resize(size, Image.Resampling.NEAREST), new_mask)
             smaller = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
             save(smaller, new_image, quality=95)
-
-
-def find_fault(layout: Layout, root: Path, name: str) -> str | None:
-    """Return one line on what is wrong with an image or its mask, None where nothing is.
-
-    Both are decoded to their last byte, and must be of one size, turned upright or not.
-    """
-    sizes = []
-    for path in (layout.image_path(root, name), layout.mask_path(root, name)):
-        try:
-            with Image.open(path) as picture:
-                picture.load()
-                sizes.append({picture.size, upright_size(picture)})
-        except FileNotFoundError:
-            return f"{path}: missing"
-        except (*DAMAGE, Image.DecompressionBombError) as error:
-            return f"{path}: not a readable image ({error})"
-    if sizes[0] & sizes[1]:
-        return None
-    return f"{path}: another size than its image ({sizes[1]}, not {sizes[0]})"
 
 
 def shrunk(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from weakseg.common import UserError
 from weakseg.data.base import read_list
+from weakseg.data.image_io import DAMAGE, upright_size
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,25 @@ class Layout:
             f"{folder}: no {self.name} data set here (looked for {self.lists[0]} in "
             f"{', '.join(map(str, places))}); check --from_dir and --dataset"
         )
+
+    def find_fault(self, root: Path, name: str) -> str | None:
+        """Return one line on what is wrong with an image or its mask, None where nothing is.
+
+        Both are decoded to their last byte, and must be of one size, turned upright or not.
+        """
+        sizes = []
+        for path in (self.image_path(root, name), self.mask_path(root, name)):
+            try:
+                with Image.open(path) as picture:
+                    picture.load()
+                    sizes.append({picture.size, upright_size(picture)})
+            except FileNotFoundError:
+                return f"{path}: missing"
+            except (*DAMAGE, Image.DecompressionBombError) as error:
+                return f"{path}: not a readable image ({error})"
+        if sizes[0] & sizes[1]:
+            return None
+        return f"{path}: another size than its image ({sizes[1]}, not {sizes[0]})"
 
 
 def names_in(path: Path) -> list[str]:
