@@ -47,7 +47,8 @@ class LabelSummary:
                 if isinstance(annotation, list):  # things that are drawn; tags and masks are none
                     self.numbers[signal].append(len(annotation))
                     if name in self.counted:
-                        view = View(*labels["size"], SIDE)
+                        width, height = labels["size"]
+                        view = View(width, height, SIDE)
                         target = row.target(annotation, view, self.dataset.tag_names)
                         self.shares[signal].append((target != IGNORE).mean())
         return name, labels

@@ -1,110 +1,143 @@
-"""The table of weak signals: how each is annotated, drawn for the network, scored by a loss, and
-priced.
+"""The table of weak signals: how each kind of label is annotated, drawn for a network, and priced.
 
-To add a signal, add a row to `SIGNALS`: the generator, the data set, the losses, the command line
-and the cost axis all iterate it.
+To add a signal, add a row to `SIGNALS`, its loss to losses.py and its prices to costs.yaml: the
+generator, the data set, the command line and the cost axis all iterate the table.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from weakseg.common import UserError, suggestion
-from weakseg.labels import annotators, scribbles
+from weakseg.labels.annotators import (
+    Box,
+    Point,
+    Scene,
+    Tags,
+    annotate_boxes,
+    annotate_points,
+    annotate_tags,
+)
 from weakseg.labels.costs import load_schedule
-from weakseg.labels.targets import crop_mask, draw_boxes, draw_points, draw_scribbles, tag_vector
+from weakseg.labels.scribbles import Stroke, annotate_scribbles
+from weakseg.labels.targets import (
+    View,
+    crop_mask,
+    draw_boxes,
+    draw_points,
+    draw_scribbles,
+    tag_vector,
+)
 
-
-def point_actions(annotation):
-    """Count clicks: the first on each class, the background being one, and the further ones."""
-    classes = {p[2] for p in annotation}
-    return {"first_point": len(classes), "further_point": len(annotation) - len(classes)}
+Annotation = TypeVar("Annotation")
 
 
 @dataclass(frozen=True)
-class Signal:
+class Signal(Generic[Annotation]):
     """One kind of label.
 
-    extract(scene, rng) -> annotation       plain Python, original pixels
-    target(annotation, view, tag_names)     array for the network; `full` takes the resized mask as its annotation
-    actions(annotation) -> {action: number} what the annotator did, priced by the schedules of costs.yaml
-    shown(annotation) -> number             of classes that it says are there, the background not counted
+    extract   an annotator: (scene, rng) -> annotation, plain Python values in original pixels
+    target    (annotation, view, tag names) -> array for the network; for `full`, which a person
+              draws pixel by pixel, the first argument is the resized mask [S, S] itself
+    actions   annotation -> {action: number}: what the annotator did, priced by costs.yaml
+    shown     annotation -> number of classes that it claims, the background not counted
     """
 
     name: str
-    extract: Callable
-    target: Callable
-    actions: Callable
-    shown: Callable
+    extract: Callable[[Scene, np.random.Generator], Annotation]
+    target: Callable[[Any, View, Sequence[str]], np.ndarray]
+    actions: Callable[[Annotation], dict[str, int]]
+    shown: Callable[[Annotation], int]
 
-    def seconds(self, annotation):
+    def seconds(self, annotation: Annotation) -> float:
         """Return what a person needs for one label by the default schedule, seconds."""
         return load_schedule().price(self.name, self.actions(annotation))
 
 
-SIGNALS = {
-    "full": Signal(
+def count_objects(scene: Scene, rng: np.random.Generator) -> dict[str, int]:
+    """Return {"objects", "classes"}: what a person outlines who draws the mask."""
+    classes = {region.label for region in scene.objects}
+    return {"objects": len(scene.objects), "classes": len(classes)}
+
+
+def classes_of_mask(annotation: Mapping[str, int]) -> int:
+    """Return the number of classes in a mask; older files state its objects alone."""
+    return annotation.get("classes", min(annotation["objects"], 1))
+
+
+def point_actions(annotation: Sequence[Point]) -> dict[str, int]:
+    """Count clicks: the first on each class, the background being one, and the further ones."""
+    classes = {point[2] for point in annotation}
+    return {"first_point": len(classes), "further_point": len(annotation) - len(classes)}
+
+
+SIGNALS: dict[str, Signal[Any]] = {
+    "full": Signal[dict[str, int]](
         name="full",
-        extract=lambda scene, rng: {
-            "objects": len(scene.objects),
-            "classes": len({region.label for region in scene.objects}),
-        },
-        target=lambda annotation, view, tag_names: crop_mask(annotation, view),
+        extract=count_objects,
+        target=lambda mask, view, tag_names: crop_mask(mask, view),
         actions=lambda annotation: {"object": annotation["objects"]},
-        shown=lambda annotation: annotation.get("classes", min(annotation["objects"], 1)),
+        shown=classes_of_mask,
     ),
-    "tags": Signal(
+    "tags": Signal[Tags](
         name="tags",
-        extract=annotators.annotate_tags,
+        extract=annotate_tags,
         target=lambda annotation, view, tag_names: tag_vector(annotation, tag_names),
         actions=lambda annotation: {answer: len(names) for answer, names in annotation.items()},
         shown=lambda annotation: len(annotation["present"]),
     ),
-    "points": Signal(
+    "points": Signal[list[Point]](
         name="points",
-        extract=annotators.annotate_points,
+        extract=annotate_points,
         target=lambda annotation, view, tag_names: draw_points(annotation, view),
         actions=point_actions,
-        shown=lambda annotation: len({p[2] for p in annotation} - {0}),
+        shown=lambda annotation: len({point[2] for point in annotation} - {0}),
     ),
-    "scribbles": Signal(
+    "scribbles": Signal[list[Stroke]](
         name="scribbles",
-        extract=scribbles.annotate_scribbles,
+        extract=annotate_scribbles,
         target=lambda annotation, view, tag_names: draw_scribbles(annotation, view),
         actions=lambda annotation: {"stroke": len(annotation)},
         shown=lambda annotation: len({stroke["class"] for stroke in annotation} - {0}),
     ),
-    "boxes": Signal(
+    "boxes": Signal[list[Box]](
         name="boxes",
-        extract=annotators.annotate_boxes,
+        extract=annotate_boxes,
         target=lambda annotation, view, tag_names: draw_boxes(annotation, view),
         actions=lambda annotation: {"box": len(annotation)},
         shown=lambda annotation: len({box[4] for box in annotation}),
     ),
 }
+TERMS = (*SIGNALS, "cam")  # every loss term there is; `cam` comes with `tags`
 
 
-def count_actions(annotations, signals, classes):
+def count_actions(
+    annotations: Mapping[str, Any], signals: Iterable[str], classes: int
+) -> dict[str, dict[str, int]]:
     """Count what an annotator did in one image -> {signal: {action: number}}.
 
-    classes: number of classes the annotator looks for, the background not counted. One that isn't
-    there is looked for once: tags, which ask for it, take the count, and other signals only what is
-    left.
+    classes: number of classes that the annotator looks for, the background not counted. One that
+    isn't there is looked for once: tags, which ask for it, take the count, and other signals only
+    what is left.
     """
-    counts, ruled_out = {}, 0
-    for signal in sorted(signals, key=lambda name: name != "tags"):
-        done = SIGNALS[signal].actions(annotations[signal])
-        absent = done.get("absent", max(0, classes - SIGNALS[signal].shown(annotations[signal])))
-        counts[signal] = {"image": 1, **done, "absent": max(0, absent - ruled_out)}
+    counts: dict[str, dict[str, int]] = {}
+    ruled_out = 0
+    for name in sorted(signals, key=lambda name: name != "tags"):
+        signal, annotation = SIGNALS[name], annotations[name]
+        actions = signal.actions(annotation)
+        absent = actions.get("absent", max(0, classes - signal.shown(annotation)))
+        counts[name] = {"image": 1, **actions, "absent": max(0, absent - ruled_out)}
         ruled_out = max(ruled_out, absent)
     return counts
 
 
-TERMS = (*SIGNALS, "cam")  # every loss term there is; `cam` comes with `tags`
+def parse_modes(words: Iterable[str]) -> tuple[str, ...]:
+    """Return the signals that mode words name, in the order of the table, each once.
 
-
-def parse_modes(words):
-    """Turn mode words (["points", "boxes"], ["hybrid_tags_points"]) into signal names in table
-    order, each once.
+    words: ["points", "boxes"], or ["hybrid_points_boxes"], or both together; an unknown one is a
+    `UserError` with the nearest signal
     """
     chosen = set()
     for word in words:

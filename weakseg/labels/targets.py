@@ -1,14 +1,14 @@
-"""What a network learns from one label: the annotation drawn on its input grid, or a vector of
-tags.
-"""
+"""What a network learns from one label: a drawing on its input grid, or a vector of tags."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from weakseg.common import IGNORE
-from weakseg.labels import scribbles
+from weakseg.labels.scribbles import draw_stroke
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class View:
 
     The original, width x height, is resized to size x size; then the box (left, top, crop_width,
     crop_height) of that square, in its pixels, is enlarged to size x size again; then mirrored if
-    `flip`.
+    `flip`. Without a crop the whole square is seen.
 
     Targets are drawn before the mirror and mirrored as a whole by `finish`: a mirrored drawing is
     the drawing's mirror image to the pixel.
@@ -33,75 +33,70 @@ class View:
     flip: bool = False
 
     @property
-    def crop(self):
+    def crop(self) -> tuple[int, int, int, int]:
         """(left, top, width, height) of the part that is seen, in pixels of the resized square."""
         return self.left, self.top, self.crop_width or self.size, self.crop_height or self.size
 
     @property
-    def scale(self):
+    def scale(self) -> tuple[float, float]:
         """Network pixels per original pixel, (x, y)."""
         _, _, w, h = self.crop
         return self.size / self.width * self.size / w, self.size / self.height * self.size / h
 
-    def map(self, xy):
-        """Map points [N, 2] from original to network pixels before the mirror (continuous), also
-        outside the crop.
+    def map(self, xy: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
+        """Map points [N, 2] from original to network pixels, before the mirror and not rounded.
 
-        Raises ValueError for numbers that are not finite.
+        Points outside the crop are mapped too. Raises ValueError for numbers that are not finite.
         """
         left, top, w, h = self.crop
-        square = np.asarray(xy, float).reshape(-1, 2) * (
-            self.size / self.width,
-            self.size / self.height,
-        )
+        to_square = (self.size / self.width, self.size / self.height)
+        square = np.asarray(xy, float).reshape(-1, 2) * to_square
         if not np.isfinite(square).all():
             raise ValueError(f"coordinates {xy} are not finite")
         return (square - (left, top)) * (self.size / w, self.size / h)
 
-    def finish(self, target):
+    def finish(self, target: np.ndarray) -> np.ndarray:
         """Mirror a finished target [size, size] if the view does."""
         return np.ascontiguousarray(target[:, ::-1] if self.flip else target)
 
 
-def blank(view):
+def blank(view: View) -> np.ndarray:
     """Return a target [size, size] uint8 with nothing labelled."""
     return np.full((view.size, view.size), IGNORE, np.uint8)
 
 
-def draw_points(annotation, view):
-    """Draw [[x, y, class], ...] as single pixels -> [size, size] uint8; clicks outside the crop are
-    not drawn.
+def draw_points(annotation: Sequence[Sequence[float]], view: View) -> np.ndarray:
+    """Draw clicks [[x, y, class], ...] as single pixels -> [size, size] uint8.
 
-    Where clicks share a pixel the first one wins: objects come before the background.
+    Clicks outside the crop are not drawn. Where clicks share a pixel the first one wins: objects
+    come before the background.
     """
     target = blank(view)
-    for (x, y), (_, _, label) in zip(
-        view.map([p[:2] for p in annotation])[::-1], annotation[::-1], strict=True
-    ):
+    places = view.map([point[:2] for point in annotation])
+    for (x, y), (*_, label) in zip(places[::-1], annotation[::-1], strict=True):
         if 0 <= x < view.size and 0 <= y < view.size:
             target[int(y), int(x)] = label
     return view.finish(target)
 
 
-def draw_scribbles(annotation, view):
-    """Draw [{"class", "width", "path"}, ...] as strokes, at least one pixel wide -> [size, size]
-    uint8.
+def draw_scribbles(annotation: Sequence[Mapping[str, Any]], view: View) -> np.ndarray:
+    """Draw [{"class", "width", "path"}, ...] as strokes -> [size, size] uint8.
 
-    Where strokes cross the first one wins.
+    A stroke is at least one pixel wide. Where strokes cross the first one wins.
     """
     target = blank(view)
     for stroke in annotation[::-1]:
         width = stroke["width"] * min(view.scale)
-        scribbles.draw_stroke(target, view.map(stroke["path"]), stroke["class"], width)
+        draw_stroke(target, view.map(stroke["path"]), stroke["class"], width)
     return view.finish(target)
 
 
-def draw_boxes(annotation, view):
-    """Draw [[x0, y0, x1, y1, class], ...] as a pseudo-mask -> [size, size] uint8: inside the class,
-    outside background.
+def draw_boxes(annotation: Sequence[Sequence[float]], view: View) -> np.ndarray:
+    """Draw boxes [[x0, y0, x1, y1, class], ...] as a pseudo-mask -> [size, size] uint8.
 
-    A pixel belongs to a box when its centre does; a box too thin for that takes the pixel under its
-    own centre. Where boxes overlap the smaller one wins.
+    Inside of a box is its class, outside of all of them background. A pixel belongs to a box when
+    its centre does; a box too thin for that takes the pixel under its own centre. Where boxes
+    overlap the smaller one wins.
     """
     target = np.zeros((view.size, view.size), np.uint8)
     for part, label in parts_of_boxes(annotation, view):
@@ -109,21 +104,22 @@ def draw_boxes(annotation, view):
     return view.finish(target)
 
 
-def parts_of_boxes(annotation, view):
-    """Return [((rows, columns), class), ...]: slices of network pixels before the mirror, the
-    largest box first.
+def parts_of_boxes(
+    annotation: Sequence[Sequence[float]], view: View
+) -> list[tuple[tuple[slice, slice], int]]:
+    """Return [((rows, columns), class), ...], slices of network pixels, the largest box first.
+
+    They are those before the mirror.
     """
     parts = []
     for x0, y0, x1, y1, label in sorted(annotation, key=lambda b: (b[0] - b[2]) * (b[3] - b[1])):
         (left, top), (right, bottom) = view.map([[x0, y0], [x1, y1]])
-        parts.append(((covered(top, bottom), covered(left, right)), label))
+        parts.append(((covered(top, bottom), covered(left, right)), int(label)))
     return parts
 
 
-def covered(low, high):
-    """Return the slice of the pixels whose centres lie in [low, high), or else of the one under its
-    middle.
-    """
+def covered(low: float, high: float) -> slice:
+    """Return the slice of the pixels whose centres lie in [low, high), or the one in its middle."""
     first, end = math.ceil(low - 0.5), math.ceil(high - 0.5)
     if first >= end:
         first = math.floor((low + high) / 2)
@@ -131,9 +127,10 @@ def covered(low, high):
     return slice(max(0, first), max(0, end))
 
 
-def crop_mask(mask, view):
-    """Show the resized mask [size, size] uint8 through the view, nearest neighbour -> [size, size]
-    uint8.
+def crop_mask(mask: np.ndarray, view: View) -> np.ndarray:
+    """Return what the view shows of the resized mask [size, size] uint8, in the same shape.
+
+    It is enlarged by nearest neighbours.
     """
     left, top, w, h = view.crop
     seen = mask[top : top + h, left : left + w]
@@ -144,7 +141,7 @@ def crop_mask(mask, view):
     return view.finish(seen)
 
 
-def tag_vector(annotation, tag_names):
-    """Return [T] float32: 1 present, 0 absent, -1 not asked."""
-    says = dict.fromkeys(annotation["absent"], 0.0) | dict.fromkeys(annotation["present"], 1.0)
-    return np.array([says.get(name, -1.0) for name in tag_names], np.float32)
+def tag_vector(annotation: Mapping[str, Sequence[str]], tag_names: Sequence[str]) -> np.ndarray:
+    """Return [T] float32 of the answers to each tag: 1 present, 0 absent, -1 not asked."""
+    answers = dict.fromkeys(annotation["absent"], 0.0) | dict.fromkeys(annotation["present"], 1.0)
+    return np.array([answers.get(name, -1.0) for name in tag_names], np.float32)
