@@ -3,6 +3,7 @@
 They are drawn on a `Sheet`, so importing this changes no backend of matplotlib.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weakseg.reporting.placement import name_points
-from weakseg.reporting.style import ACCENT, FAINT, INK, Look, Sheet, hex_colour, shorten
+from weakseg.reporting.style import (
+    ACCENT,
+    FAINT,
+    INK,
+    LINE,
+    Look,
+    Sheet,
+    hex_colour,
+    legend_columns,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,33 +154,38 @@ def budget_plot(
     """
     if not lines:
         raise ValueError("budget plot: there are no lines to plot")
-    sheet = Sheet(7.2, 4.8)
-    axes = _axes(sheet, above=1.34)
+    # The sheet grows with the legend that stands above the axes.
+    names = [str(line["name"]) for line in lines]
+    names += [f"{name}, by {other}" for name in names if other] + ["frontier"]
+    above = LINE * math.ceil(len(names) / legend_columns(names, 7.2)) + 0.1
+    sheet = Sheet(7.2, 4.0 + above)
+    axes = _axes(sheet, above)
     costs, mious = ([value for line in lines for value in line[key]] for key in ("hours", "miou"))
     others = [hours for line in lines for hours in line["other_hours"] if other]
     style_axes(axes, f"annotation cost ({unit})", "test mIoU (%)")
     _cost_axis(axes, costs + others)
 
     # One line a kind of label, with a band to what it costs by other prices.
+    handles: list[Any] = []
     for index, line in enumerate(lines):
         look: Look = {"color": hex_colour(index + 1)}
         marker = MARKERS[index % len(MARKERS)]
         ends = np.abs(np.array([line["low"], line["high"]]) - line["miou"])
         bars: Look = {"markeredgecolor": "white", "markersize": 7, "elinewidth": 1, "capsize": 2.5}
         style: Look = {"fmt": f"-{marker}", "linewidth": 1.6, "label": line["name"]}
-        axes.errorbar(line["hours"], line["miou"], ends, **style, **bars, **look)
+        handles.append(axes.errorbar(line["hours"], line["miou"], ends, **style, **bars, **look))
         if other and not np.allclose(line["hours"], line["other_hours"]):
             x, other_x, y = line["hours"], line["other_hours"], line["miou"]
             axes.fill_betweenx(y, x, other_x, alpha=0.08, linewidth=0, **look)
             look |= {"markersize": 4, "linewidth": 1.2, "label": f"{line['name']}, by {other}"}
-            axes.plot(other_x, y, f":{marker}", **look)
+            handles += axes.plot(other_x, y, f":{marker}", **look)
 
     # The frontier of all budgets and labels.
     steps = [(costs[index], mious[index]) for index in pareto(costs, mious)]
     steps.append((axes.get_xlim()[1], max(mious)))
     frontier: Look = {"color": INK, "linewidth": 4, "alpha": 0.15, "zorder": 0, "label": "frontier"}
-    axes.plot(*zip(*steps, strict=True), drawstyle="steps-post", **frontier)
-    sheet.legend(*axes.get_legend_handles_labels(), loc="upper center")
+    handles += axes.plot(*zip(*steps, strict=True), drawstyle="steps-post", **frontier)
+    sheet.legend(handles, [handle.get_label() for handle in handles], loc="upper center")
     sheet.save(path)
 
 
