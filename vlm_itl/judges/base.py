@@ -1,16 +1,20 @@
-"""What a judge of predicted masks sees (`Case`), what it answers (`Verdict`, `Preference`), and its
-interface.
+"""What a judge of predicted masks sees (`Case`), what it answers (`Verdict`, `Preference`), and
+what every judge does (`Judge`).
 """
 
 import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 DECISIONS = ("accept", "reject", "abstain")
 ERRORS = ("missing_part", "extra_part", "boundary", "wrong_class")
+
+Usage = dict[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,26 +31,26 @@ class Case:
     id: str
     image: np.ndarray
     mask: np.ndarray
-    class_names: tuple
+    class_names: tuple[str, ...]
     probabilities: np.ndarray | None = None
     members: np.ndarray | None = None
 
     @cached_property
-    def mask_hash(self):
+    def mask_hash(self) -> str:
         """A short hash of the predicted mask."""
-        return hashlib.sha256(np.ascontiguousarray(self.mask)).hexdigest()[:16]
+        return hashlib.sha256(self.mask.tobytes()).hexdigest()[:16]
 
     @cached_property
-    def image_hash(self):
+    def image_hash(self) -> str:
         """A short hash of the image."""
-        return hashlib.sha256(np.ascontiguousarray(self.image)).hexdigest()[:16]
+        return hashlib.sha256(self.image.tobytes()).hexdigest()[:16]
 
 
 class Example(NamedTuple):
-    """A predicted mask with its bought truth [S, S] uint8 (255 = ignore), for a judge to learn
-    from.
+    """A predicted mask with its bought truth, for a judge to learn from.
 
-    unseen: whether the network predicted it before it was trained on that image
+    truth   [S, S] uint8, 255 where it is not known
+    unseen  whether the network predicted the mask before it was trained on that image
     """
 
     case: Case
@@ -58,114 +62,121 @@ class Example(NamedTuple):
 class Verdict:
     """A judge's answer about one mask.
 
-    decision     accept, reject, or abstain: what the judge itself would do, before any calibration
+    decision     accept, reject, or abstain: what the judge would do, before any calibration
     probability  that the mask is good enough, in [0, 1]; None where the judge could not say
     iou          estimate of the mask's IoU, in [0, 1]; None where the judge gives none
     errors       which of `ERRORS` it saw
-    usage        {"calls", "prompt_tokens", "completion_tokens", "cached"}; empty for a judge that costs nothing
-    failure      why there is no answer (a transport error, a refusal, an exhausted budget), else None. A failure is an
-                 abstention, never a rejection, and is kept out of calibration and metrics.
+    usage        {"calls", "prompt_tokens", "completion_tokens", "cached"}; empty for a judge that
+                 costs nothing
+    failure      why there is no answer (a transport error, a refusal, an exhausted budget), else
+                 None. A failure is an abstention, never a rejection, and is kept out of calibration
+                 and metrics.
     """
 
     decision: str
     probability: float | None = None
     iou: float | None = None
-    errors: tuple = ()
-    usage: dict = field(default_factory=dict)
+    errors: tuple[str, ...] = ()
+    usage: Usage = field(default_factory=dict)
     failure: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.decision not in DECISIONS:
             raise ValueError(f"decision {self.decision!r} is none of {DECISIONS}")
         if self.failure and self.decision != "abstain":
             raise ValueError("a failure is an abstention")
-        check_share("probability", self.probability)
-        check_share("iou", self.iou)
+        _check_share("probability", self.probability)
+        _check_share("iou", self.iou)
         unknown = set(self.errors) - set(ERRORS)
         if unknown:
             raise ValueError(f"unknown error types {sorted(unknown)}")
         object.__setattr__(self, "errors", tuple(self.errors))
 
     @property
-    def score(self):
+    def score(self) -> float | None:
         """The probability, None where there is no answer."""
         return None if self.failure else self.probability
 
-    def as_dict(self):
-        """Return plain values for a JSON line; `Verdict(**d)` is the inverse."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for a JSON line; `Verdict(**values)` is the inverse."""
         return asdict(self) | {"errors": list(self.errors)}
 
 
 @dataclass(frozen=True)
 class Preference:
-    """A judge's answer about two masks of one image: `better` is 0, 1, or None (a tie, or a
-    failure).
+    """A judge's answer about two masks of one image.
+
+    better       0 for the first mask, 1 for the second, None for a tie or a failure
+    probability  that the first is better, in [0, 1]
+    usage, failure  as in `Verdict`
     """
 
     better: int | None
-    probability: float | None = None  # that the first is better
-    usage: dict = field(default_factory=dict)
+    probability: float | None = None
+    usage: Usage = field(default_factory=dict)
     failure: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.better not in (0, 1, None):
             raise ValueError(f"better {self.better!r} is none of 0, 1, None")
         if self.failure and self.better is not None:
             raise ValueError("a failure prefers nothing")
-        check_share("probability", self.probability)
+        _check_share("probability", self.probability)
 
 
-def check_share(name, value):
-    """Refuse a number outside [0, 1]; None is none."""
+def _check_share(name: str, value: float | None) -> None:
+    """Refuse a number outside [0, 1]."""
     if value is not None and not 0 <= value <= 1:
         raise ValueError(f"{name} {value} is outside [0, 1]")
 
 
-class Judge:
-    """The interface of all judges. Calling them in another order or in other batches changes no
-    answer.
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of a judge that has none."""
 
-    Options: a dataclass; the keys of `vlm_itl.vlm_options` are checked against its fields
+
+OptionsT = TypeVar("OptionsT")
+
+
+class Judge(ABC, Generic[OptionsT]):
+    """What all judges do. Calling them in another order or in other batches changes no answer.
+
+    A judge with options is a `Judge[ItsOptions]` and names that dataclass as `Options` too: the
+    keys of `vlm_itl.vlm_options` are checked against its fields.
     """
 
-    @dataclass(frozen=True)
-    class Options:
-        pass
+    Options: ClassVar[type] = NoOptions
 
-    def __init__(self, iou_bar, seed, options):
-        """iou_bar: the IoU from which a mask is good enough; options: an instance of `Options`."""
+    def __init__(self, iou_bar: float, seed: int, options: OptionsT) -> None:
+        """iou_bar: the IoU from which a mask is good enough."""
         self.iou_bar, self.seed, self.options = iou_bar, seed, options
 
-    def fit(self, examples):
-        """Learn from bought labels, given as an iterable of `Example`s that may be read once."""
+    def fit(self, examples: Iterable[Example]) -> None:
+        """Learn from bought labels, which may be read once; most judges learn nothing."""
 
-    def judge(self, cases):
-        """Return one `Verdict` for each `Case` of a list."""
-        raise NotImplementedError
+    @abstractmethod
+    def judge(self, cases: Sequence[Case]) -> list[Verdict]:
+        """Return one `Verdict` for each `Case`."""
 
-    def doubts(self, case):
-        """Return the pixels [S, S] bool of a mask whose class the judge disputes: pseudo-labels
-        leave them out.
-
-        None from a judge that looks at masks as a whole.
+    def doubts(self, case: Case) -> np.ndarray | None:
+        """Return where the judge disputes the mask's class, [S, S] bool: pseudo-labels leave those
+        pixels out. None from a judge that looks at masks as a whole.
         """
         return None
 
-    def compare(self, pairs):
-        """Return one `Preference` for each (Case, Case) of a list: two masks of one image, by their
-        estimated IoU.
-        """
+    def compare(self, pairs: Sequence[tuple[Case, Case]]) -> list[Preference]:
+        """Return one `Preference` for each two masks of one image, by their estimated IoU."""
         preferences = []
         for first, second in pairs:
             one, two = self.judge([first, second])
             usage = {
                 key: one.usage.get(key, 0) + two.usage.get(key, 0) for key in one.usage | two.usage
             }
-            values = [v.iou if v.iou is not None else v.probability for v in (one, two)]
-            failure = one.failure or two.failure or ("no estimate" if None in values else None)
-            if failure:
-                preferences.append(Preference(None, usage=usage, failure=failure))
+            value, other = (v.iou if v.iou is not None else v.probability for v in (one, two))
+            failure = one.failure or two.failure
+            if failure or value is None or other is None:
+                preferences.append(Preference(None, None, usage, failure or "no estimate"))
             else:
-                better = None if values[0] == values[1] else int(values[1] > values[0])
-                preferences.append(Preference(better, 0.5 + (values[0] - values[1]) / 2, usage))
+                better = None if value == other else int(other > value)
+                preferences.append(Preference(better, 0.5 + (value - other) / 2, usage))
         return preferences

@@ -1,4 +1,4 @@
-"""A judge that learns, from the masks already bought, to predict the IoU of a mask nobody has
+"""A judge that learns, from the masks already bought, to predict the IoU of a mask that nobody has
 checked.
 
 It asks a second model what it sees: a linear classifier on the features of a frozen ImageNet
@@ -7,41 +7,59 @@ about the mask, as in reverse classification accuracy (Valindria et al., IEEE TM
 second model learns from the very mask that is judged.
 
 1. A support vector regression maps agreement, shape and contrast to the IoU. It learns from
-corrupted bought masks and
-   from earlier networks' predictions, and never sees the softmax, which a drawn mask doesn't have.
+   corrupted bought masks and from earlier networks' predictions. It never sees the softmax, which a
+   corrupted mask doesn't have.
 2. The estimate is the mean of that and of the mask's soft IoU with network and second opinion taken
-together; weights
-   and offset move from there only as far as predictions made before their images were bought ask
-   for it.
+   together. It moves away from that mean only as far as predictions made before their images were
+   bought ask for it.
 
-In a mask that is accepted, it disputes the pixels to which the second opinion gives another class.
+In a mask that is accepted, the judge disputes the pixels to which the second opinion gives another
+class.
 """
 
 import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from vlm_itl.judges.base import Case, Example, Judge, Verdict
 from vlm_itl.judges.corruptions import corrupt, fill_ignored
-from vlm_itl.judges.mask_features import describe, errors, expected_iou
+from vlm_itl.judges.frozen_features import FrozenEncoder, class_shares
+from vlm_itl.judges.iou_estimate import (
+    Blend,
+    fit_regression,
+    headroom,
+    held_out_estimates,
+    relative_spread,
+)
+from vlm_itl.judges.mask_features import describe, likely_errors, soft_iou
+from vlm_itl.judges.second_opinion import SecondOpinion, held_out_opinions
 from weakseg.common import IGNORE, UserError, stable_seed
 from weakseg.metrics import image_iou
 
-SIDE = 128  # pixels a side of what is looked at, at least; masks of up to twice that are taken as they are
-GRID = 16  # the second opinion sees GRID x GRID cells
-SEEN_WEIGHT, UNSEEN_WEIGHT = 1.5, 5.0  # of a network's prediction, against 1 for a corrupted mask
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+# Pictures and masks are thinned out to at least so many pixels a side: memory grows with the number
+# of bought images.
+SIDE = 128
+# What a network's prediction counts in the regression, against 1 for a corrupted mask.
+SEEN_WEIGHT, UNSEEN_WEIGHT = 1.5, 5.0
+FEWEST_CORRUPTIONS, MOST_CORRUPTIONS = 2, 16  # of one image's mask
 
 
 @dataclass(frozen=True)
-class Options:
+class LearnedOptions:
     """What the second opinion stands on, and how much the judge learns from.
 
     encoder          frozen encoder, any name of `model.build_model`
     encoder_weights  'imagenet', 'none', or a file
     encoder_size     side in pixels of what the encoder sees, a multiple of 32
     ridge            weight decay of the second opinion
-    folds            parts of the bought images; each is described by an opinion that learned from the others
+    folds            parts of the bought images; each is described by a second opinion that learned
+                     from the others
     corruptions      corrupted masks to learn from, in all, but 2 to 16 an image
     """
 
@@ -53,319 +71,162 @@ class Options:
     corruptions: int = 1500
 
 
-class FrozenEncoder:
-    """Multi-scale features of a network that is never trained."""
+class DescribedMask(NamedTuple):
+    """A mask whose IoU is known, as the regression learns from it.
 
-    def __init__(self, name, weights, size):
-        import torch
-
-        from model import build_model
-
-        if size < 32 or size % 32:
-            raise UserError(f"vlm_itl.vlm_options.encoder_size {size}: must be a multiple of 32")
-        with torch.random.fork_rng(devices=[]):  # the loop's own random stream stays where it is
-            torch.manual_seed(0)
-            model = build_model(name, 2, 1, weights).eval()
-        self.encoder, self.mean, self.std, self.size = (
-            model.unet.encoder,
-            model.mean,
-            model.std,
-            size,
-        )
-
-    def __call__(self, image):
-        """Return the features [F, GRID * GRID] float32 of an image [S, S, 3] uint8, each cell's
-        position among them.
-        """
-        import torch
-        import torch.nn.functional as F
-
-        with torch.inference_mode():
-            x = torch.tensor(image).permute(2, 0, 1)[None].float()
-            x = F.interpolate(x, size=(self.size, self.size), mode="bilinear", align_corners=False)
-            stages = self.encoder(((x - self.mean) / self.std).contiguous())[2:]
-            y, x = torch.meshgrid(
-                torch.linspace(-1, 1, GRID), torch.linspace(-1, 1, GRID), indexing="ij"
-            )
-            parts = [
-                *(_to_grid(stage)[0] for stage in stages),
-                torch.stack([x, y, x * y, x * x, y * y]),
-            ]
-            return torch.cat(parts).flatten(1).numpy()
-
-
-def _to_grid(stage):
-    import torch.nn.functional as F
-
-    if stage.shape[-1] >= GRID:
-        return F.adaptive_avg_pool2d(stage, GRID)
-    return F.interpolate(stage, size=(GRID, GRID), mode="bilinear", align_corners=False)
-
-
-def cell_shares(truth, classes):
-    """Return the share of each class in each cell [C, GRID * GRID] float32 of a mask; ignored
-    pixels are no share.
-    """
-    import torch
-    import torch.nn.functional as F
-
-    layers = torch.tensor(np.stack([truth == c for c in range(classes)])).float()
-    return F.adaptive_avg_pool2d(layers, GRID).flatten(1).numpy()
-
-
-class SecondOpinion:
-    """Softmax regression from frozen features to the class shares of cells (L2-penalised,
-    L-BFGS).
+    features: [D] float32, of `mask_features.describe`
     """
 
-    def __init__(self, features, shares, names, ridge, max_cells=30_000):
-        """features: {name: [F, GRID * GRID]}; shares: {name: [C, GRID * GRID]}; names: those to
-        learn from.
-        """
-        import torch
-        import torch.nn.functional as F
-
-        # Neighbouring cells tell much the same, so many images need not all be read in full.
-        step = -(-len(names) * GRID**2 // max_cells)
-        x = torch.from_numpy(
-            np.hstack([features[name][:, i % step :: step] for i, name in enumerate(names)])
-        )
-        target = torch.from_numpy(
-            np.hstack([shares[name][:, i % step :: step] for i, name in enumerate(names)])
-        )
-        self.mean, self.scale = x.mean(1, keepdim=True), x.std(1, keepdim=True) + 1e-6
-        x = (x - self.mean) / self.scale
-        self.weight = torch.zeros(len(target), len(x), requires_grad=True)
-        self.bias = torch.zeros(len(target), 1, requires_grad=True)
-        optimiser = torch.optim.LBFGS(
-            [self.weight, self.bias], max_iter=20, line_search_fn="strong_wolfe"
-        )
-
-        def closure():
-            optimiser.zero_grad()
-            log = F.log_softmax(self.weight @ x + self.bias, 0)
-            loss = (
-                -(log * target).sum() / target.sum().clamp(min=1e-6)
-                + ridge * self.weight.square().sum()
-            )
-            loss.backward()
-            return loss
-
-        optimiser.step(closure)
-
-    def __call__(self, features, size):
-        """Return class probabilities [C, size, size] float32."""
-        import torch
-        import torch.nn.functional as F
-
-        with torch.inference_mode():
-            x = (torch.from_numpy(features) - self.mean) / self.scale
-            soft = (self.weight @ x + self.bias).softmax(0).view(1, -1, GRID, GRID)
-            return F.interpolate(soft, size=(size, size), mode="bilinear", align_corners=False)[
-                0
-            ].numpy()
+    image_id: str
+    features: np.ndarray
+    iou: float
+    weight: float
 
 
-class Blend:
-    """estimate = weights . (value - CENTRE) + offset, by ridge regression towards the plain mean of
-    the values.
-    """
+class Learned(NamedTuple):
+    """What `LearnedJudge.fit` learns."""
 
-    CENTRE = 0.6  # a typical IoU, so that weights and offset are told apart
-
-    def __init__(self, values, ious, slope_penalty=1.0, offset_penalty=5.0):
-        """values: [N, K] of N predictions, ious: [N]; N may be 0."""
-        x = np.column_stack([values - self.CENTRE, np.ones(len(values))])
-        plain = np.append(np.full(values.shape[1], 1 / values.shape[1]), self.CENTRE)
-        penalty = np.diag(np.append(np.full(values.shape[1], slope_penalty), offset_penalty))
-        self.solution = plain + np.linalg.solve(x.T @ x + penalty, x.T @ (ious - x @ plain))
-
-    def __call__(self, values):
-        """Return the estimate for values [K], or [N] for [N, K], in [0, 1]."""
-        return np.clip((values - self.CENTRE) @ self.solution[:-1] + self.solution[-1], 0, 1)
+    opinion: SecondOpinion
+    regression: "Pipeline"
+    blend: Blend
+    spread: float
 
 
-class LearnedJudge(Judge):
+class LearnedJudge(Judge[LearnedOptions]):
     """Predicts the IoU of masks from bought labels alone; see the module's docstring."""
 
-    Options = Options
+    Options = LearnedOptions
 
-    def __init__(self, iou_bar, seed, options=None):
-        super().__init__(iou_bar, seed, options or Options())
-        for name, least in (("folds", 2), ("ridge", 0)):
-            value = getattr(self.options, name)
+    def __init__(self, iou_bar: float, seed: int, options: LearnedOptions) -> None:
+        super().__init__(iou_bar, seed, options)
+        for name, value, least in (("folds", options.folds, 2), ("ridge", options.ridge, 0)):
             if value < least:
                 raise UserError(f"vlm_itl.vlm_options.{name} {value}: must be at least {least}")
-        self.encoder = FrozenEncoder(
-            self.options.encoder, self.options.encoder_weights, self.options.encoder_size
-        )
-        self.opinion = None
+        self.encoder = FrozenEncoder(options.encoder, options.encoder_weights, options.encoder_size)
+        self.learned: Learned | None = None
 
-    def fit(self, examples):
-        """Learn from a list of `Example`, in any order. Before it has two bought images, the judge
-        abstains.
-        """
-        examples = [shrink(e) for e in examples if (e.truth != IGNORE).any()]
-        examples.sort(key=lambda e: (e.case.id, e.case.mask_hash))
-        images = {e.case.id: e for e in examples}
-        self.opinion = None
+    def fit(self, examples: Iterable[Example]) -> None:
+        """Learn from bought masks, in any order; with fewer than two images the judge abstains."""
+        bought = [thin_example(e) for e in examples if (e.truth != IGNORE).any()]
+        bought.sort(key=lambda e: (e.case.id, e.case.mask_hash))
+        images = {e.case.id: e for e in bought}
+        self.learned = None
         if len(images) < 2:
             return
+        # 1. The second opinion. What it makes of a bought image is asked of classifiers that did
+        #    not learn from it, as it will not have learned from the images to be judged.
         order = sorted(images, key=lambda name: stable_seed(self.seed, "fold", name))
         fold_of = {name: rank % self.options.folds for rank, name in enumerate(order)}
-        opinions = self._learn_opinion(images, fold_of)
-        rows = [*predictions(examples, opinions), *self._corruptions(images, opinions)]
-        names, features, ious, weights = (np.array(column) for column in zip(*rows, strict=True))
-        folds, held = np.array([fold_of[name] for name in names]), np.empty(len(rows))
-        for fold in np.unique(folds):
-            rest = folds != fold
-            held[~rest] = regressor(features[rest], ious[rest], weights[rest]).predict(
-                features[~rest]
-            )
-        self.regressor = regressor(features, ious, weights)
-        self._learn_blend(examples, opinions, held, ious)
-
-    def _learn_opinion(self, images, fold_of):
-        """Fit the second opinion; return {id: opinion [C, S, S] of a model that has not learned
-        from the image}.
-        """
         features = {name: self.encoder(e.case.image) for name, e in images.items()}
-        shares = {name: cell_shares(e.truth, len(e.case.class_names)) for name, e in images.items()}
-        self.opinion = SecondOpinion(features, shares, images, self.options.ridge)
-        opinions = {}
-        for fold in sorted(set(fold_of.values())):
-            rest = [name for name in images if fold_of[name] != fold]
-            model = SecondOpinion(features, shares, rest, self.options.ridge)
-            for name in images.keys() - set(rest):
-                opinions[name] = model(features[name], len(images[name].truth))
-        return opinions
+        shares = {
+            name: class_shares(e.truth, len(e.case.class_names)) for name, e in images.items()
+        }
+        size_of = {name: len(e.truth) for name, e in images.items()}
+        ridge = self.options.ridge
+        opinion = SecondOpinion(list(features.values()), list(shares.values()), ridge)
+        opinions = held_out_opinions(features, shares, fold_of, size_of, ridge)
+        # 2. The regression, from predicted and from corrupted masks.
+        masks = [
+            *described_predictions(bought, opinions),
+            *self._described_corruptions(images, opinions),
+        ]
+        inputs = np.array([mask.features for mask in masks])
+        ious = np.array([mask.iou for mask in masks])
+        weights = np.array([mask.weight for mask in masks])
+        regression = fit_regression(inputs, ious, weights)
+        # 3. The blend, from predictions that show how a network does on images it doesn't know.
+        folds = np.array([fold_of[mask.image_id] for mask in masks])
+        estimates = held_out_estimates(inputs, ious, weights, folds)
+        unseen = [i for i, e in enumerate(bought) if e.unseen and e.case.probabilities is not None]
+        agreements = [
+            soft_iou(case.mask, together(case, opinions[case.id]))
+            for case in (bought[i].case for i in unseen)
+        ]
+        pairs = np.column_stack([estimates[unseen], agreements])
+        blend = Blend(pairs, ious[unseen])
+        spread = relative_spread(blend(pairs), ious[unseen])
+        self.learned = Learned(opinion, regression, blend, spread)
 
-    def _corruptions(self, images, opinions):
-        """Yield (id, features, IoU, weight) of corrupted truths."""
+    def _described_corruptions(
+        self, images: Mapping[str, Example], opinions: Mapping[str, np.ndarray]
+    ) -> Iterator[DescribedMask]:
+        """Yield corrupted truths of all images."""
         truths = {name: fill_ignored(e.truth) for name, e in images.items()}
         others = list(truths.values())
-        for name, e in images.items():
+        share = self.options.corruptions // len(images)
+        for name, (case, truth, _) in images.items():
             rng = np.random.default_rng(stable_seed(self.seed, "corrupt", name))
-            for _ in range(int(np.clip(self.options.corruptions // len(images), 2, 16))):
+            for _ in range(int(np.clip(share, FEWEST_CORRUPTIONS, MOST_CORRUPTIONS))):
                 mask = corrupt(truths[name], opinions[name], others, rng)
-                yield (
-                    name,
-                    describe(e.case.image, mask, opinions[name]),
-                    image_iou(mask, e.truth),
-                    1.0,
-                )
+                features = describe(case.image, mask, opinions[name])
+                yield DescribedMask(name, features, image_iou(mask, truth), 1.0)
 
-    def _learn_blend(self, examples, opinions, held, ious):
-        """Learn from unseen predictions how far to trust what, and how far the estimate strays."""
-        rows = [
-            (held[i], soft_iou(e.case, opinions[e.case.id]), ious[i])
-            for i, e in enumerate(examples)
-            if usable(e)
-        ]
-        rows = np.array(rows).reshape(-1, 3)
-        self.blend = Blend(rows[:, :2], rows[:, 2])
-        estimates = self.blend(rows[:, :2])
-        relative = (estimates - rows[:, 2]) / headroom(estimates)
-        # Where no unseen prediction tells, 0.35 is what photographs of pets gave.
-        self.spread = float(np.sqrt((np.sum(relative**2) + 5 * 0.35**2) / (len(rows) + 5)))
+    def judge(self, cases: Sequence[Case]) -> list[Verdict]:
+        """Return one `Verdict` for each `Case`; the judge abstains until it has learned."""
+        if self.learned is None:
+            failure = "the learned judge needs at least two bought masks"
+            return [Verdict("abstain", failure=failure) for _ in cases]
+        return [self._judge(thin_case(case), self.learned) for case in cases]
 
-    def judge(self, cases):
-        """Return one `Verdict` for each `Case`; it abstains as long as it has learned nothing."""
-        return [self._judge(case) for case in cases]
-
-    def doubts(self, case):
-        """Return where the second opinion shows another class, [S, S] bool."""
-        if self.opinion is None:
-            return np.zeros(case.mask.shape, bool)
-        opinion = self.opinion(
-            self.encoder(shrink(Example(case, case.mask, True)).case.image), len(case.mask)
-        )
-        return opinion.argmax(0) != case.mask
-
-    def _judge(self, case):
-        if self.opinion is None:
-            return Verdict("abstain", failure="the learned judge needs at least two bought masks")
-        case = shrink(Example(case, case.mask, True)).case
-        opinion = self.opinion(self.encoder(case.image), len(case.mask))
-        iou = self.regressor.predict(describe(case.image, case.mask, opinion)[None])[0]
+    def _judge(self, case: Case, learned: Learned) -> Verdict:
+        opinion = learned.opinion(self.encoder(case.image), len(case.mask))
+        features = describe(case.image, case.mask, opinion)
+        estimate = learned.regression.predict(features[None])
         if case.probabilities is not None:
-            iou = self.blend(np.array([iou, soft_iou(case, opinion)]))
-        iou = float(np.clip(iou, 0, 1))
-        distance = (iou - self.iou_bar) / (self.spread * headroom(iou))
+            agreement = soft_iou(case.mask, together(case, opinion))
+            estimate = learned.blend(np.array([[estimate[0], agreement]]))
+        iou = float(np.clip(estimate[0], 0, 1))
+        # The estimate's error is normal, with a spread in proportion to the headroom.
+        distance = (iou - self.iou_bar) / (learned.spread * headroom(iou))
         probability = 0.5 * (1 + math.erf(distance / math.sqrt(2)))
         if probability >= 0.5:
             return Verdict("accept", probability, iou)
-        return Verdict("reject", probability, iou, errors(case.mask, together(case, opinion)))
+        return Verdict(
+            "reject", probability, iou, likely_errors(case.mask, together(case, opinion))
+        )
+
+    def doubts(self, case: Case) -> np.ndarray:
+        """Return where the second opinion shows another class than the mask, [S, S] bool."""
+        if self.learned is None:
+            return np.zeros(case.mask.shape, bool)
+        features = self.encoder(thin_case(case).image)
+        return self.learned.opinion(features, len(case.mask)).argmax(0) != case.mask
 
 
-def shrink(example):
-    """Return an example thinned out to about `SIDE` pixels a side: memory grows with the number of
-    bought images.
-    """
-    case, step = example.case, max(1, len(example.case.mask) // SIDE)
-    thin = slice(None, None, step)
-    probabilities = (
-        None if case.probabilities is None else case.probabilities[:, thin, thin].astype(np.float16)
-    )
-    case = Case(
+def described_predictions(
+    examples: Iterable[Example], opinions: Mapping[str, np.ndarray]
+) -> Iterator[DescribedMask]:
+    """Yield the networks' predictions, in order; opinions: [C, S, S] by image."""
+    for case, truth, unseen in examples:
+        features = describe(case.image, case.mask, opinions[case.id])
+        weight = UNSEEN_WEIGHT if unseen else SEEN_WEIGHT
+        yield DescribedMask(case.id, features, image_iou(case.mask, truth), weight)
+
+
+def together(case: Case, opinion: np.ndarray) -> np.ndarray:
+    """Return the mean [C, S, S] of network and second opinion; without a softmax the opinion."""
+    if case.probabilities is None:
+        return opinion
+    return (case.probabilities.astype(np.float32) + opinion) / 2
+
+
+def thin_case(case: Case) -> Case:
+    """Return a case thinned out to `SIDE` to 2 * `SIDE` pixels a side, without other members."""
+    every = slice(None, None, max(1, len(case.mask) // SIDE))
+    probabilities = case.probabilities
+    if probabilities is not None:
+        probabilities = probabilities[:, every, every].astype(np.float16)
+    return Case(
         case.id,
-        np.ascontiguousarray(case.image[thin, thin]),
-        np.ascontiguousarray(case.mask[thin, thin]),
+        np.ascontiguousarray(case.image[every, every]),
+        np.ascontiguousarray(case.mask[every, every]),
         case.class_names,
         probabilities,
     )
-    return Example(case, np.ascontiguousarray(example.truth[thin, thin]), example.unseen)
 
 
-def headroom(iou):
-    """Return what is missing to a perfect mask: the estimate's error is in proportion, as an IoU
-    ends at 1.
-    """
-    return np.maximum(1 - iou, 0.05)
-
-
-def together(case, opinion):
-    """Return the mean [C, S, S] of network and second opinion; the opinion alone where there is no
-    softmax.
-    """
-    return (
-        opinion
-        if case.probabilities is None
-        else (case.probabilities.astype(np.float32) + opinion) / 2
-    )
-
-
-def soft_iou(case, opinion):
-    """Return the soft IoU of the mask with network and second opinion taken together."""
-    return expected_iou(case.mask, together(case, opinion))
-
-
-def usable(example):
-    """Whether an example shows how the softmax behaves on images that the network doesn't know."""
-    return example.unseen and example.case.probabilities is not None
-
-
-def predictions(examples, opinions):
-    """Yield (id, features, IoU, weight) of the networks' predictions."""
-    for case, truth, unseen in examples:
-        weight = UNSEEN_WEIGHT if unseen else SEEN_WEIGHT
-        yield (
-            case.id,
-            describe(case.image, case.mask, opinions[case.id]),
-            image_iou(case.mask, truth),
-            weight,
-        )
-
-
-def regressor(features, ious, weights):
-    """Return a smooth regression fitted to features [N, D]: wide kernels, so that it extends beyond
-    what it saw.
-    """
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVR
-
-    machine = SVR(C=0.3, epsilon=0.05, gamma=0.13 / features.shape[1])
-    machine.random_state = 0  # no argument of SVR, which would draw it from NumPy's global stream
-    model = make_pipeline(StandardScaler(), machine)
-    return model.fit(features, ious, svr__sample_weight=weights)
+def thin_example(example: Example) -> Example:
+    """Return an example thinned out like its case."""
+    every = slice(None, None, max(1, len(example.truth) // SIDE))
+    truth = np.ascontiguousarray(example.truth[every, every])
+    return Example(thin_case(example.case), truth, example.unseen)

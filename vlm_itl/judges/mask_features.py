@@ -1,20 +1,23 @@
 """Numbers that describe a predicted mask without the truth: how a second opinion sees it, its
-shape, and the image under its contour.
+shape, and the image along its contour.
 """
 
 import cv2
 import numpy as np
 
+from vlm_itl.judges.base import ERRORS
 from weakseg.metrics import image_iou
 
 TINY = 1e-6
+# A part is missing, or extra, from this share of the object on.
+ERROR_SHARE = 0.2
 
 
-def describe(image, mask, opinion):
-    """Return [D] float32 for a mask [S, S] uint8 of an image [S, S, 3] uint8, whatever drew the
-    mask.
+def describe(image: np.ndarray, mask: np.ndarray, opinion: np.ndarray) -> np.ndarray:
+    """Return the features [D] float32 of a mask, whatever drew it.
 
-    opinion: [C, S, S] float, an independent soft mask of the same image.
+    image: [S, S, 3] uint8; mask: [S, S] uint8
+    opinion: [C, S, S] float, class probabilities of an independent model for the same image
     """
     values = (
         agreement(mask, opinion)
@@ -25,27 +28,29 @@ def describe(image, mask, opinion):
     return np.array(values, np.float32)
 
 
-def expected_iou(mask, soft):
-    """Return the soft IoU of a mask [S, S] with class probabilities [C, S, S], a mean over the
-    classes in either.
+def soft_iou(mask: np.ndarray, soft: np.ndarray) -> float:
+    """Return the mean soft IoU of a mask [S, S] with class probabilities [C, S, S]; see
+    `agreement`.
     """
     return agreement(mask, soft)[0]
 
 
-def agreement(mask, soft):
-    """Return mean soft IoU, precision and recall over the classes in either, the hard IoU, and the
-    foreground's IoU.
+def agreement(mask: np.ndarray, soft: np.ndarray) -> list[float]:
+    """Return how far a mask [S, S] agrees with class probabilities [C, S, S]: five numbers.
+
+    Soft IoU, precision and recall, each a mean over the foreground classes in either; the IoU with
+    the most probable classes; and the soft IoU of all foreground.
     """
     hard = soft.argmax(0).astype(np.uint8)
     classes = np.union1d(np.unique(mask), np.unique(hard))
-    rows = [overlap(mask == c, soft[c]) for c in classes if c]
+    rows = [overlap(mask == label, soft[label]) for label in classes if label]
     mean = np.mean(rows, axis=0) if rows else (1.0, 1.0, 1.0)
     return [*mean, image_iou(hard, mask), overlap(mask > 0, 1 - soft[0])[0]]
 
 
-def overlap(inside, soft):
-    """Return soft IoU, precision and recall of a region [S, S] bool against probabilities [S,
-    S].
+def overlap(inside: np.ndarray, soft: np.ndarray) -> list[float]:
+    """Return soft IoU, precision and recall of a region [S, S] bool against probabilities
+    [S, S].
     """
     both, area, mass = soft[inside].sum(), np.count_nonzero(inside), soft.sum()
     return [
@@ -55,37 +60,39 @@ def overlap(inside, soft):
     ]
 
 
-def opinion_levels(mask, opinion):
-    """Return how much the opinion sees in all, and how sure it is where."""
-    seen = 1 - opinion[0]
-    area, mass = (mask > 0).mean(), seen.mean()
-    inside = seen[mask > 0]
+def opinion_levels(mask: np.ndarray, opinion: np.ndarray) -> list[float]:
+    """Return how much foreground mask [S, S] and opinion [C, S, S] see, and how sure the opinion
+    is where.
+    """
+    foreground = 1 - opinion[0]
+    area, mass = (mask > 0).mean(), foreground.mean()
+    inside = foreground[mask > 0]
     low, middle = np.quantile(inside, (0.1, 0.5)) if inside.size else (0.0, 0.0)
     return [
         area,
         mass,
         np.log((area + 0.01) / (mass + 0.01)),
-        seen.max(),
+        foreground.max(),
         low,
         middle,
-        *levels(mask, opinion),
+        *margins(mask, opinion),
     ]
 
 
-def levels(mask, soft):
-    """Return the mean certainty inside, just inside, just outside and far outside the mask, and the
-    doubtful share.
+def margins(mask: np.ndarray, soft: np.ndarray) -> list[float]:
+    """Return the mean margin between the two most probable classes in each of `zones`, and the
+    area where it is below a half, in units of the mask's area.
     """
     top = np.partition(soft, -2, axis=0)[-2:]
     margin = top[1] - top[0]
-    zones = rings(mask > 0)
-    doubt = np.count_nonzero(margin < 0.5) / (np.count_nonzero(mask) + 0.01 * mask.size)
-    return [*(margin[zone].mean() if zone.any() else 1.0 for zone in zones), doubt]
+    doubtful = np.count_nonzero(margin < 0.5) / (np.count_nonzero(mask) + 0.01 * mask.size)
+    means = [margin[zone].mean() if zone.any() else 1.0 for zone in zones(mask > 0)]
+    return [*means, doubtful]
 
 
-def rings(inside):
-    """Return the deep inside, a band just inside, a band just outside and the far outside of a
-    region [S, S] bool.
+def zones(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the core of a region [S, S] bool, the bands on both sides of its contour, inner first,
+    and the rest of the image.
     """
     radius = max(1, inside.shape[0] // 32)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
@@ -94,9 +101,11 @@ def rings(inside):
     return core, inside & ~core, reach & ~inside, ~reach
 
 
-def shape(inside):
-    """Return size, pieces, compactness, solidity, fill of the box, holes, and contact with the
-    image's edge.
+def shape(inside: np.ndarray) -> list[float]:
+    """Return seven numbers about the shape of a region [S, S] bool; all 0 where it is empty.
+
+    Further pieces than the first, the share of the largest, compactness, solidity, the share of
+    the bounding box, area with holes filled over area, and the share of the image's edge.
     """
     area = np.count_nonzero(inside)
     if not area:
@@ -123,23 +132,26 @@ def shape(inside):
     ]
 
 
-def contrast(image, inside):
-    """Return how much stronger edges are on the contour than elsewhere, and how the colours differ
-    across it.
+def contrast(image: np.ndarray, inside: np.ndarray) -> list[float]:
+    """Return what an image [S, S, 3] shows along the contour of a region [S, S] bool.
+
+    How much stronger edges are there than elsewhere, and how far the colours on both sides differ,
+    near the contour and in all.
     """
     lab = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB).astype(np.float32)
     light = cv2.GaussianBlur(lab[..., 0], (0, 0), 1.0)
     slope = np.hypot(cv2.Sobel(light, cv2.CV_32F, 1, 0), cv2.Sobel(light, cv2.CV_32F, 0, 1))
-    core, inner, outer, far = rings(inside)
+    core, inner, outer, far = zones(inside)
     band = inner | outer
     sharper = np.log((slope[band].mean() + 1) / (slope.mean() + 1)) if band.any() else 0.0
     near = histogram_distance(lab, inner | core, outer)
     return [sharper, near, histogram_distance(lab, inside, far | outer)]
 
 
-def histogram_distance(lab, first, second):
-    """Return the chi-squared distance, in [0, 1], of the colour histograms [6 x 6 x 6] of two
-    regions.
+def histogram_distance(lab: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+    """Return the chi-squared distance, in [0, 1], of the colours of two regions [S, S] bool.
+
+    The histograms have 6 x 6 x 6 bins of `lab` [S, S, 3] in [0, 255]; without pixels it is 0.
     """
     if not (first.any() and second.any()):
         return 0.0
@@ -148,19 +160,20 @@ def histogram_distance(lab, first, second):
     return float(((one - two) ** 2 / (one + two + TINY)).sum() / 2)
 
 
-def errors(mask, soft, share=0.2):
-    """Return which of `verdict.ERRORS` a mask [S, S] shows against class probabilities [C, S, S].
+def likely_errors(mask: np.ndarray, soft: np.ndarray) -> tuple[str, ...]:
+    """Return which of `base.ERRORS` a mask [S, S] shows against class probabilities [C, S, S].
 
-    A part is missing where more than `share` of the expected foreground lies outside the mask, and
-    extra where as much of the mask is expected to be background; a class is wrong where as much of
-    the mask is expected to be another one. When nothing of that is seen, it is the boundary.
+    A part is missing where more than `ERROR_SHARE` of the expected foreground lies outside the
+    mask, and extra where as much of the mask is expected to be background. A class is wrong where
+    as much of the mask is expected to be another one. Where none of these is seen, it is the
+    boundary.
     """
-    inside, seen = mask > 0, 1 - soft[0]
+    inside, foreground = mask > 0, 1 - soft[0]
     area = np.count_nonzero(inside) + TINY
     own = np.take_along_axis(soft, mask[None].astype(np.int64), 0)[0]
-    found = {
-        "missing_part": seen[~inside].sum() > share * seen.sum(),
-        "extra_part": soft[0][inside].sum() > share * area,
-        "wrong_class": (seen - own)[inside].sum() > share * area,
+    shown = {
+        "missing_part": foreground[~inside].sum() > ERROR_SHARE * foreground.sum(),
+        "extra_part": soft[0][inside].sum() > ERROR_SHARE * area,
+        "wrong_class": (foreground - own)[inside].sum() > ERROR_SHARE * area,
     }
-    return tuple(name for name, yes in found.items() if yes) or ("boundary",)
+    return tuple(name for name in ERRORS if shown.get(name)) or ("boundary",)

@@ -11,8 +11,8 @@ from scipy.stats import spearmanr
 
 from vlm_itl.judges.base import ERRORS, Case, Example
 from vlm_itl.judges.corruptions import CORRUPTIONS, corrupt, fill_ignored
-from vlm_itl.judges.learned import Blend, LearnedJudge, Options
-from vlm_itl.judges.mask_features import describe, errors, expected_iou
+from vlm_itl.judges.learned import LearnedJudge, LearnedOptions
+from vlm_itl.judges.mask_features import describe, likely_errors, soft_iou
 from weakseg.common import IGNORE, UserError
 from weakseg.metrics import image_iou
 
@@ -60,7 +60,7 @@ def predicted(index, name=None):
 
 
 def fitted(indices, unseen=lambda index: index % 2 == 0, **options):
-    judge = LearnedJudge(0.7, 0, Options(**(OPTIONS | options)))
+    judge = LearnedJudge(0.7, 0, LearnedOptions(**(OPTIONS | options)))
     judge.fit([Example(*predicted(index), unseen(index)) for index in indices])
     return judge
 
@@ -133,7 +133,7 @@ def test_fits_alike_in_any_order_and_leaves_the_random_streams_alone(judge):
 
 def test_nothing_of_a_truth_is_read_after_fitting():
     examples = [Example(*predicted(index), True) for index in range(6)]
-    judge = LearnedJudge(0.7, 0, Options(**(OPTIONS | {"corruptions": 12})))
+    judge = LearnedJudge(0.7, 0, LearnedOptions(**(OPTIONS | {"corruptions": 12})))
     judge.fit(examples)
     cases = [examples[0].case, predicted(60)[0]]
     before = judge.judge(cases)
@@ -163,7 +163,7 @@ def test_learns_from_few_images_and_from_ignored_borders(unseen):
         truth[:4] = IGNORE
         examples.append(Example(case, truth, unseen))
     nothing = Example(predicted(11)[0], np.full((SIZE, SIZE), IGNORE, np.uint8), unseen)
-    judge = LearnedJudge(0.7, 0, Options(**(OPTIONS | {"corruptions": 20})))
+    judge = LearnedJudge(0.7, 0, LearnedOptions(**(OPTIONS | {"corruptions": 20})))
     judge.fit([*examples, nothing])
     assert all(
         0 <= v.iou <= 1 and v.failure is None
@@ -172,7 +172,7 @@ def test_learns_from_few_images_and_from_ignored_borders(unseen):
 
 
 def test_without_bought_masks_it_abstains_and_wrong_options_are_named():
-    judge = LearnedJudge(0.7, 0, Options(**OPTIONS))
+    judge = LearnedJudge(0.7, 0, LearnedOptions(**OPTIONS))
     judge.fit([])
     verdict = judge.judge([predicted(0)[0]])[0]
     assert (verdict.decision, verdict.iou) == (
@@ -180,15 +180,9 @@ def test_without_bought_masks_it_abstains_and_wrong_options_are_named():
         None,
     ) and "two bought masks" in verdict.failure
     with pytest.raises(UserError, match="encoder_size 100"):
-        LearnedJudge(0.7, 0, Options(**(OPTIONS | {"encoder_size": 100})))
+        LearnedJudge(0.7, 0, LearnedOptions(**(OPTIONS | {"encoder_size": 100})))
     with pytest.raises(UserError, match="folds 1"):
-        LearnedJudge(0.7, 0, Options(**(OPTIONS | {"folds": 1})))
-
-
-def test_blend_starts_at_the_mean_and_follows_the_evidence():
-    values = np.random.default_rng(0).uniform(0.2, 0.9, (500, 2))
-    assert Blend(values[:0], values[:0, 0])(values) == pytest.approx(values.mean(1))
-    assert Blend(values, values[:, 0])(values) == pytest.approx(values[:, 0], abs=0.02)
+        LearnedJudge(0.7, 0, LearnedOptions(**(OPTIONS | {"folds": 1})))
 
 
 @settings(max_examples=60)
@@ -208,7 +202,7 @@ def test_corruptions_keep_shape_and_classes_and_spare_their_input(index, corrupt
 def test_soft_iou_of_a_certain_opinion_is_the_iou(index):
     first, second = draw(index)[1], draw(index + 1)[1]
     certain = np.stack([second == c for c in range(3)]).astype(np.float32)
-    assert expected_iou(first, certain) == pytest.approx(image_iou(first, second), abs=1e-3)
+    assert soft_iou(first, certain) == pytest.approx(image_iou(first, second), abs=1e-3)
 
 
 def test_errors_name_what_is_wrong():
@@ -217,7 +211,7 @@ def test_errors_name_what_is_wrong():
     certain = np.stack([truth == c for c in range(3)]).astype(np.float32)
     half, more, edge = truth.copy(), truth.copy(), truth.copy()
     half[25:], more[45:60, 10:40], edge[39] = 0, 1, 0
-    seen = [errors(mask, certain) for mask in (half, more, edge, truth * 2)]
+    seen = [likely_errors(mask, certain) for mask in (half, more, edge, truth * 2)]
     assert seen == [("missing_part",), ("extra_part",), ("boundary",), ("wrong_class",)]
     assert {name for names in seen for name in names} == set(ERRORS)
 
