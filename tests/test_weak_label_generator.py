@@ -1,6 +1,4 @@
-"""The generator from the command line: determinism, options, coverage, preview, refusals, and real
-photographs.
-"""
+"""The generator from the command line: determinism, options, summary, preview, refusals."""
 
 import pickle
 import shutil
@@ -54,9 +52,7 @@ def linked(source, target):
 
 
 def check_against_masks(dataset, images):
-    """Assert that every point, box and tag of noise-free labels agrees with the mask -> points
-    checked.
-    """
+    """Assert that noise-free labels agree with the masks -> number of points checked."""
     checked = 0
     for name, labels in images.items():
         mask = dataset.mask(name)

@@ -1,6 +1,4 @@
-"""Laws of the simulated annotators on random masks, checked against scipy.ndimage and brute
-force.
-"""
+"""Laws of the simulated annotators on random masks, against scipy.ndimage and brute force."""
 
 import json
 
@@ -20,8 +18,9 @@ KINDS = ("blobs", "specks", "thin", "background", "object", "ignore")
 
 
 def make_mask(kind, height, width, seed, band=False):
-    """Return a mask [height, width] uint8 of up to four classes; with `band`, borders between
-    classes are ignored.
+    """Return a mask [height, width] uint8 of up to four classes.
+
+    With `band` the borders between classes are ignored.
     """
     rng = np.random.default_rng(seed)
     mask = np.zeros((height, width), np.uint8)

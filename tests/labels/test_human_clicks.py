@@ -1,6 +1,4 @@
-"""Clicks of people: scaled, mapped to the classes of the data set, counted where they miss;
-simulated ones as many.
-"""
+"""Clicks of people are scaled, mapped to classes, counted where they miss, and simulated."""
 
 import json
 from collections import Counter
@@ -18,9 +16,7 @@ from weakseg.labels.label_file import load_labels
 
 
 class Photographs:
-    """Two images of 40 x 20 pixels and VOC's numbers, of which cats and dogs are asked for, as one
-    class.
-    """
+    """Images of 40 x 20 pixels with VOC's numbers; cats and dogs are asked for, as one class."""
 
     def lookup(self, name):
         table = np.full(256, -1, np.int16)

@@ -311,9 +311,7 @@ def test_only_what_a_run_uses_must_fit(tmp_path, content, dataset):
 
 
 def test_the_command_that_is_printed_makes_labels_that_fit(tmp_path, pets_dir):
-    """Labels drawn with every option, for other classes: the remedy repeats the options for the
-    data at hand.
-    """
+    """Labels drawn with every option, for other classes: the remedy repeats the options."""
     path = tmp_path / "my labels.pkl"
     chosen = [
         "--points_per_object",

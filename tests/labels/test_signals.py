@@ -38,9 +38,7 @@ def views(draw):
 
 
 def back(view):
-    """Return the original (x, y) under the centre of every network pixel: two arrays [size,
-    size].
-    """
+    """Return the original x and y under the centre of each network pixel, two [size, size]."""
     rows, columns = np.mgrid[: view.size, : view.size] + 0.5
     if view.flip:
         columns = view.size - columns
@@ -258,7 +256,7 @@ def test_every_signal_goes_from_mask_to_loss(signal, scene):
         "tags": torch.zeros(1, 2, requires_grad=True),
         "cam": torch.rand(1, 2, 2, 2),
     }
-    terms = SIGNAL_LOSSES[signal](outputs, target, None, LossOptions((1, 2)))
+    terms = SIGNAL_LOSSES[signal](outputs, target, LossOptions((1, 2)))
     assert set(terms) <= set(TERMS)
     assert signal in terms
     for mean in terms.values():
