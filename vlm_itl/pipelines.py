@@ -7,8 +7,8 @@ import importlib.util
 import os
 from pathlib import Path
 
-from vlm_itl import config
-from vlm_itl.config import budgets, check_judging, load_config
+from vlm_itl.config import Config, budgets, check_judging, load_config
+from vlm_itl.settings import describe_keys
 from weakseg.common import UserError
 
 
@@ -16,7 +16,7 @@ def parse_args(doc):
     """Parse the command line that the three scripts share; doc: the script's docstring."""
     parser = argparse.ArgumentParser(
         description=doc,
-        epilog=config.describe_keys(),
+        epilog=describe_keys(Config),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", required=True, help="YAML file; its keys are listed below")

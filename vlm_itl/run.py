@@ -6,11 +6,12 @@ from typing import Any
 
 from torch import nn
 
-from vlm_itl.config import Config, annotator, as_plain
+from vlm_itl.config import Config, annotator
 from vlm_itl.judges.base import Case, Judge
 from vlm_itl.judges.registry import make_judge
 from vlm_itl.networks import NetworkStore, round_folder
 from vlm_itl.predictions import NetworkInputs, predicted_cases
+from vlm_itl.settings import as_plain
 from vlm_itl.start import copy_first_round, refuse_lost_ledger, write_or_check_start
 from vlm_itl.tracking import Tracker
 from vlm_itl.training.data import fingerprint, open_images, splits_of

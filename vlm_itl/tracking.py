@@ -27,7 +27,7 @@ class Wandb(NoTracker):
     def __init__(self, settings, folder, name, group):
         import wandb
 
-        from vlm_itl.config import as_plain
+        from vlm_itl.settings import as_plain
 
         self.run = wandb.init(
             project=settings.project,

@@ -11,7 +11,7 @@ from weakseg.common import suggestion
 # there; what pydantic adds (`ctx`) can be named too. Other types keep pydantic's own words.
 WORDS = {
     "missing": "has no '{key}'",
-    "literal_error": "{key} must be {choices}, not {value}",
+    "literal_error": "{key}: must be {choices}, not {value}",
     "model_type": "{key}: must be a table, not {value}",
     "dict_type": "{key}: must be a table, not {value}",
     "list_type": "{key}: must be a list, not {value}",

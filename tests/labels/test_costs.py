@@ -199,8 +199,8 @@ def test_a_schedule_of_ones_own(tmp_path):
         ({"boxes": {"box": 7}}, "boxes: has no price for 'absent'"),
         ({"points": {"first_point": 2, "absent": 0}}, "points: has no price for 'further_point'"),
         ({"boxes": 7}, "boxes: must be a table"),
-        ({"unit": "minutes"}, "unit must be one of seconds, relative, not 'minutes'"),
-        ({"unit": None}, "unit must be one of"),
+        ({"unit": "minutes"}, "unit: must be one of seconds, relative, not 'minutes'"),
+        ({"unit": None}, "unit: must be one of"),
         ({}, "has no price"),
     ],
 )
@@ -226,9 +226,7 @@ def test_an_unknown_name_gets_its_nearest():
 
 
 def test_the_generators_labels_are_priced_alike(pets_dir, tmp_path):
-    """Two species, of which an image shows one: tags rule the other out, and spare the other
-    signals doing so.
-    """
+    """Of two species an image shows one: tags rule the other out, and spare other signals that."""
     path = tmp_path / "labels.pkl"
     run(
         weak_label_generator,

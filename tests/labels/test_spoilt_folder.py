@@ -154,7 +154,7 @@ INDEX_FAULTS = {
     "not sorted": (lambda i: i["shards"][2].update(first="image 1"), "names shards that cannot be"),
     "no shards": (lambda i: i.pop("shards"), "not an index of weak labels (has no 'shards')"),
     "no seed": (lambda i: i.pop("seed"), "not an index of weak labels (has no 'seed')"),
-    "other version": (lambda i: i.update(version=2), "(version must be 1, not 2)"),
+    "other version": (lambda i: i.update(version=2), "(version: must be 1, not 2)"),
     "endless noise": (lambda i: i.update(options={"noise": float("inf")}), "options.noise"),
     "other labels": (lambda i: i.update(seed=9), "of other labels"),
 }

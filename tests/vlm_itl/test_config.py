@@ -2,12 +2,13 @@
 default.
 """
 
-import dataclasses
+import types
 import typing
 from pathlib import Path
 
 import pytest
 import yaml
+from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -15,28 +16,25 @@ from vlm_itl.config import (
     ActiveLearning,
     Config,
     VlmItl,
-    as_plain,
-    build,
     check_judging,
-    describe_keys,
     load_config,
 )
+from vlm_itl.settings import Section, as_plain, build, describe_keys
 from weakseg.common import UserError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
 
 def leaves(cls=Config, prefix=""):
-    """Yield (dotted name, dataclass field, type) of every key."""
-    hints = typing.get_type_hints(cls)
-    for item in dataclasses.fields(cls):
-        if dataclasses.is_dataclass(hints[item.name]):
-            yield from leaves(hints[item.name], f"{prefix}{item.name}.")
+    """Yield (dotted name, pydantic field) of every key."""
+    for name, item in cls.model_fields.items():
+        if isinstance(item.annotation, type) and issubclass(item.annotation, Section):
+            yield from leaves(item.annotation, f"{prefix}{name}.")
         else:
-            yield prefix + item.name, item, hints[item.name]
+            yield prefix + name, item
 
 
-LEAVES = {name: (item, hint) for name, item, hint in leaves()}
+LEAVES = dict(leaves())
 names = st.sampled_from(sorted(LEAVES))
 
 
@@ -57,15 +55,22 @@ def get(config, name):
 def refusal(content):
     """Return the message with which `content` is refused, which is one line."""
     with pytest.raises(UserError) as caught:
-        build(Config, content, "")
+        build(Config, content)
     message = str(caught.value)
     assert message and "\n" not in message
     return message
 
 
 def accepts(hint, kind):
-    """Whether a key of this type takes a value of type `kind`."""
-    return kind in (typing.get_args(hint) or (hint,))
+    """Whether a key of this type takes a value of type `kind`; a choice takes no type as such."""
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return kind in [typing.get_origin(each) or each for each in kinds]
+
+
+def choices(name):
+    """Return the words that a key chooses from; none where it takes any."""
+    hint = LEAVES[name].annotation
+    return typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -105,7 +110,7 @@ def test_an_unknown_key_that_resembles_none_lists_them():
 
 @given(name=names, wrong=st.sampled_from([{"a": 1}, {"a": [1]}, [[1]], "word", 1.5, True, None]))
 def test_a_value_of_the_wrong_type_is_refused_by_its_name(name, wrong):
-    hint, kind = LEAVES[name][1], type(wrong)
+    hint, kind = LEAVES[name].annotation, type(wrong)
     # Text takes numbers; a tuple takes what its items take, also alone; YAML's null suits only what
     # may be left out.
     inner = typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else hint
@@ -115,7 +120,11 @@ def test_a_value_of_the_wrong_type_is_refused_by_its_name(name, wrong):
 
 @given(
     name=st.sampled_from(
-        [n for n, (_, hint) in LEAVES.items() if accepts(hint, int) or accepts(hint, float)]
+        [
+            n
+            for n, item in LEAVES.items()
+            if accepts(item.annotation, int) or accepts(item.annotation, float)
+        ]
     )
 )
 def test_a_bool_is_no_number(name):
@@ -125,29 +134,32 @@ def test_a_bool_is_no_number(name):
         )
 
 
-RULES = {"low": -1e-6, "high": 1e-6, "above": 0, "below": 0}
+# A kind of limit -> (its name in pydantic, how far outside a refused value lies).
+LIMITS = {Ge: ("ge", -1e-6), Le: ("le", 1e-6), Gt: ("gt", 0), Lt: ("lt", 0)}
 
 
-@pytest.mark.parametrize(
-    "name", [n for n, (item, _) in LEAVES.items() if set(item.metadata) & set(RULES)]
-)
+def limits(name):
+    """Return the limits of a key's value: Ge, Le, Gt and Lt of `annotated_types`."""
+    return [rule for rule in LEAVES[name].metadata if type(rule) in LIMITS]
+
+
+@pytest.mark.parametrize("name", [n for n in LEAVES if limits(n)])
 def test_limits_hold_to_the_last_digit(name):
-    item, hint = LEAVES[name]
-    whole = accepts(hint, int)
-    for rule in set(item.metadata) & set(RULES):
-        limit, step = item.metadata[rule], RULES[rule]
+    whole = accepts(LEAVES[name].annotation, int)
+    for rule in limits(name):
+        attribute, step = LIMITS[type(rule)]
+        limit = getattr(rule, attribute)
         outside = limit + round(step / 1e-6) if whole else float(limit + step)
-        assert refusal(nested(name, outside)).startswith(f"{name}: {outside!r} must be ")
-        inside = limit if rule in ("low", "high") else limit + (1e-9 if rule == "above" else -1e-9)
-        assert get(build(Config, nested(name, inside), ""), name) == inside
+        message = refusal(nested(name, outside))
+        assert message.startswith(f"{name}: must ") and message.endswith(f" {outside!r}")
+        inside = limit if step else limit + (1e-9 if attribute == "gt" else -1e-9)
+        assert get(build(Config, nested(name, inside)), name) == inside
 
 
-@pytest.mark.parametrize(
-    "name", [n for n, (item, _) in LEAVES.items() if "choices" in item.metadata]
-)
+@pytest.mark.parametrize("name", [n for n in LEAVES if choices(n)])
 def test_choices_are_the_only_ones(name):
-    for choice in LEAVES[name][0].metadata["choices"]:
-        assert get(build(Config, nested(name, choice), ""), name) == choice
+    for choice in choices(name):
+        assert get(build(Config, nested(name, choice)), name) == choice
         assert f"did you mean {choice}?" in refusal(nested(name, choice + "x"))
 
 
@@ -177,7 +189,7 @@ def test_numbers_that_are_none_are_refused(tmp_path, value):
 
 
 def test_a_single_word_is_a_list_of_one_and_null_only_where_it_means_something():
-    config = build(Config, {"data": {"classes": "cat", "pool_limit": None}}, "")
+    config = build(Config, {"data": {"classes": "cat", "pool_limit": None}})
     assert config.data.classes == ("cat",) and config.data.pool_limit is None
     assert refusal({"seed": None}).startswith("seed: must be a whole number")
 
@@ -257,10 +269,10 @@ def test_a_file_that_cannot_be_read_is_refused_by_its_name(tmp_path):
 
 
 def test_the_help_names_every_key_with_its_default_and_meaning():
-    text = describe_keys()
-    for name, (item, _) in LEAVES.items():
+    text = describe_keys(Config)
+    for name, item in LEAVES.items():
         key = name.rpartition(".")[2]
-        assert f"{key}: " in text and item.metadata["help"] in text
+        assert f"{key}: " in text and item.description in text
     for section in ("data", "model", "training", "active_learning", "vlm_itl"):
         assert f"\n{section}:\n" in text
 

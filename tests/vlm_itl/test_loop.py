@@ -2,7 +2,6 @@
 truth, resuming.
 """
 
-import dataclasses
 import importlib
 import json
 import os
@@ -143,11 +142,12 @@ def held_out(folder):
     """Return the ids whose masks may be opened without being bought: those of the validation and
     the test split.
     """
-    from vlm_itl.config import Config, build
+    from vlm_itl.config import Config
+    from vlm_itl.settings import build
     from vlm_itl.training.data import open_images, splits_of
 
-    data = build(Config, ledger(folder)[0]["config"], "").data
-    data = dataclasses.replace(data, cache_dir=str(folder / "cache"))
+    data = build(Config, ledger(folder)[0]["config"]).data
+    data = data.model_copy(update={"cache_dir": str(folder / "cache")})
     ids = splits_of(open_images(data), data)
     return {*ids["val"], *ids["test"]}
 

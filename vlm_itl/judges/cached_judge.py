@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field, replace
 
-from vlm_itl.config import key
 from vlm_itl.judges.answer_cache import _CACHED, _NOTHING, _OPTION, AnswerCache, Key
 from vlm_itl.judges.base import Judge, Preference, Verdict
 from vlm_itl.judges.prompts import MEDIA, VIEWS, Look, pair_question, single_question
+from vlm_itl.settings import key
 from weakseg.common import UserError
 
 

@@ -10,9 +10,9 @@ In the configuration:
 import math
 from dataclasses import dataclass
 
-from vlm_itl.config import key
 from vlm_itl.judges.answer_cache import USAGE
 from vlm_itl.judges.cached_judge import AskOptions, CachedJudge, Outcome
+from vlm_itl.settings import key
 from weakseg.common import UserError
 
 # The first word is what a yes means: the mask is good enough, or candidate A is better. Spellings

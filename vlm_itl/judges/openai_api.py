@@ -20,10 +20,10 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from vlm_itl.config import key
 from vlm_itl.judges.answer_cache import USAGE
 from vlm_itl.judges.cached_judge import AskOptions, CachedJudge, Outcome
 from vlm_itl.judges.prompts import data_url, schema
+from vlm_itl.settings import key
 from weakseg.common import UserError
 
 NO_KEY = "none"  # what a server that wants no key gets, as the client must send one

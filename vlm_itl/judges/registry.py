@@ -4,8 +4,8 @@ name it here.
 
 import importlib
 
-from vlm_itl.config import build
 from vlm_itl.judges.baselines import AcceptAll, ConfidenceJudge, MockJudge
+from vlm_itl.settings import build
 from weakseg.common import choose
 
 # name -> a class, or "module:class": the others import scikit-learn, openai or transformers.

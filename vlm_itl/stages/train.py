@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,7 @@ def train_member(run: Run, number: int, member: int, pseudo: PseudoLabels) -> st
     trainer.train_network(
         network,
         criterion(run, items.signals),
-        replace(training, batch_size=size + added),
+        training.model_copy(update={"batch_size": size + added}),
         scratch,
         seed,
         len(run.dataset.class_names),

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from vlm_itl.config import build
 from vlm_itl.judges.base import Case
 from vlm_itl.judges.local_vlm import Options, TransformersJudge
 from vlm_itl.judges.prompts import single_question
+from vlm_itl.settings import build
 from weakseg.common import UserError
 
 TEMPLATE = (

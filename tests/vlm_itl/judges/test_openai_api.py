@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 import pytest
 
-from vlm_itl.config import build
 from vlm_itl.judges.base import Case
 from vlm_itl.judges.openai_api import OpenAIJudge, Options
 from vlm_itl.judges.prompts import data_url
+from vlm_itl.settings import build
 from weakseg.common import UserError
 
 KEY = "sk-a-very-secret-key-0123456789"

@@ -1,0 +1,175 @@
+"""How settings are read: sections of keys in YAML, checked by pydantic, told in one line if wrong.
+
+A key that is unknown, mistyped or of the wrong type is a `UserError` that names it and the nearest
+known one. `--set section.key=value` overrides a key; the value is read as YAML.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
+
+from weakseg.common import UserError, suggestion
+from weakseg.validation import UNKNOWN, explain, known_keys, shorten
+
+Options = TypeVar("Options")
+
+
+class Section(BaseModel):
+    """A section of settings: typed keys with defaults, which don't change once they are read.
+
+    A subclass writes each key as a pydantic `Field`, with its default, its limits and, as
+    `description`, what it means.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def read_as_written(cls, value: Any, info: ValidationInfo) -> Any:
+        """Take YAML's own types for those that are wanted, where nothing can be meant but that."""
+        assert info.field_name is not None
+        return as_wanted(value, cls.model_fields[info.field_name].annotation)
+
+
+def as_wanted(value: Any, wanted: Any) -> Any:
+    """Return what YAML read, in the type of its key where only the spelling stands between.
+
+    A number is text where text is wanted (a run's name may be 5), a word is a number where one is
+    wanted and the word is one (YAML 1.1 reads 3e-4 as a word), a single value is a list of one,
+    and an empty section is a section of defaults. Anything else is left for pydantic to refuse.
+    """
+    if isinstance(wanted, type) and issubclass(wanted, BaseModel):
+        return {} if value is None else value
+    if get_origin(wanted) is tuple:
+        items = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(as_wanted(item, get_args(wanted)[0]) for item in items)
+    kinds = get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
+    if str in kinds and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if float in kinds and isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def build(cls: type[Options], content: Any, prefix: str = "") -> Options:
+    """Return the section `cls` with the values of a dict; the other keys keep their defaults.
+
+    prefix  what its keys' names begin with in the whole configuration, such as "training."
+    """
+    model = as_section(cls)
+    try:
+        section = model.model_validate({} if content is None else content)
+    except ValidationError as error:
+        raise UserError(first_fault(error, model, prefix)) from error
+    return section if isinstance(section, cls) else cls(**dict(section))
+
+
+def first_fault(error: ValidationError, model: type[BaseModel], prefix: str) -> str:
+    """Return what pydantic refused first, on one line, by the key's whole name."""
+    fault = error.errors()[0]
+    path = [str(part) for part in fault["loc"] if not isinstance(part, int) and part != "[key]"]
+    name = prefix + ".".join(path)
+    if fault["type"] not in UNKNOWN:
+        return explain(fault, name.rstrip(".") or "the file")
+    siblings = known_keys(model, path[:-1])
+    before = name.removesuffix(path[-1])
+    hint = suggestion(path[-1], siblings, f"did you mean {before}{{}}?")
+    return f"unknown key {shorten(name)}: {hint or 'known: ' + ', '.join(siblings)}"
+
+
+def as_plain(section: BaseModel) -> dict[str, Any]:
+    """Return a section as nested plain values (dict, list, str, ...), as JSON would hold it."""
+    return section.model_dump(mode="json")
+
+
+def describe_keys(cls: type[BaseModel], indent: str = "") -> str:
+    """Return the list of all keys with their defaults and meanings, for a script's help."""
+    lines = []
+    for name, field in cls.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            lines.append(f"\n{name}:\n{describe_keys(kind, indent + '  ')}")
+            continue
+        default = field.get_default(call_default_factory=True)
+        shown = list(default) if isinstance(default, tuple) else default
+        words = f"{indent}{name}: {'null' if shown is None else shown}"
+        lines.append(f"{words:<36}# {field.description}")
+    return "\n".join(lines)
+
+
+def read_settings(path: Path | str, overrides: Sequence[str] = ()) -> Any:
+    """Return the content of a YAML file with `overrides` ("section.key=value") written into it."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--config {path}: cannot be read ({error})") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: what looks like a date but is none
+        raise UserError(f"--config {path}: not YAML ({' '.join(str(error).split())})") from error
+    content = {} if content is None else content
+    for override in overrides:
+        apply_override(content, override)
+    return content
+
+
+def apply_override(content: Any, override: str) -> None:
+    """Set one key, "section.key=value", in the nested dict `content`."""
+    name, sign, text = override.partition("=")
+    *sections, last = name.strip().split(".")
+    if not sign or not last or not isinstance(content, dict):
+        raise UserError(
+            f"--set {override}: write section.key=value, for example training.steps=100"
+        )
+    for section in sections:
+        if content.get(section) is None:
+            content[section] = {}
+        content = content[section]
+        if not isinstance(content, dict):
+            raise UserError(f"--set {override}: in the file, {section} is no table of keys")
+    try:
+        content[last] = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"--set {override}: {text!r} is not YAML") from error
+
+
+# ---- options that are still dataclasses
+
+LIMITS = {"low": "ge", "high": "le", "above": "gt", "below": "lt", "multiple": "multiple_of"}
+
+
+def key(default: Any, text: str, **rules: Any) -> Any:
+    """Return a dataclass field: its default, what it means, and rules for its value."""
+    return dataclasses.field(default=default, metadata={"help": text, **rules})
+
+
+def as_section(cls: Any) -> type[BaseModel]:
+    """Return a pydantic model with the keys of a section or of a dataclass."""
+    if issubclass(cls, BaseModel):
+        return cls
+    fields: dict[str, Any] = {}
+    for item in dataclasses.fields(cls):
+        hint, rules = get_type_hints(cls)[item.name], item.metadata
+        if "choices" in rules:
+            hint = Literal[tuple(rules["choices"])]
+        limits = {LIMITS[rule]: rules[rule] for rule in LIMITS.keys() & rules.keys()}
+        default: FieldInfo = Field(item.default, description=rules.get("help"), **limits)
+        fields[item.name] = (hint, default)
+    return create_model(cls.__name__, __base__=Section, **fields)
