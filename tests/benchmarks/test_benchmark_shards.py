@@ -1,6 +1,4 @@
-"""benchmarks/shards.py draws labels of ids and masks that no file holds, by the generator's own
-main.
-"""
+"""benchmarks/shards.py draws labels of ids and masks that no file holds."""
 
 from argparse import Namespace
 
@@ -15,6 +13,6 @@ def test_ids_are_a_list_that_is_never_made():
 
 def test_labels_of_all_images_are_written_and_measured(tmp_path):
     args = Namespace(output_dir=tmp_path, shards=3, jobs=1)
-    few, many = generate(args, 5), generate(args, 50)
+    few, many = generate(args, 5), generate(args, 500)
     assert many["shards"] > 5 * few["shards"] and many["index"] > 0
     assert many["parent"] > 0 and not list(tmp_path.iterdir())
