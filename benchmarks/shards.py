@@ -16,23 +16,20 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import numpy as np
-
 from benchmarks.commands import flags, run
-from weakseg.common import commit, stable_seed
+from benchmarks.discs import SIDE, Discs, Ids
+from weakseg.common import commit
 from weakseg.labels import simulate
 from weakseg.labels.annotators import Options
 from weakseg.labels.label_folder import write_folder
 from weakseg.labels.label_header import header
 from weakseg.parallel import Workers
 
-SIDE = 32
 LARGE = 10**8  # images to extrapolate to
 
 
@@ -55,50 +52,6 @@ def parse_args():
     return parser.parse_args()
 
 
-class Ids(Sequence):
-    """The ids of `count` images, made when they are asked for."""
-
-    def __init__(self, count):
-        self.count = count
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, i):
-        if isinstance(i, slice):
-            return [f"image_{n:09d}" for n in range(self.count)[i]]
-        return f"image_{range(self.count)[i]:09d}"
-
-
-class Discs:
-    """Images of one disc each, that no file holds: what an annotator needs of a data set."""
-
-    name = "discs"
-    class_names, tag_names = ["background", "disc"], ["disc"]
-
-    def part(self, names):
-        return self
-
-    def tags(self, name):
-        return ("disc",)
-
-    def mask_path(self, name):
-        return Path(__file__)  # stands for the file that the labels are drawn from
-
-    def mask(self, name):
-        seed, (y, x) = stable_seed("disc", name), pixel_grid()
-        left, top, radius = 8 + seed % 16, 8 + seed // 16 % 16, 3 + seed // 256 % 5
-        return ((x - left) ** 2 + (y - top) ** 2 < radius**2).astype(np.uint8)
-
-    def check_size(self, name, shape):
-        """There is no photograph that could have another size."""
-
-
-@cache
-def pixel_grid():
-    return np.mgrid[:SIDE, :SIDE]
-
-
 def peak(process):
     """Return the largest resident memory of a process so far, MiB."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
@@ -108,9 +61,6 @@ def peak(process):
 def measure(args):
     """Draw labels in this process and its workers, and print what it took as JSON."""
     import psutil
-
-    # By its module's name: the workers import it, instead of getting its source each time.
-    from benchmarks.shards import Discs
 
     dataset, folder = Discs(), Path(args.measure)
 

@@ -2,7 +2,8 @@
 
 from argparse import Namespace
 
-from benchmarks.shards import Ids, generate
+from benchmarks.discs import Ids
+from benchmarks.shards import generate
 
 
 def test_ids_are_a_list_that_is_never_made():
