@@ -184,7 +184,9 @@ def test_seeds_of_one_run_are_shown_together(trained):
         points
         | {
             "run": f"points_{seed}",
-            "args": points["args"] | {"seed": seed, "run_name": f"points_{seed}"},
+            "args": points["args"]
+            | {"seed": seed, "run_name": f"points_{seed}"}
+            | ({"a_flag_of_another_version": None} if seed == 1 else {}),
             "aggregate": points["aggregate"] | {"miou": value},
         }
         for seed, value in values.items()

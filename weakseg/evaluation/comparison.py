@@ -10,6 +10,7 @@ from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
 from weakseg.evaluation.error_modes import BAND, DETECTED, DISTANCES, MIXED, MODES, Truth, tally
 from weakseg.evaluation.groups import Group, group_name, seed_of, title
+from weakseg.evaluation.measures import Tallies, measures, measures_of_part, summed
 from weakseg.evaluation.results import read_prediction
 from weakseg.evaluation.statistics import (
     image_weights,
@@ -20,14 +21,11 @@ from weakseg.evaluation.statistics import (
 from weakseg.labels.annotators import Options
 from weakseg.labels.label_file import load_labels
 from weakseg.labels.simulate import annotate
-from weakseg.metrics import scores
 
 Groups = tuple[Group, Group]  # A and B
-Tallies = dict[str, np.ndarray]  # what `tally` counts, [seeds, images, ...]
 Estimate = dict[str, float | None]  # of A, of B, of their difference, with interval and p
 
 FEWEST = 8  # images that a part of the test set needs for an interval
-OF_A_PART = "miou", "covered", "right", "errors"  # measures of a part of the test set
 
 
 @dataclass(frozen=True)
@@ -83,73 +81,19 @@ def tally_groups(
     for image in tqdm(images, desc="comparing masks", unit="img", disable=len(images) < 10):
         truth, _ = truth_of(dataset, image, annotator)
         sizes[image] = truth.object_size
-        for group, of_group in zip(groups, counts, strict=True):
-            for result, of_run in zip(group, of_group, strict=True):
+        for group, group_counts in zip(groups, counts, strict=True):
+            for result, run_counts in zip(group, group_counts, strict=True):
                 prediction = read_prediction(result, image, truth.mask.shape)
-                of_run.append(tally(prediction, truth))
+                run_counts.append(tally(prediction, truth))
     names = counts[0][0][0]
     tallies = [
-        {name: np.array([[one[name] for one in of_run] for of_run in of_group]) for name in names}
-        for of_group in counts
+        {
+            name: np.array([[c[name] for c in run_counts] for run_counts in group_counts])
+            for name in names
+        }
+        for group_counts in counts
     ]
     return tallies, sizes
-
-
-def summed(tallies: Tallies, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Return {name: sums over images [B, S, ...]} for weights of the images [B, N]."""
-    return {name: np.tensordot(weights, values, (1, 1)) for name, values in tallies.items()}
-
-
-def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Return part / whole, NaN where the whole is nothing."""
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=np.asarray(whole) > 0)
-
-
-def measures(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Read every measure off sums of tallies, as fractions; NaN where there is nothing to measure.
-
-    Each is [...], or [..., K] where there is one for each bin, class or mode.
-    """
-    confusion, complete, modes = sums["confusion"], sums["complete"], sums["modes"]
-    metrics = scores(confusion)
-    pixels, errors = confusion.sum((-2, -1)), modes.sum((-2, -1))
-
-    # The pixels of true objects: all, and those given to no, to any and to the right object class.
-    objects = confusion[..., 1:, :]
-    of_objects, to_background = objects.sum((-2, -1)), objects[..., 0].sum(-1)
-    to_objects = objects[..., 1:].sum((-2, -1))
-    right = np.trace(objects[..., 1:], axis1=-2, axis2=-1)
-
-    return {
-        "miou": metrics["miou"].numpy(),
-        "iou": metrics["iou"].numpy(),
-        "covered": share(complete[..., 1].sum(-1), complete[..., 0].sum(-1)),
-        "covered_by_distance": share(complete[..., 1], complete[..., 0]),
-        "right": share(right, of_objects),
-        "other": share(to_objects - right, of_objects),
-        "background": share(to_background, of_objects),
-        "confused": share(to_objects - right, to_objects),
-        "mixed": share(sums["mixed"][..., 1], sums["mixed"][..., 0]),
-        "errors": share(errors, pixels),
-        "modes": share(modes.sum(-1), _repeated(pixels)),
-        "shares": share(modes.sum(-1), _repeated(errors)),
-    }
-
-
-def _repeated(values: np.ndarray) -> np.ndarray:
-    """Return values [...] once for each error mode, [..., 6]."""
-    return np.repeat(values[..., None], len(MODES), -1)
-
-
-def measures_of_part(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Read the measures of a part of the test set off its sums.
-
-    The mIoU is over the classes that the truth shows: a part may lack some.
-    """
-    found = measures(sums)
-    there = sums["confusion"].sum(-1) > 0
-    miou = share(np.where(there, found["iou"], 0).sum(-1), there.sum(-1))
-    return {name: miou if name == "miou" else found[name] for name in OF_A_PART}
 
 
 def compare(
@@ -166,7 +110,8 @@ def compare(
     resampled = [measure(summed(group, weights)) for group in tallies]
     estimates: dict[str, Any] = {}
     for name in observed[0]:
-        once, often = [of[name][0] for of in observed], [of[name] for of in resampled]
+        once = [group[name][0] for group in observed]
+        often = [group[name] for group in resampled]
         if once[0].ndim == 1:
             estimates[name] = estimate(once, often, images, paired)
         else:
@@ -190,10 +135,10 @@ def estimate(
         return None
     one, two = (values[complete] for values in resampled)
     if paired:
-        found = paired_difference(observed[1] - observed[0], two - one, images)
+        interval = paired_difference(observed[1] - observed[0], two - one, images)
     else:
-        found = independent_difference(observed[0], observed[1], one, two, images)
-    ends = {key: found[key] for key in ("difference", "low", "high", "p")}
+        interval = independent_difference(observed[0], observed[1], one, two, images)
+    ends = {key: interval[key] for key in ("difference", "low", "high", "p")}
     if images < FEWEST:
         ends |= dict.fromkeys(("low", "high", "p"))
     return {"a": float(observed[0].mean()), "b": float(observed[1].mean())} | ends
@@ -283,7 +228,7 @@ def analyse(
     for kind, named in parts(groups, sizes).items():
         by_part[kind] = []
         for name, chosen in named.items():
-            some = [{key: counts[:, chosen] for key, counts in of.items()} for of in tallies]
+            some = [{key: n[:, chosen] for key, n in group.items()} for group in tallies]
             estimates = compare(some, paired, resamples, seed, whole=False)
             by_part[kind].append({"name": name, "images": len(chosen), **estimates})
     return {

@@ -52,7 +52,7 @@ def render(folder: Path, schedule: str | None = None) -> str:
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         sets=set_views(results),
         schedule=prices,
-        analyses=[analysis_view(index, *found) for index, found in enumerate(analyses, 1)],
+        analyses=[analysis_view(n, *analysis) for n, analysis in enumerate(analyses, 1)],
         notes=NOTES,
         comparison=data_uri(picture, COMPARISON_SIDE) if picture.exists() else None,
         commit=commit(),
@@ -73,32 +73,28 @@ def find_analyses(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 def set_views(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return what the page shows of each test set, and each way to predict it in windows."""
-    members: dict[tuple[Any, str], list[Result]] = {}
+    tested_alike: dict[tuple[Any, str], list[Result]] = {}
     for result in results:
         images = result.get("test_fingerprint", result["fingerprint"])
-        members.setdefault((images, window_words(result.get("tile"))), []).append(result)
-    return [
-        set_view(index, windows, found)
-        for index, ((_, windows), found) in enumerate(members.items(), 1)
-    ]
+        windows = window_words(result.get("tile"))
+        tested_alike.setdefault((images, windows), []).append(result)
+    return [set_view(index, runs) for index, runs in enumerate(tested_alike.values(), 1)]
 
 
-def set_view(index: int, windows: str, results: Sequence[Result]) -> dict[str, Any]:
+def set_view(index: int, results: Sequence[Result]) -> dict[str, Any]:
     """Return what the page shows of one test set: its runs, and a chart of their groups of seeds.
 
-    index: number of the set on the page; windows: what all were predicted in, in words
+    index: number of the set on the page
     """
     from markupsafe import Markup
 
-    task, groups = results[0]["task"], seed_groups(results)
+    task, tile, groups = results[0]["task"], results[0].get("tile"), seed_groups(results)
     points = [cost_point(title(group, groups), group, "seconds") for group in groups]
     chart = cost_chart(points, "hours").svg(
         f"set{index}", "Test mIoU over hours of annotation, one mark a run, its seeds together"
     )
     return {
-        "dataset": f"{task['dataset']}, in {windows}"
-        if results[0].get("tile")
-        else task["dataset"],
+        "dataset": task["dataset"] + (f", in {window_words(tile)}" if tile else ""),
         "classes": task["classes"],
         "images": len(results[0]["images"]),
         "runs": [run_view(result) for result in results],

@@ -123,8 +123,8 @@ def signed_rank(differences: Values) -> float:
     """
     from scipy.stats import wilcoxon
 
-    found = np.asarray(differences, float)
-    return float(wilcoxon(found).pvalue) if np.any(found) else 1.0
+    values = np.asarray(differences, float)
+    return float(wilcoxon(values).pvalue) if np.any(values) else 1.0
 
 
 def bootstrap_miou(

@@ -139,7 +139,7 @@ def mean_and_interval(group: Group) -> dict[str, float]:
     """
     metrics = [result["aggregate"] for result in group]
     if len(group) > 1:
-        mean, low, high = seed_interval([found["miou"] for found in metrics])
+        mean, low, high = seed_interval([one["miou"] for one in metrics])
     else:
         mean, (low, high) = metrics[0]["miou"], metrics[0]["miou_interval"]
     return {"miou": mean, "low": low, "high": high}
