@@ -16,7 +16,7 @@ from data_utils import SegmentationItems
 from weakseg.common import UserError, stable_seed
 from weakseg.data.cache import ResizedCache
 from weakseg.data.datasets import DataOptions, open_dataset
-from weakseg.data.hub import export_hub
+from weakseg.data.hub import HubSource, export_hub
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.targets import blank
 
@@ -50,7 +50,8 @@ def find_source(data):
     if Path(data.source).is_dir():
         return Path(data.source)
     if re.fullmatch(r"\w[\w.-]*/[\w.-]+", data.source):
-        return export_hub(data)
+        source = HubSource(data.source, data.hub_image, data.hub_mask, data.hub_test)
+        return export_hub(source, data.data_dir)
     raise UserError(
         f"data.source {data.source}: no such folder; give one, 'shapes' for the drawn set, or a hub id (owner/name)"
     )

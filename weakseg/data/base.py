@@ -1,89 +1,64 @@
-"""What all data sets share: lists, deterministic splits, reading, and checks that name the
-offending file.
-"""
+"""What all data sets share: lists, deterministic splits, reading, and checks that name a file."""
 
 import copy
 import hashlib
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar, Self
 
 import numpy as np
+from PIL import Image
 
 from weakseg.common import UserError, stable_seed
+from weakseg.data.cache import ResizedCache
 from weakseg.data.image_io import image_size, read_image, read_mask
 
 STRAY = 254  # stands for a number that is no class while a mask is read
 SPLITS = ("train", "val", "test")
 
 
-def hold_out(strata, fraction, seed):
-    """Choose `fraction` of the ids, within one of the exact share in every stratum, and at least
-    one id -> set.
+class SegmentationDataset(ABC):
+    """The contract of a data set: images by their ids, with masks, tags and splits.
 
-    strata: {id: sortable label}; with tuples, every group of equal first parts gets its share to
-    within one as well. Each stratum is ordered by a hash of (seed, id), so the order of the ids
-    doesn't matter.
-    """
-    groups = {}
-    for name, stratum in strata.items():
-        groups.setdefault(stratum, []).append(name)
-    held, before = set(), 0
-    for stratum in sorted(groups):
-        names = sorted(groups[stratum], key=lambda name: stable_seed(seed, name))
-        after = before + len(names)
-        # Shares are rounded along the sum over all strata, so that many small strata together give
-        # up their part.
-        held.update(
-            names[: math.floor(fraction * after + 0.5) - math.floor(fraction * before + 0.5)]
-        )
-        before = after
-    return held or set(sorted(strata, key=lambda name: stable_seed(seed, name))[:1])
+    A subclass reads the lists of a layout (`read_lists`), decides which classes and tags there are
+    (`set_classes`), and says where the files of an image lie and what its mask's numbers mean.
 
-
-def read_list(path):
-    """Return the stripped lines of a list file that are neither empty nor comments; none at all is
-    a `UserError`.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}); mend it, or run python download_data.py"
-        ) from error
-    lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    if not lines:
-        raise UserError(f"{path}: lists nothing; mend it, or run python download_data.py")
-    return lines
-
-
-class SegmentationDataset:
-    """The contract of a data set; see data_utils.py for what a subclass adds.
-
-    `flags` are the words of a command line that opens it alike; `absent` is the number of listed
-    images that are not there: they are left out, and the split of the others is what it would be
-    with them.
+    name: what --dataset calls it
+    by_image: attributes that hold something for each image, {id: ...}
+    lists: {"trainval" or "test": ids that the lists name}
+    class_names: of the mask's classes, the background first
+    tag_names, tag_class: image-level tags, and the mask class that each one shows
+    flags: words of a command line that opens the data set alike
+    absent: number of listed images that are not there; they are left out, and the split of the
+        others is what it would be with them
     """
 
-    name = None
-    by_image = ()  # attributes that hold something for each image, {id: ...}
+    name: ClassVar[str]
+    by_image: ClassVar[tuple[str, ...]] = ()
+    lists: dict[str, list[str]]
+    class_names: list[str]
+    tag_names: list[str]
+    tag_class: list[int]
+    flags: list[str]
+    absent: int
 
     def __init__(
         self,
-        root,
-        classes=(),
-        tag_set="default",
-        cache_dir="./data/.cache",
-        val_fraction=0.1,
-        split_seed=0,
-    ):
+        root: str | Path,
+        classes: Sequence[str] = (),
+        tag_set: str = "default",
+        cache_dir: str | Path = "./data/.cache",
+        val_fraction: float = 0.1,
+        split_seed: int = 0,
+    ) -> None:
         if not 0 < val_fraction < 1:
             raise UserError(f"--val_fraction {val_fraction}: must lie between 0 and 1")
         self.root, self.cache_dir, self.split_seed = Path(root), cache_dir, split_seed
-        self.flags = [
-            *(["--classes", *classes] if classes else []),
-            *(["--tag_set", tag_set] * (tag_set != "default")),
-        ]
-        self.flags += ["--split_seed", split_seed] if split_seed else []
+        self.flags = ["--classes", *classes] if classes else []
+        self.flags += ["--tag_set", tag_set] if tag_set != "default" else []
+        self.flags += ["--split_seed", str(split_seed)] if split_seed else []
         self.read_lists()
         self.set_classes(list(classes), tag_set)
         strata = {name: self.stratum(name) for name in self.listed("trainval")}
@@ -93,15 +68,50 @@ class SegmentationDataset:
             raise UserError(
                 f"{self.root}: {min(twice)} is listed for training and for the test; mend the lists"
             )
-        held = hold_out(
-            {name: strata[name] for name in self.can_validate(strata)}, val_fraction, split_seed
-        )
+        candidates = {name: strata[name] for name in self.can_validate(strata)}
+        held = hold_out(candidates, val_fraction, split_seed)
         self.set_ids({"train": set(strata) - held, "val": held, "test": test})
 
-    def set_ids(self, parts):
+    @abstractmethod
+    def read_lists(self) -> None:
+        """Read the ids that belong to each split into `lists`."""
+
+    @abstractmethod
+    def set_classes(self, classes: list[str], tag_set: str) -> None:
+        """Set `class_names`, `tag_names` and `tag_class` by --classes and --tag_set."""
+
+    @abstractmethod
+    def stratum(self, name: str) -> tuple[str, ...]:
+        """Return the group of an image that gives its share to the validation split."""
+
+    @abstractmethod
+    def tags(self, name: str) -> tuple[str, ...]:
+        """Return which of `tag_names` hold of an image."""
+
+    @abstractmethod
+    def image_path(self, name: str) -> Path:
+        """Return where a photograph lies, or would lie."""
+
+    @abstractmethod
+    def mask_path(self, name: str) -> Path:
+        """Return where a mask lies, or would lie."""
+
+    @abstractmethod
+    def lookup(self, name: str) -> np.ndarray:
+        """Return [256] int16, a mask file's numbers -> classes; 255 ignored, -1 never valid."""
+
+    def listed(self, split: str) -> list[str]:
+        """Return the ids of 'trainval' or 'test' that show a class of the data set."""
+        return list(self.lists[split])
+
+    def can_validate(self, names: Iterable[str]) -> list[str]:
+        """Return those of `names` that may be held out for validation."""
+        return list(names)
+
+    def set_ids(self, parts: Mapping[str, Collection[str]]) -> None:
         """Keep the ids whose image is there; a split without any is refused."""
         self._ids = {
-            split: sorted(i for i in part if self.image_path(i).exists())
+            split: sorted(name for name in part if self.image_path(name).exists())
             for split, part in parts.items()
         }
         self.absent = sum(map(len, parts.values())) - sum(map(len, self._ids.values()))
@@ -113,64 +123,59 @@ class SegmentationDataset:
                 )
             if not names:
                 raise UserError(
-                    f"--data_dir {self.root}: of {len(parts[split])} images of the {split} split none is there, the "
-                    f"first {self.image_path(min(parts[split]))}; mend the lists, or run python download_data.py"
+                    f"--data_dir {self.root}: of {len(parts[split])} images of the {split} split "
+                    f"none is there, the first {self.image_path(min(parts[split]))}; "
+                    "mend the lists, or run python download_data.py"
                 )
 
-    def can_validate(self, names):
-        """Return those of `names` that may be held for validation."""
-        return names
-
-    def ids(self, split):
+    def ids(self, split: str) -> list[str]:
         """Return the sorted ids of 'train', 'val', 'test', or 'trainval'."""
         if split == "trainval":
             return sorted(self._ids["train"] + self._ids["val"])
         return self._ids[split]
 
-    def part(self, names):
-        """Return a data set that knows these images alone and has no splits: what is sent to
-        another process.
-        """
+    def part(self, names: Collection[str]) -> Self:
+        """Return a data set of these images alone, without splits, to send to another process."""
         part = copy.copy(self)
-        part.lists = part._ids = {}
+        part.lists, part._ids = {}, {}
         for key in self.by_image:
-            known = getattr(self, key)
-            setattr(part, key, {name: known[name] for name in names if name in known})
+            whole = getattr(self, key)
+            setattr(part, key, {name: whole[name] for name in names if name in whole})
         return part
 
-    def image(self, name):
-        """Return the photograph, upright, as a `PIL.Image` in RGB."""
+    def image(self, name: str) -> Image.Image:
+        """Return the photograph, upright, in RGB."""
         return read_image(self.image_path(name))
 
-    def image_size(self, name):
+    def image_size(self, name: str) -> tuple[int, int]:
         """Return (width, height) of the original image, upright."""
         return image_size(self.image_path(name))
 
-    def mask(self, name):
+    def mask(self, name: str) -> np.ndarray:
         """Return [H, W] uint8 classes at the original size, 255 = ignore."""
         return self.to_classes(name, read_mask(self.mask_path(name)))
 
-    def load(self, name):
+    def load(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return (image [H, W, 3] uint8, mask [H, W] uint8)."""
         image, mask = np.asarray(self.image(name)), self.mask(name)
         self.check_size(name, mask.shape)
         return image, mask
 
-    def resized_mask(self, name, cache):
-        """Return [S, S] uint8 classes at the size of an `image_io.ResizedCache`, 255 = ignore."""
+    def resized_mask(self, name: str, cache: ResizedCache) -> np.ndarray:
+        """Return [S, S] uint8 classes at the size of the cache, 255 = ignore."""
         return self.to_classes(name, cache.mask(self.mask_path(name)))
 
-    def check_size(self, name, shape):
+    def check_size(self, name: str, shape: tuple[int, ...]) -> None:
         """Refuse a mask whose (height, width) is not the upright image's."""
         width, height = self.image_size(name)
         if (height, width) != tuple(shape):
             raise UserError(
-                f"{self.mask_path(name)}: the mask is {shape[1]}x{shape[0]} but the upright image is {width}x{height}; "
-                "save the two in one size and orientation"
+                f"{self.mask_path(name)}: the mask is {shape[1]}x{shape[0]} but the upright image "
+                f"is {width}x{height}; save the two in one size and orientation"
             )
 
-    def to_classes(self, name, values):
-        """Map a mask file's numbers to classes; a number the data set doesn't know is refused."""
+    def to_classes(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Map a mask file's numbers to classes; a number that is no class is refused."""
         import cv2
 
         table = self.lookup(name)
@@ -179,27 +184,67 @@ class SegmentationDataset:
             strays = [number for number in np.unique(values) if table[number] < 0]
             if strays:
                 raise UserError(
-                    f"{self.mask_path(name)}: holds the number {strays[0]}, which is no class of this data set"
+                    f"{self.mask_path(name)}: holds the number {strays[0]}, "
+                    "which is no class of this data set"
                 )
         return classes
 
-    def fingerprint(self):
-        """Return a short hash over ids, splits, classes and file sizes: runs with the same one saw
-        the same data.
+    def fingerprint(self) -> str:
+        """Return a short hash of ids, splits, classes and file sizes.
+
+        Runs with the same one saw the same data.
         """
         return self._digest((self.name, self.class_names, self.tag_names), SPLITS)
 
-    def test_fingerprint(self):
+    def test_fingerprint(self) -> str:
         """Return that of the test split alone: runs with the same one can be compared."""
         return self._digest((self.name, self.class_names), ("test",))
 
-    def _digest(self, head, splits):
+    def _digest(self, head: tuple[object, ...], splits: Iterable[str]) -> str:
         digest = hashlib.sha256(repr(head).encode())
         for split in splits:
             for name in self.ids(split):
-                sizes = [
-                    p.stat().st_size if p.exists() else 0
-                    for p in (self.image_path(name), self.mask_path(name))
-                ]
+                paths = self.image_path(name), self.mask_path(name)
+                sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
                 digest.update(repr((split, name, sizes)).encode())
         return digest.hexdigest()[:16]
+
+
+def hold_out(strata: Mapping[str, tuple[str, ...]], fraction: float, seed: int) -> set[str]:
+    """Choose `fraction` of the ids, at least one, with the exact share of every stratum within one.
+
+    Each stratum is ordered by a hash of (seed, id), so the order of the ids doesn't matter.
+
+    strata: {id: stratum}; groups of strata with equal first parts get their share within one too
+    """
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, stratum in strata.items():
+        groups.setdefault(stratum, []).append(name)
+    held: set[str] = set()
+    before = 0
+    for stratum in sorted(groups):
+        names = sorted(groups[stratum], key=lambda name: stable_seed(seed, name))
+        after = before + len(names)
+        # Shares are rounded along the sum over all strata, so that many small strata together give
+        # up their part.
+        share = math.floor(fraction * after + 0.5) - math.floor(fraction * before + 0.5)
+        held.update(names[:share])
+        before = after
+    return held or set(sorted(strata, key=lambda name: stable_seed(seed, name))[:1])
+
+
+def read_list(path: Path) -> list[str]:
+    """Return the lines of a list file that are neither empty nor comments, stripped.
+
+    Raises `UserError` for a file that can't be read or lists nothing.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({error}); mend it, or run python download_data.py"
+        ) from error
+    lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise UserError(f"{path}: lists nothing; mend it, or run python download_data.py")
+    return lines

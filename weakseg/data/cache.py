@@ -1,10 +1,12 @@
-"""An on-disk cache of decoded and resized images and masks."""
+"""An on-disk cache of resized images and masks, and of the classes that masks show."""
 
 import contextlib
 import json
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from stat import S_ISREG
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -20,35 +22,35 @@ CACHE_VERSION = 2  # raise it when reading or resizing gives other pixels than b
 class ResizedCache:
     """Images and masks as square uint8 arrays, one .npy file each, made on first use.
 
-    A file's name holds the source's path, size and time, so a changed source is read anew; files
-    appear by rename, so any number of processes may share the folder. limit: gigabytes that the
-    folder may hold, with all that is in it; then what is missing is made every time. None: any
-    number. Each process counts for itself, so many together may exceed the limit by a little.
+    A file's name holds the source's path, size and time, so a changed source is read anew. Files
+    appear by rename, so any number of processes may share the folder.
+
+    size: of the square's side, in pixels
+    limit: gigabytes that the folder may hold, with all that is in it; what is missing then is made
+        every time. None: any number. Each process counts for itself, so many together may exceed
+        the limit by a little.
     """
 
-    def __init__(self, folder, size, limit=None):
+    def __init__(self, folder: str | Path, size: int, limit: float | None = None) -> None:
         self.root, self.size, self.limit = Path(folder), size, limit
         self.folder = self.root / str(size)
-        self.allowance, self.full = 0, False
+        self.allowance, self.full = 0.0, False
 
-    def image(self, path):
+    def image(self, path: str | Path) -> np.ndarray:
         """Return [3, size, size] uint8, resized with antialiasing."""
         return self._get(path, "image", (3, self.size, self.size))
 
-    def mask(self, path):
+    def mask(self, path: str | Path) -> np.ndarray:
         """Return [size, size] uint8, the file's own numbers, nearest neighbour."""
         return self._get(path, "mask", (self.size, self.size))
 
-    def _make(self, path, kind):
-        if kind == "mask":
-            return np.asarray(
-                Image.fromarray(read_mask(path)).resize(
-                    (self.size, self.size), Image.Resampling.NEAREST
-                )
-            )
-        return to_square(read_image(path), self.size)
+    def _make(self, path: str | Path, kind: str) -> np.ndarray:
+        if kind == "image":
+            return to_square(read_image(path), self.size)
+        mask = Image.fromarray(read_mask(path))
+        return np.asarray(mask.resize((self.size, self.size), Image.Resampling.NEAREST))
 
-    def _get(self, path, kind, shape):
+    def _get(self, path: str | Path, kind: str, shape: tuple[int, ...]) -> np.ndarray:
         stored = self.folder / f"{source_key(path)}.{kind}.npy"
         try:
             with stored.open("rb") as file:
@@ -62,9 +64,10 @@ class ResizedCache:
             write(stored, lambda file: np.save(file, array))
         return array
 
-    def _has_room(self, size):
-        """Take `size` bytes of what this process may still write; look how full the folder is when
-        that is used up.
+    def _has_room(self, size: int) -> bool:
+        """Take `size` bytes of what this process may still write, and tell whether they were there.
+
+        How full the folder is, it looks up when the process has used up its allowance.
         """
         if self.limit is None:
             return True
@@ -80,7 +83,7 @@ class ResizedCache:
         return not self.full
 
 
-def file_size(path):
+def file_size(path: Path) -> int:
     """Return the bytes of a file, 0 for a folder and for what another process has just renamed."""
     with contextlib.suppress(FileNotFoundError):
         stat = path.stat()
@@ -88,7 +91,7 @@ def file_size(path):
     return 0
 
 
-def write(path, save):
+def write(path: Path, save: Callable[[BinaryIO], object]) -> None:
     """Write a file of the cache atomically by `save(binary file)`."""
     try:
         with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -99,39 +102,36 @@ def write(path, save):
         ) from error
 
 
-def source_key(path):
-    """Return a name that changes when the file does."""
+def source_key(path: str | Path) -> str:
+    """Return a name for a file that changes when the file does."""
     try:
         stat = Path(path).stat()
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); run python download_data.py"
         ) from error
-    return (
-        f"{stable_seed(CACHE_VERSION, Path(path).resolve(), stat.st_size, stat.st_mtime_ns):016x}"
-    )
+    seed = stable_seed(CACHE_VERSION, Path(path).resolve(), stat.st_size, stat.st_mtime_ns)
+    return f"{seed:016x}"
 
 
-def cached_classes(paths, cache_dir):
-    """Return {id: class numbers in its mask}, read once and remembered in one file of the cache
-    folder.
+def cached_classes(paths: Mapping[str, Path], cache_dir: str | Path) -> dict[str, list[int]]:
+    """Return {id: class numbers in its mask}, read once and remembered in the cache folder.
 
-    paths: {id: mask path}. A mask that changed is read anew.
+    paths: {id: mask path}; a mask that changed is read anew
     """
     from tqdm import tqdm
 
     keys = {name: source_key(path) for name, path in paths.items()}
-    root = stable_seed(*sorted({str(Path(path).parent.resolve()) for path in paths.values()}))
-    store = Path(cache_dir) / f"classes-{root:016x}.json"
+    folders = sorted({str(Path(path).parent.resolve()) for path in paths.values()})
+    store = Path(cache_dir) / f"classes-{stable_seed(*folders):016x}.json"
     try:
         known = dict(json.loads(store.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):  # not there yet, or damaged
         known = {}
     missing = [name for name, key in keys.items() if key not in known]
     for name in tqdm(missing, desc="reading masks for their classes", disable=len(missing) < 200):
-        known[keys[name]] = np.flatnonzero(
-            np.bincount(read_mask(paths[name]).ravel(), minlength=256)
-        ).tolist()
+        counts = np.bincount(read_mask(paths[name]).ravel(), minlength=256)
+        known[keys[name]] = np.flatnonzero(counts).tolist()
     if missing:
         write(store, lambda file: file.write(json.dumps(known).encode()))
     return {name: known[key] for name, key in keys.items()}

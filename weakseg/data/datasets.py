@@ -1,14 +1,13 @@
 """The data sets, all behind one contract, and the flags that choose one.
 
-A data set knows `class_names`, `tag_names`, `tag_class` (the mask class each tag shows),
-`ids(split)`, `image_path(id)`, `mask_path(id)`, `lookup(id)` (the file's numbers -> classes, 255 =
-ignore, -1 = never valid) and `tags(id)`. To add one, write the class and name it in `DATASETS`.
+To add one, write a subclass of `SegmentationDataset` and name it in `DATASETS`.
 """
 
-from collections.abc import Mapping
+import argparse
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,63 +17,63 @@ from weakseg.data.cache import cached_classes
 
 
 class Pets(SegmentationDataset):
-    """Oxford-IIIT Pet (Parkhi et al., CVPR 2012): `images/*.jpg`, `annotations/trimaps/*.png` and
-    the official lists.
+    """Oxford-IIIT Pet (Parkhi et al., CVPR 2012), as it is unpacked.
 
-    Trimaps hold 1 pet, 2 background, 3 border (ignored). Classes: background and pet, or with
-    --classes species background, cat and dog. Every image holds a pet, so the tag is the species,
-    or the breed with --tag_set breed.
+    It has `images/*.jpg`, `annotations/trimaps/*.png` and the official lists. Trimaps hold 1 pet,
+    2 background, 3 border (ignored). Classes: background and pet, or with --classes species
+    background, cat and dog. Every image holds a pet, so the tag is the species, or the breed with
+    --tag_set breed.
+
+    facts: {id: (species, breed)}
     """
 
     name = "pets"
     by_image = ("facts",)
-    species = ("cat", "dog")
+    species: ClassVar[tuple[str, ...]] = ("cat", "dog")
+    facts: dict[str, tuple[str, str]]
 
-    def read_lists(self):
-        folder = self.root / "annotations"
-        self.lists = {}
+    def read_lists(self) -> None:
+        self.lists, self.facts = {}, {}
         for split in ("trainval", "test"):
-            self.lists[split] = {}
-            for line in read_list(folder / f"{split}.txt"):
+            path = self.root / "annotations" / f"{split}.txt"
+            self.lists[split] = []
+            for line in read_list(path):
                 words = line.split()
                 if len(words) != 4 or words[2] not in ("1", "2"):
                     raise UserError(
-                        f"{folder / split}.txt: {line!r} is not 'name class species breed', species 1 or 2"
+                        f"{path}: {line!r} is not 'name class species breed', species 1 or 2"
                     )
-                breed = words[0].rsplit("_", 1)[0]
-                self.lists[split][words[0]] = (self.species[int(words[2]) - 1], breed)
-        self.facts = {name: fact for listed in self.lists.values() for name, fact in listed.items()}
+                name, breed = words[0], words[0].rsplit("_", 1)[0]
+                self.lists[split].append(name)
+                self.facts[name] = (self.species[int(words[2]) - 1], breed)
 
-    def set_classes(self, classes, tag_set):
+    def set_classes(self, classes: list[str], tag_set: str) -> None:
         choose(classes, ("species",), "--classes")
         choose([tag_set], ("default", "species", "breed"), "--tag_set")
         self.class_names = ["background", *(self.species if classes else ["pet"])]
         self.by_breed = tag_set == "breed"
-        species_of = {breed: species for species, breed in self.facts.values()}
-        if not self.by_breed:
-            species_of = {name: name for name in self.species}
+        species_of = {name: name for name in self.species}
+        if self.by_breed:
+            species_of = {breed: species for species, breed in self.facts.values()}
         self.tag_names = sorted(species_of)
         self.tag_class = [self._class_of(species_of[tag]) for tag in self.tag_names]
 
-    def _class_of(self, species):
+    def _class_of(self, species: str) -> int:
         return self.class_names.index(species) if species in self.class_names else 1
 
-    def listed(self, split):
-        return list(self.lists[split])
-
-    def stratum(self, name):
+    def stratum(self, name: str) -> tuple[str, ...]:
         return self.facts[name]
 
-    def tags(self, name):
+    def tags(self, name: str) -> tuple[str, ...]:
         return (self.facts[name][self.by_breed],)
 
-    def image_path(self, name):
+    def image_path(self, name: str) -> Path:
         return self.root / "images" / f"{name}.jpg"
 
-    def mask_path(self, name):
+    def mask_path(self, name: str) -> Path:
         return self.root / "annotations" / "trimaps" / f"{name}.png"
 
-    def lookup(self, name):
+    def lookup(self, name: str) -> np.ndarray:
         table = np.full(256, -1, np.int16)
         table[1:4] = self._class_of(self.facts[name][0]), 0, IGNORE
         return table
@@ -85,18 +84,21 @@ class MaskClasses(SegmentationDataset):
 
     --classes chooses a subset: `cat dog` keeps two classes, `pet=cat+dog` merges them under one
     name. Other classes become background, and only images that show a chosen class are used.
+
+    all_classes: names of the numbers in mask files, the background first
+    shown: {id: numbers in its mask}
     """
 
-    by_image = ("shown",)
+    by_image: ClassVar[tuple[str, ...]] = ("shown",)
+    all_classes: list[str]
+    shown: dict[str, list[int]]
 
-    def set_classes(self, classes, tag_set):
+    def set_classes(self, classes: list[str], tag_set: str) -> None:
         choose([tag_set], ("default",), "--tag_set")
         background, *known = self.all_classes
-        groups = (
-            parse_groups(classes, background, known)
-            if classes
-            else {name: [name] for name in known}
-        )
+        groups = {name: [name] for name in known}
+        if classes:
+            groups = parse_groups(classes, background, known)
         self.class_names = [background, *groups]
         self.tag_names = [member for members in groups.values() for member in members]
         self.tag_class = [
@@ -107,129 +109,143 @@ class MaskClasses(SegmentationDataset):
         self.table[IGNORE] = IGNORE
         for member, label in zip(self.tag_names, self.tag_class, strict=True):
             self.table[self.all_classes.index(member)] = label
-        self.shown = cached_classes(
-            {name: self.mask_path(name) for name in self.labelled()}, self.cache_dir
-        )
+        masks = {name: self.mask_path(name) for name in self.labelled()}
+        self.shown = cached_classes(masks, self.cache_dir)
 
-    def labelled(self):
+    def labelled(self) -> list[str]:
+        """Return the listed ids that must have a mask."""
         return [name for names in self.lists.values() for name in names]
 
-    def listed(self, split):
+    def listed(self, split: str) -> list[str]:
         if len(self.tag_names) == len(self.all_classes) - 1:
             return list(self.lists[split])
         return [name for name in self.lists[split] if self.tags(name)]
 
-    def tags(self, name):
-        present = {
-            self.all_classes[i] for i in self.shown.get(name, ()) if i < len(self.all_classes)
-        }
+    def tags(self, name: str) -> tuple[str, ...]:
+        numbers = [number for number in self.shown.get(name, ()) if number < len(self.all_classes)]
+        present = {self.all_classes[number] for number in numbers}
         return tuple(tag for tag in self.tag_names if tag in present)
 
-    def stratum(self, name):
-        return (self.tags(name) or ("",))[0]
+    def stratum(self, name: str) -> tuple[str, ...]:
+        return self.tags(name)[:1]
 
-    def lookup(self, name):
+    def lookup(self, name: str) -> np.ndarray:
         return self.table
 
 
-def parse_groups(words, background, known):
-    """Turn the words of --classes (['bird', 'pet=cat+dog']) into {'bird': ['bird'], 'pet': ['cat',
-    'dog']}.
+def parse_groups(words: list[str], background: str, known: list[str]) -> dict[str, list[str]]:
+    """Return {class: its members} by the words of --classes.
+
+    `bird pet=cat+dog` gives {"bird": ["bird"], "pet": ["cat", "dog"]}.
     """
-    pairs = [word.partition("=") for word in words]
-    groups = {
-        name: choose((members or name).split("+"), known, "--classes") for name, _, members in pairs
-    }
-    refuse_repeats([background, *(name for name, _, _ in pairs)], "--classes: the class")
-    refuse_repeats(
-        [member for members in groups.values() for member in members], "--classes: the member"
-    )
+    groups, names = {}, [background]
+    for word in words:
+        name, _, members = word.partition("=")
+        groups[name] = list(choose((members or name).split("+"), known, "--classes"))
+        names.append(name)
+    refuse_repeats(names, "--classes: the class")
+    members_of_all = [member for members in groups.values() for member in members]
+    refuse_repeats(members_of_all, "--classes: the member")
     if "" in groups:
         raise UserError(f"--classes {' '.join(words)}: write NAME, or NAME=MEMBER+MEMBER")
     return groups
 
 
 class Voc(MaskClasses):
-    """PASCAL VOC 2012 segmentation: trained on `train_aug.txt` if there is one, else `train.txt`;
-    tested on `val.txt`.
+    """PASCAL VOC 2012 segmentation (Everingham et al., IJCV 2015), as it is unpacked.
 
+    It is trained on `train_aug.txt` if there is one, else on `train.txt`, and tested on `val.txt`.
     Tags come from the masks, so every listed mask must be there.
     """
 
     name = "voc"
     all_classes = (
-        "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
-        "pottedplant sheep sofa train tvmonitor"
+        "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "
+        "motorbike person pottedplant sheep sofa train tvmonitor"
     ).split()
 
-    def read_lists(self):
+    def read_lists(self) -> None:
         self.folder = next(
-            (f for f in voc_folders(self.root) if (f / "ImageSets").is_dir()), self.root
+            (folder for folder in voc_folders(self.root) if (folder / "ImageSets").is_dir()),
+            self.root,
         )
         sets = self.folder / "ImageSets" / "Segmentation"
         train = sets / "train_aug.txt"
-        train = train if train.exists() else sets / "train.txt"
+        paths = {
+            "trainval": train if train.exists() else sets / "train.txt",
+            "test": sets / "val.txt",
+        }
         self.lists = {
-            split: [line.split()[0] for line in read_list(path)]
-            for split, path in (("trainval", train), ("test", sets / "val.txt"))
+            split: [line.split()[0] for line in read_list(path)] for split, path in paths.items()
         }
 
-    def image_path(self, name):
+    def image_path(self, name: str) -> Path:
         return self.folder / "JPEGImages" / f"{name}.jpg"
 
-    def mask_path(self, name):
+    def mask_path(self, name: str) -> Path:
         return self.folder / "SegmentationClass" / f"{name}.png"
 
 
-def voc_folders(root):
-    """Where a VOC 2012 tree may lie below `root`."""
+def voc_folders(root: Path) -> tuple[Path, ...]:
+    """Return where a VOC 2012 tree may lie below `root`."""
     return root / "VOCdevkit" / "VOC2012", root / "VOC2012", root
 
 
 class Folder(MaskClasses):
-    """Your own pictures: `images/`, `masks/` (same stem, .png, class numbers), `classes.txt` (a
-    name a line, 0 first).
+    """Your own pictures: a folder with `images/`, `masks/` and `classes.txt`.
 
-    Optional `trainval.txt` and `test.txt` (one id, the file's stem, a line); without them the test
-    split is a fifth of the images that have a mask, each by a hash of its name: images that come
-    later move no other. Training images may lack masks when weak labels come from elsewhere.
+    A mask is a PNG of class numbers with the stem of its image; `classes.txt` has a name a line,
+    that of number 0 first. Optional `trainval.txt` and `test.txt` have an id, a file's stem, a
+    line. Without them the test split is a fifth of the images that have a mask, each by a hash of
+    its name, so that images that come later move no other. Training images may lack masks when
+    weak labels come from elsewhere.
+
+    files: {id: path of its image}
     """
 
     name = "folder"
     by_image = ("shown", "files")
+    files: dict[str, Path]
 
-    def read_lists(self):
-        self.all_classes = read_list(self.root / "classes.txt")
-        refuse_repeats(self.all_classes, f"{self.root / 'classes.txt'}: the class")
+    def read_lists(self) -> None:
+        names = self.root / "classes.txt"
+        self.all_classes = read_list(names)
+        refuse_repeats(self.all_classes, f"{names}: the class")
         if not 2 <= len(self.all_classes) <= IGNORE:
             raise UserError(
-                f"{self.root / 'classes.txt'}: names {len(self.all_classes)} classes; write 2 to {IGNORE}, one a line, "
-                "the background first"
+                f"{names}: names {len(self.all_classes)} classes; write 2 to {IGNORE}, "
+                "one a line, the background first"
             )
         self.files = self.find_files()
         given = {split: self.root / f"{split}.txt" for split in ("trainval", "test")}
         there = [path for path in given.values() if path.exists()]
         if len(there) == 1:
             raise UserError(
-                f"{there[0]}: the other list is missing; write both trainval.txt and test.txt, or neither"
+                f"{there[0]}: the other list is missing; "
+                "write both trainval.txt and test.txt, or neither"
             )
-        stems = {path.name: stem for stem, path in self.files.items()}
-        if there:
-            self.lists = {
-                split: [stems.get(line, line) for line in read_list(path)]
-                for split, path in given.items()
-            }
-        else:
-            masked = [name for name in self.files if self.mask_path(name).exists()]
-            chance = {name: stable_seed("test", name) / 2**63 for name in masked}
-            test = [name for name in masked if chance[name] < 0.2] or sorted(
-                masked, key=chance.get
-            )[:1]
-            self.lists = {"trainval": sorted(set(self.files) - set(test)), "test": sorted(test)}
+        self.lists = self.given_lists(given) if there else self.hashed_lists()
 
-    def find_files(self):
+    def given_lists(self, given: Mapping[str, Path]) -> dict[str, list[str]]:
+        """Return the ids of each split that the lists name, by stem or by file name."""
+        stems = {path.name: stem for stem, path in self.files.items()}
+        return {
+            split: [stems.get(line, line) for line in read_list(path)]
+            for split, path in given.items()
+        }
+
+    def hashed_lists(self) -> dict[str, list[str]]:
+        """Return the ids of each split, a fifth of those that have a mask for the test."""
+        masked = [name for name in self.files if self.mask_path(name).exists()]
+        chance = {name: stable_seed("test", name) / 2**63 for name in masked}
+        test = [name for name in masked if chance[name] < 0.2]
+        test = test or sorted(masked, key=lambda name: chance[name])[:1]
+        return {"trainval": sorted(set(self.files) - set(test)), "test": sorted(test)}
+
+    def find_files(self) -> dict[str, Path]:
         """Return {stem: path} of the images."""
-        folder, files = self.root / "images", {}
+        folder = self.root / "images"
+        files: dict[str, Path] = {}
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if path.is_file() and not path.name.startswith("."):
                 if path.stem in files:
@@ -239,20 +255,21 @@ class Folder(MaskClasses):
             raise UserError(f"{folder}: no image is there")
         return files
 
-    def labelled(self):
+    def labelled(self) -> list[str]:
         return [name for name in super().labelled() if self.mask_path(name).exists()]
 
-    def can_validate(self, names):
-        return [name for name in names if self.mask_path(name).exists()] or names
+    def can_validate(self, names: Iterable[str]) -> list[str]:
+        everything = list(names)
+        return [name for name in everything if self.mask_path(name).exists()] or everything
 
-    def image_path(self, name):
+    def image_path(self, name: str) -> Path:
         return self.files.get(name, self.root / "images" / name)
 
-    def mask_path(self, name):
+    def mask_path(self, name: str) -> Path:
         return self.root / "masks" / f"{name}.png"
 
 
-DATASETS = {cls.name: cls for cls in (Pets, Voc, Folder)}
+DATASETS: dict[str, type[SegmentationDataset]] = {cls.name: cls for cls in (Pets, Voc, Folder)}
 
 
 @dataclass(frozen=True)
@@ -291,7 +308,7 @@ def open_dataset(options: DataOptions) -> SegmentationDataset:
     return dataset
 
 
-def detect(root):
+def detect(root: Path) -> str:
     """Tell from its layout which data set lies in `root`."""
     if (root / "annotations" / "trimaps").is_dir():
         return "pets"
@@ -305,8 +322,8 @@ def detect(root):
     )
 
 
-def add_data_arguments(parser):
-    """Add the flags that say which data, which classes and which split; shared by all scripts."""
+def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the flags that say which data, which classes and which split, and return their group."""
     group = parser.add_argument_group("data")
     group.add_argument(
         "--data_dir", default="./data", help="folder of the data set (default: %(default)s)"
@@ -322,7 +339,8 @@ def add_data_arguments(parser):
         nargs="+",
         default=[],
         metavar="NAME",
-        help="pets: 'species' for background/cat/dog; voc, folder: a subset, 'cat dog' or merged 'pet=cat+dog'",
+        help="pets: 'species' for background/cat/dog; voc, folder: a subset, 'cat dog' or merged "
+        "'pet=cat+dog'",
     )
     group.add_argument(
         "--tag_set", default="default", help="pets: tags are the 'species' (default) or the 'breed'"

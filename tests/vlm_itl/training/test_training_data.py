@@ -4,6 +4,7 @@ alone.
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from weakseg.common import UserError
 from weakseg.data import hub
 from weakseg.data.cache import ResizedCache
 from weakseg.data.datasets import Folder, Voc
-from weakseg.data.hub import class_numbers, export_hub, voc_colours
+from weakseg.data.hub import HubSource, class_numbers, export_hub, voc_colours
 
 LAWS = settings(max_examples=25)
 KNOWN = np.array([*range(21), 255])
@@ -49,7 +50,9 @@ class Items:
 
 @pytest.fixture(scope="module")
 def data(pets_dir, tmp_path_factory):
-    return Data(str(pets_dir), image_size=64, cache_dir=str(tmp_path_factory.mktemp("cache")))
+    return Data(
+        source=str(pets_dir), image_size=64, cache_dir=str(tmp_path_factory.mktemp("cache"))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -187,9 +190,9 @@ def test_a_table_does_not_copy_what_its_items_hold():
 @LAWS
 @given(small=st.integers(1, 30), more=st.integers(0, 30))
 def test_limits_are_nested_and_splits_disjoint(pets, pets_dir, small, more):
-    few = splits_of(pets, Data(str(pets_dir), pool_limit=small, val_limit=small))
-    many = splits_of(pets, Data(str(pets_dir), pool_limit=small + more))
-    everything = splits_of(pets, Data(str(pets_dir)))
+    few = splits_of(pets, Data(source=str(pets_dir), pool_limit=small, val_limit=small))
+    many = splits_of(pets, Data(source=str(pets_dir), pool_limit=small + more))
+    everything = splits_of(pets, Data(source=str(pets_dir)))
     assert (
         set(few["pool"]) <= set(many["pool"]) <= set(everything["pool"]) == set(pets.ids("train"))
     )
@@ -282,7 +285,7 @@ def hub_tables(monkeypatch):
 def test_a_hub_becomes_a_folder_once(hub_tables, tmp_path):
     tables, calls = hub_tables
     data = Data(
-        "some-one/voc",
+        source="some-one/voc",
         data_dir=str(tmp_path / "data"),
         cache_dir=str(tmp_path / "cache"),
         image_size=64,
@@ -309,16 +312,16 @@ def test_a_hub_becomes_a_folder_once(hub_tables, tmp_path):
 def test_an_export_that_was_cut_off_or_of_other_columns_is_made_anew(
     hub_tables, tmp_path, monkeypatch
 ):
-    data = Data("some-one/voc", data_dir=str(tmp_path))
-    folder = export_hub(data)
+    source = HubSource("some-one/voc", "image", "mask", "validation")
+    folder = export_hub(source, tmp_path)
 
     def cut_off(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(hub, "write_folder", cut_off)
-        export_hub(Data("some-one/voc", hub_test="train", data_dir=str(tmp_path)))
-    assert export_hub(data) == folder
+        export_hub(replace(source, test="train"), tmp_path)
+    assert export_hub(source, tmp_path) == folder
     assert len(hub_tables[1]) == 3
 
 
@@ -332,7 +335,7 @@ def test_an_export_that_was_cut_off_or_of_other_columns_is_made_anew(
 )
 def test_wrong_columns_and_splits_are_refused(hub_tables, tmp_path, keys, words):
     with pytest.raises(UserError, match=words):
-        export_hub(Data("some-one/voc", data_dir=str(tmp_path), **keys))
+        open_images(Data(source="some-one/voc", data_dir=str(tmp_path), **keys))
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path):
@@ -350,12 +353,12 @@ def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path):
 @pytest.mark.parametrize("source", ["nowhere", "a/b/c", "./missing/folder", "with space/x"])
 def test_an_unknown_source_is_refused(source):
     with pytest.raises(UserError, match=f"data.source {source}: no such folder"):
-        open_images(Data(source))
+        open_images(Data(source=source))
 
 
 def test_a_folder_without_a_data_set_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"data\.source .*no data set is there"):
-        open_images(Data(str(tmp_path)))
+        open_images(Data(source=str(tmp_path)))
 
 
 def test_the_built_in_set_is_drawn_once(tmp_path):
