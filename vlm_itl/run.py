@@ -13,7 +13,7 @@ from vlm_itl.networks import NetworkStore, round_folder
 from vlm_itl.predictions import NetworkInputs, predicted_cases
 from vlm_itl.settings import as_plain
 from vlm_itl.start import copy_first_round, refuse_lost_ledger, write_or_check_start
-from vlm_itl.tracking import Tracker
+from vlm_itl.tracking import Tracker, tracker_options
 from vlm_itl.training.data import fingerprint, open_images, splits_of
 from weakseg.common import commit, stable_seed
 from weakseg.data.cache import ResizedCache
@@ -55,12 +55,15 @@ class Run:
         if judged:
             self.judge = make_judge(settings.vlm_itl, settings.seed, self.examiner)
         accelerator = make_accelerator(
-            training.device, training.mixed_precision, flag="training.device"
+            training.device,
+            training.mixed_precision,
+            flag="training.device",
+            **tracker_options(settings, folder),
         )
         self.inputs = NetworkInputs(self.dataset, self.cache, training.batch_size, accelerator)
         self.store = NetworkStore(settings.model, self.dataset, folder, accelerator.device)
         self.ledger = Ledger(folder / "ledger.jsonl")
-        self.tracker = Tracker(settings, folder)
+        self.tracker = Tracker(settings, folder, accelerator)
 
     def start(self) -> None:
         """Write or check the ledger's first line, and take up what was bought before."""

@@ -1,116 +1,94 @@
-"""Where a run's numbers go: always `log.jsonl`; as the config says Weights & Biases or TensorBoard,
-one run a round.
+"""Where a run's numbers go: always `log.jsonl`, and Weights & Biases or TensorBoard if asked.
+
+The trackers are Accelerate's. Each network of a round is a run of its own there, named after the
+run's folder and the round, and a last one is the summary: mean IoU against the share of labelled
+images, and what the test gave.
 """
 
 import json
 import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
+from accelerate import Accelerator
+
+from vlm_itl.config import Config
+from vlm_itl.settings import as_plain
 from weakseg.training.tracking import wandb_mode
 
 
-class NoTracker:
-    """Tracks nothing."""
-
-    def __init__(self, settings, folder, name, group):
-        pass
-
-    def log(self, numbers, step):
-        """Track numbers of one step."""
-
-    def finish(self):
-        """Close the run."""
-
-
-class Wandb(NoTracker):
-    """A run of Weights & Biases; offline where there is no key (`wandb sync` uploads it later)."""
-
-    def __init__(self, settings, folder, name, group):
-        import wandb
-
-        from vlm_itl.settings import as_plain
-
-        self.run = wandb.init(
-            project=settings.project,
-            name=name,
-            group=group,
-            dir=str(folder),
-            mode=wandb_mode(),
-            config=as_plain(settings),
-            reinit="create_new",
-        )
-
-    def log(self, numbers, step):
-        self.run.log(numbers, step=step)
-
-    def finish(self):
-        self.run.finish()
-
-
-class TensorBoard(NoTracker):
-    """Event files in `<run>/tensorboard/<name>`."""
-
-    def __init__(self, settings, folder, name, group):
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.writer = SummaryWriter(str(folder / "tensorboard" / name))
-
-    def log(self, numbers, step):
-        for key, value in numbers.items():
-            self.writer.add_scalar(key, value, step)
-
-    def finish(self):
-        self.writer.close()
-
-
-TRACKERS = {"none": NoTracker, "wandb": Wandb, "tensorboard": TensorBoard}
+def tracker_options(settings: Config, folder: Path) -> dict[str, Any]:
+    """Return what an `Accelerator` must be made with, so that it can track a run."""
+    if settings.log_with == "none":
+        return {}
+    return {"log_with": settings.log_with, "project_dir": str(folder / "tensorboard")}
 
 
 class Tracker:
-    """Opens a tracker's run for each round and one for the summary, and writes every number to
-    `log.jsonl`.
+    """Writes numbers to `log.jsonl` and to the tracker's run that is open.
+
+    accelerator: one made with `tracker_options`
     """
 
-    def __init__(self, settings, folder):
-        self.settings, self.folder, self.open = settings, folder, None
+    def __init__(self, settings: Config, folder: Path, accelerator: Accelerator) -> None:
+        self.settings, self.folder, self.accelerator = settings, folder, accelerator
 
-    def start(self, number, member=0):
-        """Begin the run of a round -> a function `log(numbers, step)`."""
-        self.stop()
-        name = f"{self.folder.name}-round{number}" + (f"-member{member}" if member else "")
-        self.open = TRACKERS[self.settings.log_with](
-            self.settings, self.folder, name, self.folder.name
-        )
+    def start(self, number: int, member: int = 0) -> Callable[[Mapping[str, float], int], None]:
+        """Open the run of one network of a round -> a function `log(numbers, step)`."""
+        self.open_run(f"round{number}" + (f"-member{member}" if member else ""))
         return lambda numbers, step: self.log(numbers, step, round=number, member=member)
 
-    def log(self, numbers, step, **where):
-        """Write one line, and hand the numbers to the open run."""
+    def open_run(self, name: str) -> None:
+        """Open a tracker's run, behind the last one.
+
+        wandb knows it under the project, in the group of the whole run; without a key it logs to
+        files that `wandb sync` uploads later. TensorBoard has it as a folder.
+        """
+        self.stop()
+        whole = self.folder.name
+        wandb = {
+            "name": f"{whole}-{name}",
+            "group": whole,
+            "dir": str(self.folder),
+            "mode": wandb_mode(),
+            "config": as_plain(self.settings),
+            "reinit": "create_new",
+        }
+        project = self.settings.project if self.settings.log_with == "wandb" else wandb["name"]
+        self.accelerator.init_trackers(project, init_kwargs={"wandb": wandb})
+
+    def log(self, numbers: Mapping[str, float], step: int, **where: int | bool) -> None:
+        """Write one line, and hand the numbers to the open run; where: what the line is about."""
         line = {**where, "step": step, **numbers, "time": round(time.time(), 3)}
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        self.open.log(numbers, step)
+        self.accelerator.log(dict(numbers), step)
 
-    def summarise(self, results):
-        """Write the curve as a run of its own."""
-        self.stop()
-        self.open = TRACKERS[self.settings.log_with](
-            self.settings, self.folder, f"{self.folder.name}-summary", self.folder.name
-        )
+    def summarise(self, results: Mapping[str, Any]) -> None:
+        """Write the curve of results.json, and the judge's metrics, as a run of its own.
+
+        In wandb the labelled share of the pool is the horizontal axis, and the last point, which is
+        the final result, stands in the run's summary.
+        """
+        self.open_run("summary")
+        if self.settings.log_with == "wandb":
+            run = self.accelerator.get_tracker("wandb", unwrap=True)
+            run.define_metric("*", step_metric="percent")
         judged = {line["round"]: line for line in results["judge"]}
         for point in results["curve"]:
-            numbers = {
-                key: value for key, value in point.items() if isinstance(value, (int, float))
-            }
-            found = judged.get(point["round"], {})
-            numbers |= {
-                f"judge/{key}": value
-                for key, value in found.items()
-                if isinstance(value, (int, float))
-            }
-            self.log(numbers, point["round"], summary=True)
+            judge = judged.get(point["round"], {})
+            numbers = {f"judge/{key}": value for key, value in only_numbers(judge).items()}
+            self.log(only_numbers(point) | numbers, point["round"], summary=True)
         self.stop()
 
-    def stop(self):
-        """Close the open run, if there is one."""
-        if self.open:
-            self.open.finish()
-        self.open = None
+    def stop(self) -> None:
+        """Close the tracker's run that is open, if there is one."""
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+        self.accelerator.trackers = []
+
+
+def only_numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return the entries that are numbers."""
+    return {key: value for key, value in values.items() if isinstance(value, (int, float))}

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from vlm_itl.config import Config
-from vlm_itl.tracking import TRACKERS, Tracker
+from vlm_itl.tracking import Tracker, tracker_options
+from weakseg.training.distributed import make_accelerator
 from weakseg.training.tracking import has_wandb_key
 
 RESULTS = {
@@ -16,6 +17,7 @@ RESULTS = {
         {
             "round": 0,
             "images": 5,
+            "percent": 5.0,
             "seconds": 395.0,
             "test_miou": 0.5,
             "test_file": "round_00/test.npz",
@@ -23,6 +25,7 @@ RESULTS = {
         {
             "round": 1,
             "images": 10,
+            "percent": 10.0,
             "seconds": 790.0,
             "test_miou": 0.625,
             "test_file": "round_01/test.npz",
@@ -40,19 +43,25 @@ RESULTS = {
 }
 ROUNDS = ((0, 0), (1, 1))  # and the ensemble's second network
 NAMES = ["run-round0", "run-round1-member1", "run-summary"]
-SUMMARY = {"images": 10, "seconds": 790.0, "test_miou": 0.625}
+SUMMARY = {"images": 10, "percent": 10.0, "seconds": 790.0, "test_miou": 0.625}
+
+
+def make_tracker(folder, log_with="none"):
+    settings = Config(log_with=log_with)
+    accelerator = make_accelerator("cpu", **tracker_options(settings, folder))
+    return Tracker(settings, folder, accelerator)
 
 
 def track(folder, log_with):
     """Track a network of each of two rounds, and the summary -> the lines of log.jsonl."""
     folder.mkdir()
-    tracker = Tracker(Config(log_with=log_with), folder)
+    tracker = make_tracker(folder, log_with)
     for number, member in ROUNDS:
         log = tracker.start(number, member)
         for step in (10, 20):
             log({"loss": 1 / step, "miou": number + member / 4}, step)
     tracker.summarise(RESULTS)
-    assert tracker.open is None
+    assert not tracker.accelerator.trackers
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
@@ -74,13 +83,11 @@ def check_lines(lines):
 def test_without_a_tracker_there_is_the_log_and_nothing_else(tmp_path):
     check_lines(track(tmp_path / "run", "none"))
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["log.jsonl"]
-    assert set(TRACKERS) == set(Config.__dataclass_fields__["log_with"].metadata["choices"])
 
 
 def test_a_log_goes_on_where_a_killed_run_left_it(tmp_path):
-    tracker = Tracker(Config(), tmp_path)
-    tracker.start(0)({"loss": 1.0}, 1)
-    Tracker(Config(), tmp_path).start(0)({"loss": 0.5}, 2)
+    make_tracker(tmp_path).start(0)({"loss": 1.0}, 1)
+    make_tracker(tmp_path).start(0)({"loss": 0.5}, 2)
     assert [
         json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()
     ] == [1.0, 0.5]
@@ -110,6 +117,8 @@ def test_tensorboard_has_one_run_a_round_and_a_summary(tmp_path):
 
 def test_wandb_without_a_key_is_offline_with_one_run_a_round_and_a_summary(tmp_path, monkeypatch):
     """The real client, in a home without a login; it needs a few seconds a run."""
+    from wandb.proto import wandb_internal_pb2
+
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DIR", "NETRC"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -130,6 +139,9 @@ def test_wandb_without_a_key_is_offline_with_one_run_a_round_and_a_summary(tmp_p
     assert [stored(name) for name in NAMES] == [1, 1, 1]
     assert stored("judge/purity") == 1
     assert stored("vlm-itl") == len(runs)  # the project
+    # The summary alone has the labelled share as its horizontal axis, of all metrics.
+    axis = wandb_internal_pb2.MetricRecord(glob_name="*", step_metric="percent")
+    assert stored(axis.SerializeToString().decode()) == 1
 
 
 def test_a_key_is_found_where_wandb_keeps_it(tmp_path, monkeypatch):
