@@ -1,8 +1,8 @@
 """One file of a label folder: a Parquet table of image ids and their labels as JSON, sorted by id.
 
-The rows lie in groups of `GROUP`, of which each can be read alone; the file knows the first id of
-each. Its metadata hold a header, as JSON. JSON gives Python's numbers and texts back exactly. What
-a stranger's file holds is only ever data: neither Parquet nor JSON can name code to run.
+The rows lie in groups of `GROUP`, of which each can be read alone. The file's metadata hold a
+header and the first id of each group, both as JSON. JSON gives Python's numbers and texts back
+exactly. What a stranger's file holds is only ever data: neither Parquet nor JSON can name code.
 """
 
 import bisect
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # pyarrow takes 0.2 s to import, and a single label file does
     import pyarrow as pa
 
 GROUP = 128  # rows that are read at once: reading one image alone takes 0.2 ms
-HEADER = b"weak_labels"  # key of the header in the file's metadata
+HEADER, FIRST_IDS = b"weak_labels", b"first_ids"  # keys of the file's metadata
 SCALARS = (str, int, float, bool, type(None))
 
 Row = tuple[str, str]  # an image's id, its labels as JSON
@@ -89,24 +89,36 @@ def write_shard(path: Path, header: dict[str, Any], rows: Iterable[Row]) -> None
     import pyarrow as pa
     from pyarrow import parquet
 
-    rows, columns = iter(rows), schema()
+    rows, columns, first_ids = iter(rows), schema(), []
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         with parquet.ParquetWriter(
             file,
             columns,
             compression="zstd",
             use_dictionary=False,  # no two rows are alike
-            write_statistics=["id"],  # the first id of each group
+            write_statistics=False,
             sorting_columns=[parquet.SortingColumn(0)],
             write_page_checksum=True,
             store_schema=False,
         ) as writer:
             while group := list(islice(rows, GROUP)):
                 ids, texts = zip(*group, strict=True)
+                first_ids.append(ids[0])
                 writer.write_batch(pa.record_batch([list(ids), list(texts)], schema=columns))
-            writer.add_key_value_metadata({HEADER: json.dumps(header)})
+            writer.add_key_value_metadata(
+                {HEADER: json.dumps(header), FIRST_IDS: json.dumps(first_ids)}
+            )
         file.flush()
         os.fsync(file.fileno())
+
+
+def is_list_of_text(value: object, length: int) -> bool:
+    """Whether a value is a list of so many texts."""
+    return (
+        isinstance(value, list)
+        and len(value) == length
+        and all(isinstance(text, str) for text in value)
+    )
 
 
 class ShardReader:
@@ -127,16 +139,21 @@ class ShardReader:
             )
             if not self.file.schema_arrow.equals(schema()):
                 raise DamagedShard("it has other columns than id and labels")
-            self.header = json.loads((self.file.metadata.metadata or {})[HEADER])
+            metadata = self.file.metadata.metadata or {}
+            self.header = json.loads(metadata[HEADER])
+            # Parquet's own statistics hold them too, but in a damaged file pyarrow's access to
+            # these ends the process.
+            self.first_ids = json.loads(metadata[FIRST_IDS])
+            if not is_list_of_text(self.first_ids, self.file.num_row_groups):
+                raise DamagedShard("it doesn't say where its images lie")
         self.group, self.ids, self.texts = -1, [""], [""]
 
     def read(self, name: str) -> str | None:
         """Return the labels of an image as JSON, None where the shard doesn't have it."""
+        group = bisect.bisect_right(self.first_ids, name) - 1
+        if group < 0:
+            return None
         with damage_in_one_line():
-            groups = range(self.file.num_row_groups)
-            group = bisect.bisect_right(groups, name, key=self._first_id) - 1
-            if group < 0:
-                return None
             self._load(group)
         row = bisect.bisect_left(self.ids, name)
         there = row < len(self.ids) and self.ids[row] == name
@@ -149,13 +166,6 @@ class ShardReader:
                 self._load(group)
             yield from zip(self.ids, self.texts, strict=True)
 
-    def _first_id(self, group: int) -> str:
-        """Return the first id of a group of rows, as the file's metadata state it."""
-        statistics = self.file.metadata.row_group(group).column(0).statistics
-        if statistics is None or not isinstance(statistics.min, str):
-            raise DamagedShard("it doesn't say where its images lie")
-        return statistics.min
-
     def _load(self, group: int) -> None:
         """Read a group of rows, unless it is the one in memory."""
         if group != self.group:
@@ -163,4 +173,6 @@ class ShardReader:
             ids, texts = table.column("id").to_pylist(), table.column("labels").to_pylist()
             if None in ids or None in texts:
                 raise DamagedShard("it has rows without an id or labels")
+            if ids[0] != self.first_ids[group]:
+                raise DamagedShard("it doesn't say where its images lie")
             self.group, self.ids, self.texts = group, ids, texts
