@@ -20,7 +20,7 @@ from model import model_from
 from weakseg.common import UserError
 from weakseg.data.datasets import Pets
 from weakseg.evaluation import summary
-from weakseg.evaluation.groups import seed_groups, title
+from weakseg.evaluation.groups import seed_groups
 from weakseg.reporting.style import palette
 from weakseg.training.checkpoints import load_checkpoint
 
@@ -207,29 +207,6 @@ def test_seeds_of_one_run_are_shown_together(trained):
     low, high = stats.ttest_1samp(list(values.values()), 0).confidence_interval()
     assert found == pytest.approx({"miou": 0.6, "low": low, "high": high})
     assert summary.mean_and_interval([full])["low"] == full["aggregate"]["miou_interval"][0]
-
-
-def test_runs_are_called_by_their_labels_and_by_name_where_that_is_not_enough():
-    def group(name, signals, recipe=None, seeds=1):
-        args = {"recipe": recipe} if recipe else {}
-        return [
-            {"run": f"{name}_seed{k}" if seeds > 1 else name, "supervision": signals, "args": args}
-            for k in range(seeds)
-        ]
-
-    groups = [
-        group("masks", ["full"]),  # of a version that knew no recipes
-        group("mix", ["tags", "points"], "plain"),
-        group("one", ["boxes"], "strong", seeds=3),
-        group("Two", ["boxes"], "strong"),
-    ]
-    assert [title(each, groups) for each in groups] == [
-        "Masks",
-        "Tags + points",
-        "Boxes, strong (one)",
-        "Boxes, strong (Two)",
-    ]
-    assert title(groups[2], groups[:3]) == "Boxes, strong"
 
 
 def test_relative_costs_leave_out_what_has_no_unit(trained, tmp_path, capsys):
