@@ -140,8 +140,8 @@ def command(
 
     content: of a weak-label file, whose annotator's options are taken over
     """
-    words = ["python", "weak_label_generator.py", "--data_dir", data_dir, *dataset.flags]
-    words += ["--output_file", path]
+    words: list[object] = ["python", "weak_label_generator.py", "--data_dir", data_dir]
+    words += [*dataset.flags, "--output_file", path]
     shards = shards_in(path)
     if shards:
         words += ["--shards", shards]
