@@ -60,13 +60,14 @@ def measure(args):
     from weakseg.training.recipes import LossOptions
 
     data = Data(
-        args.data_dir, image_size=args.img_size, cache_dir=str(Path(args.data_dir) / "cache")
+        source=args.data_dir,
+        image_size=args.img_size,
+        cache_dir=str(Path(args.data_dir) / "cache"),
     )
     dataset = open_images(data)
     names = (dataset.ids("train") * args.images[0])[: args.images[0]]
-    network = build_network(
-        Model(args.model, "none"), [str(number) for number in range(args.classes)], 2
-    )
+    model = Model(name=args.model, weights="none")
+    network = build_network(model, [str(number) for number in range(args.classes)], 2)
     trainer = make_trainer(
         network,
         make_criterion(("full",), LossOptions(tuple(dataset.tag_class))),

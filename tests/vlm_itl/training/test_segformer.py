@@ -20,13 +20,13 @@ NAMES = ("efficientnet-lite0", "segformer-tiny")
 @pytest.fixture(scope="module", params=NAMES)
 def network(request):
     torch.manual_seed(0)
-    return build_network(Model(request.param, "none", 0.5), CLASSES, TAGS)
+    return build_network(Model(name=request.param, weights="none", dropout=0.5), CLASSES, TAGS)
 
 
 @pytest.fixture(scope="module")
 def segformer():
     torch.manual_seed(1)
-    return build_network(Model("segformer-tiny", "none"), CLASSES, TAGS).eval()
+    return build_network(Model(name="segformer-tiny", weights="none"), CLASSES, TAGS).eval()
 
 
 @pytest.fixture
@@ -120,9 +120,9 @@ def test_segformer_is_the_one_of_transformers(segformer, images, tmp_path):
 def test_a_folder_is_a_name(segformer, images, tmp_path):
     segformer.save_pretrained(tmp_path)
     assert is_segformer(str(tmp_path))
-    again = build_network(Model(str(tmp_path), "imagenet"), CLASSES, TAGS).eval()
+    again = build_network(Model(name=str(tmp_path), weights="imagenet"), CLASSES, TAGS).eval()
     assert torch.equal(again(images)["seg"], segformer(images)["seg"])
-    bare = build_network(Model(str(tmp_path), "none"), CLASSES, TAGS).eval()
+    bare = build_network(Model(name=str(tmp_path), weights="none"), CLASSES, TAGS).eval()
     assert bare(images)["seg"].shape == (2, 3, 64, 96)
     assert not torch.equal(bare(images)["seg"], again(images)["seg"])
 
@@ -130,7 +130,7 @@ def test_a_folder_is_a_name(segformer, images, tmp_path):
 @torch.no_grad()
 def test_other_classes_get_a_new_last_layer_on_the_same_encoder(segformer, images, tmp_path):
     segformer.save_pretrained(tmp_path)
-    other = build_network(Model(str(tmp_path)), [*CLASSES, "bird"], 3).eval()
+    other = build_network(Model(name=str(tmp_path)), [*CLASSES, "bird"], 3).eval()
     assert other(images)["seg"].shape[1] == 4
     assert torch.equal(other(images)["features"], segformer(images)["features"])
 
@@ -149,12 +149,12 @@ def test_a_folder_without_a_segformer_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     for name in ("vit", "empty"):
         with pytest.raises(UserError, match=rf"model\.name .*{name}"):
-            build_network(Model(str(tmp_path / name)), CLASSES, TAGS)
+            build_network(Model(name=str(tmp_path / name)), CLASSES, TAGS)
 
 
 def test_an_unknown_name_is_refused():
     with pytest.raises(UserError, match="efficientnet-lite9"):
-        build_network(Model("efficientnet-lite9", "none"), CLASSES, TAGS)
+        build_network(Model(name="efficientnet-lite9", weights="none"), CLASSES, TAGS)
 
 
 def test_a_hub_id_without_a_hub_is_one_line(tmp_path):
@@ -162,7 +162,7 @@ def test_a_hub_id_without_a_hub_is_one_line(tmp_path):
         "from weakseg.common import UserError\nfrom vlm_itl.config import Model\n"
         "from vlm_itl.training.segformer import build_network\n"
         "for weights in ('imagenet', 'none'):\n    try:\n"
-        "        build_network(Model('nvidia/mit-b0', weights), ['a', 'b'], 1)\n"
+        "        build_network(Model(name='nvidia/mit-b0', weights=weights), ['a', 'b'], 1)\n"
         "    except UserError as error:\n        print(error)"
     )
     done = without_network(code, tmp_path)

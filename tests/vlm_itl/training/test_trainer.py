@@ -55,7 +55,7 @@ class KillBefore(TrainerCallback):
 def images(pets_dir, tmp_path_factory):
     """(data set, its section of the config)."""
     data = Data(
-        str(pets_dir),
+        source=str(pets_dir),
         image_size=64,
         cache_dir=str(tmp_path_factory.mktemp("cache")),
         val_fraction=0.2,
@@ -65,7 +65,7 @@ def images(pets_dir, tmp_path_factory):
 
 def new_network(name, seed=0):
     seed_everything(seed)
-    return build_network(Model(name, "none", 0.2), ["background", "pet"], 2)
+    return build_network(Model(name=name, weights="none", dropout=0.2), ["background", "pet"], 2)
 
 
 def fitting(images, network, folder, callback=None, steps=4, eval_steps=2, select="last"):
