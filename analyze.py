@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weakseg.common import UserError, atomic_path, commit, run_cli, write_json
+from weakseg.threads import add_threads_argument
 
 if TYPE_CHECKING:
     from weakseg.data.base import SegmentationDataset
@@ -38,6 +39,7 @@ def parse_args() -> argparse.Namespace:
     group.add_argument(
         "--seed", type=int, default=0, help="of the bootstrap (default: %(default)s)"
     )
+    add_threads_argument(group)
     add_output_arguments(parser)
     return parser.parse_args()
 

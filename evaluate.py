@@ -31,6 +31,7 @@ from weakseg.evaluation.results import (
     write_mask,
 )
 from weakseg.labels.costs import DEFAULT, UNITS, Schedule, chosen_schedule, cost_band
+from weakseg.threads import add_threads_argument
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +83,7 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="(default: auto)"
     )
+    add_threads_argument(group)
     group.add_argument(
         "--tile",
         type=int,

@@ -35,6 +35,7 @@ from weakseg.labels.label_header import header
 from weakseg.labels.label_summary import LabelSummary
 from weakseg.labels.parquet_shard import Row
 from weakseg.parallel import Workers, add_backend_arguments
+from weakseg.threads import add_threads_argument
 
 Draw = Callable[..., Generator[Any, None, None]]  # `simulate.annotate_all`, of this data set
 
@@ -61,6 +62,7 @@ def parse_args() -> argparse.Namespace:
     group.add_argument(
         "--jobs", type=int, default=-1, help="processes, -1 = one a core (default: %(default)s)"
     )
+    add_threads_argument(group)
     add_backend_arguments(group, ("loky", "dask", "ray"), "loky")
     return parser.parse_args()
 

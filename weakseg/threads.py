@@ -17,10 +17,17 @@ def add_threads_argument(parser: argparse.ArgumentParser | argparse._ArgumentGro
     """Add the flag --threads."""
     parser.add_argument(
         "--threads",
-        type=int,
+        type=thread_count,
         metavar="N",
         help="threads of each process (default: OMP_NUM_THREADS, else one a core)",
     )
+
+
+def thread_count(word: str) -> int:
+    """Return the number of threads that a word of the command line names, at least 1."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is no number of threads; write 1 or more")
+    return int(word)
 
 
 def settle_threads(threads: int | None = None) -> None:

@@ -178,6 +178,5 @@ class TrainingRun(DataOptions):
                 self.steps_per_epoch is None or self.steps_per_epoch > 0,
                 "must be at least 1",
             ),
-            ("threads", self.threads is None or self.threads > 0, "must be at least 1"),
             ("train_limit", self.train_limit is None or self.train_limit > 0, "must be at least 1"),
         ]
