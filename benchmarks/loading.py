@@ -20,16 +20,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch
-
 from benchmarks.commands import prepare, train
-from data_utils import EpochBatches, SegmentationItems, make_loader
 from weakseg.common import commit
 from weakseg.data.cache import ResizedCache
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.label_file import load_labels
 from weakseg.labels.signals import parse_modes
 from weakseg.labels.training_labels import training_ids
+from weakseg.threads import settle_threads
 
 
 def parse_args():
@@ -70,6 +68,8 @@ def parse_args():
 
 def loading_seconds(args, folder, data_dir, batch_size):
     """Return the seconds a batch takes to load: (into an empty cache, from a full one)."""
+    from data_utils import EpochBatches, SegmentationItems, make_loader
+
     dataset = open_dataset(DataOptions(data_dir=str(data_dir), cache_dir=str(folder / "cache")))
     items = SegmentationItems(
         dataset,
@@ -121,7 +121,7 @@ def measure(args, folder, data_dir, batch_size):
 
 
 def main(args):
-    torch.set_num_threads(args.threads)
+    settle_threads(args.threads)  # as the commands do, before anything imports PyTorch
     print(
         f"{args.supervision_mode}, {args.images} images at {args.img_size} px, "
         f"{args.threads} threads, {args.num_workers} workers, medians of {args.repeats}; "
