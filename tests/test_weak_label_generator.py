@@ -3,7 +3,7 @@
 import pickle
 import shutil
 import sys
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,7 +115,7 @@ def test_one_signals_options_and_the_seed_leave_the_others_alone(pets_dir, pets_
 
 
 def test_every_seed_image_and_signal_has_its_own_stream(pets_dir, tmp_path, monkeypatch):
-    draw = SimpleNamespace(extract=lambda scene, rng: rng.random())
+    draw = replace(SIGNALS["tags"], extract=lambda scene, rng: rng.random())
     monkeypatch.setattr(simulate, "SIGNALS", {"a": draw, "b": draw})
     dataset = opened(pets_dir, tmp_path)
     values = [
