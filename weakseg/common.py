@@ -1,7 +1,6 @@
-"""What every script needs: errors for people, atomic files, stable random streams, one seed for
-all.
-"""
+"""What every command needs: errors for people, atomic files, stable random streams, seeds."""
 
+import argparse
 import contextlib
 import ctypes
 import difflib
@@ -13,8 +12,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from weakseg.threads import settle_threads
 
@@ -25,9 +25,12 @@ class UserError(Exception):
     """A mistake the user can mend; the message names the file or flag and says what to do."""
 
 
-def run_cli(main, parse_args):
-    """Run ``main(parse_args())``; a `UserError`, or a disk that fails, becomes one line on stderr
-    and exit code 2.
+def run_cli(
+    main: Callable[[argparse.Namespace], object], parse_args: Callable[[], argparse.Namespace]
+) -> None:
+    """Run ``main(parse_args())`` as a command.
+
+    A `UserError`, or a disk that fails, becomes one line on stderr and exit code 2.
     """
     try:
         args = parse_args()
@@ -39,26 +42,22 @@ def run_cli(main, parse_args):
         sys.exit(_fail("interrupted; files that were complete are kept", 130))
 
 
-def parse_with_rest(parser, words):
-    """Return the arguments that the words before `--` give, with those after it, a list, as
-    `rest`.
-    """
+def parse_with_rest(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """Parse the words before `--`, and keep the list of those after it as `rest`."""
     cut = words.index("--") if "--" in words else len(words)
     args = parser.parse_args(words[:cut])
     args.rest = words[cut + 1 :]
     return args
 
 
-def _fail(line, code):
+def _fail(line: str, code: int) -> int:
     print(line, file=sys.stderr)
     return code
 
 
 @contextlib.contextmanager
-def atomic_path(path):
-    """Yield a temporary path beside `path`; rename it over `path` on success, remove it on
-    failure.
-    """
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, which is renamed over it on success, else removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
@@ -72,20 +71,20 @@ def atomic_path(path):
             os.unlink(name)
 
 
-def _umask():
+def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
-def write_json(path, value):
+def write_json(path: str | Path, value: object) -> None:
     """Write `value` as indented JSON, atomically; NaN is refused."""
     text = json.dumps(value, indent=1, allow_nan=False)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def read_json(path):
+def read_json(path: str | Path) -> Any:
     """Read a JSON file; a damaged one is a `UserError` that names it."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -93,17 +92,14 @@ def read_json(path):
         raise UserError(f"{path}: not a readable JSON file ({error})") from error
 
 
-def stable_seed(*parts):
-    """Return a 63-bit seed that depends on `parts` alone: the same on every machine and in every
-    process.
-    """
+def stable_seed(*parts: object) -> int:
+    """Return a 63-bit seed that depends on `parts` alone, whatever machine or process asks."""
     text = "\x1f".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
 
 
-def seed_everything(seed):
+def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and PyTorch (CPU and every GPU)."""
-
     import numpy as np
     import torch
 
@@ -112,9 +108,10 @@ def seed_everything(seed):
     torch.manual_seed(seed)
 
 
-def keep_freed_memory():
-    """Let the C library keep what large tensors free for the next ones: fetching pages anew takes a
-    tenth of a step.
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of large tensors for the next ones.
+
+    Fetching pages anew takes a tenth of a training step.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:  # glibc's; the numbers are those of malloc.h
@@ -122,10 +119,8 @@ def keep_freed_memory():
         mallopt(-4, 0)  # M_MMAP_MAX: no pages of its own for a large tensor
 
 
-def commit():
-    """Return the commit this code runs from, with ``+`` when files differ from it; None outside a
-    repository.
-    """
+def commit() -> str | None:
+    """Return the commit that runs, with ``+`` when files differ; None outside a repository."""
     root = Path(__file__).parent
     try:
         head = subprocess.run(
@@ -139,13 +134,13 @@ def commit():
     return head.stdout.strip() + "+" * bool(diff.stdout.strip()) if head.returncode == 0 else None
 
 
-def choose(wanted, known, flag):
+def choose(wanted: Sequence[str], known: Collection[str], flag: str) -> list[str]:
     """Return `wanted`; a word that is not among `known` is a `UserError` with the nearest one."""
     for word in wanted:
         if word not in known:
             hint = suggestion(word, known, "did you mean {}? ")
             raise UserError(f"{flag} {word!r}: {hint}choose from {', '.join(known)}")
-    return wanted
+    return list(wanted)
 
 
 def suggestion(word: object, known: Iterable[str], wording: str = "did you mean {}?") -> str:
@@ -154,14 +149,17 @@ def suggestion(word: object, known: Iterable[str], wording: str = "did you mean 
     return wording.format(near[0]) if near else ""
 
 
-def refuse_repeats(words, what):
-    """Raise `UserError` where a word occurs twice."""
+def refuse_repeats(words: Sequence[str], what: str) -> None:
+    """Raise `UserError` where a word occurs twice.
+
+    what: names the words in the error, as in "--classes: the class"
+    """
     for word in words:
         if words.count(word) > 1:
             raise UserError(f"{what} {word!r} occurs twice; keep one")
 
 
-def remove(path):
+def remove(path: Path) -> None:
     """Delete a file or folder of a run; one that is gone already is fine."""
     if path.is_dir():
         shutil.rmtree(path)

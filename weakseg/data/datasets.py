@@ -141,7 +141,7 @@ def parse_groups(words: list[str], background: str, known: list[str]) -> dict[st
     groups, names = {}, [background]
     for word in words:
         name, _, members = word.partition("=")
-        groups[name] = list(choose((members or name).split("+"), known, "--classes"))
+        groups[name] = choose((members or name).split("+"), known, "--classes")
         names.append(name)
     refuse_repeats(names, "--classes: the class")
     members_of_all = [member for members in groups.values() for member in members]
