@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vlm_itl.config import Model
+from vlm_itl.training.checkpoints import load_strictly, packed
 from vlm_itl.training.segformer import build_network
-from vlm_itl.training.trainer import load_strictly, packed
 from weakseg.common import UserError, atomic_path
 from weakseg.data.base import SegmentationDataset
 from weakseg.planning.ledger import digest

@@ -1,29 +1,35 @@
-"""The images of an experiment: a VOC tree or another folder, a hub's data set through 🤗 datasets,
-or the drawn set.
+"""The images of an experiment, and the tables of them that the Trainer reads.
 
-All of them become a `SegmentationDataset`; the tables that the Trainer reads are 🤗 `Dataset`s of
-file names, whose `with_transform` decodes images when they are asked for, so no tensor is ever
-stored in a table.
+Images come from a folder (VOC, Oxford-IIIT Pet, your own), from a hub through 🤗 datasets, or are
+drawn. All become a `SegmentationDataset`. A table is a 🤗 `Dataset` of ids whose transform decodes
+images when they are asked for, so no tensor is ever stored in a table.
 """
 
 import hashlib
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from datasets import Dataset
 
 from data_utils import SegmentationItems
+from vlm_itl.config import Data
 from weakseg.common import UserError, stable_seed
+from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.data.hub import HubSource, export_hub
 from weakseg.labels.signals import SIGNALS
-from weakseg.labels.targets import blank
+from weakseg.labels.targets import View, blank
+from weakseg.planning.oracle import Oracle
 
 
-def open_images(data):
-    """Return the `SegmentationDataset` of the config's section `data`; the built-in set is drawn on
-    first use.
+def open_images(data: Data) -> SegmentationDataset:
+    """Return the data set that the config's section `data` describes.
+
+    On first use the built-in set is drawn, and a hub's is downloaded.
     """
     folder = find_source(data)
     options = DataOptions(
@@ -39,7 +45,7 @@ def open_images(data):
         raise UserError(f"data.source {data.source}: {error}") from error
 
 
-def find_source(data):
+def find_source(data: Data) -> Path:
     """Return the folder in which the images lie."""
     if data.source == "shapes":
         from weakseg.data.synthetic import draw_shapes
@@ -53,16 +59,16 @@ def find_source(data):
         source = HubSource(data.source, data.hub_image, data.hub_mask, data.hub_test)
         return export_hub(source, data.data_dir)
     raise UserError(
-        f"data.source {data.source}: no such folder; give one, 'shapes' for the drawn set, or a hub id (owner/name)"
+        f"data.source {data.source}: no such folder; give one, 'shapes' for the drawn set, "
+        "or a hub id (owner/name)"
     )
 
 
-def splits_of(dataset, data):
-    """Return {"pool", "val", "test": sorted ids} of the images that have a mask: a simulation can
-    label no other.
+def splits_of(dataset: SegmentationDataset, data: Data) -> dict[str, list[str]]:
+    """Return the sorted ids of "pool", "val" and "test", of images that have a mask.
 
-    Limits are nested: a smaller one is part of a larger one. A split without any mask is a
-    `UserError`.
+    A simulation can label no other. Limits are nested: a smaller one is part of a larger one. A
+    split without any mask is a `UserError`.
     """
     limits = {"train": data.pool_limit, "val": data.val_limit, "test": None}
     chosen = {}
@@ -75,24 +81,26 @@ def splits_of(dataset, data):
     return {"pool": chosen["train"], "val": chosen["val"], "test": chosen["test"]}
 
 
-def fingerprint(dataset, splits):
+def fingerprint(dataset: SegmentationDataset, splits: Mapping[str, Sequence[str]]) -> str:
     """Return a short hash: runs with the same one saw the same pool, validation and test images."""
     text = repr((dataset.fingerprint(), sorted(splits.items())))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def image_table(dataset, names, data, masks=False):
-    """Return a 🤗 `Dataset` over images in order; row i decodes to {"index", "image", "targets"[,
-    "mask"]}.
+def image_table(
+    dataset: SegmentationDataset, names: Sequence[str], data: Data, masks: bool = False
+) -> Dataset:
+    """Return a 🤗 `Dataset` over images in order.
 
-    masks: also the ground truth [S, S] uint8; for validation and test images only.
+    Row i decodes to {"index", "image", "targets"}, with `masks` also to "mask", the ground truth
+    [S, S] uint8: for validation and test images only.
     """
     cache = ResizedCache(data.cache_dir, data.image_size, data.cache_limit)
     items = SegmentationItems(dataset, names, cache, masks=masks)
     return transformed(names, range(len(names)), [0] * len(names), items)
 
 
-def added_rows(batch_size, labelled, pseudo, share):
+def added_rows(batch_size: int, labelled: int, pseudo: int, share: float) -> int:
     """Return how many pseudo-labelled rows join the `batch_size` bought ones of each batch.
 
     `share` of them, but no more than keeps each of the `pseudo` images from being seen more often
@@ -101,89 +109,109 @@ def added_rows(batch_size, labelled, pseudo, share):
     return max(1, round(min(share, pseudo / labelled) * batch_size)) if pseudo else 0
 
 
-def training_table(items, steps, batch_size, seed, pseudo=0, added=0):
-    """Return the 🤗 `Dataset` of a whole training: `steps` batches in their final order, each row
-    drawn anew.
+def training_table(
+    items: SegmentationItems,
+    steps: int,
+    batch_size: int,
+    seed: int,
+    pseudo: int = 0,
+    added: int = 0,
+) -> Dataset:
+    """Return the 🤗 `Dataset` of a whole training: all batches in their order, each row drawn anew.
 
-    items: `SegmentationItems` whose last `pseudo` images are pseudo-labelled; `added` rows of them
-    follow the `batch_size` bought ones of each batch. The bought rows are the same with and without
-    them. Row r decodes to items[draw, index]: order and augmentation follow from the table alone,
-    so that a run that goes on in the middle sees what an uninterrupted one sees.
+    Row r decodes to items[draw, index]. Order and augmentation follow from the table alone, so a
+    run that goes on in the middle sees what an uninterrupted one sees.
+
+    steps       the number of batches
+    batch_size  rows of bought images in each; they are the same with and without pseudo-labels
+    pseudo      how many images, the last of `items`, are pseudo-labelled
+    added       rows of those that follow in each batch
     """
     rng = np.random.default_rng(stable_seed(seed, "order"))
     labelled, bought = len(items) - pseudo, steps * batch_size
+    # One row a batch: the numbers of its images, and beside them which draw of an image it is.
     index = [draws(0, labelled, bought, rng).reshape(steps, -1)]
     draw = [np.arange(bought).reshape(steps, -1)]
     if added:
         index.append(draws(labelled, len(items), steps * added, rng).reshape(steps, -1))
         draw.append(bought + np.arange(steps * added).reshape(steps, -1))
-    index, draw = (np.concatenate(columns, axis=1).ravel().tolist() for columns in (index, draw))
-    return transformed(items.ids, index, draw, items)
+    return transformed(items.ids, in_order(index), in_order(draw), items)
 
 
-def draws(first, end, count, rng):
-    """Return `count` numbers of [first, end): all of them once, shuffled, then all of them again,
-    and so on.
-    """
+def in_order(columns: list[np.ndarray]) -> list[int]:
+    """Return blocks of columns [batches, rows], set side by side, as one list of all rows."""
+    return np.concatenate(columns, axis=1).ravel().tolist()
+
+
+def draws(first: int, end: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return `count` numbers of [first, end): all of them shuffled, then all again, and so on."""
     rounds = -(-count // (end - first))
     return np.concatenate([rng.permutation(np.arange(first, end)) for _ in range(rounds)])[:count]
 
 
-def transformed(names, index, draw, items):
-    """Return a 🤗 `Dataset` of (id, index, draw) whose rows are decoded by `items` when they are
-    read.
-    """
-    from datasets import Dataset
-
+def transformed(
+    names: Sequence[str], index: Iterable[int], draw: Iterable[int], items: SegmentationItems
+) -> Dataset:
+    """Return a 🤗 `Dataset` of (id, index, draw) whose rows are decoded when they are read."""
     index, decode = list(index), Decoder()
     table = Dataset.from_dict({"id": [names[i] for i in index], "index": index, "draw": list(draw)})
     table = table.with_transform(decode)
+    # Set last: 🤗 datasets pickles and hashes all that a new transform holds, a copy of every
+    # pseudo-label.
     decode.items = items
     return table
 
 
 class Decoder:
-    """Rows of a table -> the same of `items`.
+    """Turns rows (id, index, draw) of a table into the columns of items[draw, index]."""
 
-    They are set last: 🤗 datasets pickles and hashes all that a new transform holds, a copy of every
-    pseudo-label.
-    """
+    items: SegmentationItems
 
-    items = None
-
-    def __call__(self, rows):
-        found = [self.items[key] for key in zip(rows["draw"], rows["index"], strict=True)]
-        return {key: [item[key] for item in found] for key in found[0]}
+    def __call__(self, rows: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        decoded = [self.items[key] for key in zip(rows["draw"], rows["index"], strict=True)]
+        return {key: [item[key] for item in decoded] for key in decoded[0]}
 
 
 class LabelledItems(SegmentationItems):
     """The images of one training: those with bought labels first, then those with pseudo-labels.
 
-    pseudo: a mapping id -> mask [S, S] uint8, 255 where the network was not sure. An image lacks
-    the targets of signals that nobody bought for it: they are all ignored. strong: augment
-    pseudo-labelled images more than others.
+    An image lacks the targets of signals that nobody bought for it: they are all ignored.
+
+    pseudo  {id: mask [S, S] uint8}, 255 where the network was not sure
+    strong  whether pseudo-labelled images are augmented more than others
     """
 
-    def __init__(self, dataset, oracle, pseudo, cache, augment, seed, strong=False):
-        bought = sorted(oracle.labels)
-        asked = {signal for label in oracle.labels.values() for signal in label.signals} | (
-            {"full"} if pseudo else set()
-        )
-        labels = {name: label.annotations for name, label in oracle.labels.items()}
+    def __init__(
+        self,
+        dataset: SegmentationDataset,
+        oracle: Oracle,
+        pseudo: Mapping[str, np.ndarray],
+        cache: ResizedCache,
+        augment: bool,
+        seed: int,
+        strong: bool = False,
+    ) -> None:
+        signals = {signal for label in oracle.labels.values() for signal in label.signals}
+        if pseudo:
+            signals.add("full")
+        labels: dict[str, Mapping[str, Any]] = {
+            name: label.annotations for name, label in oracle.labels.items()
+        }
         labels |= {name: {"size": [cache.size, cache.size]} for name in pseudo}
         super().__init__(
             dataset,
-            bought + sorted(pseudo),
+            [*sorted(oracle.labels), *sorted(pseudo)],
             cache,
             labels,
-            tuple(s for s in SIGNALS if s in asked),
+            tuple(signal for signal in SIGNALS if signal in signals),
             augment,
             seed=seed,
             strong=pseudo if strong else (),
         )
         self.oracle, self.pseudo = oracle, pseudo
 
-    def target(self, name, labels, signal, view):
+    def target(self, name: str, labels: Mapping[str, Any], signal: str, view: View) -> np.ndarray:
+        """Return the target of a signal; where nobody bought it, one that is all ignored."""
         signals = ("full",) if name in self.pseudo else self.oracle.labels[name].signals
         if signal in signals:
             return super().target(name, labels, signal, view)
@@ -191,5 +219,6 @@ class LabelledItems(SegmentationItems):
             return np.full(len(self.dataset.tag_names), -1, np.float32)
         return blank(view)
 
-    def mask(self, name):
+    def mask(self, name: str) -> np.ndarray:
+        """Return the bought or the pseudo-label, [S, S] uint8."""
         return self.pseudo[name] if name in self.pseudo else self.oracle.mask(name)

@@ -1,65 +1,92 @@
-"""The Hugging Face Trainer on this project's losses: strict checkpoints, streaming metrics, the
-order of the table.
-"""
+"""The Hugging Face Trainer on this project's losses, and on batches in a table's own order."""
 
-import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from datasets import Dataset
+from torch import nn
 from torch.utils.data import SequentialSampler, default_collate
 from tqdm import tqdm
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    EvalPrediction,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from losses import Criterion
-from vlm_itl.training.segformer import parameter_groups
-from weakseg.common import UserError, atomic_path
+from vlm_itl.config import Training
+from vlm_itl.training.checkpoints import (
+    WEIGHTS,
+    last_checkpoint,
+    load_strictly,
+    mark_complete,
+    packed,
+)
+from vlm_itl.training.segformer import encoder_prefix
 from weakseg.metrics import confusion_matrix, largest, scores
 from weakseg.training.loop import stop_if_not_finite
 from weakseg.training.optim import make_optimizer
-
-COMPLETE = "complete"  # written last into a checkpoint, it lists the files: a kill leaves folders without one of them
-WEIGHTS = "model.safetensors"
+from weakseg.training.recipes import LossOptions
 
 
 class StreamingMetrics:
-    """`compute_metrics` with `batch_eval_metrics=True`: one confusion matrix, whatever the number
-    of images.
+    """Mean IoU from one confusion matrix, whatever the number of images.
 
-    Called with the predicted classes and the truth [B, S, S] of each batch; returns {"miou"} after
-    the last one.
+    It is the Trainer's `compute_metrics` with `batch_eval_metrics=True`: called with the predicted
+    classes and the truth [B, S, S] of each batch, it returns {"miou"} after the last one.
     """
 
-    def __init__(self, num_classes):
-        self.num_classes, self.confusion = num_classes, None
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.confusion: torch.Tensor | None = None
 
-    def __call__(self, batch, compute_result):
-        found = confusion_matrix(batch.predictions, batch.label_ids, self.num_classes)
-        self.confusion = found if self.confusion is None else self.confusion + found
-        if not compute_result:
-            return {}
-        confusion, self.confusion = self.confusion, None
-        return {"miou": float(scores(confusion)["miou"])}
+    def __call__(self, batch: EvalPrediction, compute_result: bool) -> dict[str, float]:
+        predictions, truth = torch.as_tensor(batch.predictions), torch.as_tensor(batch.label_ids)
+        confusion = confusion_matrix(predictions, truth, self.num_classes)
+        if self.confusion is not None:
+            confusion = self.confusion + confusion
+        self.confusion = None if compute_result else confusion
+        return {"miou": float(scores(confusion)["miou"])} if compute_result else {}
 
 
 class SegmentationTrainer(Trainer):
-    """Trains a network of `networks.py` by a `Criterion` over rows {"image", "targets"}, in the
-    table's own order.
+    """Trains a network by a `Criterion` over rows {"image", "targets"}, in the table's own order.
 
     Upstream (transformers 5.23) loads a checkpoint without `strict`: names that don't match, which
     is most of a SegFormer's, keep their old values after a mere warning. Here a checkpoint fits to
     the last tensor or is refused.
     """
 
-    def __init__(self, *args, criterion, **options):
-        super().__init__(*args, **options)
+    def __init__(
+        self,
+        network: nn.Module,
+        arguments: TrainingArguments,
+        criterion: Criterion,
+        folder: Path,
+        **options: Any,
+    ) -> None:
+        super().__init__(network, arguments, **options)
+        self.network, self.folder = network, folder
         self.criterion = criterion.to(self.args.device)
 
-    def _get_train_sampler(self, train_dataset=None):
-        return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        table: Any = train_dataset or self.train_dataset
+        return SequentialSampler(table)
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Return the loss of one batch, or (loss, outputs of the network)."""
         outputs = model(inputs["image"])
-        terms = self.criterion(outputs, inputs["targets"], inputs["image"])
+        terms = self.criterion(outputs, inputs["targets"])
         values = {name: mean.value for name, mean in terms.items()}
         labelled = {name: mean.count > 0 for name, mean in terms.items()}
         loss = self.criterion.combine(values, outputs, labelled)
@@ -69,103 +96,70 @@ class SegmentationTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
     @torch.no_grad()
-    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
-        """Return (None, predicted classes uint8, truth): classes are 4 C times smaller than their
-        logits.
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+        """Return (None, predicted classes [B, S, S] uint8, truth [B, S, S]) of one batch.
+
+        Logits would take 4 C times the memory of classes.
         """
         inputs = self._prepare_inputs(inputs)
         with self.compute_loss_context_manager():
             logits = model(inputs["image"])["seg"]
         return None, largest(logits, 1).byte(), inputs["mask"]
 
-    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
-        load_strictly(model or self.model, Path(resume_from_checkpoint) / WEIGHTS)
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: nn.Module | None = None
+    ) -> None:
+        load_strictly(model or self.network, Path(resume_from_checkpoint) / WEIGHTS)
 
-    def _load_best_model(self):
+    def _load_best_model(self) -> None:
         # By its name: the folder may have been moved since it was written down.
-        best = Path(self.args.output_dir) / Path(self.state.best_model_checkpoint).name
-        load_strictly(self.model, best / WEIGHTS)
+        if best := self.state.best_model_checkpoint:
+            load_strictly(self.network, self.folder / Path(best).name / WEIGHTS)
 
-    def _save(self, output_dir=None, state_dict=None):
-        state = self.model.state_dict() if state_dict is None else state_dict
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        state = self.network.state_dict() if state_dict is None else state_dict
         super()._save(output_dir, packed(state))
 
-    def _save_checkpoint(self, model, trial):
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
-        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        files = sorted(path.name for path in folder.iterdir())
-        with atomic_path(folder / COMPLETE) as temporary:
-            temporary.write_text("\n".join(files))
-
-
-def packed(state):
-    """Return a state dict as safetensors wants it: on the CPU, channels-last weights in plain
-    order.
-    """
-    return {name: tensor.cpu().contiguous() for name, tensor in state.items()}
-
-
-def load_strictly(network, path):
-    """Load every tensor of a .safetensors file into `network`; what doesn't fit is a
-    `UserError`.
-    """
-    from weakseg.inference.weights import read_tensors
-
-    state = read_tensors(path, "checkpoint")
-    try:
-        network.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise UserError(
-            f"{path}: does not fit this network ({' '.join(str(error).split())[:160]})"
-        ) from error
-
-
-def is_complete(folder):
-    """Whether a checkpoint was written to the end, and not partly removed since."""
-    marker = Path(folder) / COMPLETE
-    return marker.exists() and all(
-        (marker.parent / name).exists() for name in marker.read_text().splitlines()
-    )
-
-
-def last_checkpoint(folder):
-    """Return the newest complete checkpoint folder below `folder`, or None; incomplete ones are
-    removed.
-    """
-    found = {}
-    for path in Path(folder).glob("checkpoint-*"):
-        if is_complete(path):
-            found[int(path.name.rsplit("-", 1)[1])] = path
-        else:
-            shutil.rmtree(path)
-    return found[max(found)] if found else None
+        mark_complete(self.folder / f"checkpoint-{self.state.global_step}")
 
 
 class Progress(TrainerCallback):
-    """A progress bar, and the Trainer's numbers handed to a function `log(numbers, step)`."""
+    """A progress bar; the Trainer's numbers are handed to a function `log(numbers, step)`."""
 
-    def __init__(self, description, log):
+    def __init__(self, description: str, log: Callable[[Mapping[str, float], int], None]) -> None:
         self.description, self.log = description, log
 
-    def on_train_begin(self, args, state, control, **_):
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Open the bar, where the training goes on."""
         self.bar = tqdm(
             total=state.max_steps, initial=state.global_step, desc=self.description, unit="step"
         )
 
-    def on_step_end(self, args, state, control, **_):
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Move the bar on."""
         self.bar.update(1)
 
-    def on_train_end(self, args, state, control, **_):
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Close the bar."""
         self.bar.close()
 
-    def on_log(self, args, state, control, logs=None, **_):
-        self.log(
-            {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float))},
-            state.global_step,
-        )
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any
+    ) -> None:
+        """Hand on what the Trainer logs, as far as it is numbers."""
+        numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float))}
+        self.log(numbers, state.global_step)
 
 
-def make_arguments(training, folder, seed):
+def make_arguments(training: Training, folder: Path, seed: int) -> TrainingArguments:
     """Return the `TrainingArguments` of the config's section `training`."""
     cuda = torch.cuda.is_available() and training.device in ("auto", "cuda")
     half = cuda if training.mixed_precision is None else training.mixed_precision
@@ -195,7 +189,7 @@ def make_arguments(training, folder, seed):
         remove_unused_columns=False,
         dataloader_num_workers=training.num_workers,
         dataloader_pin_memory=cuda,
-        report_to="none",
+        report_to="none",  # `Progress` hands the numbers to the run's own tracker
         disable_tqdm=True,
         log_level="error",
     )
@@ -204,32 +198,32 @@ def make_arguments(training, folder, seed):
 
 
 def make_trainer(
-    network,
-    criterion,
-    training,
-    folder,
-    seed,
-    num_classes,
-    table=None,
-    validation=None,
-    progress=None,
-):
-    """Return the `SegmentationTrainer` of one training; see `pascal_voc` for the tables."""
-    steps, prefix = training.steps, parameter_groups(network)
+    network: nn.Module,
+    criterion: Criterion,
+    training: Training,
+    folder: Path,
+    seed: int,
+    num_classes: int,
+    table: Dataset | None = None,
+    validation: Dataset | None = None,
+    progress: TrainerCallback | None = None,
+) -> SegmentationTrainer:
+    """Return the Trainer of one training; `vlm_itl.training.data` makes the tables."""
     optimizers = make_optimizer(
         network,
         criterion,
-        steps,
+        training.steps,
         training.learning_rate,
         training.decoder_lr_scale,
         training.weight_decay,
         training.warmup,
-        prefix,
+        encoder_prefix(network),
     )
     trainer = SegmentationTrainer(
         network,
         make_arguments(training, folder, seed),
-        criterion=criterion,
+        criterion,
+        folder,
         train_dataset=table,
         eval_dataset=validation,
         data_collator=default_collate,
@@ -242,27 +236,28 @@ def make_trainer(
 
 
 def train_network(
-    network,
-    criterion,
-    training,
-    folder,
-    seed,
-    num_classes,
-    table,
-    validation,
-    progress,
-):
+    network: nn.Module,
+    criterion: Criterion,
+    training: Training,
+    folder: Path,
+    seed: int,
+    num_classes: int,
+    table: Dataset,
+    validation: Dataset,
+    progress: TrainerCallback,
+) -> None:
     """Train a network, from the last complete checkpoint below `folder` if there is one."""
-    fitting = make_trainer(
+    trainer = make_trainer(
         network, criterion, training, folder, seed, num_classes, table, validation, progress
     )
     checkpoint = last_checkpoint(folder)
-    fitting.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
-def make_criterion(signals, options):
-    """Return the plain `Criterion`: every term of the signals has weight 1, and CAM masks only
-    where tags are alone.
+def make_criterion(signals: Sequence[str], options: LossOptions) -> Criterion:
+    """Return the plain `Criterion` of the signals' terms, each with weight 1.
+
+    CAM masks are learned from only where there are tags alone.
     """
     weights = dict.fromkeys(signals, 1.0)
     if tuple(signals) == ("tags",):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from conftest import without_network
 
 from vlm_itl.config import Model
-from vlm_itl.training.segformer import build_network, is_segformer, parameter_groups
+from vlm_itl.training.segformer import build_network, encoder_prefix, is_segformer
 from vlm_itl.training.trainer import make_criterion
 from weakseg.common import UserError
 from weakseg.training.recipes import LossOptions
@@ -73,7 +73,7 @@ def test_the_losses_reach_the_parameters_they_should(network, images, signals):
         "tags": torch.tensor([[1.0, 0.0], [0.0, 1.0]]),
     }
     outputs = network.train()(images)
-    terms = criterion(outputs, targets, images)
+    terms = criterion(outputs, targets)
     network.zero_grad()
     criterion.combine({name: mean.value for name, mean in terms.items()}, outputs).backward()
     network.eval()
@@ -88,7 +88,7 @@ def test_the_losses_reach_the_parameters_they_should(network, images, signals):
 
 
 def test_the_encoder_is_what_its_prefix_says(network):
-    prefix = parameter_groups(network)
+    prefix = encoder_prefix(network)
     encoder = {name for name, _ in network.named_parameters() if name.startswith(prefix)}
     others = {name for name, _ in network.named_parameters()} - encoder
     assert encoder and any(name.startswith("tag_head") for name in others)

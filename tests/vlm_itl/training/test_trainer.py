@@ -17,13 +17,11 @@ from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArgum
 
 from data_utils import SegmentationItems
 from vlm_itl.config import Data, Model, Training
-from vlm_itl.training import trainer
+from vlm_itl.training.checkpoints import COMPLETE, WEIGHTS, last_checkpoint, load_strictly
 from vlm_itl.training.data import image_table, open_images, training_table
 from vlm_itl.training.segformer import build_network
 from vlm_itl.training.trainer import (
-    WEIGHTS,
     StreamingMetrics,
-    last_checkpoint,
     make_criterion,
     make_trainer,
 )
@@ -184,7 +182,7 @@ def test_a_checkpoint_of_another_network_is_refused(images, tmp_path):
     other = fitting(images, new_network("efficientnet-lite0"), tmp_path / "other", steps=2)
     with pytest.raises(UserError, match="does not fit this network"):
         other.train(resume_from_checkpoint=str(last_checkpoint(tmp_path)))
-    trainer.load_strictly(new_network("segformer-tiny"), tmp_path / "checkpoint-1" / WEIGHTS)
+    load_strictly(new_network("segformer-tiny"), tmp_path / "checkpoint-1" / WEIGHTS)
 
 
 def test_only_whole_checkpoints_count(images, tmp_path):
@@ -193,12 +191,12 @@ def test_only_whole_checkpoints_count(images, tmp_path):
     assert last_checkpoint(tmp_path).name == "checkpoint-2"
     shutil.copytree(tmp_path / "checkpoint-2", tmp_path / "checkpoint-10")
     assert last_checkpoint(tmp_path).name == "checkpoint-10"  # by number, not by name
-    (tmp_path / "checkpoint-10" / trainer.COMPLETE).unlink()  # killed while it was written
+    (tmp_path / "checkpoint-10" / COMPLETE).unlink()  # killed while it was written
     assert last_checkpoint(tmp_path).name == "checkpoint-2"
     assert not (tmp_path / "checkpoint-10").exists()
     (tmp_path / "checkpoint-2" / "optimizer.pt").unlink()  # killed while it was removed
     assert last_checkpoint(tmp_path).name == "checkpoint-1"
-    (tmp_path / "checkpoint-1" / trainer.COMPLETE).unlink()
+    (tmp_path / "checkpoint-1" / COMPLETE).unlink()
     assert last_checkpoint(tmp_path) is None
 
 
@@ -238,7 +236,7 @@ def test_the_gradient_is_that_of_the_criterion(images, tmp_path, signals):
     seed_everything(0)
     network.train()
     outputs = network(batch["image"])
-    terms = criterion(outputs, batch["targets"], batch["image"])
+    terms = criterion(outputs, batch["targets"])
     sum(terms[name].total / terms[name].count.clamp(min=1) for name in criterion.weights).backward()
     wanted = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
 
