@@ -1,6 +1,4 @@
-"""download_data: the real download code against a loopback server, copies from elsewhere, and its
-error messages.
-"""
+"""download_data.py against a server on this machine, with copies, and its error messages."""
 
 import functools
 import hashlib
@@ -49,9 +47,7 @@ def pets(root, size=(60, 40)):
 
 
 def voc(root, size=(60, 40)):
-    """Write a tiny VOC 2012 with `train_aug.txt` and `human_points.json`, and one image that no
-    list names.
-    """
+    """Write a tiny VOC 2012 with all optional files, and one image that no list names."""
     rng = np.random.default_rng(0)
     base = root / "VOCdevkit" / "VOC2012"
     for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
@@ -90,9 +86,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def online(tmp_path, monkeypatch):
-    """Replace the official URLs by those of tiny archives on this machine; yield the folder that is
-    served.
-    """
+    """Serve tiny archives in place of the official ones; yield the folder that is served."""
     server = tmp_path / "server"
     source = pets(server / "tree")
     (source / "images" / "unlisted.mat").write_text("as in the real archive")
@@ -238,9 +232,7 @@ def test_offline_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, capsys):
 
 
 def check_shrunk(source, target, layout, max_side):
-    """Every pair: no side above `max_side`, the aspect kept within a pixel, mask values among the
-    source's own.
-    """
+    """Check that each pair was shrunk to `max_side`, with no mask value but the source's own."""
     for name in NAMES:
         image_name, mask_name = layout.image.format(name), layout.mask.format(name)
         with Image.open(source / image_name) as image, Image.open(source / mask_name) as mask:
@@ -324,9 +316,7 @@ def test_max_side_mends_cut_files_and_keeps_whole_ones(tmp_path):
     [*((k, False) for k in range(2, 9)), *((k, True) for k in range(5, 9))],
 )
 def test_turned_photographs_stand_upright_with_their_masks(tmp_path, orientation, mask_upright):
-    """Image and mask show the same picture, so they must agree after shrinking too, whichever frame
-    the mask is in.
-    """
+    """Image and mask show one picture before and after, whichever frame the mask is in."""
     source = pets(tmp_path / "there", size=(96, 64))
     image_path = source / "images" / "Tiny_cat_1.jpg"
     bright = np.zeros((64, 96), np.uint8)

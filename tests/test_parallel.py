@@ -1,6 +1,4 @@
-"""Labels drawn by workers of which one dies: nothing lost, nothing doubled, the same as from one
-process.
-"""
+"""Labels drawn by workers of which one dies: the same as from one process, nothing doubled."""
 
 import json
 import os
@@ -27,9 +25,7 @@ encode_many, annotate_many = simulate.encode_many, simulate.annotate_many
 
 @pytest.fixture(scope="module")
 def many(pets_dir, tmp_path_factory):
-    """A data set of 96 images to label: those of the tiny one under several names. Don't write
-    here.
-    """
+    """A data set of 96 images: those of the tiny one under several names. Don't write here."""
     folder = tmp_path_factory.mktemp("many")
     for part in ("images", "annotations/trimaps"):
         (folder / part).mkdir(parents=True)
@@ -66,8 +62,9 @@ def serial(many, tmp_path_factory):
 
 
 def dying(function, log, dataset, points, options, seed):
-    """Draw a chunk, noting its images; the first process that comes to the 40th image dies with its
-    work done.
+    """Draw a chunk and note its images.
+
+    The first process that comes to the 40th image dies with its work done.
     """
     done = function(dataset, points, options, seed)
     with open(log, "a") as file:
@@ -144,9 +141,7 @@ def test_every_backend_draws_the_same_shards(name, package, many, serial, tmp_pa
 
 
 def test_workers_need_not_be_started_in_the_project(many, serial, tmp_path, monkeypatch):
-    """A scheduler and a worker of two threads, as people start them by hand in some other
-    folder.
-    """
+    """A scheduler and a worker of two threads, started by hand in some other folder."""
     pytest.importorskip("distributed")
     monkeypatch.setattr(simulate, "CHUNK", 8)
     flags = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

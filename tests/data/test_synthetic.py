@@ -1,6 +1,4 @@
-"""Laws of the drawn data set: it depends on seed, size and name alone, and it is a task worth
-solving.
-"""
+"""Laws of the drawn data set: it depends on seed, size and name alone, and is worth solving."""
 
 import cv2
 import numpy as np
@@ -84,8 +82,10 @@ def channels(image):
 
 
 def best_threshold_iou(values, pet):
-    """Return the IoU of the best of all thresholds, in either direction, on one channel; values
-    uint8 [N], pet [N].
+    """Return the IoU of the best threshold on one channel, in either direction.
+
+    values: uint8 [N]
+    pet: bool [N], whether a pixel shows a pet
     """
     hits = np.cumsum(np.bincount(values[pet], minlength=256))
     marked = np.cumsum(np.bincount(values, minlength=256))

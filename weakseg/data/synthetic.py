@@ -201,7 +201,7 @@ def draw_shapes(data_dir: str | Path, trainval: int, test: int, size: int, seed:
     are written last. Raises `UserError` where another data set is in `data_dir`.
     """
     root = Path(data_dir)
-    splits = {"trainval": image_names(trainval, False), "test": image_names(test, True)}
+    splits = {"trainval": image_names(trainval), "test": image_names(test, test=True)}
     lists = {path.stem: path for path in PETS.present_lists(root)}
     header = f"#Image CLASS-ID SPECIES BREED ID\n#{MARK}, drawing {DRAWING}\n"
     if lists["list"].exists():
@@ -210,7 +210,7 @@ def draw_shapes(data_dir: str | Path, trainval: int, test: int, size: int, seed:
                 f"{lists['list']}: another data set is here; "
                 "name an empty --data_dir for the shapes"
             )
-        if not lists["list"].read_text(encoding="utf-8").startswith(header):
+        if not lists["list"].read_bytes().startswith(header.encode()):
             print(f"{root}: an older version drew what is here; all of it is drawn anew")
     names = sorted(name for listed in splits.values() for name in listed)
     todo = [name for name in names if not is_kept(root, name, size, seed)]
@@ -235,7 +235,7 @@ def is_drawn(root: str | Path) -> bool:
     return path.is_file() and MARK in path.read_text(encoding="utf-8", errors="replace")
 
 
-def image_names(count: int, test: bool) -> list[str]:
+def image_names(count: int, test: bool = False) -> list[str]:
     """Name `count` images, breeds by turns; every fifth number is the test split's."""
     turns = [divmod(k, len(BREEDS)) for k in range(count)]
     breeds = list(BREEDS)
