@@ -7,14 +7,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 
-DECISIONS = ("accept", "reject", "abstain")
-ERRORS = ("missing_part", "extra_part", "boundary", "wrong_class")
+from vlm_itl.settings import Section
 
+Decision = Literal["accept", "reject", "abstain"]
+DECISIONS: tuple[str, ...] = get_args(Decision)
+ErrorType = Literal["missing_part", "extra_part", "boundary", "wrong_class"]
+ERRORS: tuple[str, ...] = get_args(ErrorType)
+
+# What an answer cost: requests, tokens, and 1 under "cached" where it was there before.
 Usage = dict[str, int]
+NO_USAGE: Usage = dict.fromkeys(("calls", "prompt_tokens", "completion_tokens", "cached"), 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +72,7 @@ class Verdict:
     probability  that the mask is good enough, in [0, 1]; None where the judge could not say
     iou          estimate of the mask's IoU, in [0, 1]; None where the judge gives none
     errors       which of `ERRORS` it saw
-    usage        {"calls", "prompt_tokens", "completion_tokens", "cached"}; empty for a judge that
-                 costs nothing
+    usage        what the answer cost, the keys of `NO_USAGE`; empty for a judge that costs nothing
     failure      why there is no answer (a transport error, a refusal, an exhausted budget), else
                  None. A failure is an abstention, never a rejection, and is kept out of calibration
                  and metrics.
@@ -130,22 +135,21 @@ def _check_share(name: str, value: float | None) -> None:
         raise ValueError(f"{name} {value} is outside [0, 1]")
 
 
-@dataclass(frozen=True)
-class NoOptions:
+class NoOptions(Section):
     """The options of a judge that has none."""
 
 
-OptionsT = TypeVar("OptionsT")
+OptionsT = TypeVar("OptionsT", bound=Section)
 
 
 class Judge(ABC, Generic[OptionsT]):
     """What all judges do. Calling them in another order or in other batches changes no answer.
 
-    A judge with options is a `Judge[ItsOptions]` and names that dataclass as `Options` too: the
-    keys of `vlm_itl.vlm_options` are checked against its fields.
+    A judge with options is a `Judge[ItsOptions]` and names that class as `Options` too: the keys of
+    `vlm_itl.vlm_options` are checked against its fields.
     """
 
-    Options: ClassVar[type] = NoOptions
+    Options: ClassVar[type[Section]] = NoOptions
 
     def __init__(self, iou_bar: float, seed: int, options: OptionsT) -> None:
         """iou_bar: the IoU from which a mask is good enough."""

@@ -1,51 +1,79 @@
-"""What judges with paid answers share: no question is asked twice, and budgets hold."""
+"""Judges that ask a model: a question is asked once, and its answer is kept in a file."""
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
-from vlm_itl.judges.answer_cache import _CACHED, _NOTHING, _OPTION, AnswerCache, Key
-from vlm_itl.judges.base import Judge, Preference, Verdict
-from vlm_itl.judges.prompts import MEDIA, VIEWS, Look, pair_question, single_question
-from vlm_itl.settings import key
+from pydantic import Field
+
+from vlm_itl.judges.answer_cache import OPTION, AnswerCache, AnswerKey
+from vlm_itl.judges.base import NO_USAGE, Case, Judge, Preference, Usage, Verdict
+from vlm_itl.judges.prompts import VIEWS, Form, Look, Question, pair_question, single_question
+from vlm_itl.settings import Section
 from weakseg.common import UserError
+
+FROM_CACHE: Usage = NO_USAGE | {"cached": 1}
+
+
+class AskOptions(Section):
+    """The options of every judge that asks a model."""
+
+    model: str = Field(
+        default="", description="the model, as its server or its hub names it, or its folder"
+    )
+    cache: str | None = Field(
+        default="results/vlm_answers.sqlite",
+        description="the file of answers; null: memory only",
+    )
+    replay: bool = Field(
+        default=False,
+        description="answer from the cache alone, without network or model; the rest are failures",
+    )
+    views: tuple[str, ...] = Field(
+        default=("overlay", "contour", "crop"),
+        description=f"pictures of a mask, from {', '.join(VIEWS)}",
+    )
+    image_side: int = Field(
+        default=512, ge=16, le=4096, description="longer side of one mask's picture, pixels"
+    )
+    image_format: Literal["png", "jpeg"] = Field(default="png", description="of the pictures")
+
+
+AskOptionsT = TypeVar("AskOptionsT", bound=AskOptions)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What asking gave: an answer (a dict), or a failure and, where a server refused with one, its
-    HTTP status.
+    """What became of one question.
+
+    answer   the fields of `SingleAnswer` or `PairAnswer`; None where there is none
+    usage    what was spent on it, whether it is answered or not; see `Verdict`
+    failure  why it has no answer
+    status   the HTTP status by which a server refused it
     """
 
-    answer: dict | None
-    usage: dict = field(default_factory=_NOTHING.copy)
+    answer: dict[str, Any] | None
+    usage: Usage = field(default_factory=NO_USAGE.copy)
     failure: str | None = None
     status: int | None = None
 
 
-@dataclass(frozen=True)
-class AskOptions:
-    """The options of every judge that asks a model."""
-
-    model: str = key("", "the model, as its server or its hub names it, or its folder")
-    cache: str | None = key("results/vlm_answers.sqlite", "the file of answers; null: memory only")
-    replay: bool = key(
-        False, "answer from the cache alone, without network or model; the rest are failures"
-    )
-    views: tuple[str, ...] = key(
-        ("overlay", "contour", "crop"), f"pictures of a mask, from {', '.join(VIEWS)}"
-    )
-    image_side: int = key(512, "longer side of one mask's picture, pixels", low=16, high=4096)
-    image_format: str = key("png", "of the pictures", choices=list(MEDIA))
-
-
-class CachedJudge(Judge):
+class CachedJudge(Judge[AskOptionsT]):
     """A judge that puts `Question`s to a model and never asks one twice.
 
-    Subclasses implement `_ask(question)`, and `_ask_all` where they ask several at once. Their
-    options are `AskOptions` and more.
+    A subclass implements `_ask_all`, which calls `_store` as soon as an answer is there.
     """
 
-    def __init__(self, iou_bar, seed, options, form="json", variant=""):
-        """form: of each `Question`; variant: whatever else an answer depends on."""
+    def __init__(
+        self,
+        iou_bar: float,
+        seed: int,
+        options: AskOptionsT,
+        form: Form = "json",
+        variant: str = "",
+    ) -> None:
+        """form: in which each answer is wanted; variant: whatever else an answer depends on."""
         super().__init__(iou_bar, seed, options)
         self.form, self.variant = form, variant
         self.look = Look(options.views, options.image_side, options.image_format)
@@ -55,98 +83,98 @@ class CachedJudge(Judge):
             )
         if options.replay and options.cache is None:
             raise UserError(
-                f"vlm_itl.vlm_options.replay needs the answers: name their file in {_OPTION}"
+                f"vlm_itl.vlm_options.replay needs the answers: name their file in {OPTION}"
             )
         self.cache = AnswerCache(options.cache, must_exist=options.replay)
 
-    def judge(self, cases):
-        """Return one `Verdict` for each `Case` of a list."""
+    def judge(self, cases: Sequence[Case]) -> list[Verdict]:
+        """Return one `Verdict` for each `Case`; a question without an answer is a failed one."""
         questions = [single_question(case, self.iou_bar, self.look, self.form) for case in cases]
-        return [_verdict(outcome) for outcome in self._outcomes(questions)]
+        return [as_verdict(outcome) for outcome in self._outcomes(questions)]
 
-    def compare(self, pairs):
-        """Return one `Preference` for each (Case, Case) of a list; two equal masks are a tie that
-        costs nothing.
+    def compare(self, pairs: Sequence[tuple[Case, Case]]) -> list[Preference]:
+        """Return one `Preference` for each two masks of one image.
+
+        Two equal masks are a tie that costs nothing.
         """
         questions = {
             index: pair_question(first, second, self.iou_bar, self.look, self.form)
             for index, (first, second) in enumerate(pairs)
             if first.mask_hash != second.mask_hash
         }
-        preferences = [Preference(None, 0.5, _NOTHING) for _ in pairs]
+        preferences = [Preference(None, 0.5, NO_USAGE) for _ in pairs]
         outcomes = self._outcomes(list(questions.values()))
         for (index, question), outcome in zip(questions.items(), outcomes, strict=True):
-            preferences[index] = _preference(outcome, question.swapped)
+            preferences[index] = as_preference(outcome, question.swapped)
         return preferences
 
-    def _place(self, question):
-        masks = "+".join(sorted(case.mask_hash for case in question.cases))
-        return Key(
+    def _key(self, question: Question) -> AnswerKey:
+        """Return the key under which the answer is cached."""
+        return AnswerKey(
             self.options.model,
             question.version(self.variant),
             question.cases[0].image_hash,
-            masks,
+            "+".join(sorted(case.mask_hash for case in question.cases)),
             question.kind,
         )
 
-    def _outcomes(self, questions):
-        """Return an `Outcome` for each question: from the cache, else from the model, which gets
-        each one only once.
-        """
-        places = [self._place(question) for question in questions]
-        known = {place: self.cache.get(place) for place in places}
-        outcomes = {
-            place: Outcome(answer, _CACHED) for place, answer in known.items() if answer is not None
-        }
-        fresh = {
-            place: question
-            for place, question in zip(places, questions, strict=True)
-            if place not in outcomes
-        }
+    def _outcomes(self, questions: Sequence[Question]) -> list[Outcome]:
+        """Return the `Outcome` of each question, in order."""
+        # 1. Take from the cache what was answered before.
+        keys = [self._key(question) for question in questions]
+        outcomes: dict[AnswerKey, Outcome] = {}
+        open_questions: dict[AnswerKey, Question] = {}
+        for key, question in zip(keys, questions, strict=True):
+            answer = self.cache.get(key)
+            if answer is None:
+                open_questions[key] = question
+            else:
+                outcomes[key] = Outcome(answer, FROM_CACHE)
+        # 2. Ask the model the rest, an equal question only once.
         if self.options.replay:
-            outcomes |= {place: Outcome(None, failure="not in the cache") for place in fresh}
+            outcomes |= {key: Outcome(None, failure="not in the cache") for key in open_questions}
         else:
-            outcomes |= zip(fresh, self._ask_all(list(fresh.values())), strict=True)
+            asked = self._ask_all(list(open_questions.values()))
+            outcomes |= zip(open_questions, asked, strict=True)
+        # 3. Hand them out. An equal question later in the list costs no more.
         results = []
-        for place in places:
-            results.append(outcomes[place])
-            # The same question again, later in this list, costs no more.
-            outcomes[place] = replace(
-                outcomes[place], usage=_CACHED if outcomes[place].answer else _NOTHING
-            )
+        for key in keys:
+            outcome = outcomes[key]
+            results.append(outcome)
+            outcomes[key] = replace(outcome, usage=FROM_CACHE if outcome.answer else NO_USAGE)
         return results
 
-    def _ask_all(self, questions):
-        return [self._answer(question) for question in questions]
+    @abstractmethod
+    def _ask_all(self, questions: Sequence[Question]) -> list[Outcome]:
+        """Ask the model each of some different questions; return their outcomes in order."""
 
-    def _answer(self, question, *how):
-        """Ask one question and store its answer at once."""
-        outcome = self._ask(question, *how)
+    def _store(self, question: Question, outcome: Outcome) -> Outcome:
+        """Keep an answer; return it, or the one that another process has kept meanwhile."""
         if outcome.answer is None:
             return outcome
-        return Outcome(
-            self.cache.put(self._place(question), outcome.answer, outcome.usage), outcome.usage
-        )
-
-    def _ask(self, question):
-        """Return the `Outcome` of asking the model."""
-        raise NotImplementedError
+        stored = self.cache.put(self._key(question), outcome.answer, outcome.usage)
+        return replace(outcome, answer=stored)
 
 
-def _verdict(outcome):
-    if outcome.answer is None:
-        return Verdict("abstain", usage=outcome.usage, failure=outcome.failure)
-    answer = outcome.answer
+def as_verdict(outcome: Outcome) -> Verdict:
+    """Return the outcome of a question about one mask as a `Verdict`."""
+    answer, usage = outcome.answer, outcome.usage
+    if answer is None:
+        return Verdict("abstain", usage=usage, failure=outcome.failure)
     errors = tuple(dict.fromkeys(answer["errors"]))
-    return Verdict(answer["decision"], answer["probability"], answer["iou"], errors, outcome.usage)
+    return Verdict(answer["decision"], answer["probability"], answer["iou"], errors, usage)
 
 
-def _preference(outcome, swapped):
-    if outcome.answer is None:
-        return Preference(None, usage=outcome.usage, failure=outcome.failure)
-    choice = outcome.answer["better"]
-    if choice == "tie":
-        return Preference(None, 0.5, outcome.usage)
-    better = int((choice == "B") != swapped)
-    sure = outcome.answer["probability"]
-    return Preference(better, sure if better == 0 else 1 - sure, outcome.usage)
+def as_preference(outcome: Outcome, swapped: bool) -> Preference:
+    """Return the outcome of a question about two masks as a `Preference`.
+
+    swapped: whether candidate A is the second mask
+    """
+    answer, usage = outcome.answer, outcome.usage
+    if answer is None:
+        return Preference(None, usage=usage, failure=outcome.failure)
+    if answer["better"] == "tie":
+        return Preference(None, 0.5, usage)
+    better = int((answer["better"] == "B") != swapped)
+    confidence = answer["probability"]
+    return Preference(better, confidence if better == 0 else 1 - confidence, usage)

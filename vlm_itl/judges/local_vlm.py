@@ -8,129 +8,99 @@ In the configuration:
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from vlm_itl.judges.answer_cache import USAGE
+from pydantic import Field
+
+from vlm_itl.judges.base import NO_USAGE
 from vlm_itl.judges.cached_judge import AskOptions, CachedJudge, Outcome
-from vlm_itl.settings import key
+from vlm_itl.judges.prompts import Kind, Question
 from weakseg.common import UserError
 
-# The first word is what a yes means: the mask is good enough, or candidate A is better. Spellings
-# share its likelihood.
-WORDS = {"single": (("yes", "Yes", "YES"), ("no", "No", "NO")), "pair": (("A",), ("B",))}
-FORMS = {"likelihood": "word", "json": "json"}
+# The spellings of both words that may answer; they share a word's likelihood. The first word means
+# that the mask is good enough, or that candidate A is better.
+WORDS: Mapping[Kind, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "single": (("yes", "Yes", "YES"), ("no", "No", "NO")),
+    "pair": (("A",), ("B",)),
+}
 
 
-@dataclass(frozen=True)
-class Options(AskOptions):
+class TransformersOptions(AskOptions):
     """The options of this judge, besides those of every judge that asks a model.
 
     `likelihood` always gives an answer, but neither an IoU nor errors. Answers are cached under the
     name of the model: a model that changed needs another name or another cache.
     """
 
-    revision: str | None = key(None, "of a model on a hub")
-    answer: str = key(
-        "likelihood",
-        "compare the likelihoods of yes and no (A and B), or let the model write json",
-        choices=list(FORMS),
+    revision: str | None = Field(default=None, description="of a model on a hub")
+    answer: Literal["likelihood", "json"] = Field(
+        default="likelihood",
+        description=(
+            "compare the likelihoods of yes and no (A and B), or let the model write json"
+        ),
     )
-    device: str | None = key(None, "as PyTorch names it; null: a GPU where there is one")
-    dtype: str = key(
-        "auto",
-        "of the weights; auto: as stored",
-        choices=["auto", "float32", "bfloat16", "float16"],
+    device: str | None = Field(
+        default=None, description="as PyTorch names it; null: a GPU where there is one"
     )
-    answer_tokens: int = key(512, "limit of one written answer", low=1)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="of the weights; auto: as stored"
+    )
+    answer_tokens: int = Field(default=512, ge=1, description="limit of one written answer")
 
 
-class TransformersJudge(CachedJudge):
+class TransformersJudge(CachedJudge[TransformersOptions]):
     """Asks a local model, greedily and one question at a time: padding a batch would change its
     numbers.
     """
 
-    Options = Options
+    Options = TransformersOptions
 
-    def __init__(self, iou_bar, seed, options):
+    def __init__(self, iou_bar: float, seed: int, options: TransformersOptions) -> None:
+        form: Literal["json", "word"] = "json" if options.answer == "json" else "word"
         variant = f"greedy {options.revision} {options.dtype}"
-        super().__init__(iou_bar, seed, options, FORMS[options.answer], variant)
+        super().__init__(iou_bar, seed, options, form, variant)
         if not options.replay:
-            self._load()
+            self._processor, self._model = load(options)
+            self._tokens = {kind: self._first_tokens(*words) for kind, words in WORDS.items()}
 
-    def _load(self):
-        try:
-            import torch
-            from transformers import AutoModelForImageTextToText, AutoProcessor
-        except ImportError as error:
-            raise UserError(
-                "the judge `transformers` needs the package: pip install transformers"
-            ) from error
-        o = self.options
-        device = o.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            # Loading may draw random numbers; the run that goes on afterwards mustn't notice.
-            with torch.random.fork_rng(devices=[]):
-                self._processor = AutoProcessor.from_pretrained(o.model, revision=o.revision)
-                model = AutoModelForImageTextToText.from_pretrained(
-                    o.model, revision=o.revision, dtype=o.dtype
-                )
-        except (OSError, ValueError, ImportError) as error:
-            line = next(iter(str(error).split("\n")), "")
-            raise UserError(
-                f"vlm_itl.vlm_options.model: {o.model!r} can't be loaded as an image-text-to-text model: {line} Name a "
-                "folder that holds one, or a hub id that this machine can reach or has downloaded before."
-            ) from error
-        try:
-            self._model = model.eval().to(device)
-        except (
-            RuntimeError,
-            AssertionError,
-        ) as error:  # no such device, or a PyTorch that was built without it
-            line = next(iter(str(error).split("\n")), "")
-            raise UserError(
-                f"vlm_itl.vlm_options.device: {device!r} can't be used: {line}"
-            ) from error
-        if not getattr(self._processor, "chat_template", None):
-            raise UserError(
-                f"vlm_itl.vlm_options.model: {o.model!r} has no chat template; take an instruction-tuned one"
-            )
-        self._tokens = {kind: self._first_tokens(*words) for kind, words in WORDS.items()}
+    def _first_tokens(self, *words: Sequence[str]) -> list[list[int]]:
+        """Return, for each of two words, the ids of the tokens that begin its spellings.
 
-    def _first_tokens(self, *words):
-        """Return, for each of two words, the token ids that begin its spellings, with and without a
-        space before.
-
-        A token that may begin either (a space of its own, an unknown character) tells nothing and
-        is left out.
+        Spellings count with and without a space before them. A token that may begin either word (a
+        space of its own, an unknown character) tells nothing and is left out.
         """
         tokenizer = self._processor.tokenizer
-        firsts = [
+        begins = [
             {
-                tokenizer.encode(space + word, add_special_tokens=False)[0]
-                for word in spellings
+                tokenizer.encode(space + spelling, add_special_tokens=False)[0]
+                for spelling in spellings
                 for space in ("", " ")
             }
             for spellings in words
         ]
-        shared = firsts[0] & firsts[1]
-        tokens = [sorted(first - shared - {tokenizer.unk_token_id}) for first in firsts]
+        useless = begins[0] & begins[1] | {tokenizer.unk_token_id}
+        tokens = [sorted(ids - useless) for ids in begins]
         if not all(tokens):
             raise UserError(
-                f"vlm_itl.vlm_options.answer: the tokenizer of {self.options.model!r} can't tell {words[0][0]!r} from "
-                f"{words[1][0]!r}; set it to json"
+                f"vlm_itl.vlm_options.answer: the tokenizer of {self.options.model!r} can't tell "
+                f"{words[0][0]!r} from {words[1][0]!r}; set it to json"
             )
         return tokens
 
-    def _ask(self, question):
+    def _ask_all(self, questions: Sequence[Question]) -> list[Outcome]:
+        return [self._store(question, self._ask(question)) for question in questions]
+
+    def _ask(self, question: Question) -> Outcome:
+        """Ask the model one question."""
         import torch
         from PIL import Image
 
-        content = [{"type": "text", "text": question.text}]
+        # 1. Words and pictures become tokens and pixels.
+        content: list[dict[str, Any]] = [{"type": "text", "text": question.text}]
         for title, image in question.images():
-            content += [
-                {"type": "text", "text": title},
-                {"type": "image", "image": Image.fromarray(image)},
-            ]
+            content.append({"type": "text", "text": title})
+            content.append({"type": "image", "image": Image.fromarray(image)})
         inputs = self._processor.apply_chat_template(
             [{"role": "user", "content": content}],
             add_generation_prompt=True,
@@ -139,18 +109,28 @@ class TransformersJudge(CachedJudge):
             return_tensors="pt",
         )
         inputs = inputs.to(self._model.device, dtype=self._model.dtype)
+        usage = NO_USAGE | {"calls": 1, "prompt_tokens": inputs["input_ids"].shape[1]}
+        # 2. The model answers, by the likelihood of two words or in its own words.
         with torch.inference_mode():
-            answer, failure, written = _ANSWERS[self.options.answer](self, question, inputs)
-        prompt = inputs["input_ids"].shape[1]
-        usage = dict.fromkeys(USAGE, 0) | {
-            "calls": 1,
-            "prompt_tokens": prompt,
-            "completion_tokens": written,
-        }
-        return Outcome(answer, usage, failure)
+            if self.options.answer == "likelihood":
+                usage["completion_tokens"] = 1
+                probability = self._likelihood(question.kind, inputs)
+                if probability is None:
+                    failure = "the model's logits aren't finite; try dtype float32"
+                    return Outcome(None, usage, failure)
+                return Outcome(answer_of_likelihood(question.kind, probability), usage)
+            text, usage["completion_tokens"] = self._write(inputs)
+        # 3. Words are read.
+        try:
+            return Outcome(question.read(text), usage)
+        except ValueError as problem:
+            return Outcome(None, usage, f"not the answer that was asked for: {problem}")
 
-    def _likelihood(self, question, inputs):
-        """Compare the probabilities that the answer begins with either word."""
+    def _likelihood(self, kind: Kind, inputs: Mapping[str, Any]) -> float | None:
+        """Return the probability that the answer begins with the first word and not the second.
+
+        None where the model's numbers aren't finite.
+        """
         output = self._model.generate(
             **inputs,
             do_sample=False,
@@ -159,39 +139,76 @@ class TransformersJudge(CachedJudge):
             return_dict_in_generate=True,
         )
         logits = output.logits[0][0].double()
-        first, second = (
-            logits[tokens].logsumexp(0).item() for tokens in self._tokens[question.kind]
-        )
-        if not math.isfinite(first - second):
-            return None, "the model's logits aren't finite; try dtype float32", 1
-        return _FROM_LIKELIHOOD[question.kind](_sigmoid(first - second)), None, 1
+        first, second = (logits[tokens].logsumexp(0) for tokens in self._tokens[kind])
+        difference = (first - second).item()
+        return sigmoid(difference) if math.isfinite(difference) else None
 
-    def _written(self, question, inputs):
-        """Let the model write its answer."""
+    def _write(self, inputs: Mapping[str, Any]) -> tuple[str, int]:
+        """Return the text that the model writes, and its length in tokens."""
         tokens = self._model.generate(
             **inputs, do_sample=False, max_new_tokens=self.options.answer_tokens
         )
         written = tokens[0, inputs["input_ids"].shape[1] :]
-        text = self._processor.tokenizer.decode(written, skip_special_tokens=True)
-        try:
-            return question.read(text), None, len(written)
-        except ValueError as problem:
-            return None, f"not the answer that was asked for: {problem}", len(written)
+        return self._processor.tokenizer.decode(written, skip_special_tokens=True), len(written)
 
 
-def _sigmoid(x):
+def load(options: TransformersOptions) -> tuple[Any, Any]:
+    """Return the processor and the model, on its device; what can't be used is a `UserError`."""
+    try:
+        import torch
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+    except ImportError as error:
+        raise UserError(
+            "the judge `transformers` needs the package: pip install transformers"
+        ) from error
+    name, revision = options.model, options.revision
+    try:
+        # Loading may draw random numbers; the run that goes on afterwards mustn't notice.
+        with torch.random.fork_rng(devices=[]):
+            processor = AutoProcessor.from_pretrained(name, revision=revision)
+            model = AutoModelForImageTextToText.from_pretrained(
+                name, revision=revision, dtype=options.dtype
+            )
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(
+            f"vlm_itl.vlm_options.model: {name!r} can't be loaded as an image-text-to-text model: "
+            f"{first_line(error)} Name a folder that holds one, or a hub id that this machine can "
+            "reach or has downloaded before."
+        ) from error
+    if not getattr(processor, "chat_template", None):
+        raise UserError(
+            f"vlm_itl.vlm_options.model: {name!r} has no chat template; take an instruction-tuned "
+            "one"
+        )
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return processor, model.eval().to(device)
+    except (RuntimeError, AssertionError) as error:  # no such device, or a PyTorch without it
+        raise UserError(
+            f"vlm_itl.vlm_options.device: {device!r} can't be used: {first_line(error)}"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return str(error).partition("\n")[0]
+
+
+def sigmoid(x: float) -> float:
+    """Return 1 / (1 + exp(-x)), without overflow."""
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
-def _single(yes):
-    decision = "accept" if yes >= 0.5 else "reject"
-    return {"decision": decision, "probability": yes, "iou": None, "errors": [], "reason": ""}
-
-
-def _pair(first):
-    better = "tie" if first == 0.5 else "A" if first > 0.5 else "B"
-    return {"better": better, "probability": max(first, 1 - first)}
-
-
-_FROM_LIKELIHOOD = {"single": _single, "pair": _pair}
-_ANSWERS = {"likelihood": TransformersJudge._likelihood, "json": TransformersJudge._written}
+def answer_of_likelihood(kind: Kind, probability: float) -> dict[str, Any]:
+    """Return the fields of `SingleAnswer` or `PairAnswer` for the probability of the first word."""
+    if kind == "single":
+        decision = "accept" if probability >= 0.5 else "reject"
+        return {
+            "decision": decision,
+            "probability": probability,
+            "iou": None,
+            "errors": [],
+            "reason": "",
+        }
+    better = "tie" if probability == 0.5 else "A" if probability > 0.5 else "B"
+    return {"better": better, "probability": max(probability, 1 - probability)}

@@ -40,8 +40,6 @@ FREE = {
     "tokens_per_call",
     "timeout",
     "retries",
-    "backoff",
-    "max_wait",
     "concurrency",
 }
 

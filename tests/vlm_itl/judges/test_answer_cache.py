@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlm_itl.judges.answer_cache import AnswerCache, Key
+from vlm_itl.judges.answer_cache import AnswerCache, AnswerKey
 from weakseg.common import UserError
 
 ROOT = Path(__file__).parents[3]
-KEY = Key("model", "1.ab", "image", "mask", "single")
+KEY = AnswerKey("model", "1.ab", "image", "mask", "single")
 values = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -50,7 +50,7 @@ def test_each_part_of_the_key_counts():
     cache = AnswerCache()
     cache.put(KEY, {"x": 1}, {})
     assert cache.get(KEY) == {"x": 1}
-    assert all(cache.get(KEY._replace(**{name: "other"})) is None for name in Key._fields)
+    assert all(cache.get(KEY._replace(**{name: "other"})) is None for name in AnswerKey._fields)
 
 
 @given(
@@ -94,11 +94,11 @@ def test_processes_share_one_file_and_one_budget(tmp_path):
 
 WRITER = """
 import sys
-from vlm_itl.judges.answer_cache import AnswerCache, Key
+from vlm_itl.judges.answer_cache import AnswerCache, AnswerKey
 cache = AnswerCache(sys.argv[1])
 for index in range(10**6):
     cache.spend("run", 7)
-    cache.put(Key("m", "p", str(index), "x", "single"), {"index": index}, {})
+    cache.put(AnswerKey("m", "p", str(index), "x", "single"), {"index": index}, {})
     print(index, flush=True)
 """
 
@@ -116,7 +116,7 @@ def test_a_kill_loses_nothing_that_was_stored(tmp_path):
     process.stdout.close()
     cache = AnswerCache(path)
     for index in range(stored):
-        assert cache.get(Key("m", "p", str(index), "x", "single")) == {"index": index}
+        assert cache.get(AnswerKey("m", "p", str(index), "x", "single")) == {"index": index}
     calls, tokens = cache.spent("run")
     assert calls in (stored, stored + 1, stored + 2) and tokens == 7 * calls
 

@@ -14,14 +14,15 @@ import pytest
 import torch
 
 from vlm_itl.judges.base import Case
-from vlm_itl.judges.local_vlm import Options, TransformersJudge
+from vlm_itl.judges.local_vlm import TransformersJudge, TransformersOptions
 from vlm_itl.judges.prompts import single_question
 from vlm_itl.settings import build
 from weakseg.common import UserError
 
 TEMPLATE = (
     "{% for m in messages %}{{ m['role'] }}: {% for part in m['content'] %}"
-    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}\n{% endfor %}"
+    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}\n"
+    "{% endfor %}"
     "{% if add_generation_prompt %}assistant: {% endif %}"
 )
 
@@ -120,7 +121,9 @@ def make(llava, tmp_path, monkeypatch):
             "cache": str(tmp_path / "cache.sqlite"),
             "image_side": 32,
         } | options
-        return TransformersJudge(iou_bar, 0, build(Options, options, "vlm_itl.vlm_options."))
+        return TransformersJudge(
+            iou_bar, 0, build(TransformersOptions, options, "vlm_itl.vlm_options.")
+        )
 
     return judge
 

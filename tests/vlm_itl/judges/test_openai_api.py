@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from vlm_itl.judges.base import Case
-from vlm_itl.judges.openai_api import OpenAIJudge, Options
-from vlm_itl.judges.prompts import data_url
+from vlm_itl.judges.openai_api import OpenAIJudge, OpenAIOptions
+from vlm_itl.judges.views import data_url
 from vlm_itl.settings import build
 from weakseg.common import UserError
 
@@ -149,13 +149,12 @@ def make(server, tmp_path):
             "model": "m",
             "base_url": server.url,
             "cache": str(tmp_path / "cache.sqlite"),
-            "backoff": 0.001,
             "timeout": 5.0,
             "retries": 2,
             "image_side": 32,
             "views": ["overlay"],
         }
-        return OpenAIJudge(0.7, 0, build(Options, defaults | options, "vlm_itl.vlm_options."))
+        return OpenAIJudge(0.7, 0, build(OpenAIOptions, defaults | options, "vlm_itl.vlm_options."))
 
     return judge
 
@@ -251,15 +250,21 @@ def test_a_server_says_when_to_come_again(server, make, after):
 
 def test_a_server_that_wants_a_long_wait_is_given_up(server, make):
     server.script = [fails(429, Retry_After="3600")]
-    (verdict,) = make(max_wait=1.0).judge(cases(1))
-    assert "3600 s" in verdict.failure and len(server.requests) == 1
+    (verdict,) = make().judge(cases(1))
+    assert "Retry-After: 3600" in verdict.failure and len(server.requests) == 1
 
 
 def test_waits_grow(server, make):
-    server.script = [fails(503)] * 3
-    make(retries=3, backoff=0.1).judge(cases(1))
+    server.script = [fails(503)] * 2
+    make().judge(cases(1))
     waits = np.diff(server.times)
-    assert all(waits >= [0.075, 0.15, 0.3])
+    assert all(waits >= [0.37, 0.75]) and all(waits < [0.7, 1.5])
+
+
+def test_asking_again_has_the_retries_that_are_left(server, make):
+    server.script = [fails(503), fails(503), says("{"), fails(503)]
+    (verdict,) = make(retries=2).judge(cases(1))
+    assert "4 attempts" in verdict.failure and verdict.usage["calls"] == len(server.requests) == 4
 
 
 @pytest.mark.parametrize("wrong", ['{"iou": ', "", None, {"iou": 0.5}, GOOD | {"probability": 7}])
@@ -512,6 +517,7 @@ def test_asking_draws_no_global_randomness(server, make):
         ({"views": ["x"]}, "views"),
         ({"timeout": 0.0}, "timeout"),
         ({"modle": "m"}, "model"),
+        ({"max_wait": 60.0}, "max_wait"),
     ],
 )
 def test_wrong_options_are_named(make, options, word):

@@ -15,23 +15,26 @@ from jsonschema import Draft202012Validator
 
 from vlm_itl.judges.base import Case
 from vlm_itl.judges.prompts import (
-    VIEWS,
-    Look,
     PairAnswer,
     SingleAnswer,
+    pair_question,
+    schema,
+    single_question,
+)
+from vlm_itl.judges.views import (
+    VIEWS,
+    Look,
     contour,
     crop_box,
     data_url,
     encode,
     foreground,
-    pair_question,
-    schema,
-    single_question,
 )
 from weakseg.common import UserError
 from weakseg.reporting import pictures, style
 
 NAMES = ("background", "cat", "dog")
+VERSIONS = ["1.145398e06f12f7d5", "1.1be9ea39bfab3226", "1.1dfd0fee71e9f896", "1.6afea8965d6036d6"]
 GREY = np.full((64, 64, 3), 128, np.uint8)
 SINGLE = {
     "reason": "fine",
@@ -157,6 +160,21 @@ def test_the_version_follows_the_words_the_look_and_the_way_of_asking():
     ]
     assert len(set(versions)) == len(versions)
     assert single_question(case((0, 0, 5, 5)), 0.7, Look()).version() == versions[0]
+
+
+def test_answers_that_were_paid_for_stay_valid():
+    """Versions of questions as they were when answers were first cached. Another one throws all
+    caches away: then change `PROMPT_VERSION`, and these.
+    """
+    first, second = case(), case(label=2)
+    jpeg = Look(("photo",), 256, "jpeg")
+    versions = [
+        single_question(first, 0.7, Look()).version("temperature 0.0"),
+        pair_question(first, second, 0.7, Look()).version("temperature 0.0"),
+        single_question(first, 0.7, jpeg, "word").version("greedy None auto"),
+        pair_question(first, second, 0.7, jpeg, "word").version("greedy None auto"),
+    ]
+    assert versions == VERSIONS
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,178 @@
+"""How a mask is shown to a vision-language model: the views, drawn and encoded."""
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from weakseg.common import IGNORE, UserError
+from weakseg.reporting import pictures, style
+
+CROP_MARGIN, CROP_MINIMUM = 0.15, 16  # share of the object's longer side, on each side; pixels
+
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, the last two exclusive
+
+
+def foreground(*masks: np.ndarray) -> list[int]:
+    """Return the foreground classes that occur in any of `masks` [H, W], ascending."""
+    return [int(label) for label in np.unique(np.stack(masks)) if label not in (0, IGNORE)]
+
+
+def contour(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return `image` [H, W, 3] uint8 with the classes of `mask` [H, W] uint8 outlined, in colour
+    with a white rim.
+    """
+    drawn, width = image.copy(), max(2, round(max(mask.shape) / 170))
+    lines = {}
+    for label in foreground(mask):
+        inside = (mask == label).astype(np.uint8)
+        lines[label], _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, lines[label], -1, (255, 255, 255), width + 2)
+    for label, line in lines.items():
+        cv2.drawContours(drawn, line, -1, style.palette(label + 1)[label].tolist(), width)
+    return drawn
+
+
+def photo(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the image alone."""
+    return image
+
+
+def whole_box(*masks: np.ndarray) -> Box:
+    """Return the box of the whole image."""
+    height, width = masks[0].shape
+    return 0, 0, width, height
+
+
+def crop_box(*masks: np.ndarray) -> Box:
+    """Return a box around the foreground of all `masks` [H, W].
+
+    It has a margin, and is square where the image has room. It is the whole image where there is no
+    foreground.
+    """
+    height, width = masks[0].shape
+    covered = np.any([(mask != 0) & (mask != IGNORE) for mask in masks], axis=0)
+    if not covered.any():
+        return whole_box(*masks)
+    ys, xs = (np.flatnonzero(covered.any(axis)) for axis in (1, 0))
+    longer = int(max(np.ptp(xs), np.ptp(ys))) + 1
+    side = max(CROP_MINIMUM, round(longer * (1 + 2 * CROP_MARGIN)))
+
+    def interval(positions: np.ndarray, length: int) -> tuple[int, int]:
+        size = min(side, length)
+        centred = (int(positions[0]) + int(positions[-1]) + 1 - size) // 2
+        start = min(max(0, centred), length - size)
+        return start, start + size
+
+    (x0, x1), (y0, y1) = interval(xs, width), interval(ys, height)
+    return x0, y0, x1, y1
+
+
+class View(NamedTuple):
+    """One way to show a mask.
+
+    title  what it is called in the prompt
+    box    the part of the image that it shows, for one mask or for both of a pair
+    draw   (image [h, w, 3] uint8, mask [h, w] uint8) -> picture [h, w, 3] uint8
+    """
+
+    title: str
+    box: Callable[..., Box]
+    draw: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+VIEWS: Mapping[str, View] = {
+    "photo": View("the photograph without any mask", whole_box, photo),
+    "overlay": View("the photograph tinted with the predicted mask", whole_box, pictures.overlay),
+    "contour": View("the photograph with the outlines of the predicted mask", whole_box, contour),
+    "crop": View("the outlines, enlarged around the predicted foreground", crop_box, contour),
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How masks are shown.
+
+    views   which `VIEWS`, in this order
+    side    pixels of the longer side of one mask's picture
+    format  which of `MEDIA`
+    """
+
+    views: tuple[str, ...] = ("overlay", "contour", "crop")
+    side: int = 512
+    format: str = "png"
+
+    def __post_init__(self) -> None:
+        unknown = [view for view in self.views if view not in VIEWS]
+        if unknown or not self.views:
+            raise UserError(
+                f"vlm_itl.vlm_options.views: {unknown or 'empty'}; choose from {', '.join(VIEWS)}"
+            )
+
+
+def draw_panel(view: View, image: np.ndarray, mask: np.ndarray, box: Box, side: int) -> np.ndarray:
+    """Return a view of a mask [H, W] whose longer side is `side` pixels.
+
+    The image [H, W, 3] is scaled smoothly, the mask without new labels.
+    """
+    x0, y0, x1, y1 = box
+    image, mask = image[y0:y1, x0:x1], mask[y0:y1, x0:x1]
+    scale = side / max(mask.shape)
+    size = [max(1, round(length * scale)) for length in mask.shape[::-1]]
+    smooth = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    return view.draw(
+        cv2.resize(image, size, interpolation=smooth),
+        cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST),
+    )
+
+
+def side_by_side(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return two pictures [h, w, 3] as one, with a gap between them and a letter above each."""
+    height, width = first.shape[:2]
+    gap, head = max(2, width // 32), max(12, width // 16)
+    sheet = np.full((head + height, 2 * width + gap, 3), 255, np.uint8)
+    for letter, left, panel in (("A", 0, first), ("B", width + gap, second)):
+        sheet[head:, left : left + width] = panel
+        cv2.putText(
+            sheet,
+            letter,
+            (left + 2, head - head // 4),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            head / 32,
+            (0, 0, 0),
+            max(1, head // 16),
+            cv2.LINE_AA,
+        )
+    return sheet
+
+
+class Medium(NamedTuple):
+    """A file format of pictures: its MIME type, file suffix, and parameters of OpenCV."""
+
+    mime: str
+    suffix: str
+    parameters: tuple[int, ...]
+
+
+MEDIA: Mapping[str, Medium] = {
+    "png": Medium("image/png", ".png", ()),
+    "jpeg": Medium("image/jpeg", ".jpg", (cv2.IMWRITE_JPEG_QUALITY, 92)),
+}
+
+
+def encode(image: np.ndarray, format: str = "png") -> bytes:
+    """Return `image` [H, W, 3] uint8 RGB as the bytes of a file in one of `MEDIA`."""
+    medium = MEDIA[format]
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    done, data = cv2.imencode(medium.suffix, bgr, medium.parameters)
+    if not done:
+        raise ValueError(f"an image of shape {image.shape} can't be written as {format}")
+    return data.tobytes()
+
+
+def data_url(image: np.ndarray, format: str = "png") -> str:
+    """Return `image` [H, W, 3] uint8 RGB as a base64 data URL."""
+    return f"data:{MEDIA[format].mime};base64,{base64.b64encode(encode(image, format)).decode()}"
