@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from weakseg.common import UserError
-
 GRID = 16  # an image is read as GRID x GRID cells
 
 
@@ -20,8 +18,6 @@ class FrozenEncoder:
 
         from model import build_model
 
-        if size < 32 or size % 32:
-            raise UserError(f"vlm_itl.vlm_options.encoder_size {size}: must be a multiple of 32")
         # Building draws random numbers. A fork keeps those of the run where they are.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

@@ -19,10 +19,10 @@ class.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from vlm_itl.judges.base import Case, Example, Judge, Verdict
 from vlm_itl.judges.corruptions import corrupt, fill_ignored
@@ -36,7 +36,8 @@ from vlm_itl.judges.iou_estimate import (
 )
 from vlm_itl.judges.mask_features import describe, likely_errors, soft_iou
 from vlm_itl.judges.second_opinion import SecondOpinion, held_out_opinions
-from weakseg.common import IGNORE, UserError, stable_seed
+from vlm_itl.settings import Section
+from weakseg.common import IGNORE, stable_seed
 from weakseg.metrics import image_iou
 
 if TYPE_CHECKING:
@@ -50,25 +51,28 @@ SEEN_WEIGHT, UNSEEN_WEIGHT = 1.5, 5.0
 FEWEST_CORRUPTIONS, MOST_CORRUPTIONS = 2, 16  # of one image's mask
 
 
-@dataclass(frozen=True)
-class LearnedOptions:
-    """What the second opinion stands on, and how much the judge learns from.
+class LearnedOptions(Section):
+    """What the second opinion stands on, and how much the judge learns from."""
 
-    encoder          frozen encoder, any name of `model.build_model`
-    encoder_weights  'imagenet', 'none', or a file
-    encoder_size     side in pixels of what the encoder sees, a multiple of 32
-    ridge            weight decay of the second opinion
-    folds            parts of the bought images; each is described by a second opinion that learned
-                     from the others
-    corruptions      corrupted masks to learn from, in all, but 2 to 16 an image
-    """
-
-    encoder: str = "efficientnet-lite0"
-    encoder_weights: str = "imagenet"
-    encoder_size: int = 256
-    ridge: float = 0.02
-    folds: int = 5
-    corruptions: int = 1500
+    encoder: str = Field(
+        default="efficientnet-lite0", description="frozen encoder, any name of `build_model`"
+    )
+    encoder_weights: str = Field(default="imagenet", description="'imagenet', 'none', or a file")
+    encoder_size: int = Field(
+        default=256, ge=32, multiple_of=32, description="side in pixels of what the encoder sees"
+    )
+    ridge: float = Field(default=0.02, ge=0, description="weight decay of the second opinion")
+    folds: int = Field(
+        default=5,
+        ge=2,
+        description=(
+            "parts of the bought images; each is described by a second opinion that learned from "
+            "the others"
+        ),
+    )
+    corruptions: int = Field(
+        default=1500, description="corrupted masks to learn from, in all, but 2 to 16 an image"
+    )
 
 
 class DescribedMask(NamedTuple):
@@ -99,9 +103,6 @@ class LearnedJudge(Judge[LearnedOptions]):
 
     def __init__(self, iou_bar: float, seed: int, options: LearnedOptions) -> None:
         super().__init__(iou_bar, seed, options)
-        for name, value, least in (("folds", options.folds, 2), ("ridge", options.ridge, 0)):
-            if value < least:
-                raise UserError(f"vlm_itl.vlm_options.{name} {value}: must be at least {least}")
         self.encoder = FrozenEncoder(options.encoder, options.encoder_weights, options.encoder_size)
         self.learned: Learned | None = None
 

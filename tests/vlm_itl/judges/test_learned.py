@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
+from vlm_itl.config import VlmItl
 from vlm_itl.judges.base import ERRORS, Case, Example
 from vlm_itl.judges.corruptions import CORRUPTIONS, corrupt, fill_ignored
 from vlm_itl.judges.learned import LearnedJudge, LearnedOptions
 from vlm_itl.judges.mask_features import describe, likely_errors, soft_iou
+from vlm_itl.judges.registry import make_judge
 from weakseg.common import IGNORE, UserError
 from weakseg.metrics import image_iou
 
@@ -179,10 +181,9 @@ def test_without_bought_masks_it_abstains_and_wrong_options_are_named():
         "abstain",
         None,
     ) and "two bought masks" in verdict.failure
-    with pytest.raises(UserError, match="encoder_size 100"):
-        LearnedJudge(0.7, 0, LearnedOptions(**(OPTIONS | {"encoder_size": 100})))
-    with pytest.raises(UserError, match="folds 1"):
-        LearnedJudge(0.7, 0, LearnedOptions(**(OPTIONS | {"folds": 1})))
+    for name, value in (("encoder_size", 100), ("folds", 1), ("ridge", -0.1)):
+        with pytest.raises(UserError, match=f"vlm_options.{name}: .*{value}"):
+            make_judge(VlmItl(vlm_handler="learned", vlm_options=OPTIONS | {name: value}), 0)
 
 
 @settings(max_examples=60)

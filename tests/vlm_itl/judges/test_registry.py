@@ -291,9 +291,9 @@ def test_accept_all_accepts_all():
             "vlm_options.measure 'softdice': did you mean soft_dice",
         ),
         ("mock", {"true_positive": 1}, "did you mean vlm_itl.vlm_options.true_positive_rate"),
-        ("mock", {"true_positive_rate": 1.1}, "rates lie between 0 and 1"),
-        ("mock", {"false_positive_rate": -0.1}, "rates lie between 0 and 1"),
-        ("mock", {"iou_noise": 0}, "iou_noise is more than 0"),
+        ("mock", {"true_positive_rate": 1.1}, "vlm_options.true_positive_rate: must be at most 1"),
+        ("mock", {"false_positive_rate": -0.1}, "vlm_options.false_positive_rate: must not be neg"),
+        ("mock", {"iou_noise": 0}, "vlm_options.iou_noise: must be more than 0"),
         ("mock", {"iou_noise": "much"}, "vlm_options.iou_noise: must be a number"),
         ("accept_all", {"rate": 1}, "unknown key vlm_itl.vlm_options.rate"),
     ],
@@ -306,6 +306,6 @@ def test_unknown_judges_and_options_are_refused(handler, options, message):
 
 def test_only_a_judge_that_simulates_gets_the_truth(pets):
     examiner, _ = pets
-    assert make_judge(VlmItl(vlm_handler="mock"), 0, examiner).examiner is examiner
+    assert make_judge(VlmItl(vlm_handler="mock"), 0, examiner).true_masks is examiner
     for name in ("confidence", "accept_all"):
-        assert not hasattr(make_judge(VlmItl(vlm_handler=name), 0, examiner), "examiner")
+        assert not hasattr(make_judge(VlmItl(vlm_handler=name), 0, examiner), "true_masks")
