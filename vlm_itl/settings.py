@@ -4,28 +4,16 @@ A key that is unknown, mistyped or of the wrong type is a `UserError` that names
 known one. `--set section.key=value` overrides a key; the value is read as YAML.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    create_model,
-    field_validator,
-)
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from weakseg.common import UserError, suggestion
 from weakseg.validation import UNKNOWN, explain, known_keys, shorten
-
-Options = TypeVar("Options")
 
 
 class Section(BaseModel):
@@ -45,6 +33,9 @@ class Section(BaseModel):
         """Take YAML's own types for those that are wanted, where nothing can be meant but that."""
         assert info.field_name is not None
         return as_wanted(value, cls.model_fields[info.field_name].annotation)
+
+
+SectionT = TypeVar("SectionT", bound=Section)
 
 
 def as_wanted(value: Any, wanted: Any) -> Any:
@@ -70,17 +61,15 @@ def as_wanted(value: Any, wanted: Any) -> Any:
     return value
 
 
-def build(cls: type[Options], content: Any, prefix: str = "") -> Options:
+def build(cls: type[SectionT], content: Any, prefix: str = "") -> SectionT:
     """Return the section `cls` with the values of a dict; the other keys keep their defaults.
 
     prefix  what its keys' names begin with in the whole configuration, such as "training."
     """
-    model = as_section(cls)
     try:
-        section = model.model_validate({} if content is None else content)
+        return cls.model_validate({} if content is None else content)
     except ValidationError as error:
-        raise UserError(first_fault(error, model, prefix)) from error
-    return section if isinstance(section, cls) else cls(**dict(section))
+        raise UserError(first_fault(error, cls, prefix)) from error
 
 
 def first_fault(error: ValidationError, model: type[BaseModel], prefix: str) -> str:
@@ -148,28 +137,3 @@ def apply_override(content: Any, override: str) -> None:
         content[last] = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"--set {override}: {text!r} is not YAML") from error
-
-
-# ---- options that are still dataclasses
-
-LIMITS = {"low": "ge", "high": "le", "above": "gt", "below": "lt", "multiple": "multiple_of"}
-
-
-def key(default: Any, text: str, **rules: Any) -> Any:
-    """Return a dataclass field: its default, what it means, and rules for its value."""
-    return dataclasses.field(default=default, metadata={"help": text, **rules})
-
-
-def as_section(cls: Any) -> type[BaseModel]:
-    """Return a pydantic model with the keys of a section or of a dataclass."""
-    if issubclass(cls, BaseModel):
-        return cls
-    fields: dict[str, Any] = {}
-    for item in dataclasses.fields(cls):
-        hint, rules = get_type_hints(cls)[item.name], item.metadata
-        if "choices" in rules:
-            hint = Literal[tuple(rules["choices"])]
-        limits = {LIMITS[rule]: rules[rule] for rule in LIMITS.keys() & rules.keys()}
-        default: FieldInfo = Field(item.default, description=rules.get("help"), **limits)
-        fields[item.name] = (hint, default)
-    return create_model(cls.__name__, __base__=Section, **fields)
