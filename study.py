@@ -126,8 +126,6 @@ def check(args: argparse.Namespace) -> None:
         raise UserError("--hours: asks about a finished study; name it with --plan")
     if args.seeds < 1 or args.jobs < 1 or (args.steps is not None and args.steps < 1):
         raise UserError("--seeds, --jobs and --steps must be at least 1")
-    if args.threads is not None and args.threads < 1:
-        raise UserError(f"--threads {args.threads}: must be at least 1")
 
 
 def study_of(args: argparse.Namespace) -> Study:

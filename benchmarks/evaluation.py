@@ -172,7 +172,7 @@ def measure(folder, data_dir, name, size, repeats, other):
         times["plain"].append(seconds)
         ours = read_json(folder / "results" / f"{name}.json")["aggregate"]["miou"]
         assert abs(ours - miou) < 1e-3, (ours, miou)  # ToTensor rounds in another place
-    return {key: statistics.median(found) for key, found in times.items()}
+    return {key: statistics.median(seconds) for key, seconds in times.items()}
 
 
 def main(args):

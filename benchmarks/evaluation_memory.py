@@ -96,8 +96,8 @@ def keep_logits(trainer):
                 return None, model(inputs["image"])["seg"], inputs["mask"]
 
     trainer.__class__, trainer.args.batch_eval_metrics = Keeping, False
-    trainer.compute_metrics = lambda found: {
-        "accuracy": float((found.predictions.argmax(1) == found.label_ids).mean())
+    trainer.compute_metrics = lambda outputs: {
+        "accuracy": float((outputs.predictions.argmax(1) == outputs.label_ids).mean())
     }
 
 

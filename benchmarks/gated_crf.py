@@ -101,10 +101,10 @@ def compare(args, size):
     probabilities, image = inputs(args, size)
     times = {way: [] for way in WAYS}
     for _ in range(args.repeats):
-        found = {way: step(way, probabilities, image, args.radius) for way in WAYS}
-        for way, (seconds, _, _) in found.items():
+        steps = {way: step(way, probabilities, image, args.radius) for way in WAYS}
+        for way, (seconds, _, _) in steps.items():
             times[way].append(seconds)
-        (_, value, gradient), (_, peer, peer_gradient) = found.values()
+        (_, value, gradient), (_, peer, peer_gradient) = steps.values()
         torch.testing.assert_close(value, peer, rtol=1e-5, atol=0)
         torch.testing.assert_close(
             gradient, peer_gradient, rtol=1e-3, atol=1e-5 * peer_gradient.abs().max().item()

@@ -69,8 +69,8 @@ class Tally:
 
     def cells(self):
         """Return mIoU and accuracy of the sure pixels, and their share, in %, as cells."""
-        found = scores(self.confusion)
-        shares = found["miou"], found["pixel_accuracy"], self.confusion.sum() / self.pixels
+        values = scores(self.confusion)
+        shares = values["miou"], values["pixel_accuracy"], self.confusion.sum() / self.pixels
         return " | ".join(f"{100 * share:.1f}" for share in shares)
 
 

@@ -102,13 +102,13 @@ def intervals(first, second, resampled, images, paired, generator):
     freedom = variance**2 / (between**2 / ((seeds - 1) * (2 - paired)) + within**2 / (images - 1))
     reach = t.ppf(0.975, freedom) * np.sqrt(variance)
     if paired:
-        found = paired_difference(second - first, resampled[1] - resampled[0], images)
+        crossed = paired_difference(second - first, resampled[1] - resampled[0], images)
     else:
-        found = independent_difference(first, second, *resampled, images)
+        crossed = independent_difference(first, second, *resampled, images)
     return {
         "percentile": tuple(np.quantile(joint, [0.025, 0.975])),
         "student": (difference - reach, difference + reach),
-        "crossed": (found["low"], found["high"]),
+        "crossed": (crossed["low"], crossed["high"]),
     }
 
 
@@ -120,8 +120,8 @@ def linear_row(name, seeds, paired, args):
         scores = draw(generator, seeds, args.images, SCENES[name], paired)
         weights = image_weights(args.images, args.resamples, pair)
         resampled = np.stack([weights @ group.T / args.images for group in scores])
-        found = intervals(*scores.mean(2), resampled, args.images, paired, generator)
-        for method, (low, high) in found.items():
+        ranges = intervals(*scores.mean(2), resampled, args.images, paired, generator)
+        for method, (low, high) in ranges.items():
             covered[method] += low <= 0 <= high
         claims += signed_rank(scores[1].mean(0) - scores[0].mean(0)) < 0.05
     return [covered[method] / args.pairs for method in METHODS] + [claims / args.pairs]
@@ -162,8 +162,8 @@ def mask_row(seeds, args):
         resampled = np.stack(
             [miou(np.einsum("bn,snk->bsk", weights, group, optimize=True)) for group in pixels]
         )
-        found = intervals(*miou(pixels.mean(2)), resampled, args.images, False, generator)
-        for method, (low, high) in found.items():
+        ranges = intervals(*miou(pixels.mean(2)), resampled, args.images, False, generator)
+        for method, (low, high) in ranges.items():
             covered[method] += low <= truth <= high
         claims += signed_rank(miou(pixels[1]).mean(0) - miou(pixels[0]).mean(0)) < 0.05
     return [covered[method] / args.pairs for method in METHODS] + [claims / args.pairs]

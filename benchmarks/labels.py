@@ -106,11 +106,13 @@ def measure(dataset, names, repeats):
         ]
         parts = {
             "read": lambda: [dataset.mask(name) for name in names],
-            "objects": lambda found=scenes: [(scene.objects, scene.background) for scene in found],
+            "objects": lambda scenes=scenes: [
+                (scene.objects, scene.background) for scene in scenes
+            ],
         }
         for signal, row in SIGNALS.items():
-            parts[signal] = lambda found=scenes, row=row: [
-                row.extract(s, np.random.default_rng(0)) for s in found
+            parts[signal] = lambda scenes=scenes, row=row: [
+                row.extract(scene, np.random.default_rng(0)) for scene in scenes
             ]
         for part, function in parts.items():
             times.setdefault(part, []).append(seconds(function) / len(names))

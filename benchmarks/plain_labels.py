@@ -94,9 +94,9 @@ def longest_path(pixels):
     """
     pieces, rest = [], set(pixels)
     while rest:
-        found = search(rest, next(iter(rest)))
-        pieces.append(found)
-        rest -= found.keys()
+        piece = search(rest, next(iter(rest)))
+        pieces.append(piece)
+        rest -= piece.keys()
     end = list(max(pieces, key=len))[-1]
     previous = search(pixels, end)
     walk = [list(previous)[-1]]

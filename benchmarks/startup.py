@@ -44,10 +44,10 @@ def parse_args():
 
 def scripts():
     """Return the names of all scripts: those at the root and in scripts/ that can be run."""
-    found = [*sorted(ROOT.glob("*.py")), *sorted(ROOT.glob("scripts/*.py"))]
+    paths = [*sorted(ROOT.glob("*.py")), *sorted(ROOT.glob("scripts/*.py"))]
     return [
         str(path.relative_to(ROOT))
-        for path in found
+        for path in paths
         if '__name__ == "__main__"' in path.read_text("utf-8")
     ]
 
@@ -56,9 +56,9 @@ def help_seconds(args):
     """Return {script: median seconds of its --help}."""
     times = {script: [] for script in scripts()}
     for _ in range(args.repeats + 1):
-        for script, found in times.items():
-            found.append(run(script, "--help", threads=args.threads)[0])
-    return {script: statistics.median(found[1:]) for script, found in times.items()}
+        for script, seconds in times.items():
+            seconds.append(run(script, "--help", threads=args.threads)[0])
+    return {script: statistics.median(seconds[1:]) for script, seconds in times.items()}
 
 
 def one_step(args, folder):

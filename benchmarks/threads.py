@@ -87,7 +87,7 @@ def step_seconds(args, folder, data_dir):
                 overwrite=True,
             )
             times[setting].append(args.batch_size / log[-1]["images_per_second"])
-    return {setting: statistics.median(found) for setting, found in times.items()}
+    return {setting: statistics.median(each) for setting, each in times.items()}
 
 
 def main(args):

@@ -76,6 +76,8 @@ class Cell:
         evaluation += ["--device", self.run.device]
         if self.run.num_workers:
             evaluation += ["--num_workers", str(self.run.num_workers)]
+        if self.run.threads:
+            evaluation += ["--threads", str(self.run.threads)]
         return [
             [python, str(root / "train.py"), *self.words],
             [python, str(root / "evaluate.py"), *evaluation],
