@@ -10,21 +10,23 @@ from unittest.mock import patch
 import pytest
 from conftest import ROOT
 
+SHORT = "--epochs 50 --batch_size 8 --lr 1e-4"
 MIX = (
-    "--run_name {0} --data_dir ./data --weak_label_path ./weak_labels/weak_labels_train.pkl --batch_size 32"
-    " --lr 1e-4 --epochs 50 --num_workers 8 --img_size 256 --checkpoint_dir ./checkpoints_hybrid --augment"
+    "--run_name {} --data_dir ./data --weak_label_path ./weak_labels/weak_labels_train.pkl"
+    " --batch_size 32 --lr 1e-4 --epochs 50 --num_workers 8 --img_size 256"
+    " --checkpoint_dir ./checkpoints_hybrid --augment"
 )
 COLAB = (
-    "--weak_label_path ./weak_labels/weak_labels_train.pkl --data_dir ./data --batch_size 64 --lr 2e-4"
-    " --epochs 75 --num_workers 8 --img_size 256 --checkpoint_dir ./checkpoints_a100"
+    "--weak_label_path ./weak_labels/weak_labels_train.pkl --data_dir ./data --batch_size 64"
+    " --lr 2e-4 --epochs 75 --num_workers 8 --img_size 256 --checkpoint_dir ./checkpoints_a100"
 )
 COMMANDS = [
     "weak_label_generator.py --data_dir ./data --output_file ./weak_labels/weak_labels_train.pkl",
     "train.py --supervision_mode points --run_name points_run1 --epochs 10 --batch_size 8 --lr 1e-4",
-    "train.py --supervision_mode tags --run_name tags_run1 --epochs 50 --batch_size 8 --lr 1e-4",
-    "train.py --supervision_mode scribbles --run_name scribbles_run1 --epochs 50 --batch_size 8 --lr 1e-4",
-    "train.py --supervision_mode boxes --run_name boxes_run1 --epochs 50 --batch_size 8 --lr 1e-4",
-    "train.py --supervision_mode hybrid_tags_points --run_name hybrid_run1 --epochs 50 --batch_size 8 --lr 1e-4"
+    f"train.py --supervision_mode tags --run_name tags_run1 {SHORT}",
+    f"train.py --supervision_mode scribbles --run_name scribbles_run1 {SHORT}",
+    f"train.py --supervision_mode boxes --run_name boxes_run1 {SHORT}",
+    f"train.py --supervision_mode hybrid_tags_points --run_name hybrid_run1 {SHORT}"
     " --lambda_seg 1.0",
     f"train.py --supervision_mode points --run_name points_run1 {COLAB}",
     "train.py --supervision_modes points boxes --lambda_points 1.0 --lambda_boxes 1.0 "

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import torch
 from conftest import run
+from test_seeds import COMMANDS
 from filelock import FileLock
 
 import train
@@ -656,7 +657,8 @@ def test_ruined_validation_selects_nothing(flags, tmp_path):
             "weak_val_loss",
         ),
         (
-            "--supervision_mode points --recipe strong --select_by weak_val_loss --lambda_points 0".split(),
+            ["--supervision_mode", "points", "--recipe", "strong"]
+            + ["--select_by", "weak_val_loss", "--lambda_points", "0"],
             "weak_val_loss",
         ),
         (["--supervision_mode", "points", "--run_name", "a/b"], "--run_name"),
@@ -714,26 +716,12 @@ def test_trackers_write_their_logs(flags, tmp_path, monkeypatch):
     assert list(tmp_path.rglob("*.wandb"))
 
 
-SEED_COMMANDS = """
---supervision_mode points --run_name points_run1 --epochs 10 --batch_size 8 --lr 1e-4
---supervision_mode tags --run_name tags_run1 --epochs 50 --batch_size 8 --lr 1e-4
---supervision_mode hybrid_tags_points --run_name hybrid_run1 --epochs 50 --batch_size 8 --lr 1e-4 --lambda_seg 1.0
---supervision_mode points --run_name points_run1 --weak_label_path ./weak_labels/weak_labels_train.pkl \
-  --data_dir ./data --batch_size 64 --lr 2e-4 --epochs 75 --num_workers 8 --img_size 256 \
-  --checkpoint_dir ./checkpoints_a100
---supervision_modes points boxes --lambda_points 1.0 --lambda_boxes 1.0 --run_name points_boxes_run1 --data_dir ./data \
-  --weak_label_path ./weak_labels/weak_labels_train.pkl --batch_size 32 --lr 1e-4 --epochs 50 --num_workers 8 \
-  --img_size 256 --checkpoint_dir ./checkpoints_hybrid --augment
---supervision_modes scribbles boxes --lambda_scribbles 1.0 --lambda_boxes 1.0 --run_name mix --augment
---supervision_modes points scribbles --lambda_points 1.0 --lambda_scribbles 1.0 --run_name mix
-"""
+SEED_COMMANDS = [c.removeprefix("train.py ") for c in COMMANDS if c.startswith("train.py ")]
 
 
-@pytest.mark.parametrize("command", SEED_COMMANDS.strip().splitlines())
+@pytest.mark.parametrize("command", SEED_COMMANDS)
 def test_published_commands_run_verbatim(command, pets_dir, pets_labels, tmp_path, monkeypatch):
-    """From a folder laid out as the commands expect; only the size of the run is cut down, after
-    parsing.
-    """
+    """From a folder laid out as they expect; only the size of the run is cut, after parsing."""
     (tmp_path / "data").symlink_to(pets_dir)
     (tmp_path / "weak_labels").mkdir()
     (tmp_path / "weak_labels" / "weak_labels_train.pkl").symlink_to(pets_labels)
@@ -742,12 +730,8 @@ def test_published_commands_run_verbatim(command, pets_dir, pets_labels, tmp_pat
 
     def small():
         args = parse()
-        args.epochs, args.img_size, args.num_workers, args.cache_dir = (
-            1,
-            64,
-            0,
-            str(Path(pets_dir).parent / "cache"),
-        )
+        args.epochs, args.img_size, args.num_workers = 1, 64, 0
+        args.cache_dir = str(Path(pets_dir).parent / "cache")
         return args
 
     monkeypatch.setattr(train, "parse_args", small)
