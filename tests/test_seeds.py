@@ -22,7 +22,8 @@ COLAB = (
 )
 COMMANDS = [
     "weak_label_generator.py --data_dir ./data --output_file ./weak_labels/weak_labels_train.pkl",
-    "train.py --supervision_mode points --run_name points_run1 --epochs 10 --batch_size 8 --lr 1e-4",
+    "train.py --supervision_mode points --run_name points_run1"
+    " --epochs 10 --batch_size 8 --lr 1e-4",
     f"train.py --supervision_mode tags --run_name tags_run1 {SHORT}",
     f"train.py --supervision_mode scribbles --run_name scribbles_run1 {SHORT}",
     f"train.py --supervision_mode boxes --run_name boxes_run1 {SHORT}",

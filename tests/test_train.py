@@ -16,8 +16,8 @@ import psutil
 import pytest
 import torch
 from conftest import run
-from test_seeds import COMMANDS
 from filelock import FileLock
+from test_seeds import COMMANDS
 
 import train
 import weak_label_generator
@@ -657,8 +657,16 @@ def test_ruined_validation_selects_nothing(flags, tmp_path):
             "weak_val_loss",
         ),
         (
-            ["--supervision_mode", "points", "--recipe", "strong"]
-            + ["--select_by", "weak_val_loss", "--lambda_points", "0"],
+            [
+                "--supervision_mode",
+                "points",
+                "--recipe",
+                "strong",
+                "--select_by",
+                "weak_val_loss",
+                "--lambda_points",
+                "0",
+            ],
             "weak_val_loss",
         ),
         (["--supervision_mode", "points", "--run_name", "a/b"], "--run_name"),
