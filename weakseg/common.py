@@ -9,9 +9,11 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,8 +32,11 @@ def run_cli(
 ) -> None:
     """Run ``main(parse_args())`` as a command.
 
-    A `UserError`, or a disk that fails, becomes one line on stderr and exit code 2.
+    A `UserError`, or a disk that fails, becomes one line on stderr and exit code 2. SIGTERM, by
+    which clusters stop a job, behaves as Ctrl-C: what is half written goes.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:
         args = parse_args()
         settle_threads(getattr(args, "threads", None))
