@@ -6,8 +6,10 @@
 A run that was stopped goes on when the same command is given again.
 """
 
+import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -15,12 +17,12 @@ from vlm_itl import pipelines
 from weakseg.common import run_cli
 
 
-def parse_args():
+def parse_args() -> argparse.Namespace:
     return pipelines.parse_args(__doc__)
 
 
-def main(args):
-    return pipelines.main(args, "baseline")
+def main(args: argparse.Namespace) -> dict[str, Any]:
+    return pipelines.baseline(args.config, args.set)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,21 @@
-"""The three pipelines: which folder, which budgets, and whether a judge takes part. Everything else
-is `loop.py`.
+"""The three pipelines: which folder, which budgets, and whether a judge takes part.
+
+They differ in nothing else: everything after that is `vlm_itl.loop`.
 """
 
 import argparse
 import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vlm_itl.config import Config, budgets, check_judging, load_config
 from vlm_itl.settings import describe_keys
 from weakseg.common import UserError
-from weakseg.threads import add_threads_argument
 
 
-def parse_args(doc):
+def parse_args(doc: str | None) -> argparse.Namespace:
     """Parse the command line that the three scripts share; doc: the script's docstring."""
     parser = argparse.ArgumentParser(
         description=doc,
@@ -29,77 +31,61 @@ def parse_args(doc):
         metavar="KEY=VALUE",
         help="override keys, for example training.steps=100 data.source=../voc",
     )
-    add_threads_argument(parser)
     return parser.parse_args()
 
 
-def main(args, pipeline):
-    """Run one of `PIPELINES` -> the content of its results.json."""
-    settings, content = load_config(args.config, args.set)
-    if settings.log_with != "none" and not importlib.util.find_spec(settings.log_with):
-        raise UserError(
-            f"log_with {settings.log_with}: not installed; pip install {settings.log_with}"
-        )
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    return PIPELINES[pipeline](args.config, settings, content)
-
-
-def baseline(path, settings, content):
-    """Everything is labelled: one round at 100 %."""
-    unused = [
-        name for name in ("active_learning", "vlm_itl", "output_dir_prefix") if name in content
-    ]
-    if unused:
-        raise UserError(f"--config {path}: train_baseline.py has no use for {unused[0]}; remove it")
+def baseline(path: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Train once on everything, labelled -> the content of results.json."""
+    settings, given = load(path, overrides)
+    for key in ("active_learning", "vlm_itl", "output_dir_prefix"):
+        if key in given:
+            raise UserError(f"--config {path}: train_baseline.py has no use for {key}; remove it")
     if not settings.output_dir:
         raise UserError(f"--config {path}: output_dir is missing; name the folder of the run")
-    folder = Path(settings.output_dir) / one_folder(settings.run_name or "")
-    return run(settings, folder, "baseline", [(100.0, "percent")], False)
+    folder = Path(settings.output_dir) / folder_name(settings.run_name or "")
+    return run(settings, folder, "baseline", [(100.0, "percent")], judged=False)
 
 
-def active_learning(path, settings, content):
-    """A person labels what the strategy chooses."""
+def active_learning(path: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Let a person label what the strategy chooses -> the content of results.json."""
+    settings, given = load(path, overrides)
     if settings.vlm_itl.enabled:
         raise UserError(
-            f"--config {path}: vlm_itl.enabled is True; set it to False or leave it out for train_active_learning.py, "
-            "or run train_vlm_itl.py"
+            f"--config {path}: vlm_itl.enabled is True; set it to False or leave it out for "
+            "train_active_learning.py, or run train_vlm_itl.py"
         )
-    arm = settings.active_learning.strategy
-    return run(
-        settings,
-        folder_of(path, settings, content, arm),
-        arm,
-        budgets(settings.active_learning),
-        False,
-    )
+    folder = run_folder(path, settings, given, settings.active_learning.strategy)
+    targets = budgets(settings.active_learning)
+    return run(settings, folder, arm_of(settings, folder), targets, judged=False)
 
 
-def vlm_itl(path, settings, content):
-    """A judge looks at the predictions; a person labels what the strategy chooses among those it
-    rejects.
-    """
+def vlm_itl(path: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Let a judge look at the predictions, and a person label what it rejects -> results.json."""
+    settings, given = load(path, overrides)
     if settings.vlm_itl.enabled is False:
         raise UserError(
-            f"--config {path}: vlm_itl.enabled is False; set it to True or leave it out for train_vlm_itl.py, "
-            "or run train_active_learning.py"
+            f"--config {path}: vlm_itl.enabled is False; set it to True or leave it out for "
+            "train_vlm_itl.py, or run train_active_learning.py"
         )
     check_judging(settings)
-    arm = f"vlm_{settings.vlm_itl.vlm_handler}_{settings.active_learning.strategy}"
-    return run(
-        settings,
-        folder_of(path, settings, content, arm),
-        arm,
-        budgets(settings.active_learning),
-        True,
-    )
+    name = f"vlm_{settings.vlm_itl.vlm_handler}_{settings.active_learning.strategy}"
+    folder = run_folder(path, settings, given, name)
+    targets = budgets(settings.active_learning)
+    return run(settings, folder, arm_of(settings, folder), targets, judged=True)
 
 
-PIPELINES = {"baseline": baseline, "active_learning": active_learning, "vlm_itl": vlm_itl}
+def load(path: str, overrides: Sequence[str]) -> tuple[Config, dict[str, Any]]:
+    """Return the settings of a file, and the nested dict of the keys that were set."""
+    settings, given = load_config(path, overrides)
+    tracker = settings.log_with
+    if tracker != "none" and not importlib.util.find_spec(tracker):
+        raise UserError(f"log_with {tracker}: not installed; pip install {tracker}")
+    return settings, given
 
 
-def folder_of(path, settings, content, arm):
-    """Return the folder of an active-learning run below `output_dir_prefix`."""
-    if "output_dir" in content:
+def run_folder(path: str, settings: Config, given: dict[str, Any], name: str) -> Path:
+    """Return the folder of a run below `output_dir_prefix`; name: what chooses its labels."""
+    if "output_dir" in given:
         raise UserError(
             f"--config {path}: output_dir is for train_baseline.py; use output_dir_prefix"
         )
@@ -107,29 +93,37 @@ def folder_of(path, settings, content, arm):
         raise UserError(
             f"--config {path}: output_dir_prefix is missing; name the folder that the runs go below"
         )
-    name = settings.run_name or f"{arm}_{settings.active_learning.label}_seed{settings.seed}"
-    return Path(settings.output_dir_prefix) / one_folder(name)
+    usual = f"{name}_{settings.active_learning.label}_seed{settings.seed}"
+    return Path(settings.output_dir_prefix) / folder_name(settings.run_name or usual)
 
 
-def one_folder(name):
+def folder_name(name: str) -> str:
     """Return `name` if it is the name of one folder, or empty."""
     if Path(name).name != name or name == "..":
         raise UserError(f"run_name {name}: is the name of one folder, without '/'")
     return name
 
 
-def run(settings, folder, arm, targets, judged):
+def arm_of(settings: Config, folder: Path) -> str:
+    """Return the name under which the seeds of an experiment are compared."""
+    return folder.name.removesuffix(f"_seed{settings.seed}")
+
+
+def run(
+    settings: Config, folder: Path, arm: str, targets: list[tuple[float, str]], judged: bool
+) -> dict[str, Any]:
     """Run the loop, draw its curve, and say where everything is."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from vlm_itl.loop import run_rounds
     from vlm_itl.results.report import draw_figures
     from vlm_itl.run import Run
 
-    arm = folder.name.removesuffix(f"_seed{settings.seed}") if settings.output_dir_prefix else arm
     results = run_rounds(Run(settings, folder, arm, targets, judged))
-    draw_figures(
-        folder, results, settings.vlm_itl.risk if settings.vlm_itl.control == "ltt" else None
-    )
+    # Only Learn-then-Test bounds the share of bad masks among the accepted ones.
+    section = settings.vlm_itl
+    draw_figures(folder, results, section.risk if section.control == "ltt" else None)
     print(
-        f"{folder}: results.json, ledger.jsonl, log.jsonl, and the weights of each round in round_NN/"
+        f"{folder}: results.json, ledger.jsonl, log.jsonl, and the weights of each round in "
+        "round_NN/"
     )
     return results
