@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from vlm_itl.config import VlmItl
 from vlm_itl.judges.base import Case, Judge, Verdict
-from vlm_itl.judges.calibration import choose_threshold, fit_calibrator
+from vlm_itl.judges.calibration import fit_calibrator
 from vlm_itl.judges.metrics import judge_metrics, total_usage
+from vlm_itl.judges.thresholds import choose_threshold
 from weakseg.common import UserError
 
 Item = TypeVar("Item")

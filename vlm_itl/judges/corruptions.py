@@ -1,4 +1,16 @@
-"""Wrong masks made from right ones, at random strengths, to learn what errors look like."""
+"""Wrong masks made from right ones, at random strengths, to learn what errors look like.
+
+Each corruption takes
+
+    mask     [S, S] uint8 without ignored pixels; it stays as it is
+    opinion  [C, S, S] float, class probabilities of another model for the image
+    others   masks of other images, with the same classes
+    rng      the generator from which its strength is drawn
+
+and returns the corrupted mask [S, S] uint8.
+"""
+
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -6,9 +18,10 @@ import numpy as np
 from weakseg.common import IGNORE
 
 
-def fill_ignored(mask):
-    """Give every ignored pixel (255) of a mask [S, S] uint8 the class of the nearest labelled
-    one.
+def fill_ignored(mask: np.ndarray) -> np.ndarray:
+    """Return a mask [S, S] uint8 whose ignored pixels have the class of the nearest labelled one.
+
+    Background where all pixels are ignored.
     """
     from scipy.ndimage import distance_transform_edt
 
@@ -19,17 +32,16 @@ def fill_ignored(mask):
     return mask[rows, columns]
 
 
-def corrupt(mask, opinion, others, rng):
-    """Return the mask [S, S] uint8 after one or two random `CORRUPTIONS`.
-
-    opinion: [C, S, S], another soft mask of the image; others: masks of other images, same classes.
-    """
+def corrupt(
+    mask: np.ndarray, opinion: np.ndarray, others: Sequence[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
+    """Return the mask after one or two random `CORRUPTIONS`."""
     for _ in range(rng.integers(1, 3)):
         mask = CORRUPTIONS[rng.integers(len(CORRUPTIONS))](mask, opinion, others, rng)
     return mask
 
 
-def noise(size, rng):
+def noise(size: int, rng: np.random.Generator) -> np.ndarray:
     """Return a smooth random field [size, size], mean 0 and deviation 1, at a random scale."""
     cells = int(rng.integers(3, 13))
     field = cv2.resize(
@@ -40,14 +52,18 @@ def noise(size, rng):
     return (field - field.mean()) / (field.std() + 1e-6)
 
 
-def grow(mask, opinion, others, rng):
+def grow(
+    mask: np.ndarray, opinion: np.ndarray, others: Sequence[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
     """Dilate (one class over the rest) or erode the foreground."""
     radius = int(rng.integers(1, max(2, mask.shape[0] // 10)))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return (cv2.dilate if rng.random() < 0.5 else cv2.erode)(mask, kernel)
 
 
-def wobble(mask, opinion, others, rng):
+def wobble(
+    mask: np.ndarray, opinion: np.ndarray, others: Sequence[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
     """Move the contour in and out by a smooth random field, as an unsure network would."""
     inside = (mask > 0).astype(np.float32)
     sigma = mask.shape[0] * rng.uniform(0.02, 0.12)
@@ -57,28 +73,31 @@ def wobble(mask, opinion, others, rng):
     return np.where(level > 0.5, spread(mask), 0).astype(np.uint8)
 
 
-def spread(mask):
-    """Return the nearest foreground class of every pixel; 1 where there is none."""
+def spread(mask: np.ndarray) -> np.ndarray:
+    """Return the nearest foreground class of every pixel of a mask; 1 where it has none."""
     if not mask.any():
         return np.ones_like(mask)
     return fill_ignored(np.where(mask > 0, mask, IGNORE).astype(np.uint8))
 
 
-def lean(mask, opinion, others, rng):
+def lean(
+    mask: np.ndarray, opinion: np.ndarray, others: Sequence[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
     """Lean towards the second opinion: the errors that a real model makes on this very image."""
-    share, blur = rng.uniform(0.3, 1), cv2.GaussianBlur
+    share = rng.uniform(0.3, 1)
     sigma = mask.shape[0] * rng.uniform(0.01, 0.04)
-    soft = np.stack(
-        [blur((mask == c).astype(np.float32), (0, 0), sigma) for c in range(len(opinion))]
-    )
+    layers = [(mask == label).astype(np.float32) for label in range(len(opinion))]
+    soft = np.stack([cv2.GaussianBlur(layer, (0, 0), sigma) for layer in layers])
     field = rng.uniform(0, 0.2) * noise(mask.shape[0], rng)
     mixed = (1 - share) * soft + share * opinion
     mixed[0] += field
     return mixed.argmax(0).astype(np.uint8)
 
 
-def lose(mask, opinion, others, rng):
-    """Lose what lies on one side of a random line through the foreground, or one of its pieces."""
+def lose(
+    mask: np.ndarray, opinion: np.ndarray, others: Sequence[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
+    """Lose the foreground on one side of a random line through it."""
     ys, xs = np.nonzero(mask)
     if not ys.size:
         return mask
@@ -90,8 +109,10 @@ def lose(mask, opinion, others, rng):
     return mask
 
 
-def add(mask, opinion, others, rng):
-    """Add a random ellipse of a class that is there, or of any."""
+def add(
+    mask: np.ndarray, opinion: np.ndarray, others: Sequence[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
+    """Add a random ellipse of a class that is there, or of any class where none is."""
     size = mask.shape[0]
     classes = np.unique(mask[mask > 0])
     label = rng.choice(classes) if classes.size else rng.integers(1, len(opinion))
@@ -102,7 +123,9 @@ def add(mask, opinion, others, rng):
     )
 
 
-def shift(mask, opinion, others, rng):
+def shift(
+    mask: np.ndarray, opinion: np.ndarray, others: Sequence[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
     """Shift the mask by up to a fifth of the image."""
     reach = mask.shape[0] / 5
     matrix = np.array(
@@ -111,7 +134,9 @@ def shift(mask, opinion, others, rng):
     return cv2.warpAffine(mask, matrix, mask.shape[::-1], flags=cv2.INTER_NEAREST)
 
 
-def hull(mask, opinion, others, rng):
+def hull(
+    mask: np.ndarray, opinion: np.ndarray, others: Sequence[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
     """Fill the box or the convex hull of each class."""
     result, boxed = np.zeros_like(mask), rng.random() < 0.5
     for label in np.unique(mask[mask > 0]):
@@ -124,20 +149,40 @@ def hull(mask, opinion, others, rng):
     return result
 
 
-def swap(mask, opinion, others, rng):
+def swap(
+    mask: np.ndarray, opinion: np.ndarray, others: Sequence[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
     """Call one class by another's name; with one foreground class, lose it."""
     classes = np.unique(mask[mask > 0])
     if not classes.size:
         return mask
     old = rng.choice(classes)
-    names = [c for c in range(1, len(opinion)) if c != old]
-    return np.where(mask == old, rng.choice(names) if names else 0, mask).astype(np.uint8)
+    rest = [label for label in range(1, len(opinion)) if label != old]
+    return np.where(mask == old, rng.choice(rest) if rest else 0, mask).astype(np.uint8)
 
 
-def replace(mask, opinion, others, rng):
+def replace(
+    mask: np.ndarray, opinion: np.ndarray, others: Sequence[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
     """Take the mask of another image."""
-    return others[rng.integers(len(others))].copy()
+    return others[int(rng.integers(len(others)))].copy()
 
 
+Corruption = Callable[
+    [np.ndarray, np.ndarray, Sequence[np.ndarray], np.random.Generator], np.ndarray
+]
 # The more often a corruption stands here, the more often it is drawn.
-CORRUPTIONS = (grow, wobble, wobble, lean, lean, lean, lose, add, shift, hull, swap, replace)
+CORRUPTIONS: tuple[Corruption, ...] = (
+    grow,
+    wobble,
+    wobble,
+    lean,
+    lean,
+    lean,
+    lose,
+    add,
+    shift,
+    hull,
+    swap,
+    replace,
+)

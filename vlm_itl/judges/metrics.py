@@ -1,13 +1,26 @@
-"""How good a judge is: its decisions, its ranking, its probabilities, and what it saved and
-cost.
-"""
+"""How good a judge is: its decisions, ranking and probabilities, and what it saved and cost."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 BINS = 10
 
+# Answers of a judge: a number each, None where it could not say; None for a judge without any.
+Answers = Iterable[float | None] | None
 
-def judge_metrics(probability, iou_estimate, accepted, true_iou, bar, seconds=None, usage=()):
+
+def judge_metrics(
+    probability: Answers,
+    iou_estimate: Answers,
+    accepted: ArrayLike,
+    true_iou: ArrayLike,
+    bar: float,
+    seconds: Sequence[float] | np.ndarray | None = None,
+    usage: Iterable[Mapping[str, int]] = (),
+) -> dict[str, Any]:
     """Score the answers of a judge on N masks against their true IoU.
 
     probability   [N] that the mask is good, in [0, 1]; None or NaN where the judge could not say
@@ -21,73 +34,78 @@ def judge_metrics(probability, iou_estimate, accepted, true_iou, bar, seconds=No
     Returns plain numbers, None where undefined (a rank correlation of a constant, an AUROC of one
     class ...):
 
-    `masks`, `good` (share); `accepted_bad`, the share of all masks that is accepted and bad;
-    `agreement` of accepted with good; `coverage`, `purity` and `realised_risk` (shares of good and
-    bad among the accepted), `accepted_iou` (mean); `auroc` and `auprc` for finding the bad masks
-    and `aurc`, the area under the risk-coverage curve, by the probability, or by the IoU estimate
-    of a judge without any; `spearman` of the IoU estimate, or the probability of a judge without
-    any, with the true IoU; `brier`; `ece` over 10 bins of equal width (Guo et al., 2017) and
-    `ece_equal_mass` over bins between deciles (Nixon et al., 2019); `seconds_saved` on the
-    accepted; `usage`. Two lists are for the figures: `risk_coverage`, [coverage, risk] at each
-    threshold, and `reliability`, [mean probability, share of good, masks] of each bin of equal
-    width.
+    masks, good         how many there are, and the share of good ones
+    agreement           share of the masks where accepted is good
+    coverage            share of the masks that is accepted
+    purity, realised_risk         shares of good and of bad masks among the accepted
+    accepted_bad        share of all masks that is accepted and bad
+    accepted_iou        mean true IoU of the accepted
+    auroc, auprc        for finding the bad masks, and
+    aurc                the area under the risk-coverage curve: by the probability, or by the IoU
+                        estimate of a judge without any
+    spearman            of the IoU estimate, or the probability of a judge without any, with the
+                        true IoU
+    brier               of the probability
+    ece                 expected calibration error over 10 bins of equal width (Guo et al., 2017)
+    ece_equal_mass      the same over bins between deciles (Nixon et al., 2019)
+    seconds_saved       on the accepted
+    usage               the sum
+    risk_coverage       for a figure: [coverage, risk] at each threshold
+    reliability         for a figure: [mean probability, share of good, masks] of each bin of equal
+                        width
 
     Raises ValueError where lengths differ.
     """
-    true_iou, accepted = np.asarray(true_iou, float), np.asarray(accepted, bool)
-    probability, estimate = (
-        _values(probability, len(true_iou)),
-        _values(iou_estimate, len(true_iou)),
-    )
-    lengths = {len(values) for values in (probability, estimate, accepted, true_iou)}
+    truth, taken = np.asarray(true_iou, float), np.asarray(accepted, bool)
+    chance, estimate = _values(probability, len(truth)), _values(iou_estimate, len(truth))
+    lengths = {len(values) for values in (chance, estimate, taken, truth)}
     if seconds is not None:
         lengths.add(len(seconds))
     if len(lengths) > 1:
         raise ValueError(
             f"probability, IoU, decision and seconds differ in length: {sorted(lengths)}"
         )
-    result = {
-        "seconds_saved": None
-        if seconds is None
-        else float(np.asarray(seconds, float)[accepted].sum()),
-        "usage": total_usage(usage),
-    }
-    known = ~np.isnan(true_iou)
-    probability, estimate, accepted, true_iou = (
-        v[known] for v in (probability, estimate, accepted, true_iou)
-    )
-    good = true_iou >= bar
-    ranking = estimate if np.isnan(probability).all() else probability
-    quality = probability if np.isnan(estimate).all() else estimate
+    saved = None if seconds is None else float(np.asarray(seconds, float)[taken].sum())
+    # What follows needs the truth.
+    known = ~np.isnan(truth)
+    chance, estimate, taken, truth = chance[known], estimate[known], taken[known], truth[known]
+    good = truth >= bar
+    ranking = estimate if np.isnan(chance).all() else chance
+    quality = chance if np.isnan(estimate).all() else estimate
     return {
         "masks": len(good),
         "good": _mean(good),
-        **_decisions(accepted, good, true_iou),
+        **_decisions(taken, good, truth),
         **_ranks(ranking, good),
-        "spearman": _spearman(quality, true_iou),
-        **_probabilities(probability, good),
-    } | result
+        "spearman": _spearman(quality, truth),
+        **_probabilities(chance, good),
+        "seconds_saved": saved,
+        "usage": total_usage(usage),
+    }
 
 
-def total_usage(usage):
-    """Sum the dicts of an iterable by key."""
-    total = {}
+def total_usage(usage: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sum of dicts, by key."""
+    total: dict[str, int] = {}
     for entry in usage:
         for key, value in entry.items():
             total[key] = total.get(key, 0) + int(value)
     return total
 
 
-def _values(values, count):
-    """Return `values` [N] as float with NaN for None; all NaN where there are none at all."""
-    return np.full(count, np.nan) if values is None else np.array(list(values), float)
+def _values(answers: Answers, count: int) -> np.ndarray:
+    """Return answers as float [N], NaN for None; all `count` NaN where there are none at all."""
+    return np.full(count, np.nan) if answers is None else np.array(list(answers), float)
 
 
-def _mean(values):
+def _mean(values: np.ndarray) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
-def _decisions(accepted, good, true_iou):
+def _decisions(
+    accepted: np.ndarray, good: np.ndarray, true_iou: np.ndarray
+) -> dict[str, float | None]:
+    """Return what was accepted rightly and wrongly; all arguments are [N]."""
     purity = _mean(good[accepted])
     return {
         "agreement": _mean(accepted == good),
@@ -99,8 +117,8 @@ def _decisions(accepted, good, true_iou):
     }
 
 
-def _ranks(score, good):
-    """AUROC and AUPRC with the bad masks as positives, and the risk-coverage curve with its
+def _ranks(score: np.ndarray, good: np.ndarray) -> dict[str, Any]:
+    """Return AUROC and AUPRC with the bad masks as positives, and the risk-coverage curve with its
     area.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
@@ -116,14 +134,14 @@ def _ranks(score, good):
     }
 
 
-def risk_coverage(score, good):
+def risk_coverage(score: np.ndarray, good: np.ndarray) -> tuple[list[list[float]], float | None]:
     """Return the risk-coverage curve and its area (Geifman & El-Yaniv, 2017).
 
-    The area is the mean, over k = 1 ... N, of the share of bad ones among the k masks with the
-    highest scores; equal scores count as if in random order, on average.
+    The curve is [[coverage, risk], ...] at each threshold that accepts, by rising coverage. The
+    area is the mean, over k = 1 ... N, of the share of bad ones among the k masks with the highest
+    scores; equal scores count as if in random order, on average. Without scores: [], None.
 
-    score: [N]; good: bool [N] Returns [[coverage, risk], ...] at each threshold that accepts, by
-    rising coverage, and the area; without scores [], None.
+    score: [N]; good: bool [N]
     """
     if not len(score):
         return [], None
@@ -136,7 +154,8 @@ def risk_coverage(score, good):
     return np.column_stack([ranks[ends] / len(score), risks[ends]]).tolist(), float(risks.mean())
 
 
-def _spearman(first, second):
+def _spearman(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Return the rank correlation where `first` [N] is not NaN; None where one is constant."""
     from scipy.stats import spearmanr
 
     first, second = first[~np.isnan(first)], second[~np.isnan(first)]
@@ -145,9 +164,10 @@ def _spearman(first, second):
     return float(spearmanr(first, second).statistic)
 
 
-def _probabilities(probability, good):
-    said = ~np.isnan(probability)
-    probability, good = probability[said], good[said]
+def _probabilities(probability: np.ndarray, good: np.ndarray) -> dict[str, Any]:
+    """Return how far probabilities [N], NaN where there is none, are from labels bool [N]."""
+    stated = ~np.isnan(probability)
+    probability, good = probability[stated], good[stated]
     width = reliability(probability, good, np.linspace(0, 1, BINS + 1))
     deciles = np.quantile(probability, np.linspace(0, 1, BINS + 1)) if len(good) else ()
     return {
@@ -158,7 +178,7 @@ def _probabilities(probability, good):
     }
 
 
-def reliability(probability, good, edges):
+def reliability(probability: np.ndarray, good: np.ndarray, edges: np.ndarray) -> list[list[float]]:
     """Return [mean probability, share of good, masks] of each bin that is not empty.
 
     probability: [N]; good: bool [N]; edges: rising [B + 1]. Bins take in their upper edge, the
@@ -166,12 +186,15 @@ def reliability(probability, good, edges):
     """
     index = np.searchsorted(edges[1:-1], probability)
     bins = [index == number for number in np.unique(index)]
-    return [[_mean(probability[inside]), _mean(good[inside]), int(inside.sum())] for inside in bins]
+    return [
+        [float(np.mean(probability[inside])), float(np.mean(good[inside])), int(inside.sum())]
+        for inside in bins
+    ]
 
 
-def _calibration_error(bins):
-    """Return the expected calibration error: the mean gap of the bins, weighted by their masks;
-    None without any.
-    """
+def _calibration_error(bins: list[list[float]]) -> float | None:
+    """Return the mean gap between probability and share of good, weighted by the bins' masks."""
     masks = sum(count for *_, count in bins)
-    return sum(count * abs(said - share) for said, share, count in bins) / masks if masks else None
+    if not masks:
+        return None
+    return sum(count * abs(stated - share) for stated, share, count in bins) / masks
