@@ -58,8 +58,9 @@ class AnswerCache:
     """
 
     def __init__(self, path: str | Path | None = None, must_exist: bool = False) -> None:
-        """path: the file, made where it is missing unless `must_exist`; None keeps everything in
-        memory.
+        """Open the file, which is made where it is missing unless it `must_exist`.
+
+        path: of the file; None keeps everything in memory
         """
         self.path = path
         if path is not None:

@@ -1,5 +1,6 @@
-"""What a judge of predicted masks sees (`Case`), what it answers (`Verdict`, `Preference`), and
-what every judge does (`Judge`).
+"""What every judge of predicted masks sees, answers and does.
+
+It sees a `Case`, answers by a `Verdict`, or by a `Preference` between two, and is a `Judge`.
 """
 
 import hashlib
@@ -163,8 +164,9 @@ class Judge(ABC, Generic[OptionsT]):
         """Return one `Verdict` for each `Case`."""
 
     def doubts(self, case: Case) -> np.ndarray | None:
-        """Return where the judge disputes the mask's class, [S, S] bool: pseudo-labels leave those
-        pixels out. None from a judge that looks at masks as a whole.
+        """Return the pixels [S, S] bool whose class the judge disputes.
+
+        Pseudo-labels leave them out. None from a judge that looks at masks as a whole.
         """
         return None
 

@@ -1,6 +1,4 @@
-"""Judges without a model: a simulated one that knows the truth, the network's own confidence, and
-one that accepts all.
-"""
+"""Judges without a model: a simulated one, the network's own confidence, and one for all."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -134,12 +132,11 @@ def softmax_of(case: Case) -> np.ndarray:
 
 
 def soft_dice(case: Case) -> float:
-    """Return the IoU expected from the softmax p: the sum of p on the mask over that of p on or off
-    it.
+    """Return the IoU that the softmax lets expect, a mean over the predicted classes.
 
-    A soft Dice score of the prediction with itself (Hoebel et al., MIDL 2022), turned into an IoU,
-    and a mean over the predicted classes. Where no foreground is predicted, the mean probability of
-    the background.
+    It is the soft Dice score of the prediction with itself (Hoebel et al., MIDL 2022), turned into
+    an IoU: the sum of a class's probabilities on its mask over the sum of those on or off it. Where
+    no foreground is predicted, it is the mean probability of the background.
     """
     softmax = softmax_of(case)
     labels = [label for label in np.unique(case.mask) if label != 0]

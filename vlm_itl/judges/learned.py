@@ -1,5 +1,4 @@
-"""A judge that learns, from the masks already bought, to predict the IoU of a mask that nobody has
-checked.
+"""A judge that learns from bought masks to predict the IoU of masks that nobody has checked.
 
 It asks a second model what it sees: a linear classifier on the features of a frozen ImageNet
 encoder, trained on the bought masks. How far that opinion and a predicted mask agree says much

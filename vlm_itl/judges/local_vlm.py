@@ -50,8 +50,9 @@ class TransformersOptions(AskOptions):
 
 
 class TransformersJudge(CachedJudge[TransformersOptions]):
-    """Asks a local model, greedily and one question at a time: padding a batch would change its
-    numbers.
+    """Asks a local model, greedily and one question at a time.
+
+    A batch would be padded, and padding changes the model's numbers.
     """
 
     Options = TransformersOptions

@@ -1,5 +1,7 @@
-"""Numbers that describe a predicted mask without the truth: how a second opinion sees it, its
-shape, and the image along its contour.
+"""Numbers that describe a predicted mask without the truth.
+
+They tell how a second opinion sees it, what its shape is, and what the image shows along its
+contour.
 """
 
 import cv2
@@ -29,9 +31,7 @@ def describe(image: np.ndarray, mask: np.ndarray, opinion: np.ndarray) -> np.nda
 
 
 def soft_iou(mask: np.ndarray, soft: np.ndarray) -> float:
-    """Return the mean soft IoU of a mask [S, S] with class probabilities [C, S, S]; see
-    `agreement`.
-    """
+    """Return the soft IoU of a mask [S, S] with class probabilities [C, S, S] (`agreement`)."""
     return agreement(mask, soft)[0]
 
 
@@ -49,9 +49,7 @@ def agreement(mask: np.ndarray, soft: np.ndarray) -> list[float]:
 
 
 def overlap(inside: np.ndarray, soft: np.ndarray) -> list[float]:
-    """Return soft IoU, precision and recall of a region [S, S] bool against probabilities
-    [S, S].
-    """
+    """Return soft IoU, precision and recall of a region [S, S] bool against a soft one [S, S]."""
     both, area, mass = soft[inside].sum(), np.count_nonzero(inside), soft.sum()
     return [
         (both + TINY) / (area + mass - both + TINY),
@@ -61,9 +59,7 @@ def overlap(inside: np.ndarray, soft: np.ndarray) -> list[float]:
 
 
 def opinion_levels(mask: np.ndarray, opinion: np.ndarray) -> list[float]:
-    """Return how much foreground mask [S, S] and opinion [C, S, S] see, and how sure the opinion
-    is where.
-    """
+    """Return how much foreground there is by mask [S, S] and opinion [C, S, S]; the `margins`."""
     foreground = 1 - opinion[0]
     area, mass = (mask > 0).mean(), foreground.mean()
     inside = foreground[mask > 0]
@@ -80,8 +76,10 @@ def opinion_levels(mask: np.ndarray, opinion: np.ndarray) -> list[float]:
 
 
 def margins(mask: np.ndarray, soft: np.ndarray) -> list[float]:
-    """Return the mean margin between the two most probable classes in each of `zones`, and the
-    area where it is below a half, in units of the mask's area.
+    """Return how sure class probabilities [C, S, S] are, by the margin between the first two.
+
+    Its mean in each of the `zones` of the mask [S, S], and the area where it is below a half, in
+    units of the mask's area.
     """
     top = np.partition(soft, -2, axis=0)[-2:]
     margin = top[1] - top[0]
@@ -91,8 +89,9 @@ def margins(mask: np.ndarray, soft: np.ndarray) -> list[float]:
 
 
 def zones(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the core of a region [S, S] bool, the bands on both sides of its contour, inner first,
-    and the rest of the image.
+    """Return four parts of the image around a region [S, S] bool, each [S, S] bool.
+
+    The region's core, the band inside its contour, the band outside, and the rest.
     """
     radius = max(1, inside.shape[0] // 32)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

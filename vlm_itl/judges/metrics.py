@@ -118,9 +118,7 @@ def _decisions(
 
 
 def _ranks(score: np.ndarray, good: np.ndarray) -> dict[str, Any]:
-    """Return AUROC and AUPRC with the bad masks as positives, and the risk-coverage curve with its
-    area.
-    """
+    """Return how well scores [N] find the bad masks; good: bool [N]."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     score, good = score[~np.isnan(score)], good[~np.isnan(score)]

@@ -16,13 +16,19 @@ import random
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field
 
 from vlm_itl.judges.cached_judge import AskOptions, CachedJudge, Outcome
-from vlm_itl.judges.prompts import Question, schema
-from vlm_itl.judges.views import data_url
+from vlm_itl.judges.chat_completions import (
+    Counts,
+    Structured,
+    chat_request,
+    message_parts,
+    read_completion,
+)
+from vlm_itl.judges.prompts import Question
 from weakseg.common import UserError
 
 if TYPE_CHECKING:
@@ -81,7 +87,7 @@ class OpenAIOptions(AskOptions):
     temperature: float | None = Field(
         default=0.0, ge=0, description="null: the server's, as some models take no other"
     )
-    structured: Literal["json_schema", "json_object", "none"] = Field(
+    structured: Structured = Field(
         default="json_schema", description="strict; the others are for servers without it"
     )
     retries: int = Field(
@@ -96,34 +102,6 @@ class OpenAIOptions(AskOptions):
     concurrency: int = Field(default=4, ge=1, description="requests at a time")
 
 
-class Message(BaseModel):
-    """The part of a chat completion that holds the model's words."""
-
-    content: str | None = None
-    refusal: str | None = None
-
-
-class Choice(BaseModel):
-    """One of the answers in a chat completion."""
-
-    message: Message
-    finish_reason: str | None = None
-
-
-class Counts(BaseModel):
-    """The tokens of a chat completion; servers leave out what they didn't count."""
-
-    prompt_tokens: int | None = Field(default=None, ge=0)
-    completion_tokens: int | None = Field(default=None, ge=0)
-
-
-class Completion(BaseModel):
-    """A chat completion, as far as it is read here."""
-
-    choices: list[Choice] = Field(min_length=1)
-    usage: Counts | None = None
-
-
 class Unanswered(Exception):
     """Why a question gets no answer; `status` is the HTTP status of a refused request."""
 
@@ -133,12 +111,11 @@ class Unanswered(Exception):
 
 
 class OpenAIJudge(CachedJudge[OpenAIOptions]):
-    """Asks a server, several questions at a time; answers don't depend on the order in which they
-    arrive.
+    """Asks a server, several questions at a time.
 
-    A question that can't be answered is a failed `Verdict`, and is asked again by the next run. A
-    wrong key or an unknown model, and a server that refuses all requests of a list as malformed,
-    are `UserError`s at once.
+    Answers don't depend on the order in which they arrive. A question that can't be answered is a
+    failed `Verdict`, and is asked again by the next run. A wrong key or an unknown model, and a
+    server that refuses all requests of a list as malformed, are `UserError`s at once.
     """
 
     Options = OpenAIOptions
@@ -244,7 +221,7 @@ class OpenAIJudge(CachedJudge[OpenAIOptions]):
 
     def _ask(self, question: Question, meter: "Meter") -> dict[str, Any]:
         """Return the model's answer; one that doesn't fit is asked for once more."""
-        messages: list[dict[str, Any]] = [{"role": "user", "content": self._content(question)}]
+        messages: list[dict[str, Any]] = [{"role": "user", "content": message_parts(question)}]
         text = ""
         try:
             text = self._reply(question, messages, meter)
@@ -261,28 +238,14 @@ class OpenAIJudge(CachedJudge[OpenAIOptions]):
         except ValueError as problem:
             raise Unanswered(f"not the answer that was asked for: {problem}") from problem
 
-    def _content(self, question: Question) -> list[dict[str, Any]]:
-        """Return the words and pictures of a question as parts of a chat message."""
-        parts: list[dict[str, Any]] = [{"type": "text", "text": question.text}]
-        for title, image in question.images():
-            url = data_url(image, self.look.format)
-            parts.append({"type": "text", "text": title})
-            parts.append({"type": "image_url", "image_url": {"url": url}})
-        return parts
-
     def _reply(self, question: Question, messages: list[dict[str, Any]], meter: "Meter") -> str:
         """Return the text of the model's reply; ValueError where it is no chat completion."""
         import openai
 
         o = self.options
-        request: dict[str, Any] = {
-            "model": o.model,
-            "messages": messages,
-            "max_tokens": o.answer_tokens,
-            "temperature": o.temperature,
-            "response_format": response_format(o.structured, question),
-        }
-        request = {name: value for name, value in request.items() if value is not None}
+        request = chat_request(
+            question, messages, o.model, o.structured, o.answer_tokens, o.temperature
+        )
         # Asking again has the retries that are left: a question costs at most `retries` + 2.
         retries_left = o.retries - max(0, meter.attempts - 1)
         client = self._client.with_options(max_retries=retries_left)
@@ -297,11 +260,11 @@ class OpenAIJudge(CachedJudge[OpenAIOptions]):
         return self._text(body, meter)
 
     def _text(self, body: str, meter: "Meter") -> str:
-        """Return the model's words in a chat completion, and count its tokens."""
-        try:
-            completion = Completion.model_validate_json(body)
-        except ValidationError as error:
-            raise ValueError("the reply isn't a chat completion") from error
+        """Return the model's words in a chat completion, and count its tokens.
+
+        ValueError where it is none; a refusal is no answer.
+        """
+        completion = read_completion(body)
         counts, choice = completion.usage or Counts(), completion.choices[0]
         meter.answered(counts.prompt_tokens or 0, counts.completion_tokens or 0)
         if choice.message.refusal or choice.finish_reason == "content_filter":
@@ -345,16 +308,3 @@ def python_random_kept() -> Iterator[None]:
 def tries(meter: "Meter") -> str:
     """Return how often it was tried, for the end of a failure; nothing after a single attempt."""
     return f" (after {meter.attempts} attempts)" if meter.attempts > 1 else ""
-
-
-def response_format(structured: str, question: Question) -> dict[str, Any] | None:
-    """Return what the server is told about the form of its answer, by the option `structured`."""
-    if structured == "none":
-        return None
-    if structured == "json_object":
-        return {"type": "json_object"}
-    model = question.answer_model
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": model.__name__, "strict": True, "schema": schema(model)},
-    }

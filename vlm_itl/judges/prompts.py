@@ -200,9 +200,7 @@ class Question:
         yield "Everything else is predicted to be background."
 
     def images(self) -> list[tuple[str, np.ndarray]]:
-        """Return (title, picture [h, w, 3] uint8) of each view, a pair's candidates side by
-        side.
-        """
+        """Return (title, picture [h, w, 3] uint8) of each view; a pair is shown side by side."""
         masks = [case.mask for case in self.cases]
         shown = []
         for number, name in enumerate(self.look.views, 1):
@@ -216,11 +214,12 @@ class Question:
         return shown
 
     def version(self, variant: str = "") -> str:
-        """Return a short text that differs where the words, the look, or the `variant` of asking
-        differ.
+        """Return a short text that is another one for other words, looks or ways of asking.
 
         Cached answers lie under it. The look goes in as its `repr`, so renaming `Look` or one of
         its fields would throw them away.
+
+        variant: the way of asking
         """
         return f"{PROMPT_VERSION}.{stable_seed(self.text, self.look, variant):016x}"
 

@@ -22,8 +22,9 @@ def foreground(*masks: np.ndarray) -> list[int]:
 
 
 def contour(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return `image` [H, W, 3] uint8 with the classes of `mask` [H, W] uint8 outlined, in colour
-    with a white rim.
+    """Return an image [H, W, 3] uint8 with the classes of a mask [H, W] uint8 outlined.
+
+    Each line has its class's colour and a white rim.
     """
     drawn, width = image.copy(), max(2, round(max(mask.shape) / 170))
     lines = {}

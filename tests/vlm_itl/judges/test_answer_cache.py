@@ -1,6 +1,4 @@
-"""Answers survive kills and other processes; budgets hold over both; a file of another program is
-left as it was.
-"""
+"""Answers survive kills and other processes, budgets hold, other programs' files are left alone."""
 
 import multiprocessing
 import os

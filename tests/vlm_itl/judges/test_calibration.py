@@ -36,9 +36,7 @@ def test_a_calibrator_recovers_the_law_of_overconfident_scores(method):
 
 
 def test_platt_is_the_minimum_of_its_loss():
-    """The map found by scikit-learn is that of a general minimiser of Platt's loss with smoothed
-    targets.
-    """
+    """The map is that of a general minimiser of Platt's loss with smoothed targets."""
     from scipy.optimize import minimize
     from scipy.special import expit, logit
 

@@ -1,6 +1,4 @@
-"""Verdicts refuse nonsense and survive JSON; comparing two masks is fair; IoU is the metrics'
-own.
-"""
+"""Verdicts refuse nonsense and survive JSON; two masks are compared fairly; IoU is one IoU."""
 
 import json
 import math
@@ -73,9 +71,7 @@ class ByTable(Judge):
 
 
 def compare(*verdicts):
-    """Compare the masks of two cases with these verdicts -> (Preference, Preference the other way
-    round).
-    """
+    """Return the Preference between masks with these verdicts, and that the other way round."""
     judge = ByTable(0.7, 0, dict(zip("ab", verdicts, strict=True)))
     one, two = (Case(name, IMAGE, IMAGE[..., 0], ("background", "pet")) for name in "ab")
     return judge.compare([(one, two), (two, one)])

@@ -1,6 +1,4 @@
-"""The judge with a real, tiny, randomly initialised LLaVA that the test builds: no download, no
-network.
-"""
+"""The judge with a real, tiny, randomly initialised LLaVA, which the test builds offline."""
 
 import os
 

@@ -1,6 +1,4 @@
-"""The judge against a real HTTP server on loopback that misbehaves: what it costs, what it answers,
-what it hides.
-"""
+"""The judge against a real HTTP server on loopback that misbehaves: costs, answers, secrets."""
 
 import base64
 import contextlib
@@ -36,11 +34,10 @@ TOKENS = {"prompt_tokens": 100, "completion_tokens": 20}
 
 
 class Server(ThreadingHTTPServer):
-    """Answers the n-th request with `script[n]`, then always with `usual`; each maps a request to a
-    reply.
+    """Answers the n-th request with `script[n]`, then always with `usual`.
 
-    A reply is (status, headers, body); body is a str, or a value to be sent as JSON. Exceptions
-    drop the connection.
+    Each maps a request to a reply: (status, headers, body), where the body is a str, or a value to
+    be sent as JSON. Exceptions drop the connection.
     """
 
     daemon_threads = True

@@ -1,6 +1,4 @@
-"""What a model is shown and asked: pictures that hold what they claim, a fair order of pairs,
-answers read strictly.
-"""
+"""Pictures hold what they claim, pairs are shown in a fair order, answers are read strictly."""
 
 import base64
 import json
@@ -163,8 +161,9 @@ def test_the_version_follows_the_words_the_look_and_the_way_of_asking():
 
 
 def test_answers_that_were_paid_for_stay_valid():
-    """Versions of questions as they were when answers were first cached. Another one throws all
-    caches away: then change `PROMPT_VERSION`, and these.
+    """Questions have the versions under which answers are cached.
+
+    Other versions throw all caches away. Where that is meant, change `PROMPT_VERSION`, and these.
     """
     first, second = case(), case(label=2)
     jpeg = Look(("photo",), 256, "jpeg")

@@ -1,6 +1,4 @@
-"""The judges without a model: the simulated one errs at its rates, confidence is its formula,
-errors are named.
-"""
+"""The simulated judge errs at its rates, confidence is its formula, errors are named."""
 
 import json
 import subprocess

@@ -146,9 +146,7 @@ def test_a_naive_threshold_breaks_the_promise_in_the_same_simulation(law):
 
 
 def test_learn_then_test_accepts_what_can_be_accepted():
-    """Of a good judge's masks 54 % could be accepted at this risk; 300 labels find most of them,
-    nearly always.
-    """
+    """Of a good judge's masks 54 % could be accepted at this risk; 300 labels find most."""
     for choose in (learn_then_test, with_pool):
         found = simulate_risk(LAWS["a good judge"], choose, 300, RISK, DRAWS)
         assert found["certified"] > 0.95 and found["coverage"] > 0.42
@@ -162,9 +160,7 @@ def test_a_pool_finds_thresholds_between_the_points_of_the_grid():
 
 @pytest.mark.parametrize("law", LAWS)
 def test_conformal_risk_control_keeps_its_promise_on_average(law):
-    """Accepted and bad, of all masks; the selective risk is another matter, and often above the
-    same number.
-    """
+    """The promise is about all masks; the share of bad ones among the accepted is often larger."""
     found = simulate_risk(
         LAWS[law], lambda s, g, pool: choose_threshold(s, g, RISK, DELTA, "crc"), 60, RISK, DRAWS
     )
