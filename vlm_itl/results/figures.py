@@ -1,8 +1,13 @@
-"""Figures of active learning and of judges, each written as one PNG on the sheet of `plots.py`."""
+"""Figures of active learning and of judges, each one PNG on a `weakseg.reporting.style.Sheet`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlm_itl.results.budget_curves import AXES, REACH, by_arm, weights_at
+from vlm_itl.results.budget_curves import REACH, interpolation
+from vlm_itl.results.finished_runs import AXES, FinishedRun, by_arm
 from weakseg.reporting.charts import style_axes
 from weakseg.reporting.style import (
     FAINT,
@@ -17,51 +22,47 @@ from weakseg.reporting.style import (
     shorten,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 MARKERS = "osD^vPX*<>"
 LINES = "-", "--", "-.", ":"
+COLOURS = 6  # suit the colour-blind and show on white; past them, the line changes
+SHOWN_AS_HOURS = 7200  # seconds from which a budget's axis is labelled in hours
+
+Metrics = Mapping[str, Any]  # what `vlm_itl.judges.metrics.judge_metrics` returns
 
 
-def budget_curves(path, runs, axis="percent"):
-    """Plot test mIoU (%) against the budget: for each arm the mean over seeds, and a band of one
-    standard deviation.
+def budget_curves(path: Path, runs: Sequence[FinishedRun], axis: str = "percent") -> None:
+    """Plot test mIoU (%) against the budget: each arm's mean over seeds, and a standard deviation.
 
-    runs: as from `protocol.load_runs`; seeds of unequal budgets are interpolated between them,
-    within their common
-        range; the dashed and dotted lines are the mean of the runs' mIoU with all labels, and 95 %
-        of it
+    Seeds of unequal budgets are interpolated between them, within their common range. The dashed
+    and dotted lines are the mean of the runs' mIoU with all labels, and 95 % of it.
+
     axis: percent or seconds; seconds are drawn as hours where they make at least two
     Raises ValueError without runs.
     """
     if not runs:
         raise ValueError("budget curves: there are no runs to plot")
     arms = by_arm(runs)
-    unit = 3600 if axis == "seconds" and max(run.budgets(axis)[-1] for run in runs) >= 7200 else 1
+    longest = max(run.budgets(axis)[-1] for run in runs)
+    unit = 3600 if axis == "seconds" and longest >= SHOWN_AS_HOURS else 1
     sheet, axes = _sheet(list(arms))
-    counts = {len(members) for members in arms.values()}
-    same = len(counts) == 1
-    over = (
-        "one seed"
-        if counts == {1}
-        else f"mean ± std of {counts.pop()} seeds"
-        if same
-        else "mean ± std of seeds"
-    )
-    style_axes(
-        axes, AXES[axis] if unit == 1 else "human labelling time (hours)", f"test mIoU (%), {over}"
-    )
+    label = AXES[axis] if unit == 1 else "human labelling time (hours)"
+    style_axes(axes, label, f"test mIoU (%), {_seeds_in_words(list(arms.values()))}")
     for index, (arm, members) in enumerate(arms.items()):
         budgets, values = _on_one_grid(members, axis)
-        mean, std = 100 * values.mean(0), 100 * values.std(0, ddof=1) if len(values) > 1 else 0
+        mean = 100 * values.mean(0)
+        std = 100 * values.std(0, ddof=1) if len(values) > 1 else np.zeros(len(mean))
         look = _look(index)
-        name = arm if same else f"{arm} (n = {len(members)})"
         axes.plot(
             budgets / unit,
             mean,
-            label=name,
+            label=arm if _same_seeds(list(arms.values())) else f"{arm} (n = {len(members)})",
             linewidth=1.6,
             markersize=6,
             markeredgecolor="white",
-            markevery=_rounds(budgets, members, axis),
+            markevery=_marked(budgets, members, axis),
             **look,
         )
         axes.fill_between(
@@ -80,63 +81,71 @@ def budget_curves(path, runs, axis="percent"):
     sheet.save(path)
 
 
-def _look(index):
-    # Six colours suit the colour-blind and show on white; past them, the line changes.
-    colour = index % 6
+def _same_seeds(arms: Sequence[Sequence[FinishedRun]]) -> bool:
+    """Whether all arms have equally many runs."""
+    return len({len(members) for members in arms}) == 1
+
+
+def _seeds_in_words(arms: Sequence[Sequence[FinishedRun]]) -> str:
+    """Return what a curve is, for the label of its axis."""
+    seeds = len(arms[0])
+    if not _same_seeds(arms):
+        return "mean ± std of seeds"
+    return "one seed" if seeds == 1 else f"mean ± std of {seeds} seeds"
+
+
+def _look(index: int) -> dict[str, Any]:
+    """Return colour, marker and line of the arm or judge number `index`."""
     return {
-        "color": hex_colour(colour + 1),
+        "color": hex_colour(index % COLOURS + 1),
         "marker": MARKERS[index % len(MARKERS)],
-        "linestyle": LINES[index // 6 % len(LINES)],
+        "linestyle": LINES[index // COLOURS % len(LINES)],
     }
 
 
-def _on_one_grid(members, axis):
-    """Return the budgets [B] of all rounds in the members' common range, and their interpolated
-    mIoU [S, B].
-    """
+def _on_one_grid(members: Sequence[FinishedRun], axis: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the budgets [B] of all rounds in the members' common range, and their mIoU [S, B]."""
     low = max(run.budgets(axis)[0] for run in members)
     high = min(run.budgets(axis)[-1] for run in members)
     budgets = np.unique(np.concatenate([run.budgets(axis) for run in members]))
     budgets = budgets[(low <= budgets) & (budgets <= high)]
     return budgets, np.array(
-        [[weights_at(r.budgets(axis), b) @ r.miou for b in budgets] for r in members]
+        [[interpolation(run.budgets(axis), b) @ run.miou for b in budgets] for run in members]
     )
 
 
-def _rounds(budgets, members, axis):
-    """Which of `budgets` get a marker: the rounds of the first seed, so that interpolated grids
-    aren't crowded.
+def _marked(budgets: np.ndarray, members: Sequence[FinishedRun], axis: str) -> list[int]:
+    """Return which of `budgets` get a marker: the rounds of the first seed.
+
+    Interpolated grids would be crowded.
     """
     return np.flatnonzero(np.isin(budgets, members[0].budgets(axis))).tolist()
 
 
-def _sheet(names, width=7.2, height=4.4):
-    """Return a sheet with one set of axes, and room below them for a legend of `names` and two
-    more.
-    """
+def _sheet(names: Sequence[str], width: float = 7.2, height: float = 4.4) -> tuple[Sheet, "Axes"]:
+    """Return a sheet with axes, and room below them for a legend of `names` and two more."""
     sheet = Sheet(width, height + LINE * (len(names) // 3))
     sheet.figure.set_layout_engine("constrained")
     return sheet, sheet.figure.subplots()
 
 
-def _legend(sheet, axes):
+def _legend(sheet: Sheet, axes: "Axes") -> None:
+    """Name what the axes show, below them."""
     handles, names = axes.get_legend_handles_labels()
     names = [shorten(name, 60) for name in names]
-    sheet.figure.legend(
-        handles,
-        names,
-        loc="outside lower center",
-        ncols=min(4, legend_columns(names, sheet.width)),
-        frameon=False,
-        fontsize=8,
-        labelcolor=INK,
-    )
+    columns = min(4, legend_columns(names, sheet.width))
+    sheet.legend(handles, names, loc="outside lower center", ncols=columns)
 
 
-def win_matrix_figure(path, arms, shares, significant=()):
+def win_matrix_figure(
+    path: Path,
+    arms: Sequence[str],
+    shares: Sequence[Sequence[float | None]],
+    significant: Collection[tuple[str, str]] = (),
+) -> None:
     """Draw how often the arm of a row is above that of a column, as a table of percent.
 
-    arms: names [A]; shares: [A][A] in [0, 1] or None, as from `protocol.win_matrix`
+    arms: names [A]; shares: [A][A] in [0, 1] or None, as from `comparison.win_matrix`
     significant: pairs (better, worse) of names, marked with a star
     Raises ValueError without arms.
     """
@@ -186,32 +195,35 @@ def win_matrix_figure(path, arms, shares, significant=()):
     sheet.save(path)
 
 
-def risk_coverage_figure(path, judges, risk=None):
+def risk_coverage_figure(
+    path: Path, judges: Mapping[str, Metrics], risk: float | None = None
+) -> None:
     """Plot the share of bad masks among the accepted against the share accepted, for each judge.
 
-    judges: {name: what `judge_metrics.judge_metrics` returns}; a dot marks where the judge's
-    threshold lies risk: the stated risk, drawn as a line Raises ValueError without judges.
+    A dot marks where a judge's threshold lies.
+
+    risk: the stated risk, drawn as a line
+    Raises ValueError without judges.
     """
     if not judges:
         raise ValueError("risk-coverage: there are no judges to plot")
     sheet, axes = _sheet(list(judges), width=5.6, height=4.2)
     style_axes(axes, "coverage (% of masks accepted)", "risk (% bad among the accepted)")
-    for index, (name, found) in enumerate(judges.items()):
-        curve = 100 * np.array(found["risk_coverage"], float).reshape(-1, 2)
+    for index, (name, metrics) in enumerate(judges.items()):
+        curve = 100 * np.array(metrics["risk_coverage"], float).reshape(-1, 2)
         look = _look(index)
-        label = name if found["aurc"] is None else f"{name} (AURC {100 * found['aurc']:.1f})"
         axes.plot(
             *curve.T,
-            label=label,
+            label=_with_number(name, "AURC", metrics["aurc"]),
             linewidth=1.6,
             color=look["color"],
             linestyle=look["linestyle"],
             marker=look["marker"] if len(curve) == 1 else None,
         )
-        if found["purity"] is not None:
+        if metrics["purity"] is not None:
             axes.plot(
-                100 * found["coverage"],
-                100 * found["realised_risk"],
+                100 * metrics["coverage"],
+                100 * metrics["realised_risk"],
                 marker="o",
                 markersize=9,
                 zorder=3,
@@ -233,33 +245,29 @@ def risk_coverage_figure(path, judges, risk=None):
     sheet.save(path)
 
 
-def reliability_figure(path, judges):
-    """Plot the share of good masks against the stated probability, for each judge; large dots stand
-    for many masks.
+def reliability_figure(path: Path, judges: Mapping[str, Metrics]) -> None:
+    """Plot the share of good masks against the stated probability, for each judge.
 
-    judges: {name: what `judge_metrics.judge_metrics` returns}
-    Raises ValueError without judges.
+    Large dots stand for many masks. Raises ValueError without judges.
     """
     if not judges:
         raise ValueError("reliability: there are no judges to plot")
     sheet, axes = _sheet(list(judges), width=5.0, height=4.6)
     style_axes(axes, "stated probability that the mask is good (%)", "good masks (%)")
     axes.plot([0, 100], [0, 100], color=FAINT, linestyle="--", linewidth=1)
-    for index, (name, found) in enumerate(judges.items()):
-        bins = np.array(found["reliability"], float).reshape(-1, 3)
-        said, share, count = bins.T
+    for index, (name, metrics) in enumerate(judges.items()):
+        probability, share, count = np.array(metrics["reliability"], float).reshape(-1, 3).T
         look = _look(index)
-        label = name if found["ece"] is None else f"{name} (ECE {100 * found['ece']:.1f})"
         axes.plot(
-            100 * said,
+            100 * probability,
             100 * share,
             linewidth=1.4,
-            label=label,
+            label=_with_number(name, "ECE", metrics["ece"]),
             color=look["color"],
             linestyle=look["linestyle"],
         )
         axes.scatter(
-            100 * said,
+            100 * probability,
             100 * share,
             s=12 + 200 * count / max(count.sum(), 1),
             color=look["color"],
@@ -272,3 +280,8 @@ def reliability_figure(path, judges):
     axes.set_aspect("equal")
     _legend(sheet, axes)
     sheet.save(path)
+
+
+def _with_number(name: str, measure: str, value: float | None) -> str:
+    """Return a judge's name with a number of it in percent, where there is one."""
+    return name if value is None else f"{name} ({measure} {100 * value:.1f})"

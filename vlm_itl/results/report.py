@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vlm_itl.results.budget_curves import load_runs
+from vlm_itl.results.finished_runs import load_runs
 from weakseg.planning.ledger import Ledger
 
 
 def spent(ledger: Ledger, number: int) -> tuple[int, float]:
-    """Return (images, seconds of a person's work) that were bought before round `number` trained."""
+    """Return (images, seconds of a person's work) bought before round `number` was trained."""
     lines = [
         line["bought"]
         for line in ledger.lines

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_compare_runs import write_run
 
-from vlm_itl.results import budget_curves
-from vlm_itl.results.budget_curves import Run
+from vlm_itl.results import budget_curves, comparison
+from vlm_itl.results.finished_runs import FinishedRun, load_runs
 from weakseg.common import UserError
 
 
@@ -20,7 +20,7 @@ def curve(percents, mious, arm="a", seed=0, full=None, seconds_each=10):
         {"percent": p, "seconds": p * seconds_each, "test_miou": m}
         for p, m in zip(percents, mious, strict=True)
     ]
-    return Run(
+    return FinishedRun(
         Path(f"{arm}_{seed}"), {"arm": arm, "seed": seed, "full_miou": full, "curve": points}
     )
 
@@ -113,14 +113,14 @@ def test_labels_to_reach_need_every_seed():
 
 
 def test_holm_by_hand():
-    assert budget_curves.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert budget_curves.holm([0.5, 0.9, 0.02]) == pytest.approx([1.0, 1.0, 0.06])
-    assert budget_curves.holm([]) == []
+    assert comparison.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert comparison.holm([0.5, 0.9, 0.02]) == pytest.approx([1.0, 1.0, 0.06])
+    assert comparison.holm([]) == []
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_lies_between_the_raw_values_and_bonferroni_and_keeps_their_order(values):
-    raw, adjusted = np.array(values), np.array(budget_curves.holm(values))
+    raw, adjusted = np.array(values), np.array(comparison.holm(values))
     assert (adjusted >= raw).all() and (adjusted <= np.minimum(raw * len(raw), 1) + 1e-12).all()
     assert (np.diff(adjusted[np.argsort(raw, kind="stable")]) >= 0).all()
 
@@ -133,7 +133,7 @@ def test_wins_by_hand():
         curve([10, 20, 30], [0.1, 0.6, 0.5], "b", 1),
         curve([10, 20, 30], [0.9, 0.9, 0.9], "c", 2),
     ]
-    arms, shares = budget_curves.win_matrix(runs, "percent", [20, 30])
+    arms, shares = comparison.win_matrix(runs, "percent", [20, 30])
     assert arms == ["a", "b", "c"]
     # a against b: a win and a tie on seed 0, a loss and a win on seed 1; c has no seed in common
     # with them.
@@ -146,8 +146,8 @@ def test_comparisons_pair_common_seeds_and_change_sign_with_the_names(tmp_path):
         for arm, gain, seeds in (("a", 0.0, (0, 1, 2)), ("b", 0.04, (1, 2, 3)))
         for seed in seeds
     ]
-    runs = budget_curves.load_runs(folders)
-    (pair,) = budget_curves.compare(runs, "percent", resamples=100)
+    runs = load_runs(folders)
+    (pair,) = comparison.compare(runs, "percent", resamples=100)
     assert pair["seeds"] == 2
     paired = [run for run in runs if run.seed in (1, 2)]
     areas = {
@@ -156,11 +156,9 @@ def test_comparisons_pair_common_seeds_and_change_sign_with_the_names(tmp_path):
     assert pair["difference"] == pytest.approx(areas["a"] - areas["b"])
     for run in runs:
         run.results["arm"] = {"a": "z", "b": "b"}[run.arm]
-    (other,) = budget_curves.compare(
-        sorted(runs, key=lambda run: run.arm), "percent", resamples=100
-    )
+    (other,) = comparison.compare(sorted(runs, key=lambda run: run.arm), "percent", resamples=100)
     assert (other["low"], other["high"]) == pytest.approx((-pair["high"], -pair["low"]))
-    (final,) = budget_curves.compare(runs, "percent", budget=40, resamples=100)
+    (final,) = comparison.compare(runs, "percent", budget=40, resamples=100)
     gaps = [run.miou[-1] for run in runs if run.arm == "z" and run.seed in (1, 2)]
     assert abs(final["difference"]) == pytest.approx(
         abs(
@@ -178,7 +176,5 @@ def test_images_are_resampled_alike_in_all_runs_whatever_their_order_in_the_file
             order = np.random.default_rng(0).permutation(len(file["ids"]))
             arrays = {key: file[key][order] for key in ("ids", "confusions")}
         np.savez(path, **arrays)
-    one, two = budget_curves.resampled_mious(
-        [budget_curves.load_runs([path])[0] for path in (first, second)], 50
-    )
+    one, two = comparison.resampled_mious([load_runs([path])[0] for path in (first, second)], 50)
     assert np.allclose(one, two) and one.shape == (50, 4) and one.std(0).min() > 0

@@ -326,10 +326,11 @@ def test_the_script_runs_from_a_shell_and_fails_in_one_line(tmp_path):
     ("arms", "axis", "seeds"), [(1, "percent", 1), (5, "seconds", 2), (12, "percent", 1)]
 )
 def test_budget_curves_and_win_matrix_are_tidy(tmp_path, sheets, arms, axis, seeds):
-    from vlm_itl.results import budget_curves, figures
+    from vlm_itl.results import budget_curves, comparison, figures
+    from vlm_itl.results.finished_runs import load_runs
 
     names = [f"arm_{index}_with_a_name" for index in range(arms)]
-    loaded = budget_curves.load_runs(
+    loaded = load_runs(
         write_run(tmp_path / f"{name}_{seed}", name, seed)
         for name in names
         for seed in range(seeds)
@@ -338,9 +339,7 @@ def test_budget_curves_and_win_matrix_are_tidy(tmp_path, sheets, arms, axis, see
         item.results["full_miou"] = 0.8
     figures.budget_curves(tmp_path / "curves.png", loaded, axis)
     budgets = budget_curves.common_budgets(loaded, axis)
-    figures.win_matrix_figure(
-        tmp_path / "wins.png", *budget_curves.win_matrix(loaded, axis, budgets)
-    )
+    figures.win_matrix_figure(tmp_path / "wins.png", *comparison.win_matrix(loaded, axis, budgets))
     figure, axes = sheets[0].figure, sheets[0].figure.axes[0]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert len(labels) == arms + 2 and axes.get_xlabel().endswith(("(hours)", "(% of the pool)"))
