@@ -5,8 +5,10 @@ passes.
 """
 
 import threading
+from contextlib import ExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
 from openai import DefaultHttpxClient, OpenAIError
@@ -77,10 +79,17 @@ class Meter:
         self.attempts += 1
         self.usage["calls"] += 1
 
-    def not_received(self) -> None:
-        """Give back a request that reached no server."""
-        self.usage["calls"] -= 1
-        self.cache.give_back(self.budget.name, 1, self.budget.tokens_per_call)
+    def sent(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give back a request that reached no server; called as the end of a `with` statement."""
+        # By name, as OpenAI's client has changed the library that it stands on.
+        if kind and kind.__name__ in ("ConnectError", "ConnectTimeout"):
+            self.usage["calls"] -= 1
+            self.cache.give_back(self.budget.name, 1, self.budget.tokens_per_call)
 
     def refused(self) -> None:
         """Give back the tokens of a request that was answered by an error."""
@@ -105,13 +114,9 @@ class MeteredClient(DefaultHttpxClient):
         """Send one request; a request that timed out may have cost all its tokens."""
         meter = METER.get()
         meter.take()
-        try:
+        with ExitStack() as sending:
+            sending.push(meter.sent)
             response = super().send(request, **how)
-        except Exception as error:
-            # By name, as OpenAI's client has changed the library that it stands on.
-            if type(error).__name__ in ("ConnectError", "ConnectTimeout"):
-                meter.not_received()
-            raise
         if response.is_error:
             meter.refused()
             if "insufficient_quota" in response.text:
