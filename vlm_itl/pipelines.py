@@ -13,6 +13,7 @@ from typing import Any
 from vlm_itl.config import Config, budgets, check_judging, load_config
 from vlm_itl.settings import describe_keys
 from weakseg.common import UserError
+from weakseg.threads import add_threads_argument
 
 
 def parse_args(doc: str | None) -> argparse.Namespace:
@@ -31,6 +32,7 @@ def parse_args(doc: str | None) -> argparse.Namespace:
         metavar="KEY=VALUE",
         help="override keys, for example training.steps=100 data.source=../voc",
     )
+    add_threads_argument(parser)
     return parser.parse_args()
 
 
