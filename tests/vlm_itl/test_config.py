@@ -1,6 +1,4 @@
-"""The configuration: what is shipped loads, what is wrong is named, and what is left out has its
-default.
-"""
+"""What is shipped loads, what is wrong is named, what is left out has its default."""
 
 import types
 import typing

@@ -1,6 +1,4 @@
-"""The three pipelines by their real scripts, on a tiny drawn data set: budgets, costs, secret
-truth, resuming.
-"""
+"""The three pipelines by their scripts on a tiny data set: budgets, costs, secrets, resuming."""
 
 import importlib
 import json
@@ -139,9 +137,7 @@ def test_weak_labels_can_be_bought(label, tiny, tmp_path):
 
 
 def held_out(folder):
-    """Return the ids whose masks may be opened without being bought: those of the validation and
-    the test split.
-    """
+    """Return the ids whose masks may be opened unbought: validation and test."""
     from vlm_itl.config import Config
     from vlm_itl.settings import build
     from vlm_itl.training.data import open_images, splits_of
@@ -198,9 +194,7 @@ def test_judges_never_see_the_truth(handler, tiny, tmp_path):
 
 
 def test_the_watch_on_the_truth_works(tiny, tmp_path):
-    """A simulated judge and the report do look at masks that nobody bought: the tests above would
-    see it.
-    """
+    """A simulated judge and the report look at unbought masks, and the watch sees it."""
     opened.clear()
     folder, _ = start(
         "train_vlm_itl", tmp_path / "out", *tiny, *JUDGED, *FREE, "vlm_itl.vlm_handler=mock"
@@ -209,9 +203,7 @@ def test_the_watch_on_the_truth_works(tiny, tmp_path):
 
 
 def test_unfiltered_pseudo_labels_cost_no_human_time(tiny, tmp_path):
-    """At equal budgets both arms buy the same number of images; the judge's arm trains on all the
-    others too.
-    """
+    """Both arms buy equally many images; the judge's arm trains on all the others too."""
     alone, first = start("train_active_learning", tmp_path / "alone", *tiny, *AL)
     judged, second = start(
         "train_vlm_itl", tmp_path / "judged", *tiny, *AL, *FREE, "vlm_itl.vlm_handler=accept_all"
@@ -255,11 +247,12 @@ def test_the_oracle_gate_accepts_the_good_and_hands_the_bad_to_the_human(tiny, t
 
 
 def test_a_judge_that_never_answers_stops_the_run(tiny, tmp_path):
-    """Nothing about its round is written; the bought labels stay, and the address may change when
-    the run goes on.
-    """
+    """Nothing is written about its round, what was bought stays, and the address may change."""
     settings = [*tiny, *JUDGED, "vlm_itl.vlm_handler=openai", "run_name=run"]
-    options = "vlm_itl.vlm_options={{base_url: 'http://127.0.0.1:{}/v1', model: m, retries: 0, cache: {}}}"
+    options = (
+        "vlm_itl.vlm_options={{base_url: 'http://127.0.0.1:{}/v1', model: m, retries: 0, "
+        "cache: {}}}"
+    )
     for port in (9, 19):
         where = options.format(port, tmp_path / "answers.sqlite")
         with pytest.raises(UserError, match=r"none of the first .* masks was answered"):
@@ -269,9 +262,7 @@ def test_a_judge_that_never_answers_stops_the_run(tiny, tmp_path):
 
 
 def test_who_judges_does_not_matter_to_a_run_without_a_judge(tiny, tmp_path):
-    """As the commands say one after the other: the section vlm_itl may change while an
-    active-learning run is there.
-    """
+    """The section vlm_itl may change while an active-learning run is there."""
     folder, _ = start("train_active_learning", tmp_path / "out", *tiny, *AL)
     before = (folder / "ledger.jsonl").read_bytes()
     start(
@@ -286,9 +277,7 @@ def test_who_judges_does_not_matter_to_a_run_without_a_judge(tiny, tmp_path):
 
 
 def test_pairwise_keeps_the_better_of_two_rounds(tiny, tmp_path):
-    """A judge that knows the truth never lets the older mask stand where the newer one is
-    better.
-    """
+    """A judge that knows the truth keeps the older mask only where it is better."""
     folder, results = start(
         "train_vlm_itl",
         tmp_path / "out",
@@ -425,9 +414,7 @@ KILLS = ("lines 1", "lines 3", "checkpoint 1", "lines 5", "lines 6", "pseudo 1",
 
 
 def reached(folder, moment):
-    """Whether a run has come to a moment: so many lines in the ledger, or a file of a stage that is
-    under way.
-    """
+    """Whether a run has come to a moment: lines in its ledger, or a file of a stage under way."""
     what, number = moment.split()
     if what == "lines":
         path = folder / "ledger.jsonl"
@@ -440,9 +427,7 @@ def reached(folder, moment):
 
 
 def test_killed_at_any_stage_it_ends_as_if_never_interrupted(tiny, tmp_path):
-    """SIGKILL between stages, in the middle of a training and of a judging; the ledger and the
-    results are the same.
-    """
+    """SIGKILL between stages and in the middle of them leaves ledger and results the same."""
     settings = [
         *tiny,
         "active_learning.initial_percentage=20",

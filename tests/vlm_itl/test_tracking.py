@@ -1,6 +1,4 @@
-"""Every number reaches `log.jsonl`, and, as the config says, one run of a tracker a round and one
-for the summary.
-"""
+"""Numbers reach `log.jsonl`, and a tracker's run for each round and for the summary."""
 
 import json
 import time

@@ -1,6 +1,4 @@
-"""Areas, budgets and labels to reach against hand-worked values; paired tests keep their level in
-simulation.
-"""
+"""Areas and budgets against hand-worked values; paired tests keep their level in simulation."""
 
 from pathlib import Path
 
@@ -33,9 +31,7 @@ budget_lists = (
 @settings(max_examples=80)
 @given(budgets=budget_lists, data=st.data())
 def test_weights_are_those_of_interpolation_and_trapezoids(budgets, data):
-    """Where budgets are equal the last round counts, so numpy gets the curve without the earlier
-    ones.
-    """
+    """Of equal budgets the last round counts, so numpy gets the curve without the others."""
     mious = np.array([data.draw(st.floats(0, 1)) for _ in budgets])
     last = [
         index

@@ -1,6 +1,4 @@
-"""The comparison's command line on written runs with a known answer: a better arm is found, an
-equal one is not.
-"""
+"""The comparison's command on written runs: a better arm is found, an equal one is not."""
 
 import json
 import shutil
@@ -20,9 +18,7 @@ IMAGES, CLASSES = 40, 3
 
 
 def confusions(accuracy, hardness):
-    """Confusion matrices [N, C, C] of images with 300 pixels a class, of which about `accuracy` are
-    right.
-    """
+    """Return confusions [N, C, C] of 300 pixels a class, of which about `accuracy` are right."""
     right = np.rint(300 * np.clip(accuracy + hardness, 0, 1)).astype(np.int64)
     wrong = 300 - right
     result = np.zeros((len(hardness), CLASSES, CLASSES), np.int64)
@@ -33,9 +29,7 @@ def confusions(accuracy, hardness):
 
 
 def write_run(folder, arm, seed, gain=0.0, percents=(5, 10, 20, 40), **changes):
-    """Write a run whose accuracy rises with the budget, `gain` higher than usual after the first
-    round.
-    """
+    """Write a run whose accuracy rises with the budget, `gain` more from the second round on."""
     from weakseg.metrics import scores
 
     images = np.random.default_rng(7).normal(0, 0.05, IMAGES)  # the same for all runs
@@ -160,9 +154,7 @@ def test_a_single_run_has_no_pairs(runs, tmp_path):
 
 
 def test_what_all_labels_reach_comes_from_the_baseline_runs(runs, tmp_path):
-    """The mean over the baselines is the level, and 95 % of it is reached where the curve crosses
-    it.
-    """
+    """The baselines' mean is the level; 95 % of it is reached where the curve crosses that."""
     full = [
         write_run(tmp_path / f"full_{seed}", "baseline", seed, percents=(100,)) for seed in range(2)
     ]
@@ -193,9 +185,7 @@ def test_what_all_labels_reach_comes_from_the_baseline_runs(runs, tmp_path):
 
 
 def test_judges_get_a_table(tmp_path, capsys):
-    """Means and deviations over all judged rounds of all seeds; a run without a judge has no
-    row.
-    """
+    """Means and deviations run over all judged rounds; a run without a judge has no row."""
     judged = [
         write_run(
             tmp_path / f"judged_{seed}",

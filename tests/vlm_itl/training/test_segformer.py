@@ -1,6 +1,4 @@
-"""Both networks keep one contract; SegFormer is transformers' own; weights that can't be had are
-refused in a line.
-"""
+"""Both networks keep one contract; SegFormer is transformers' own."""
 
 import pytest
 import torch

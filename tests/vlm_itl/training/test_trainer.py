@@ -1,6 +1,4 @@
-"""The Trainer: a killed run goes on to the same weights, evaluation keeps nothing, and the loss is
-`Criterion`'s.
-"""
+"""A killed training ends alike, evaluation keeps nothing, the loss is `Criterion`'s."""
 
 import copy
 import gc
@@ -124,9 +122,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(images, tmp_path, name):
 
 
 def test_upstream_restores_only_a_part_of_a_segformer(tmp_path):
-    """Why `_load_from_checkpoint` is overridden: files hold other names than the network, and
-    nobody minds.
-    """
+    """Files hold other names than the network, so `_load_from_checkpoint` is overridden."""
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
     from vlm_itl.training.segformer import TINY
@@ -297,9 +293,7 @@ def test_evaluation_scores_every_image_once(images, tmp_path):
 
 
 class Watch(TrainerCallback):
-    """Measures the tensors and arrays that are alive after each batch of an evaluation, in
-    bytes.
-    """
+    """Measures the tensors that are alive after each batch of an evaluation, in bytes."""
 
     def __init__(self):
         self.peak = 0

@@ -1,6 +1,4 @@
-"""The images of an experiment: exports, colours, splits, and tables that hold names and numbers
-alone.
-"""
+"""Images of an experiment: exports, colours, splits, and tables that hold no pixel."""
 
 import itertools
 from collections import Counter
@@ -252,9 +250,7 @@ def test_a_colour_of_no_class_is_refused():
 
 @pytest.fixture
 def hub_tables(monkeypatch):
-    """A data set as 🤗 datasets would give it: 10 training and 3 validation images; coloured and
-    numbered masks.
-    """
+    """A data set as 🤗 datasets gives it: 10 images and 3, with coloured and numbered masks."""
     from datasets import Dataset, DatasetDict, Features, Value
     from datasets import Image as ImageColumn
 
