@@ -55,6 +55,7 @@ class SegFormer(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the outputs that the module's docstring names."""
         x = (image.to(self.mean.dtype) - self.mean) / self.std
         stages = self.segformer.segformer(x, output_hidden_states=True).hidden_states
         decoded = self.segformer.decode_head(stages)
