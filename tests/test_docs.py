@@ -81,7 +81,11 @@ def test_the_readme_has_one_picture_and_one_table_whose_rows_are_of_a_results_pa
     assert sum(picture for picture, _ in links(README)) == 1
     lines = [line for line in text.splitlines() if line.startswith("|")]
     head, _, *rows = map(provenance.cells, lines)
-    known = {(line.page, line.row): line.value.split(" | ") for line in provenance.published()}
+    known = {
+        (line.page, line.row): line.value.split(" | ")
+        for line in provenance.published()
+        if line.table == 1
+    }
     for label, *values in rows:
         assert set(values) <= {*known["oxford-pet", label]}, label
     assert len(head) == len(rows[0]) and text.count("|---") == len(head)  # one rule: one table

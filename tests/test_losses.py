@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import losses
-from losses import cam_pseudo_mask, partial_cross_entropy, tag_loss
 from weakseg.common import IGNORE
+from weakseg.losses.partial_cross_entropy import partial_cross_entropy
+from weakseg.losses.tags import cam_pseudo_mask, tag_loss
 
 LAWS = settings(max_examples=40)
 SEEDS = st.integers(0, 2**32)

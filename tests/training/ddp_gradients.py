@@ -7,8 +7,8 @@ import sys
 import torch
 import torch.distributed as dist
 
-from losses import partial_cross_entropy
 from model import build_model
+from weakseg.losses.partial_cross_entropy import partial_cross_entropy
 
 
 def main(path):

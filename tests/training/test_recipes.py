@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 import data_utils
 import losses
 import train
-from losses import allowed_classes, partial_cross_entropy, self_label_loss
 from weakseg import common
 from weakseg.common import UserError
 from weakseg.data.datasets import open_dataset
 from weakseg.labels.signals import SIGNALS, parse_modes
 from weakseg.labels.targets import View, draw_boxes
 from weakseg.labels.training_labels import read_training_labels, training_ids
+from weakseg.losses.mean_teacher import allowed_classes, self_label_loss
+from weakseg.losses.partial_cross_entropy import partial_cross_entropy
 from weakseg.pseudo_masks import from_labels, rounds
 from weakseg.training import checkpoints, options, recipes
 from weakseg.training.distributed import global_means, make_accelerator

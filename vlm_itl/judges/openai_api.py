@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from vlm_itl.judges.cached_judge import AskOptions, CachedJudge, Outcome
-from vlm_itl.judges.chat_completions import (
+from vlm_itl.judges.openai_messages import (
     Counts,
     Structured,
     chat_request,

@@ -114,7 +114,9 @@ def supervision_words(result: Result) -> str:
     """Return what a run learnt from, for people: "Masks", "Tags + points", "Boxes, strong"."""
     signals = " + ".join(WORDS.get(signal, signal) for signal in result["supervision"])
     recipe = result["args"].get("recipe", "plain")
-    words = signals if recipe == "plain" else f"{signals}, {recipe}"
+    # For masks the recipes are the same.
+    is_plain = recipe == "plain" or result["supervision"] == ["full"]
+    words = signals if is_plain else f"{signals}, {recipe}"
     return words[:1].upper() + words[1:]
 
 
