@@ -107,9 +107,10 @@ class SegmentationItems(Dataset):
 def augment(
     image: torch.Tensor, view: View, seed: int, strong: bool = False
 ) -> tuple[torch.Tensor, View]:
-    """Crop, flip and recolour an image [3, S, S] uint8; the view takes every target along.
+    """Crop, flip and recolour an image [3, S, S] uint8.
 
-    strong: then recolour it more, drop its colours or blur it; the view is the same
+    Returns it with the view by which its targets are drawn. strong: then recolour it more, drop its
+    colours or blur it; the view is the same
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPU as well

@@ -199,7 +199,7 @@ class Criterion(BaseCriterion):
 
     @property
     def blind(self) -> bool:
-        """Whether nothing says where objects are until there are activation maps."""
+        """Whether tags are the only labels: no loss looks at pixels before there are CAMs."""
         return self.signals == ("tags",)
 
     def forward(

@@ -88,9 +88,7 @@ def add_annotator_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="click anywhere on the object, not near its centroid first",
     )
-    group.add_argument(
-        "--clicks", metavar="FILE", help="points are people's, from this file (human_clicks.py)"
-    )
+    group.add_argument("--clicks", metavar="FILE", help="points are people's, from this file")
     group.add_argument(
         "--simulated_clicks", action="store_true", help="simulate as many points as --clicks has"
     )
@@ -189,7 +187,7 @@ def is_ours(path: Path) -> bool:
 
 
 def refuse_unmasked(dataset: SegmentationDataset, names: list[str]) -> None:
-    """Labels are simulated from masks: say so where one is missing."""
+    """Raise `UserError` for training images without a mask, from which labels are simulated."""
     unmasked = [name for name in names if not dataset.mask_path(name).exists()]
     if unmasked:
         raise UserError(

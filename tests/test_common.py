@@ -24,14 +24,23 @@ run_cli(main, lambda: None)
 """
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_command_says_so_and_leaves_no_half_written_file(tmp_path, stop):
+def ignore_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize(
+    ("stop", "in_background"),
+    [(signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGTERM, True)],
+)
+def test_a_stopped_command_says_so_and_leaves_no_half_written_file(tmp_path, stop, in_background):
+    """A job that a script starts in the background ignores SIGINT, but still hears SIGTERM."""
     process = subprocess.Popen(
         [sys.executable, "-c", STOPPED.format(path=str(tmp_path / "file.txt"))],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=ignore_interrupts if in_background else None,
     )
     assert process.stdout.readline() == "writing\n"
     process.send_signal(stop)

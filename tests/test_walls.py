@@ -68,6 +68,36 @@ def test_labels_know_no_torch(path):
     assert not rooms(path) & {"torch", "torchvision"}
 
 
+# Whoever stands further down may be imported by all above it.
+FLOORS = [
+    {"planning"},
+    {"evaluation"},
+    {"training"},
+    {"pseudo_masks"},
+    {"inference"},
+    {"learners", "losses"},
+    {"reporting"},
+    {"labels"},
+    {"data"},
+    {"metrics", "parallel", "validation"},
+    {"common"},
+    {"threads"},
+]
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if len(p.parts) > 1 and p.parts[0] == "weakseg"], ids=str
+)
+def test_the_workshop_imports_only_downward(path):
+    floor = {room: number for number, rooms_of in enumerate(FLOORS) for room in rooms_of}
+    own = path.parts[1].removesuffix(".py")
+    if own == "__init__":
+        return
+    for name in imports(path):
+        other = name.split(".")[1] if name.startswith("weakseg.") else own
+        assert other == own or floor[other] > floor[own], f"{path} imports {name}"
+
+
 def test_no_circle_of_imports():
     names = {str(p.with_suffix("")).replace("/", ".").removesuffix(".__init__"): p for p in MODULES}
     above = {name: imports(path) & names.keys() for name, path in names.items()}

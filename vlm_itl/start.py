@@ -41,7 +41,7 @@ def write_or_check_start(ledger: Ledger, folder: Path, start: dict[str, Any]) ->
         if written[key] != start[key]:
             raise UserError(
                 f"{folder}: this run began with other {key} ({flag}); "
-                "restore them, or take another run_name"
+                "restore them, delete the folder, or take another run_name"
             )
 
 

@@ -36,7 +36,7 @@ def run_cli(
     which clusters stop a job, behaves as Ctrl-C: what is half written goes.
     """
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         args = parse_args()
         settle_threads(getattr(args, "threads", None))

@@ -40,7 +40,7 @@ def held_out_estimates(
 
 
 class Blend:
-    """The mean of K estimates of an IoU, corrected as far as the evidence asks for it.
+    """The mean of K IoU estimates, plus a correction that is fitted by penalised regression.
 
     The correction is a ridge regression of what the mean missed: without evidence it is nothing.
     """

@@ -19,7 +19,7 @@ from weakseg.reporting.style import (
     Sheet,
     hex_colour,
     legend_columns,
-    shorten,
+    shorten_middle,
 )
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _sheet(names: Sequence[str], width: float = 7.2, height: float = 4.4) -> tup
 def _legend(sheet: Sheet, axes: "Axes") -> None:
     """Name what the axes show, below them."""
     handles, names = axes.get_legend_handles_labels()
-    names = [shorten(name, 60) for name in names]
+    names = [shorten_middle(name, 60) for name in names]
     columns = min(4, legend_columns(names, sheet.width))
     sheet.legend(handles, names, loc="outside lower center", ncols=columns)
 
@@ -151,7 +151,7 @@ def win_matrix_figure(
     """
     if not arms:
         raise ValueError("win matrix: there are no arms to compare")
-    cell, names = 0.62, [shorten(arm, 24) for arm in arms]
+    cell, names = 0.62, [shorten_middle(arm, 24) for arm in arms]
     room = LETTER * max(map(len, names)) + 0.1
     left, top = MARGIN + room, MARGIN + LINE + room
     side, note = cell * len(arms), "% of seeds and budgets at which the row beats the column"

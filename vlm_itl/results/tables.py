@@ -37,7 +37,7 @@ def arms_table(summary: Sequence[Mapping[str, Any]], axis: str) -> str:
             str(len(row["seeds"])),
             mean_and_std(row["area"]),
             *map(mean_and_std, row["at"]),
-            reached(row),
+            budget_to_full(row),
         ]
         for row in summary
     ]
@@ -52,7 +52,7 @@ def mean_and_std(values: Mapping[str, Any], scale: float = 100.0) -> str:
     return text if values["std"] is None else f"{text} ± {scale * values['std']:.1f}"
 
 
-def reached(row: Mapping[str, Any]) -> str:
+def budget_to_full(row: Mapping[str, Any]) -> str:
     """Format the budget to 95 % of full; where not all seeds reach it, how many do."""
     reach, seeds = row["reach"], len(row["seeds"])
     if reach["mean"] is None:

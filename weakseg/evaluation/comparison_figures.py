@@ -28,7 +28,7 @@ from weakseg.reporting.style import (
     Look,
     Sheet,
     hex_colour,
-    shorten,
+    shorten_middle,
 )
 from weakseg.reporting.tables import percent
 
@@ -98,7 +98,7 @@ def _bars_and_differences(
     places = np.arange(len(names))
     for key, (shift, colour) in BARS.items():
         heights = [100 * value[key] if value else np.nan for value in estimates]
-        title = shorten(f"{key.upper()}: {analysis[key]['title']}", LONGEST_NAME)
+        title = shorten_middle(f"{key.upper()}: {analysis[key]['title']}", LONGEST_NAME)
         upper.bar(places + shift, heights, 0.38, color=colour, label=title)
     for place, value in zip(places, estimates, strict=True):
         if value is None:
@@ -124,7 +124,7 @@ def forest_chart(rows: Sequence[Row]) -> Sheet:
     sections = [section for section, _, _ in rows]
     gaps = [0.5 * (one != two) for one, two in itertools.pairwise(sections)]
     places = np.arange(len(rows)) + np.cumsum([0, *gaps])
-    names = [shorten(name, LONGEST_NAME) for _, name, _ in rows]
+    names = [shorten_middle(name, LONGEST_NAME) for _, name, _ in rows]
     sheet = Sheet(7.2, ROW * (places[-1] + 1) + 0.7)
 
     # Names to the left, numbers to the right, a row of fixed height each.

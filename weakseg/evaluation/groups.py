@@ -81,7 +81,8 @@ def _refuse_other_settings(first: Result, other: Result, flag: str) -> None:
     """Raise `UserError` where two runs differ in more than their seed."""
     one, two = first["args"], other["args"]
     free = MAY_DIFFER | ({"train_limit"} if same_budget(first, other) else set())
-    unlike = [key for key in one if key not in free and key in two and one[key] != two[key]]
+    # A flag that one of them doesn't know yet, or no longer, was not used.
+    unlike = [key for key in (one | two) if key not in free and one.get(key) != two.get(key)]
     if unlike:
         raise UserError(
             f"{flag}: {first['run']} and {other['run']} differ in {unlike[0]}, but a group is one "

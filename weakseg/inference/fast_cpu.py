@@ -65,7 +65,7 @@ def fold_padding(network: nn.Module) -> None:
 
 
 def padding_inside(convolution: nn.Conv2d) -> nn.Conv2d:
-    """Return what does on maps of even size what a convolution with TensorFlow's padding does.
+    """Return a convolution that pads by itself as TensorFlow does, for maps of even size.
 
     convolution: timm's `Conv2dSame` of stride 2. It puts a pixel more below and at the right, which
     costs a padded copy of the map. The same with a pixel more above and at the left is PyTorch's

@@ -51,7 +51,7 @@ def reason(error: Exception) -> str:
 
 
 def load_encoder(encoder: nn.Module, path: str | Path, flag: str) -> None:
-    """Load every tensor of an encoder from a file; what else is in it, a classifier say, is left.
+    """Load an encoder's weights from a file; other tensors in it are ignored.
 
     path: .pth, .pt or .safetensors, a state dict by itself or under "state_dict". Names may lack
     the "model." that smp puts before timm's, or be those of `efficientnet_pytorch`.

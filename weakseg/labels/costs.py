@@ -179,7 +179,7 @@ def chosen_schedule(name: str | None, unit: str | None) -> Schedule:
 
 
 def cost_band(name: str | None, schedule: Schedule) -> Schedule:
-    """Return the `Schedule` to which --cost_band draws costs as a range.
+    """Return the second price schedule; cost plots draw a band between both.
 
     name: of a schedule or file in the same unit as `schedule`, None for `schedule` itself
     """

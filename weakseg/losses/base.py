@@ -56,7 +56,7 @@ class BaseCriterion(nn.Module, ABC):
     @property
     @abstractmethod
     def blind(self) -> bool:
-        """Whether nothing says where objects are until there are activation maps."""
+        """Whether tags are the only labels: no loss looks at pixels before there are CAMs."""
 
     @abstractmethod
     def extras(

@@ -50,7 +50,7 @@ def gated_crf_loss(
 
 
 class _PairEnergy(torch.autograd.Function):
-    """The energy of all pairs, and its gradient in the same walk over half of the neighbourhood.
+    """The energy of all pairs, and its gradient in one pass over half of the neighbourhood.
 
     The energy is linear in the probabilities of each pixel: its gradient at i is -sum_j w_ij p_j.
     Summing that up on the way, and sum_j w_ij, leaves nothing else to keep for the backward pass.

@@ -23,9 +23,10 @@ def spent(unit: str, oracle: Oracle, pool: int) -> float:
 
 
 def reached(target: Budget, oracle: Oracle, pool: int) -> bool:
-    """Whether a budget is used up; what a label costs is known once it is made: the last may pass.
+    """Return whether a budget is used up; the last label may exceed it.
 
-    A percentage is rounded to whole images, but never to none.
+    What a label costs is known once it is made. A percentage is rounded to whole images, but never
+    to none.
     """
     amount, unit = target
     if unit == "percent":

@@ -10,7 +10,7 @@ from typing import Any
 from weakseg.common import UserError, read_json
 from weakseg.data.datasets import DataOptions
 from weakseg.training import options
-from weakseg.training.run import FREE, TrainingRun
+from weakseg.training.run import FORMER, FREE, TrainingRun
 
 EPOCHS, STEPS = 10, 1000  # of every run, unless the user says otherwise
 DATA = (
@@ -35,9 +35,6 @@ OWN = (
     "overwrite",
     *DATA,
 )
-# Flags that train.py once had. They stand in every identity, so that a study which was begun then
-# finds its runs by their names.
-FORMER = {"lambda_colour": None, "lambda_fill": None}
 
 
 @dataclass(frozen=True)
@@ -105,6 +102,7 @@ def identity_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
     Windows are part of it where there are any: a study's own results are of whole images.
     """
+    # Former flags stand in every identity: a study that was begun with them finds its runs.
     args = FORMER | (result.get("args") or {})
     tile = {"tile": result["tile"]} if result.get("tile") else {}
     return tile | {

@@ -83,9 +83,9 @@ class Rounds:
         return [(term, 2) for term in self.terms if epoch == second < self.epochs]
 
     def settle(self, done: int) -> None:
-        """Make the folders fit a run that goes on after `done` epochs.
+        """Delete the pseudo-masks of rounds that come after `done` epochs, when a run goes on.
 
-        Later rounds are deleted; earlier ones must be there, else it is a `UserError`.
+        Raises `UserError` where those of an earlier round are missing.
         """
         for epoch in range(self.epochs):
             for term, number in self.due(epoch):

@@ -21,7 +21,7 @@ from weakseg.reporting.style import (
     Sheet,
     hex_colour,
     legend_columns,
-    shorten,
+    shorten_middle,
 )
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def cost_chart(points: Sequence[CostPoint], unit: str, reference: float | None =
     above: Look = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "ncols": 3}
     axes.legend(**above, frameon=False, fontsize=8, labelcolor=INK)
     bars = np.array([[(p.cost, p.low), (p.cost, p.miou), (p.cost, p.high)] for p in points])
-    name_points(axes, [shorten(point.name, LONGEST_NAME) for point in points], bars, lines)
+    name_points(axes, [shorten_middle(point.name, LONGEST_NAME) for point in points], bars, lines)
     return sheet
 
 

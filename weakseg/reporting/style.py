@@ -103,7 +103,7 @@ class Sheet:
         from matplotlib.patches import Patch
 
         longest = int((width - 2 * MARGIN - 0.5) / LETTER)
-        named = [(colour, shorten(name, longest)) for colour, name in legend]
+        named = [(colour, shorten_middle(name, longest)) for colour, name in legend]
         columns = legend_columns([name for _, name in named], width)
         self.width, self.height = width, height + LINE * math.ceil(len(named) / columns)
         self.figure = Figure(figsize=(width, self.height), dpi=DPI, facecolor="white")
@@ -146,7 +146,7 @@ class Sheet:
                 size -= 0.5
                 item.set_fontsize(size)
             else:
-                item.set_text(shorten(item.get_text(), len(item.get_text()) - 1))
+                item.set_text(shorten_middle(item.get_text(), len(item.get_text()) - 1))
 
     def picture(
         self,
@@ -219,7 +219,7 @@ def legend_columns(names: Sequence[str], width: float) -> int:
     return max(1, min(len(names), int((width - 2 * MARGIN) / (0.5 + LETTER * longest))))
 
 
-def shorten(text: str, length: int) -> str:
+def shorten_middle(text: str, length: int) -> str:
     """Cut the middle of a text that is longer than `length`; its ends tell runs and images apart.
 
     What can't be printed, such as a line break in a name, becomes a question mark.

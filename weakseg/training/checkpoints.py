@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from weakseg.common import UserError, atomic_path
 from weakseg.inference.weights import read_tensors
-from weakseg.training.run import FREE, TrainingRun
+from weakseg.training.run import FORMER, FREE, TrainingRun
 
 CONTENT = {
     "model",
@@ -88,7 +88,16 @@ def find_checkpoint(run: TrainingRun) -> dict[str, Any] | None:
 
 
 def refuse_other_flags(run: TrainingRun, recorded: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run whose flags, as its checkpoint records them, were others."""
+    """Refuse to go on with a run whose flags, as its checkpoint records them, were others.
+
+    So is one that had a loss which there is no longer.
+    """
+    for flag, without in FORMER.items():
+        if recorded.get(flag, without) not in (without, 0):
+            raise UserError(
+                f"{run.folder / 'last.pt'}: was trained with {flag} = {recorded[flag]}, which "
+                "train.py no longer has; take another --run_name"
+            )
     for flag, now in run.recorded().items():
         before = recorded.get(flag)
         if flag not in FREE and before != now:

@@ -36,6 +36,10 @@ FREE = {
 }
 
 
+# Flags that train.py once had, with the value of a run that did without them.
+FORMER: dict[str, None] = {"lambda_colour": None, "lambda_fill": None}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun(DataOptions):
     """One run of train.py: where its images and labels lie, what it learns, and how.
