@@ -43,5 +43,5 @@ def test_a_run_with_a_loss_that_is_gone_is_refused(weight, is_refused):
     if not is_refused:
         refuse_other_flags(a_run(), recorded)
         return
-    with pytest.raises(UserError, match="lambda_colour = 0.1, which train.py no longer has"):
+    with pytest.raises(UserError, match=r"lambda_colour = 0\.1, which train.py no longer has"):
         refuse_other_flags(a_run(), recorded)
