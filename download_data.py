@@ -84,10 +84,10 @@ def main(args: argparse.Namespace) -> None:
         with writing(data_dir):
             draw_shapes(data_dir, args.count_trainval, args.count_test, args.size, args.seed)
     layout = LAYOUTS.get(args.dataset, PETS)  # the shapes lie like Pet
-    print(f"{args.dataset} in {target}: {summary(layout, target, args.data_dir)}")
+    print(f"{args.dataset} in {target}: {closing_line(layout, target, args.data_dir)}")
 
 
-def summary(layout: Layout, target: Path, data_dir: str) -> str:
+def closing_line(layout: Layout, target: Path, data_dir: str) -> str:
     """Return how many images each list names, and what to run next."""
     counts = ", ".join(
         f"{len(names_in(path))} {path.stem}"

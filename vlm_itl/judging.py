@@ -216,7 +216,7 @@ def measure(
     return metrics | {"failures": len(routed) - len(answered), "masks": len(routed)}
 
 
-def summary(line: Mapping[str, Any]) -> str:
+def verdicts_line(line: Mapping[str, Any]) -> str:
     """Return one line of text about a judged round; line: the ledger's."""
     verdicts, metrics = line["verdicts"].values(), line["metrics"]
     routes = [verdict["route"] for verdict in verdicts]

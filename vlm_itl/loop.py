@@ -40,7 +40,7 @@ def run_rounds(run: Run) -> dict[str, Any]:
             if run.judge and number < last:
                 once(number, "audit", partial(audit, run, number))
                 line = once(number, "judge", partial(judge_pool, run, run.judge, number))
-                print(judging.summary(line), flush=True)
+                print(judging.verdicts_line(line), flush=True)
         return finish(run)
     finally:
         run.close()

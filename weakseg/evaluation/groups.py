@@ -111,14 +111,19 @@ def group_name(group: Sequence[dict[str, Any]]) -> str:
     return f"{name}_tile{tile['pixels']}_overlap{tile['overlap']:g}" if tile else name
 
 
+def signal_words(signals: Sequence[str]) -> str:
+    """Return what figures call a mix of labels: "Masks", "Tags + points"."""
+    words = " + ".join(WORDS.get(signal, signal) for signal in signals)
+    return words[:1].upper() + words[1:]
+
+
 def supervision_words(result: Result) -> str:
     """Return what a run learnt from, for people: "Masks", "Tags + points", "Boxes, strong"."""
-    signals = " + ".join(WORDS.get(signal, signal) for signal in result["supervision"])
+    signals = signal_words(result["supervision"])
     recipe = result["args"].get("recipe", "plain")
     # For masks the recipes are the same.
     is_plain = recipe == "plain" or result["supervision"] == ["full"]
-    words = signals if is_plain else f"{signals}, {recipe}"
-    return words[:1].upper() + words[1:]
+    return signals if is_plain else f"{signals}, {recipe}"
 
 
 def title(group: Group, groups: Sequence[Group]) -> str:

@@ -148,12 +148,13 @@ def advice_table(advice: Sequence[Advice], results: Results) -> str:
 
 def draw_study(path: Path, study: Mapping[str, Any]) -> None:
     """Draw mIoU over annotation hours, one line a mode, with intervals and the frontier."""
+    from weakseg.evaluation.groups import signal_words
     from weakseg.reporting.charts import budget_plot
 
     lines: list[dict[str, Any]] = []
     for mode, by_budget in results_by_cell(study).items():
         keys = ("hours", "miou", "low", "high", "other_hours")
         values = {key: [getattr(cell, key) for cell in by_budget.values()] for key in keys}
-        lines.append({"name": mode, **values})
+        lines.append({"name": signal_words(mode.split(" + ")), **values})
     other = None if study["other_schedule"] == study["schedule"] else study["other_schedule"]
     budget_plot(path, lines, f"hours, by {study['schedule']}", other)
