@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    run = TrainingRun.of_flags(args)
+    run = TrainingRun.of_flags(vars(args))
     dataset = open_dataset(run)
     weights = term_weights(
         run.recipe,

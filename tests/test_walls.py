@@ -115,3 +115,16 @@ def test_the_root_fits_on_a_screen():
     ).stdout
     entries = {line.split("/")[0] for line in listed.splitlines() if not line.startswith(".")}
     assert len(entries) <= 27, sorted(entries)
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if p.parts[0] in ("weakseg", "vlm_itl")], ids=str
+)
+def test_args_end_in_the_command(path):
+    """Below it nobody takes a namespace; only what parses a command line returns one."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        taken = [*function.args.args, *function.args.kwonlyargs]
+        kinds = [ast.unparse(a.annotation) for a in taken if a.annotation]
+        assert not any(kind.endswith("Namespace") for kind in kinds), function.name
+    assert not {"types.SimpleNamespace"} & imports(path)

@@ -358,7 +358,7 @@ def test_everything_that_computes_is_on_the_device_of_the_run(flags):
     args = options.parse_args(
         [*map(str, flags), "--supervision_mode", "scribbles", "--recipe", "strong"]
     )
-    strong = TrainingRun.of_flags(args)
+    strong = TrainingRun.of_flags(vars(args))
     dataset = open_dataset(strong)
     ids = training_ids(dataset, strong.seed)
     accelerator = make_accelerator("cpu")

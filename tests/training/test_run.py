@@ -11,7 +11,7 @@ from weakseg.training.run import FREE, TrainingRun
 
 
 def a_run(*words):
-    return TrainingRun.of_flags(options.parse_args(["--supervision_mode", "points", *words]))
+    return TrainingRun.of_flags(vars(options.parse_args(["--supervision_mode", "points", *words])))
 
 
 def test_a_run_records_every_flag_and_cannot_be_changed():

@@ -134,7 +134,7 @@ def named_words(
 
 def run_of(words: Sequence[str]) -> TrainingRun:
     """Return the run that the words of a command line ask train.py for."""
-    return TrainingRun.of_flags(options.parse_args(words))
+    return TrainingRun.of_flags(vars(options.parse_args(words)))
 
 
 def data_words(data: DataOptions, weak_label_path: str) -> list[str]:

@@ -1,7 +1,6 @@
 """What one run of train.py was asked for: every flag, complete and checked."""
 
 import math
-from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
@@ -92,23 +91,24 @@ class TrainingRun(DataOptions):
     log_with: str
 
     @classmethod
-    def of_flags(cls, args: Namespace) -> "TrainingRun":
-        """Return the run that the flags of train.py ask for; flags that make no sense are refused.
+    def of_flags(cls, given: Mapping[str, Any]) -> "TrainingRun":
+        """Return the run that the flags of train.py ask for.
 
-        Raises `UserError` with the first flag that means nothing, before anything is read.
+        given: {flag: value}. Raises `UserError` with the first flag that means nothing, before
+        anything is read.
         """
-        given = vars(args)
-        signals = parse_modes(args.modes)
+        signals = parse_modes(given["modes"])
+        is_open = given["open_boxes"]
         own = {option.name for option in fields(AddedOptions)}
         plain = {option.name for option in fields(cls)} & given.keys()
         run = cls(
             **{name: given[name] for name in plain - {"classes", "run_name", "open_boxes"}},
-            classes=tuple(args.classes),
+            classes=tuple(given["classes"]),
             signals=signals,
             weights={term: given[f"lambda_{term}"] for term in (*TERMS, *ADDED_TERMS)},
             added=AddedOptions(**{name: given[name] for name in own}),
-            run_name=args.run_name or "_".join(signals),
-            open_boxes=args.recipe == "strong" if args.open_boxes is None else args.open_boxes,
+            run_name=given["run_name"] or "_".join(signals),
+            open_boxes=given["recipe"] == "strong" if is_open is None else is_open,
         )
         run.check()
         return run
