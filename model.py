@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
-from weakseg.common import UserError
-from weakseg.inference.weights import load_encoder, reason
+from weakseg.common import UserError, reason
+from weakseg.inference.weights import load_encoder
 from weakseg.learners.unet import IMAGENET, PerChannel, SegmentationModel
 
 if TYPE_CHECKING:  # smp takes seconds to import

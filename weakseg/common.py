@@ -55,6 +55,12 @@ def parse_with_rest(parser: argparse.ArgumentParser, words: list[str]) -> argpar
     return args
 
 
+def reason(error: Exception, length: int = 100) -> str:
+    """Return the first line of an error's message, cut to so many characters, or else its type."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:length]
+
+
 def _fail(line: str, code: int) -> int:
     print(line, file=sys.stderr)
     return code

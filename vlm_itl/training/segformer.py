@@ -14,7 +14,7 @@ from torch import nn
 
 from model import build_model
 from vlm_itl.config import Model
-from weakseg.common import UserError
+from weakseg.common import UserError, reason
 from weakseg.learners.unet import IMAGENET, TagHead, deepest, log_sum_exp_pool
 
 if TYPE_CHECKING:  # transformers takes seconds to import
@@ -129,9 +129,9 @@ def load_segformer(
             options.name, config=config, ignore_mismatched_sizes=True
         )
     except (OSError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        why = reason(error, 120)
         raise UserError(
-            f"model.name {options.name}: could not be loaded ({reason}); give a folder that holds "
+            f"model.name {options.name}: could not be loaded ({why}); give a folder that holds "
             "it, or use efficientnet-lite0 (its weights come with pip) or segformer-tiny (not "
             "pretrained)"
         ) from error

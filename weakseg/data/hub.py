@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from weakseg.common import IGNORE, UserError, atomic_path
+from weakseg.common import IGNORE, UserError, atomic_path, reason
 from weakseg.data.datasets import Voc
 
 DONE = "complete.txt"  # of an exported folder: what it was made of
@@ -53,9 +53,9 @@ def load_hub(name: str) -> Any:
         return load_dataset(name)
     # RuntimeError: a data set that is a script.
     except (OSError, ValueError, RuntimeError, HfHubHTTPError, DatasetsError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        why = reason(error, 120)
         raise UserError(
-            f"data.source {name}: the hub's data set could not be loaded ({reason}); "
+            f"data.source {name}: the hub's data set could not be loaded ({why}); "
             "give a folder instead, or 'shapes' for the drawn set, which needs no network"
         ) from error
 

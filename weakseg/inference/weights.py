@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from weakseg.common import UserError
+from weakseg.common import UserError, reason
 
 # What an EfficientNet of the `efficientnet_pytorch` lineage has behind the encoder.
 CLASSIFIER = ("_conv_head", "_bn1", "_fc")
@@ -42,12 +42,6 @@ def read_tensors(path: str | Path, flag: str) -> Any:
         SafetensorError,
     ) as error:
         raise UserError(f"{flag}: cannot read weights from {path} ({reason(error)})") from error
-
-
-def reason(error: Exception) -> str:
-    """Return the first line of an error's message, cut to 100 characters, or else its type."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    return lines[0][:100]
 
 
 def load_encoder(encoder: nn.Module, path: str | Path, flag: str) -> None:
