@@ -15,7 +15,12 @@ from benchmarks import provenance
 from weakseg.common import UserError, write_json
 
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "weak_labels" / "README.md"]
+PAGES = [
+    README,
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "weak_labels" / "README.md",
+    ROOT / "examples" / "README.md",
+]
 LINK = re.compile(r"(!?)\[[^\]]*\]\(([^)\s]+)\)")
 PLACEHOLDER = "..."  # a command with it stands for several, and is not checked
 NAME = re.compile(r"\$\{?\w+\}?")  # a variable of the shell; the pages' loops count seeds
