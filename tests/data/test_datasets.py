@@ -450,3 +450,69 @@ def test_every_data_set_can_be_chosen_on_the_command_line(pets_dir):
     assert open_dataset(DataOptions.of(vars(args))).name == "pets"
     for name in ("auto", *DATASETS):
         assert parser.parse_args(["--dataset", name]).dataset == name
+
+
+# ---- without a background, and with instances
+
+
+@pytest.mark.parametrize(
+    "line", ["# no background", "#No Background", "  #  NO   background ", None]
+)
+def test_a_line_or_a_flag_says_that_there_is_no_background(folder, line):
+    write(folder / "classes.txt", *([line] if line else []), "background", "red fox", "owl")
+    dataset = opened(folder, no_background=line is None)
+    assert not dataset.has_background
+    assert dataset.class_names == dataset.tag_names == ["background", "red fox", "owl"]
+    assert dataset.tag_class == [0, 1, 2]
+    name = dataset.ids("train")[0]
+    assert set(np.unique(dataset.mask(name))) == {0, 255, *dataset.tag_class} & {
+        *np.unique(np.asarray(Image.open(dataset.mask_path(name))))
+    }
+    assert "background" in dataset.tags(name)
+    assert dataset.flags == ([] if line else ["--no_background"])
+    write(folder / "classes.txt", "background", "red fox", "owl")
+    with_one = opened(folder)
+    assert with_one.has_background and with_one.tag_names == ["red fox", "owl"]
+    assert with_one.fingerprint() != dataset.fingerprint()
+    assert with_one.test_fingerprint() != dataset.test_fingerprint()
+
+
+def test_classes_that_are_left_out_are_the_background(folder):
+    write(folder / "classes.txt", "# no background", "sky", "red fox", "owl")
+    part = opened(folder, classes=["owl"])
+    assert part.has_background and part.class_names == ["background", "owl"]
+    assert part.tag_class == [1] and part.lookup("")[:3].tolist() == [0, 0, 1]
+    whole = opened(folder, classes=["animal=owl+red fox", "sky"])
+    assert not whole.has_background and whole.class_names == ["animal", "sky"]
+    assert whole.lookup("")[:3].tolist() == [1, 0, 0]
+    assert len(whole.ids("trainval")) > len(part.ids("trainval"))
+    write(folder / "classes.txt", "# no background", "background", "red fox", "owl")
+    assert opened(folder, classes=["owl"]).class_names == ["other", "owl"]
+
+
+def test_a_data_set_that_has_a_background_refuses_the_flag(pets_dir, voc):
+    for data_dir, name in ((pets_dir, "pets"), (voc, "voc")):
+        with pytest.raises(UserError, match=f"--no_background: .* is {name}, which has"):
+            opened(data_dir, no_background=True)
+
+
+def test_instances_are_read_where_they_are(folder):
+    dataset = opened(folder)
+    name = dataset.ids("train")[0]
+    path = folder / "instances" / f"{name}.png"
+    assert dataset.instances(name) is None and dataset.instances_path(name) == path
+    path.parent.mkdir()
+    Image.fromarray(np.full((6, 8), 60000, np.uint16)).save(path)
+    numbers = dataset.instances(name)
+    assert numbers.dtype == np.uint16 and numbers.shape == (6, 8) and (numbers == 60000).all()
+    Image.fromarray(np.full((8, 6), 1, np.uint16)).save(path)
+    with pytest.raises(UserError, match=rf"{path}: the mask is 6x8 but the upright image is 8x6"):
+        dataset.instances(name)
+    picture(path)
+    with pytest.raises(UserError, match=rf"{path}: must be a grey image, of 8 or 16 bits"):
+        dataset.instances(name)
+
+
+def test_a_pet_has_no_instances(pets_dir):
+    dataset = opened(pets_dir)
+    assert dataset.has_background and dataset.instances(dataset.ids("train")[0]) is None

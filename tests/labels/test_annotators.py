@@ -295,3 +295,73 @@ def test_the_same_stream_gives_the_same_labels():
         extract = SIGNALS[kind].extract
         assert extract(scene, np.random.default_rng(3)) == extract(scene, np.random.default_rng(3))
         assert extract(scene, np.random.default_rng(3)) != extract(scene, np.random.default_rng(4))
+
+
+# ---- without a background, and with instances
+
+
+@LAWS
+@given(masks())
+def test_without_a_background_class_0_has_objects_like_any_other(mask):
+    everything = Scene(mask, options=Options(min_area=0), has_background=False)
+    lifted = np.where(mask == 255, 255, mask + 1).astype(np.uint8)
+    same = Scene(lifted, options=Options(min_area=0))
+    assert everything.background == []
+    assert [(r.label + 1, r.box, r.area) for r in everything.objects] == [
+        (r.label, r.box, r.area) for r in same.objects
+    ]
+    points = annotators.annotate_points(everything, np.random.default_rng(0))
+    strokes = scribbles.annotate_scribbles(everything, np.random.default_rng(0))
+    assert len(points) == len(strokes) == len(everything.objects)
+
+
+@LAWS
+@given(masks(), st.integers(0, 2**32), st.booleans())
+def test_each_instance_is_an_object_of_the_class_that_most_of_it_shows(mask, seed, has_background):
+    instances = np.random.default_rng(seed).integers(0, 5, mask.shape).astype(np.uint16)
+    objects = annotators.objects_in(mask, instances, has_background)
+    first, left = int(has_background), mask.copy()
+    expected = []
+    for number in range(1, 5):
+        counts = np.bincount(mask[instances == number], minlength=256)[:255]
+        label = int(counts.argmax())
+        if counts.any() and label >= first:
+            pixels = (instances == number) & (mask == label)
+            left[pixels] = 255
+            expected.append((label, pixels))
+    for label in np.setdiff1d(left, [255] + [0] * first):
+        expected += [(int(label), pixels) for pixels in regions(left, label)]
+
+    def whole(region):
+        x0, y0, x1, y1 = region.box
+        pixels = np.zeros(mask.shape, bool)
+        pixels[y0:y1, x0:x1] = region.pixels
+        assert region.pixels.any(0)[[0, -1]].all() and region.pixels.any(1)[[0, -1]].all()
+        assert region.area == pixels.sum()
+        return region.label, pixels.tobytes()
+
+    assert sorted(map(whole, objects)) == sorted((k, p.tobytes()) for k, p in expected)
+    assert [r.label for r in objects] == sorted(r.label for r in objects)
+
+
+def test_no_instance_is_too_small_and_those_that_touch_are_told_apart():
+    mask, instances = np.zeros((100, 100), np.uint8), np.zeros((100, 100), np.uint16)
+    mask[10:40, 10:40] = 1
+    instances[10:40, 10:25], instances[10:40, 25:40] = 7, 300
+    mask[80, 80:82], instances[80, 80:82] = 1, 9
+    mask[60, 60] = 1  # of no instance, and a speck
+    scene = Scene(mask, options=Options(min_area=0.01), instances=instances)
+    assert [region.area for region in scene.objects] == [450, 450, 2]
+    boxes = annotators.annotate_boxes(scene, np.random.default_rng(0))
+    assert boxes == [[10, 10, 25, 40, 1], [25, 10, 40, 40, 1], [80, 80, 82, 81, 1]]
+    assert SIGNALS["full"].extract(scene, None) == {"objects": 3, "classes": 1}
+    pieces = np.where(instances == 9, 7, instances)  # one object in two pieces
+    assert len(Scene(mask, options=Options(min_area=0.01), instances=pieces).objects) == 2
+
+
+@pytest.mark.parametrize(("mask", "objects"), [(disc(), 2), (np.zeros((20, 30), np.uint8), 0)])
+def test_as_many_clicks_on_the_background_as_on_objects(mask, objects):
+    for each in (1, 3):
+        options = Options(points_per_object=each, background_points=annotators.MATCH)
+        points = annotators.annotate_points(Scene(mask, options=options), np.random.default_rng(0))
+        assert sum(p[2] == 0 for p in points) == max(1, each * objects)

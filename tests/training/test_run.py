@@ -7,7 +7,7 @@ import pytest
 from weakseg.common import UserError
 from weakseg.training import options
 from weakseg.training.checkpoints import refuse_other_flags
-from weakseg.training.run import FREE, TrainingRun
+from weakseg.training.run import FREE, LATER, TrainingRun
 
 
 def a_run(*words):
@@ -35,6 +35,16 @@ def test_a_run_goes_on_with_its_own_flags_only():
     assert {"num_workers", "threads"} <= FREE
     with pytest.raises(UserError, match=r"was trained with lr = 0\.0001, not 0\.1"):
         refuse_other_flags(a_run("--lr", "0.1"), recorded)
+
+
+def test_a_run_goes_on_from_a_checkpoint_that_is_older_than_a_flag():
+    recorded = a_run().recorded()
+    older = {flag: value for flag, value in recorded.items() if flag not in LATER}
+    assert LATER.keys() <= recorded.keys()
+    refuse_other_flags(a_run(), older)
+    for before in (recorded, older):
+        with pytest.raises(UserError, match="no_background = False, not True"):
+            refuse_other_flags(a_run("--no_background"), before)
 
 
 @pytest.mark.parametrize(("weight", "is_refused"), [(None, False), (0.0, False), (0.1, True)])

@@ -13,10 +13,11 @@ from PIL import Image
 
 from weakseg.common import UserError, stable_seed
 from weakseg.data.cache import ResizedCache
-from weakseg.data.image_io import image_size, read_image, read_mask
+from weakseg.data.image_io import image_size, read_image, read_instances, read_mask
 
 STRAY = 254  # stands for a number that is no class while a mask is read
 SPLITS = ("train", "val", "test")
+NO_BACKGROUND = "no background"  # the comment of a list of classes that says so
 
 
 class SegmentationDataset(ABC):
@@ -27,8 +28,10 @@ class SegmentationDataset(ABC):
 
     name: what --dataset calls it
     by_image: attributes that hold something for each image, {id: ...}
+    may_lack_background: whether --no_background makes sense
     lists: {"trainval" or "test": ids that the lists name}
-    class_names: of the mask's classes, the background first
+    class_names: of the mask's classes, the background first where there is one
+    has_background: whether class 0 is what no object covers; else it is a class like any other
     tag_names, tag_class: image-level tags, and the mask class that each one shows
     flags: words of a command line that opens the data set alike
     absent: number of listed images that are not there; they are left out, and the split of the
@@ -37,8 +40,10 @@ class SegmentationDataset(ABC):
 
     name: ClassVar[str]
     by_image: ClassVar[tuple[str, ...]] = ()
+    may_lack_background: ClassVar[bool] = False
     lists: dict[str, list[str]]
     class_names: list[str]
+    has_background: bool = True
     tag_names: list[str]
     tag_class: list[int]
     flags: list[str]
@@ -52,14 +57,21 @@ class SegmentationDataset(ABC):
         cache_dir: str | Path = "./data/.cache",
         val_fraction: float = 0.1,
         split_seed: int = 0,
+        without_background: bool = False,
     ) -> None:
         if not 0 < val_fraction < 1:
             raise UserError(f"--val_fraction {val_fraction}: must lie between 0 and 1")
         self.root, self.cache_dir, self.split_seed = Path(root), cache_dir, split_seed
+        self.without_background = without_background
         self.flags = ["--classes", *classes] if classes else []
         self.flags += ["--tag_set", tag_set] if tag_set != "default" else []
         self.flags += ["--split_seed", str(split_seed)] if split_seed else []
+        self.flags += ["--no_background"] if without_background else []
         self.read_lists()
+        if without_background and not self.may_lack_background:
+            raise UserError(
+                f"--no_background: {self.root} is {self.name}, which has a background; leave it out"
+            )
         self.set_classes(list(classes), tag_set)
         strata = {name: self.stratum(name) for name in self.listed("trainval")}
         test = set(self.listed("test"))
@@ -155,6 +167,22 @@ class SegmentationDataset(ABC):
         """Return [H, W] uint8 classes at the original size, 255 = ignore."""
         return self.to_classes(name, read_mask(self.mask_path(name)))
 
+    def instances(self, name: str) -> np.ndarray | None:
+        """Return [H, W] uint16, the number of the object at each pixel of an image, 0 = none.
+
+        None where nobody told objects of one class apart.
+        """
+        path = self.instances_path(name)
+        if path is None or not path.exists():
+            return None
+        numbers = read_instances(path)
+        self.check_size(name, numbers.shape, path)
+        return numbers
+
+    def instances_path(self, name: str) -> Path | None:
+        """Return where the numbers of an image's objects lie, or would lie; None: in no file."""
+        return None
+
     def load(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return (image [H, W, 3] uint8, mask [H, W] uint8)."""
         image, mask = np.asarray(self.image(name)), self.mask(name)
@@ -165,12 +193,16 @@ class SegmentationDataset(ABC):
         """Return [S, S] uint8 classes at the size of the cache, 255 = ignore."""
         return self.to_classes(name, cache.mask(self.mask_path(name)))
 
-    def check_size(self, name: str, shape: tuple[int, ...]) -> None:
-        """Refuse a mask whose (height, width) is not the upright image's."""
+    def check_size(self, name: str, shape: tuple[int, ...], path: Path | None = None) -> None:
+        """Refuse a mask whose (height, width) is not the upright image's.
+
+        path: of the file that holds it; None: the mask of classes
+        """
         width, height = self.image_size(name)
         if (height, width) != tuple(shape):
             raise UserError(
-                f"{self.mask_path(name)}: the mask is {shape[1]}x{shape[0]} but the upright image "
+                f"{path or self.mask_path(name)}: the mask is {shape[1]}x{shape[0]} but the "
+                f"upright image "
                 f"is {width}x{height}; save the two in one size and orientation"
             )
 
@@ -198,7 +230,8 @@ class SegmentationDataset(ABC):
 
     def test_fingerprint(self) -> str:
         """Return that of the test split alone: runs with the same one can be compared."""
-        return self._digest((self.name, self.class_names), ("test",))
+        head = (self.name, self.class_names, *(() if self.has_background else (NO_BACKGROUND,)))
+        return self._digest(head, ("test",))
 
     def _digest(self, head: tuple[object, ...], splits: Iterable[str]) -> str:
         digest = hashlib.sha256(repr(head).encode())
@@ -238,13 +271,30 @@ def read_list(path: Path) -> list[str]:
 
     Raises `UserError` for a file that can't be read or lists nothing.
     """
+    lines = read_lines(path)
+    lines = [line.strip() for line in lines if line.strip() and not is_comment(line)]
+    if not lines:
+        raise UserError(f"{path}: lists nothing; mend it, or run python download_data.py")
+    return lines
+
+
+def says_no_background(path: Path) -> bool:
+    """Return whether a list of classes has the comment `# no background`, in any case."""
+    lines = read_lines(path)
+    comments = [line.strip().lstrip("#").casefold().split() for line in filter(is_comment, lines)]
+    return NO_BACKGROUND.split() in comments
+
+
+def is_comment(line: str) -> bool:
+    """Return whether a line of a list is a comment."""
+    return line.lstrip().startswith("#")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return all lines of a text file; one that can't be read is a `UserError`."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: cannot be read ({error}); mend it, or run python download_data.py"
         ) from error
-    lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    if not lines:
-        raise UserError(f"{path}: lists nothing; mend it, or run python download_data.py")
-    return lines

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from weakseg.common import IGNORE, UserError, choose, refuse_repeats, stable_seed
-from weakseg.data.base import SegmentationDataset, read_list
+from weakseg.data.base import NO_BACKGROUND, SegmentationDataset, read_list, says_no_background
 from weakseg.data.cache import cached_classes
 
 
@@ -84,25 +84,36 @@ class MaskClasses(SegmentationDataset):
 
     --classes chooses a subset: `cat dog` keeps two classes, `pet=cat+dog` merges them under one
     name. Other classes become background, and only images that show a chosen class are used.
+    Where no number is background, the first class is one like any other, and what --classes leaves
+    out is the background; classes that cover all leave none.
 
-    all_classes: names of the numbers in mask files, the background first
+    all_classes: names of the numbers in mask files, the background first where there is one
+    is_whole: whether no class is left out
     shown: {id: numbers in its mask}
     """
 
     by_image: ClassVar[tuple[str, ...]] = ("shown",)
     all_classes: list[str]
+    is_whole: bool
     shown: dict[str, list[int]]
 
     def set_classes(self, classes: list[str], tag_set: str) -> None:
         choose([tag_set], ("default",), "--tag_set")
-        background, *known = self.all_classes
+        first = int(self.has_background)
+        known = self.all_classes[first:]
+        unused = (name for name in ("background", "other", "none of these") if name not in known)
+        background = self.all_classes[0] if first else next(unused)
         groups = {name: [name] for name in known}
         if classes:
             groups = parse_groups(classes, background, known)
-        self.class_names = [background, *groups]
+        self.is_whole = sum(map(len, groups.values())) == len(known)
+        self.has_background = self.has_background or not self.is_whole
+        self.class_names = [*([background] if self.has_background else []), *groups]
         self.tag_names = [member for members in groups.values() for member in members]
         self.tag_class = [
-            label for label, members in enumerate(groups.values(), 1) for _ in members
+            label
+            for label, members in enumerate(groups.values(), int(self.has_background))
+            for _ in members
         ]
         self.table = np.full(256, -1, np.int16)
         self.table[: len(self.all_classes)] = 0
@@ -117,7 +128,7 @@ class MaskClasses(SegmentationDataset):
         return [name for names in self.lists.values() for name in names]
 
     def listed(self, split: str) -> list[str]:
-        if len(self.tag_names) == len(self.all_classes) - 1:
+        if self.is_whole:
             return list(self.lists[split])
         return [name for name in self.lists[split] if self.tags(name)]
 
@@ -195,26 +206,31 @@ class Folder(MaskClasses):
     """Your own pictures: a folder with `images/`, `masks/` and `classes.txt`.
 
     A mask is a PNG of class numbers with the stem of its image; `classes.txt` has a name a line,
-    that of number 0 first. Optional `trainval.txt` and `test.txt` have an id, a file's stem, a
-    line. Without them the test split is a fifth of the images that have a mask, each by a hash of
-    its name, so that images that come later move no other. Training images may lack masks when
-    weak labels come from elsewhere.
+    that of number 0 first. With the comment `# no background` there, or with --no_background,
+    number 0 is a class like any other. Optional `instances/` has PNGs of 16 bits with the number of
+    the object at each pixel, 0 = none: objects of one class that touch are told apart.
+
+    Optional `trainval.txt` and `test.txt` have an id, a file's stem, a line. Without them the test
+    split is a fifth of the images that have a mask, each by a hash of its name, so that images that
+    come later move no other. Training images may lack masks when weak labels come from elsewhere.
 
     files: {id: path of its image}
     """
 
     name = "folder"
     by_image = ("shown", "files")
+    may_lack_background = True
     files: dict[str, Path]
 
     def read_lists(self) -> None:
         names = self.root / "classes.txt"
         self.all_classes = read_list(names)
+        self.has_background = not (self.without_background or says_no_background(names))
         refuse_repeats(self.all_classes, f"{names}: the class")
         if not 2 <= len(self.all_classes) <= IGNORE:
             raise UserError(
                 f"{names}: names {len(self.all_classes)} classes; write 2 to {IGNORE}, "
-                "one a line, the background first"
+                "one a line, the background first, or with the line '# no background'"
             )
         self.files = self.find_files()
         given = {split: self.root / f"{split}.txt" for split in ("trainval", "test")}
@@ -268,6 +284,9 @@ class Folder(MaskClasses):
     def mask_path(self, name: str) -> Path:
         return self.root / "masks" / f"{name}.png"
 
+    def instances_path(self, name: str) -> Path:
+        return self.root / "instances" / f"{name}.png"
+
 
 DATASETS: dict[str, type[SegmentationDataset]] = {cls.name: cls for cls in (Pets, Voc, Folder)}
 
@@ -283,6 +302,7 @@ class DataOptions:
     val_fraction: float = 0.1
     split_seed: int = 0
     cache_dir: str = "./data/.cache"
+    no_background: bool = False
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "DataOptions":
@@ -302,6 +322,7 @@ def open_dataset(options: DataOptions) -> SegmentationDataset:
         options.cache_dir,
         val_fraction=options.val_fraction,
         split_seed=options.split_seed,
+        without_background=options.no_background,
     )
     if options.dataset != "auto":
         dataset.flags += ["--dataset", name]
@@ -341,6 +362,12 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         metavar="NAME",
         help="pets: 'species' for background/cat/dog; voc, folder: a subset, 'cat dog' or merged "
         "'pet=cat+dog'",
+    )
+    group.add_argument(
+        "--no_background",
+        action="store_true",
+        help="folder: line 1 of classes.txt is a class like any other, as its comment "
+        f"'# {NO_BACKGROUND}' says too",
     )
     group.add_argument(
         "--tag_set", default="default", help="pets: tags are the 'species' (default) or the 'breed'"

@@ -121,6 +121,27 @@ def read_mask(path: str | Path) -> np.ndarray:
     return values.astype(np.uint8)
 
 
+def read_instances(path: str | Path) -> np.ndarray:
+    """Read the numbers of objects, [H, W] uint16, upright; 0 is no object.
+
+    Raises `UserError` for a colour picture and for numbers above 65535.
+    """
+    with opened(path) as image:
+        turn_upright(image)
+        values = np.asarray(image)
+    if (
+        values.ndim != 2
+        or values.dtype.kind not in "iu"
+        or values.max() > 65535
+        or values.min() < 0
+    ):
+        raise UserError(
+            f"{path}: must be a grey image, of 8 or 16 bits, of the number of the object at each "
+            f"pixel, not {image.mode}"
+        )
+    return values.astype(np.uint16)
+
+
 def to_square(
     image: Image.Image, size: int, box: tuple[float, float, float, float] | None = None
 ) -> np.ndarray:

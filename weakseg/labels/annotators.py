@@ -15,6 +15,7 @@ import numpy as np
 from weakseg.common import IGNORE
 
 DRAWING = 1  # raise it when the same mask, options and seed give other labels than before
+MATCH = -1  # number of background clicks: as many as on objects
 TRIES = 64  # places that a noisy click may go to; the first that fits is taken
 
 Tags = dict[str, list[str]]  # {"present": names, "absent": names}
@@ -26,11 +27,13 @@ Box = list[float]  # [x0, y0, x1, y1, class]
 class Options:
     """How the annotator works; recorded in the header of the weak-label file.
 
-    points_per_object, background_points   clicks on each object, and on the background of an image
+    points_per_object, background_points   clicks on each object, and on the background of an image;
+                                           `MATCH`: there as many as on all its objects, at least 1
     random_points                          click anywhere on the object, not near its centroid first
     scribble_length                        share of the skeleton's path
     scribble_width                         widest pen, original pixels
-    min_area                               smallest object, share of the image
+    min_area                               smallest object, share of the image; where instances are
+                                           known, none of them is too small
     noise                                  error rate, as each `annotate_` function says
     """
 
@@ -45,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Region:
-    """One connected region of a class.
+    """One object of a class, or one connected region of the background.
 
     label    the class
     box      its tight box (x0, y0, x1, y1), x1 and y1 just outside
@@ -78,33 +81,97 @@ class Region:
 class Scene:
     """The picture that an annotator looks at.
 
-    mask        [H, W] uint8 classes, 255 = ignore
-    tags        those of `tag_names` that hold
+    mask            [H, W] uint8 classes, 255 = ignore
+    tags            those of `tag_names` that hold
+    instances       [H, W] uint16 number of the object at each pixel, 0 = none; None: not known
+    has_background  whether class 0 is what no object covers; else it has objects like any other
     """
 
     mask: np.ndarray
     tags: Sequence[str] = ()
     tag_names: Sequence[str] = ()
     options: Options = field(default_factory=Options)
+    instances: np.ndarray | None = None
+    has_background: bool = True
 
     @cached_property
     def objects(self) -> list[Region]:
         """Foreground regions by class, the largest first; specks are dropped.
 
-        A speck is smaller than `min_area`. The largest region of a class is kept even so.
+        A speck is smaller than `min_area`. The largest region of a class is kept even so, and so is
+        each known instance.
         """
-        histogram = cv2.calcHist([self.mask], [0], None, [256], [0, 256]).ravel()
-        objects = []
-        for label in np.flatnonzero(histogram[1:IGNORE]) + 1:
-            regions = connected_regions(self.mask, int(label))
-            large = [r for r in regions if r.area >= self.options.min_area * self.mask.size]
-            objects += large or regions[:1]
-        return objects
+        smallest = self.options.min_area * self.mask.size
+        return objects_in(self.mask, self.instances, self.has_background, smallest)
 
     @cached_property
     def background(self) -> list[Region]:
         """Background regions, the largest first."""
-        return connected_regions(self.mask, 0)
+        return connected_regions(self.mask, 0) if self.has_background else []
+
+
+def objects_in(
+    mask: np.ndarray,
+    instances: np.ndarray | None = None,
+    has_background: bool = True,
+    smallest: float = 0,
+) -> list[Region]:
+    """Return the objects in a mask [H, W] uint8 by class, those of a class the largest first.
+
+    They are the known instances, and the connected regions of what belongs to none; of these, all
+    of at least `smallest` pixels, or the largest where a class would have no object.
+    """
+    known: list[Region] = []
+    if instances is not None:
+        known, mask = split_instances(mask, instances, has_background)
+    first = int(has_background)
+    histogram = cv2.calcHist([mask], [0], None, [256], [0, 256]).ravel()[:IGNORE]
+    labels = {int(label) for label in np.flatnonzero(histogram) if label >= first}
+    objects = []
+    for label in sorted(labels | {region.label for region in known}):
+        own = [region for region in known if region.label == label]
+        regions = connected_regions(mask, label) if label in labels else []
+        own += [region for region in regions if region.area >= smallest]
+        objects += sorted(own, key=lambda region: -region.area) or regions[:1]
+    return objects
+
+
+def split_instances(
+    mask: np.ndarray, instances: np.ndarray, has_background: bool
+) -> tuple[list[Region], np.ndarray]:
+    """Return the objects that instances [H, W] name, and a mask [H, W] without their pixels, 255.
+
+    An instance is of the class that most of its labelled pixels have, and consists of those pixels;
+    it may be in pieces. One that is mostly background, as of a class that is left out, is none.
+    """
+    from scipy.ndimage import find_objects
+
+    rest, regions = mask.copy(), []
+    for number, place in enumerate(find_objects(instances), 1):
+        if place is None:
+            continue
+        part = mask[place]
+        pixels = instances[place] == number
+        counts = np.bincount(part[pixels], minlength=256)[:IGNORE]
+        label = int(counts.argmax())
+        if counts[label] and label >= int(has_background):
+            pixels &= part == label
+            rest[place][pixels] = IGNORE
+            regions.append(trimmed(label, place, pixels))
+    return regions, rest
+
+
+def trimmed(label: int, place: tuple[slice, slice], pixels: np.ndarray) -> Region:
+    """Return the `Region` of a class in a tight box.
+
+    pixels: [h, w] bool, not empty, of the part of the mask at `place`
+    """
+    rows, columns = (np.flatnonzero(pixels.any(axis)) for axis in (1, 0))
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    y, x = place[0].start, place[1].start
+    box = (int(x + left), int(y + top), int(x + right), int(y + bottom))
+    inside = np.ascontiguousarray(pixels[top:bottom, left:right])
+    return Region(label, box, inside, int(np.count_nonzero(inside)))
 
 
 def connected_regions(mask: np.ndarray, label: int) -> list[Region]:
@@ -170,7 +237,8 @@ def annotate_points(scene: Scene, rng: np.random.Generator) -> list[Point]:
         central = [] if options.random_points else [(region, central_pixel(region))]
         drawn = random_pixels([region], options.points_per_object - len(central), rng)
         aims += (central + drawn)[: options.points_per_object]
-    aims += random_pixels(scene.background, options.background_points, rng)
+    behind = max(1, len(aims)) if options.background_points == MATCH else options.background_points
+    aims += random_pixels(scene.background, behind, rng)
     return [click(region, point, scene, rng) for region, point in aims]
 
 

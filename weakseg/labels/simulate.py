@@ -39,7 +39,14 @@ def annotate(
     """
     mask = dataset.mask(name)
     dataset.check_size(name, mask.shape)
-    scene = Scene(mask, dataset.tags(name), tuple(dataset.tag_names), options)
+    scene = Scene(
+        mask,
+        dataset.tags(name),
+        tuple(dataset.tag_names),
+        options,
+        dataset.instances(name),
+        dataset.has_background,
+    )
     labels: dict[str, Any] = {"size": [mask.shape[1], mask.shape[0]]}
     for signal in signals:
         extract = points if points and signal == "points" else SIGNALS[signal].extract
@@ -136,5 +143,9 @@ def drawn_from(dataset: SegmentationDataset, name: str) -> tuple[Any, ...]:
 
     Where it changes, the labels are drawn again.
     """
-    mask = dataset.mask_path(name).stat()
-    return DRAWING, dataset.tags(name), mask.st_size, mask.st_mtime_ns
+    mask, path = dataset.mask_path(name).stat(), dataset.instances_path(name)
+    source = DRAWING, dataset.tags(name), mask.st_size, mask.st_mtime_ns
+    if path is None or not path.exists():
+        return source
+    instances = path.stat()
+    return *source, instances.st_size, instances.st_mtime_ns

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from weakseg.common import UserError, atomic_path
 from weakseg.inference.weights import read_tensors
-from weakseg.training.run import FORMER, FREE, TrainingRun
+from weakseg.training.run import FORMER, FREE, LATER, TrainingRun
 
 CONTENT = {
     "model",
@@ -99,7 +99,7 @@ def refuse_other_flags(run: TrainingRun, recorded: Mapping[str, Any]) -> None:
                 "train.py no longer has; take another --run_name"
             )
     for flag, now in run.recorded().items():
-        before = recorded.get(flag)
+        before = recorded.get(flag, LATER.get(flag))
         if flag not in FREE and before != now:
             raise UserError(
                 f"{run.folder / 'last.pt'}: was trained with {flag} = {before}, not {now}; "

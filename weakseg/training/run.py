@@ -37,6 +37,8 @@ FREE = {
 
 # Flags that train.py once had, with the value of a run that did without them.
 FORMER: dict[str, None] = {"lambda_colour": None, "lambda_fill": None}
+# Flags that checkpoints may lack, with the value of a run that was made before them.
+LATER: dict[str, Any] = {"no_background": False}
 
 
 @dataclass(frozen=True, kw_only=True)
