@@ -97,7 +97,8 @@ class SegmentationItems(Dataset):
     def target(self, name: str, labels: Mapping[str, Any], signal: str, view: View) -> np.ndarray:
         """Return what the network learns from one of an image's labels, as an array."""
         annotation = self.mask(name) if signal == "full" else labels[signal]
-        return SIGNALS[signal].target(annotation, view, self.dataset.tag_names)
+        tag_names, has_background = self.dataset.tag_names, self.dataset.has_background
+        return SIGNALS[signal].target(annotation, view, tag_names, has_background)
 
     def mask(self, name: str) -> np.ndarray:
         """Return the resized ground truth, [S, S] uint8."""

@@ -2,6 +2,7 @@
 
     python weak_label_generator.py --data_dir ./data --output_file weak_labels/weak_labels_train.pkl
     python weak_label_generator.py --data_dir ./data --points_per_object 3 --noise 0.05 --preview 8
+    python weak_label_generator.py --data_dir nuclei --background_points match
     python weak_label_generator.py --data_dir VOCdevkit --clicks human_points.json
     python weak_label_generator.py --data_dir huge --shards 100 --output_file ./weak_labels/huge
 
@@ -27,7 +28,7 @@ from weakseg.common import UserError, run_cli
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset
 from weakseg.labels import simulate
-from weakseg.labels.annotators import Options
+from weakseg.labels.annotators import MATCH, Options
 from weakseg.labels.human_clicks import HumanClicks
 from weakseg.labels.label_file import load_labels, save_labels
 from weakseg.labels.label_folder import holds_pickles, only_shards, shards_in, write_folder
@@ -41,7 +42,7 @@ Draw = Callable[..., Generator[Any, None, None]]  # `simulate.annotate_all`, of 
 
 LIMITS = {  # of what the flags may say
     "points_per_object": (0, 1000),
-    "background_points": (0, 1000),
+    "background_points": (MATCH, 1000),
     "scribble_length": (0.01, 1),
     "scribble_width": (1, 100),
     "min_area": (0, 0.5),
@@ -79,9 +80,10 @@ def add_annotator_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--background_points",
-        type=int,
+        type=clicks_behind,
         default=default.background_points,
-        help="clicks an image (default: %(default)s)",
+        metavar="N|match",
+        help="clicks an image; match: as many as on its objects (default: %(default)s)",
     )
     group.add_argument(
         "--random_points",
@@ -120,6 +122,14 @@ def add_annotator_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--seed", type=int, default=0, help="seed of all annotators (default: %(default)s)"
     )
+
+
+def clicks_behind(text: str) -> int:
+    """Return a number of background clicks; `match` stands for as many as on objects."""
+    try:
+        return MATCH if text == "match" else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: write a number, or match") from error
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:

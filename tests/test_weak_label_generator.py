@@ -173,6 +173,7 @@ def test_it_prints_coverage_and_draws_a_preview(pets_dir, tmp_path, capsys):
         (["--noise", 1.5], "--noise 1.5: must lie between 0 and 1"),
         (["--noise", "nan"], "--noise nan"),
         (["--points_per_object", -1], "--points_per_object -1: must lie between 0 and 1000"),
+        (["--background_points", -2], "--background_points -2: must lie between -1 and 1000"),
         (["--scribble_length", 0], "--scribble_length 0.0: must lie between 0.01 and 1"),
         (["--scribble_width", 0], "--scribble_width 0"),
         (["--min_area", 0.9], "--min_area 0.9"),
@@ -193,6 +194,16 @@ def test_bad_flags_are_refused_before_anything_is_written(pets_dir, tmp_path, ar
             *argv,
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_there_may_be_as_many_clicks_on_the_background_as_on_objects(pets_dir, tmp_path, capsys):
+    images = generate(pets_dir, tmp_path / "c.pkl", "--background_points", "match")
+    for labels in images.values():
+        behind = sum(point[2] == 0 for point in labels["points"])
+        assert behind == max(1, labels["full"]["objects"])
+    with pytest.raises(SystemExit):
+        generate(pets_dir, tmp_path / "c.pkl", "--background_points", "many")
+    assert "'many': write a number, or match" in capsys.readouterr().err
 
 
 def test_a_spoilt_mask_stops_with_one_line_and_keeps_the_old_file(

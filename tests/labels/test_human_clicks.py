@@ -18,6 +18,8 @@ from weakseg.labels.label_file import load_labels
 class Photographs:
     """Images of 40 x 20 pixels with VOC's numbers; cats and dogs are asked for, as one class."""
 
+    has_background = True
+
     def lookup(self, name):
         table = np.full(256, -1, np.int16)
         table[:21], table[255] = 0, 255
@@ -52,6 +54,23 @@ def test_clicks_are_scaled_mapped_and_counted(tmp_path):
     people = clicks(tmp_path, a=entry)
     assert people.points(Photographs(), "a") == [[5, 15, 1], [39.5, 19.5, 1], [0, 0, 0]]
     assert people.outside == 2
+
+
+def test_without_a_background_class_0_is_clicked_and_nothing_is_behind(tmp_path):
+    class Streets(Photographs):
+        has_background = False
+
+        def lookup(self, name):
+            return np.where(np.arange(256) < 3, np.arange(256), -1)
+
+    points = [at(1, 2, 0), at(3, 4, 2), at(5, 5, 9)]
+    entry = {"size": [40, 20], "points": points, "background": [at(0, 0, 0)]}
+    people = clicks(tmp_path, a=entry).points(Streets(), "a")
+    assert people == [[1, 2, 0], [3, 4, 2]]
+    mask = np.zeros((20, 40), np.uint8)
+    scene = Scene(mask, has_background=False)
+    like = simulate_like(people, scene, np.random.default_rng(0))
+    assert [point[2] for point in like] == [0]
 
 
 @pytest.mark.parametrize(

@@ -310,14 +310,15 @@ def test_only_what_a_run_uses_must_fit(tmp_path, content, dataset):
     assert set(labels_for(path, dataset, names[1:], WEAK, "data")) == set(names[1:])
 
 
-def test_the_command_that_is_printed_makes_labels_that_fit(tmp_path, pets_dir):
+@pytest.mark.parametrize("behind", [3, "match"])
+def test_the_command_that_is_printed_makes_labels_that_fit(tmp_path, pets_dir, behind):
     """Labels drawn with every option, for other classes: the remedy repeats the options."""
     path = tmp_path / "my labels.pkl"
     chosen = [
         "--points_per_object",
         2,
         "--background_points",
-        3,
+        behind,
         "--random_points",
         "--scribble_length",
         0.5,

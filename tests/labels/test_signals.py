@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as tv
 from losses import SIGNAL_LOSSES
 from weakseg.common import IGNORE, UserError
 from weakseg.labels import annotators, targets
-from weakseg.labels.signals import SIGNALS, TERMS, parse_modes
+from weakseg.labels.signals import SIGNALS, TERMS, count_actions, parse_modes
 from weakseg.labels.targets import View
 from weakseg.losses.base import Mean
 from weakseg.training.recipes import LossOptions
@@ -300,3 +300,21 @@ def test_an_unknown_mode_names_the_choices(word):
     if word == "hybrid_tags_pionts":
         with pytest.raises(UserError, match="'pionts': did you mean points"):
             parse_modes([word])
+
+
+@pytest.mark.parametrize("signal", ["points", "scribbles", "boxes", "full"])
+def test_without_a_background_class_0_counts_and_boxes_say_nothing_of_the_outside(signal, scene):
+    whole = replace(scene, has_background=False)
+    row, view = SIGNALS[signal], View(60, 40, 32)
+    annotation = row.extract(whole, np.random.default_rng(0))
+    assert row.count_shown(annotation, False) == 3
+    counts = count_actions({signal: annotation}, (signal,), 3, False)
+    assert counts[signal]["absent"] == 0
+    if signal == "boxes":
+        some = [box for box in annotation if box[4]]
+        target = row.target(some, view, (), False)
+        background = row.target(some, view, ())
+        assert np.array_equal(target == IGNORE, background == 0)
+        assert set(np.unique(target)) == {1, 2, IGNORE}
+    if signal in ("points", "scribbles"):
+        assert row.count_shown(annotation, True) == 2

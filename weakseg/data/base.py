@@ -92,6 +92,11 @@ class SegmentationDataset(ABC):
     def set_classes(self, classes: list[str], tag_set: str) -> None:
         """Set `class_names`, `tag_names` and `tag_class` by --classes and --tag_set."""
 
+    @property
+    def object_names(self) -> list[str]:
+        """The names of all classes but the background."""
+        return self.class_names[int(self.has_background) :]
+
     @abstractmethod
     def stratum(self, name: str) -> tuple[str, ...]:
         """Return the group of an image that gives its share to the validation split."""

@@ -9,7 +9,7 @@ Supervision, ECCV 2016. The file is JSON:
 
 x and y are pixels of an image of that size, cls is the number in the data set's mask files, rank
 counts the clicks of a class from 1. Clicks on classes that the data set leaves out are left out:
-nobody would have asked for them.
+nobody would have asked for them. So are those on the background where the data set has none.
 """
 
 import hashlib
@@ -54,8 +54,9 @@ class HumanClicks:
             scale = np.array([width, height]) / entry["size"]
             table = dataset.lookup(name)
             clicks = [(p["x"], p["y"], int(table[p["cls"]])) for p in entry["points"]]
-            clicks = [p for p in clicks if 0 < p[2] < IGNORE]
-            clicks += [(p["x"], p["y"], 0) for p in entry["background"]]
+            clicks = [p for p in clicks if int(dataset.has_background) <= p[2] < IGNORE]
+            behind = entry["background"] if dataset.has_background else []
+            clicks += [(p["x"], p["y"], 0) for p in behind]
             xy = np.array([p[:2] for p in clicks], float).reshape(-1, 2) * scale
         except KeyError as error:
             raise UserError(f"--clicks {self.path}: has no {error} for the image {name}") from error
@@ -83,7 +84,7 @@ def simulate_like(
     simulated = []
     for label in dict.fromkeys(point[2] for point in points):
         count = sum(point[2] == label for point in points)
-        if label == 0:
+        if label == 0 and scene.has_background:
             aims = random_pixels(scene.background, count, rng)
         else:
             regions = [region for region in scene.objects if region.label == label]

@@ -189,7 +189,7 @@ def is_sound(annotation: Any, signal: str, view: View, dataset: SegmentationData
         SIGNALS[signal].seconds(annotation)
         if signal == "full":  # drawn from the mask
             return True
-        target = SIGNALS[signal].target(annotation, view, dataset.tag_names)
+        target = SIGNALS[signal].target(annotation, view, dataset.tag_names, dataset.has_background)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
         return False
     classes = [*range(len(dataset.class_names)), IGNORE]

@@ -49,7 +49,9 @@ class LabelSummary:
                     if name in self.counted:
                         width, height = labels["size"]
                         view = View(width, height, SIDE)
-                        target = row.target(annotation, view, self.dataset.tag_names)
+                        tag_names = self.dataset.tag_names
+                        has_background = self.dataset.has_background
+                        target = row.target(annotation, view, tag_names, has_background)
                         self.shares[signal].append((target != IGNORE).mean())
         return name, labels
 

@@ -6,11 +6,11 @@ generator, the data set, the command line and the cost axis all iterate the tabl
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from weakseg.common import UserError, suggestion
+from weakseg.common import IGNORE, UserError, suggestion
 from weakseg.labels.annotators import (
     Box,
     Point,
@@ -34,26 +34,40 @@ from weakseg.labels.targets import (
 Annotation = TypeVar("Annotation")
 
 
+class Target(Protocol):
+    """Draws an annotation for the network; without a background nothing lies outside of boxes."""
+
+    def __call__(
+        self, annotation: Any, view: View, tag_names: Sequence[str], has_background: bool = True, /
+    ) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class Signal(Generic[Annotation]):
     """One kind of label.
 
     extract   an annotator: (scene, rng) -> annotation, plain Python values in original pixels
-    target    (annotation, view, tag names) -> array for the network; for `full`, which a person
-              draws pixel by pixel, the first argument is the resized mask [S, S] itself
+    target    (annotation, view, tag names, whether there is a background) -> array for the
+              network; for `full`, which a person draws pixel by pixel, the first argument is the
+              resized mask [S, S] itself
     actions   annotation -> {action: number}: what the annotator did, priced by costs.yaml
-    shown     annotation -> number of classes that it claims, the background not counted
+    shown     annotation -> the classes that it claims, the background included, or their number
     """
 
     name: str
     extract: Callable[[Scene, np.random.Generator], Annotation]
-    target: Callable[[Any, View, Sequence[str]], np.ndarray]
+    target: Target
     actions: Callable[[Annotation], dict[str, int]]
-    shown: Callable[[Annotation], int]
+    shown: Callable[[Annotation], set[int] | int]
 
     def seconds(self, annotation: Annotation) -> float:
         """Return what a person needs for one label by the default schedule, seconds."""
         return load_schedule().price(self.name, self.actions(annotation))
+
+    def count_shown(self, annotation: Annotation, has_background: bool) -> int:
+        """Return the number of object classes that a label claims."""
+        shown = self.shown(annotation)
+        return shown if isinstance(shown, int) else len(shown - {0} if has_background else shown)
 
 
 def count_objects(scene: Scene, rng: np.random.Generator) -> dict[str, int]:
@@ -77,35 +91,43 @@ SIGNALS: dict[str, Signal[Any]] = {
     "full": Signal[dict[str, int]](
         name="full",
         extract=count_objects,
-        target=lambda mask, view, tag_names: crop_mask(mask, view),
+        target=lambda mask, view, tag_names, has_background=True: crop_mask(mask, view),
         actions=lambda annotation: {"object": annotation["objects"]},
         shown=classes_of_mask,
     ),
     "tags": Signal[Tags](
         name="tags",
         extract=annotate_tags,
-        target=lambda annotation, view, tag_names: tag_vector(annotation, tag_names),
+        target=lambda annotation, view, tag_names, has_background=True: tag_vector(
+            annotation, tag_names
+        ),
         actions=lambda annotation: {answer: len(names) for answer, names in annotation.items()},
         shown=lambda annotation: len(annotation["present"]),
     ),
     "points": Signal[list[Point]](
         name="points",
         extract=annotate_points,
-        target=lambda annotation, view, tag_names: draw_points(annotation, view),
+        target=lambda annotation, view, tag_names, has_background=True: draw_points(
+            annotation, view
+        ),
         actions=point_actions,
-        shown=lambda annotation: len({point[2] for point in annotation} - {0}),
+        shown=lambda annotation: {int(point[2]) for point in annotation},
     ),
     "scribbles": Signal[list[Stroke]](
         name="scribbles",
         extract=annotate_scribbles,
-        target=lambda annotation, view, tag_names: draw_scribbles(annotation, view),
+        target=lambda annotation, view, tag_names, has_background=True: draw_scribbles(
+            annotation, view
+        ),
         actions=lambda annotation: {"stroke": len(annotation)},
-        shown=lambda annotation: len({stroke["class"] for stroke in annotation} - {0}),
+        shown=lambda annotation: {stroke["class"] for stroke in annotation},
     ),
     "boxes": Signal[list[Box]](
         name="boxes",
         extract=annotate_boxes,
-        target=lambda annotation, view, tag_names: draw_boxes(annotation, view),
+        target=lambda annotation, view, tag_names, has_background=True: draw_boxes(
+            annotation, view, 0 if has_background else IGNORE
+        ),
         actions=lambda annotation: {"box": len(annotation)},
         shown=lambda annotation: len({box[4] for box in annotation}),
     ),
@@ -114,10 +136,14 @@ TERMS = (*SIGNALS, "cam")  # every loss term there is; `cam` comes with `tags`
 
 
 def count_actions(
-    annotations: Mapping[str, Any], signals: Iterable[str], classes: int
+    annotations: Mapping[str, Any],
+    signals: Iterable[str],
+    classes: int,
+    has_background: bool = True,
 ) -> dict[str, dict[str, int]]:
     """Count what an annotator did in one image -> {signal: {action: number}}.
 
+    has_background: whether class 0 is one
     classes: number of classes that the annotator looks for, the background not counted. One that
     isn't there is looked for once: tags, which ask for it, take the count, and other signals only
     what is left.
@@ -127,7 +153,8 @@ def count_actions(
     for name in sorted(signals, key=lambda name: name != "tags"):
         signal, annotation = SIGNALS[name], annotations[name]
         actions = signal.actions(annotation)
-        absent = actions.get("absent", max(0, classes - signal.shown(annotation)))
+        shown = signal.count_shown(annotation, has_background)
+        absent = actions.get("absent", max(0, classes - shown))
         counts[name] = {"image": 1, **actions, "absent": max(0, absent - ruled_out)}
         ruled_out = max(ruled_out, absent)
     return counts

@@ -91,14 +91,14 @@ def draw_scribbles(annotation: Sequence[Mapping[str, Any]], view: View) -> np.nd
     return view.finish(target)
 
 
-def draw_boxes(annotation: Sequence[Sequence[float]], view: View) -> np.ndarray:
+def draw_boxes(annotation: Sequence[Sequence[float]], view: View, outside: int = 0) -> np.ndarray:
     """Draw boxes [[x0, y0, x1, y1, class], ...] as a pseudo-mask -> [size, size] uint8.
 
-    Inside of a box is its class, outside of all of them background. A pixel belongs to a box when
-    its centre does; a box too thin for that takes the pixel under its own centre. Where boxes
-    overlap the smaller one wins.
+    Inside of a box is its class, outside of all of them `outside`, by default the background. A
+    pixel belongs to a box when its centre does; a box too thin for that takes the pixel under its
+    own centre. Where boxes overlap the smaller one wins.
     """
-    target = np.zeros((view.size, view.size), np.uint8)
+    target = np.full((view.size, view.size), outside, np.uint8)
     for part, label in parts_of_boxes(annotation, view):
         target[part] = label
     return view.finish(target)

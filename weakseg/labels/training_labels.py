@@ -24,6 +24,7 @@ class TrainingLabels:
     signals         that the run learns from
     selected_with   signals of the validation images that choose the checkpoint
     classes         number of classes that an annotator looks for, the background not counted
+    has_background  whether class 0 is one
     """
 
     images: Mapping[str, Annotations]
@@ -32,6 +33,7 @@ class TrainingLabels:
     signals: tuple[str, ...]
     selected_with: tuple[str, ...]
     classes: int
+    has_background: bool = True
 
     def __getitem__(self, name: str) -> Annotations:
         return self.images[name]
@@ -39,12 +41,15 @@ class TrainingLabels:
     @cached_property
     def cost(self) -> dict[str, Any]:
         """What a person did and needed for the labels of the training images."""
-        return annotation_cost(self.images, self.train_ids, self.signals, self.classes)
+        return self._cost(self.train_ids, self.signals)
 
     @cached_property
     def selection_cost(self) -> dict[str, Any]:
         """What a person did and needed for the labels that choose the checkpoint."""
-        return annotation_cost(self.images, self.val_ids, self.selected_with, self.classes)
+        return self._cost(self.val_ids, self.selected_with)
+
+    def _cost(self, names: Sequence[str], signals: Sequence[str]) -> dict[str, Any]:
+        return annotation_cost(self.images, names, signals, self.classes, self.has_background)
 
     @cached_property
     def digest(self) -> str:
@@ -91,18 +96,32 @@ def read_training_labels(
     val_ids, selected_with = dataset.ids("val"), selection_signals(signals, select_by)
     labels = labels_for(path, dataset, train_ids, signals, data_dir)
     labels |= labels_for(path, dataset, val_ids, {*signals, *selected_with}, data_dir)
-    classes = len(dataset.class_names) - 1
-    return TrainingLabels(labels, train_ids, val_ids, tuple(signals), selected_with, classes)
+    return TrainingLabels(
+        images=labels,
+        train_ids=train_ids,
+        val_ids=val_ids,
+        signals=tuple(signals),
+        selected_with=selected_with,
+        classes=len(dataset.object_names),
+        has_background=dataset.has_background,
+    )
 
 
 def annotation_cost(
-    labels: Mapping[str, Annotations], names: Collection[str], signals: Sequence[str], classes: int
+    labels: Mapping[str, Annotations],
+    names: Collection[str],
+    signals: Sequence[str],
+    classes: int,
+    has_background: bool = True,
 ) -> dict[str, Any]:
     """Return what a person did and needed for the labels of `names`, as a result file states it.
 
     classes: number of classes that the person looks for in each image, the background not counted
+    has_background: whether class 0 is one
     """
-    counts = add_counts(count_actions(labels[name], signals, classes) for name in names)
+    counts = add_counts(
+        count_actions(labels[name], signals, classes, has_background) for name in names
+    )
     return price_labels(counts, len(names))
 
 

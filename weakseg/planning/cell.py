@@ -10,7 +10,7 @@ from typing import Any
 from weakseg.common import UserError, read_json
 from weakseg.data.datasets import DataOptions
 from weakseg.training import options
-from weakseg.training.run import FORMER, FREE, TrainingRun
+from weakseg.training.run import FORMER, FREE, LATER, TrainingRun
 
 EPOCHS, STEPS = 10, 1000  # of every run, unless the user says otherwise
 DATA = (
@@ -21,6 +21,7 @@ DATA = (
     "val_fraction",
     "split_seed",
     "cache_dir",
+    "no_background",
     "weak_label_path",
 )
 # Flags of train.py that a study gives its runs itself.
@@ -102,8 +103,10 @@ def identity_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
     Windows are part of it where there are any: a study's own results are of whole images.
     """
-    # Former flags stand in every identity: a study that was begun with them finds its runs.
+    # A study that was begun earlier finds its runs: former flags stand in every identity, and later
+    # ones in none where they change nothing.
     args = FORMER | (result.get("args") or {})
+    args = {key: value for key, value in args.items() if (key, value) not in LATER.items()}
     tile = {"tile": result["tile"]} if result.get("tile") else {}
     return tile | {
         "args": {key: value for key, value in args.items() if key not in FREE},
@@ -142,7 +145,9 @@ def data_words(data: DataOptions, weak_label_path: str) -> list[str]:
     words: list[str] = []
     for flag in DATA:
         value = weak_label_path if flag == "weak_label_path" else getattr(data, flag)
-        if value:
+        if value is True:
+            words += [f"--{flag}"]
+        elif value:
             words += [f"--{flag}", *map(str, value if flag == "classes" else [value])]
     return words
 

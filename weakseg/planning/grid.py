@@ -112,8 +112,8 @@ class Grid:
 
     def price(self, name: str, signals: Sequence[str]) -> float:
         """Return the seconds that one image's labels take."""
-        classes = len(self.dataset.class_names) - 1
-        actions = count_actions(self.labels[name], signals, classes)
+        classes, has_background = len(self.dataset.object_names), self.dataset.has_background
+        actions = count_actions(self.labels[name], signals, classes, has_background)
         costs = self.study.schedule.price_all(actions)
         if costs is None:
             raise UserError(
