@@ -43,9 +43,12 @@ def mask_loss(name: str) -> SignalLoss:
 
 
 def boxes_loss(outputs: Outputs, target: torch.Tensor, options: LossOptions) -> dict[str, Mean]:
-    """Cross-entropy on the box as a mask; with open boxes only on the background outside."""
+    """Cross-entropy on the box as a mask; with open boxes only on the background outside.
+
+    Open boxes say nothing where the data set has no background.
+    """
     if options.open_boxes:
-        target = target.masked_fill(target > 0, IGNORE)
+        target = target.masked_fill(target >= int(options.has_background), IGNORE)
     return {"boxes": partial_cross_entropy(outputs["seg"], target)}
 
 
@@ -59,6 +62,7 @@ def tags_loss(outputs: Outputs, target: torch.Tensor, options: LossOptions) -> d
         (outputs["seg"].shape[2], outputs["seg"].shape[3]),
         options.cam_foreground,
         options.cam_background,
+        options.has_background,
     )
     return {
         "tags": tag_loss(outputs["tags"], target),
@@ -105,7 +109,7 @@ class Step:
         free = torch.ones_like(self.outputs["seg"][:, 0], dtype=torch.bool)
         for signal, target in self.batch["targets"].items():
             if signal == "boxes" and self.labels.open_boxes:
-                free &= target > 0
+                free &= target >= int(self.labels.has_background)
             elif signal != "tags":
                 free &= target == IGNORE
         return free

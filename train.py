@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from weakseg.common import commit, run_cli, seed_everything
+from weakseg.common import UserError, commit, run_cli, seed_everything
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import open_dataset
 from weakseg.labels.training_labels import TrainingLabels, read_training_labels, training_ids
@@ -50,6 +50,7 @@ def main(args: argparse.Namespace) -> None:
         run.lambda_seg,
         run.select_by,
     )
+    refuse_empty_boxes(run, dataset, weights)
     ids = training_ids(dataset, run.seed, run.train_limit)
     labels = read_training_labels(
         run.weak_label_path, dataset, ids, run.signals, run.select_by, run.data_dir
@@ -59,6 +60,18 @@ def main(args: argparse.Namespace) -> None:
 
     with lock_run(run.folder):
         train(run, dataset, labels, weights)
+
+
+def refuse_empty_boxes(
+    run: TrainingRun, dataset: SegmentationDataset, weights: Mapping[str, float]
+) -> None:
+    """Refuse open boxes as the only label of pixels where nothing lies outside of boxes."""
+    used = {term for term, weight in weights.items() if weight}
+    if run.open_boxes and not dataset.has_background and used == {"boxes"}:
+        raise UserError(
+            "--open_boxes: says nothing where there is no background; leave it out, or add "
+            "--recipe strong"
+        )
 
 
 def train(
@@ -155,7 +168,11 @@ def prepare(
         coarse=run.coarse_logits,
     )
     loss_options = LossOptions(
-        tuple(dataset.tag_class), run.cam_foreground, run.cam_background, run.open_boxes
+        tuple(dataset.tag_class),
+        run.cam_foreground,
+        run.cam_background,
+        run.open_boxes,
+        dataset.has_background,
     )
     criterion = Criterion(run.signals, weights, loss_options, run.loss_weighting, run.added)
     criterion.to(accelerator.device)
@@ -207,11 +224,7 @@ def describe(
     return {
         "args": run.recorded(),
         "commit": commit(),
-        "task": {
-            "dataset": dataset.name,
-            "classes": dataset.class_names,
-            "tag_names": dataset.tag_names,
-        },
+        "task": dataset.task,
         "fingerprint": dataset.fingerprint(),
         "test_fingerprint": dataset.test_fingerprint(),
         "labels": labels.digest,

@@ -201,6 +201,8 @@ def test_without_a_tag_all_is_background_and_a_tag_that_shows_nowhere_leaves_it_
     assert (cam_pseudo_mask(cam, torch.zeros(2, 1), tag_class, (3, 3)) == 0).all()
     assert (cam_pseudo_mask(-cam, torch.ones(2, 1), tag_class, (3, 3)) == IGNORE).all()
     assert (cam_pseudo_mask(cam, -torch.ones(2, 1), tag_class, (3, 3)) == IGNORE).all()
+    without = cam_pseudo_mask(cam, torch.zeros(2, 1), tag_class, (3, 3), has_background=False)
+    assert (without == IGNORE).all()
 
 
 @pytest.mark.parametrize("value", [0.02, 0.5, 3.0])

@@ -398,3 +398,20 @@ def test_an_image_of_another_shape_is_refused(shape):
 @pytest.mark.parametrize("value", [cv2.GC_BGD, cv2.GC_PR_BGD, cv2.GC_FGD, cv2.GC_PR_FGD])
 def test_a_trimap_without_two_sides_is_returned(value):
     assert (grab_cut(SCENE, np.full((SIZE, SIZE), value, np.uint8)) == (value & 1)).all()
+
+
+@LAWS
+@given(scenes())
+def test_without_a_background_all_that_was_cut_out_of_nothing_is_in_doubt(scene):
+    image, annotations, view = scene
+    marks = draw_marks(annotations, view)
+    mask, outcome = pseudo_mask(image, annotations, view, has_background=False)
+    boxes = annotations.get("boxes")
+    classes = {*np.unique(marks).tolist()} - {IGNORE} if boxes is None else {b[4] for b in boxes}
+    assert {*np.unique(mask)} <= classes | {*np.unique(marks)} | {IGNORE}
+    assert np.array_equal(mask[marks != IGNORE], marks[marks != IGNORE])
+    assert outcome.total() == len(classes if boxes is None else boxes)
+    if boxes is not None:
+        with_one, _ = pseudo_mask(image, annotations, view)
+        unknown = (with_one == 0) & (marks == IGNORE)
+        assert np.array_equal(mask, np.where(unknown, IGNORE, with_one))

@@ -14,7 +14,7 @@ from model import build_model
 from weakseg.common import IGNORE, UserError
 from weakseg.data.cache import ResizedCache
 from weakseg.labels.signals import SIGNALS
-from weakseg.labels.targets import View
+from weakseg.labels.targets import View, draw_boxes
 from weakseg.pseudo_masks import cam, from_labels, random_walk, rounds
 from weakseg.pseudo_masks.cam import tag_maps_of
 
@@ -74,7 +74,7 @@ def test_a_walk_that_stays_changes_nothing_and_one_between_two_halves_fills_them
 
 
 def test_tags_without_an_object_give_background_and_those_that_show_nowhere_leave_it_in_doubt():
-    dataset = SimpleNamespace(tag_names=("a", "b"), tag_class=(1, 2))
+    dataset = SimpleNamespace(tag_names=("a", "b"), tag_class=(1, 2), has_background=True)
     walk, maps = (torch.eye(16), (4, 4)), torch.zeros(2, SIZE, SIZE)
 
     def mask(maps, present, absent):
@@ -88,6 +88,26 @@ def test_tags_without_an_object_give_background_and_those_that_show_nowhere_leav
     maps[0, :20, :20] = 1
     assert set(np.unique(mask(maps, ["a", "b"], []))) <= {1, IGNORE}
     assert 0 in mask(maps, ["a"], ["b"])
+
+
+@pytest.mark.parametrize("tag_class", [(0, 1), (1, 2)])
+def test_without_a_background_tags_leave_in_doubt_what_shows_nothing(tag_class):
+    walk, maps = (torch.eye(16), (4, 4)), torch.zeros(2, SIZE, SIZE)
+    maps[:, : SIZE // 2] = 1
+    tags = {"present": ["a"], "absent": ["b"]}
+    with_one, without = (
+        from_labels.mask_from_tags(
+            tags,
+            picture(),
+            walk,
+            maps,
+            SimpleNamespace(tag_names=("a", "b"), tag_class=classes, has_background=has),
+        )
+        for classes, has in (((1, 2), True), (tag_class, False))
+    )
+    assert (with_one == 1).any() and (with_one == 0).any()
+    assert np.array_equal(without == tag_class[0], with_one == 1)
+    assert set(np.unique(without)) == {tag_class[0], IGNORE}
 
 
 def disc(colour=220):
@@ -258,9 +278,49 @@ def test_a_box_that_fills_the_picture_says_nothing(affinities):
     )
     assert (mask == IGNORE).all()
     known = from_labels.knowledge_of(
-        {"size": [100, 50], "boxes": [[0, 0, 100, 50, 1]]}, ("boxes",), "walk", None, SIZE
+        {"size": [100, 50], "boxes": [[0, 0, 100, 50, 1]]}, ("boxes",), "walk", WITH, SIZE
     )
     assert known.classes.tolist() == [1] and known.is_closed and known.where.all()
+
+
+WITH, WITHOUT = (SimpleNamespace(has_background=answer) for answer in (True, False))
+
+
+@LAWS
+@given(
+    points=st.lists(
+        st.tuples(st.floats(0, 99), st.floats(0, 49), st.integers(0, 3)).map(list), max_size=4
+    )
+)
+def test_without_a_background_clicks_grow_as_those_of_objects_do(affinities, points):
+    of_objects = [[x, y, label + 1] for x, y, label in points]
+    with_one, without = (
+        from_labels.mask_from_annotations({"points": clicks}, (100, 50), halves(), affinities, has)
+        for clicks, has in ((of_objects, True), (points, False))
+    )
+    expected = np.where((with_one == 0) | (with_one == IGNORE), IGNORE, with_one - 1)
+    assert np.array_equal(without, expected)
+
+
+@LAWS
+@given(
+    corners=st.lists(st.tuples(st.integers(0, 90), st.integers(0, 40)), max_size=3),
+    point=st.tuples(st.floats(0, 99), st.floats(0, 49)),
+)
+def test_without_a_background_nothing_is_known_outside_of_boxes(affinities, corners, point):
+    boxes = [[x, y, min(x + 40, 100), min(y + 20, 50), x % 2] for x, y in corners]
+    label, view = {"size": [100, 50], "boxes": boxes, "points": [[*point, 0]]}, View(100, 50, SIZE)
+    mask = from_labels.mask_from_annotations(
+        from_labels.annotations_of(label, label), (100, 50), halves(), affinities, False
+    )
+    marks = SIGNALS["points"].target(label["points"], view, ())
+    inside = draw_boxes(boxes, view, IGNORE) != IGNORE
+    assert (mask[~inside & (marks == IGNORE)] == IGNORE).all() and (mask[marks == 0] == 0).all()
+    for number in (0, 1):
+        own = draw_boxes([box for box in boxes if box[4] == number], view, IGNORE) != IGNORE
+        assert not ((mask == number) & (marks == IGNORE))[~own].any()
+    known = from_labels.knowledge_of(label, ("points", "boxes"), "walk", WITHOUT, SIZE)
+    assert not known.is_closed and set(known.classes) == {0, *(box[4] for box in boxes)}
 
 
 @pytest.fixture(scope="module")
@@ -318,7 +378,10 @@ def test_files_hold_the_masks_and_an_unknown_tag_leaves_no_background(
 ):
     photograph = next(pets_dir.glob("images/*.jpg"))
     dataset = SimpleNamespace(
-        image_path=lambda name: photograph, tag_names=list("abcd"), tag_class=[1, 2, 2, 2]
+        image_path=lambda name: photograph,
+        tag_names=list("abcd"),
+        tag_class=[1, 2, 2, 2],
+        has_background=True,
     )
     tags = {"present": ["a"], "absent": [] if unknown else ["b", "c", "d"]}
     labels = {"x/y": {"size": [100, 50], "tags": tags, "points": [[30, 30, 2]]}}

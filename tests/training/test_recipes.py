@@ -186,10 +186,10 @@ def test_a_class_is_out_of_the_question_only_if_all_its_tags_are_absent(says, ta
             assert found == (not shown or any(tag != 0 for tag in shown))
 
 
-def step(targets, tag_class=(1, 2), open_boxes=False):
+def step(targets, tag_class=(1, 2), open_boxes=False, has_background=True):
     torch.manual_seed(0)
     outputs, teacher = {"seg": torch.randn(2, 3, 4, 4)}, torch.randn(2, 3, 4, 4).softmax(1)
-    labels = LossOptions(tag_class, open_boxes=open_boxes)
+    labels = LossOptions(tag_class, open_boxes=open_boxes, has_background=has_background)
     return losses.Step(outputs, {"targets": targets}, teacher, labels, recipes.AddedOptions())
 
 
@@ -215,6 +215,8 @@ def test_unlabelled_is_where_no_signal_says_anything():
     boxes[0, 2] = 1
     inside = (boxes == 1) & (points == 255)
     assert torch.equal(step({"points": points, "boxes": boxes}, open_boxes=True).unlabelled, inside)
+    without = step({"boxes": boxes}, open_boxes=True, has_background=False)
+    assert without.unlabelled.all()  # neither the inside nor the outside is known
     assert not step({"points": points, "boxes": boxes}).unlabelled.any()
 
 

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from PIL import Image
@@ -91,6 +91,12 @@ class SegmentationDataset(ABC):
     @abstractmethod
     def set_classes(self, classes: list[str], tag_set: str) -> None:
         """Set `class_names`, `tag_names` and `tag_class` by --classes and --tag_set."""
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """What a network has to tell apart: plain values, for a checkpoint."""
+        task = {"dataset": self.name, "classes": self.class_names, "tag_names": self.tag_names}
+        return task if self.has_background else task | {"has_background": False}
 
     @property
     def object_names(self) -> list[str]:

@@ -27,6 +27,7 @@ def cam_pseudo_mask(
     size: tuple[int, int],
     foreground: float = 0.4,
     background: float = 0.2,
+    has_background: bool = True,
 ) -> torch.Tensor:
     """Turn class activation maps (Zhou et al., CVPR 2016) into a pseudo-mask [B, H, W] long.
 
@@ -34,7 +35,8 @@ def cam_pseudo_mask(
     mask class a tag shows; size: (H, W). Only present tags may appear. Each map is cut at zero,
     divided by its maximum, and resized. A pixel takes the class of the strongest map where it is at
     least `foreground`, class 0 where it is below `background`, else 255. An image has no background
-    while a present tag shows nowhere or a tag is unknown: that object may be anywhere.
+    while a present tag shows nowhere or a tag is unknown: that object may be anywhere. Nor has any
+    image of a data set without a background.
     """
     present = tags == 1
     maps = cam.float().clamp(min=0) * present[:, :, None, None]
@@ -44,5 +46,6 @@ def cam_pseudo_mask(
     strength, tag = maps.max(dim=1)
     complete = ((tags == 0) | (present & (peaks > 0))).all(1)[:, None, None]
     mask = torch.full_like(tag, IGNORE)
-    mask[(strength < background) & complete] = 0
+    if has_background:
+        mask[(strength < background) & complete] = 0
     return torch.where((strength >= foreground) & (strength > 0), tag_class[tag], mask)

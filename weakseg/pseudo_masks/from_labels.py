@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from weakseg.common import IGNORE
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.signals import SIGNALS
-from weakseg.labels.targets import View, parts_of_boxes, tag_vector
+from weakseg.labels.targets import View, draw_boxes, parts_of_boxes, tag_vector
 from weakseg.learners.unet import SegmentationModel
 from weakseg.pseudo_masks.cam import TagMaps, activation_maps
 from weakseg.pseudo_masks.grabcut import USED, draw_marks, grab_cut, middle
@@ -66,7 +66,8 @@ def first_mask(
         return mask_from_tags(label["tags"], image, walk, maps, dataset)
     power = ARRIVAL_POWER if marks_background(signals) else SPREAD_POWER
     walk = affinity(encoder, image, power)
-    return mask_from_annotations(annotations_of(label, signals), label["size"], image, walk)
+    annotations, has_background = annotations_of(label, signals), dataset.has_background
+    return mask_from_annotations(annotations, label["size"], image, walk, has_background)
 
 
 def mask_from_tags(
@@ -78,39 +79,46 @@ def mask_from_tags(
 ) -> np.ndarray:
     """Return the pseudo-mask [S, S] uint8 that the activation maps [T, S, S] of present tags give.
 
-    Where nobody was asked about a tag, or its map is zero, that object may be anywhere: then the
-    background is in doubt.
+    Where nobody was asked about a tag, or its map is zero, that object may be anywhere: then all
+    that is no object is in doubt, as it is where there is no background.
     """
     tags = tag_vector(annotation, dataset.tag_names)
     present = np.flatnonzero(tags == 1)
     is_seen = maps[present].flatten(1).amax(1) > 0
     growth = GROWTH["tags"]
     spread_maps = spread(maps[present], *walk, growth.steps).cpu().numpy()
-    mask = mask_from_maps(spread_maps, np.array(dataset.tag_class)[present], rgb(image), growth)
-    if (tags == -1).any() or not is_seen.all():
-        mask[mask == 0] = IGNORE
-    return mask
+    is_closed = dataset.has_background and bool(is_seen.all()) and not (tags == -1).any()
+    classes, rest = np.array(dataset.tag_class)[present], 0 if is_closed else IGNORE
+    return mask_from_maps(spread_maps, classes, rgb(image), growth, rest)
 
 
 def mask_from_annotations(
-    annotations: Annotations, size: tuple[int, int], image: torch.Tensor, walk: Walk
+    annotations: Annotations,
+    size: tuple[int, int],
+    image: torch.Tensor,
+    walk: Walk,
+    has_background: bool = True,
 ) -> np.ndarray:
     """Return the pseudo-mask [S, S] uint8 that clicks, strokes and boxes grow into.
 
     size: (width, height) of the original; image: [3, S, S] uint8. The annotated pixels keep their
     classes. Without a mark on an object, or where boxes leave no background, all else is in doubt.
+    Where the data set has no background, the classes compete for all pixels.
     """
     view = View(*size, image.shape[1])
-    marks = draw_evidence(annotations, view)
+    marks = draw_evidence(annotations, view, has_background)
     seeds = add_box_middles(marks, annotations, view)
     classes = np.setdiff1d(seeds, [IGNORE])
-    is_object, has_background = classes > 0, 0 in classes
-    if not is_object.any() or ("boxes" in annotations and not has_background):
+    is_object = classes >= int(has_background)
+    sees_background = has_background and 0 in classes
+    lacks_background = has_background and not sees_background
+    if not is_object.any() or ("boxes" in annotations and lacks_background):
         return marks
 
     planes = (seeds == classes[:, None, None]).astype(np.float32)
     seed_maps = torch.from_numpy(planes).to(image.device)
-    if has_background and marks_background(annotations):
+    has_rivals = sees_background or (not has_background and len(classes) > 1)
+    if has_rivals and marks_background(annotations):
         growth = ARRIVAL_GROWTH
         maps = arrival_probabilities(seed_maps, *walk)
     else:
@@ -119,7 +127,8 @@ def mask_from_annotations(
 
     objects = classes[is_object]
     object_maps = maps.cpu().numpy()[is_object] * allowed_regions(annotations, view, objects)
-    mask = mask_from_maps(object_maps, objects, rgb(image), growth)
+    rest = 0 if has_background else IGNORE
+    mask = mask_from_maps(object_maps, objects, rgb(image), growth, rest)
     return np.where(marks == IGNORE, mask, marks)
 
 
@@ -128,12 +137,13 @@ def mask_from_maps(
     classes: Sequence[int] | np.ndarray,
     image: np.ndarray,
     growth: Growth,
+    rest: int = 0,
 ) -> np.ndarray:
-    """Turn maps of object classes into a mask [S, S] uint8: classes, 0 background, 255 in doubt.
+    """Turn maps of object classes into a mask [S, S] uint8: classes, `rest`, 255 in doubt.
 
     maps [K, S, S] float in [0, 1]; classes: of each map; image [S, S, 3] uint8 RGB. A pixel is of a
     class where its map and a cut along the image's edges agree; where two classes claim it, that of
-    the stronger map.
+    the stronger map. rest: what is no object, the background or 255.
     """
     claims = np.zeros((len(maps) + 1, *image.shape[:2]), np.float32)
     for claim, one in zip(claims[1:], maps, strict=True):
@@ -141,8 +151,9 @@ def mask_from_maps(
         levels = np.array([cv2.GC_BGD, cv2.GC_PR_BGD, cv2.GC_PR_FGD, cv2.GC_FGD], np.uint8)
         inside = grab_cut(image, levels[steps])
         np.copyto(claim, one, where=inside & (one >= growth.foreground))
-    mask = np.array([0, *classes], np.uint8)[claims.argmax(0)]
-    mask[(mask == 0) & (np.max(maps, axis=0, initial=0) >= growth.background)] = IGNORE
+    winner = claims.argmax(0)
+    mask = np.array([rest, *classes], np.uint8)[winner]
+    mask[(winner == 0) & (np.max(maps, axis=0, initial=0) >= growth.background)] = IGNORE
     return mask
 
 
@@ -155,14 +166,14 @@ def annotations_of(label: Mapping[str, Any], signals: Collection[str]) -> dict[s
 
 
 def marks_background(signals: Collection[str]) -> bool:
-    """Return whether these signals mark enough background for walks to meet."""
+    """Return whether these signals mark enough besides an object for walks to meet."""
     return "scribbles" in signals or "boxes" in signals
 
 
-def draw_evidence(annotations: Annotations, view: View) -> np.ndarray:
+def draw_evidence(annotations: Annotations, view: View, has_background: bool = True) -> np.ndarray:
     """Draw clicks and strokes, and the background outside of boxes -> [S, S] uint8, else 255."""
     marks = draw_marks(annotations, view)
-    if "boxes" in annotations:
+    if "boxes" in annotations and has_background:
         outside = SIGNALS["boxes"].target(annotations["boxes"], view, ()) == 0
         marks[outside & (marks == IGNORE)] = 0
     return marks
@@ -192,7 +203,7 @@ def allowed_regions(
     regions = []
     for label in classes:
         own = [box for box in annotations["boxes"] if box[4] == label]
-        regions.append(SIGNALS["boxes"].target(own, view, ()) > 0)
+        regions.append(draw_boxes(own, view, IGNORE) != IGNORE)
     return np.array(regions).reshape(-1, view.size, view.size)
 
 
@@ -228,13 +239,15 @@ def knowledge_of(
         tags = tag_vector(label["tags"], dataset.tag_names)
         classes = np.unique(np.array(dataset.tag_class)[tags == 1])
         anywhere = np.ones((len(classes), 1, 1), bool)
-        return Knowledge(classes, anywhere, None, not (tags == -1).any())
+        is_closed = dataset.has_background and not (tags == -1).any()
+        return Knowledge(classes, anywhere, None, is_closed)
     width, height = label["size"]
     annotations, view = annotations_of(label, signals), View(width, height, size)
-    marks = draw_evidence(annotations, view)
+    marks = draw_evidence(annotations, view, dataset.has_background)
     boxed = [box[4] for box in annotations.get("boxes", ())]
-    classes = np.union1d(np.setdiff1d(marks, [0, IGNORE]), boxed).astype(np.uint8)
-    is_closed = classes.size > 0 or "boxes" in annotations
+    no_object = [0, IGNORE] if dataset.has_background else [IGNORE]
+    classes = np.union1d(np.setdiff1d(marks, no_object), boxed).astype(np.uint8)
+    is_closed = dataset.has_background and (classes.size > 0 or "boxes" in annotations)
     return Knowledge(classes, allowed_regions(annotations, view, classes), marks, is_closed)
 
 
@@ -271,9 +284,8 @@ def mask_from_predictions(
     first mask stays.
     """
     maps = probabilities[knowledge.classes.tolist()].cpu().numpy() * knowledge.where
-    mask = mask_from_maps(maps, knowledge.classes, rgb(image), SECOND_GROWTH)
-    if not knowledge.is_closed:
-        mask[mask == 0] = IGNORE
+    rest = 0 if knowledge.is_closed else IGNORE
+    mask = mask_from_maps(maps, knowledge.classes, rgb(image), SECOND_GROWTH, rest)
     if np.setdiff1d(knowledge.classes, mask).size:
         return before
     if knowledge.marks is None:

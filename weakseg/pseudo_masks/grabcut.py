@@ -6,7 +6,8 @@ what is probably background, and cuts between the two along edges of the picture
 
 A *trimap* [h, w] uint8 tells it what is known of each pixel, by OpenCV's values: surely background
 (GC_BGD), probably background (GC_PR_BGD), probably object (GC_PR_FGD), surely object (GC_FGD).
-*Marks* [S, S] uint8 are clicks and strokes as they are drawn: classes, 0 background, 255 nothing.
+*Marks* [S, S] uint8 are clicks and strokes as they are drawn: classes, 0 background (where the data
+set has one), 255 nothing.
 
 All here happens at the network's own square resolution. Lengths are shares of its side, so that
 another size gives nearly the same masks. benchmarks/grabcut.py measures the defaults;
@@ -92,7 +93,11 @@ class ObjectCut(NamedTuple):
 
 
 def pseudo_mask(
-    image: np.ndarray, annotations: Mapping[str, Any], view: View, options: Options = DEFAULTS
+    image: np.ndarray,
+    annotations: Mapping[str, Any],
+    view: View,
+    options: Options = DEFAULTS,
+    has_background: bool = True,
 ) -> tuple[np.ndarray, Counter[str]]:
     """Cut a mask out of an image along its annotations -> (mask [S, S] uint8, outcomes).
 
@@ -103,7 +108,8 @@ def pseudo_mask(
 
     The mask holds 0 for background, class numbers, and 255 where in doubt. Clicks and strokes keep
     their classes. With boxes, each is cut apart, and outside of them is background. Without, each
-    class of marks is cut out of the whole picture. Where cuts overlap, the smaller one wins.
+    class of marks is cut out of the whole picture. Where cuts overlap, the smaller one wins. Where
+    the data set has no background, all that was cut out of nothing is in doubt.
 
     The outcomes count what became of the objects (boxes, or classes of marks): "cut", or "empty" or
     "full" where the cut is degenerate (see `Options`). Of such an object the mask holds what its
@@ -117,10 +123,10 @@ def pseudo_mask(
         raise ValueError(f"the image is {image.shape}, but the view {view.size} pixels a side")
     marks, boxes = draw_marks(annotations, view), annotations.get("boxes")
     if boxes is None:
-        objects = cut_classes(image, marks, options)
+        objects = cut_classes(image, marks, options, has_background)
     else:
         objects = cut_boxes(image, boxes, marks, view, options)
-    nothing_known = boxes is None and not objects
+    nothing_known = not has_background or (boxes is None and not objects)
     mask = np.full_like(marks, IGNORE if nothing_known else 0)
     for label, window, cut in objects:  # the largest first, so that smaller ones lie on top
         part = mask[window]
@@ -199,17 +205,21 @@ def middle(shape: tuple[int, ...], core: float) -> np.ndarray:
 # ---- without boxes: each class of marks is cut out of the whole picture
 
 
-def cut_classes(image: np.ndarray, marks: np.ndarray, options: Options) -> list[ObjectCut]:
+def cut_classes(
+    image: np.ndarray, marks: np.ndarray, options: Options, has_background: bool = True
+) -> list[ObjectCut]:
     """Cut each class of marks out of the whole picture, the largest cut first.
 
-    The frame of the picture counts as a mark of the background: without it, the few strokes on the
-    background would leave most of it to the object.
+    The frame of the picture counts as a mark of the background, where there is one: without it, the
+    few strokes on the background would leave most of it to the object.
     """
     objects, reach, band = [], options.reach * len(marks), options.band * len(marks)
-    for label in np.setdiff1d(marks, (0, IGNORE)).tolist():
+    no_object = (0, IGNORE) if has_background else (IGNORE,)
+    for label in np.setdiff1d(marks, no_object).tolist():
         to_own_mark = distance_to_false(marks != label)
         own_or_free = (marks == label) | (marks == IGNORE)
-        to_other_mark = distance_to_false(np.pad(own_or_free, 1))[1:-1, 1:-1]
+        framed = np.pad(own_or_free, 1, constant_values=not has_background)
+        to_other_mark = distance_to_false(framed)[1:-1, 1:-1]
         trimaps = []
         for claim in options.claims:
             guess = to_own_mark < claim * to_other_mark

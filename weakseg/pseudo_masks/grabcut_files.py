@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from weakseg.common import UserError, atomic_path, stable_seed
-from weakseg.data.base import SegmentationDataset
+from weakseg.data.base import NO_BACKGROUND, SegmentationDataset
 from weakseg.data.cache import ResizedCache, source_key
 from weakseg.data.image_io import opened
 from weakseg.labels.targets import View
@@ -61,6 +61,7 @@ class CutTask:
     view: View
     annotations: Mapping[str, Any]
     path: Path
+    has_background: bool = True
 
 
 def pseudo_masks(
@@ -136,9 +137,12 @@ def cut_task(
     width, height = label["size"]
     photograph, view = dataset.image_path(name), View(width, height, size)
     content = json.dumps(annotations, sort_keys=True)
-    key = stable_seed(VERSION, cv2.__version__, options, view, source_key(photograph), content)
+    has_background = dataset.has_background
+    special = [] if has_background else [NO_BACKGROUND]
+    source = source_key(photograph)
+    key = stable_seed(VERSION, cv2.__version__, options, view, source, content, *special)
     path = folder / f"{'_'.join(signals)}_{size}" / f"{name}.{key:016x}.png"
-    return CutTask(photograph, view, annotations, path)
+    return CutTask(photograph, view, annotations, path, has_background)
 
 
 def cut_many(
@@ -149,7 +153,9 @@ def cut_many(
     outcomes = {}
     for task in tasks:
         image = cache.image(task.photograph).transpose(1, 2, 0)
-        mask, outcomes[task.path] = pseudo_mask(image, task.annotations, task.view, options)
+        mask, outcomes[task.path] = pseudo_mask(
+            image, task.annotations, task.view, options, task.has_background
+        )
         store(task.path, mask, outcomes[task.path])
     return outcomes
 

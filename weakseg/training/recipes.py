@@ -94,12 +94,14 @@ class LossOptions:
     cam_foreground  value of a CAM, of its maximum, from which it is the class
     cam_background  value below which it is background
     open_boxes      whether the inside of a box is unlabelled instead of its class
+    has_background  whether class 0 is what no object covers
     """
 
     tag_class: tuple[int, ...]
     cam_foreground: float = 0.4
     cam_background: float = 0.2
     open_boxes: bool = False
+    has_background: bool = True
 
 
 def usual_weights(recipe: str, signals: Sequence[str], num_classes: int) -> dict[str, float]:
