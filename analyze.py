@@ -163,6 +163,7 @@ def choose_examples(
             masks=[truth.mask, *masks],
             annotation={signal: labels[signal] for signal in DRAWN if signal in signals},
             tags=labels["tags"]["present"] if "tags" in signals else [],
+            has_background=dataset.has_background,
         )
         examples.append(example)
     return examples

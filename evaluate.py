@@ -216,7 +216,7 @@ def evaluate_run(
         "supervision": checkpoint["args"]["modes"],
         "task": checkpoint["task"],
         "tile": tile,
-        "aggregate": aggregate(images, args.resamples),
+        "aggregate": aggregate(images, args.resamples, dataset.has_background),
         "cost": checkpoint["cost"],
         "selection": checkpoint["selection"],
         "epoch": checkpoint["epoch"],

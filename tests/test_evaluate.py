@@ -21,6 +21,7 @@ from weakseg.common import UserError
 from weakseg.data.datasets import Pets
 from weakseg.evaluation import summary
 from weakseg.evaluation.groups import seed_groups
+from weakseg.evaluation.scoring import aggregate, score_image
 from weakseg.reporting.style import palette
 from weakseg.training.checkpoints import load_checkpoint
 
@@ -149,7 +150,7 @@ def test_aggregates_follow_from_the_images(trained):
 def test_all_files_are_there_and_the_table_has_every_run(trained):
     text = (trained["results"] / "table.md").read_text()
     assert len({len(line) for line in text.splitlines()}) == 1
-    for word in ("full", "points", summary.BACKGROUND):
+    for word in ("full", "points", "All background"):
         assert f"| {word} " in text
     for figure in ("comparison.png", "cost.png"):
         assert Image.open(trained["results"] / figure).width > 200
@@ -160,7 +161,25 @@ def test_the_background_row_is_that_of_a_real_all_background_prediction(trained,
     truth = np.concatenate([dataset.mask(name).ravel() for name in dataset.ids("test")])
     truth = truth[truth != 255]
     expected = jaccard_score(truth, np.zeros_like(truth), average="macro", zero_division=0)
-    assert summary.all_background([result(trained, "full")])["miou"] == pytest.approx(expected)
+    name, metrics = summary.one_class([result(trained, "full")])
+    assert name == "background" and metrics["miou"] == pytest.approx(expected)
+
+
+def test_without_a_background_the_last_row_is_that_of_the_largest_class():
+    images = {"a": {"confusion": [[1, 0, 1], [0, 5, 0], [3, 0, 0]]}}
+    task = {"classes": ["sky", "road", "car"], "has_background": False}
+    name, metrics = summary.one_class([{"task": task, "images": images}])
+    assert name == "road" and metrics["pixel_accuracy"] == pytest.approx(0.5)
+    assert metrics["iou"] == [0, 0.5, 0]
+
+
+@pytest.mark.parametrize("has_background", [True, False])
+def test_boundaries_of_all_objects_count_and_of_no_background(has_background):
+    truth = np.zeros((20, 20), np.uint8)
+    truth[5:15, 5:15] = 1
+    image = score_image(np.zeros_like(truth), truth, 2)
+    edges = aggregate({"a": image}, 10, has_background)["boundary_f_classes"]
+    assert edges == image["boundary_f"][int(has_background) :]
 
 
 def test_images_are_chosen_by_their_rule():

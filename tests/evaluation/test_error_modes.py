@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from weakseg.evaluation.error_modes import DISTANCES, MODES, Truth, tally
+from weakseg.evaluation.measures import measures
 
 SQUARE = np.s_[30:70, 30:70]
 
@@ -139,3 +140,43 @@ def test_names_of_classes_don_t_matter(pair):
         tally(swapped[prediction], Truth(swapped[mask], [], 3)),
     )
     assert np.array_equal(one["modes"][:, [0, 2, 1]], two["modes"])
+
+
+@settings(max_examples=100)
+@given(pairs)
+def test_without_a_background_class_0_errs_and_is_covered_like_any_other(pair):
+    mask, prediction = pair
+    clicks = [[0.5, 0.5, label] for label in range(3)]
+    found = tally(prediction, Truth(mask, clicks, 3, has_background=False))
+    counts = dict(zip(MODES, found["modes"].sum(1), strict=True))
+    wrong = ((mask != prediction) & (mask != 255)).sum()
+    assert counts["boundary"] + counts["interior"] + counts["missed"] == wrong
+    assert found["modes"].sum() == wrong
+    # The names of classes don't matter, that of class 0 included.
+    turned = np.array([1, 2, 0, *range(3, 256)], np.uint8)
+    whole = np.where(mask == 255, 0, mask).astype(np.uint8)
+    one = tally(prediction, Truth(whole, clicks, 3, has_background=False))
+    moved = [[x, y, turned[label]] for x, y, label in clicks]
+    two = tally(turned[prediction], Truth(turned[whole], moved, 3, has_background=False))
+    assert np.array_equal(one["modes"][:, [2, 0, 1]], two["modes"])
+    assert np.allclose(one["complete"], two["complete"])
+    # What is read off them knows no background either.
+    sums = {name: values[None, None] for name, values in one.items()}
+    read = measures(sums, has_background=False)
+    right = (whole == prediction).mean()
+    assert read["right"].item() == pytest.approx(right)
+    assert read["other"].item() == pytest.approx(1 - right)
+    assert np.isnan(read["background"]).all()
+
+
+def test_known_instances_are_the_objects():
+    mask, instances = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint16)
+    mask[5:15, 5:15] = 1
+    instances[5:15, 5:10], instances[5:15, 10:15] = 1, 2
+    half = np.where(instances == 1, 1, 0).astype(np.uint8)
+    clicks = [[7.5, 7.5, 1], [12.5, 7.5, 1]]
+    as_one, as_two = (tally(half, Truth(mask, clicks, 2, known)) for known in (None, instances))
+    assert as_one["complete"].sum(0) == pytest.approx([1, 0.5])
+    assert as_two["complete"].sum(0) == pytest.approx([2, 1])
+    missed = list(MODES).index("missed")
+    assert not as_one["modes"][missed].any() and as_two["modes"][missed].sum() == 50

@@ -56,6 +56,9 @@ def test_colourise_and_overlay_show_the_classes():
     assert np.abs(tinted[10, 10] - (100 + style.palette(2)[1].astype(float)) / 2).max() <= 0.5
     with pytest.raises(ValueError, match="differ in size"):
         pictures.overlay(image, mask.T)
+    without = pictures.overlay(image, mask, alpha=0.5, has_background=False)
+    assert (without[mask == 0] != image[mask == 0]).any()
+    assert np.array_equal(without[mask != 0], tinted[mask != 0])
 
 
 def rows_of(count, shapes, classes):

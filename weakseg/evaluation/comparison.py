@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,13 @@ def truth_of(
 ) -> tuple[Truth, dict[str, Any]]:
     """Return the `Truth` of a test image, and its labels by the annotator: points, `signals`."""
     labels = annotate(dataset, image, annotator.options, annotator.seed, ("points", *signals))
-    truth = Truth(dataset.mask(image), labels["points"], len(dataset.class_names))
+    truth = Truth(
+        dataset.mask(image),
+        labels["points"],
+        len(dataset.class_names),
+        dataset.instances(image),
+        dataset.has_background,
+    )
     return truth, labels
 
 
@@ -97,15 +104,21 @@ def tally_groups(
 
 
 def compare(
-    tallies: Sequence[Tallies], paired: bool, resamples: int, seed: int, whole: bool = True
+    tallies: Sequence[Tallies],
+    paired: bool,
+    resamples: int,
+    seed: int,
+    whole: bool = True,
+    has_background: bool = True,
 ) -> dict[str, Any]:
     """Return {measure: estimate, or a list of them} of B against A.
 
-    paired: whether both have the same seeds; whole: whether these are all images, or a part
+    paired: whether both have the same seeds; whole: whether these are all images, or a part;
+    has_background: whether class 0 is one
     """
     images = next(iter(tallies[0].values())).shape[1]
     weights = image_weights(images, resamples, seed)
-    measure = measures if whole else measures_of_part
+    measure = partial(measures if whole else measures_of_part, has_background=has_background)
     observed = [measure(summed(group, np.ones((1, images)))) for group in tallies]
     resampled = [measure(summed(group, weights)) for group in tallies]
     estimates: dict[str, Any] = {}
@@ -229,15 +242,16 @@ def analyse(
         by_part[kind] = []
         for name, chosen in named.items():
             some = [{key: n[:, chosen] for key, n in group.items()} for group in tallies]
-            estimates = compare(some, paired, resamples, seed, whole=False)
+            estimates = compare(some, paired, resamples, seed, False, dataset.has_background)
             by_part[kind].append({"name": name, "images": len(chosen), **estimates})
     return {
         "a": describe(groups[0], groups),
         "b": describe(groups[1], groups),
         "classes": list(dataset.class_names),
+        "has_background": dataset.has_background,
         "images": len(groups[0][0]["images"]),
         "paired_seeds": paired,
-        "overall": compare(tallies, paired, resamples, seed),
+        "overall": compare(tallies, paired, resamples, seed, has_background=dataset.has_background),
         "by_size": by_part["size"],
         "by_tag": by_part["tag"],
         "signed_rank": ranks(groups),

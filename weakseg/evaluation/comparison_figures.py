@@ -46,7 +46,8 @@ class Example:
     """A test image to show: what both groups predicted, and what an annotator would have said.
 
     gain: of B over A; a, b: mean mIoU of each, None without one. photo: uint8 [H, W, 3].
-    masks: truth, A, B, each uint8 [H, W]. annotation: as `draw_annotation` takes it
+    masks: truth, A, B, each uint8 [H, W]. annotation: as `draw_annotation` takes it.
+    has_background: whether class 0 is one
     """
 
     image: str
@@ -57,6 +58,7 @@ class Example:
     masks: Sequence[np.ndarray]
     annotation: dict[str, Any]
     tags: Sequence[str]
+    has_background: bool = True
 
     def described(self) -> dict[str, Any]:
         """Return what analysis.json says of it."""
@@ -190,7 +192,8 @@ def examples_figure(path: Path, analysis: Analysis, examples: Sequence[Example])
         for e in examples
     ]
     titles = [analysis[key]["title"] for key in "ab"]
-    comparison_figure(path, ["Annotations", "Ground truth", *titles], rows, analysis["classes"])
+    columns, has_background = ["Annotations", "Ground truth", *titles], analysis["has_background"]
+    comparison_figure(path, columns, rows, analysis["classes"], has_background)
 
 
 def _tag_words(example: Example) -> str:
@@ -206,7 +209,7 @@ def example_tiles(folder: Path, index: int, example: Example, width: float = 2.7
     names = [f"{index:02}_{part}.png" for part in ("photo", "truth", "a", "b")]
     rows, columns = example.photo.shape[:2]
     height = width * rows / columns
-    shown = pictures({"image": example.photo, "masks": example.masks})
+    shown = pictures({"image": example.photo, "masks": example.masks}, example.has_background)
     for name, picture in zip(names, shown, strict=True):
         sheet = Sheet(width, height)
         axes, scale = sheet.picture(picture, 0, 0, width, height, (rows, columns))

@@ -16,7 +16,8 @@ NOTES = (
     "Numbers are in percent, differences in points. Intervals are of 95 %, over seeds and test "
     "images where each group has several seeds, else over images alone; none is corrected for the "
     "number of rows.",
-    "Covered: the share of an object's pixels that got any object class, each object counting 1. "
+    "Covered: the share of an object's pixels that got any object class (where there is no "
+    "background: its own), each object counting 1. "
     "Distances are from the nearest click of its class that the simulated annotator would have "
     "made, in square roots of the object's area. Errors are shares of all labelled pixels and add "
     "up to the pixels in error.",
@@ -37,11 +38,16 @@ def distance_names() -> list[str]:
     return [*between, f"over {ends[-1]}"]
 
 
+def object_classes(analysis: Analysis) -> int:
+    """Return the number of classes besides the background."""
+    return len(analysis["classes"]) - int(analysis.get("has_background", True))
+
+
 def table_rows(analysis: Analysis) -> list[Row]:
     """Return everything that was compared, in the order of the table."""
     whole, classes = analysis["overall"], analysis["classes"]
     consistency = {"right": "object pixels right", "background": "given to background"}
-    if len(classes) > 2:
+    if object_classes(analysis) > 1:
         consistency |= {"other": "given to another object", "mixed": "objects of mixed classes"}
     ious = zip(classes, whole["iou"], strict=True)
     distances = zip(distance_names(), whole["covered_by_distance"], strict=True)
@@ -148,7 +154,7 @@ def _completeness(analysis: Analysis, two: str) -> str:
 
 def _consistency(analysis: Analysis, two: str) -> str:
     value = analysis["overall"]["confused"]
-    if len(analysis["classes"]) < 3:
+    if object_classes(analysis) < 2:
         return "With one object class there are no classes to confuse."
     if value is None:
         return "Class confusion can't be measured: some run finds no object."

@@ -1,8 +1,12 @@
 """What a predicted mask gets right and wrong: completeness, class consistency and error modes.
 
 Everything is counted for each image on its own and read off sums, so that any quantity can be
-resampled over images. Objects are the connected regions of one class in the truth. Ignored pixels
-count nowhere.
+resampled over images. Objects are the instances that are known, else the connected regions of one
+class in the truth. Ignored pixels count nowhere.
+
+A pixel of an object is covered where any object class is predicted. Where there is no background
+that would be everywhere: there it is covered where its own class is, and no pixel is spilled,
+hallucinated or swapped.
 """
 
 from collections.abc import Sequence
@@ -13,7 +17,7 @@ import cv2
 import numpy as np
 
 from weakseg.common import IGNORE
-from weakseg.labels.annotators import Region, connected_regions
+from weakseg.labels.annotators import Region, connected_regions, objects_in
 from weakseg.metrics import fill_ignored
 
 # Upper ends of the bins of distance from the clicks, in object sizes: square roots of the object's
@@ -44,11 +48,14 @@ class Truth:
     """The true mask of an image, uint8 [H, W], and the clicks that an annotator would make in it.
 
     mask: 255 is ignored. clicks: [[x, y, class], ...] in its pixels
+    instances, has_background: as a `Scene` has them
     """
 
     mask: np.ndarray
     clicks: Sequence[Click] = field(default_factory=list)
     num_classes: int = 2
+    instances: np.ndarray | None = None
+    has_background: bool = True
 
     @cached_property
     def labelled(self) -> np.ndarray:
@@ -57,12 +64,12 @@ class Truth:
 
     @cached_property
     def objects(self) -> list[Region]:
-        """The connected regions of all object classes."""
-        return [
-            region
-            for label in range(1, self.num_classes)
-            for region in connected_regions(self.mask, label)
-        ]
+        """The objects of all classes."""
+        return objects_in(self.mask, self.instances, self.has_background)
+
+    def is_object(self, classes: np.ndarray) -> np.ndarray:
+        """Return which of some predicted classes, of any shape, are those of objects, bool."""
+        return classes >= int(self.has_background)
 
     @cached_property
     def near_edge(self) -> np.ndarray:
@@ -118,10 +125,9 @@ def tally(prediction: np.ndarray, truth: Truth) -> dict[str, np.ndarray]:
 
     confusion [C, C]      pixels by true and predicted class
     complete [bins, 2]    the share of objects that lies at a distance from the clicks, and the
-                          share that is covered there by any object class; each object counts 1,
-                          whatever its size
-    mixed [2]             objects of which anything is covered, and those whose covered pixels mix
-                          classes
+                          share that is covered there; each object counts 1, whatever its size
+    mixed [2]             objects in which any object class is predicted, and those in which such
+                          pixels mix classes
     modes [6, C]          erring pixels by error mode and class: the true class, and the predicted
                           one where the truth has no object
     """
@@ -131,13 +137,14 @@ def tally(prediction: np.ndarray, truth: Truth) -> dict[str, np.ndarray]:
     missed = np.zeros(truth.mask.shape, bool)
     for region, bins in zip(truth.objects, truth.distance_bins, strict=True):
         predicted = prediction[window(region)][region.pixels]
-        covered = predicted > 0
+        is_object = truth.is_object(predicted)
+        covered = is_object if truth.has_background else predicted == region.label
         if bins is not None:
             complete[:, 0] += np.bincount(bins, minlength=len(DISTANCES)) / region.area
             complete[:, 1] += np.bincount(bins, covered, len(DISTANCES)) / region.area
-        if covered.any():
-            most = np.bincount(predicted[covered]).max()
-            mixed += 1, most <= (1 - MIXED) * covered.sum()
+        if is_object.any():
+            most = np.bincount(predicted[is_object]).max()
+            mixed += 1, most <= (1 - MIXED) * is_object.sum()
         if covered.mean() < DETECTED:
             missed[window(region)] |= region.pixels
     return {
@@ -153,7 +160,10 @@ def error_modes(prediction: np.ndarray, truth: Truth, missed: np.ndarray) -> np.
 
     missed: the pixels of objects that were not detected, bool [H, W]
     """
-    true_object, predicted_object = truth.labelled & (truth.mask > 0), prediction > 0
+    true_object = truth.labelled & truth.is_object(truth.mask)
+    predicted_object = truth.is_object(prediction)
+    if not truth.has_background:
+        predicted_object = prediction == truth.mask
     lacking = true_object & ~predicted_object
     extra = truth.labelled & ~true_object & predicted_object
     invented = hallucinated(prediction, truth, true_object) & extra
@@ -173,7 +183,7 @@ def error_modes(prediction: np.ndarray, truth: Truth, missed: np.ndarray) -> np.
 def hallucinated(prediction: np.ndarray, truth: Truth, true_object: np.ndarray) -> np.ndarray:
     """Return the pixels of predicted regions that hardly lie on any true object, bool [H, W]."""
     pixels = np.zeros(prediction.shape, bool)
-    for label in range(1, truth.num_classes):
+    for label in range(1, truth.num_classes) if truth.has_background else ():
         for region in connected_regions(prediction, label):
             place = window(region)
             counted = region.pixels & truth.labelled[place]

@@ -22,20 +22,22 @@ def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=np.asarray(whole) > 0)
 
 
-def measures(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def measures(sums: Mapping[str, np.ndarray], has_background: bool = True) -> dict[str, np.ndarray]:
     """Read every measure off sums of tallies, as fractions; NaN where there is nothing to measure.
 
     Each is [...], or [..., K] where there is one for each bin, class or mode.
+    has_background: whether class 0 is one
     """
     confusion, complete, modes = sums["confusion"], sums["complete"], sums["modes"]
     metrics = scores(confusion)
     pixels, errors = confusion.sum((-2, -1)), modes.sum((-2, -1))
 
     # The pixels of true objects: all, and those given to no, to any and to the right object class.
-    objects = confusion[..., 1:, :]
-    of_objects, to_background = objects.sum((-2, -1)), objects[..., 0].sum(-1)
-    to_objects = objects[..., 1:].sum((-2, -1))
-    right = np.trace(objects[..., 1:], axis1=-2, axis2=-1)
+    first = int(has_background)
+    objects = confusion[..., first:, :]
+    of_objects, to_background = objects.sum((-2, -1)), objects[..., :first].sum((-2, -1))
+    to_objects = objects[..., first:].sum((-2, -1))
+    right = np.trace(objects[..., first:], axis1=-2, axis2=-1)
 
     return {
         "miou": metrics["miou"].numpy(),
@@ -44,7 +46,7 @@ def measures(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         "covered_by_distance": share(complete[..., 1], complete[..., 0]),
         "right": share(right, of_objects),
         "other": share(to_objects - right, of_objects),
-        "background": share(to_background, of_objects),
+        "background": share(to_background, of_objects * has_background),
         "confused": share(to_objects - right, to_objects),
         "mixed": share(sums["mixed"][..., 1], sums["mixed"][..., 0]),
         "errors": share(errors, pixels),
@@ -58,12 +60,14 @@ def _repeated(values: np.ndarray) -> np.ndarray:
     return np.repeat(values[..., None], len(MODES), -1)
 
 
-def measures_of_part(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def measures_of_part(
+    sums: Mapping[str, np.ndarray], has_background: bool = True
+) -> dict[str, np.ndarray]:
     """Read the measures of a part of the test set off its sums.
 
     The mIoU is over the classes that the truth shows: a part may lack some.
     """
-    every = measures(sums)
+    every = measures(sums, has_background)
     there = sums["confusion"].sum(-1) > 0
     miou = share(np.where(there, every["iou"], 0).sum(-1), there.sum(-1))
     return {name: miou if name == "miou" else every[name] for name in OF_A_PART}

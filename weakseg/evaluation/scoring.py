@@ -27,15 +27,19 @@ def score_image(prediction: np.ndarray, truth: np.ndarray, num_classes: int) -> 
     }
 
 
-def aggregate(images: Mapping[str, Mapping[str, Any]], resamples: int) -> dict[str, Any]:
+def aggregate(
+    images: Mapping[str, Mapping[str, Any]], resamples: int, has_background: bool = True
+) -> dict[str, Any]:
     """Return the metrics of a split from those of its images, which `score_image` returns.
 
-    IoU and accuracy are over all pixels of the split, boundary F is averaged over images and
-    classes. resamples: of the bootstrap interval over images
+    IoU and accuracy are over all pixels of the split, boundary F is averaged over images and the
+    classes of objects. resamples: of the bootstrap interval over images; has_background: whether
+    class 0 is one
     """
     confusions = np.array([image["confusion"] for image in images.values()])
     values = scores(confusions.sum(0))
-    edges = np.array([image["boundary_f"] for image in images.values()], float)[:, 1:]
+    edges = np.array([image["boundary_f"] for image in images.values()], float)
+    edges = edges[:, int(has_background) :]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a class that no image shows has no mean
         boundary = np.nanmean(edges, axis=0)

@@ -26,27 +26,31 @@ from weakseg.reporting.pictures import comparison_figure
 from weakseg.reporting.tables import markdown, mean_std, percent
 
 AXES = {"seconds": "hours, training labels", "relative": "relative units an image, training labels"}
-BACKGROUND = "All background"
 FEW_CLASSES = 4  # of which the table shows each one's IoU
 
 
-def all_background(results: Sequence[Result]) -> dict[str, Any]:
-    """Return the metrics of predicting background everywhere, on the test split of the results."""
-    images = results[0]["images"].values()
-    confusion = np.array([image["confusion"] for image in images]).sum(0)
-    predicted = np.zeros_like(confusion)
-    predicted[:, 0] = confusion.sum(1)
-    return {key: plain(value) for key, value in scores(predicted).items()}
+def one_class(results: Sequence[Result]) -> tuple[str, dict[str, Any]]:
+    """Return (class, metrics) of predicting one class everywhere, on the test split of the results.
+
+    It is the background; where there is none, the class with the most pixels.
+    """
+    task, images = results[0]["task"], results[0]["images"].values()
+    true = np.array([image["confusion"] for image in images]).sum((0, 2))
+    label = 0 if task.get("has_background", True) else int(true.argmax())
+    predicted = np.zeros((len(true), len(true)), int)
+    predicted[:, label] = true
+    name = "background" if task.get("has_background", True) else task["classes"][label]
+    return name, {key: plain(value) for key, value in scores(predicted).items()}
 
 
 def results_table(results: Sequence[Result]) -> str:
-    """Return the Markdown table of all runs, with the metrics of an all-background prediction."""
+    """Return the Markdown table of all runs, with the metrics of predicting `one_class`."""
     classes = results[0]["task"]["classes"]
     shown = classes if len(classes) <= FEW_CLASSES else []
     head = ["labels", "run", "mIoU", "95 % interval", *(f"IoU {name}" for name in shown)]
     head += ["pixel acc.", "boundary F", "s/image", "hours", "best.pt chosen by"]
-    base = all_background(results)
-    last = [BACKGROUND, "", percent(base["miou"]), "", *map(percent, base["iou"][: len(shown)])]
+    name, base = one_class(results)
+    last = [f"All {name}", "", percent(base["miou"]), "", *map(percent, base["iou"][: len(shown)])]
     last += [percent(base["pixel_accuracy"]), "", "0.0", "0.00", ""]
     rows = [_table_row(result, len(shown)) for result in results]
     return markdown(head, [*rows, last], words=(0, 1, len(head) - 1))
@@ -129,7 +133,8 @@ def draw_comparison(path: Path, results: Sequence[Result], dataset: Segmentation
         rows.append({"label": f"{why}: {name}", "image": image, "masks": masks, "notes": notes})
     # The name of a run stands in a second line, where a title has one.
     titles = [title(group, groups).replace(" (", "\n(", 1) for group in groups]
-    comparison_figure(path, ["Input", "Ground truth", *titles], rows, dataset.class_names)
+    columns, has_background = ["Input", "Ground truth", *titles], dataset.has_background
+    comparison_figure(path, columns, rows, dataset.class_names, has_background)
 
 
 def mean_and_interval(group: Group) -> dict[str, float]:
@@ -175,6 +180,7 @@ def draw_costs(
     if groups:
         names = " to ".join(dict.fromkeys((schedule.name, band.name)))
         points = [cost_point(title(group, groups), group, unit, band) for group in groups]
-        background = 100 * all_background(results)["miou"]
-        cost_plot(path, points, f"{AXES[unit]}, by {names}", reference=background)
+        name, base = one_class(results)
+        reference = 100 * base["miou"], f"all {name}"
+        cost_plot(path, points, f"{AXES[unit]}, by {names}", *reference)
     return [result["run"] for result in results if result not in priced]

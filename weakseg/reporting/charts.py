@@ -68,18 +68,27 @@ def pareto(costs: Sequence[float], mious: Sequence[float]) -> list[int]:
 
 
 def cost_plot(
-    path: Path, points: Sequence[CostPoint], unit: str, reference: float | None = None
+    path: Path,
+    points: Sequence[CostPoint],
+    unit: str,
+    reference: float | None = None,
+    reference_name: str = "all background",
 ) -> None:
     """Draw `cost_chart` as a PNG."""
-    cost_chart(points, unit, reference).save(path)
+    cost_chart(points, unit, reference, reference_name).save(path)
 
 
-def cost_chart(points: Sequence[CostPoint], unit: str, reference: float | None = None) -> Sheet:
+def cost_chart(
+    points: Sequence[CostPoint],
+    unit: str,
+    reference: float | None = None,
+    reference_name: str = "all background",
+) -> Sheet:
     """Plot test mIoU over annotation cost, with intervals and the Pareto frontier.
 
     unit: of the cost, such as "hours"; the axis is logarithmic where positive costs differ more
-    than eightfold. reference: mIoU of predicting background everywhere, in percent. Raises
-    ValueError without points, or on NaN.
+    than eightfold. reference: mIoU of a prediction that needs no label, in percent, and what it is
+    called. Raises ValueError without points, or on NaN.
     """
     if not points:
         raise ValueError("cost plot: there are no runs to plot")
@@ -100,7 +109,7 @@ def cost_chart(points: Sequence[CostPoint], unit: str, reference: float | None =
     axes.plot(*zip(*steps, strict=True), drawstyle="steps-post", **frontier)
     lines = [steps]
     if reference is not None:
-        label = f"all background ({reference:.1f})"
+        label = f"{shorten_middle(reference_name, LONGEST_NAME)} ({reference:.1f})"
         axes.axhline(reference, color=FAINT, linestyle=":", label=label)
         lines.append([(x, reference) for x in axes.get_xlim()])
 

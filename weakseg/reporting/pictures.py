@@ -18,18 +18,21 @@ BACKGROUND_COLOUR = "#bdbdbd"  # of a greyed photograph, in the legend
 CELL, TILE = 1.75, 2.4  # inches: width of a cell of a comparison, and of a tile of a preview
 
 
-def overlay(image: np.ndarray, mask: np.ndarray, alpha: float = 0.55) -> np.ndarray:
+def overlay(
+    image: np.ndarray, mask: np.ndarray, alpha: float = 0.55, has_background: bool = True
+) -> np.ndarray:
     """Tint an image with the classes of a mask and outline them, uint8 [H, W, 3].
 
-    image: uint8 [H, W, 3]; mask: uint8 [H, W], its background (0) stays clear; alpha: strength of
-    the tint in [0, 1]. Raises ValueError if the two differ in size.
+    image: uint8 [H, W, 3]; mask: uint8 [H, W], its background (0), if there is one, stays clear;
+    alpha: strength of the tint in [0, 1]. Raises ValueError if the two differ in size.
     """
     if image.shape[:2] != mask.shape:
         raise ValueError(f"image {image.shape[:2]} and mask {mask.shape} differ in size")
     thickness = 1 + 2 * max(1, max(mask.shape) // 200)
     kernel = np.ones((thickness, thickness), np.uint8)
     outline = cv2.dilate(mask, kernel) != cv2.erode(mask, kernel)
-    strength = np.where(mask == 0, 0, np.where(outline & (mask != IGNORE), 1, alpha))[..., None]
+    is_clear = (mask == 0) & has_background
+    strength = np.where(is_clear, 0, np.where(outline & (mask != IGNORE), 1, alpha))[..., None]
     return np.rint(image * (1 - strength) + colourise(mask) * strength).astype(np.uint8)
 
 
@@ -53,6 +56,7 @@ def comparison_figure(
     columns: Sequence[str],
     rows: Sequence[Mapping[str, Any]],
     classes: Sequence[str],
+    has_background: bool = True,
 ) -> None:
     """Draw one row an image: the photograph, then each mask over a greyed copy of it.
 
@@ -61,6 +65,7 @@ def comparison_figure(
         [h, w], resized to the image by NEAREST), `notes` (for each mask a str or None) and, to draw
         over the photograph, an optional `annotation` as `draw_annotation` takes it
     classes: class names; those that occur are in the legend
+    has_background: whether class 0 is one, which stays clear
     Raises ValueError without rows or where masks, notes and columns differ in number.
     """
     masks = len(columns) - 1
@@ -71,7 +76,7 @@ def comparison_figure(
     titles = [title.partition("\n") for title in columns]
     head = LINE * (1 + any(below for _, _, below in titles))
     height = 2 * MARGIN + head + sum(heights) + len(rows) * (LINE + GAP)
-    sheet = Sheet(width, height, _mask_legend(rows, classes))
+    sheet = Sheet(width, height, _mask_legend(rows, classes, has_background))
     lefts = [MARGIN + index * (CELL + GAP) for index in range(len(columns))]
     for left, (title, _, below) in zip(lefts, titles, strict=True):
         middle, y = left + CELL / 2, MARGIN + LINE / 2
@@ -83,17 +88,23 @@ def comparison_figure(
         room = width - 2 * MARGIN
         sheet.text(MARGIN, top + LINE / 2 + 0.02, row["label"], room, size=7.5, color=GREY)
         top += LINE
-        _draw_row(sheet, row, lefts, top, row_height)
+        _draw_row(sheet, row, lefts, top, row_height, has_background)
         top += row_height + GAP
     sheet.save(path)
 
 
 def _draw_row(
-    sheet: Sheet, row: Mapping[str, Any], lefts: Sequence[float], top: float, height: float
+    sheet: Sheet,
+    row: Mapping[str, Any],
+    lefts: Sequence[float],
+    top: float,
+    height: float,
+    has_background: bool,
 ) -> None:
     """Draw the cells of one row of a comparison, with the notes in their lower left corners."""
     size = row["image"].shape[:2]
-    for left, picture, note in zip(lefts, pictures(row), [None, *row["notes"]], strict=True):
+    notes, drawn = [None, *row["notes"]], pictures(row, has_background)
+    for left, picture, note in zip(lefts, drawn, notes, strict=True):
         axes, scale = sheet.picture(picture, left, top, CELL, height, size)
         if left == lefts[0]:
             draw_annotation(axes, row.get("annotation", {}), scale)
@@ -104,20 +115,20 @@ def _draw_row(
 
 
 def _mask_legend(
-    rows: Sequence[Mapping[str, Any]], classes: Sequence[str]
+    rows: Sequence[Mapping[str, Any]], classes: Sequence[str], has_background: bool
 ) -> list[tuple[str, str]]:
     """Return (colour, name) of the classes that occur in any mask."""
     seen = {int(label) for row in rows for mask in row["masks"] for label in np.unique(mask)}
     return [
         (
-            BACKGROUND_COLOUR if label == 0 else hex_colour(label),
+            BACKGROUND_COLOUR if label == 0 and has_background else hex_colour(label),
             "ignored" if label == IGNORE else classes[label],
         )
         for label in sorted(seen)
     ]
 
 
-def pictures(row: Mapping[str, Any]) -> Iterator[np.ndarray]:
+def pictures(row: Mapping[str, Any], has_background: bool = True) -> Iterator[np.ndarray]:
     """Yield the photograph of a row, then each mask over a greyed copy of it, uint8 [h, w, 3]."""
     image = thumbnail(row["image"])
     yield image
@@ -125,7 +136,7 @@ def pictures(row: Mapping[str, Any]) -> Iterator[np.ndarray]:
     grey = (64 + 0.6 * cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)).astype(np.uint8)
     for mask in row["masks"]:
         small = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-        yield overlay(np.repeat(grey[..., None], 3, -1), small)
+        yield overlay(np.repeat(grey[..., None], 3, -1), small, has_background=has_background)
 
 
 def label_preview(
