@@ -22,10 +22,12 @@ import pytest
 from conftest import run
 from hypothesis import given
 from hypothesis import strategies as st
+from made_streets import streets
 
 import evaluate
 import study
 import train
+import weak_label_generator
 from weakseg.common import UserError, run_cli, stable_seed
 from weakseg.labels.training_labels import training_ids, training_order
 from weakseg.planning import runner
@@ -432,3 +434,20 @@ def test_the_figure_draws_every_mode_and_the_other_prices(tmp_path, sheets):
     assert sorted(names) == ["boxes", "boxes, by bearman2016", "frontier", "points"]
     with pytest.raises(ValueError, match="no lines"):
         budget_plot(tmp_path / "b.png", [], "hours")
+
+
+def test_a_study_without_a_background_passes_the_flag_on_and_prices_every_class(tmp_path):
+    data = ["--data_dir", streets(tmp_path / "data", line=""), "--cache_dir", tmp_path / "cache"]
+    data, labels = [*data, "--no_background"], tmp_path / "labels.pkl"
+    run(weak_label_generator, *data, "--output_file", labels, "--jobs", 1)
+    flags = ["--modes", "points", "boxes", "--budgets", "1h", "--seeds", 1, "--steps", 2]
+    where = ["--weak_label_path", labels, "--study_dir", tmp_path / "study"]
+    run(study, *data, *where, *flags, *TINY)
+    results = [json.loads(p.read_text()) for p in (tmp_path / "study").glob("results/*/*.json")]
+    assert len(results) == 2
+    for result in results:
+        (signal,) = result["supervision"]
+        assert result["args"]["no_background"] and result["task"]["has_background"] is False
+        assert result["cost"]["counts"][signal]["absent"] == 0
+    with pytest.raises(UserError, match="--no_background after --: belongs to the study itself"):
+        run(study, *data, *where, *flags, *TINY, "--no_background")
