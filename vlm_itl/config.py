@@ -12,7 +12,7 @@ from pydantic import Field
 
 from vlm_itl.settings import Section, build, read_settings
 from weakseg.common import UserError
-from weakseg.labels.annotators import Options
+from weakseg.labels.annotators import MATCH, Options
 
 Unit = Literal["percent", "images", "seconds", "hours"]
 UNITS: tuple[str, ...] = get_args(Unit)
@@ -36,6 +36,10 @@ class Data(Section):
     )
     classes: tuple[str, ...] = Field(
         default=(), description="a subset of the classes, 'cat' or merged 'pet=cat+dog'; empty: all"
+    )
+    no_background: bool = Field(
+        default=False,
+        description="your own folder: line 1 of classes.txt is a class like any other",
     )
     image_size: int = Field(
         default=128,
@@ -173,7 +177,9 @@ class ActiveLearning(Section):
         default=1, ge=1, description="clicks on each object, for label: points"
     )
     background_points: int = Field(
-        default=1, ge=0, description="clicks on the background, for label: points"
+        default=1,
+        ge=MATCH,
+        description="clicks on the background, for label: points; -1: as many as on objects",
     )
 
 

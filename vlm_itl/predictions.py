@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
+from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from vlm_itl.config import Data
@@ -41,19 +42,23 @@ def predicted_cases(
 ) -> Iterator[Case]:
     """Yield one `Case` for each image: the first network's mask, and those of the other members.
 
+    Classes are those that judges know, see `weakseg.planning.oracle.as_judged`.
     mirror: predict the mean over an image and its mirror image
     """
-    class_names = tuple(inputs.dataset.class_names)
+    has_background = inputs.dataset.has_background
+    class_names = (*([] if has_background else ["nothing"]), *inputs.dataset.class_names)
     for part, images in inputs.batches(names):
         with inputs.accelerator.autocast():
             softmaxes = [class_probabilities(network, images, mirror) for network in networks]
+        if not has_background:  # a class that no pixel has
+            softmaxes = [functional.pad(p, (0, 0, 0, 0, 1, 0)) for p in softmaxes]
         probabilities = softmaxes[0].cpu().numpy()
         members = [largest(other, 1).byte().cpu().numpy() for other in softmaxes[1:]]
         pixels = images.permute(0, 2, 3, 1).cpu().numpy()
         for i, name in enumerate(part):
             others = np.stack([member[i] for member in members]) if members else None
             mask = probabilities[i].argmax(0).astype(np.uint8)
-            yield Case(name, pixels[i], mask, class_names, probabilities[i], others)
+            yield Case(name, pixels[i], mask, class_names, probabilities[i], others, has_background)
 
 
 def class_probabilities(network: nn.Module, images: torch.Tensor, mirror: bool) -> torch.Tensor:

@@ -41,7 +41,8 @@ def write_pseudo_label(
     """
     if case.probabilities is None:
         raise ValueError(f"{case.id}: a pseudo-label needs the network's softmax")
-    mask = confident_mask(case.probabilities, threshold)
+    first = int(not case.has_background)  # where class 0 stands for no object, it is none
+    mask = confident_mask(case.probabilities[first:], threshold)
     if disputed is not None:
         mask[disputed] = IGNORE
     with atomic_path(folder / f"{case.id}.png") as temporary:

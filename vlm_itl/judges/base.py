@@ -30,9 +30,11 @@ class Case:
 
     image          [S, S, 3] uint8
     mask           [S, S] uint8, the predicted classes
-    class_names    the background first
+    class_names    the background first; where there is none, what stands for no object, which no
+                   pixel has
     probabilities  [C, S, S] float, the network's softmax; None where only the mask is known
     members        [M, S, S] uint8, the masks of the other members of an ensemble; None without one
+    has_background whether the data set has one, so that the network may predict class 0
     """
 
     id: str
@@ -41,6 +43,7 @@ class Case:
     class_names: tuple[str, ...]
     probabilities: np.ndarray | None = None
     members: np.ndarray | None = None
+    has_background: bool = True
 
     @cached_property
     def mask_hash(self) -> str:

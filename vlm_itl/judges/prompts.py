@@ -197,7 +197,8 @@ class Question:
         for label in predicted:
             word = f"{COLOUR_WORDS[label]} " if label < len(COLOUR_WORDS) else ""
             yield f"- {names[label]}: {word}({style.hex_colour(label)})"
-        yield "Everything else is predicted to be background."
+        if self.cases[0].has_background:
+            yield "Everything else is predicted to be background."
 
     def images(self) -> list[tuple[str, np.ndarray]]:
         """Return (title, picture [h, w, 3] uint8) of each view; a pair is shown side by side."""

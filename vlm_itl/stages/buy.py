@@ -89,7 +89,8 @@ def rank(run: Run, number: int, names: list[str]) -> list[str]:
             bought = sorted(run.oracle.labels)
             labelled = scores(run, networks, bought, strategy.needs & {"features"})
         pool = scores(run, networks, names, strategy.needs)
-    order = strategy.rank(pool, count, rng, Context(labelled, number, len(run.targets)))
+    context = Context(labelled, number, len(run.targets), run.dataset.has_background)
+    order = strategy.rank(pool, count, rng, context)
     return [names[index] for index in order]
 
 
@@ -104,5 +105,7 @@ def scores(
         passes=run.settings.active_learning.dropout_passes,
         seed=run.settings.seed,
         members=networks,
-        price=predicted_price(run.signals, run.dataset.tag_names, run.annotator),
+        price=predicted_price(
+            run.signals, run.dataset.tag_names, run.annotator, run.dataset.has_background
+        ),
     )

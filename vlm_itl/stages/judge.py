@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from torch import nn
 from tqdm import tqdm
 
@@ -17,6 +18,7 @@ from vlm_itl.judges.metrics import total_usage
 from vlm_itl.pseudo_labels import write_pseudo_label
 from vlm_itl.run import Run
 from weakseg.metrics import image_iou
+from weakseg.planning.oracle import as_judged
 
 
 def judge_pool(run: Run, judge: Judge, number: int) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def judge_pool(run: Run, judge: Judge, number: int) -> dict[str, Any]:
     good: list[bool] = []
     for judged in judged_masks(run, judge, number, networks, earlier, audit):
         usage.append(judged.usage)
-        iou = image_iou(judged.case.mask, run.oracle.mask(judged.case.id))
+        iou = image_iou(judged.case.mask, bought_mask(run, judged.case.id))
         if judged.verdict.score is not None and not math.isnan(iou):
             scores.append(judged.verdict.score)
             good.append(iou >= section.iou_bar)
@@ -126,7 +128,12 @@ def examples(run: Run, number: int, without: set[str]) -> Iterator[Example]:
 def with_truth(run: Run, cases: Iterable[Case], unseen: bool) -> Iterator[Example]:
     """Yield predictions with the masks that were bought for their images."""
     for case in cases:
-        yield Example(case, run.oracle.mask(case.id), unseen)
+        yield Example(case, bought_mask(run, case.id), unseen)
+
+
+def bought_mask(run: Run, name: str) -> np.ndarray:
+    """Return the mask [S, S] uint8 that was bought for an image, as judges know it."""
+    return as_judged(run.oracle.mask(name), run.dataset.has_background)
 
 
 def write_pseudo_labels(run: Run, judge: Judge, number: int, cases: Iterable[Case]) -> None:

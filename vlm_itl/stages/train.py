@@ -117,7 +117,9 @@ def evaluate(run: Run, number: int) -> dict[str, Any]:
 
 def criterion(run: Run, signals: Sequence[str]) -> Criterion:
     """Return the loss on the targets of `signals`."""
-    return trainer.make_criterion(signals, LossOptions(tuple(run.dataset.tag_class)))
+    dataset = run.dataset
+    options = LossOptions(tuple(dataset.tag_class), has_background=dataset.has_background)
+    return trainer.make_criterion(signals, options)
 
 
 def validation_table(run: Run) -> Dataset:

@@ -38,6 +38,7 @@ def open_images(data: Data) -> SegmentationDataset:
         val_fraction=data.val_fraction,
         split_seed=data.split_seed,
         cache_dir=data.cache_dir,
+        no_background=data.no_background,
     )
     try:
         return open_dataset(options)

@@ -27,11 +27,13 @@ class Context:
 
     labelled       the `Scores` of the labelled images, as predicted by the same network
     round, rounds  the number of this purchase, from 0, and how many there are in all
+    has_background whether class 0 is one, which is no class to look for
     """
 
     labelled: Scores | None = None
     round: int = 0
     rounds: int = 1
+    has_background: bool = True
 
     def labelled_vectors(self, name: str, like: np.ndarray) -> np.ndarray:
         """Return the vectors `name` of the labelled images, [M, D]; of none, shaped like `like`."""
@@ -110,10 +112,11 @@ def _class_balanced(pool: Scores, count: int, rng: np.random.Generator, context:
 
     The background does not count as a class.
     """
-    holds = pool.class_share[:, 1:] > PRESENT
+    first = int(context.has_background)
+    holds = pool.class_share[:, first:] > PRESENT
     covered = np.zeros(holds.shape[1])
     if context.labelled is not None and len(context.labelled):
-        covered += (context.labelled.class_share[:, 1:] > PRESENT).sum(0)
+        covered += (context.labelled.class_share[:, first:] > PRESENT).sum(0)
     free = np.ones(len(pool), dtype=bool)
     chosen: list[int] = []
     while len(chosen) < count:
@@ -254,7 +257,8 @@ def _clasp_pe(pool: Scores, count: int, rng: np.random.Generator, context: Conte
     # Queues that take turns: one over all images, and one for each class.
     overall = iter(draw(pool.numbers["entropy"]))
     turns: list[Iterator[int]] = []
-    for c in rng.permutation(np.arange(1, pool.class_share.shape[1])):
+    objects = np.arange(int(context.has_background), pool.class_share.shape[1])
+    for c in rng.permutation(objects):
         offered = np.flatnonzero(pool.class_share[:, c] > PRESENT)
         entropy = pool.vectors["class_entropy"][offered, c].astype(np.float64)
         turns += [iter(offered[draw(entropy)]), overall]

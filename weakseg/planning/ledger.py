@@ -17,8 +17,9 @@ from filelock import FileLock, Timeout
 from weakseg.common import UserError
 
 # Settings that may differ between a run and its continuation, or its donor: where things are, who
-# watches, and how patiently a server is asked.
+# watches, and how patiently a server is asked; and what the images' fingerprint tells.
 FREE = {
+    "no_background",
     "log_with",
     "project",
     "output_dir",

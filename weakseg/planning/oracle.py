@@ -89,11 +89,19 @@ class Oracle:
         return self._dataset.resized_mask(name, self._cache)
 
 
+def as_judged(mask: np.ndarray, has_background: bool) -> np.ndarray:
+    """Return classes [S, S] uint8 as judges know them, to whom 0 is no object; 255 stays.
+
+    Where the data set has no background, the numbers are higher by one.
+    """
+    return mask if has_background else np.where(mask == IGNORE, mask, mask + 1).astype(np.uint8)
+
+
 class Examiner:
     """What only a simulation knows: the truth of every image, free of charge.
 
     Its answers reach the handler `mock`, which simulates a judge, and the report; never training,
-    acquisition or calibration.
+    acquisition or calibration. Masks are those that judges know, see `as_judged`.
     """
 
     def __init__(self, dataset: SegmentationDataset, cache: ResizedCache) -> None:
@@ -105,7 +113,8 @@ class Examiner:
 
     def truth(self, name: str) -> np.ndarray:
         """Return the resized ground truth [S, S] uint8."""
-        return self._dataset.resized_mask(name, self._cache)
+        mask = self._dataset.resized_mask(name, self._cache)
+        return as_judged(mask, self._dataset.has_background)
 
     def seconds(self, name: str, signals: Sequence[str], options: Options | None = None) -> float:
         """Return what a person who works as `options` say would have needed for this image."""
@@ -114,7 +123,10 @@ class Examiner:
 
 
 def predicted_price(
-    signals: Sequence[str], tag_names: Sequence[str], options: Options | None = None
+    signals: Sequence[str],
+    tag_names: Sequence[str],
+    options: Options | None = None,
+    has_background: bool = True,
 ) -> Callable[[np.ndarray], float]:
     """Return a function mask [S, S] uint8 -> seconds: what labels cost if the prediction were true.
 
@@ -123,10 +135,12 @@ def predicted_price(
     """
 
     def price(mask: np.ndarray) -> float:
-        if not mask.any():
+        if has_background and not mask.any():
             mask = np.zeros_like(mask)
             mask[len(mask) // 2, len(mask) // 2] = 1
-        scene = Scene(mask, (), tuple(tag_names), options or Options())
+        scene = Scene(
+            mask, (), tuple(tag_names), options or Options(), has_background=has_background
+        )
         rng = np.random.default_rng(stable_seed("price"))
         annotations = {signal: SIGNALS[signal].extract(scene, rng) for signal in signals}
         return seconds_of(annotations, signals)
