@@ -178,6 +178,21 @@ def test_class_balanced_covers_the_rare_class_and_then_both():
     )
 
 
+def test_without_a_background_class_0_is_looked_for_like_any_other():
+    share = np.tile([0.0, 0.7, 0.3], (50, 1))
+    share[[7, 31], 0] = 0.2
+    entropy = np.ones((50, 3))
+    pool = pool_of({"entropy": np.ones(50)}, {"class_entropy": entropy}, share)
+    common = pool_of(share=share[:4], prefix="bought")
+    context = Context(common, has_background=False)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        chosen = choose_strategy("class_balanced").rank(pool, 2, rng, context)
+        assert set(chosen) == {7, 31}
+        chosen = choose_strategy("clasp_pe").rank(pool, 6, rng, context)
+        assert {7, 31} & set(chosen)
+
+
 def test_class_balanced_without_foreground_is_random():
     pool = pool_of(share=np.tile([1.0, 0.0], (6, 1)))
     assert len({rank("class_balanced", pool, 1, seed)[0] for seed in range(60)}) == 6

@@ -18,7 +18,14 @@ from weakseg.labels.annotators import Options
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.simulate import annotate
 from weakseg.metrics import confusion_matrix, scores
-from weakseg.planning.oracle import Examiner, Oracle, confident_mask, predicted_price, signals_of
+from weakseg.planning.oracle import (
+    Examiner,
+    Oracle,
+    as_judged,
+    confident_mask,
+    predicted_price,
+    signals_of,
+)
 
 LAWS = settings(max_examples=25)
 SIZE = 64
@@ -276,3 +283,19 @@ def test_a_confident_mask_by_hand():
     assert confident_mask(probabilities, np.float32(0.8)).tolist() == [[0, 255], [1, 1]]
     assert confident_mask(probabilities, 0.93).tolist() == [[255, 255], [255, 1]]
     assert confident_mask(probabilities, 0.93).dtype == np.uint8
+
+
+def test_judges_know_every_class_of_a_data_set_without_a_background_as_an_object():
+    mask = np.array([[0, 1, 255]], np.uint8)
+    assert np.array_equal(as_judged(mask, True), mask)
+    assert as_judged(mask, False).tolist() == [[1, 2, 255]]
+    assert as_judged(mask, False).dtype == np.uint8
+
+
+def test_without_a_background_a_prediction_of_class_0_has_a_price():
+    empty = np.zeros((32, 32), np.uint8)
+    halves = empty.copy()
+    halves[:, 16:] = 1
+    price = predicted_price(("points",), (), has_background=False)
+    assert price(empty) == SIGNALS["points"].seconds([[0, 0, 0]])
+    assert price(halves) == SIGNALS["points"].seconds([[0, 0, 0], [20, 0, 1]])

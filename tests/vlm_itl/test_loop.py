@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import run
+from made_streets import streets
+from PIL import Image
 
 from weakseg.common import UserError
 from weakseg.labels.signals import SIGNALS
@@ -472,3 +474,49 @@ def test_killed_at_any_stage_it_ends_as_if_never_interrupted(tiny, tmp_path):
     assert any(line["pseudo_labels"] for line in results["curve"]), (
         "the judge accepted nothing: a weak test"
     )
+
+
+@pytest.fixture(scope="module")
+def street_folder(tmp_path_factory):
+    """Drawn streets, whose line 1 of classes.txt is sky."""
+    return streets(tmp_path_factory.mktemp("streets") / "data", count=30, line="")
+
+
+@pytest.mark.parametrize(
+    ("script", "overrides"),
+    [
+        ("train_baseline", []),
+        ("train_active_learning", ["active_learning.strategy=class_balanced"]),
+        (
+            "train_active_learning",
+            ["active_learning.strategy=clasp_pe", "active_learning.label=points"],
+        ),
+        ("train_vlm_itl", ["vlm_itl.vlm_handler=mock"]),
+        ("train_vlm_itl", ["vlm_itl.vlm_handler=learned"]),
+    ],
+)
+def test_every_script_works_without_a_background(street_folder, tmp_path, script, overrides):
+    tiny = [
+        f"data.source={street_folder}",
+        f"data.cache_dir={tmp_path / 'cache'}",
+        "data.no_background=true",
+        "data.image_size=64",
+        "model.name=segformer-tiny",
+        "training.steps=2",
+        "training.batch_size=4",
+    ]
+    rounds = [] if script == "train_baseline" else AL
+    if script == "train_vlm_itl":  # everything is accepted, and learned from
+        rounds = [*AL, "vlm_itl.risk=null", "vlm_itl.iou_bar=0.01"]
+    folder, results = start(script, tmp_path / "out", *tiny, *rounds, *overrides)
+    assert results["curve"][-1]["test_miou"] > 0
+    for label in bought(folder).values():
+        if "full" in label["signals"]:
+            assert label["annotations"]["full"] == {"objects": 4, "classes": 3}
+        if "points" in label["signals"]:
+            assert {point[2] for point in label["annotations"]["points"]} == {0, 1, 2}
+    for path in folder.glob("round_*/pseudo/*.png"):
+        with Image.open(path) as mask:
+            assert set(np.unique(np.asarray(mask))) <= {0, 1, 2, 255}
+    with np.load(sorted(folder.glob("round_*/test.npz"))[-1]) as file:
+        assert file["confusions"].shape[1:] == (3, 3)

@@ -35,3 +35,13 @@ def test_pseudo_labels_come_back_from_the_disk_as_they_were(
 def test_a_mask_without_softmax_is_no_pseudo_label(tmp_path):
     with pytest.raises(ValueError, match="one: a pseudo-label needs"):
         write_pseudo_label(tmp_path, Case("one", None, np.zeros((2, 2), np.uint8), ()), 0.5)
+
+
+def test_a_pseudo_label_without_a_background_has_the_data_set_s_classes(tmp_path):
+    probabilities = np.zeros((3, 1, 3), np.float32)  # the first stands for no object
+    probabilities[1:, 0] = [[0.9, 0.2, 0.5], [0.1, 0.8, 0.5]]
+    mask = probabilities.argmax(0).astype(np.uint8)
+    names = ("nothing", "sky", "road")
+    case = Case("one", None, mask, names, probabilities, has_background=False)
+    write_pseudo_label(tmp_path, case, 0.7)
+    assert PseudoLabels(tmp_path, ["one"])["one"].tolist() == [[0, 1, 255]]
