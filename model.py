@@ -1,13 +1,15 @@
 """Which network: encoders by name, where their ImageNet weights come from, trained networks.
 
-    build_model   a new network around any encoder, as ImageNet trained it or random
-    model_from    the trained network of a checkpoint
+    build_model    a new U-Net around any encoder, as ImageNet trained it or random
+    model_from     the trained U-Net of a checkpoint
+    NewEncoder     a frozen encoder, whose features the probe learns from
 
-The network itself, a U-Net with a head for tags, stands in `weakseg/learners/unet.py`.
+The U-Net, with a head for tags, stands in `weakseg/learners/unet.py`, the probe in `probe.py`.
 """
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +18,7 @@ from torch import nn
 
 from weakseg.common import UserError, reason
 from weakseg.inference.weights import load_encoder
+from weakseg.learners.features import FrameSize, FrozenEncoder, weights_digest
 from weakseg.learners.unet import IMAGENET, PerChannel, SegmentationModel
 
 if TYPE_CHECKING:  # smp takes seconds to import
@@ -48,6 +51,8 @@ WHEELS = {
     )
     for number in (0, 1, 2)
 }
+
+TRANSFORMERS = ("vit_", "deit", "eva", "beit")  # of timm, whose sizes of images can be set
 
 # Mean and standard deviation that put values in [0, 1] into [-1, 1].
 MINUS_ONE_TO_ONE: tuple[PerChannel, PerChannel] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -107,6 +112,68 @@ def model_from(checkpoint: Mapping[str, Any]) -> SegmentationModel:
     )
     model.load_state_dict(checkpoint["model"])
     return model.eval()
+
+
+@dataclass(frozen=True)
+class NewEncoder:
+    """What makes a frozen encoder: its name, its weights, and how large it sees photographs.
+
+    name     of `WHEELS`, or tu-NAME for any model of timm
+    weights  'imagenet', 'none' for random ones, or a file
+    size     of its frames
+    finest   least stride, in frame pixels, of the stages that are kept
+    """
+
+    name: str
+    weights: str
+    size: FrameSize
+    finest: int = 4
+
+    def __call__(self) -> FrozenEncoder:
+        """Make it; a name or weights that can't be had are a `UserError`."""
+        packaged = self.name in WHEELS
+        network = new_stages(self.name, self.weights == "imagenet" and not packaged)
+        if self.weights == "imagenet" and packaged:
+            load_encoder(network, packaged_weights(self.name), self.name)
+        elif self.weights not in ("imagenet", "none"):
+            load_encoder(network, self.weights, "--encoder_weights")
+        digest = weights_digest(network)
+        mean, std = normalisation(self.name)
+        return FrozenEncoder(self.name, network, mean, std, self.size, digest, self.finest)
+
+
+def new_stages(encoder: str, download: bool = False) -> nn.Module:
+    """Return timm's network that gives an encoder's stages.
+
+    download: with timm's ImageNet weights, from its hub; else random ones by a fixed seed
+    """
+    import timm
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    name = WHEELS[encoder].smp_name if encoder in WHEELS else encoder
+    examples = f"{', '.join(WHEELS)}, or tu-NAME for any model of timm, such as tu-resnet18"
+    if not name.startswith("tu-"):
+        raise UserError(f"--encoder {encoder}: no encoder of the probe, which takes {examples}")
+    name = name.removeprefix("tu-")
+    # Transformers are fixed to one size of images, unless they are told.
+    flexible = {"dynamic_img_size": True} if name.startswith(TRANSFORMERS) else {}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            network: nn.Module = timm.create_model(
+                name, pretrained=download, features_only=True, **flexible
+            )
+    except (OSError, HfHubHTTPError, OfflineModeIsEnabled) as error:
+        raise UserError(
+            f"--encoder {encoder}: could not get its ImageNet weights ({reason(error)}); use "
+            "--encoder efficientnet-lite0 (its weights come with pip) or --encoder_weights FILE "
+            "or none"
+        ) from error
+    except (RuntimeError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"--encoder {encoder}: timm has no stages of it ({reason(error)}); take {examples}"
+        ) from error
+    return network
 
 
 def new_unet(encoder: str, num_classes: int) -> "Unet":

@@ -22,6 +22,10 @@ PATIENCE = 10  # seconds that the first worker of a Dask cluster may take to com
 AHEAD = 64  # tasks a worker whose results may wait for their reader, so that memory stays flat
 
 
+class WorkersDied(UserError):
+    """Workers died at their tasks, by a kill or for want of memory."""
+
+
 @dataclass(frozen=True)
 class Workers:
     """Where tasks run, and how many at a time.
@@ -183,7 +187,7 @@ def backend(workers: Workers) -> Iterator[None]:
             ) from error
         except started.died as error:
             reason = str(error).splitlines()[0]
-            raise UserError(
+            raise WorkersDied(
                 f"{workers.flag}: workers died at their task, perhaps for want of memory "
                 f"({reason}); the same command goes on, with fewer --jobs or larger workers"
             ) from error

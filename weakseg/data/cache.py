@@ -26,15 +26,13 @@ class ResizedCache:
     appear by rename, so any number of processes may share the folder.
 
     size: of the square's side, in pixels
-    limit: gigabytes that the folder may hold, with all that is in it; what is missing then is made
-        every time. None: any number. Each process counts for itself, so many together may exceed
-        the limit by a little.
+    limit: gigabytes that the folder may hold, with all that is in it, see `Room`
     """
 
     def __init__(self, folder: str | Path, size: int, limit: float | None = None) -> None:
-        self.root, self.size, self.limit = Path(folder), size, limit
+        self.root, self.size = Path(folder), size
         self.folder = self.root / str(size)
-        self.allowance, self.full = 0.0, False
+        self.room = Room(self.root, limit, "are decoded")
 
     def image(self, path: str | Path) -> np.ndarray:
         """Return [3, size, size] uint8, resized with antialiasing."""
@@ -60,11 +58,25 @@ class ResizedCache:
         except (OSError, ValueError, EOFError):  # not there yet, or damaged: it is made anew
             pass
         array = self._make(path, kind)
-        if self._has_room(array.nbytes + NPY_HEADER):
+        if self.room.take(array.nbytes + NPY_HEADER):
             write(stored, lambda file: np.save(file, array))
         return array
 
-    def _has_room(self, size: int) -> bool:
+
+class Room:
+    """What a process may still write to a folder of caches.
+
+    folder  of all caches
+    limit   gigabytes that it may hold; None: any number. Each process counts for itself, so many
+            together may exceed the limit by a little.
+    lost    what happens to images that find no room, in words: "are decoded"
+    """
+
+    def __init__(self, folder: Path, limit: float | None, lost: str) -> None:
+        self.folder, self.limit, self.lost = folder, limit, lost
+        self.allowance, self.full = 0.0, False
+
+    def take(self, size: int) -> bool:
         """Take `size` bytes of what this process may still write, and tell whether they were there.
 
         How full the folder is, it looks up when the process has used up its allowance.
@@ -72,11 +84,11 @@ class ResizedCache:
         if self.limit is None:
             return True
         if self.allowance < size and not self.full:
-            room = self.limit * 1e9 - sum(map(file_size, self.root.rglob("*")))
+            room = self.limit * 1e9 - sum(map(file_size, self.folder.rglob("*")))
             self.allowance, self.full = max(room * ALLOWANCE, size), room < size
             if self.full:
                 print(
-                    f"{self.root}: full (--cache_limit); other images are decoded every time",
+                    f"{self.folder}: full (--cache_limit); other images {self.lost} every time",
                     file=sys.stderr,
                 )
         self.allowance -= size
