@@ -64,9 +64,10 @@ def first_mask(
         walk = affinity(encoder, image)
         maps = activation_maps(encoder, tag_maps, image)
         return mask_from_tags(label["tags"], image, walk, maps, dataset)
-    power = ARRIVAL_POWER if marks_background(signals) else SPREAD_POWER
+    has_background = dataset.has_background
+    power = ARRIVAL_POWER if marks_rivals(signals, has_background) else SPREAD_POWER
     walk = affinity(encoder, image, power)
-    annotations, has_background = annotations_of(label, signals), dataset.has_background
+    annotations = annotations_of(label, signals)
     return mask_from_annotations(annotations, label["size"], image, walk, has_background)
 
 
@@ -118,7 +119,7 @@ def mask_from_annotations(
     planes = (seeds == classes[:, None, None]).astype(np.float32)
     seed_maps = torch.from_numpy(planes).to(image.device)
     has_rivals = sees_background or (not has_background and len(classes) > 1)
-    if has_rivals and marks_background(annotations):
+    if has_rivals and marks_rivals(annotations, has_background):
         growth = ARRIVAL_GROWTH
         maps = arrival_probabilities(seed_maps, *walk)
     else:
@@ -165,9 +166,12 @@ def annotations_of(label: Mapping[str, Any], signals: Collection[str]) -> dict[s
     return {signal: label[signal] for signal in signals if signal in USED}
 
 
-def marks_background(signals: Collection[str]) -> bool:
-    """Return whether these signals mark enough besides an object for walks to meet."""
-    return "scribbles" in signals or "boxes" in signals
+def marks_rivals(signals: Collection[str], has_background: bool) -> bool:
+    """Return whether these signals mark enough besides an object for walks to meet.
+
+    Clicks mark too little background; where there is none, they mark all that there is.
+    """
+    return not has_background or "scribbles" in signals or "boxes" in signals
 
 
 def draw_evidence(annotations: Annotations, view: View, has_background: bool = True) -> np.ndarray:
