@@ -19,6 +19,7 @@ from weakseg.labels.label_file import load_labels
 from weakseg.labels.signals import SIGNALS
 
 REAL = ROOT.parent / "shared" / "data" / "oxford-iiit-pet"
+NUCLEI = REAL.parent / "nuclei"
 
 
 def generate(data_dir, path, *argv):
@@ -252,3 +253,17 @@ def test_labels_of_real_photographs_hit_their_pets(tmp_path):
     options = annotators.Options(points_per_object=2, background_points=2)
     images = dict(simulate.annotate_many(dataset, dict.fromkeys(names), options, seed=0))
     assert check_against_masks(dataset, images) >= 4 * len(names)
+
+
+@pytest.mark.skipif(not NUCLEI.is_dir(), reason=f"the real nuclei are not at {NUCLEI}")
+def test_every_real_nucleus_is_labelled_however_small_and_those_that_touch_apart(tmp_path):
+    dataset = opened(NUCLEI, tmp_path)
+    names = dataset.ids("trainval")[::16]
+    labelled, without = 0, 0
+    for name in names:
+        nuclei = len(np.unique(dataset.instances(name))) - 1
+        labels = simulate.annotate(dataset, name, annotators.Options(), 0, ("full", "boxes"))
+        assert labels["full"]["objects"] == len(labels["boxes"]) == nuclei
+        labelled += nuclei
+        without += len(annotators.Scene(dataset.mask(name)).objects)
+    assert without < 0.75 * labelled

@@ -486,6 +486,8 @@ def test_classes_that_are_left_out_are_the_background(folder):
     assert not whole.has_background and whole.class_names == ["animal", "sky"]
     assert whole.lookup("")[:3].tolist() == [1, 0, 0]
     assert len(whole.ids("trainval")) > len(part.ids("trainval"))
+    with pytest.raises(UserError, match="is one class that covers all, with no background"):
+        opened(folder, classes=["all=owl+red fox+sky"])
     write(folder / "classes.txt", "# no background", "background", "red fox", "owl")
     assert opened(folder, classes=["owl"]).class_names == ["other", "owl"]
 

@@ -109,6 +109,11 @@ class MaskClasses(SegmentationDataset):
         self.is_whole = sum(map(len, groups.values())) == len(known)
         self.has_background = self.has_background or not self.is_whole
         self.class_names = [*([background] if self.has_background else []), *groups]
+        if len(self.class_names) < 2:
+            raise UserError(
+                f"--classes {' '.join(classes)}: is one class that covers all, with no background; "
+                "name two, or leave a member out"
+            )
         self.tag_names = [member for members in groups.values() for member in members]
         self.tag_class = [
             label
