@@ -2,11 +2,9 @@
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from model import build_model
-from weakseg.inference.fast_cpu import folded, padding_inside
+from weakseg.inference.fast_cpu import folded
 
 
 @pytest.fixture
@@ -35,21 +33,6 @@ def test_a_network_without_its_batch_norms_says_the_same(encoder, images):
     if encoder == "efficientnet-lite0":
         assert norms[1] == 0
         assert not any(type(m).__name__ == "Conv2dSame" for m in faster.modules())
-
-
-@given(
-    kernel=st.tuples(st.integers(2, 7), st.integers(2, 7)),
-    size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    groups=st.sampled_from([1, 2, 4]),
-    bias=st.booleans(),
-)
-def test_padding_inside_a_convolution_is_padding_the_map_on_even_sizes(kernel, size, groups, bias):
-    from timm.layers import Conv2dSame
-
-    torch.manual_seed(0)
-    convolution = Conv2dSame(4, 8, kernel, stride=2, groups=groups, bias=bias).double()
-    maps = torch.randn(2, 4, 2 * size[0], 2 * size[1], dtype=torch.float64)
-    assert torch.allclose(padding_inside(convolution)(maps), convolution(maps))
 
 
 def test_a_batch_norm_that_does_not_follow_its_neighbour_stays():
