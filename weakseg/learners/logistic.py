@@ -1,10 +1,11 @@
 """Logistic regression on features: the linear head of the pixel classifier, fitted to convergence.
 
 The loss is `sum_i w_i * cross-entropy_i + penalty / 2 * ||W||^2`, with weights that sum to 1 and a
-bias that is not penalised. L-BFGS finds its minimum. At W = 0 every row has the same probabilities,
-so the Hessian is the Kronecker product of two small matrices: the covariance of the features and
-the covariance of the classes. Its inverse is known from two eigendecompositions (`Axes` and
-`curvature`), and L-BFGS starts from it: features of very different spread cost no more steps.
+bias that is not penalised. L-BFGS finds its minimum. The Hessian is close to the Kronecker product
+of two small matrices, the covariance of the classes and that of the features, plus the penalty: it
+is that where all rows have the same probabilities, and wherever there are two classes. Two
+eigendecompositions (`curvature`, `Axes`) invert it, and L-BFGS starts from the inverse: features of
+very different spread cost no more steps. Inside, arrays are [C, ...]: thin products are fast so.
 """
 
 from collections.abc import Callable
@@ -13,8 +14,8 @@ from typing import Any
 
 import torch
 
-TOLERANCE = 1e-6  # largest entry of the gradient, where features have a deviation near 1
-MOST_ITERATIONS = 500
+TOLERANCE = 2e-6  # largest entry of the gradient, where features have a deviation near 1
+MOST_ITERATIONS = 1000
 MEMORY = 12  # pairs of steps and changes of the gradient that L-BFGS remembers
 AXES_ROWS = 6000  # rows that the covariance of the features is measured on
 
@@ -45,8 +46,8 @@ class LinearHead:
 class Axes:
     """The spread of features: mean [D], directions [D, R] of unit length, their variances [R].
 
-    The fit's result does not depend on them, only its speed: the axes of some rows serve for more
-    of them, for fewer and for other weights. With fewer rows than features R < D; along the
+    The result of a fit does not depend on them, only its speed: the axes of some rows serve for
+    more of them, for fewer and for other weights. With fewer rows than features R < D; along the
     directions left out the features do not vary.
     """
 
@@ -55,13 +56,19 @@ class Axes:
     variances: torch.Tensor
 
 
-def as_rows(
-    x: Any, targets: Any, weights: Any, num_classes: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Check rows -> features [N, D], target probabilities [N, C], weights [N] that sum to 1.
+@dataclass(frozen=True)
+class Rows:
+    """Weighted examples: features x [N, D], probabilities targets [C, N], weights [N] of sum 1."""
 
-    Rows of weight 0 are left out. Targets are class numbers [N] or probabilities [N, C]. Features
-    keep their precision if they are float64, and are float32 otherwise; so are the rest.
+    x: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+
+
+def as_rows(x: Any, targets: Any, weights: Any, num_classes: int) -> Rows:
+    """Check features [N, D], targets (class numbers [N] or probabilities [N, C]), weights [N].
+
+    Rows of weight 0 are left out. Everything is float32, or float64 where the features are.
     Raises ValueError where shapes, signs or class numbers do not fit.
     """
     x, targets, weights = (torch.as_tensor(value) for value in (x, targets, weights))
@@ -72,22 +79,24 @@ def as_rows(
     weights = weights.double()
     if not (weights >= 0).all() or not 0 < weights.sum() < float("inf"):
         raise ValueError("weights must be finite, not below 0, and one of them above 0")
-    if not bool((weights > 0).all()):
+    if not (weights > 0).all():
         kept = weights > 0
         x, targets, weights = x[kept], targets[kept], weights[kept]
+    return Rows(x, one_hot(targets, num_classes).to(x.dtype), (weights / weights.sum()).to(x.dtype))
+
+
+def one_hot(targets: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Return probabilities [C, N] of class numbers [N] or of probabilities [N, C], checked."""
     if targets.ndim == 1:
         if targets.is_floating_point() or targets.min() < 0 or targets.max() >= num_classes:
             raise ValueError(f"targets must be whole numbers from 0 to {num_classes - 1}")
-        probabilities = torch.zeros(len(x), num_classes, dtype=x.dtype)
-        probabilities.scatter_(1, targets.long()[:, None], 1.0)
-    else:
-        probabilities = targets.to(x.dtype)
-        sums = probabilities.sum(1)
-        if targets.shape[1] != num_classes or not torch.allclose(
-            sums, sums.new_ones(()), atol=1e-3
-        ):
-            raise ValueError(f"soft targets must be {num_classes} probabilities that sum to 1")
-    return x, probabilities, (weights / weights.sum()).to(x.dtype)
+        return (torch.arange(num_classes)[:, None] == targets).float()
+    sums = targets.sum(1, dtype=torch.float64)
+    if targets.shape[1] != num_classes or not ((sums - 1).abs() < 1e-3).all():
+        raise ValueError(f"soft targets must be {num_classes} probabilities that sum to 1")
+    if targets.min() < 0:
+        raise ValueError("soft targets must not be below 0")
+    return targets.T.contiguous()
 
 
 def axes_of(x: torch.Tensor, weights: torch.Tensor) -> Axes:
@@ -101,67 +110,66 @@ def axes_of(x: torch.Tensor, weights: torch.Tensor) -> Axes:
         variances, directions = torch.linalg.eigh(spread.T @ spread)
         return Axes(mean.double(), directions, variances.clamp(min=0).double())
     spread = spread.double()
-    variances, rows = torch.linalg.eigh(spread @ spread.T)
+    variances, turn = torch.linalg.eigh(spread @ spread.T)
     kept = variances > 1e-9 * variances[-1]  # none where no feature varies
-    directions = spread.T @ (rows[:, kept] / variances[kept].sqrt())
+    directions = spread.T @ (turn[:, kept] / variances[kept].sqrt())
     return Axes(mean.double(), directions, variances[kept])
 
 
-def objective(
-    x: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, penalty: float
-) -> Objective:
-    """Return the function head [D + 1, C] (the last row is the bias) -> loss, gradient [D + 1, C].
+def objective(rows: Rows, penalty: float) -> Objective:
+    """Return the function head [C, D + 1] (the last column is the bias) -> loss, gradient.
 
     Products with the features are made in the features' precision, sums of losses in float64.
     """
 
     def evaluate(head: torch.Tensor) -> tuple[float, torch.Tensor]:
-        logits = torch.addmm(head[-1].to(x.dtype), x, head[:-1].to(x.dtype))
-        log_p = logits.log_softmax(1)
-        losses = -(targets * log_p).sum(1).double()
-        residuals = log_p.exp_().sub_(targets).mul_(weights[:, None])
+        logits = head[:, :-1].to(rows.x.dtype) @ rows.x.T
+        log_p = logits.add_(head[:, -1:]).log_softmax(0)
+        losses = (rows.targets * log_p).sum(0).double()
+        residuals = log_p.exp_().sub_(rows.targets).mul_(rows.weights)
         gradient = torch.empty_like(head)
-        gradient[:-1] = x.T @ residuals
-        gradient[:-1] += penalty * head[:-1]
-        gradient[-1] = residuals.sum(0, dtype=torch.float64)
-        gradient[-1] -= gradient[-1].mean()  # 0 but for rounding
-        square = penalty / 2 * float(head[:-1].square().sum())
-        return float(weights.double() @ losses) + square, gradient
+        gradient[:, :-1] = residuals @ rows.x
+        gradient[:, :-1] += penalty * head[:, :-1]
+        gradient[:, -1] = residuals.sum(1, dtype=torch.float64)
+        gradient[:, -1] -= gradient[:, -1].mean()  # 0 but for rounding
+        square = penalty / 2 * float(head[:, :-1].square().sum())
+        return square - float(rows.weights.double() @ losses), gradient
 
     return evaluate
 
 
-def curvature(probabilities: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return the mean covariance [C, C] of a class drawn by probabilities [N, C]."""
-    mean = weights @ probabilities
-    return torch.diag(mean) - (probabilities * weights[:, None]).T @ probabilities
+def curvature(rows: Rows, head: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the mean covariance [C, C] of a drawn class, and each row's share [N] in its trace."""
+    logits = head[:, :-1].to(rows.x.dtype) @ rows.x.T
+    p = logits.add_(head[:, -1:]).softmax(0)
+    covariance = torch.diag(p @ rows.weights) - (p * rows.weights) @ p.T
+    return covariance.double(), (p - p.square()).sum(0) * rows.weights
 
 
 def inverse_hessian(axes: Axes, classes: torch.Tensor, penalty: float) -> Map:
-    """Return the map gradient [D + 1, C] -> step [D + 1, C]: about the Hessian's inverse.
+    """Return the map gradient [C, D + 1] -> step [C, D + 1]: about the Hessian's inverse.
 
-    It is exact where all rows have the same probabilities; classes [C, C]: their `curvature`.
+    classes [C, C]: covariance of the classes, as `curvature` gives it.
     """
-    values, vectors = torch.linalg.eigh(classes.double())
-    values = values.clamp(min=1e-7)
-    mean, kind = axes.mean[:, None], axes.directions.dtype
-    inverse = 1 / (axes.variances[:, None] * values + penalty)
+    values, vectors = torch.linalg.eigh(classes)
+    values = values.clamp(min=1e-7)[:, None]
+    kind = axes.directions.dtype
+    inverse = 1 / (values * axes.variances + penalty)
     whole = axes.directions.shape[0] == axes.directions.shape[1]
     if not whole:
         inverse -= 1 / penalty
 
     def apply(gradient: torch.Tensor) -> torch.Tensor:
-        turned = gradient @ vectors
-        of_bias = turned[-1]
-        turned = turned[:-1] - mean * of_bias
-        along = axes.directions.T @ turned.to(kind)
-        moved = (axes.directions @ (inverse * along).to(kind)).double()
-        if not whole:
-            moved += turned / penalty
+        turned = vectors.T @ gradient
+        of_bias = turned[:, -1:]
+        centred = turned[:, :-1] - of_bias * axes.mean
+        along = inverse * (centred.to(kind) @ axes.directions)
         step = torch.empty_like(gradient)
-        step[:-1] = moved @ vectors.T
-        step[-1] = (of_bias / values - axes.mean @ moved) @ vectors.T
-        return step
+        step[:, :-1] = along.to(kind) @ axes.directions.T
+        if not whole:
+            step[:, :-1] += centred / penalty
+        step[:, -1:] = of_bias / values - step[:, :-1] @ axes.mean[:, None]
+        return vectors @ step
 
     return apply
 
@@ -184,10 +192,6 @@ def minimise(
             return point, value, largest, iteration
         direction = -two_loops(gradient, pairs, precondition)
         moved = search(evaluate, point, value, gradient, direction)
-        if moved is None and pairs:  # the remembered pairs may be what misleads
-            pairs.clear()
-            direction = -precondition(gradient)
-            moved = search(evaluate, point, value, gradient, direction)
         if moved is None:
             return point, value, largest, iteration
         step, value, changed = moved
@@ -210,12 +214,12 @@ def two_loops(
     result = gradient.clone()
     shares = []
     for step, change, product in reversed(pairs):
-        share = float((step * result).sum()) / product
+        share = float(step.flatten() @ result.flatten()) / product
         shares.append(share)
         result.sub_(change, alpha=share)
     result = precondition(result)
     for (step, change, product), share in zip(pairs, reversed(shares), strict=True):
-        result.add_(step, alpha=share - float((change * result).sum()) / product)
+        result.add_(step, alpha=share - float(change.flatten() @ result.flatten()) / product)
     return result
 
 
@@ -238,7 +242,7 @@ def search(
     for _ in range(20):
         reached, changed = evaluate(point + step * direction)
         behind = float((changed * direction).sum())
-        if behind > -0.5 * slope or not reached <= value + 1e-6 * abs(value):
+        if behind > -0.5 * slope or not reached <= value + 1e-6 * abs(value) + 1e-7:
             high = step
         elif behind < 0.9 * slope:
             low = step
@@ -246,6 +250,15 @@ def search(
             return step, reached, changed
         step = (low + high) / 2 if high < float("inf") else 2 * step
     return None
+
+
+def patience(rows: Rows) -> int:
+    """Return after how many iterations the Hessian is worth measuring again, by its cost."""
+    count, width = rows.x.shape
+    used = min(count, AXES_ROWS)
+    small, large = sorted((used, width))
+    measuring = small * small * (large + 12 * small)
+    return 20 + measuring // (8 * count * width * len(rows.targets))
 
 
 def fit_linear(
@@ -266,25 +279,39 @@ def fit_linear(
     penalty: the same minimum in fewer iterations. axes: of features of the same kind, if known.
     A class without examples has probabilities near 0. Raises ValueError where the rows do not fit.
     """
+    rows = as_rows(x, targets, weights, num_classes)
+    return fit_rows(rows, penalty, start, axes, tolerance, most_iterations)
+
+
+def fit_rows(
+    rows: Rows,
+    penalty: float,
+    start: LinearHead | None = None,
+    axes: Axes | None = None,
+    tolerance: float = TOLERANCE,
+    most_iterations: int = MOST_ITERATIONS,
+) -> LinearHead:
+    """Fit a linear head to checked rows; otherwise as `fit_linear`."""
     if not penalty > 0:
         raise ValueError(f"penalty {penalty}: must be above 0")
-    x, targets, weights = as_rows(x, targets, weights, num_classes)
-    axes = axes or axes_of(x, weights)
-    head = torch.zeros(x.shape[1] + 1, num_classes, dtype=torch.float64)
+    axes = axes or axes_of(rows.x, rows.weights)
+    head = torch.zeros(len(rows.targets), rows.x.shape[1] + 1, dtype=torch.float64)
     if start is None:
-        shares = (weights @ targets).double()
-        head[-1] = (shares + tolerance).log()
+        shares = (rows.targets @ rows.weights).double()
+        head[:, -1] = (shares + tolerance).log()
         classes = torch.diag(shares) - shares[:, None] * shares
     else:
-        head[:-1], head[-1] = start.weights, start.bias
-        probabilities = start.logits(x).softmax(1)
-        classes = curvature(probabilities, weights)
-    head, loss, largest, iterations = minimise(
-        objective(x, targets, weights, penalty),
-        inverse_hessian(axes, classes, penalty),
-        head,
-        tolerance,
-        most_iterations,
-    )
-    bias = head[-1] - head[-1].mean()
-    return LinearHead(head[:-1].float(), bias.float(), largest, iterations, loss)
+        head[:, :-1], head[:, -1] = start.weights.T, start.bias
+        classes, _ = curvature(rows, head)
+    evaluate, done = objective(rows, penalty), 0
+    while True:
+        most = min(patience(rows), most_iterations - done)
+        precondition = inverse_hessian(axes, classes, penalty)
+        head, loss, largest, count = minimise(evaluate, precondition, head, tolerance, most)
+        done += count
+        if largest <= tolerance or count == 0 or done >= most_iterations:
+            break
+        classes, importance = curvature(rows, head)
+        axes = axes_of(rows.x, importance)
+    bias = head[:, -1] - head[:, -1].mean()
+    return LinearHead(head[:, :-1].T.float().contiguous(), bias.float(), largest, done, loss)
