@@ -6,21 +6,25 @@ kept as it is, in half precision. Resizing commutes with a linear map, so a pred
 of the resized projections of all stages: no map of all features at full size ever exists.
 """
 
+import copy
 import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
 
+from weakseg.common import UserError, reason
+from weakseg.learners.folding import fold_batch_norms, fold_padding
 from weakseg.learners.unet import PerChannel
 
 TILE = 1024  # frame pixels a side, about, that the encoder sees at once
 MARGIN = 128  # frame pixels, about, that it sees around a tile, and that are thrown away
 LARGEST = float(np.finfo(np.float16).max)
+TOLERANCE = 1e-3  # of a stage's largest value, that a faster network may differ by
 
 
 @dataclass(frozen=True)
@@ -132,43 +136,54 @@ def interpolation(places: np.ndarray, cells: int) -> torch.Tensor:
 class FrozenEncoder:
     """An encoder that is never trained, and the stages of it that are kept.
 
-    name     what --encoder calls it
-    network  in evaluation mode; its stages of an image [1, 3, H, W] are `stages_of(image)`
-    finest   least stride of the stages that are kept
-    size     of frames
-    digest   a short hash of the weights
+    name      what --encoder calls it
+    network   of timm, made with `features_only`
+    mean, std of each channel, for values in [0, 1], as the network expects them
+    size      of frames
+    digest    a short hash of the weights
+    finest    least stride of the stages that are kept
+
+    Raises `UserError` for a network whose stages are no grids of cells over the frame, or are not
+    finite.
     """
 
     def __init__(
         self,
         name: str,
-        network: nn.Module,
+        network: Any,
         mean: PerChannel,
         std: PerChannel,
         size: FrameSize,
         digest: str,
         finest: int = 4,
     ) -> None:
-        self.name, self.network, self.size, self.digest = name, network.eval(), size, digest
+        self.name, self.size, self.digest = name, size, digest
         self.mean = torch.tensor(mean).view(1, 3, 1, 1) * 255
         self.std = torch.tensor(std).view(1, 3, 1, 1) * 255
-        strides, channels = strides_of(network), channels_of(network)
-        self.kept = [number for number, stride in enumerate(strides) if stride >= finest]
-        self.strides = tuple(strides[number] for number in self.kept)
-        self.channels = tuple(channels[number] for number in self.kept)
-        self.multiple = math.lcm(*strides)
+        self.multiple = math.lcm(*network.feature_info.reduction())
         self.tile, self.margin = (
             self.multiple * round(length / self.multiple) for length in (TILE, MARGIN)
         )
+        sample, stages = sample_stages(name, network.eval(), self.multiple)
+        self.network = faster(network, sample, stages).to(memory_format=torch.channels_last)
+        strides = [sample.shape[2] // stage.shape[2] for stage in stages]
+        self.kept = [number for number, stride in enumerate(strides) if stride >= finest]
+        if not self.kept:
+            raise UserError(
+                f"--encoder {name}: its coarsest stage has a stride of {max(strides)}, finer than "
+                f"{finest}; keep finer stages, or take another encoder"
+            )
+        self.strides = tuple(strides[number] for number in self.kept)
+        self.channels = tuple(stages[number].shape[1] for number in self.kept)
 
     def __call__(self, image: Image.Image) -> FeatureMaps:
         """Return the features of a photograph in RGB; a large one is seen in tiles."""
         width, height = self.size.of(image.size)
         frame = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-        maps = [np.zeros(shape, np.float16) for shape in self.shapes(image.size)]
-        for top in self.tile_starts(height):
-            for left in self.tile_starts(width):
-                self.fill(maps, frame, top, left)
+        maps = [np.empty(shape, np.float16) for shape in self.shapes(image.size)]
+        for top, bottom in self.tiles(height):
+            for left, right in self.tiles(width):
+                self.fill(maps, frame, (left, top, right, bottom))
         return FeatureMaps(tuple(maps), self.strides, image.size, (width, height))
 
     def shapes(self, size: tuple[int, int]) -> list[tuple[int, int, int]]:
@@ -179,20 +194,25 @@ class FrozenEncoder:
             for channels, stride in zip(self.channels, self.strides, strict=True)
         ]
 
-    def fill(self, maps: list[np.ndarray], frame: np.ndarray, top: int, left: int) -> None:
-        """Fill in what maps of a whole frame [H, W, 3] show of the tile at (top, left)."""
-        reach = self.tile + self.margin
-        first_row, first_column = max(0, top - self.margin), max(0, left - self.margin)
-        window = frame[first_row : top + reach, first_column : left + reach]
-        height, width = (reach, reach) if max(frame.shape) <= reach else (self.tile, self.tile)
+    def tiles(self, length: int) -> list[tuple[int, int]]:
+        """Return where each tile along a side of a frame begins and ends."""
+        if length <= self.tile + self.margin:
+            return [(0, length)]
+        starts = range(0, length, self.tile)
+        return [(start, min(start + self.tile, length)) for start in starts]
+
+    def fill(
+        self, maps: list[np.ndarray], frame: np.ndarray, tile: tuple[int, int, int, int]
+    ) -> None:
+        """Fill a tile (left, top, right, bottom) of a frame [H, W, 3] into the frame's maps."""
+        left, top, right, bottom = tile
+        x, y = max(0, left - self.margin), max(0, top - self.margin)
+        window = frame[y : bottom + self.margin, x : right + self.margin]
         for whole, stage, stride in zip(maps, self.stages(window), self.strides, strict=True):
-            rows, columns = (top - first_row) // stride, (left - first_column) // stride
-            part = whole[
-                :,
-                top // stride : (top + height) // stride,
-                left // stride : (left + width) // stride,
-            ]
-            part[:] = stage[:, rows : rows + part.shape[1], columns : columns + part.shape[2]]
+            part = whole[:, top // stride : -(-bottom // stride), left // stride :]
+            part = part[:, :, : -(-right // stride) - left // stride]
+            row, column = (top - y) // stride, (left - x) // stride
+            part[:] = stage[:, row : row + part.shape[1], column : column + part.shape[2]]
 
     @torch.no_grad()
     def stages(self, frame: np.ndarray) -> list[np.ndarray]:
@@ -202,17 +222,12 @@ class FrozenEncoder:
         """
         height, width = frame.shape[:2]
         missing = (0, -height % self.multiple), (0, -width % self.multiple), (0, 0)
-        padded = np.pad(frame, missing, mode="symmetric").transpose(2, 0, 1)
-        image = torch.from_numpy(np.ascontiguousarray(padded))[None].to(self.mean.device)
-        normalised = (image.float() - self.mean) / self.std
-        stages = stages_of(self.network, normalised)
+        padded = torch.from_numpy(np.pad(frame, missing, mode="symmetric"))
+        image = padded.to(self.mean.device).permute(2, 0, 1)[None].float()
+        stages = stages_of(self.network, image.sub_(self.mean).div_(self.std))
         return [
             stages[number][0].clamp(-LARGEST, LARGEST).half().cpu().numpy() for number in self.kept
         ]
-
-    def tile_starts(self, length: int) -> list[int]:
-        """Return where the tiles along a side of a frame begin."""
-        return [0] if length <= self.tile + self.margin else [*range(0, length, self.tile)]
 
     def to(self, device: torch.device | str) -> "FrozenEncoder":
         """Move the encoder to a device, and return it."""
@@ -221,10 +236,10 @@ class FrozenEncoder:
         return self
 
 
-# ---- the stages of any encoder of timm
+# ---- any encoder of timm
 
 
-def weights_digest(network: nn.Module) -> str:
+def weights_digest(network: Any) -> str:
     """Return a short hash of a network's weights."""
     digest = hashlib.sha256()
     for name, tensor in network.state_dict().items():
@@ -233,17 +248,13 @@ def weights_digest(network: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def has_blocks(network: nn.Module) -> bool:
-    """Return whether an encoder is an EfficientNet, whose every block group is a stage."""
-    return all(hasattr(network, part) for part in ("conv_stem", "bn1", "blocks"))
-
-
-def stages_of(network: nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
+def stages_of(network: Any, image: torch.Tensor) -> list[torch.Tensor]:
     """Return the stages [B, C_k, h_k, w_k] of an encoder for a normalised image [B, 3, H, W].
 
-    network: of timm, made with `features_only`
+    network: of timm, made with `features_only`. Of an EfficientNet each group of blocks is a stage,
+    also where two have one stride.
     """
-    if not has_blocks(network):
+    if not all(hasattr(network, part) for part in ("conv_stem", "bn1", "blocks")):
         stages: list[torch.Tensor] = network(image)
         return stages
     x = network.bn1(network.conv_stem(image))
@@ -254,25 +265,51 @@ def stages_of(network: nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
     return stages
 
 
-def strides_of(network: nn.Module) -> list[int]:
-    """Return the stride of each of the stages of `stages_of`, in pixels of its input."""
-    if not has_blocks(network):
-        return [int(stride) for stride in network.feature_info.reduction()]
-    strides, stride = [], 2
-    for group in network.blocks:
-        stride *= math.prod(
-            module.stride[0] for module in group.modules() if isinstance(module, nn.Conv2d)
-        )
-        strides.append(stride)
-    return strides
+@torch.no_grad()
+def sample_stages(
+    name: str, network: Any, multiple: int
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Return a random image of `multiple` pixels times 2 and 4, and an encoder's stages of it.
+
+    Raises `UserError`, which names the encoder, where they are no grids of square cells of whole
+    pixels over the image, or not finite.
+    """
+    random = torch.Generator().manual_seed(0)
+    height, width = 2 * multiple, 4 * multiple
+    image = torch.rand((1, 3, height, width), generator=random) - 0.5
+    try:
+        stages = stages_of(network, image)
+    except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
+        raise UserError(
+            f"--encoder {name}: cannot see images of {width} x {height} pixels ({reason(error)}); "
+            "take another encoder"
+        ) from error
+    for stage in stages:
+        if not torch.isfinite(stage).all():
+            raise UserError(
+                f"--encoder {name}: its features are not finite; take other weights for it"
+            )
+        stride = max(1, height // max(1, stage.shape[2]))
+        cells = height // stride, width // stride
+        if stride not in network.feature_info.reduction() or tuple(stage.shape[2:]) != cells:
+            raise UserError(
+                f"--encoder {name}: its stages, such as {tuple(stage.shape)}, are no maps of "
+                f"square cells of an image of {width} x {height} pixels; take another encoder"
+            )
+    return image, stages
 
 
-def channels_of(network: nn.Module) -> list[int]:
-    """Return the number of channels of each of the stages of `stages_of`."""
-    if not has_blocks(network):
-        return [int(channels) for channels in network.feature_info.channels()]
-    last = [
-        [module for module in group.modules() if isinstance(module, nn.Conv2d)][-1]
-        for group in network.blocks
-    ]
-    return [convolution.out_channels for convolution in last]
+@torch.no_grad()
+def faster(network: Any, image: torch.Tensor, stages: list[torch.Tensor]) -> Any:
+    """Return a copy of an encoder whose convolutions do the work of batch norms and padding.
+
+    The copy must give the same stages of an image [1, 3, H, W], else it is the encoder itself.
+    """
+    copied = copy.deepcopy(network)
+    fold_batch_norms(copied)
+    fold_padding(copied)
+    same = all(
+        (found - stage).abs().max() <= TOLERANCE * stage.abs().max()
+        for found, stage in zip(stages_of(copied, image), stages, strict=True)
+    )
+    return copied if same else network
