@@ -258,13 +258,20 @@ def predictions(
     from tqdm import tqdm
 
     from data_utils import InOrder, SegmentationItems, make_loader
-    from model import model_from
+    from model import feature_store, model_from
     from weakseg.data.cache import ResizedCache
     from weakseg.inference.fast_cpu import folded
-    from weakseg.inference.predict import full_size_masks
+    from weakseg.inference.predict import full_size_masks, probe_masks
     from weakseg.inference.tiles import larger_than, tiled_masks
+    from weakseg.learners.probe import Probe
 
     names, settings = dataset.ids("test"), checkpoint["args"]
+    few = len(names) < FEW_IMAGES
+    if settings.get("learner") == "probe":
+        store = feature_store(settings, cache_dir, args.cache_limit)
+        masks = probe_masks(Probe.of_state(checkpoint["model"]), store, dataset, names)
+        yield from tqdm(masks, settings["run_name"], len(names), unit="img", disable=few)
+        return
     size, where = settings["img_size"], (accelerator.device, accelerator.autocast)
     model = folded(model_from(checkpoint).to(accelerator.device), size)
     large = larger_than(dataset, names, tile["pixels"]) if tile else []
@@ -278,7 +285,6 @@ def predictions(
         sides = tile["pixels"], tile["overlap"]
         in_windows = tiled_masks(model, dataset, large, size, *sides, args.batch_size, *where)
         masks = itertools.chain(masks, in_windows)
-    few = len(names) < FEW_IMAGES
     yield from tqdm(masks, settings["run_name"], len(names), unit="img", disable=few)
 
 

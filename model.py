@@ -18,6 +18,7 @@ from torch import nn
 
 from weakseg.common import UserError, reason
 from weakseg.inference.weights import load_encoder
+from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.features import FrameSize, FrozenEncoder, weights_digest
 from weakseg.learners.unet import IMAGENET, PerChannel, SegmentationModel
 
@@ -140,6 +141,19 @@ class NewEncoder:
         digest = weights_digest(network)
         mean, std = normalisation(self.name)
         return FrozenEncoder(self.name, network, mean, std, self.size, digest, self.finest)
+
+
+def feature_store(
+    args: Mapping[str, Any], cache_dir: str | Path, cache_limit: float | None = None
+) -> FeatureStore:
+    """Return the frozen features that a run of the probe learns from, kept in a folder of caches.
+
+    args: the run's settings as a checkpoint records them
+    """
+    scale = args["scale"]
+    size = FrameSize(args["img_size"] if scale is None else None, scale)
+    new_encoder = NewEncoder(args["encoder"], args["encoder_weights"], size, args["finest_stride"])
+    return FeatureStore(new_encoder, cache_dir, cache_limit)
 
 
 def new_stages(encoder: str, download: bool = False) -> nn.Module:

@@ -52,14 +52,51 @@ def main(args: argparse.Namespace) -> None:
     )
     refuse_empty_boxes(run, dataset, weights)
     ids = training_ids(dataset, run.seed, run.train_limit)
+    select_by = run.select_by if run.learner == "unet" else None
     labels = read_training_labels(
-        run.weak_label_path, dataset, ids, run.signals, run.select_by, run.data_dir
+        run.weak_label_path, dataset, ids, run.signals, select_by, run.data_dir
     )
 
     from weakseg.training.checkpoints import lock_run
 
     with lock_run(run.folder):
-        train(run, dataset, labels, weights)
+        if run.learner == "probe":
+            train_on_features(run, dataset, labels)
+        else:
+            train(run, dataset, labels, weights)
+
+
+def train_on_features(
+    run: TrainingRun, dataset: SegmentationDataset, labels: TrainingLabels
+) -> None:
+    """Fit what is left of a run of the probe, and say what to do next."""
+    from model import feature_store
+    from weakseg.data.cache import ResizedCache
+    from weakseg.pseudo_masks.from_features import SIDE, FeatureMasks
+    from weakseg.training.checkpoints import find_checkpoint
+    from weakseg.training.probe import train_probe
+
+    checkpoint = find_checkpoint(run)
+    report_absent(run, dataset)
+    if checkpoint is None or checkpoint["epoch"] < run.last_epoch:
+        store = feature_store(run.recorded(), run.cache_dir, run.cache_limit)
+        cache = ResizedCache(run.cache_dir, SIDE, run.cache_limit)
+        masks = FeatureMasks(dataset, run.signals, cache)
+        description = describe(run, dataset, labels)
+        train_probe(run, checkpoint, dataset, labels, store, masks, description)
+    print(
+        f"{run.folder}: best.pt is the last fit; next: python evaluate.py "
+        f"--checkpoint_dir {run.checkpoint_dir} --run_name {run.run_name}"
+    )
+
+
+def report_absent(run: TrainingRun, dataset: SegmentationDataset) -> None:
+    """Say how many listed images are absent."""
+    if dataset.absent:
+        print(
+            f"{run.data_dir}: {dataset.absent} listed images are absent; "
+            "the split of the others is unchanged"
+        )
 
 
 def refuse_empty_boxes(
@@ -88,11 +125,8 @@ def train(
     checkpoint = find_checkpoint(run)
     tracker = {} if run.log_with == "none" else {"log_with": run.log_with}
     accelerator = make_accelerator(run.device, run.amp, project_dir=run.checkpoint_dir, **tracker)
-    if dataset.absent and accelerator.is_main_process:
-        print(
-            f"{run.data_dir}: {dataset.absent} listed images are absent; "
-            "the split of the others is unchanged"
-        )
+    if accelerator.is_main_process:
+        report_absent(run, dataset)
     if checkpoint is None or checkpoint["epoch"] < run.epochs:
         rounds = pseudo_mask_rounds(run, dataset, labels, weights)
         training = prepare(
@@ -229,7 +263,7 @@ def describe(
         "test_fingerprint": dataset.test_fingerprint(),
         "labels": labels.digest,
         "cost": labels.cost,
-        "selection": {"by": run.select_by, **labels.selection_cost},
+        "selection": {"by": run.select_by if labels.val_ids else None, **labels.selection_cost},
     }
 
 

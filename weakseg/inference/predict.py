@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from weakseg.data.base import SegmentationDataset
+from weakseg.learners.feature_store import FeatureStore
+from weakseg.learners.probe import Probe
 from weakseg.metrics import largest
 
 Batch = dict[str, Any]  # tensors, and further batches, by name
@@ -61,6 +63,14 @@ def full_size_masks(
                 logits[None], size=truth.shape, mode="bilinear", align_corners=False
             )
             yield names[index], class_mask(resized[0]), truth
+
+
+def probe_masks(
+    probe: Probe, store: FeatureStore, dataset: SegmentationDataset, names: Iterable[str]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield (id, predicted mask, true mask) of a probe, [H, W] uint8 at the original size."""
+    for name in names:
+        yield name, class_mask(probe.logits(store(dataset.image_path(name)))), dataset.mask(name)
 
 
 def class_mask(logits: torch.Tensor) -> np.ndarray:

@@ -73,11 +73,13 @@ def training_ids(dataset: SegmentationDataset, seed: int, limit: int | None = No
     return sorted(ids[:limit])
 
 
-def selection_signals(signals: Sequence[str], select_by: str) -> tuple[str, ...]:
+def selection_signals(signals: Sequence[str], select_by: str | None) -> tuple[str, ...]:
     """Return the signals whose labels of the validation images choose the checkpoint.
 
-    select_by: a name of `weakseg.training.run.SELECTION`
+    select_by: a name of `weakseg.training.run.SELECTION`; None where nothing is chosen
     """
+    if select_by is None:
+        return ()
     return tuple(signals) if select_by == "weak_val_loss" else ("full",)
 
 
@@ -86,14 +88,15 @@ def read_training_labels(
     dataset: SegmentationDataset,
     train_ids: Sequence[str],
     signals: Sequence[str],
-    select_by: str,
+    select_by: str | None,
     data_dir: str | Path,
 ) -> TrainingLabels:
     """Read the labels of a run from a weak-label file, checked against the data set.
 
     data_dir: as the user gave it, for the command that a mistake's message proposes
     """
-    val_ids, selected_with = dataset.ids("val"), selection_signals(signals, select_by)
+    val_ids = dataset.ids("val") if select_by else []
+    selected_with = selection_signals(signals, select_by)
     labels = labels_for(path, dataset, train_ids, signals, data_dir)
     labels |= labels_for(path, dataset, val_ids, {*signals, *selected_with}, data_dir)
     return TrainingLabels(

@@ -126,7 +126,7 @@ def named_words(
     fingerprint: of the data set; labels: digest of the annotations that the run learns from
     """
     run = run_of(words)
-    described = {"fingerprint": fingerprint, "labels": labels, "epochs_done": run.epochs}
+    described = {"fingerprint": fingerprint, "labels": labels, "epochs_done": run.last_epoch}
     unnamed = identity_of({"args": run.recorded(), **described})
     digest = hashlib.sha256(json.dumps(unnamed, sort_keys=True).encode()).hexdigest()[:8]
     name = f"{'_'.join(run.signals)}_{images}images_seed{run.seed}_{digest}"

@@ -56,7 +56,11 @@ def affinity(encoder: SegmentationModel, image: torch.Tensor, power: float = SPR
         mode="bilinear",
         align_corners=False,
     )
-    features = encoder.encode(x)[-2][0]
+    return walk_between(encoder.encode(x)[-2][0], power)
+
+
+def walk_between(features: torch.Tensor, power: float = SPREAD_POWER) -> Walk:
+    """Return the random walk between the cells of features [F, h, w], see `affinity`."""
     cells = features.flatten(1).T
     cells = F.normalize(cells - cells.mean(0), dim=1)
     alike = (cells @ cells.T).clamp(min=0) ** power

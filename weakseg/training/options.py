@@ -6,9 +6,11 @@ from dataclasses import fields
 
 from weakseg.data.datasets import add_data_arguments
 from weakseg.labels.signals import SIGNALS, TERMS
+from weakseg.parallel import BACKENDS, add_backend_arguments
 from weakseg.threads import add_threads_argument
+from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.recipes import ADDED_TERMS, STRONG, AddedOptions, LossOptions
-from weakseg.training.run import SELECTION
+from weakseg.training.run import LEARNERS, SELECTION
 
 
 def parse_args(
@@ -24,6 +26,7 @@ def parse_args(
     add_input_arguments(parser)
     add_supervision_arguments(parser)
     add_network_arguments(parser)
+    add_probe_arguments(parser)
     add_optimisation_arguments(parser)
     add_output_arguments(parser)
     return parser.parse_args(argv)
@@ -52,8 +55,8 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--img_size",
         type=int,
-        default=256,
-        help="network input, pixels a side (default: %(default)s)",
+        help="pixels a side of the network's square input, for the probe those of the longer side "
+        f"(default: {LEARNERS['unet']}, probe {LEARNERS['probe']})",
     )
     group.add_argument(
         "--augment", action="store_true", help="random crop, flip and colour, labels included"
@@ -145,7 +148,16 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the network."""
     group = parser.add_argument_group("network")
     group.add_argument(
-        "--encoder", default="efficientnet-lite0", help="any smp encoder (default: %(default)s)"
+        "--learner",
+        choices=LEARNERS,
+        default="unet",
+        help="unet: minutes of training; probe: a pixel classifier on frozen features, seconds "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--encoder",
+        default="efficientnet-lite0",
+        help="any smp encoder, for the probe also tu-NAME of timm (default: %(default)s)",
     )
     group.add_argument(
         "--encoder_weights",
@@ -158,6 +170,23 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="add logits of the encoder's features (default: with more than two classes)",
     )
+
+
+def add_probe_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the probe."""
+    group = parser.add_argument_group("probe", "of --learner probe, which has no epochs or steps")
+    for option in fields(ProbeOptions):
+        known = "" if option.default is None else f" (default: {option.default})"
+        group.add_argument(
+            f"--{option.name}",
+            default=option.default,
+            help=option.metadata["help"] + known,
+            **option.metadata["flag"],
+        )
+    group.add_argument(
+        "--jobs", type=int, default=1, help="photographs at a time (default: %(default)s)"
+    )
+    add_backend_arguments(group, BACKENDS, "threading")
 
 
 def add_optimisation_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions
 from weakseg.labels.signals import TERMS, parse_modes
+from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.recipes import ADDED_TERMS, AddedOptions
 
 # What chooses best.pt, and whether less or more of it is better.
@@ -32,13 +33,21 @@ FREE = {
     "cache_dir",
     "cache_limit",
     "log_with",
+    "backend",
+    "cluster",
+    "jobs",
 }
+# Name of a learner -> longer side of photographs, pixels, unless --img_size says it.
+LEARNERS = {"unet": 256, "probe": 384}
 
 
 # Flags that train.py once had, with the value of a run that did without them.
 FORMER: dict[str, None] = {"lambda_colour": None, "lambda_fill": None}
 # Flags that checkpoints may lack, with the value of a run that was made before them.
-LATER: dict[str, Any] = {"no_background": False}
+LATER: dict[str, Any] = {"no_background": False, "learner": "unet"}
+
+
+RESOLVED = {"classes", "run_name", "open_boxes", "img_size"}  # flags that `of_flags` completes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +57,17 @@ class TrainingRun(DataOptions):
     signals    of the labels that it learns from, in the order of `SIGNALS`
     weights    {term: weight} as given by --lambda_TERM; None where the recipe decides
     added      what the recipe's added losses need besides weights
+    probe      what the probe needs
     """
 
     signals: tuple[str, ...]
     weights: Mapping[str, float | None]
     added: AddedOptions = field(default_factory=AddedOptions)
+    learner: str
+    probe: ProbeOptions = field(default_factory=ProbeOptions)
+    backend: str
+    cluster: str | None
+    jobs: int
     run_name: str
     checkpoint_dir: str
     # data and labels
@@ -101,14 +116,20 @@ class TrainingRun(DataOptions):
         """
         signals = parse_modes(given["modes"])
         is_open = given["open_boxes"]
-        own = {option.name for option in fields(AddedOptions)}
+        learner = given["learner"]
+        own, probe = (
+            {option.name: given[option.name] for option in fields(options)}
+            for options in (AddedOptions, ProbeOptions)
+        )
         plain = {option.name for option in fields(cls)} & given.keys()
         run = cls(
-            **{name: given[name] for name in plain - {"classes", "run_name", "open_boxes"}},
+            **{name: given[name] for name in plain - RESOLVED},
             classes=tuple(given["classes"]),
             signals=signals,
             weights={term: given[f"lambda_{term}"] for term in (*TERMS, *ADDED_TERMS)},
-            added=AddedOptions(**{name: given[name] for name in own}),
+            added=AddedOptions(**own),
+            probe=ProbeOptions(**probe),
+            img_size=LEARNERS[learner] if given["img_size"] is None else given["img_size"],
             run_name=given["run_name"] or "_".join(signals),
             open_boxes=given["recipe"] == "strong" if is_open is None else is_open,
         )
@@ -120,10 +141,21 @@ class TrainingRun(DataOptions):
         """The folder of the run: its checkpoints, log and pseudo-masks."""
         return Path(self.checkpoint_dir) / self.run_name
 
+    @property
+    def last_epoch(self) -> int:
+        """The epoch after which the run is finished; each fit of the probe is one."""
+        if self.learner == "unet":
+            return self.epochs
+        return 1 if "full" in self.signals else 1 + self.probe.rounds
+
     def recorded(self) -> dict[str, Any]:
         """Return what a checkpoint says of the run: plain values by the names of the flags."""
         kept = {option.name: getattr(self, option.name) for option in fields(self)}
-        signals, weights, added = (kept.pop(name) for name in ("signals", "weights", "added"))
+        signals, weights, added, probe = (
+            kept.pop(name) for name in ("signals", "weights", "added", "probe")
+        )
+        if self.learner == "probe":
+            kept |= {option.name: getattr(probe, option.name) for option in fields(probe)}
         return kept | {
             "modes": list(signals),
             "classes": list(self.classes),
@@ -144,14 +176,16 @@ class TrainingRun(DataOptions):
     def _rules(self) -> list[tuple[str, bool, str]]:
         """Return (flag, whether its value is fine, what it must be) of every checked flag."""
         added, positive, share = self.added, "must be positive", "must lie in [0, 1)"
+        probe = [] if self.learner == "unet" else self._probe_rules()
+        multiple = 1 if self.learner == "probe" else 32
         known_tracker = self.log_with == "none" or find_spec(self.log_with) is not None
         cams = 0 <= self.cam_background <= self.cam_foreground <= 1
         one_folder = Path(self.run_name).name == self.run_name != ".."
         return [
             (
                 "img_size",
-                self.img_size >= 64 and self.img_size % 32 == 0,
-                "must be a multiple of 32, at least 64",
+                self.img_size >= 64 and self.img_size % multiple == 0,
+                f"must be {f'a multiple of {multiple}, ' if multiple > 1 else ''}at least 64",
             ),
             ("epochs", self.epochs > 0, "must be at least 1"),
             ("batch_size", self.batch_size > 0, "must be at least 1"),
@@ -185,4 +219,16 @@ class TrainingRun(DataOptions):
                 "must be at least 1",
             ),
             ("train_limit", self.train_limit is None or self.train_limit > 0, "must be at least 1"),
+            *probe,
+        ]
+
+    def _probe_rules(self) -> list[tuple[str, bool, str]]:
+        """Return the rules of the probe's own flags, see `_rules`."""
+        probe = self.probe
+        return [
+            ("scale", probe.scale is None or 0 < probe.scale <= 8, "must lie between 0 and 8"),
+            ("penalty", probe.penalty is None or probe.penalty > 0, "must be positive"),
+            ("rounds", probe.rounds >= 0, "must not be negative"),
+            ("confidence", 0.5 < probe.confidence < 1, "must lie between 0.5 and 1"),
+            ("pixels", probe.pixels > 0, "must be at least 1"),
         ]

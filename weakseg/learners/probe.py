@@ -1,0 +1,124 @@
+"""The probe: a classifier of single pixels on frozen features, fitted in seconds.
+
+Linear probes of frozen features are Alain & Bengio, "Understanding intermediate layers using
+linear classifier probes" (2016). With a linear head the logits are the sum of the resized
+projections of all stages. A small network's first layer is linear too, so it costs little more:
+its hidden units are computed at the finest stage's cells, and its logits are resized.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from weakseg.learners.features import FeatureMaps, interpolation
+from weakseg.learners.logistic import LinearHead
+from weakseg.learners.small_network import SmallNetwork
+
+BAND = 2**22  # hidden values, about, that exist at a time
+Head = LinearHead | SmallNetwork
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What puts features [N, D] to mean 0 and deviation 1: mean [D] and deviation [D], float32."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> "Standard":
+        """Return that of features [N, D] of any pixels, labelled or not."""
+        values = features.astype(np.float32)
+        deviation = values.std(0)
+        return cls(values.mean(0), np.where(deviation > 0, deviation, 1).astype(np.float32))
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Return standardised features [N, D] float32."""
+        standardised: np.ndarray = (features.astype(np.float32) - self.mean) / self.deviation
+        return standardised
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A head on standardised features: features of a photograph -> class logits."""
+
+    standard: Standard
+    head: Head
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, C."""
+        return len(self.head.bias)
+
+    def logits(self, maps: FeatureMaps, size: tuple[int, int] | None = None) -> torch.Tensor:
+        """Return class logits [C, H, W] float32 of a photograph.
+
+        size: (width, height) of the result, which covers the whole photograph; None: its own
+        """
+        width, height = size or maps.size
+        rows = (np.arange(height) + 0.5) * (maps.size[1] / height)
+        columns = (np.arange(width) + 0.5) * (maps.size[0] / width)
+        if isinstance(self.head, LinearHead):
+            weights, bias = self.folded(self.head.weights, self.head.bias)
+            return maps.project(weights, rows, columns) + bias[:, None, None]
+        return self.small_logits(self.head, maps, rows, columns)
+
+    def small_logits(
+        self, head: SmallNetwork, maps: FeatureMaps, rows: np.ndarray, columns: np.ndarray
+    ) -> torch.Tensor:
+        """Return the logits [C, R, C'] of a small network at a grid of places.
+
+        rows [R], columns [C']: y and x in original pixels
+        """
+        weights, bias = self.folded(head.hidden_weights, head.hidden_bias)
+        (width, height), stride = maps.size, min(maps.strides)
+        cells_down, cells_across = (-(-length // stride) for length in maps.frame[::-1])
+        x_cell, y_cell = stride * width / maps.frame[0], stride * height / maps.frame[1]
+        across = (np.arange(cells_across) + 0.5) * x_cell
+        coarse = weights.new_empty(self.num_classes, cells_down, cells_across)
+        lines = max(1, BAND // (len(bias) * cells_across))
+        for first in range(0, cells_down, lines):
+            down = (np.arange(first, min(first + lines, cells_down)) + 0.5) * y_cell
+            hidden = (maps.project(weights, down, across) + bias[:, None, None]).relu_()
+            logits = torch.einsum("hrc,hk->krc", hidden, head.weights)
+            coarse[:, first : first + lines] = logits + head.bias[:, None, None]
+        vertical = interpolation(rows / y_cell - 0.5, cells_down)
+        horizontal = interpolation(columns / x_cell - 0.5, cells_across)
+        return vertical @ coarse @ horizontal.T
+
+    def folded(
+        self, weights: torch.Tensor, bias: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weights [D, K] and bias [K] for features that are not standardised."""
+        mean, deviation = map(torch.from_numpy, (self.standard.mean, self.standard.deviation))
+        scaled = weights / deviation[:, None]
+        return scaled, bias - mean @ scaled
+
+    def at(self, features: np.ndarray) -> np.ndarray:
+        """Return class probabilities [N, C] float32 of features [N, D] of single pixels."""
+        x = torch.from_numpy(self.standard(features))
+        probabilities: np.ndarray = self.head.logits(x).softmax(1).numpy()
+        return probabilities
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return all that the probe is, as tensors by name."""
+        names = FIELDS[type(self.head)]
+        standard = {"mean": self.standard.mean, "deviation": self.standard.deviation}
+        return {name: torch.from_numpy(value) for name, value in standard.items()} | {
+            name: getattr(self.head, name) for name in names
+        }
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, torch.Tensor]) -> "Probe":
+        """Return the probe of a state; one that lacks something raises KeyError."""
+        kind = SmallNetwork if "hidden_weights" in state else LinearHead
+        standard = Standard(state["mean"].numpy(), state["deviation"].numpy())
+        return cls(standard, kind(*(state[name] for name in FIELDS[kind])))
+
+
+FIELDS: dict[type[Head], tuple[str, ...]] = {
+    LinearHead: ("weights", "bias"),
+    SmallNetwork: ("hidden_weights", "hidden_bias", "weights", "bias"),
+}

@@ -1,0 +1,144 @@
+"""Pseudo-masks of the probe: from labels and frozen features, then from its own predictions.
+
+The first come from boxes, which GrabCut fills, and from tags, whose activation maps have a closed
+form. Clicks and strokes need none: a probe learns from them as they are. Later ones are what a
+probe predicts where the labels allow it, cut along the image's edges (self-training under
+constraints; Papandreou et al., ICCV 2015, Khoreva et al., CVPR 2017).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from weakseg.common import IGNORE
+from weakseg.data.base import SegmentationDataset
+from weakseg.data.cache import ResizedCache
+from weakseg.labels.targets import View, tag_vector
+from weakseg.learners.features import FeatureMaps
+from weakseg.learners.probe import Probe
+from weakseg.pseudo_masks.cam import GRID, MOST_IMAGES, TagMaps, fit_tag_maps
+from weakseg.pseudo_masks.from_labels import (
+    annotations_of,
+    knowledge_of,
+    mask_from_maps,
+    mask_from_tags,
+    rgb,
+)
+from weakseg.pseudo_masks.grabcut import USED, pseudo_mask
+from weakseg.pseudo_masks.random_walk import Growth, walk_between
+
+SIDE = 128  # pixels a side of the square that masks are cut on
+
+
+def growth_of(confidence: float) -> Growth:
+    """Return what probabilities mean for a cut: sure from `confidence` on, doubt in between."""
+    return Growth(0, 0.0, 1 - confidence, 0.5, confidence)
+
+
+@dataclass(frozen=True)
+class FeatureMasks:
+    """Makes the pseudo-masks of one run, [SIDE, SIDE] uint8, 255 where in doubt.
+
+    signals   that the run learns from; an image may lack some
+    cache     of the photographs at `SIDE`
+    tag_maps  where tags are all that an image may have
+    """
+
+    dataset: SegmentationDataset
+    signals: Sequence[str]
+    cache: ResizedCache
+    tag_maps: TagMaps | None = None
+
+    def first(self, name: str, label: Mapping[str, Any], maps: FeatureMaps) -> np.ndarray | None:
+        """Return an image's mask before anything is learnt; None without boxes or tags alone.
+
+        label: {"size", signal: annotation, ...}
+        """
+        signals = [signal for signal in self.signals if signal in label]
+        annotations = annotations_of(label, signals)
+        image = self.image(name)
+        if "boxes" in annotations:
+            width, height = label["size"]
+            view = View(width, height, SIDE)
+            has_background = self.dataset.has_background
+            return pseudo_mask(rgb(image), annotations, view, has_background=has_background)[0]
+        if annotations or "tags" not in signals or self.tag_maps is None:
+            return None
+        cells = deep_cells(maps)
+        evidence = self.tag_maps(cells[None])[0].clamp(min=0)
+        evidence = F.interpolate(evidence[None], size=[SIDE, SIDE], mode="bilinear")[0]
+        return mask_from_tags(label["tags"], image, walk_between(cells), evidence, self.dataset)
+
+    def predicted(
+        self,
+        name: str,
+        label: Mapping[str, Any],
+        maps: FeatureMaps,
+        probe: Probe,
+        confidence: float,
+    ) -> np.ndarray:
+        """Return an image's mask where a probe is sure and its labels allow it.
+
+        Classes that the labels rule out have no chance, marks keep their classes. Without any class
+        on show all is in doubt.
+        """
+        signals = [signal for signal in self.signals if signal in label]
+        term = "walk" if annotations_of(label, signals) else "cams"
+        known = knowledge_of(label, signals, term, self.dataset, SIDE)
+        if not known.classes.size:
+            return np.full((SIDE, SIDE), IGNORE, np.uint8)
+        logits = probe.logits(maps, (SIDE, SIDE))
+        possible = [*([0] if self.dataset.has_background else []), *known.classes.tolist()]
+        if known.is_closed or not self.dataset.has_background:
+            impossible = np.setdiff1d(np.arange(probe.num_classes), possible)
+            logits[impossible] = -torch.inf
+        chances = logits.softmax(0)[known.classes.tolist()].numpy() * known.where
+        rest = 0 if known.is_closed else IGNORE
+        growth = growth_of(confidence)
+        mask = mask_from_maps(chances, known.classes, rgb(self.image(name)), growth, rest)
+        return mask if known.marks is None else np.where(known.marks == IGNORE, mask, known.marks)
+
+    def image(self, name: str) -> torch.Tensor:
+        """Return a photograph [3, SIDE, SIDE] uint8."""
+        return torch.from_numpy(self.cache.image(self.dataset.image_path(name)))
+
+
+def needs_tag_maps(signals: Sequence[str]) -> bool:
+    """Return whether a run learns from tags where nothing else says where objects are."""
+    return "tags" in signals and not {*USED, "full"} & {*signals}
+
+
+def deep_cells(maps: FeatureMaps) -> torch.Tensor:
+    """Return the stages of the two largest strides, joined on the finer of the two [F, h, w]."""
+    strides = sorted({*maps.strides})[-2:]
+    deep = [
+        torch.from_numpy(stage.astype(np.float32))
+        for stage, stride in zip(maps.maps, maps.strides, strict=True)
+        if stride in strides
+    ]
+    finest = max((stage.shape[1:] for stage in deep), key=lambda shape: shape[0] * shape[1])
+    return torch.cat(
+        [F.interpolate(stage[None], size=finest, mode="bilinear")[0] for stage in deep]
+    )
+
+
+def pooled_cells(maps: FeatureMaps) -> torch.Tensor:
+    """Return `deep_cells` of an image, averaged to a grid of `GRID` cells a side [GRID^2, F]."""
+    return F.adaptive_avg_pool2d(deep_cells(maps), GRID).flatten(1).T
+
+
+def tag_maps_from(
+    cells: Sequence[torch.Tensor], labels: Sequence[Mapping[str, Any]], tag_names: Sequence[str]
+) -> TagMaps:
+    """Return the `TagMaps` of images by their `pooled_cells` and their labels, at least one."""
+    tags = [torch.from_numpy(tag_vector(label["tags"], tag_names)) for label in labels]
+    return fit_tag_maps(torch.stack(list(cells)), torch.stack(tags))
+
+
+def images_for_tag_maps(names: Sequence[str]) -> Sequence[str]:
+    """Return an even part of the images, few enough to fit tag maps in memory."""
+    return names[:: -(-len(names) // MOST_IMAGES)]

@@ -1,0 +1,38 @@
+"""What a run of the probe needs besides images and labels."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+HEADS = ("auto", "linear", "small")
+
+
+def option(default: Any, text: str, **flag: Any) -> Any:
+    """Return a dataclass field with a help text and what argparse needs to know of its flag."""
+    return field(default=default, metadata={"help": text, "flag": flag})
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """How the probe sees photographs and learns from their pixels."""
+
+    scale: float | None = option(
+        None,
+        "see photographs at this fraction of their original size, in tiles, instead of --img_size",
+        type=float,
+    )
+    finest_stride: int = option(
+        4, "finest features, frame pixels a cell; 2 for thin things", type=int, choices=(2, 4)
+    )
+    head: str = option(
+        "auto",
+        "linear, or one small hidden layer; auto: small where images have masks",
+        choices=HEADS,
+    )
+    penalty: float | None = option(
+        None, "of the linear head's weights (default: by cross-validation over images)", type=float
+    )
+    rounds: int = option(2, "of self-training, where images have no mask", type=int)
+    confidence: float = option(
+        0.9, "a pixel is labelled by self-training from this probability on", type=float
+    )
+    pixels: int = option(60, "pixels of each image that masks and self-training label", type=int)
