@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import math
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
@@ -84,15 +86,39 @@ class Room:
         if self.limit is None:
             return True
         if self.allowance < size and not self.full:
-            room = self.limit * 1e9 - sum(map(file_size, self.folder.rglob("*")))
-            self.allowance, self.full = max(room * ALLOWANCE, size), room < size
-            if self.full:
-                print(
-                    f"{self.folder}: full (--cache_limit); other images {self.lost} every time",
-                    file=sys.stderr,
-                )
+            room = self.left()
+            self.allowance = max(room * ALLOWANCE, size)
+            if room < size:
+                self.close()
         self.allowance -= size
         return not self.full
+
+    def number(self, sizes: Iterable[int]) -> int:
+        """Return how many files of given sizes, from the first, find room together."""
+        number, total, room = 0, 0, self.left()
+        for size in sizes:
+            total += size
+            if total > room:
+                self.close()
+                break
+            number += 1
+        return number
+
+    def left(self) -> float:
+        """Return the bytes that the folder has room for."""
+        if self.limit is None:
+            return math.inf
+        files = (Path(at, name) for at, _, names in os.walk(self.folder) for name in names)
+        return self.limit * 1e9 - sum(map(file_size, files))
+
+    def close(self) -> None:
+        """Write nothing more, and say so once."""
+        if not self.full:
+            print(
+                f"{self.folder}: full (--cache_limit); other images {self.lost} every time",
+                file=sys.stderr,
+            )
+        self.full = True
 
 
 def file_size(path: Path) -> int:

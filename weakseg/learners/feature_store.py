@@ -1,8 +1,10 @@
 """Frozen features kept on disk: a photograph is shown to the encoder once."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +55,7 @@ class FeatureStore:
     @property
     def encoder(self) -> FrozenEncoder:
         """The encoder itself, made once in each process."""
-        return cached_encoder(self.new_encoder).to(self.device)
+        return cached_encoder(self.new_encoder, str(self.device))
 
     def __call__(self, path: str | Path) -> FeatureMaps:
         """Return the features of a photograph; an unreadable one is a `UserError`."""
@@ -62,7 +64,8 @@ class FeatureStore:
         maps = self.read(stored, size)
         if maps is None:
             maps = self.encoder(read_image(path))
-            self.keep(stored, maps)
+            if self.room.take(sum(stage.nbytes for stage in maps.maps) + NPY_HEADER):
+                self.save(stored, maps)
         return maps
 
     def path(self, path: str | Path) -> Path:
@@ -80,59 +83,84 @@ class FeatureStore:
 
         size: (width, height) of the photograph
         """
-        shapes = self.encoder.shapes(size)
+        encoder = self.encoder
+        shapes = encoder.shapes(size)
+        counts = [math.prod(shape) for shape in shapes]
+        header = np.frombuffer(npy_header(sum(counts)), np.float16)
         try:
-            with stored.open("rb") as file:
-                flat = np.lib.format.read_array(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            flat = np.fromfile(stored, np.float16)
+        except OSError:
             return None
-        ends = np.cumsum([np.prod(shape) for shape in shapes])
-        if flat.dtype != np.float16 or flat.shape != (ends[-1],):
+        first = len(header)
+        if len(flat) != first + sum(counts) or flat[:first].tobytes() != header.tobytes():
             return None
-        parts = np.split(flat, ends[:-1])
+        parts = np.split(flat[first:], np.cumsum(counts)[:-1])
         maps = tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
-        return FeatureMaps(maps, self.encoder.strides, size, self.encoder.size.of(size))
+        return FeatureMaps(maps, encoder.strides, size, encoder.size.of(size))
 
-    def keep(self, stored: Path, maps: FeatureMaps) -> None:
-        """Write features to a file, if there is room."""
+    def save(self, stored: Path, maps: FeatureMaps) -> None:
+        """Write features to a file."""
         flat = np.concatenate([stage.ravel() for stage in maps.maps])
-        if self.room.take(flat.nbytes + NPY_HEADER):
-            write(stored, lambda file: np.save(file, flat))
+        write(stored, lambda file: np.save(file, flat))
 
     def missing(self, paths: Iterable[Path]) -> list[Path]:
-        """Return the photographs whose features are not on disk yet."""
-        return [path for path in paths if not self.path(path).exists()]
+        """Return the photographs whose features are not on disk yet, each once."""
+        return [path for path in dict.fromkeys(paths) if not self.path(path).exists()]
 
     def compute(self, paths: Iterable[Path], workers: Workers) -> Iterator[Path]:
         """Compute what is missing on disk of the features of photographs; yield each when done.
 
-        A worker that is killed costs its own photograph's time: the others' features are on disk,
-        and new workers go on. Raises `WorkersDied` where that happens `ATTEMPTS` times.
+        Those that find no room on disk are left out. A worker that is killed costs its own
+        photograph's time: the others' features are on disk, and further workers go on. Raises
+        `WorkersDied` where `ATTEMPTS` sets of workers die.
         """
         from joblib import delayed
 
-        left = self.missing(paths)
+        left = dict.fromkeys(self.that_fit(self.missing(paths)))
         for attempt in range(ATTEMPTS):
             try:
                 with backend(workers):
-                    tasks = (delayed(self.store)(path) for path in left)
-                    yield from stream(tasks, workers, in_order=False)
+                    tasks = (delayed(self.store)(path) for path in tuple(left))
+                    for path in stream(tasks, workers, in_order=False):
+                        del left[path]
+                        yield path
                 return
             except WorkersDied:
-                left = self.missing(left)
                 if attempt == ATTEMPTS - 1:
                     raise
+                # What was done has no report where the workers died before it was read.
+                for path in set(left) - set(self.missing(left)):
+                    del left[path]
+                    yield path
+
+    def that_fit(self, paths: list[Path]) -> list[Path]:
+        """Return the photographs, from the first, whose features find room on disk."""
+        sizes = (2 * sum(map(math.prod, self.encoder.shapes(image_size(p)))) for p in paths)
+        return paths[: self.room.number(size + NPY_HEADER for size in sizes)]
 
     def store(self, path: Path) -> Path:
-        """Compute the features of a photograph, keep them on disk, and return its path."""
-        self(path)
+        """Compute the features of a photograph, keep them on disk, and return its path.
+
+        To be called where there is room.
+        """
+        self.save(self.path(path), self.encoder(read_image(path)))
         return path
 
 
+@lru_cache(maxsize=64)
+def npy_header(count: int) -> bytes:
+    """Return what an .npy file of so many features begins with."""
+    file = BytesIO()
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": np.dtype(np.float16).str, "fortran_order": False, "shape": (count,)}
+    )
+    return file.getvalue()
+
+
 @lru_cache(maxsize=4)
-def cached_encoder(new_encoder: NewEncoder) -> FrozenEncoder:
-    """Return the encoder that a function makes; each process makes it once.
+def cached_encoder(new_encoder: NewEncoder, device: str) -> FrozenEncoder:
+    """Return the encoder that a function makes, on a device; each process makes it once.
 
     new_encoder: equal functions with equal arguments are the same
     """
-    return new_encoder()
+    return new_encoder().to(device)

@@ -9,8 +9,10 @@ of the resized projections of all stages: no map of all features at full size ev
 import copy
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -78,7 +80,7 @@ class FeatureMaps:
         x, y = (places * np.divide(self.frame, self.size)).T
         features = np.empty((len(places), self.width), np.float32)
         first = 0
-        for stage, stride in zip(self.maps, self.strides, strict=True):
+        for stage, stride in self.stages:
             left, right, right_share = neighbours(x / stride - 0.5, stage.shape[2])
             top, bottom, bottom_share = neighbours(y / stride - 0.5, stage.shape[1])
             upper = between(stage[:, top, left], stage[:, top, right], right_share)
@@ -89,23 +91,28 @@ class FeatureMaps:
         return features
 
     def project(self, weights: torch.Tensor, rows: np.ndarray, columns: np.ndarray) -> torch.Tensor:
-        """Return the features times weights [D, K], at a grid of places -> [K, R, C] float32.
+        """Return the features times weights [D, K], at a grid of places -> [K, R, C].
 
         rows [R], columns [C]: y and x of the grid in original pixels. The same as `at`, for every
         place of the grid, but for rounding.
         """
         y, x = rows * (self.frame[1] / self.size[1]), columns * (self.frame[0] / self.size[0])
-        total = weights.new_zeros(weights.shape[1], len(rows), len(columns))
-        first = 0
-        for stage, stride in zip(self.maps, self.strides, strict=True):
-            part = weights[first : first + len(stage)]
-            cells = torch.from_numpy(np.asarray(stage, np.float32)).to(weights.device)
-            projected = torch.einsum("dhw,dk->khw", cells, part)
-            vertical = interpolation(y / stride - 0.5, stage.shape[1]).to(weights.device)
-            horizontal = interpolation(x / stride - 0.5, stage.shape[2]).to(weights.device)
-            total += vertical @ projected @ horizontal.T
-            first += len(stage)
-        return total
+        tall, across, first = [], [], 0  # what is enlarged downward, and how to enlarge it across
+        for stride, stages in groupby(self.stages, itemgetter(1)):
+            joined = np.concatenate([stage for stage, _ in stages])  # they share their cells
+            channels, height, width = joined.shape
+            cells = torch.from_numpy(joined).to(weights).view(channels, -1)
+            projected = weights[first : first + channels].T @ cells
+            vertical = interpolation(y / stride - 0.5, height).to(weights)
+            tall.append(vertical @ projected.view(-1, height, width))
+            across.append(interpolation(x / stride - 0.5, width).to(weights))
+            first += channels
+        return torch.cat(tall, dim=2) @ torch.cat(across, dim=1).T
+
+    @property
+    def stages(self) -> Iterable[tuple[np.ndarray, int]]:
+        """The map of each stage, and its stride."""
+        return zip(self.maps, self.strides, strict=True)
 
 
 def neighbours(places: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
