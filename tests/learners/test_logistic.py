@@ -133,10 +133,16 @@ def test_ill_conditioned_features_are_fitted_to_the_tolerance(size, penalty, dty
     assert 0 < head.iterations < 200
 
 
-def test_constant_features_are_fitted():
-    head = fit_linear(np.ones((6, 3)), [0, 0, 1, 1, 1, 1], np.ones(6), 0.1, 2, **EXACT)
+@pytest.mark.parametrize("width", [3, 30])
+def test_constant_features_are_fitted(width):
+    head = fit_linear(np.ones((6, width)), [0, 0, 1, 1, 1, 1], np.ones(6), 0.1, 2, **EXACT)
     assert head.weights.abs().max() < 1e-6
     assert head.bias.softmax(0).tolist() == pytest.approx([1 / 3, 2 / 3], abs=1e-6)
+
+
+def test_one_row_is_fitted():
+    head = fit_linear([[1.0, 2.0, 3.0]], [1], [1], 0.1, 2)
+    assert head.gradient <= 2e-6 and int(head.bias.argmax()) == 1
 
 
 @pytest.mark.parametrize("kinds", [3, 21])

@@ -39,7 +39,7 @@ class LinearHead:
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits [N, C] of features [N, D]."""
-        return x @ self.weights.to(x.dtype) + self.bias.to(x.dtype)
+        return (self.weights.T.to(x.dtype) @ x.T).T + self.bias.to(x.dtype)
 
 
 @dataclass(frozen=True)

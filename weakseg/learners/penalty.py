@@ -37,9 +37,9 @@ def row_keys(rows: Rows, seed: int) -> torch.Tensor:
     keys = torch.zeros(len(rows.x), dtype=torch.int64)
     for column in (rows.x, rows.targets.T):
         factors = torch.randint(-(2**62), 2**62, column.shape[1:], generator=generator) * 2 + 1
-        for part in range(0, len(keys), 4096):
-            bits = column[part : part + 4096].float().contiguous().view(torch.int32).long()
-            keys[part : part + 4096] += (bits * factors).sum(1)
+        for first in range(0, len(keys), 4096):
+            bits = column[first : first + 4096].float().contiguous().view(torch.int32).long()
+            keys[first : first + 4096] += (bits * factors).sum(1)
     return (keys ^ (keys >> 29)) * -4658895280553007687  # low bits reach the high ones
 
 
@@ -69,13 +69,12 @@ def choose_penalty(
     largest; once two in a row are worse than the best, smaller ones are not tried. A class that
     other folds lack does not count. With one group nothing can be held out: the middle penalty.
     """
-    members = folds_of(groups, folds, seed)
     penalties = tuple(sorted(penalties, reverse=True))
-    weights = torch.as_tensor(weights)
-    if weights.shape != members.shape:
-        raise ValueError(f"{len(members)} groups for weights of shape {tuple(weights.shape)}")
+    groups, weighty = np.asarray(groups), np.asarray(weights) > 0
+    if groups.shape != weighty.shape:
+        raise ValueError(f"groups of shape {groups.shape} for weights of shape {weighty.shape}")
     rows = as_rows(x, targets, weights, num_classes)
-    members = members[weights > 0]
+    members = folds_of(groups[weighty], folds, seed)
     if len(members) > MOST_ROWS:
         kept = row_keys(rows, seed).argsort(stable=True)[:MOST_ROWS]
         rows, members = part(rows, kept), members[kept]
