@@ -53,7 +53,7 @@ WHEELS = {
     for number in (0, 1, 2)
 }
 
-TRANSFORMERS = ("vit_", "deit", "eva", "beit")  # of timm, whose sizes of images can be set
+TRANSFORMERS = ("vit_", "deit", "eva")  # of timm, whose sizes of images can be set
 
 # Mean and standard deviation that put values in [0, 1] into [-1, 1].
 MINUS_ONE_TO_ONE: tuple[PerChannel, PerChannel] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -170,7 +170,7 @@ def new_stages(encoder: str, download: bool = False) -> nn.Module:
         raise UserError(f"--encoder {encoder}: no encoder of the probe, which takes {examples}")
     name = name.removeprefix("tu-")
     # Transformers are fixed to one size of images, unless they are told.
-    flexible = {"dynamic_img_size": True} if name.startswith(TRANSFORMERS) else {}
+    flexible: dict[str, Any] = {"dynamic_img_size": True} if name.startswith(TRANSFORMERS) else {}
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)

@@ -1,5 +1,6 @@
 """Weight files: read without running any code that they may hold, and fitted to an encoder."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,23 +48,21 @@ def read_tensors(path: str | Path, flag: str) -> Any:
 def load_encoder(encoder: nn.Module, path: str | Path, flag: str) -> None:
     """Load an encoder's weights from a file; other tensors in it are ignored.
 
-    path: .pth, .pt or .safetensors, a state dict by itself or under "state_dict". Names may lack
-    the "model." that smp puts before timm's, or be those of `efficientnet_pytorch`.
+    path: .pth, .pt or .safetensors, a state dict by itself or under "state_dict". Names may be
+    those of timm, of smp or of `efficientnet_pytorch`.
     flag: where the path comes from, for the message
 
     Raises `UserError` where a tensor is missing or differs in shape.
     """
     content = read_tensors(path, flag)
-    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    content = content.get("state_dict", content) if isinstance(content, dict) else None
+    entries = content.items() if isinstance(content, dict) else ()
+    state = {name: t for name, t in entries if isinstance(name, str) and torch.is_tensor(t)}
     expected = encoder.state_dict()
     if "_conv_stem.weight" in state:
         state = with_timm_names(state, expected)
-    loaded = {
-        name: state[candidate]
-        for name in expected
-        for candidate in (name, name.removeprefix("model."))
-        if candidate in state
-    }
+    plain = {plain_name(name): tensor for name, tensor in state.items()}
+    loaded = {name: plain[plain_name(name)] for name in expected if plain_name(name) in plain}
     misfits = [
         name
         for name, tensor in expected.items()
@@ -75,6 +74,14 @@ def load_encoder(encoder: nn.Module, path: str | Path, flag: str) -> None:
             f"are missing or differ in shape, the first is {misfits[0]}"
         )
     encoder.load_state_dict(loaded)
+
+
+def plain_name(name: str) -> str:
+    """Return what timm calls a tensor in a whole model.
+
+    smp puts "model." before the name, and where a model gives stages "stages.0" is "stages_0".
+    """
+    return re.sub(r"^(\w+)_(\d+)\.", r"\1.\2.", name.removeprefix("model."))
 
 
 def with_timm_names(
