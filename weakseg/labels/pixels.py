@@ -75,9 +75,10 @@ def random_places(size: tuple[int, int], count: int, rng: np.random.Generator) -
 def pixels_of_mask(mask: np.ndarray, count: int, rng: np.random.Generator) -> Pixels:
     """Return about `count` pixels of a mask [H, W] uint8 classes, stratified.
 
-    Together they weigh 1. The strata are the classes, each on its border and inside. All strata have equally many pixels,
-    and the weights undo that: the expectation of a weighted sum over them is the mean over all
-    labelled pixels of the mask (Horvitz & Thompson, 1952). 255 is not labelled.
+    Together they weigh 1. The strata are the classes, each on its border and inside. All strata
+    have equally many pixels, and the weights undo that: the expectation of a weighted sum over them
+    is the mean over all labelled pixels of the mask (Horvitz & Thompson, 1952). 255 is not
+    labelled.
     """
     strata = strata_of(mask)
     order = np.argsort(strata, axis=None, kind="stable")

@@ -8,6 +8,7 @@ its hidden units are computed at the finest stage's cells, and its logits are re
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,9 +114,10 @@ class Probe:
     @classmethod
     def of_state(cls, state: Mapping[str, torch.Tensor]) -> "Probe":
         """Return the probe of a state; one that lacks something raises KeyError."""
-        kind = SmallNetwork if "hidden_weights" in state else LinearHead
+        kind: type[Head] = SmallNetwork if "hidden_weights" in state else LinearHead
         standard = Standard(state["mean"].numpy(), state["deviation"].numpy())
-        return cls(standard, kind(*(state[name] for name in FIELDS[kind])))
+        tensors: dict[str, Any] = {name: state[name] for name in FIELDS[kind]}
+        return cls(standard, kind(**tensors))
 
 
 FIELDS: dict[type[Head], tuple[str, ...]] = {
