@@ -155,7 +155,7 @@ def data_words(data: DataOptions, weak_label_path: str) -> list[str]:
 def training_flags(steps: int | None, rest: Sequence[str]) -> tuple[str, ...]:
     """Return the flags of train.py that all runs of a study share: `rest`, and their length.
 
-    steps: optimiser steps of each run, None for the usual number
+    steps: optimiser steps of each run, None for the usual number; the probe has none
     rest: the words after `--`; one that belongs to the study is a `UserError`
     """
     # A default put before `rest` tells whether `rest` itself has --epochs, in whatever spelling
@@ -170,6 +170,10 @@ def training_flags(steps: int | None, rest: Sequence[str]) -> tuple[str, ...]:
                 f"--{flag} after --: belongs to the study itself; "
                 "give it before the --, if it takes it"
             )
+    if given["learner"] == "probe":
+        if steps is not None:
+            raise UserError("--steps: the probe is fitted without steps; leave it out")
+        return tuple(rest)
     own_epochs = given["epochs"] if given["epochs"] == other["epochs"] else None
     if steps is None and own_epochs:
         return tuple(rest)

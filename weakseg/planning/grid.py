@@ -61,6 +61,8 @@ def name_mode(signals: Sequence[str]) -> str:
 class Grid:
     """All cells of a study, with their prices.
 
+    labels       {id: annotations} of the training images and of those that choose checkpoints
+    val_ids      the latter
     cells        seeds outermost: a study cut short has compared all modes on the first seeds
     left_out     {(mode, budget): [hours of the first image, ...]}, one for each seed whose budget
                  buys no image, and which so has no cell
@@ -73,14 +75,15 @@ class Grid:
         self.dataset = open_dataset(study.data)
         self.fingerprint = self.dataset.fingerprint()
         every = tuple(dict.fromkeys(s for signals in study.modes.values() for s in signals))
-        self.labels = read_training_labels(
+        labels = read_training_labels(
             study.weak_label_path,
             self.dataset,
             self.dataset.ids("train"),
             every,
-            run_of(["--supervision_mode", "full", *study.training]).select_by,
+            run_of(["--supervision_mode", "full", *study.training]).selection,
             study.data.data_dir,
-        ).images
+        )
+        self.labels, self.val_ids = labels.images, labels.val_ids
         self.cells: list[Cell] = []
         self.left_out: dict[tuple[str, float], list[float]] = {}
         self.all_hours: dict[str, float] = {}
@@ -136,7 +139,7 @@ class Grid:
         words += ["--supervision_modes", *signals, "--seed", str(seed)]
         words += ["--train_limit", str(len(names))]
         words += ["--checkpoint_dir", str(self.study.folder / "runs"), "--resume", "auto"]
-        used = {*names, *self.dataset.ids("val")}
+        used = {*names, *self.val_ids}
         labels = labels_digest(self.labels, used, signals)
         named, run, identity = named_words(
             [*words, *self.study.training], len(names), self.fingerprint, labels

@@ -10,6 +10,7 @@ from typing import Any
 from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions
 from weakseg.labels.signals import TERMS, parse_modes
+from weakseg.parallel import Workers
 from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.recipes import ADDED_TERMS, AddedOptions
 
@@ -146,7 +147,17 @@ class TrainingRun(DataOptions):
         """The epoch after which the run is finished; each fit of the probe is one."""
         if self.learner == "unet":
             return self.epochs
-        return 1 if "full" in self.signals else 1 + self.probe.rounds
+        return self.probe.fits(self.signals)
+
+    @property
+    def selection(self) -> str | None:
+        """What chooses best.pt, a name of `SELECTION`; None for the probe, whose last fit it is."""
+        return self.select_by if self.learner == "unet" else None
+
+    @property
+    def workers(self) -> Workers:
+        """Where the features of photographs are computed."""
+        return Workers(self.backend, self.cluster, self.jobs)
 
     def recorded(self) -> dict[str, Any]:
         """Return what a checkpoint says of the run: plain values by the names of the flags."""
@@ -172,6 +183,7 @@ class TrainingRun(DataOptions):
         for flag, fine, rule in self._rules():
             if not fine:
                 raise UserError(f"--{flag} {recorded[flag]}: {rule}")
+        _ = self.workers  # refuses a cluster that no backend has use for
 
     def _rules(self) -> list[tuple[str, bool, str]]:
         """Return (flag, whether its value is fine, what it must be) of every checked flag."""
@@ -231,4 +243,5 @@ class TrainingRun(DataOptions):
             ("rounds", probe.rounds >= 0, "must not be negative"),
             ("confidence", 0.5 < probe.confidence < 1, "must lie between 0.5 and 1"),
             ("pixels", probe.pixels > 0, "must be at least 1"),
+            ("jobs", self.jobs > 0 or self.jobs == -1, "must be at least 1, or -1 for all cores"),
         ]
