@@ -180,6 +180,8 @@ def evaluate_runs(args: argparse.Namespace, schedule: Schedule, band: Schedule) 
     from weakseg.training.distributed import make_accelerator
 
     runs = {name: reprice(run, schedule) for name, run in find_runs(args).items()}
+    if args.tile is not None:
+        refuse_tiles_of_probes(runs)
     for run in runs.values():
         reprice(run, band)  # what has no price is refused before anything is predicted
     accelerator = make_accelerator(args.device, amp=False)  # the same numbers on every device
@@ -187,6 +189,16 @@ def evaluate_runs(args: argparse.Namespace, schedule: Schedule, band: Schedule) 
     dataset, _ = dataset_of(results[0], args.data_dir, args.cache_dir)
     draw_comparison(Path(args.results_dir) / "comparison.png", results, dataset)
     return results
+
+
+def refuse_tiles_of_probes(runs: dict[str, dict[str, Any]]) -> None:
+    """Refuse windows for probes, which see photographs as large as they did in training."""
+    probes = [name for name, run in runs.items() if run["args"].get("learner") == "probe"]
+    if probes:
+        raise UserError(
+            f"--tile: the probe {probes[0]} sees photographs at the size or scale of its training; "
+            "leave --tile out, choose others with --run_name, or train it with --scale"
+        )
 
 
 def evaluate_run(
@@ -268,7 +280,7 @@ def predictions(
     names, settings = dataset.ids("test"), checkpoint["args"]
     few = len(names) < FEW_IMAGES
     if settings.get("learner") == "probe":
-        store = feature_store(settings, cache_dir, args.cache_limit)
+        store = feature_store(settings, cache_dir, args.cache_limit, accelerator.device)
         masks = probe_masks(Probe.of_state(checkpoint["model"]), store, dataset, names)
         yield from tqdm(masks, settings["run_name"], len(names), unit="img", disable=few)
         return

@@ -144,16 +144,19 @@ class NewEncoder:
 
 
 def feature_store(
-    args: Mapping[str, Any], cache_dir: str | Path, cache_limit: float | None = None
+    args: Mapping[str, Any],
+    cache_dir: str | Path,
+    cache_limit: float | None = None,
+    device: torch.device | str = "cpu",
 ) -> FeatureStore:
     """Return the frozen features that a run of the probe learns from, kept in a folder of caches.
 
-    args: the run's settings as a checkpoint records them
+    args: the run's settings as a checkpoint records them; device: that computes features
     """
     scale = args["scale"]
     size = FrameSize(args["img_size"] if scale is None else None, scale)
     new_encoder = NewEncoder(args["encoder"], args["encoder_weights"], size, args["finest_stride"])
-    return FeatureStore(new_encoder, cache_dir, cache_limit)
+    return FeatureStore(new_encoder, cache_dir, cache_limit, device)
 
 
 def new_stages(encoder: str, download: bool = False) -> nn.Module:

@@ -4,17 +4,19 @@
     python train.py --supervision_mode hybrid_tags_points --run_name hybrid_run1 --lambda_seg 1.0
     python train.py --supervision_modes points boxes --lambda_points 1.0 --run_name mix --augment
     python train.py --supervision_mode points --run_name points_run1 --epochs 10 --resume auto
+    python train.py --learner probe --supervision_mode points --run_name points_probe
     torchrun --nproc_per_node 2 train.py --supervision_mode full --run_name full_run1
     accelerate launch train.py --supervision_mode full --run_name full_run1
 
-Writes <checkpoint_dir>/<run_name>/: best.pt, last.pt, log.jsonl, curves.png. Everything random
-follows from (--seed, epoch, image), so a run that is killed and resumed ends with the same weights
-as one left alone.
+Writes <checkpoint_dir>/<run_name>/: best.pt, last.pt, log.jsonl, and curves.png of a U-Net.
+Everything random follows from (--seed, epoch, image), so a run that is killed and resumed ends with
+the same weights as one left alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -41,6 +43,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     run = TrainingRun.of_flags(vars(args))
+    refuse_processes(run)
     dataset = open_dataset(run)
     weights = term_weights(
         run.recipe,
@@ -52,9 +55,8 @@ def main(args: argparse.Namespace) -> None:
     )
     refuse_empty_boxes(run, dataset, weights)
     ids = training_ids(dataset, run.seed, run.train_limit)
-    select_by = run.select_by if run.learner == "unet" else None
     labels = read_training_labels(
-        run.weak_label_path, dataset, ids, run.signals, select_by, run.data_dir
+        run.weak_label_path, dataset, ids, run.signals, run.selection, run.data_dir
     )
 
     from weakseg.training.checkpoints import lock_run
@@ -73,21 +75,34 @@ def train_on_features(
     from model import feature_store
     from weakseg.data.cache import ResizedCache
     from weakseg.pseudo_masks.from_features import SIDE, FeatureMasks
-    from weakseg.training.checkpoints import find_checkpoint
+    from weakseg.training.checkpoints import find_checkpoint, save_best
+    from weakseg.training.distributed import make_accelerator
     from weakseg.training.probe import train_probe
 
     checkpoint = find_checkpoint(run)
+    device = make_accelerator(run.device, amp=False).device
     report_absent(run, dataset)
     if checkpoint is None or checkpoint["epoch"] < run.last_epoch:
-        store = feature_store(run.recorded(), run.cache_dir, run.cache_limit)
+        store = feature_store(run.recorded(), run.cache_dir, run.cache_limit, device)
         cache = ResizedCache(run.cache_dir, SIDE, run.cache_limit)
         masks = FeatureMasks(dataset, run.signals, cache)
         description = describe(run, dataset, labels)
         train_probe(run, checkpoint, dataset, labels, store, masks, description)
+    else:
+        save_best(run.folder, checkpoint)
     print(
         f"{run.folder}: best.pt is the last fit; next: python evaluate.py "
         f"--checkpoint_dir {run.checkpoint_dir} --run_name {run.run_name}"
     )
+
+
+def refuse_processes(run: TrainingRun) -> None:
+    """Refuse several processes of one run of the probe, which is fitted in one."""
+    if run.learner == "probe" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(
+            "--learner probe: is fitted in one process; start it with python train.py, and let "
+            "--jobs show the encoder several photographs at a time"
+        )
 
 
 def report_absent(run: TrainingRun, dataset: SegmentationDataset) -> None:
@@ -263,7 +278,7 @@ def describe(
         "test_fingerprint": dataset.test_fingerprint(),
         "labels": labels.digest,
         "cost": labels.cost,
-        "selection": {"by": run.select_by if labels.val_ids else None, **labels.selection_cost},
+        "selection": {"by": run.selection if labels.val_ids else None, **labels.selection_cost},
     }
 
 

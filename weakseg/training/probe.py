@@ -6,9 +6,10 @@ earlier fits say of the random places are further labels (`weakseg.pseudo_masks.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -30,7 +31,6 @@ from weakseg.learners.logistic import fit_linear
 from weakseg.learners.penalty import PENALTIES, choose_penalty
 from weakseg.learners.probe import Head, Probe, Standard
 from weakseg.learners.small_network import fit_small_network
-from weakseg.parallel import Workers
 from weakseg.pseudo_masks.from_features import (
     FeatureMasks,
     images_for_tag_maps,
@@ -40,6 +40,7 @@ from weakseg.pseudo_masks.from_features import (
 )
 from weakseg.training import checkpoints
 from weakseg.training.checkpoints import Log
+from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.run import TrainingRun
 
 MOST_PIXELS = 120_000  # of all images together, of each kind: memory stays flat
@@ -50,6 +51,27 @@ WEAK_PENALTIES = (1.0, 0.3)
 FEW_IMAGES = 50  # below it no progress bar is shown
 
 Line = dict[str, Any]  # of log.jsonl: one fit
+FeaturesOf = Callable[[Path], FeatureMaps]  # of a photograph, such as `FeatureStore`
+MaskOf = Callable[[str], np.ndarray]  # id -> mask [H, W] uint8, of any size
+
+
+class FitSettings(Protocol):
+    """What fits need to know of a run, such as a `TrainingRun`.
+
+    weak_label_path  what a message names where nothing is labelled
+    last_epoch       how many fits there are
+    """
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def signals(self) -> Sequence[str]: ...
+    @property
+    def probe(self) -> ProbeOptions: ...
+    @property
+    def weak_label_path(self) -> str: ...
+    @property
+    def last_epoch(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -98,17 +120,21 @@ def pixels_per_image(wanted: int, images: int) -> int:
 
 
 def gather(
-    run: TrainingRun,
+    run: FitSettings,
     dataset: SegmentationDataset,
     labels: TrainingLabels,
-    store: FeatureStore,
+    store: FeaturesOf,
     masks: FeatureMasks,
+    mask_of: MaskOf | None = None,
 ) -> Evidence:
     """Return the `Evidence` of the training images; features not on disk yet are computed.
+
+    mask_of: the masks to learn from; None: those of the data set
 
     Raises `UserError` where no image has a label.
     """
     count = pixels_per_image(run.probe.pixels, len(labels.train_ids))
+    mask_of = mask_of or dataset.mask
     marks, drawn, pool, places, first, weak = [], [], [], [], [], []
     for number, name in enumerate(shown(labels.train_ids, "labels to pixels")):
         rng = np.random.default_rng(stable_seed(run.seed, "pixels", name))
@@ -125,7 +151,7 @@ def gather(
 
         has_mask = "full" in label and "full" in run.signals
         if has_mask:
-            drawn.append(labelled(pixels_of_mask(dataset.mask(name), count, rng), maps, number))
+            drawn.append(labelled(pixels_of(mask_of(name), size, count, rng), maps, number))
         else:
             marks.append(labelled(marked(label, run.signals), maps, number))
         mask = None if has_mask else masks.first(name, label, maps)
@@ -145,6 +171,14 @@ def gather(
             "training images; label some"
         )
     return evidence
+
+
+def pixels_of(
+    mask: np.ndarray, size: tuple[int, int], count: int, rng: np.random.Generator
+) -> Pixels:
+    """Return `pixels_of_mask` of an image of a size (width, height) that the mask covers."""
+    pixels = pixels_of_mask(mask, count, rng)
+    return pixels._replace(places=pixels.places * np.divide(size, mask.shape[::-1]))
 
 
 def shown(names: Sequence[str], words: str) -> Iterable[str]:
@@ -191,10 +225,10 @@ def seen(mask: np.ndarray | None, places: np.ndarray) -> np.ndarray:
 
 
 def pseudo_labels(
-    run: TrainingRun,
+    run: FitSettings,
     dataset: SegmentationDataset,
     labels: TrainingLabels,
-    store: FeatureStore,
+    store: FeaturesOf,
     masks: FeatureMasks,
     evidence: Evidence,
     probe: Probe,
@@ -246,7 +280,7 @@ def rows_of(
 
 
 def fit_head(
-    run: TrainingRun,
+    run: FitSettings,
     rows: LabelledPixels,
     from_mask: np.ndarray,
     standard: Standard,
@@ -278,20 +312,23 @@ def fit_head(
 
 
 def fit_probe(
-    run: TrainingRun,
+    run: FitSettings,
     dataset: SegmentationDataset,
     labels: TrainingLabels,
-    store: FeatureStore,
+    store: FeaturesOf,
     masks: FeatureMasks,
     probe: Probe | None = None,
     done: int = 0,
+    mask_of: MaskOf | None = None,
+    image_weights: np.ndarray | None = None,
 ) -> Iterator[tuple[Probe, Line]]:
     """Yield the probe after each fit that is left, and its line for the log.
 
     probe, done: the probe of a run that is resumed, and the number of its fits
+    mask_of: as `gather` takes it; image_weights [I]: of the training images, None: all the same
     """
     num_classes, began = len(dataset.class_names), time.process_time()
-    evidence = gather(run, dataset, labels, store, masks)
+    evidence = gather(run, dataset, labels, store, masks, mask_of)
     standard = Standard.of(evidence.pool.reshape(-1, evidence.pool.shape[2]))
     for fit in range(done + 1, run.last_epoch + 1):
         pseudo = evidence.first
@@ -300,6 +337,8 @@ def fit_probe(
             if (pseudo == IGNORE).all():  # nothing to learn from: the last labels stay
                 pseudo = evidence.first
         rows, from_mask = rows_of(evidence, pseudo, num_classes)
+        if image_weights is not None:
+            rows = replace(rows, weights=rows.weights * image_weights[rows.images])
         head, facts = fit_head(run, rows, from_mask, standard, num_classes)
         probe = Probe(standard, head)
         seconds, began = time.process_time() - began, time.process_time()
@@ -307,10 +346,10 @@ def fit_probe(
 
 
 def feature_masks(
-    run: TrainingRun,
+    run: FitSettings,
     dataset: SegmentationDataset,
     labels: TrainingLabels,
-    store: FeatureStore,
+    store: FeaturesOf,
     masks: FeatureMasks,
 ) -> FeatureMasks:
     """Return `masks` with the tag maps that a run from tags alone needs."""
@@ -338,32 +377,37 @@ def train_probe(
     checkpoint: the content of last.pt to go on from; None starts anew
     description: what checkpoints say of the run besides its weights
     """
-    # Take up the folder: an old run's files go.
     folder, log = run.folder, Log(run.folder / "log.jsonl")
     if checkpoint:
         checkpoints.refuse_other_data(checkpoint, description, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in checkpoints.leftovers(folder) if checkpoint else checkpoints.run_files(folder):
-        remove(path)
-    done = checkpoint["epoch"] if checkpoint else 0
-    log.keep_until(done)
 
     # Features first, on as many workers as there are; then the fits.
     paths = [dataset.image_path(name) for name in labels.train_ids]
     missing = store.missing(paths)
-    computed = store.compute(missing, Workers(run.backend, run.cluster, run.jobs))
+    computed = store.compute(missing, run.workers)
     few = len(missing) < FEW_IMAGES
     for _ in tqdm(computed, "features", len(missing), unit="img", disable=few):
         pass
     masks = feature_masks(run, dataset, labels, store, masks)
     probe = Probe.of_state(checkpoint["model"]) if checkpoint else None
+    done = checkpoint["epoch"] if checkpoint else 0
     for fitted, line in fit_probe(run, dataset, labels, store, masks, probe, done):
+        if line["epoch"] == done + 1:  # whatever failed before has left an old run as it was
+            take_up(folder, log, done)
         log.append(line)
         state = {"model": fitted.state(), "epoch": line["epoch"], "best": None, "selected": True}
         content = {**state, **description}
         checkpoints.save_checkpoint(folder / "last.pt", content)
         checkpoints.save_best(folder, content)
         print(fit_words(line, run.last_epoch))
+
+
+def take_up(folder: Path, log: Log, done: int) -> None:
+    """Make the folder of a run with `done` fits ready for the next: an old run's files go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in checkpoints.leftovers(folder) if done else checkpoints.run_files(folder):
+        remove(path)
+    log.keep_until(done)
 
 
 def fit_words(line: Line, fits: int) -> str:
