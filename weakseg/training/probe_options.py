@@ -1,5 +1,6 @@
 """What a run of the probe needs besides images and labels."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,3 +37,7 @@ class ProbeOptions:
         0.9, "a pixel is labelled by self-training from this probability on", type=float
     )
     pixels: int = option(60, "pixels of each image that masks and self-training label", type=int)
+
+    def fits(self, signals: Collection[str]) -> int:
+        """Return how many fits a run from labels of `signals` takes: one, and the rounds."""
+        return 1 if "full" in signals else 1 + self.rounds
