@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from weakseg.common import UserError, reason
 from weakseg.data.cache import NPY_HEADER, Room, write
@@ -59,11 +60,25 @@ class FeatureStore:
 
     def __call__(self, path: str | Path) -> FeatureMaps:
         """Return the features of a photograph; an unreadable one is a `UserError`."""
-        stored = self.path(path)
-        size = image_size(path)
+        return self.kept(self.path(path), image_size(path), lambda: read_image(path))
+
+    def of_pixels(self, pixels: np.ndarray) -> FeatureMaps:
+        """Return the features of an image [H, W, 3] uint8 that is in no file."""
+        name = hashlib.sha256(pixels.tobytes()).hexdigest()[:32]
+        height, width = pixels.shape[:2]
+        stored = self.folder / f"{name}_{width}x{height}.npy"
+        return self.kept(stored, (width, height), lambda: Image.fromarray(pixels))
+
+    def kept(
+        self, stored: Path, size: tuple[int, int], image: Callable[[], Image.Image]
+    ) -> FeatureMaps:
+        """Return the features in a file; what is not there is computed, and kept where it fits.
+
+        size: (width, height) of the image; image: returns it
+        """
         maps = self.read(stored, size)
         if maps is None:
-            maps = self.encoder(read_image(path))
+            maps = self.encoder(image())
             if self.room.take(sum(stage.nbytes for stage in maps.maps) + NPY_HEADER):
                 self.save(stored, maps)
         return maps

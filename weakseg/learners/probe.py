@@ -73,21 +73,26 @@ class Probe:
 
         rows [R], columns [C']: y and x in original pixels
         """
-        weights, bias = self.folded(head.hidden_weights, head.hidden_bias)
-        (width, height), stride = maps.size, min(maps.strides)
-        cells_down, cells_across = (-(-length // stride) for length in maps.frame[::-1])
-        x_cell, y_cell = stride * width / maps.frame[0], stride * height / maps.frame[1]
-        across = (np.arange(cells_across) + 0.5) * x_cell
-        coarse = weights.new_empty(self.num_classes, cells_down, cells_across)
-        lines = max(1, BAND // (len(bias) * cells_across))
-        for first in range(0, cells_down, lines):
-            down = (np.arange(first, min(first + lines, cells_down)) + 0.5) * y_cell
-            hidden = (maps.project(weights, down, across) + bias[:, None, None]).relu_()
+        down, across = finest_cells(maps)
+        coarse = head.weights.new_empty(self.num_classes, len(down), len(across))
+        lines = max(1, BAND // (len(head.hidden_bias) * len(across)))
+        for first in range(0, len(down), lines):
+            hidden = self.hidden(head, maps, down[first : first + lines], across)
             logits = torch.einsum("hrc,hk->krc", hidden, head.weights)
             coarse[:, first : first + lines] = logits + head.bias[:, None, None]
-        vertical = interpolation(rows / y_cell - 0.5, cells_down)
-        horizontal = interpolation(columns / x_cell - 0.5, cells_across)
+        vertical = interpolation(rows / (2 * down[0]) - 0.5, len(down))
+        horizontal = interpolation(columns / (2 * across[0]) - 0.5, len(across))
         return vertical @ coarse @ horizontal.T
+
+    def hidden(
+        self, head: SmallNetwork, maps: FeatureMaps, rows: np.ndarray, columns: np.ndarray
+    ) -> torch.Tensor:
+        """Return the hidden units [H, R, C'] of a small network at a grid of places.
+
+        rows [R], columns [C']: y and x in original pixels
+        """
+        weights, bias = self.folded(head.hidden_weights, head.hidden_bias)
+        return (maps.project(weights, rows, columns) + bias[:, None, None]).relu_()
 
     def folded(
         self, weights: torch.Tensor, bias: torch.Tensor
@@ -118,6 +123,16 @@ class Probe:
         standard = Standard(state["mean"].numpy(), state["deviation"].numpy())
         tensors: dict[str, Any] = {name: state[name] for name in FIELDS[kind]}
         return cls(standard, kind(**tensors))
+
+
+def finest_cells(maps: FeatureMaps) -> tuple[np.ndarray, np.ndarray]:
+    """Return y [h] and x [w], in original pixels, of the centres of the finest stage's cells."""
+    stride = min(maps.strides)
+    y, x = (
+        (np.arange(-(-frame // stride)) + 0.5) * (stride * length / frame)
+        for frame, length in zip(maps.frame[::-1], maps.size[::-1], strict=True)
+    )
+    return y, x
 
 
 FIELDS: dict[type[Head], tuple[str, ...]] = {

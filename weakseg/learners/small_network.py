@@ -9,6 +9,8 @@ from torch.nn import functional
 from weakseg.learners.logistic import as_rows
 from weakseg.learners.penalty import row_keys
 
+DROPOUT = 0.3  # share of the hidden units that are left out at each step
+
 
 @dataclass(frozen=True)
 class SmallNetwork:
@@ -48,7 +50,7 @@ def fit_small_network(
     learning_rate: float = 2e-3,
     weight_decay: float = 0.1,
     input_dropout: float = 0.3,
-    dropout: float = 0.3,
+    dropout: float = DROPOUT,
     seed: int = 0,
 ) -> SmallNetwork:
     """Train a small network on weighted rows: AdamW, learning rate up and down in one cycle.
