@@ -218,6 +218,9 @@ def two_loops(
         shares.append(share)
         result.sub_(change, alpha=share)
     result = precondition(result)
+    if pairs:
+        _, change, product = pairs[-1]
+        result *= product / float((change * precondition(change)).sum())
     for (step, change, product), share in zip(pairs, reversed(shares), strict=True):
         result.add_(step, alpha=share - float(change.flatten() @ result.flatten()) / product)
     return result
