@@ -4,7 +4,7 @@ How it is read, and what a wrong one is told, stands in `vlm_itl.settings`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -78,18 +78,35 @@ class Data(Section):
 class Model(Section):
     """Section `model`: the network."""
 
+    network: Literal["auto", "probe"] = Field(
+        default="auto",
+        description=(
+            "'auto': U-Net or SegFormer, as `name` says; 'probe': a pixel classifier on the frozen "
+            "features of the encoder `name`, fitted in seconds"
+        ),
+    )
     name: str = Field(
         default="efficientnet-lite0",
-        description="a U-Net's encoder, 'segformer-tiny', a SegFormer's hub id, or its folder",
+        description="an encoder, 'segformer-tiny', a SegFormer's hub id, or its folder",
     )
     weights: str = Field(
         default="imagenet",
         description=(
-            "'imagenet' (SegFormer: the hub's), 'none', or a file with a U-Net encoder's weights"
+            "'imagenet' (SegFormer: the hub's), 'none', or a file with an encoder's weights"
         ),
     )
     dropout: float = Field(
-        default=0.1, ge=0, lt=1, description="before the last layer, in training and for MC dropout"
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="before the last layer, in training and for MC dropout; the probe has its own",
+    )
+    head: Literal["auto", "linear", "small"] = Field(
+        default="auto",
+        description=(
+            "the probe's: 'linear', or 'small' for one hidden layer; 'auto': small where all "
+            "labels are masks"
+        ),
     )
 
 
@@ -348,6 +365,26 @@ def annotator(settings: Config) -> Options:
     return Options(
         points_per_object=section.points_per_object, background_points=section.background_points
     )
+
+
+def check_probe(settings: Config, needs: Collection[str]) -> None:
+    """Refuse what a probe cannot do; needs: the scores that the strategy needs."""
+    if settings.model.network != "probe":
+        return
+    if settings.active_learning.restart == "warm":
+        raise UserError(
+            "active_learning.restart warm: the fit of a probe ends alike wherever it starts; "
+            "set it to cold"
+        )
+    if settings.training.select == "best":
+        raise UserError(
+            "training.select best: a probe has no checkpoints to choose from; set it to last"
+        )
+    if "bald" in needs and settings.model.head != "small":
+        raise UserError(
+            f"model.head {settings.model.head}: the strategy bald needs dropout, which only the "
+            "small head is trained with; set it to small, or choose another strategy"
+        )
 
 
 def check_judging(settings: Config) -> None:

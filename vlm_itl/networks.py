@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vlm_itl.config import Model
+from vlm_itl.config import Data, Model
 from vlm_itl.training.checkpoints import load_strictly, packed
+from vlm_itl.training.probe import build_probe
 from vlm_itl.training.segformer import build_network
 from weakseg.common import UserError, atomic_path
 from weakseg.data.base import SegmentationDataset
@@ -27,13 +28,21 @@ class NetworkStore:
     """
 
     def __init__(
-        self, model: Model, dataset: SegmentationDataset, folder: Path, device: torch.device
+        self,
+        model: Model,
+        data: Data,
+        dataset: SegmentationDataset,
+        folder: Path,
+        device: torch.device,
     ) -> None:
-        self.model, self.dataset, self.folder, self.device = model, dataset, folder, device
+        self.model, self.data, self.dataset = model, data, dataset
+        self.folder, self.device = folder, device
 
     def build(self) -> nn.Module:
         """Return a network as the config describes it, before any training."""
         names, tags = self.dataset.class_names, self.dataset.tag_names
+        if self.model.network == "probe":
+            return build_probe(self.model, self.data, len(names), self.device).to(self.device)
         return build_network(self.model, names, len(tags)).to(self.device)
 
     def path(self, number: int, member: int) -> Path:

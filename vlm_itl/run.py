@@ -6,20 +6,20 @@ from typing import Any
 
 from torch import nn
 
-from vlm_itl.config import Config, annotator
+from vlm_itl.config import Config, annotator, check_probe
 from vlm_itl.judges.base import Case, Judge
 from vlm_itl.judges.registry import make_judge
 from vlm_itl.networks import NetworkStore, round_folder
 from vlm_itl.predictions import NetworkInputs, predicted_cases
-from vlm_itl.settings import as_plain
-from vlm_itl.start import copy_first_round, refuse_lost_ledger, write_or_check_start
+from vlm_itl.start import copy_first_round, recorded, refuse_lost_ledger, write_or_check_start
 from vlm_itl.tracking import Tracker, tracker_options
 from vlm_itl.training.data import fingerprint, open_images, splits_of
 from weakseg.common import commit, stable_seed
 from weakseg.data.cache import ResizedCache
+from weakseg.learners.small_network import DROPOUT
 from weakseg.planning.acquisition import check_needs, choose_strategy
 from weakseg.planning.budgets import Budget
-from weakseg.planning.ledger import FREE, Ledger, settings_hash, without
+from weakseg.planning.ledger import FREE, Ledger, settings_hash
 from weakseg.planning.oracle import Examiner, Label, Oracle, signals_of
 from weakseg.training.distributed import make_accelerator
 
@@ -39,7 +39,9 @@ class Run:
         data, training = settings.data, settings.training
         self.strategy = choose_strategy(settings.active_learning.strategy)
         ensemble_size = settings.active_learning.ensemble_size
-        check_needs(self.strategy, settings.model.dropout, ensemble_size)
+        check_probe(settings, self.strategy.needs)
+        dropout = DROPOUT if settings.model.network == "probe" else settings.model.dropout
+        check_needs(self.strategy, dropout, ensemble_size)
         self.signals = signals_of(settings.active_learning.label)
         self.annotator = annotator(settings)
         self.dataset = open_images(data)
@@ -61,14 +63,14 @@ class Run:
             **tracker_options(settings, folder),
         )
         self.inputs = NetworkInputs(self.dataset, self.cache, training.batch_size, accelerator)
-        self.store = NetworkStore(settings.model, self.dataset, folder, accelerator.device)
+        self.store = NetworkStore(settings.model, data, self.dataset, folder, accelerator.device)
         self.ledger = Ledger(folder / "ledger.jsonl")
         self.tracker = Tracker(settings, folder, accelerator)
 
     def start(self) -> None:
         """Write or check the ledger's first line, and take up what was bought before."""
         unused = FREE if self.judge else FREE | {"vlm_itl"}
-        config = without(as_plain(self.settings), unused)
+        config = recorded(self.settings, unused)
         refuse_lost_ledger(self.ledger, self.folder)
         if not self.ledger.lines:
             self.store.build()  # what is wrong with `model` shows before the settings are written

@@ -1,11 +1,13 @@
 """How a run starts: as a new one, where it was stopped, or after another run's first round."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from vlm_itl.config import Config
 from vlm_itl.networks import round_folder
+from vlm_itl.settings import as_plain
 from weakseg.common import UserError
 from weakseg.planning.ledger import FREE, Ledger, find_line, read_ledger, without
 
@@ -24,6 +26,19 @@ SHARED = (
     "active_learning.points_per_object",
     "active_learning.background_points",
 )
+
+# Keys of the section `model` that ledgers may lack, with the value of a run that was made before
+# them. A run with that value writes none, so that its hash stays the same.
+LATER = {"network": "auto", "head": "auto"}
+
+
+def recorded(settings: Config, unused: Collection[str]) -> dict[str, Any]:
+    """Return what a ledger says of the settings; unused: keys that it says nothing of."""
+    config: dict[str, Any] = without(as_plain(settings), unused)
+    for key, value in LATER.items():
+        if config["model"][key] == value:
+            del config["model"][key]
+    return config
 
 
 def refuse_lost_ledger(ledger: Ledger, folder: Path) -> None:

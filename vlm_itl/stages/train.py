@@ -15,9 +15,11 @@ from vlm_itl.pseudo_labels import PseudoLabels
 from vlm_itl.run import Run
 from vlm_itl.training import trainer
 from vlm_itl.training.data import LabelledItems, added_rows, image_table, training_table
+from vlm_itl.training.probe import Lesson, ProbeNetwork, train_probe, weigh_images
 from weakseg.common import atomic_path, seed_everything
 from weakseg.metrics import scores
 from weakseg.planning.ledger import digest
+from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.recipes import LossOptions
 
 
@@ -37,6 +39,8 @@ def train(run: Run, number: int) -> dict[str, Any]:
 
 def train_member(run: Run, number: int, member: int, pseudo: PseudoLabels) -> str:
     """Train one network and write its weights -> their digest. A killed training goes on."""
+    if run.settings.model.network == "probe":
+        return run.store.save(fitted_probe(run, number, member, pseudo), number, member)
     training, section = run.settings.training, run.settings.vlm_itl
     seed = run.seed(number, "train", member)
 
@@ -69,6 +73,20 @@ def train_member(run: Run, number: int, member: int, pseudo: PseudoLabels) -> st
     written = run.store.save(network, number, member)
     shutil.rmtree(scratch, ignore_errors=True)
     return written
+
+
+def fitted_probe(run: Run, number: int, member: int, pseudo: PseudoLabels) -> ProbeNetwork:
+    """Return a probe that is fitted to the bought labels and the pseudo-labels."""
+    section, seed = run.settings, run.seed(number, "train", member)
+    items = LabelledItems(run.dataset, run.oracle, pseudo, run.cache, augment=False, seed=seed)
+    network = run.store.build()
+    assert isinstance(network, ProbeNetwork)
+    labels = f"active_learning.label {section.active_learning.label}"
+    lesson = Lesson(seed, items.signals, ProbeOptions(head=section.model.head), labels)
+    labelled, share = len(run.oracle.labels), section.vlm_itl.pseudo_share
+    weights = weigh_images(labelled, len(pseudo), share, seed, member)
+    train_probe(network, items, lesson, weights, run.tracker.start(number, member))
+    return network
 
 
 def starting_network(run: Run, number: int, member: int) -> nn.Module:
