@@ -1,0 +1,457 @@
+"""train.py --learner probe: its fits by laws, and the commands on drawn photographs."""
+
+import itertools
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import timm
+import torch
+from conftest import ROOT, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_streets import streets
+
+import analyze
+import evaluate
+import train
+import weak_label_generator
+from weakseg.common import IGNORE, UserError
+from weakseg.labels.signals import SIGNALS
+from weakseg.learners.features import FeatureMaps
+from weakseg.training import options
+from weakseg.training import probe as module
+from weakseg.training.probe import (
+    Evidence,
+    LabelledPixels,
+    balanced,
+    gather,
+    merged,
+    pixels_per_image,
+    rows_of,
+    seen,
+)
+from weakseg.training.probe_options import ProbeOptions
+
+PAIRS = [*itertools.combinations(SIGNALS, 2)]
+TINY = ["--learner", "probe", "--img_size", 64, "--encoder_weights", "none", "--device", "cpu"]
+
+
+# ---- pixels and their weights
+
+
+@given(wanted=st.integers(1, 10**6), images=st.integers(1, module.MOST_PIXELS))
+def test_all_images_together_give_no_more_than_the_most(wanted, images):
+    each = pixels_per_image(wanted, images)
+    assert 1 <= each <= wanted and images * each <= module.MOST_PIXELS
+    assert each == wanted or (each + 1) * images > module.MOST_PIXELS
+
+
+@pytest.mark.parametrize("signals", [("points",), ("full",)])
+@pytest.mark.parametrize("images", [3, 12, 30])
+def test_what_is_kept_of_many_images_is_bounded(signals, images, monkeypatch):
+    monkeypatch.setattr(module, "MOST_PIXELS", 60)
+    mask = np.zeros((20, 30), np.uint8)  # of one class: one stratum
+    names = [f"image {number}" for number in range(images)]
+    label = {"size": [30, 20], "points": [[3, 4, 0]], "full": None}
+    labels = type("Labels", (), {"train_ids": names, "__getitem__": lambda *_: label})()
+    dataset = SimpleNamespace(image_path=str, mask=lambda name: mask)
+    stage = np.zeros((4, 5, 8), np.float16)
+    maps = FeatureMaps((stage,), (4,), (30, 20), (30, 20))
+    run_ = SimpleNamespace(seed=0, signals=signals, probe=ProbeOptions(), weak_label_path="l")
+    masks = SimpleNamespace(first=lambda *_: None)
+    evidence = gather(run_, dataset, labels, lambda path: maps, masks)
+    assert evidence.pool.shape == (images, 60 // images, 4)
+    assert evidence.places.shape[:2] == evidence.first.shape == evidence.pool.shape[:2]
+    assert len(evidence.masks) <= 60 and len(evidence.marks) <= images
+
+
+def pixels(classes, weights, images=None, width=2):
+    number = len(classes)
+    features = np.arange(number * width, dtype=np.float16).reshape(number, width)
+    images = np.zeros(number, int) if images is None else np.array(images, int)
+    return LabelledPixels(features, np.array(classes, int), np.array(weights, float), images)
+
+
+WEIGHTED = st.lists(st.tuples(st.integers(0, 4), st.floats(0.01, 5)), min_size=1, max_size=20)
+
+
+@given(rows=WEIGHTED)
+def test_balanced_classes_weigh_the_same(rows):
+    classes, weights = zip(*rows, strict=True)
+    found = balanced(pixels(classes, weights), 5)
+    totals = np.bincount(classes, found)
+    there = np.unique(classes)
+    np.testing.assert_allclose(totals[there], 1 / len(there))
+    # Within a class pixels keep their proportions.
+    ratio = found / np.array(weights)
+    for label in there:
+        np.testing.assert_allclose(np.ptp(ratio[np.array(classes) == label]), 0, atol=1e-9)
+
+
+@settings(max_examples=40)
+@given(
+    marks=st.lists(st.integers(0, 2), max_size=5),
+    masks=st.integers(0, 3),
+    weak=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+def test_weak_labels_weigh_as_many_images_as_have_them(marks, masks, weak, seed):
+    rng = np.random.default_rng(seed)
+    images, each = masks + weak, 4
+    pseudo = np.where(rng.random((images, each)) < 0.5, rng.integers(0, 3, (images, each)), IGNORE)
+    pseudo = pseudo.astype(np.uint8)
+    pseudo[weak:] = IGNORE
+    of_masks = pixels([0] * 2 * masks, [0.5] * 2 * masks, np.repeat(np.arange(masks), 2) + weak)
+    evidence = Evidence(
+        pixels(marks, [1.0] * len(marks)),
+        of_masks,
+        rng.normal(size=(images, each, 2)).astype(np.float16),
+        rng.random((images, each, 2)),
+        pseudo,
+        np.arange(images) < weak,
+    )
+    rows, from_mask = rows_of(evidence, pseudo, 3)
+    labelled = pseudo != IGNORE
+    assert len(rows) == len(marks) + 2 * masks + labelled.sum()
+    assert from_mask.sum() == 2 * masks
+    assert rows.weights[from_mask].sum() == pytest.approx(masks)
+    if marks or labelled.any():
+        assert rows.weights[~from_mask].sum() == pytest.approx(weak)
+    # The rows of pseudo-masks are the places that have a class.
+    found = rows.classes[len(rows) - labelled.sum() :]
+    assert np.array_equal(found, pseudo[labelled])
+    assert np.array_equal(rows.features[len(rows) - labelled.sum() :], evidence.pool[labelled])
+
+
+def test_parts_are_merged_and_no_parts_are_none():
+    one, two = pixels([1, 2], [1, 3], [4, 4]), pixels([0], [2], [7])
+    both = merged([one, two], one.features)
+    assert both.classes.tolist() == [1, 2, 0] and both.images.tolist() == [4, 4, 7]
+    assert both.weights.tolist() == [1, 3, 2] and len(both) == 3
+    nothing = merged([], np.zeros((5, 9), np.float16))
+    assert len(nothing) == 0 and nothing.features.shape == (0, 9)
+
+
+def test_a_mask_says_what_it_holds_at_places():
+    mask = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    places = np.array([[0.0, 0.0], [0.99, 0.0], [0.3, 0.6], [0.25, 0.999]])
+    assert seen(mask, places).tolist() == [0, 3, 9, 13]
+    assert (seen(None, places) == IGNORE).all()
+
+
+# ---- the commands
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    """Train the small network for few steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "fit_small_network", partial(module.fit_small_network, steps=30))
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(pets_dir, pets_labels):
+    """The flags that say which data; the cache of features is that of all tests."""
+    return [
+        *("--data_dir", pets_dir),
+        *("--weak_label_path", pets_labels),
+        *("--cache_dir", Path(pets_dir).parent / "cache"),
+    ]
+
+
+@pytest.fixture
+def fit(data, tmp_path):
+    """Return what fits a run of a few images: `fit("points", "name", more flags)`."""
+
+    def call(modes, name="r", *more):
+        few = ["--train_limit", 6, "--rounds", 1, "--pixels", 20, "--checkpoint_dir", tmp_path]
+        run(
+            train,
+            "--supervision_modes",
+            *modes.split(),
+            *TINY,
+            *data,
+            *few,
+            "--run_name",
+            name,
+            *more,
+        )
+        return state(tmp_path / name)
+
+    return call
+
+
+def state(folder, name="last.pt"):
+    """Return the weights of a run."""
+    return torch.load(Path(folder) / name, weights_only=True)["model"]
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def log(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("modes", [*SIGNALS, *map(" ".join, PAIRS)])
+def test_every_kind_of_label_and_every_pair_is_fitted(modes, fit, tmp_path):
+    weights = fit(modes)
+    assert all(torch.isfinite(value).all() for value in weights.values())
+    lines = log(tmp_path / "r")
+    fits = 1 if "full" in modes.split() else 2
+    assert [line["epoch"] for line in lines] == list(range(1, fits + 1))
+    assert all(line["seconds"] >= 0 and line["pixels"] > 0 for line in lines)
+    best = torch.load(tmp_path / "r" / "best.pt", weights_only=True)
+    assert same(best["model"], weights) and best["epoch"] == fits
+    assert {*best["cost"]["seconds"]} == {*modes.split()}
+    assert best["selection"]["by"] is None and not any(best["selection"]["seconds"].values())
+    small = "hidden_weights" in weights
+    assert small == (modes == "full") or "full" in modes.split()
+
+
+def test_runs_are_evaluated_and_analysed_beside_a_unet(fit, data, tmp_path):
+    fit("points", "points")
+    fit("full", "masks")
+    plain = ["--img_size", 64, "--encoder_weights", "none", "--device", "cpu", "--epochs", 1]
+    run(
+        train,
+        *("--supervision_mode", "points", "--run_name", "unet", "--train_limit", 8),
+        *("--checkpoint_dir", tmp_path, *plain, *data),
+    )
+    results = tmp_path / "results"
+    where = ["--checkpoint_dir", tmp_path, "--results_dir", results, "--device", "cpu"]
+    run(evaluate, *where)
+    for name, fits in (("points", 2), ("masks", 1), ("unet", 1)):
+        content = json.loads((results / f"{name}.json").read_text())
+        assert 0 <= content["aggregate"]["miou"] <= 1 and len(content["images"]) == 6
+        assert content["epochs_done"] == fits
+        assert len(list((results / name).glob("*.png"))) == 6
+    assert (results / "comparison.png").exists() and (results / "cost.png").exists()
+    run(analyze, "--a", "points", "--b", "unet", "--results_dir", results)
+    with pytest.raises(UserError, match="--tile: the probe masks sees") as caught:
+        run(evaluate, *where, "--tile", 32)
+    assert "\n" not in str(caught.value)
+    run(evaluate, *where, "--tile", 32, "--run_name", "unet")
+
+
+@pytest.mark.parametrize(
+    "more", [["--scale", 0.5], ["--finest_stride", 2], ["--head", "small"], ["--penalty", 0.1]]
+)
+def test_what_a_run_is_told_travels_to_the_evaluation(more, fit, tmp_path):
+    usual = fit("points", "usual")
+    weights = fit("points", "r", *more)
+    assert not same(usual, weights)
+    assert ("hidden_weights" in weights) == ("small" in more)
+    if "--penalty" in more:
+        assert {line["penalty"] for line in log(tmp_path / "r")} == {0.1}
+    more_features = len(weights["mean"]) > len(usual["mean"])
+    assert more_features == ("--finest_stride" in more)
+    run(
+        evaluate,
+        *("--checkpoint_dir", tmp_path, "--results_dir", tmp_path / "results"),
+        *("--device", "cpu", "--run_name", "r"),
+    )
+    content = json.loads((tmp_path / "results" / "r.json").read_text())
+    assert content["args"][more[0][2:]] == more[1]
+
+
+def test_an_encoder_of_timm_is_taken_with_a_file_of_weights(fit, tmp_path):
+    torch.manual_seed(1)
+    file = tmp_path / "resnet18.pt"
+    torch.save(timm.create_model("resnet18", pretrained=False).state_dict(), file)
+    more = ["--encoder", "tu-resnet18", "--encoder_weights", file]
+    assert not same(fit("boxes", "r", *more), fit("boxes", "random", *more[:2]))
+    run(
+        evaluate,
+        *("--checkpoint_dir", tmp_path, "--results_dir", tmp_path / "results"),
+        *("--device", "cpu", "--run_name", "r"),
+    )
+
+
+@pytest.mark.parametrize("modes", ["points", "tags", "boxes", "points full"])
+def test_data_without_a_background_are_fitted(modes, tmp_path):
+    root, labels = streets(tmp_path / "streets"), tmp_path / "labels.pkl"
+    where = ["--data_dir", root, "--cache_dir", tmp_path / "cache"]
+    run(weak_label_generator, *where[:2], "--output_file", labels, "--jobs", 1)
+    run(
+        train,
+        *("--supervision_modes", *modes.split(), *TINY, *where, "--weak_label_path", labels),
+        *("--checkpoint_dir", tmp_path, "--run_name", "r", "--rounds", 1, "--train_limit", 4),
+    )
+    run(
+        evaluate,
+        *("--checkpoint_dir", tmp_path, "--results_dir", tmp_path / "results"),
+        *("--device", "cpu", "--run_name", "r"),
+    )
+
+
+# ---- the same run again
+
+
+def test_a_run_is_decided_by_its_seed_and_labels_alone(fit, data, tmp_path, pets_labels):
+    usual = fit("tags points", "usual")
+    assert same(usual, fit("tags points", "again"))
+    assert not same(usual, fit("tags points", "seed", "--seed", 1))
+    assert same(usual, fit("tags points", "fresh", "--cache_dir", tmp_path / "cache"))
+    assert list((tmp_path / "cache" / "features").rglob("*.npy"))
+    none = ["--cache_dir", tmp_path / "none", "--cache_limit", 0, "--jobs", 2]
+    assert same(usual, fit("tags points", "no_room", *none))
+    assert not list((tmp_path / "none").rglob("*.npy"))
+    # The file may list images in any order.
+    content = pickle.loads(pets_labels.read_bytes())
+    content["images"] = dict(reversed(content["images"].items()))
+    other = tmp_path / "other.pkl"
+    other.write_bytes(pickle.dumps(content))
+    assert same(usual, fit("tags points", "order", "--weak_label_path", other))
+
+
+def test_flags_of_the_unet_change_nothing(fit):
+    usual = fit("points", "usual")
+    ignored = ["--epochs", 3, "--batch_size", 2, "--lr", 1, "--recipe", "strong", "--augment"]
+    assert same(usual, fit("points", "r", *ignored, "--select_by", "val_miou"))
+
+
+def test_a_killed_run_ends_with_the_weights_of_one_left_alone(data, tmp_path):
+    rounds = ["--rounds", 4, "--pixels", 10, "--train_limit", 12, "--checkpoint_dir", tmp_path]
+    words = ["--supervision_mode", "points", *TINY, *data, *rounds]
+    killed = subprocess.Popen(
+        [sys.executable, "train.py", *map(str, words), "--run_name", "killed"],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    last = tmp_path / "killed" / "last.pt"
+    while not last.exists() and killed.poll() is None:
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    output = killed.communicate()[0].decode()
+    assert last.exists(), output
+    done = torch.load(last, weights_only=True)["epoch"]
+    assert done < 5, output
+    with (tmp_path / "killed" / "log.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "lo')  # what a kill in the middle of a write leaves
+    run(train, *words, "--run_name", "killed", "--resume")
+    run(train, *words, "--run_name", "alone")
+    for name in ("last.pt", "best.pt"):
+        assert same(state(tmp_path / "killed", name), state(tmp_path / "alone", name))
+    lines = [
+        [{k: v for k, v in line.items() if k != "seconds"} for line in log(tmp_path / name)]
+        for name in ("killed", "alone")
+    ]
+    assert lines[0] == lines[1] and len(lines[0]) == 5
+
+
+def test_a_finished_run_stays_as_it_is_and_gets_its_best_back(fit, tmp_path):
+    before = fit("points")
+    files = [tmp_path / "r" / name for name in ("last.pt", "log.jsonl")]
+    written = [path.stat().st_mtime_ns for path in files]
+    (tmp_path / "r" / "best.pt").unlink()  # what a kill between the two files leaves
+    for argument in ("must", "auto"):
+        assert same(before, fit("points", "r", "--resume", argument))
+    assert [path.stat().st_mtime_ns for path in files] == written
+    assert same(before, state(tmp_path / "r", "best.pt"))
+    with pytest.raises(UserError, match="was trained with pixels = 20, not 21"):
+        fit("points", "r", "--resume", "--pixels", 21)
+
+
+def test_an_old_run_is_replaced_only_by_one_that_fits(fit, tmp_path, pets_labels):
+    before = fit("boxes")
+    with pytest.raises(UserError, match="--overwrite"):
+        fit("boxes")
+    content = pickle.loads(pets_labels.read_bytes())
+    for label in content["images"].values():
+        label["points"], label["scribbles"] = [], []
+    empty = tmp_path / "empty.pkl"
+    empty.write_bytes(pickle.dumps(content))
+    for modes in ("points", "points scribbles"):
+        with pytest.raises(UserError, match=r"empty\.pkl: nothing is labelled in any") as caught:
+            fit(modes, "r", "--overwrite", "--weak_label_path", empty)
+        assert "\n" not in str(caught.value)
+    assert same(before, state(tmp_path / "r")) and len(log(tmp_path / "r")) == 2
+    fit("full", "r", "--overwrite")
+    assert not same(before, state(tmp_path / "r")) and len(log(tmp_path / "r")) == 1
+
+
+# ---- mistakes
+
+
+def test_labels_of_another_size_are_refused(fit, tmp_path, pets_labels):
+    content = pickle.loads(pets_labels.read_bytes())
+    for label in content["images"].values():
+        label["size"] = [side + 1 for side in label["size"]]
+    other = tmp_path / "other.pkl"
+    other.write_bytes(pickle.dumps(content))
+    with pytest.raises(UserError, match="was labelled at size") as caught:
+        fit("full", "r", "--weak_label_path", other)
+    assert "\n" not in str(caught.value)
+
+
+def test_several_processes_are_refused(fit, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        with pytest.raises(UserError, match="--learner probe: is fitted in one process") as caught:
+            fit("points")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--rounds -1", "--rounds -1"),
+        ("--confidence 0.5", "--confidence"),
+        ("--confidence 1", "--confidence"),
+        ("--penalty 0", "--penalty"),
+        ("--penalty nan", "--penalty nan"),
+        ("--scale 0", "--scale"),
+        ("--scale inf", "--scale inf"),
+        ("--pixels 0", "--pixels"),
+        ("--jobs 0", "--jobs 0"),
+        ("--img_size 63", "--img_size 63"),
+        ("--encoder resnet18", "--encoder resnet18"),
+        ("--encoder tu-nope", "--encoder tu-nope"),
+        ("--encoder_weights nowhere.pt", r"nowhere\.pt"),
+        ("--cluster tcp://nowhere:1", "--cluster"),
+        ("--cache_limit -1", "--cache_limit"),
+        ("--train_limit 100000", "--train_limit"),
+        ("--resume", r"last\.pt"),
+        pytest.param(
+            "--device cuda",
+            "--device cuda: not available",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
+        ),
+    ],
+)
+def test_a_mistake_gets_one_line_that_names_it(words, message, fit, tmp_path):
+    with pytest.raises(UserError, match=message) as caught:
+        fit("points", "r", *words.split())
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("words", ["--head large", "--finest_stride 3", "--learner forest"])
+def test_what_no_flag_takes_is_refused(words, fit, capsys):
+    with pytest.raises(SystemExit) as caught:
+        fit("points", "r", *words.split())
+    assert caught.value.code == 2
+    assert f"argument {words.split()[0]}: invalid choice" in capsys.readouterr().err
+
+
+def test_help_says_which_flags_the_probe_has_no_use_for(capsys):
+    with pytest.raises(SystemExit):
+        options.parse_args(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "The probe has no use for" in text
