@@ -176,9 +176,10 @@ def add_probe_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the probe."""
     group = parser.add_argument_group(
         "probe",
-        "Of --learner probe. The probe has no use for flags of losses (--lambda_*, --recipe, ...),\n"
-        "of epochs, batches, rates and selection (--epochs, --batch_size, --lr, --select_by, ...),\n"
-        "nor for --augment, --coarse_logits, --num_workers, --amp and --log_with.",
+        "Of --learner probe. The probe has no use for flags of losses (--lambda_*, --recipe,\n"
+        "...), of epochs, batches, rates and selection (--epochs, --batch_size, --lr,\n"
+        "--select_by, ...), nor for --augment, --coarse_logits, --num_workers, --amp and\n"
+        "--log_with.",
     )
     for option in fields(ProbeOptions):
         known = "" if option.default is None else f" (default: {option.default})"
