@@ -16,7 +16,7 @@ import torch
 
 TOLERANCE = 2e-6  # largest entry of the gradient, where features have a deviation near 1
 MOST_ITERATIONS = 1000
-MEMORY = 12  # pairs of steps and changes of the gradient that L-BFGS remembers
+MEMORY = 20  # pairs of steps and changes of the gradient that L-BFGS remembers
 AXES_ROWS = 6000  # rows that the covariance of the features is measured on
 
 Objective = Callable[[torch.Tensor], tuple[float, torch.Tensor]]
