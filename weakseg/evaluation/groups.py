@@ -15,7 +15,7 @@ from weakseg.evaluation.results import (
     refuse_other_windows,
 )
 from weakseg.labels.costs import hours
-from weakseg.training.run import FREE
+from weakseg.training.run import FREE, LATER
 
 Group = list[Result]  # seeds of one run, by rising seed
 
@@ -51,7 +51,7 @@ def _settings(result: Result) -> str:
     args = {
         key: value
         for key, value in result["args"].items()
-        if key not in MAY_DIFFER and value is not None
+        if key not in MAY_DIFFER and value not in (None, LATER.get(key))
     }
     same = (result.get(key) for key in ("fingerprint", "test_fingerprint", "tile", "epochs_done"))
     return json.dumps([args, *same], sort_keys=True)
@@ -82,6 +82,7 @@ def _refuse_other_settings(first: Result, other: Result, flag: str) -> None:
     one, two = first["args"], other["args"]
     free = MAY_DIFFER | ({"train_limit"} if same_budget(first, other) else set())
     # A flag that one of them doesn't know yet, or no longer, was not used.
+    one, two = LATER | one, LATER | two
     unlike = [key for key in (one | two) if key not in free and one.get(key) != two.get(key)]
     if unlike:
         raise UserError(
@@ -118,8 +119,10 @@ def signal_words(signals: Sequence[str]) -> str:
 
 
 def supervision_words(result: Result) -> str:
-    """Return what a run learnt from, for people: "Masks", "Tags + points", "Boxes, strong"."""
+    """Return what a run learnt from, for people: "Masks", "Boxes, strong", "Tags, probe"."""
     signals = signal_words(result["supervision"])
+    if result["args"].get("learner") == "probe":
+        return f"{signals}, probe"
     recipe = result["args"].get("recipe", "plain")
     # For masks the recipes are the same.
     is_plain = recipe == "plain" or result["supervision"] == ["full"]

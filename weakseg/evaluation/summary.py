@@ -70,7 +70,7 @@ def _table_row(result: Result, classes: int) -> list[str]:
         percent(metrics["boundary_f"]),
         f"{3600 * hours(cost) / cost['images']:.1f}",
         f"{hours(cost):.2f}",
-        f"{chosen['by']} (+{hours(chosen):.2f} h)",
+        f"{chosen['by']} (+{hours(chosen):.2f} h)" if chosen["by"] else "nothing",
     ]
 
 
