@@ -451,3 +451,28 @@ def test_a_study_without_a_background_passes_the_flag_on_and_prices_every_class(
         assert result["cost"]["counts"][signal]["absent"] == 0
     with pytest.raises(UserError, match="--no_background after --: belongs to the study itself"):
         run(study, *data, *where, *flags, *TINY, "--no_background")
+
+
+def test_a_study_of_probes_compares_kinds_of_label_and_repeats_nothing(
+    flags, tmp_path, monkeypatch, capsys
+):
+    """Their labels are those of the training images alone, and they have no steps."""
+    at, folder = flags.index("--steps"), tmp_path / "study"
+    bare = [*flags[:at], *flags[at + 2 :], "--study_dir", folder]
+    probe = ["--", "--learner", "probe", "--rounds", 1, *TINY[1:3], *TINY[-4:]]
+    with pytest.raises(UserError, match="--steps: the probe is fitted without steps"):
+        run(study, *bare, "--steps", 4, *probe)
+    run(study, *bare, *probe)
+    found = content(folder)
+    assert len(found["rows"]) == found["cells"] == 4
+    for row in found["rows"]:
+        result = json.loads((folder / "results" / row["run"] / f"{row['run']}.json").read_text())
+        assert result["args"]["learner"] == "probe" and result["epochs_done"] == 2
+        assert result["selection"]["by"] is None and 0 < row["miou"] < 100
+    assert "No label of a validation image" in (folder / "table.md").read_text()
+    before = written(folder)
+    monkeypatch.setattr(runner, "execute", None)  # would fail if any run were started
+    run(study, *bare, *probe)
+    assert written(folder) == before
+    unet = {cell.name for cell in grid_of(*bare, *TINY).cells}
+    assert not unet & {row["run"] for row in found["rows"]}

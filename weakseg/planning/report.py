@@ -116,6 +116,8 @@ def cell_words(cell: CellResult | None) -> str:
 
 def selection_sentence(study: Mapping[str, Any]) -> str:
     """Say what the labels cost that chose checkpoints, which the budgets leave out."""
+    if study["selected_by"] is None:
+        return "No label of a validation image chose anything."
     hours = [f"{hours:.2f} h" for hours in study["selection_hours"].values()]
     if len(set(hours)) > 1:
         modes = study["selection_hours"]
