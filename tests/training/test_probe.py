@@ -240,7 +240,7 @@ def test_runs_are_evaluated_and_analysed_beside_a_unet(fit, data, tmp_path):
         assert len(list((results / name).glob("*.png"))) == 6
     assert (results / "comparison.png").exists() and (results / "cost.png").exists()
     rows = (results / "table.md").read_text().splitlines()
-    for words, number in (("Points, probe", 1), ("| nothing |", 2), ("val_loss (+", 1)):
+    for words, number in (("Points, probe", 1), ("| nothing ", 2), ("val_loss (+", 1)):
         assert sum(words in row for row in rows) == number, words
     run(analyze, "--a", "points", "--b", "unet", "--results_dir", results)
     with pytest.raises(UserError, match="--tile: the probe masks sees") as caught:
