@@ -103,7 +103,7 @@ def test_a_key_with_a_letter_dropped_is_refused_with_the_right_one(name, data):
 
 
 def test_an_unknown_key_that_resembles_none_lists_them():
-    assert "known: name, weights, dropout" in refusal({"model": {"zzz": 1}})
+    assert "known: network, name, weights, dropout, head" in refusal({"model": {"zzz": 1}})
 
 
 @given(name=names, wrong=st.sampled_from([{"a": 1}, {"a": [1]}, [[1]], "word", 1.5, True, None]))
