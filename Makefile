@@ -1,25 +1,36 @@
-# make demo   everything on drawn data, offline: about eight minutes on two CPU cores
+# make demo   real photographs from labels to a page, offline: MINUTES minutes on two CPU cores
 # make test   linter, type checker and tests
 # make lint   the linter and the type checker
 # make clean  delete what the demo wrote
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt
 RUN = .venv/bin/python
-MODES = full tags points scribbles boxes hybrid_tags_points
-DEMO = --data_dir data/demo --cache_dir data/.cache
+PETS_MODES = full tags points scribbles boxes hybrid_tags_points
+NUCLEI_MODES = full points boxes
+CACHE = --cache_dir data/demo
+# $(call train,SET,MODES): a probe for each kind of label, all of them tested, two compared, one page
+define train
+	set -e; for mode in $(2); do \
+	  $(RUN) train.py --learner probe --supervision_mode $$mode --run_name $$mode --data_dir examples/$(1) \
+	    --weak_label_path weak_labels/demo_$(1).pkl --checkpoint_dir checkpoints/demo/$(1) $(CACHE) --resume auto; \
+	done
+	$(RUN) evaluate.py --checkpoint_dir checkpoints/demo/$(1) --results_dir results/demo/$(1)
+	$(RUN) analyze.py --a points --b boxes --results_dir results/demo/$(1)
+	$(RUN) analyze.py --report results/demo/$(1)
+endef
 
 .PHONY: demo test lint clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
-	$(RUN) download_data.py --dataset shapes --data_dir data/demo
-	$(RUN) weak_label_generator.py $(DEMO) --output_file weak_labels/demo.pkl --preview 8
-	set -e; for mode in $(MODES); do \
-	  $(RUN) train.py --supervision_mode $$mode --run_name $$mode $(DEMO) --weak_label_path weak_labels/demo.pkl \
-	    --checkpoint_dir checkpoints/demo --img_size 96 --epochs 8 --batch_size 8 --lr 3e-4 --augment --resume auto; \
-	done
-	$(RUN) evaluate.py --checkpoint_dir checkpoints/demo --results_dir results/demo
-	@echo "Open results/demo/comparison.png and results/demo/cost.png (labels: weak_labels/demo_preview.png)"
+	$(RUN) weak_label_generator.py --data_dir examples/pets $(CACHE) \
+	  --output_file weak_labels/demo_pets.pkl --preview 8
+	$(RUN) weak_label_generator.py --data_dir examples/nuclei $(CACHE) --background_points match \
+	  --output_file weak_labels/demo_nuclei.pkl --preview 4
+	$(call train,pets,$(PETS_MODES))
+	$(call train,nuclei,$(NUCLEI_MODES))
+	@echo "Open results/demo/pets/report.html and results/demo/nuclei/report.html"
+	@echo "Labels as drawn: weak_labels/demo_pets_preview.png, weak_labels/demo_nuclei_preview.png"
 
 test: .venv/tested lint
 	.venv/bin/python -m pytest -n 2
