@@ -33,7 +33,6 @@ from weakseg.training import probe as module
 from weakseg.training.probe import (
     Evidence,
     LabelledPixels,
-    balanced,
     gather,
     merged,
     pixels_per_image,
@@ -82,20 +81,19 @@ def pixels(classes, weights, images=None, width=2):
     return LabelledPixels(features, np.array(classes, int), np.array(weights, float), images)
 
 
-WEIGHTED = st.lists(st.tuples(st.integers(0, 4), st.floats(0.01, 5)), min_size=1, max_size=20)
-
-
-@given(rows=WEIGHTED)
-def test_balanced_classes_weigh_the_same(rows):
-    classes, weights = zip(*rows, strict=True)
-    found = balanced(pixels(classes, weights), 5)
-    totals = np.bincount(classes, found)
+@given(rows=st.lists(st.tuples(st.integers(0, 1), st.floats(0.01, 5)), min_size=1, max_size=20))
+def test_clicks_on_the_background_and_on_objects_weigh_the_same(rows):
+    """However many of each there are; within a class they keep their proportions."""
+    classes, weights = map(np.array, zip(*rows, strict=True))
+    nothing = np.full((1, 3), IGNORE, np.uint8)
+    pool, places = np.zeros((1, 3, 2), np.float16), np.zeros((1, 3, 2))
+    marks = pixels(classes, weights)
+    evidence = Evidence(marks, pixels([], []), pool, places, nothing, np.array([True]))
+    found = rows_of(evidence, nothing, 2)[0].weights
     there = np.unique(classes)
-    np.testing.assert_allclose(totals[there], 1 / len(there))
-    # Within a class pixels keep their proportions.
-    ratio = found / np.array(weights)
+    np.testing.assert_allclose(np.bincount(classes, found)[there], 1 / len(there))
     for label in there:
-        np.testing.assert_allclose(np.ptp(ratio[np.array(classes) == label]), 0, atol=1e-9)
+        assert np.ptp((found / weights)[classes == label]) < 1e-9
 
 
 @settings(max_examples=40)

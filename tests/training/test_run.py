@@ -51,7 +51,7 @@ def test_a_probe_goes_on_with_its_own_flags_only():
     probe = ["--learner", "probe"]
     recorded = a_run(*probe).recorded()
     refuse_other_flags(a_run(*probe, "--jobs", "2", "--backend", "loky"), recorded)
-    for more in (["--rounds", "1"], ["--scale", "0.5"], ["--finest_stride", "2"]):
+    for more in (["--rounds", "5"], ["--scale", "0.5"], ["--finest_stride", "2"]):
         flag = more[0].removeprefix("--")
         with pytest.raises(UserError, match=f"was trained with {flag} = "):
             refuse_other_flags(a_run(*probe, *more), recorded)
