@@ -1,16 +1,17 @@
 r"""What do the hours buy? Each kind of label, annotated for the same hours, trained and tested.
 
     python study.py --budgets 0.5h 1h 2h 4h --seeds 3 --jobs 2 \
-        --modes points boxes "tags points" "boxes points" full \
-        -- --img_size 128 --batch_size 16 --lr 3e-4 --augment
-    python study.py --cost_schedule bearman2016 -- --img_size 128
-    python study.py --backend dask --cluster tcp://scheduler:8786 -- --img_size 128
+        --modes points boxes "tags points" "boxes points" full -- --img_size 512
+    python study.py --cost_schedule bearman2016
+    python study.py --steps 1000 -- --learner unet --recipe strong --img_size 128 --augment
+    python study.py --backend dask --cluster tcp://scheduler:8786
     python study.py --plan results/study/study.json --hours 3 8
 
 Each cell of the grid is an ordinary run: train.py on as many images as the budget buys, then
-evaluate.py. For one seed all modes label the images in the same random order, so that a smaller
-budget's images are among a larger one's. What follows `--` goes to train.py. Stop it whenever you
-like: the same command goes on, and repeats nothing that is done.
+evaluate.py. Runs are probes, fitted in seconds, unless `--learner unet` follows the `--`, as other
+flags of train.py may. For one seed all modes label the images in the same random order, so that a
+smaller budget's images are among a larger one's. Stop it whenever you like: the same command goes
+on, and repeats nothing that is done.
 
 Writes to --study_dir: table.md, study.png, study.json (see --plan), runs/, results/, logs/. With
 --plan it trains nothing: a finished study's learning curves say what to label with other hours, and
@@ -79,8 +80,9 @@ def parse_args() -> argparse.Namespace:
     group.add_argument(
         "--steps",
         type=int,
-        help="optimiser steps of every run, however few its images: equal epochs would train small "
-        "budgets less (default: 1000; equal epochs with -- --epochs N and no --steps)",
+        help="with -- --learner unet: optimiser steps of every run, however few its images: equal "
+        "epochs would train small budgets less (default: 1000; equal epochs with -- --epochs N and "
+        "no --steps)",
     )
     group = parser.add_argument_group("planning")
     group.add_argument(

@@ -31,7 +31,7 @@ import weak_label_generator
 from weakseg.common import UserError, run_cli, stable_seed
 from weakseg.labels.training_labels import training_ids, training_order
 from weakseg.planning import runner
-from weakseg.planning.cell import Cell
+from weakseg.planning.cell import Cell, identity_of, run_of, training_flags
 from weakseg.planning.grid import Grid, buys, parse_budget
 from weakseg.planning.report import CellResult
 from weakseg.reporting.charts import budget_plot
@@ -39,6 +39,8 @@ from weakseg.reporting.charts import budget_plot
 ROOT = Path(study.__file__).parent
 TINY = [
     "--",
+    "--learner",
+    "unet",
     "--img_size",
     "64",
     "--batch_size",
@@ -50,6 +52,7 @@ TINY = [
     "--device",
     "cpu",
 ]
+EPOCHS = ["--epochs", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -208,8 +211,8 @@ def test_all_budgets_take_the_same_steps_unless_epochs_are_asked_for(flags):
     for argv, expected in [
         ([*flags, *TINY], (2, 2)),
         ([*bare, *TINY], (2, None)),
-        ([*bare, *TINY[:5]], (10, 100)),
-        ([*bare, "--steps", 7, *TINY[:5]], (10, None)),
+        ([*bare, *TINY[:7]], (10, 100)),
+        ([*bare, "--steps", 7, *TINY[:7]], (10, None)),
     ]:
         if expected == (10, None):
             with pytest.raises(UserError, match="--steps 7"):
@@ -260,6 +263,7 @@ def test_budgets_are_times(word, hours):
         ([*TINY, "--run_name", "mine"], "--run_name after --"),
         ([*TINY, "--supervision_mode", "tags"], "--modes after --"),
         ([*TINY, "--img_size", "100"], "--img_size 100"),
+        (["--seeds", "1", "--"], "--steps: .*-- --learner unet"),
     ],
 )
 def test_a_mistake_gets_one_line_before_anything_is_trained(arguments, message, flags, tmp_path):
@@ -459,7 +463,7 @@ def test_a_study_of_probes_compares_kinds_of_label_and_repeats_nothing(
     """Their labels are those of the training images alone, and they have no steps."""
     at, folder = flags.index("--steps"), tmp_path / "study"
     bare = [*flags[:at], *flags[at + 2 :], "--study_dir", folder]
-    probe = ["--", "--learner", "probe", "--rounds", 1, *TINY[1:3], *TINY[-4:]]
+    probe = ["--", "--rounds", 1, *TINY[3:5], *TINY[-4:]]
     with pytest.raises(UserError, match="--steps: the probe is fitted without steps"):
         run(study, *bare, "--steps", 4, *probe)
     run(study, *bare, *probe)
@@ -472,7 +476,41 @@ def test_a_study_of_probes_compares_kinds_of_label_and_repeats_nothing(
     assert "No label of a validation image" in (folder / "table.md").read_text()
     before = written(folder)
     monkeypatch.setattr(runner, "execute", None)  # would fail if any run were started
-    run(study, *bare, *probe)
+    run(study, *bare, *probe, "--learner", "probe")  # the default, named
     assert written(folder) == before
     unet = {cell.name for cell in grid_of(*bare, *TINY).cells}
     assert not unet & {row["run"] for row in found["rows"]}
+
+
+def test_a_study_begins_with_the_probe():
+    assert training_flags(None, ["--img_size", "100"]) == (
+        *("--learner", "probe"),
+        *("--img_size", "100"),
+    )
+    for words in (training_flags(None, []), training_flags(None, ["--learner", "probe"])):
+        assert run_of(["--supervision_mode", "full", *words]).learner == "probe"
+    for words in (["--learner", "unet"], ["--lea=unet", "--recipe", "strong"]):
+        assert run_of(["--supervision_mode", "full", *training_flags(8, words + EPOCHS)]) == run_of(
+            ["--supervision_mode", "full", *words, *EPOCHS, "--steps_per_epoch", "4"]
+        )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--recipe", "strong"], ["--augment"], ["--epochs", "3"], ["--epochs=3"], ["--lr", "1e-3"]],
+)
+@pytest.mark.parametrize("named", [[], ["--learner", "probe"]])
+def test_what_only_networks_have_use_for_is_refused_with_both_ways_out(words, named):
+    flag = words[0].partition("=")[0]
+    with pytest.raises(UserError, match=f"{flag} after --: .*leave it out.*-- --learner unet"):
+        training_flags(None, [*words, *named])
+    training_flags(None, [*words, "--learner", "unet"])
+
+
+@pytest.mark.parametrize("later", [{}, {"learner": "unet"}])
+def test_networks_of_a_study_that_was_begun_before_learners_are_found(later, flags):
+    """Their result files name no learner; the same words and --learner unet ask for them."""
+    for cell in grid_of(*flags, *TINY).cells:
+        args = {key: value for key, value in cell.run.recorded().items() if key != "learner"}
+        assert identity_of(cell.identity | {"args": args | later}) == cell.identity
+        assert "learner" not in cell.identity["args"]

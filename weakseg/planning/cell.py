@@ -3,16 +3,18 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError, read_json
 from weakseg.data.datasets import DataOptions
 from weakseg.training import options
+from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.run import FORMER, FREE, LATER, TrainingRun
 
-EPOCHS, STEPS = 10, 1000  # of every run, unless the user says otherwise
+LEARNER = "probe"  # of every run, unless the user says otherwise
+EPOCHS, STEPS = 10, 1000  # of every network, unless the user says otherwise
 DATA = (
     "data_dir",
     "dataset",
@@ -36,6 +38,8 @@ OWN = (
     "overwrite",
     *DATA,
 )
+# Flags of train.py that mean something to the probe, besides its own options.
+OF_PROBE = {"learner", "img_size", "encoder", "encoder_weights", *FREE}
 
 
 @dataclass(frozen=True)
@@ -153,15 +157,17 @@ def data_words(data: DataOptions, weak_label_path: str) -> list[str]:
 
 
 def training_flags(steps: int | None, rest: Sequence[str]) -> tuple[str, ...]:
-    """Return the flags of train.py that all runs of a study share: `rest`, and their length.
+    """Return the flags of train.py that all runs of a study share: learner, `rest` and length.
 
-    steps: optimiser steps of each run, None for the usual number; the probe has none
-    rest: the words after `--`; one that belongs to the study is a `UserError`
+    steps: optimiser steps of each network, None for the usual number; the probe has none
+    rest: the words after `--`; one that belongs to the study, or that the learner has no use for,
+        is a `UserError`
     """
+    begin = "--supervision_mode", "full", "--learner", LEARNER
     # A default put before `rest` tells whether `rest` itself has --epochs, in whatever spelling
     # argparse takes.
     usual, given, other = (
-        run_of(["--supervision_mode", "full", *words]).recorded()
+        run_of([*begin, *words]).recorded()
         for words in ([], ["--epochs", "1", *rest], ["--epochs", "2", *rest])
     )
     for flag in sorted(OWN):
@@ -170,14 +176,29 @@ def training_flags(steps: int | None, rest: Sequence[str]) -> tuple[str, ...]:
                 f"--{flag} after --: belongs to the study itself; "
                 "give it before the --, if it takes it"
             )
-    if given["learner"] == "probe":
-        if steps is not None:
-            raise UserError("--steps: the probe is fitted without steps; leave it out")
-        return tuple(rest)
     own_epochs = given["epochs"] if given["epochs"] == other["epochs"] else None
+    if given["learner"] == "probe":
+        refuse_flags_of_networks(steps, usual, given | {"epochs": own_epochs or usual["epochs"]})
+        return "--learner", LEARNER, *rest
     if steps is None and own_epochs:
         return tuple(rest)
     epochs, steps = own_epochs or EPOCHS, STEPS if steps is None else steps
     if steps < epochs:
         raise UserError(f"--steps {steps}: must be at least the number of epochs, {epochs}")
     return *rest, "--epochs", str(epochs), "--steps_per_epoch", str(-(-steps // epochs))
+
+
+def refuse_flags_of_networks(
+    steps: int | None, usual: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    """Raise `UserError` with the first flag that only a network has use for.
+
+    steps: of --steps; usual, given: {flag: value} of train.py by default, and as the user says
+    """
+    way_out = "leave it out, or train networks with -- --learner unet"
+    if steps is not None:
+        raise UserError(f"--steps: the probe is fitted without steps; {way_out}")
+    of_probe = OF_PROBE | {option.name for option in fields(ProbeOptions)}
+    for flag, value in given.items():
+        if flag not in of_probe and value != usual[flag]:
+            raise UserError(f"--{flag} after --: the probe has no use for it; {way_out}")
