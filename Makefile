@@ -1,4 +1,4 @@
-# make demo   real photographs from labels to a page, offline: MINUTES minutes on two CPU cores
+# make demo   real photographs from labels to a page, offline: three minutes on two CPU cores
 # make test   linter, type checker and tests
 # make lint   the linter and the type checker
 # make clean  delete what the demo wrote
