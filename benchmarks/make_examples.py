@@ -45,10 +45,13 @@ on them don't compare with published ones.
 | [nuclei/](nuclei/) | cell nuclei of many microscopes, masks and instances \
 | {nuclei_trainval} | {nuclei_test} | [CC0 1.0](nuclei/LICENSE) |
 
+`make demo` learns from every kind of label of both ([what it prints](../docs/results/examples.md)).
+One run by hand:
+
 ```bash
 python weak_label_generator.py --data_dir examples/pets --output_file weak_labels/examples_pets.pkl
-python train.py --data_dir examples/pets --supervision_mode points --run_name examples_pets \\
-    --weak_label_path weak_labels/examples_pets.pkl
+python train.py --learner probe --data_dir examples/pets --supervision_mode points \\
+    --run_name examples_pets --weak_label_path weak_labels/examples_pets.pkl
 ```
 
 `--data_dir examples/nuclei` opens the other. `nuclei/instances/` holds 16-bit pictures: the number
