@@ -281,7 +281,8 @@ def predictions(
     few = len(names) < FEW_IMAGES
     if settings.get("learner") == "probe":
         store = feature_store(settings, cache_dir, args.cache_limit, accelerator.device)
-        masks = probe_masks(Probe.of_state(checkpoint["model"]), store, dataset, names)
+        probe = Probe.of_state(checkpoint["model"])
+        masks = probe_masks(probe, store, dataset, names, settings["edges"])
         yield from tqdm(masks, settings["run_name"], len(names), unit="img", disable=few)
         return
     size, where = settings["img_size"], (accelerator.device, accelerator.autocast)

@@ -36,6 +36,12 @@ class ResizedCache:
         self.folder = self.root / str(size)
         self.room = Room(self.root, limit, "are decoded")
 
+    def at(self, size: int) -> "ResizedCache":
+        """Return the cache of another size, in the same folder and the same room."""
+        other = ResizedCache(self.root, size)
+        other.room = self.room
+        return other
+
     def image(self, path: str | Path) -> np.ndarray:
         """Return [3, size, size] uint8, resized with antialiasing."""
         return self._get(path, "image", (3, self.size, self.size))

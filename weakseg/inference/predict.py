@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from weakseg.data.base import SegmentationDataset
+from weakseg.inference.edges import follow_edges
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.probe import Probe
 from weakseg.metrics import largest
@@ -66,11 +67,24 @@ def full_size_masks(
 
 
 def probe_masks(
-    probe: Probe, store: FeatureStore, dataset: SegmentationDataset, names: Iterable[str]
+    probe: Probe,
+    store: FeatureStore,
+    dataset: SegmentationDataset,
+    names: Iterable[str],
+    edges: float = 0.0,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield (id, predicted mask, true mask) of a probe, [H, W] uint8 at the original size."""
+    """Yield (id, predicted mask, true mask) of a probe, [H, W] uint8 at the original size.
+
+    edges: radius of `follow_edges`
+    """
     for name in names:
-        yield name, class_mask(probe.logits(store(dataset.image_path(name)))), dataset.mask(name)
+        logits = probe.logits(store(dataset.image_path(name)))
+        if not edges:
+            yield name, class_mask(logits), dataset.mask(name)
+            continue
+        image = np.asarray(dataset.image(name))
+        chances = follow_edges(logits.softmax(0).numpy(), image, edges)
+        yield name, chances.argmax(0).astype(np.uint8), dataset.mask(name)
 
 
 def class_mask(logits: torch.Tensor) -> np.ndarray:

@@ -32,6 +32,21 @@ from weakseg.pseudo_masks.grabcut import USED, pseudo_mask
 from weakseg.pseudo_masks.random_walk import Growth, walk_between
 
 SIDE = 128  # pixels a side of the square that masks are cut on
+SIDES = (SIDE, 2 * SIDE, 3 * SIDE)  # where boxes are small
+LEAST_BOX = 16  # pixels of the square that the usual box of an image should have
+
+
+def side_of(label: Mapping[str, Any]) -> int:
+    """Return the side of the square that an image's masks are cut on, by its usual box, pixels.
+
+    label: {"size", "boxes": annotation, ...}; without boxes it is `SIDE`
+    """
+    boxes = np.array([box[:4] for box in label.get("boxes", ())], float).reshape(-1, 4)
+    if not len(boxes):
+        return SIDE
+    sides = np.abs(boxes[:, 2:] - boxes[:, :2]) / label["size"]
+    usual = float(np.median(sides.min(1)))
+    return next((side for side in SIDES if usual * side >= LEAST_BOX), SIDES[-1])
 
 
 def growth_of(confidence: float) -> Growth:
@@ -41,10 +56,10 @@ def growth_of(confidence: float) -> Growth:
 
 @dataclass(frozen=True)
 class FeatureMasks:
-    """Makes the pseudo-masks of one run, [SIDE, SIDE] uint8, 255 where in doubt.
+    """Makes the pseudo-masks of one run, [S, S] uint8, 255 where in doubt; S is that of `side_of`.
 
     signals   that the run learns from; an image may lack some
-    cache     of the photographs at `SIDE`
+    cache     of the photographs, of any size
     tag_maps  where tags are all that an image may have
     """
 
@@ -60,18 +75,18 @@ class FeatureMasks:
         """
         signals = [signal for signal in self.signals if signal in label]
         annotations = annotations_of(label, signals)
-        image = self.image(name)
         if "boxes" in annotations:
-            width, height = label["size"]
-            view = View(width, height, SIDE)
+            (width, height), side = label["size"], side_of(annotations | {"size": label["size"]})
+            view, picture = View(width, height, side), rgb(self.image(name, side))
             has_background = self.dataset.has_background
-            return pseudo_mask(rgb(image), annotations, view, has_background=has_background)[0]
+            return pseudo_mask(picture, annotations, view, has_background=has_background)[0]
         if annotations or "tags" not in signals or self.tag_maps is None:
             return None
         cells = deep_cells(maps)
         evidence = self.tag_maps(cells[None])[0].clamp(min=0)
         evidence = F.interpolate(evidence[None], size=[SIDE, SIDE], mode="bilinear")[0]
-        return mask_from_tags(label["tags"], image, walk_between(cells), evidence, self.dataset)
+        walk, image = walk_between(cells), self.image(name, SIDE)
+        return mask_from_tags(label["tags"], image, walk, evidence, self.dataset)
 
     def predicted(
         self,
@@ -84,27 +99,28 @@ class FeatureMasks:
         """Return an image's mask where a probe is sure and its labels allow it.
 
         Classes that the labels rule out have no chance, marks keep their classes. Without any class
-        on show all is in doubt.
+        on show all is background where the labels are complete, and in doubt where they are not.
         """
         signals = [signal for signal in self.signals if signal in label]
         term = "walk" if annotations_of(label, signals) else "cams"
-        known = knowledge_of(label, signals, term, self.dataset, SIDE)
+        side = side_of({name: label[name] for name in ("size", *signals)})
+        known = knowledge_of(label, signals, term, self.dataset, side)
+        rest = 0 if known.is_closed else IGNORE
         if not known.classes.size:
-            return np.full((SIDE, SIDE), IGNORE, np.uint8)
-        logits = probe.logits(maps, (SIDE, SIDE))
+            return np.full((side, side), rest, np.uint8)
+        logits = probe.logits(maps, (side, side))
         possible = [*([0] if self.dataset.has_background else []), *known.classes.tolist()]
         if known.is_closed or not self.dataset.has_background:
             impossible = np.setdiff1d(np.arange(probe.num_classes), possible)
             logits[impossible] = -torch.inf
         chances = logits.softmax(0)[known.classes.tolist()].numpy() * known.where
-        rest = 0 if known.is_closed else IGNORE
-        growth = growth_of(confidence)
-        mask = mask_from_maps(chances, known.classes, rgb(self.image(name)), growth, rest)
+        growth, image = growth_of(confidence), rgb(self.image(name, side))
+        mask = mask_from_maps(chances, known.classes, image, growth, rest)
         return mask if known.marks is None else np.where(known.marks == IGNORE, mask, known.marks)
 
-    def image(self, name: str) -> torch.Tensor:
-        """Return a photograph [3, SIDE, SIDE] uint8."""
-        return torch.from_numpy(self.cache.image(self.dataset.image_path(name)))
+    def image(self, name: str, side: int) -> torch.Tensor:
+        """Return a photograph [3, side, side] uint8."""
+        return torch.from_numpy(self.cache.at(side).image(self.dataset.image_path(name)))
 
 
 def needs_tag_maps(signals: Sequence[str]) -> bool:

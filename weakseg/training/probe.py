@@ -45,9 +45,15 @@ from weakseg.training.run import TrainingRun
 
 MOST_PIXELS = 120_000  # of all images together, of each kind: memory stays flat
 MARKS_SHARE = 0.1  # of clicks and strokes in a fit that self-training labels pixels for as well
-# Clicks lie in the middle of things, and self-training repeats its own mistakes: to fit either
-# closely pays within them, and nowhere else.
-WEAK_PENALTIES = (1.0, 0.3)
+# Cross-validation within labels that err in the same way everywhere finds that a close fit pays.
+# So the penalty of a fit from n clicks and strokes is at least this, divided by the square root of
+# n, and that from boxes alone this one, each divided by the number of classes.
+LEAST_OF_MARKS, LEAST_OF_BOXES = 33.0, 0.06
+SLACK = 1.2  # factor by which a penalty may be smaller than the least
+# Rare classes of many count more than their pixels, by this power of their share.
+RARE = 0.25
+# Hidden units and steps of the small head, with two classes and with more.
+SMALL, SMALL_OF_MANY = {"hidden": 128, "steps": 1500}, {"hidden": 256, "steps": 3000}
 FEW_IMAGES = 50  # below it no progress bar is shown
 
 Line = dict[str, Any]  # of log.jsonl: one fit
@@ -247,58 +253,93 @@ def pseudo_labels(
 # ---- one fit
 
 
-def balanced(pixels: LabelledPixels, num_classes: int) -> np.ndarray:
-    """Return weights [N] that sum to 1, in which all classes that occur count the same."""
+def evened(pixels: LabelledPixels, num_classes: int, power: float) -> np.ndarray:
+    """Return weights [N] of the same sum, those of each class divided by a power of its share.
+
+    power: 0 leaves them as they are, with 1 all classes that occur count the same
+    """
     totals = np.bincount(pixels.classes, pixels.weights, num_classes)
-    weights: np.ndarray = pixels.weights / totals[pixels.classes]
-    return weights / weights.sum()
+    weights: np.ndarray = pixels.weights * totals[pixels.classes] ** -power
+    return weights * (pixels.weights.sum() / weights.sum())
 
 
 def rows_of(
-    evidence: Evidence, pseudo: np.ndarray, num_classes: int
+    evidence: Evidence, pseudo: np.ndarray, num_classes: int, doubt_is_object: bool = False
 ) -> tuple[LabelledPixels, np.ndarray]:
     """Return the rows of one fit, and whether each comes from a mask.
 
     pseudo: [I, P] uint8 classes of the random places, else 255. Masks and weak labels weigh as many
     images as have them.
+    doubt_is_object: whether places in doubt most likely show objects, which then weigh as much more
     """
     images, positions = np.nonzero(pseudo != IGNORE)
     marks, masks = evidence.marks, evidence.masks
     weak_images = float(evidence.weak.sum())
     share = (MARKS_SHARE if len(images) else 1.0) if len(marks) else 0.0
-    parts = [masks]
+    many = num_classes > 2
+    rare = RARE if many else 0.0
+    parts = [replace(masks, weights=evened(masks, num_classes, rare))] if len(masks) else []
     if len(marks):
-        weights = balanced(marks, num_classes) * share * weak_images
-        parts.append(LabelledPixels(marks.features, marks.classes, weights, marks.images))
+        # As many clicks on the background as on objects: how many there are says nothing of areas.
+        weights = evened(marks, num_classes, 0.5 if many else 1.0)
+        weights *= share * weak_images / weights.sum()
+        parts.append(replace(marks, weights=weights))
     if len(images):
-        weights = np.full(len(images), (1 - share) * weak_images / len(images))
-        features = evidence.pool[images, positions]
         classes = pseudo[images, positions].astype(np.int64)
-        parts.append(LabelledPixels(features, classes, weights, images))
+        weights = np.ones(len(images))
+        if doubt_is_object and (classes > 0).any():
+            in_doubt = np.count_nonzero(pseudo[evidence.weak] == IGNORE)
+            weights[classes > 0] += in_doubt / np.count_nonzero(classes > 0)
+        weights *= (1 - share) * weak_images / weights.sum()
+        part = LabelledPixels(evidence.pool[images, positions], classes, weights, images)
+        parts.append(replace(part, weights=evened(part, num_classes, rare)))
     rows = merged(parts, evidence.pool[0])
     return rows, np.arange(len(rows)) < len(masks)
 
 
+def penalties_for(evidence: Evidence, from_mask: np.ndarray, num_classes: int) -> tuple[float, ...]:
+    """Return the penalties that cross-validation chooses from, the largest first.
+
+    from_mask [N]: whether each row of the fit comes from a mask
+    """
+    if from_mask.all():
+        return PENALTIES
+    number = len(evidence.marks)
+    least = (LEAST_OF_MARKS / number**0.5 if number else LEAST_OF_BOXES) / num_classes
+    return tuple(p for p in PENALTIES if p * SLACK >= least) or PENALTIES[:1]
+
+
 def fit_head(
     run: FitSettings,
+    evidence: Evidence,
     rows: LabelledPixels,
     from_mask: np.ndarray,
     standard: Standard,
     num_classes: int,
+    is_last: bool = True,
 ) -> tuple[Head, Line]:
-    """Return the head that the rows give, and what the log says of it."""
+    """Return the head that the rows give, and what the log says of it.
+
+    is_last: whether no fit follows. With more than two classes the last head is small even from
+    weak labels: those before it only label pixels, for which a linear one does.
+    """
     x = standard(rows.features)
-    is_small = run.probe.head == "small" or (run.probe.head == "auto" and from_mask.all())
+    pays = from_mask.all() or (is_last and num_classes > 2)
+    is_small = run.probe.head == "small" or (run.probe.head == "auto" and pays)
     if is_small:
-        network = fit_small_network(x, rows.classes, rows.weights, num_classes, seed=run.seed)
+        size = SMALL if num_classes == 2 else SMALL_OF_MANY
+        network = fit_small_network(
+            x, rows.classes, rows.weights, num_classes, seed=run.seed, **size
+        )
         return network, {"head": "small", "pixels": len(rows)}
-    penalty = run.probe.penalty
+    penalty, axes = run.probe.penalty, None
     if penalty is None:
-        choices = PENALTIES if from_mask.all() else WEAK_PENALTIES
-        penalty = choose_penalty(
+        choices = penalties_for(evidence, from_mask, num_classes)
+        choice = choose_penalty(
             x, rows.classes, rows.weights, rows.images, num_classes, choices, seed=run.seed
-        ).penalty
-    head = fit_linear(x, rows.classes, rows.weights, penalty, num_classes)
+        )
+        penalty, axes = choice.penalty, choice.axes
+    head = fit_linear(x, rows.classes, rows.weights, penalty, num_classes, axes=axes)
     return head, {
         "head": "linear",
         "pixels": len(rows),
@@ -336,10 +377,15 @@ def fit_probe(
             pseudo = pseudo_labels(run, dataset, labels, store, masks, evidence, probe)
             if (pseudo == IGNORE).all():  # nothing to learn from: the last labels stay
                 pseudo = evidence.first
-        rows, from_mask = rows_of(evidence, pseudo, num_classes)
+        by_boxes = "boxes" in run.signals and dataset.has_background
+        rows, from_mask = rows_of(
+            evidence, pseudo, num_classes, doubt_is_object=by_boxes and pseudo is evidence.first
+        )
         if image_weights is not None:
             rows = replace(rows, weights=rows.weights * image_weights[rows.images])
-        head, facts = fit_head(run, rows, from_mask, standard, num_classes)
+        head, facts = fit_head(
+            run, evidence, rows, from_mask, standard, num_classes, fit == run.last_epoch
+        )
         probe = Probe(standard, head)
         seconds, began = time.process_time() - began, time.process_time()
         yield probe, {"epoch": fit, "selected": True, "seconds": seconds, **facts}

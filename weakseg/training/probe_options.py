@@ -26,7 +26,8 @@ class ProbeOptions:
     )
     head: str = option(
         "auto",
-        "linear, or one small hidden layer; auto: small where images have masks",
+        "linear, or one small hidden layer; auto: small where images have masks, and in the last "
+        "fit with more than two classes",
         choices=HEADS,
     )
     penalty: float | None = option(
@@ -34,9 +35,15 @@ class ProbeOptions:
     )
     rounds: int = option(2, "of self-training, where images have no mask", type=int)
     confidence: float = option(
-        0.9, "a pixel is labelled by self-training from this probability on", type=float
+        0.8, "a pixel is labelled by self-training from this probability on", type=float
     )
     pixels: int = option(60, "pixels of each image that masks and self-training label", type=int)
+    edges: float = option(
+        0.00625,
+        "radius, in longer sides of the photograph, within which predictions follow its edges; "
+        "0: they do not",
+        type=float,
+    )
 
     def fits(self, signals: Collection[str]) -> int:
         """Return how many fits a run from labels of `signals` takes: one, and the rounds."""
