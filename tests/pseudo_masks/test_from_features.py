@@ -18,12 +18,15 @@ from weakseg.learners.probe import Probe, Standard
 from weakseg.pseudo_masks import from_features
 from weakseg.pseudo_masks.cam import GRID, MOST_IMAGES
 from weakseg.pseudo_masks.from_features import (
+    LEAST_BOX,
     SIDE,
+    SIDES,
     FeatureMasks,
     deep_cells,
     images_for_tag_maps,
     needs_tag_maps,
     pooled_cells,
+    side_of,
     tag_maps_from,
 )
 from weakseg.pseudo_masks.grabcut import draw_marks
@@ -156,7 +159,7 @@ def test_of_tags_only_those_present_appear_and_what_nobody_asked_leaves_doubt(
     mask = masks(("tags",), seed=seed).predicted("a", label, features(seed), a_probe(seed), 0.7)
     classes = {TAGS.index(tag) + 1 for tag in present}
     is_closed = len(present | absent) == len(TAGS)
-    background = {0} if is_closed and present else set()
+    background = {0} if is_closed else set()
     assert {*np.unique(mask)} <= {IGNORE, *background, *classes}
 
 
@@ -191,15 +194,68 @@ def test_a_surer_probe_is_asked_for_by_a_higher_confidence():
     assert sure[0] > sure[1]
 
 
-def test_all_is_in_doubt_where_nothing_is_on_show():
-    for label, signals in (
-        (label_of(points=[]), ("points",)),
-        (label_of(points=[[3, 3, 0]]), ("points",)),
-        (label_of(tags={"present": [], "absent": [*TAGS]}), ("tags",)),
-        (label_of(scribbles=[]), ("tags", "scribbles")),
-    ):
-        mask = masks(signals).predicted("a", label, features(0), a_probe(0), 0.7)
+@pytest.mark.parametrize(
+    ("annotations", "signals", "is_complete"),
+    [
+        ({"boxes": []}, ("boxes",), True),
+        ({"boxes": [], "points": [[3, 3, 0]]}, ("points", "boxes"), True),
+        ({"tags": {"present": [], "absent": [*TAGS]}}, ("tags",), True),
+        ({"tags": {"present": [], "absent": [*TAGS[1:]]}}, ("tags",), False),
+        ({"points": []}, ("points",), False),
+        ({"points": [[3, 3, 0]]}, ("points",), False),
+        ({"boxes": [], "points": []}, ("points",), False),  # a run that learns from clicks alone
+        ({"scribbles": []}, ("tags", "scribbles"), False),
+    ],
+)
+def test_without_objects_all_is_background_where_labels_are_complete(
+    annotations, signals, is_complete
+):
+    """Who drew no box, or was asked about every tag, looked everywhere; who clicked did not."""
+    label = label_of(**annotations)
+    mask = masks(signals).predicted("a", label, features(0), a_probe(0), 0.7)
+    assert mask.shape == (SIDE, SIDE) and mask.dtype == np.uint8
+    assert (mask == (0 if is_complete else IGNORE)).all()
+    if "points" not in annotations or not annotations["points"]:  # else class 0 is on show
+        maker = masks(signals, has_background=False)
+        mask = maker.predicted("a", label, features(0), a_probe(0), 0.7)
         assert (mask == IGNORE).all()
+
+
+# ---- how finely masks are cut
+
+
+@given(found=boxes(), factor=st.floats(0.1, 50), seed=SEEDS)
+def test_the_side_follows_the_shares_that_boxes_have_of_the_picture(found, factor, seed):
+    side = side_of(label_of(boxes=found))
+    order = np.random.default_rng(seed).permutation(len(found))
+    turned = [[box[2], box[1], box[0], box[3], 0] for box in (found[i] for i in order)]
+    assert side_of(label_of(boxes=turned)) == side
+    scaled = [[*(factor * value for value in box[:4]), box[4]] for box in found]
+    size = [factor * length for length in SIZE]
+    usual = np.median([min((b[2] - b[0]) / SIZE[0], (b[3] - b[1]) / SIZE[1]) for b in found])
+    if min(abs(usual * each / LEAST_BOX - 1) for each in SIDES) > 1e-6:  # no matter of rounding
+        assert side_of({"size": size, "boxes": scaled}) == side
+        enough = [each for each in SIDES if usual * each >= LEAST_BOX]
+        assert side == (min(enough) if enough else max(SIDES))
+
+
+@given(shares=st.lists(st.floats(0.001, 1), min_size=2, max_size=6))
+def test_smaller_boxes_are_never_cut_more_coarsely(shares):
+    sides = [
+        side_of({"size": [100, 100], "boxes": [[0, 0, 100 * share, 100 * share, 1]]})
+        for share in sorted(shares)
+    ]
+    assert sides == sorted(sides, reverse=True)
+
+
+def test_boxes_that_the_run_does_not_learn_from_decide_nothing():
+    small = [[10.0, 10.0, 13.0, 12.0, 1]]
+    label = label_of(boxes=small, points=[[11, 11, 1]])
+    assert side_of(label_of()) == side_of(label_of(boxes=[])) == SIDE
+    for signals, side in ((("points",), SIDE), (("points", "boxes"), max(SIDES))):
+        mask = masks(signals).predicted("a", label, features(0), a_probe(0), 0.7)
+        assert mask.shape == (side, side)
+    assert masks(("boxes",)).first("a", label, features(0)).shape == (max(SIDES),) * 2
 
 
 # ---- before anything is learnt

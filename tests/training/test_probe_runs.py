@@ -28,13 +28,18 @@ import weak_label_generator
 from weakseg.common import IGNORE, UserError
 from weakseg.labels.signals import SIGNALS
 from weakseg.learners.features import FeatureMaps
+from weakseg.learners.penalty import PENALTIES
 from weakseg.training import options
 from weakseg.training import probe as module
 from weakseg.training.probe import (
+    LEAST_OF_BOXES,
+    LEAST_OF_MARKS,
+    SLACK,
     Evidence,
     LabelledPixels,
     gather,
     merged,
+    penalties_for,
     pixels_per_image,
     rows_of,
     seen,
@@ -129,6 +134,45 @@ def test_weak_labels_weigh_as_many_images_as_have_them(marks, masks, weak, seed)
     found = rows.classes[len(rows) - labelled.sum() :]
     assert np.array_equal(found, pseudo[labelled])
     assert np.array_equal(rows.features[len(rows) - labelled.sum() :], evidence.pool[labelled])
+
+
+# ---- which penalties are tried
+
+
+def penalties(marks, num_classes, from_mask=(False,)):
+    """Return the penalties of a fit with so many clicks and strokes."""
+    evidence = SimpleNamespace(marks=range(marks))
+    return penalties_for(evidence, np.array(from_mask), num_classes)
+
+
+@given(
+    marks=st.integers(0, 10**5),
+    more=st.integers(0, 10**5),
+    num_classes=st.integers(2, 30),
+    others=st.integers(0, 30),
+)
+def test_more_clicks_and_more_classes_may_be_fitted_more_closely(marks, more, num_classes, others):
+    tried = penalties(marks, num_classes)
+    assert tried and tried == PENALTIES[: len(tried)]  # the largest first, without a gap
+    if marks:
+        assert tried == penalties(marks + more, num_classes)[: len(tried)]
+    assert tried == penalties(marks, num_classes + others)[: len(tried)]
+
+
+@given(marks=st.integers(0, 10**5), num_classes=st.integers(2, 30))
+def test_the_least_penalty_is_that_of_the_number_of_clicks(marks, num_classes):
+    tried = penalties(marks, num_classes)
+    least = (LEAST_OF_MARKS / marks**0.5 if marks else LEAST_OF_BOXES) / num_classes / SLACK
+    left_out = PENALTIES[len(tried) :]
+    assert len(tried) == 1 or tried[-1] >= least * (1 - 1e-9)
+    assert not left_out or left_out[0] < least * (1 + 1e-9)
+
+
+@given(rows=st.integers(1, 9), marks=st.integers(0, 99), num_classes=st.integers(2, 30))
+def test_masks_alone_may_be_fitted_with_every_penalty(rows, marks, num_classes):
+    assert penalties(marks, num_classes, [True] * rows) == PENALTIES
+    beside_others = penalties(marks, num_classes, [True] * rows + [False])
+    assert beside_others == penalties(marks, num_classes)
 
 
 def test_parts_are_merged_and_no_parts_are_none():
