@@ -60,13 +60,16 @@ def test_all_images_together_give_no_more_than_the_most(wanted, images):
     assert each == wanted or (each + 1) * images > module.MOST_PIXELS
 
 
-@pytest.mark.parametrize("signals", [("points",), ("full",)])
+@pytest.mark.parametrize(
+    "signals", [("points",), ("scribbles",), ("points", "scribbles"), ("full",)]
+)
 @pytest.mark.parametrize("images", [3, 12, 30])
 def test_what_is_kept_of_many_images_is_bounded(signals, images, monkeypatch):
     monkeypatch.setattr(module, "MOST_PIXELS", 60)
-    mask = np.zeros((20, 30), np.uint8)  # of one class: one stratum
+    mask = np.tile(np.arange(6, dtype=np.uint8), (5, 1)).repeat(4, 0).repeat(5, 1)  # 6 classes
     names = [f"image {number}" for number in range(images)]
-    label = {"size": [30, 20], "points": [[3, 4, 0]], "full": None}
+    stroke = {"class": 1, "path": [[3, 4], [20, 10]]}
+    label = {"size": [30, 20], "points": [[3, 4, 0]], "scribbles": [stroke] * 2, "full": None}
     labels = type("Labels", (), {"train_ids": names, "__getitem__": lambda *_: label})()
     dataset = SimpleNamespace(image_path=str, mask=lambda name: mask)
     stage = np.zeros((4, 5, 8), np.float16)
@@ -76,7 +79,12 @@ def test_what_is_kept_of_many_images_is_bounded(signals, images, monkeypatch):
     evidence = gather(run_, dataset, labels, lambda path: maps, masks)
     assert evidence.pool.shape == (images, 60 // images, 4)
     assert evidence.places.shape[:2] == evidence.first.shape == evidence.pool.shape[:2]
-    assert len(evidence.masks) <= 60 and len(evidence.marks) <= images
+    if "full" in signals:  # at least one pixel of each of 6 classes, inside and on its border
+        assert 0 < len(evidence.masks) <= 60 and not len(evidence.marks)
+        assert evidence.masks.weights.sum() == pytest.approx(images)
+    else:
+        each = ("points" in signals) + 40 * ("scribbles" in signals)
+        assert len(evidence.marks) == min(60, images * each) and not len(evidence.masks)
 
 
 def pixels(classes, weights, images=None, width=2):

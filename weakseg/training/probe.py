@@ -40,6 +40,7 @@ from weakseg.pseudo_masks.from_features import (
 )
 from weakseg.training import checkpoints
 from weakseg.training.checkpoints import Log
+from weakseg.training.pixel_sample import LabelledPixels, PixelSample, merged
 from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.run import TrainingRun
 
@@ -78,23 +79,6 @@ class FitSettings(Protocol):
     def weak_label_path(self) -> str: ...
     @property
     def last_epoch(self) -> int: ...
-
-
-@dataclass(frozen=True)
-class LabelledPixels:
-    """Labelled pixels of many images.
-
-    features [N, D] float16; classes [N] int64; weights [N] float64; images [N] int64: which image
-    each pixel is of
-    """
-
-    features: np.ndarray
-    classes: np.ndarray
-    weights: np.ndarray
-    images: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.classes)
 
 
 @dataclass(frozen=True)
@@ -141,7 +125,8 @@ def gather(
     """
     count = pixels_per_image(run.probe.pixels, len(labels.train_ids))
     mask_of = mask_of or dataset.mask
-    marks, drawn, pool, places, first, weak = [], [], [], [], [], []
+    marks, drawn = PixelSample(MOST_PIXELS), PixelSample(MOST_PIXELS)
+    pool, places, first, weak = [], [], [], []
     for number, name in enumerate(shown(labels.train_ids, "labels to pixels")):
         rng = np.random.default_rng(stable_seed(run.seed, "pixels", name))
         maps, label = store(dataset.image_path(name)), labels[name]
@@ -157,15 +142,16 @@ def gather(
 
         has_mask = "full" in label and "full" in run.signals
         if has_mask:
-            drawn.append(labelled(pixels_of(mask_of(name), size, count, rng), maps, number))
+            pixels = pixels_of(mask_of(name), size, count, rng)
+            drawn.add(labelled(pixels, maps, number), rng)
         else:
-            marks.append(labelled(marked(label, run.signals), maps, number))
+            marks.add(labelled(marked(label, run.signals), maps, number), rng)
         mask = None if has_mask else masks.first(name, label, maps)
         first.append(seen(mask, places[-1]))
         weak.append(not has_mask)
     evidence = Evidence(
-        merged(marks, pool[0]),
-        merged(drawn, pool[0]),
+        marks.drawn(pool[0]),
+        drawn.drawn(pool[0]),
         np.stack(pool),
         np.stack(places),
         np.stack(first),
@@ -207,18 +193,6 @@ def labelled(pixels: Pixels, maps: FeatureMaps, number: int) -> LabelledPixels:
     features = maps.at(pixels.places).astype(np.float16)
     images = np.full(len(pixels.classes), number)
     return LabelledPixels(features, pixels.classes, pixels.weights, images)
-
-
-def merged(parts: Sequence[LabelledPixels], like: np.ndarray) -> LabelledPixels:
-    """Return all parts in one; without any, none, with as many features as `like` [N, D] has."""
-    nothing = LabelledPixels(
-        np.empty((0, like.shape[1]), np.float16),
-        np.empty(0, np.int64),
-        np.empty(0),
-        np.empty(0, np.int64),
-    )
-    fields = zip(*(vars(part).values() for part in (nothing, *parts)), strict=True)
-    return LabelledPixels(*(np.concatenate(field) for field in fields))
 
 
 def seen(mask: np.ndarray | None, places: np.ndarray) -> np.ndarray:
