@@ -13,6 +13,9 @@ from conftest import ROOT
 
 from benchmarks import provenance
 from weakseg.common import UserError, write_json
+from weakseg.labels.pixels import STROKE_PIXELS
+from weakseg.training.probe import MOST_PIXELS
+from weakseg.training.probe_options import ProbeOptions
 
 README = ROOT / "README.md"
 PAGES = [
@@ -142,6 +145,21 @@ def test_the_pages_have_commands_of_every_script():
         if "argparse" in path.read_text(encoding="utf-8") or folder.name == "scripts"
     }
     assert scripts <= named | {"benchmarks/plain_labels.py"}, sorted(scripts - named)
+
+
+def test_the_flags_of_the_probe_have_the_defaults_that_their_table_says():
+    text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `--(\w+)` \| (\S+) \|", text, re.M))
+    assert {"rounds", "confidence", "penalty", "pixels", "edges"} <= rows.keys()
+    options = vars(ProbeOptions())
+    for name, default in rows.items():
+        assert default == ("chosen" if options[name] is None else str(options[name])), name
+
+
+def test_the_page_says_how_many_pixels_a_stroke_gives_and_how_many_are_kept():
+    text = " ".join((ROOT / "docs/training.md").read_text(encoding="utf-8").split())
+    assert f"a stroke {STROKE_PIXELS} places along it" in text
+    assert f"at most {MOST_PIXELS:,} pixels of all images" in text
 
 
 # ---- provenance

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -206,7 +205,8 @@ def test_a_mask_says_what_it_holds_at_places():
 def quick():
     """Train the small network for few steps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "fit_small_network", partial(module.fit_small_network, steps=30))
+        for size in (module.SMALL, module.SMALL_OF_MANY):
+            patch.setitem(size, "steps", 30)
         yield
 
 
