@@ -191,7 +191,7 @@ def fit_times(
     from weakseg.learners.penalty import choose_penalty
     from weakseg.learners.probe import Probe
     from weakseg.training.pixel_sample import LabelledPixels
-    from weakseg.training.probe import fit_head
+    from weakseg.training.probe_fit import fit_head
     from weakseg.training.probe_options import ProbeOptions
 
     names, classes = dataset.ids("train")[: args.labelled], len(dataset.class_names)

@@ -14,7 +14,7 @@ from conftest import ROOT
 from benchmarks import provenance
 from weakseg.common import UserError, write_json
 from weakseg.labels.pixels import STROKE_PIXELS
-from weakseg.training.probe import MOST_PIXELS
+from weakseg.training.probe_evidence import MOST_PIXELS
 from weakseg.training.probe_options import ProbeOptions
 
 README = ROOT / "README.md"

@@ -12,7 +12,7 @@ import evaluate
 import weak_label_generator
 from benchmarks import probe_speed
 from benchmarks.probe_speed import Labelled
-from weakseg.training import options, probe
+from weakseg.training import options
 
 ROW = re.compile(r"^\| ([^|]+) \| ([\d.]+) \| ([\d.]+|none) \|(?: [\d.]+)? \|$", re.M)
 
@@ -26,7 +26,7 @@ def measured_rows(capsys, words):
 
 
 def test_every_step_is_measured(capsys, pets_dir, monkeypatch):
-    for size in (probe.SMALL, probe.SMALL_OF_MANY):
+    for size in (probe_fit.SMALL, probe_fit.SMALL_OF_MANY):
         monkeypatch.setitem(size, "steps", 3)
     words = f"--data_dir {pets_dir} --img_size 32 --encoder_weights none"
     rows = measured_rows(capsys, f"{words} --images 3 --labelled 6 --fits 1")

@@ -28,20 +28,16 @@ from weakseg.common import IGNORE, UserError
 from weakseg.labels.signals import SIGNALS
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.penalty import PENALTIES
-from weakseg.training import options
-from weakseg.training import probe as module
-from weakseg.training.probe import (
+from weakseg.training import options, probe_evidence, probe_fit
+from weakseg.training.pixel_sample import LabelledPixels, merged
+from weakseg.training.probe_evidence import Evidence, gather, pixels_per_image, seen
+from weakseg.training.probe_fit import (
     LEAST_OF_BOXES,
     LEAST_OF_MARKS,
+    LEAST_OF_TAGS,
     SLACK,
-    Evidence,
-    LabelledPixels,
-    gather,
-    merged,
     penalties_for,
-    pixels_per_image,
     rows_of,
-    seen,
 )
 from weakseg.training.probe_options import ProbeOptions
 
@@ -52,11 +48,11 @@ TINY = ["--learner", "probe", "--img_size", 64, "--encoder_weights", "none", "--
 # ---- pixels and their weights
 
 
-@given(wanted=st.integers(1, 10**6), images=st.integers(1, module.MOST_PIXELS))
+@given(wanted=st.integers(1, 10**6), images=st.integers(1, probe_evidence.MOST_PIXELS))
 def test_all_images_together_give_no_more_than_the_most(wanted, images):
     each = pixels_per_image(wanted, images)
-    assert 1 <= each <= wanted and images * each <= module.MOST_PIXELS
-    assert each == wanted or (each + 1) * images > module.MOST_PIXELS
+    assert 1 <= each <= wanted and images * each <= probe_evidence.MOST_PIXELS
+    assert each == wanted or (each + 1) * images > probe_evidence.MOST_PIXELS
 
 
 @pytest.mark.parametrize(
@@ -64,7 +60,7 @@ def test_all_images_together_give_no_more_than_the_most(wanted, images):
 )
 @pytest.mark.parametrize("images", [3, 12, 30])
 def test_what_is_kept_of_many_images_is_bounded(signals, images, monkeypatch):
-    monkeypatch.setattr(module, "MOST_PIXELS", 60)
+    monkeypatch.setattr(probe_evidence, "MOST_PIXELS", 60)
     mask = np.tile(np.arange(6, dtype=np.uint8), (5, 1)).repeat(4, 0).repeat(5, 1)  # 6 classes
     names = [f"image {number}" for number in range(images)]
     stroke = {"class": 1, "path": [[3, 4], [20, 10]]}
@@ -146,10 +142,10 @@ def test_weak_labels_weigh_as_many_images_as_have_them(marks, masks, weak, seed)
 # ---- which penalties are tried
 
 
-def penalties(marks, num_classes, from_mask=(False,)):
-    """Return the penalties of a fit with so many clicks and strokes."""
+def penalties(marks, num_classes, from_mask=(False,), signals=("tags",)):
+    """Return the penalties of a fit with so many clicks and pixels of strokes."""
     evidence = SimpleNamespace(marks=range(marks))
-    return penalties_for(evidence, np.array(from_mask), num_classes)
+    return penalties_for(signals, evidence, np.array(from_mask), num_classes)
 
 
 @given(
@@ -166,10 +162,13 @@ def test_more_clicks_and_more_classes_may_be_fitted_more_closely(marks, more, nu
     assert tried == penalties(marks, num_classes + others)[: len(tried)]
 
 
-@given(marks=st.integers(0, 10**5), num_classes=st.integers(2, 30))
-def test_the_least_penalty_is_that_of_the_number_of_clicks(marks, num_classes):
-    tried = penalties(marks, num_classes)
-    least = (LEAST_OF_MARKS / marks**0.5 if marks else LEAST_OF_BOXES) / num_classes / SLACK
+@given(marks=st.integers(0, 10**5), boxes=st.booleans(), num_classes=st.integers(2, 30))
+def test_the_least_penalty_is_the_lowest_of_the_labels_there_are(marks, boxes, num_classes):
+    tried = penalties(marks, num_classes, signals=("boxes",) if boxes else ("tags",))
+    of_marks = LEAST_OF_MARKS / marks**0.5 if marks else np.inf
+    of_boxes = LEAST_OF_BOXES if boxes else np.inf
+    least = min(of_marks, of_boxes) if marks or boxes else LEAST_OF_TAGS
+    least = least / num_classes / SLACK
     left_out = PENALTIES[len(tried) :]
     assert len(tried) == 1 or tried[-1] >= least * (1 - 1e-9)
     assert not left_out or left_out[0] < least * (1 + 1e-9)
@@ -205,7 +204,7 @@ def test_a_mask_says_what_it_holds_at_places():
 def quick():
     """Train the small network for few steps."""
     with pytest.MonkeyPatch.context() as patch:
-        for size in (module.SMALL, module.SMALL_OF_MANY):
+        for size in (probe_fit.SMALL, probe_fit.SMALL_OF_MANY):
             patch.setitem(size, "steps", 30)
         yield
 

@@ -39,7 +39,7 @@ def settings(pets_dir, tmp_path_factory):
 def quick(monkeypatch):
     """Let the small head end early."""
     monkeypatch.setattr(
-        "weakseg.training.probe.fit_small_network", partial(fit_small_network, steps=40)
+        "weakseg.training.probe_fit.fit_small_network", partial(fit_small_network, steps=40)
     )
 
 

@@ -27,7 +27,8 @@ from weakseg.learners.logistic import LinearHead
 from weakseg.learners.probe import Probe, Standard, finest_cells
 from weakseg.learners.small_network import DROPOUT, SmallNetwork
 from weakseg.pseudo_masks.from_features import SIDE, FeatureMasks, deep_cells
-from weakseg.training.probe import feature_masks, fit_probe
+from weakseg.training.probe import fit_probe
+from weakseg.training.probe_evidence import feature_masks
 from weakseg.training.probe_options import ProbeOptions
 
 LOGGED = ("loss", "gradient", "penalty", "pixels", "seconds")  # of a fit
@@ -158,7 +159,7 @@ def build_probe(options: Model, data: Data, num_classes: int, device: torch.devi
 
 @dataclass(frozen=True)
 class Lesson:
-    """What the fits of one network need to know, see `weakseg.training.probe.FitSettings`."""
+    """What the fits of one network need to know: `probe_evidence.FitSettings`."""
 
     seed: int
     signals: Sequence[str]

@@ -1,0 +1,194 @@
+"""What the training images and their labels tell a probe before any fit: pixels and features."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from weakseg.common import IGNORE, UserError, stable_seed
+from weakseg.data.base import SegmentationDataset
+from weakseg.labels.pixels import (
+    Pixels,
+    joined,
+    pixels_of_mask,
+    pixels_of_points,
+    pixels_of_scribbles,
+    random_places,
+)
+from weakseg.labels.training_labels import TrainingLabels
+from weakseg.learners.features import FeatureMaps
+from weakseg.pseudo_masks.from_features import (
+    FeatureMasks,
+    images_for_tag_maps,
+    needs_tag_maps,
+    pooled_cells,
+    tag_maps_from,
+)
+from weakseg.training.pixel_sample import LabelledPixels, PixelSample
+from weakseg.training.probe_options import ProbeOptions
+
+MOST_PIXELS = 120_000  # of all images together, of each kind: memory stays flat
+FEW_IMAGES = 50  # below it no progress bar is shown
+
+FeaturesOf = Callable[[Path], FeatureMaps]  # of a photograph, such as `FeatureStore`
+MaskOf = Callable[[str], np.ndarray]  # id -> mask [H, W] uint8, of any size
+
+
+class FitSettings(Protocol):
+    """What fits need to know of a run, such as a `TrainingRun`.
+
+    weak_label_path  what a message names where nothing is labelled
+    last_epoch       how many fits there are
+    """
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def signals(self) -> Sequence[str]: ...
+    @property
+    def probe(self) -> ProbeOptions: ...
+    @property
+    def weak_label_path(self) -> str: ...
+    @property
+    def last_epoch(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the training images and their labels say, before any fit.
+
+    marks   clicks and strokes
+    masks   pixels of masks
+    pool    features [I, P, D] float16 of random places of each image
+    places  [I, P, 2] of these places, in shares of the image's width and height
+    first   [I, P] uint8 classes of these places by the first pseudo-masks, else 255
+    weak    [I] bool: which images have labels, but no mask
+    """
+
+    marks: LabelledPixels
+    masks: LabelledPixels
+    pool: np.ndarray
+    places: np.ndarray
+    first: np.ndarray
+    weak: np.ndarray
+
+
+def pixels_per_image(wanted: int, images: int) -> int:
+    """Return how many pixels each image may give: all together at most `MOST_PIXELS`."""
+    return max(1, min(wanted, MOST_PIXELS // max(images, 1)))
+
+
+def gather(
+    run: FitSettings,
+    dataset: SegmentationDataset,
+    labels: TrainingLabels,
+    store: FeaturesOf,
+    masks: FeatureMasks,
+    mask_of: MaskOf | None = None,
+) -> Evidence:
+    """Return the `Evidence` of the training images; features not on disk yet are computed.
+
+    mask_of: the masks to learn from; None: those of the data set
+
+    Raises `UserError` where no image has a label.
+    """
+    count = pixels_per_image(run.probe.pixels, len(labels.train_ids))
+    mask_of = mask_of or dataset.mask
+    marks, drawn = PixelSample(MOST_PIXELS), PixelSample(MOST_PIXELS)
+    pool, places, first, weak = [], [], [], []
+    for number, name in enumerate(shown(labels.train_ids, "labels to pixels")):
+        rng = np.random.default_rng(stable_seed(run.seed, "pixels", name))
+        maps, label = store(dataset.image_path(name)), labels[name]
+        width, height = size = tuple(label["size"])
+        if size != maps.size:
+            raise UserError(
+                f"{run.weak_label_path}: {name} was labelled at {width}x{height}, but the image is "
+                f"{maps.size[0]}x{maps.size[1]}; make the labels again"
+            )
+        random = random_places(maps.size, count, rng)
+        pool.append(maps.at(random).astype(np.float16))
+        places.append(random / maps.size)
+
+        has_mask = "full" in label and "full" in run.signals
+        if has_mask:
+            pixels = pixels_of(mask_of(name), size, count, rng)
+            drawn.add(labelled(pixels, maps, number), rng)
+        else:
+            marks.add(labelled(marked(label, run.signals), maps, number), rng)
+        mask = None if has_mask else masks.first(name, label, maps)
+        first.append(seen(mask, places[-1]))
+        weak.append(not has_mask)
+    evidence = Evidence(
+        marks.drawn(pool[0]),
+        drawn.drawn(pool[0]),
+        np.stack(pool),
+        np.stack(places),
+        np.stack(first),
+        np.array(weak),
+    )
+    if not len(evidence.marks) + len(evidence.masks) and (evidence.first == IGNORE).all():
+        raise UserError(
+            f"{run.weak_label_path}: nothing is labelled in any of the {len(labels.train_ids)} "
+            "training images; label some"
+        )
+    return evidence
+
+
+def pixels_of(
+    mask: np.ndarray, size: tuple[int, int], count: int, rng: np.random.Generator
+) -> Pixels:
+    """Return `pixels_of_mask` of an image of a size (width, height) that the mask covers."""
+    pixels = pixels_of_mask(mask, count, rng)
+    return pixels._replace(places=pixels.places * np.divide(size, mask.shape[::-1]))
+
+
+def marked(label: Mapping[str, Any], signals: Sequence[str]) -> Pixels:
+    """Return the pixels of the clicks and strokes of an image."""
+    parts = []
+    if "points" in signals and "points" in label:
+        parts.append(pixels_of_points(label["points"]))
+    if "scribbles" in signals and "scribbles" in label:
+        parts.append(pixels_of_scribbles(label["scribbles"]))
+    return joined(parts)
+
+
+def labelled(pixels: Pixels, maps: FeatureMaps, number: int) -> LabelledPixels:
+    """Return the pixels of image `number` with their features."""
+    features = maps.at(pixels.places).astype(np.float16)
+    images = np.full(len(pixels.classes), number)
+    return LabelledPixels(features, pixels.classes, pixels.weights, images)
+
+
+def seen(mask: np.ndarray | None, places: np.ndarray) -> np.ndarray:
+    """Return what a mask [S, S] says at places [P, 2], shares of its sides; 255 without a mask."""
+    if mask is None:
+        return np.full(len(places), IGNORE, np.uint8)
+    columns, rows = (places * mask.shape[::-1]).astype(int).T
+    classes: np.ndarray = mask[rows, columns]
+    return classes
+
+
+def shown(names: Sequence[str], words: str) -> Iterable[str]:
+    """Return the names with a progress bar, if there are many."""
+    return tqdm(names, words, unit="img", disable=len(names) < FEW_IMAGES)
+
+
+def feature_masks(
+    run: FitSettings,
+    dataset: SegmentationDataset,
+    labels: TrainingLabels,
+    store: FeaturesOf,
+    masks: FeatureMasks,
+) -> FeatureMasks:
+    """Return `masks` with the tag maps that a run from tags alone needs."""
+    if not needs_tag_maps(run.signals):
+        return masks
+    names = images_for_tag_maps(labels.train_ids)
+    cells = [
+        pooled_cells(store(dataset.image_path(name))) for name in shown(names, "activation maps")
+    ]
+    tag_maps = tag_maps_from(cells, [labels[name] for name in names], dataset.tag_names)
+    return FeatureMasks(dataset, run.signals, masks.cache, tag_maps)

@@ -1,0 +1,129 @@
+"""One fit of a probe: how much each labelled pixel weighs, which penalty, which head."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from weakseg.common import IGNORE
+from weakseg.learners.logistic import fit_linear
+from weakseg.learners.penalty import PENALTIES, choose_penalty
+from weakseg.learners.probe import Head, Standard
+from weakseg.learners.small_network import fit_small_network
+from weakseg.training.pixel_sample import LabelledPixels, merged
+from weakseg.training.probe_evidence import Evidence, FitSettings
+
+MARKS_SHARE = 0.1  # of clicks and strokes in a fit that self-training labels pixels for as well
+# Cross-validation within labels that err in the same way everywhere finds that a close fit pays.
+# So the penalty of a fit has a floor: from n clicks and pixels of strokes the first of these,
+# divided by the square root of n; from boxes, which say where things end, the second; from tags
+# alone the third; each divided by the number of classes, and of several the lowest.
+LEAST_OF_MARKS, LEAST_OF_BOXES, LEAST_OF_TAGS = 33.0, 0.06, 0.6
+SLACK = 1.2  # factor by which a penalty may be smaller than the floor
+# Rare classes of many count more than their pixels, by this power of their share.
+RARE = 0.25
+# Hidden units and steps of the small head, with two classes and with more.
+SMALL, SMALL_OF_MANY = {"hidden": 128, "steps": 1500}, {"hidden": 256, "steps": 3000}
+
+Line = dict[str, Any]  # of log.jsonl: one fit
+
+
+def evened(pixels: LabelledPixels, num_classes: int, power: float) -> np.ndarray:
+    """Return weights [N] of the same sum, those of each class divided by a power of its share.
+
+    power: 0 leaves them as they are, with 1 all classes that occur count the same
+    """
+    totals = np.bincount(pixels.classes, pixels.weights, num_classes)
+    weights: np.ndarray = pixels.weights * totals[pixels.classes] ** -power
+    return weights * (pixels.weights.sum() / weights.sum())
+
+
+def rows_of(
+    evidence: Evidence, pseudo: np.ndarray, num_classes: int, doubt_is_object: bool = False
+) -> tuple[LabelledPixels, np.ndarray]:
+    """Return the rows of one fit, and whether each comes from a mask.
+
+    pseudo: [I, P] uint8 classes of the random places, else 255. Masks and weak labels weigh as many
+    images as have them.
+    doubt_is_object: whether places in doubt most likely show objects, which then weigh as much more
+    """
+    images, positions = np.nonzero(pseudo != IGNORE)
+    marks, masks = evidence.marks, evidence.masks
+    weak_images = float(evidence.weak.sum())
+    share = (MARKS_SHARE if len(images) else 1.0) if len(marks) else 0.0
+    many = num_classes > 2
+    rare = RARE if many else 0.0
+    parts = [replace(masks, weights=evened(masks, num_classes, rare))] if len(masks) else []
+    if len(marks):
+        # As many clicks on the background as on objects: how many there are says nothing of areas.
+        weights = evened(marks, num_classes, 0.5 if many else 1.0)
+        weights *= share * weak_images / weights.sum()
+        parts.append(replace(marks, weights=weights))
+    if len(images):
+        classes = pseudo[images, positions].astype(np.int64)
+        weights = np.ones(len(images))
+        if doubt_is_object and (classes > 0).any():
+            in_doubt = np.count_nonzero(pseudo[evidence.weak] == IGNORE)
+            weights[classes > 0] += in_doubt / np.count_nonzero(classes > 0)
+        weights *= (1 - share) * weak_images / weights.sum()
+        part = LabelledPixels(evidence.pool[images, positions], classes, weights, images)
+        parts.append(replace(part, weights=evened(part, num_classes, rare)))
+    rows = merged(parts, evidence.pool[0])
+    return rows, np.arange(len(rows)) < len(masks)
+
+
+def penalties_for(
+    signals: Sequence[str], evidence: Evidence, from_mask: np.ndarray, num_classes: int
+) -> tuple[float, ...]:
+    """Return the penalties that cross-validation chooses from, the largest first.
+
+    from_mask [N]: whether each row of the fit comes from a mask
+    """
+    if from_mask.all():
+        return PENALTIES
+    number = len(evidence.marks)
+    least = [LEAST_OF_MARKS / number**0.5] if number else []
+    least += [LEAST_OF_BOXES] if "boxes" in signals else []
+    floor = min(least, default=LEAST_OF_TAGS) / num_classes
+    return tuple(p for p in PENALTIES if p * SLACK >= floor) or PENALTIES[:1]
+
+
+def fit_head(
+    run: FitSettings,
+    evidence: Evidence,
+    rows: LabelledPixels,
+    from_mask: np.ndarray,
+    standard: Standard,
+    num_classes: int,
+    is_last: bool = True,
+) -> tuple[Head, Line]:
+    """Return the head that the rows give, and what the log says of it.
+
+    is_last: whether no fit follows. With more than two classes the last head is small even from
+    weak labels: those before it only label pixels, for which a linear one does.
+    """
+    x = standard(rows.features)
+    pays = from_mask.all() or (is_last and num_classes > 2)
+    is_small = run.probe.head == "small" or (run.probe.head == "auto" and pays)
+    if is_small:
+        size = SMALL if num_classes == 2 else SMALL_OF_MANY
+        network = fit_small_network(
+            x, rows.classes, rows.weights, num_classes, seed=run.seed, **size
+        )
+        return network, {"head": "small", "pixels": len(rows)}
+    penalty, axes = run.probe.penalty, None
+    if penalty is None:
+        choices = penalties_for(run.signals, evidence, from_mask, num_classes)
+        choice = choose_penalty(
+            x, rows.classes, rows.weights, rows.images, num_classes, choices, seed=run.seed
+        )
+        penalty, axes = choice.penalty, choice.axes
+    head = fit_linear(x, rows.classes, rows.weights, penalty, num_classes, axes=axes)
+    return head, {
+        "head": "linear",
+        "pixels": len(rows),
+        "penalty": penalty,
+        "gradient": head.gradient,
+        "loss": head.loss,
+    }
