@@ -12,7 +12,7 @@ import evaluate
 import weak_label_generator
 from benchmarks import probe_speed
 from benchmarks.probe_speed import Labelled
-from weakseg.training import options
+from weakseg.training import options, probe_fit
 
 ROW = re.compile(r"^\| ([^|]+) \| ([\d.]+) \| ([\d.]+|none) \|(?: [\d.]+)? \|$", re.M)
 
