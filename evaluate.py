@@ -276,11 +276,13 @@ def predictions(
     from weakseg.inference.predict import full_size_masks, probe_masks
     from weakseg.inference.tiles import larger_than, tiled_masks
     from weakseg.learners.probe import Probe
+    from weakseg.training.checkpoints import refuse_other_encoder
 
     names, settings = dataset.ids("test"), checkpoint["args"]
     few = len(names) < FEW_IMAGES
     if settings.get("learner") == "probe":
         store = feature_store(settings, cache_dir, args.cache_limit, accelerator.device)
+        refuse_other_encoder(checkpoint, store.encoder.digest)
         probe = Probe.of_state(checkpoint["model"])
         masks = probe_masks(probe, store, dataset, names, settings["edges"])
         yield from tqdm(masks, settings["run_name"], len(names), unit="img", disable=few)

@@ -86,7 +86,7 @@ def train_on_features(
         store = feature_store(run.recorded(), run.cache_dir, run.cache_limit, device)
         cache = ResizedCache(run.cache_dir, SIDE, run.cache_limit)
         masks = FeatureMasks(dataset, run.signals, cache)
-        description = describe(run, dataset, labels)
+        description = describe(run, dataset, labels) | {"encoder": store.encoder.digest}
         train_probe(run, checkpoint, dataset, labels, store, masks, description)
     else:
         save_best(run.folder, checkpoint)

@@ -330,6 +330,13 @@ def test_an_encoder_of_timm_is_taken_with_a_file_of_weights(fit, tmp_path):
         *("--checkpoint_dir", tmp_path, "--results_dir", tmp_path / "results"),
         *("--device", "cpu", "--run_name", "r"),
     )
+    torch.save(timm.create_model("resnet18", pretrained=False).state_dict(), file)
+    with pytest.raises(UserError, match="run r: learnt from other weights of tu-resnet18"):
+        run(
+            evaluate,
+            *("--checkpoint_dir", tmp_path, "--results_dir", tmp_path / "results"),
+            *("--device", "cpu", "--run_name", "r"),
+        )
 
 
 @pytest.mark.parametrize("modes", ["points", "tags", "boxes", "points full"])

@@ -43,7 +43,7 @@ def save_best(folder: Path, content: Mapping[str, Any]) -> None:
     last.pt is written first and says whether its epoch was selected, so a kill between the two
     loses nothing.
     """
-    kept = (*sorted(CONTENT), "commit", "epoch", "best")
+    kept = (*sorted(CONTENT), "commit", "epoch", "best", *({"encoder"} & content.keys()))
     save_checkpoint(folder / "best.pt", {key: content[key] for key in kept})
 
 
@@ -110,13 +110,26 @@ def refuse_other_flags(run: TrainingRun, recorded: Mapping[str, Any]) -> None:
 def refuse_other_data(
     checkpoint: Mapping[str, Any], description: Mapping[str, Any], folder: Path
 ) -> None:
-    """Refuse to go on with other images or labels than the run began with."""
-    for key in ("task", "fingerprint", "labels"):
-        if checkpoint.get(key) != description[key]:
+    """Refuse to go on with other images, labels or frozen features than the run began with."""
+    for key in ("task", "fingerprint", "labels", "encoder"):
+        if checkpoint.get(key) != description.get(key):
             raise UserError(
                 f"{folder}: this run began with other data or labels ({key} differs); restore "
                 "them, or take another --run_name"
             )
+
+
+def refuse_other_encoder(checkpoint: Mapping[str, Any], digest: str) -> None:
+    """Refuse to predict by a probe from the features of another encoder than it learnt from.
+
+    digest: of the weights of the encoder that is there now
+    """
+    if checkpoint.get("encoder", digest) != digest:
+        args = checkpoint["args"]
+        raise UserError(
+            f"run {args['run_name']}: learnt from other weights of {args['encoder']} than "
+            f"--encoder_weights {args['encoder_weights']} gives; restore them, or train it again"
+        )
 
 
 def lock_path(folder: str | Path) -> Path:
