@@ -26,6 +26,7 @@ import train
 import weak_label_generator
 from weakseg.common import IGNORE, UserError
 from weakseg.labels.signals import SIGNALS
+from weakseg.learners.feature_store import cached_encoder
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.penalty import PENALTIES
 from weakseg.training import options, probe_evidence, probe_fit
@@ -331,6 +332,7 @@ def test_an_encoder_of_timm_is_taken_with_a_file_of_weights(fit, tmp_path):
         *("--device", "cpu", "--run_name", "r"),
     )
     torch.save(timm.create_model("resnet18", pretrained=False).state_dict(), file)
+    cached_encoder.cache_clear()  # as in another process
     with pytest.raises(UserError, match="run r: learnt from other weights of tu-resnet18"):
         run(
             evaluate,
