@@ -34,6 +34,7 @@ class Discs:
 
     name = "discs"
     class_names, tag_names = ["background", "disc"], ["disc"]
+    has_background = True
 
     def part(self, names):
         return self
@@ -48,6 +49,12 @@ class Discs:
         seed, (y, x) = stable_seed("disc", name), pixel_grid()
         left, top, radius = 8 + seed % 16, 8 + seed // 16 % 16, 3 + seed // 256 % 5
         return ((x - left) ** 2 + (y - top) ** 2 < radius**2).astype(np.uint8)
+
+    def instances(self, name):
+        """Nobody told objects apart: there is one."""
+
+    def instances_path(self, name):
+        """No file holds their numbers."""
 
     def check_size(self, name, shape):
         """There is no photograph that could have another size."""
