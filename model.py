@@ -181,11 +181,7 @@ def new_stages(encoder: str, download: bool = False) -> nn.Module:
                 name, pretrained=download, features_only=True, **flexible
             )
     except (OSError, HfHubHTTPError, OfflineModeIsEnabled) as error:
-        raise UserError(
-            f"--encoder {encoder}: could not get its ImageNet weights ({reason(error)}); use "
-            "--encoder efficientnet-lite0 (its weights come with pip) or --encoder_weights FILE "
-            "or none"
-        ) from error
+        raise no_weights(encoder, error) from error
     except (RuntimeError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
             f"--encoder {encoder}: timm has no stages of it ({reason(error)}); take {examples}"
@@ -245,9 +241,14 @@ def download_imagenet(encoder: str) -> dict[str, torch.Tensor]:
             encoder, weights="imagenet"
         ).state_dict()
     except (OSError, HfHubHTTPError, OfflineModeIsEnabled, KeyError, RuntimeError) as error:
-        raise UserError(
-            f"--encoder {encoder}: could not get its ImageNet weights ({reason(error)}); use "
-            "--encoder efficientnet-lite0 (its weights come with pip) or --encoder_weights FILE "
-            "or none"
-        ) from error
+        raise no_weights(encoder, error) from error
     return state
+
+
+def no_weights(encoder: str, error: Exception) -> UserError:
+    """Return the error of an encoder whose ImageNet weights can't be downloaded."""
+    return UserError(
+        f"--encoder {encoder}: could not get its ImageNet weights ({reason(error)}); use "
+        "--encoder efficientnet-lite0 (its weights come with pip) or --encoder_weights FILE "
+        "or none"
+    )

@@ -428,6 +428,25 @@ def reached(folder, moment):
     return any(folder.glob(pattern))
 
 
+def kill_at(moments, command, folder):
+    """Start a command once for each moment of its run in `folder`, and kill it there.
+
+    Returns how often it was killed: it may be over before.
+    """
+    killed = 0
+    for moment in moments:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        while process.poll() is None and not reached(folder, moment):
+            time.sleep(0.002)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        assert process.wait() in (0, -signal.SIGKILL), process.stderr.read().decode()
+    return killed
+
+
 def test_killed_at_any_stage_it_ends_as_if_never_interrupted(tiny, tmp_path):
     """SIGKILL between stages and in the middle of them leaves ledger and results the same."""
     settings = [
@@ -454,17 +473,8 @@ def test_killed_at_any_stage_it_ends_as_if_never_interrupted(tiny, tmp_path):
         "run_name=run",
         f"output_dir_prefix={tmp_path / 'killed'}",
     ]
-    folder, killed = tmp_path / "killed" / "run", 0
-    for moment in KILLS:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        while process.poll() is None and not reached(folder, moment):
-            time.sleep(0.002)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        assert process.wait() in (0, -signal.SIGKILL), process.stderr.read().decode()
+    folder = tmp_path / "killed" / "run"
+    killed = kill_at(KILLS, command, folder)
     assert killed >= len(KILLS) - 2, "the run was over before it could be killed"
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
     assert ledger(folder) == ledger(whole)

@@ -1,16 +1,14 @@
 """The probe as the network of the loop: strategies, judges, kills, and what is refused."""
 
 import json
-import signal
 import subprocess
 import sys
-import time
 from functools import partial
 
 import pytest
 from conftest import ROOT
 from made_streets import streets
-from test_loop import AL, bought, held_out, ledger, opened, reached, start
+from test_loop import AL, bought, held_out, kill_at, ledger, opened, start
 
 from vlm_itl.config import Config
 from vlm_itl.settings import build
@@ -126,17 +124,8 @@ def test_killed_at_any_stage_it_ends_as_if_never_interrupted(settings, tmp_path)
         "run_name=run",
         f"output_dir_prefix={tmp_path / 'killed'}",
     ]
-    folder, killed = tmp_path / "killed" / "run", 0
-    for moment in KILLS:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        while process.poll() is None and not reached(folder, moment):
-            time.sleep(0.002)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        assert process.wait() in (0, -signal.SIGKILL), process.stderr.read().decode()
+    folder = tmp_path / "killed" / "run"
+    killed = kill_at(KILLS, command, folder)
     assert killed >= len(KILLS) - 1, "the run was over before it could be killed"
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
     ends = [

@@ -18,7 +18,6 @@ from model import NewEncoder
 from vlm_itl.config import Data, Model
 from vlm_itl.training.data import LabelledItems
 from weakseg.common import UserError, stable_seed
-from weakseg.data.cache import ResizedCache
 from weakseg.data.image_io import image_size
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.feature_store import FeatureStore
@@ -26,7 +25,7 @@ from weakseg.learners.features import FeatureMaps, FrameSize
 from weakseg.learners.logistic import LinearHead
 from weakseg.learners.probe import Probe, Standard, finest_cells
 from weakseg.learners.small_network import DROPOUT, SmallNetwork
-from weakseg.pseudo_masks.from_features import SIDE, FeatureMasks, deep_cells
+from weakseg.pseudo_masks.from_features import FeatureMasks, deep_cells
 from weakseg.training.probe import fit_probe
 from weakseg.training.probe_evidence import feature_masks
 from weakseg.training.probe_options import ProbeOptions
@@ -192,8 +191,7 @@ def train_probe(
         return replace(maps, size=image_size(path))
 
     labels = training_labels(items)
-    small = ResizedCache(cache.root, SIDE, cache.room.limit)
-    masks = FeatureMasks(dataset, items.signals, small)
+    masks = FeatureMasks(dataset, items.signals, cache)
     masks = feature_masks(lesson, dataset, labels, features_of, masks)
     for probe, line in fit_probe(
         lesson,

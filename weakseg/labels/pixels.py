@@ -42,18 +42,11 @@ def pixels_of_points(annotation: Sequence[Sequence[float]]) -> Pixels:
 
 def pixels_of_scribbles(annotation: Sequence[Mapping[str, Any]]) -> Pixels:
     """Return `STROKE_PIXELS` places of each stroke {"class", "path"}; a stroke weighs 1."""
-    weight = np.full(STROKE_PIXELS, 1 / STROKE_PIXELS)
-    return joined(
-        [
-            Pixels(along(np.asarray(stroke["path"], float)), classes(stroke["class"]), weight)
-            for stroke in annotation
-        ]
-    )
-
-
-def classes(label: int) -> np.ndarray:
-    """Return the class of every pixel of a stroke, [STROKE_PIXELS] int64."""
-    return np.full(STROKE_PIXELS, label, np.int64)
+    weight, parts = np.full(STROKE_PIXELS, 1 / STROKE_PIXELS), []
+    for stroke in annotation:
+        places = along(np.asarray(stroke["path"], float))
+        parts.append(Pixels(places, np.full(STROKE_PIXELS, stroke["class"], np.int64), weight))
+    return joined(parts)
 
 
 def along(path: np.ndarray) -> np.ndarray:

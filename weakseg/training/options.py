@@ -2,12 +2,12 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import fields
 
 from weakseg.data.datasets import add_data_arguments
 from weakseg.labels.signals import SIGNALS, TERMS
 from weakseg.parallel import BACKENDS, add_backend_arguments
 from weakseg.threads import add_threads_argument
+from weakseg.training.flags import add_options
 from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.recipes import ADDED_TERMS, STRONG, AddedOptions, LossOptions
 from weakseg.training.run import LEARNERS, SELECTION
@@ -111,13 +111,7 @@ def add_supervision_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="boxes say only what is background (default: in the strong recipe)",
     )
-    for option in fields(AddedOptions):
-        group.add_argument(
-            f"--{option.name}",
-            type=float,
-            default=option.default,
-            help=f"{option.metadata['help']} (default: %(default)s)",
-        )
+    add_options(group, AddedOptions)
     group.add_argument(
         "--loss_weighting",
         choices=["fixed", "uncertainty"],
@@ -181,14 +175,7 @@ def add_probe_arguments(parser: argparse.ArgumentParser) -> None:
         "--select_by, ...), nor for --augment, --coarse_logits, --num_workers, --amp and\n"
         "--log_with.",
     )
-    for option in fields(ProbeOptions):
-        known = "" if option.default is None else f" (default: {option.default})"
-        group.add_argument(
-            f"--{option.name}",
-            default=option.default,
-            help=option.metadata["help"] + known,
-            **option.metadata["flag"],
-        )
+    add_options(group, ProbeOptions)
     group.add_argument(
         "--jobs", type=int, default=1, help="photographs at a time (default: %(default)s)"
     )

@@ -33,6 +33,7 @@ from weakseg.training.probe_evidence import (
     feature_masks,
     gather,
     seen,
+    shown,
 )
 from weakseg.training.probe_fit import Line, fit_head, rows_of
 from weakseg.training.run import TrainingRun
@@ -89,8 +90,7 @@ def pseudo_labels(
     """Return the classes [I, P] uint8 that a probe gives the random places, 255 where in doubt."""
     classes = np.full(evidence.first.shape, IGNORE, np.uint8)
     names = [(i, name) for i, name in enumerate(labels.train_ids) if evidence.weak[i]]
-    bar = tqdm(names, "self-training", unit="img", disable=len(names) < FEW_IMAGES)
-    for number, name in bar:
+    for number, name in shown(names, "self-training"):
         maps = store(dataset.image_path(name))
         mask = masks.predicted(name, labels[name], maps, probe, run.probe.confidence)
         classes[number] = seen(mask, evidence.places[number])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -33,6 +33,7 @@ from weakseg.training.probe_options import ProbeOptions
 MOST_PIXELS = 120_000  # of all images together, of each kind: memory stays flat
 FEW_IMAGES = 50  # below it no progress bar is shown
 
+Image = TypeVar("Image")  # its id, or its number and its id
 FeaturesOf = Callable[[Path], FeatureMaps]  # of a photograph, such as `FeatureStore`
 MaskOf = Callable[[str], np.ndarray]  # id -> mask [H, W] uint8, of any size
 
@@ -171,9 +172,9 @@ def seen(mask: np.ndarray | None, places: np.ndarray) -> np.ndarray:
     return classes
 
 
-def shown(names: Sequence[str], words: str) -> Iterable[str]:
-    """Return the names with a progress bar, if there are many."""
-    return tqdm(names, words, unit="img", disable=len(names) < FEW_IMAGES)
+def shown(images: Sequence[Image], words: str) -> Iterable[Image]:
+    """Return the images with a progress bar, if there are many."""
+    return tqdm(images, words, unit="img", disable=len(images) < FEW_IMAGES)
 
 
 def feature_masks(

@@ -1,15 +1,11 @@
 """What a run of the probe needs besides images and labels."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+
+from weakseg.training.flags import option
 
 HEADS = ("auto", "linear", "small")
-
-
-def option(default: Any, text: str, **flag: Any) -> Any:
-    """Return a dataclass field with a help text and what argparse needs to know of its flag."""
-    return field(default=default, metadata={"help": text, "flag": flag})
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ their colour, and from a mean teacher.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from weakseg.common import UserError
 from weakseg.labels.signals import TERMS
+from weakseg.training.flags import option
 
 # Weights of the strong recipe, by signal; a signal's own terms keep their usual ones unless they
 # are named. The few pixels of clicks, which the pseudo-masks hold as well, would otherwise count as
@@ -60,24 +60,19 @@ ADDED_TERMS = {
 }
 
 
-def option(default: float, text: str) -> Any:
-    """Return a dataclass field with a help text."""
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class AddedOptions:
     """What the added terms need besides weights."""
 
     ramp: float = option(
-        0.3, "share of the steps over which the added losses grow that are no labels"
+        0.3, "share of the steps over which the added losses grow that are no labels", type=float
     )
-    teacher_decay: float = option(0.99, "of the teacher's moving average")
+    teacher_decay: float = option(0.99, "of the teacher's moving average", type=float)
     teacher_confidence: float = option(
-        0.6, "the teacher's opinion counts from this softmax value on"
+        0.6, "the teacher's opinion counts from this softmax value on", type=float
     )
     second_round: float = option(
-        0.5, "share of the epochs after which pseudo-masks are made anew; 1: never"
+        0.5, "share of the epochs after which pseudo-masks are made anew; 1: never", type=float
     )
 
     def growth(self, term: str, progress: float) -> float:
