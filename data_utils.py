@@ -137,7 +137,7 @@ def extras_of(
 ) -> dict[str, Extra]:
     """Return what the loader adds for the terms with a weight: {name: function (id, view)}.
 
-    masks: {"grabcut", "walk", "cams": pseudo-masks [S, S] uint8 by id}, those that are needed
+    masks: {"grabcut", "walk", "cams", "probe": pseudo-masks [S, S] uint8 by id}, those needed
     """
     makers: dict[str, Extra] = {"objects": partial(objects_of, labels)}
     makers |= {name: partial(seen_mask, by_id) for name, by_id in masks.items()}

@@ -165,6 +165,7 @@ ADDED_LOSSES: dict[str, AddedLoss] = {
     "grabcut": pseudo_mask_loss("grabcut"),
     "walk": pseudo_mask_loss("walk"),
     "cams": pseudo_mask_loss("cams"),
+    "probe": pseudo_mask_loss("probe"),
     "crf": crf_loss,
     "projection": projection_loss,
     "teacher": teacher_loss,

@@ -8,7 +8,7 @@ The U-Net, with a head for tags, stands in `weakseg/learners/unet.py`, the probe
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +20,7 @@ from weakseg.common import UserError, reason
 from weakseg.inference.weights import load_encoder
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.features import FrameSize, FrozenEncoder, weights_digest
+from weakseg.learners.probe_unet import ProbeHead, ProbeUnet
 from weakseg.learners.unet import IMAGENET, PerChannel, SegmentationModel
 
 if TYPE_CHECKING:  # smp takes seconds to import
@@ -53,6 +54,10 @@ WHEELS = {
     for number in (0, 1, 2)
 }
 
+# Channels of the decoder's levels: smp's usual ones, and those of a U-Net that starts from a probe,
+# whose decoder only adds to what the probe knows.
+DECODER, NARROW = (256, 128, 64, 32, 16), (64, 32, 24, 16, 8)
+
 TRANSFORMERS = ("vit_", "deit", "eva")  # of timm, whose sizes of images can be set
 
 # Mean and standard deviation that put values in [0, 1] into [-1, 1].
@@ -81,17 +86,18 @@ def build_model(
     weights: str = "imagenet",
     dropout: float = 0.0,
     coarse: bool | None = False,
+    decoder: Sequence[int] = DECODER,
 ) -> SegmentationModel:
     """Return a new `SegmentationModel`, in training mode and on the CPU.
 
     encoder: a name of `WHEELS` or of smp; weights: 'imagenet', 'none', or a file with the encoder's
     state dict; dropout: of the decoder's features; coarse: whether it has a `CoarseHead`, None:
-    with more than two classes
+    with more than two classes; decoder: channels of its levels, the deepest first
 
     Raises `UserError` for an unknown encoder, and for weights that can't be had or don't fit.
     """
     coarse = num_classes > 2 if coarse is None else coarse
-    unet = new_unet(encoder, num_classes)
+    unet = new_unet(encoder, num_classes, decoder)
     mean, std = normalisation(encoder)
     model = SegmentationModel(unet, num_classes, num_tags, mean, std, dropout, coarse)
     if weights == "imagenet":
@@ -104,13 +110,13 @@ def build_model(
 def model_from(checkpoint: Mapping[str, Any]) -> SegmentationModel:
     """Return the trained network of a checkpoint of train.py, in evaluation mode on the CPU."""
     args, task = checkpoint["args"], checkpoint["task"]
-    model = build_model(
-        args["encoder"],
-        num_classes=len(task["classes"]),
-        num_tags=len(task["tag_names"]),
-        weights="none",
-        coarse=args.get("coarse_logits", False),  # checkpoints of old have no such setting
-    )
+    num_classes, num_tags = len(task["classes"]), len(task["tag_names"])
+    # Checkpoints of old have no such settings.
+    coarse, start = args.get("coarse_logits", False), args.get("start", "imagenet")
+    decoder = NARROW if start == "probe" else DECODER
+    model = build_model(args["encoder"], num_classes, num_tags, "none", 0.0, coarse, decoder)
+    if start == "probe":
+        model = ProbeUnet(model, ProbeHead.of_state(checkpoint["model"], num_classes))
     model.load_state_dict(checkpoint["model"])
     return model.eval()
 
@@ -189,13 +195,18 @@ def new_stages(encoder: str, download: bool = False) -> nn.Module:
     return network
 
 
-def new_unet(encoder: str, num_classes: int) -> "Unet":
-    """Return smp's U-Net, randomly initialised; an unknown encoder is a `UserError`."""
+def new_unet(encoder: str, num_classes: int, decoder: Sequence[int] = DECODER) -> "Unet":
+    """Return smp's U-Net, randomly initialised; an unknown encoder is a `UserError`.
+
+    decoder: channels of its levels, the deepest first
+    """
     import segmentation_models_pytorch as smp
 
     smp_name = WHEELS[encoder].smp_name if encoder in WHEELS else encoder
     try:
-        return smp.Unet(smp_name, encoder_weights=None, classes=num_classes)
+        return smp.Unet(
+            smp_name, encoder_weights=None, decoder_channels=tuple(decoder), classes=num_classes
+        )
     except (KeyError, RuntimeError, ValueError) as error:
         examples = [*WHEELS, *smp.encoders.get_encoder_names()[:4]]
         raise UserError(

@@ -5,6 +5,7 @@
     python train.py --supervision_modes points boxes --lambda_points 1.0 --run_name mix --augment
     python train.py --supervision_mode points --run_name points_run1 --epochs 10 --resume auto
     python train.py --learner probe --supervision_mode points --run_name points_probe
+    python train.py --recipe strong --start probe --supervision_mode points --run_name points_both
     torchrun --nproc_per_node 2 train.py --supervision_mode full --run_name full_run1
     accelerate launch train.py --supervision_mode full --run_name full_run1
 
@@ -17,8 +18,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +36,7 @@ from weakseg.training.run import TrainingRun
 if TYPE_CHECKING:  # heavy, and not needed for --help
     from accelerate import Accelerator
 
+    from weakseg.learners.unet import SegmentationModel
     from weakseg.pseudo_masks.rounds import Rounds
     from weakseg.training.loop import Training
 
@@ -52,6 +56,7 @@ def main(args: argparse.Namespace) -> None:
         run.weights,
         run.lambda_seg,
         run.select_by,
+        run.start,
     )
     refuse_empty_boxes(run, dataset, weights)
     ids = training_ids(dataset, run.seed, run.train_limit)
@@ -137,6 +142,7 @@ def train(
     from weakseg.training.distributed import make_accelerator
     from weakseg.training.loop import fit, report
 
+    began = time.perf_counter()
     checkpoint = find_checkpoint(run)
     tracker = {} if run.log_with == "none" else {"log_with": run.log_with}
     accelerator = make_accelerator(run.device, run.amp, project_dir=run.checkpoint_dir, **tracker)
@@ -144,9 +150,11 @@ def train(
         report_absent(run, dataset)
     if checkpoint is None or checkpoint["epoch"] < run.epochs:
         rounds = pseudo_mask_rounds(run, dataset, labels, weights)
-        training = prepare(
-            run, dataset, labels, weights, rounds, accelerator, is_resumed=checkpoint is not None
-        )
+        model = new_network(run, dataset, is_resumed=checkpoint is not None)
+        if run.start:
+            model, rounds = from_probe(run, dataset, labels, model, rounds, checkpoint, accelerator)
+        training = prepare(run, dataset, labels, weights, rounds, accelerator, model)
+        training.began = began
         fit(run, checkpoint, training, rounds, describe(run, dataset, labels))
     elif accelerator.is_main_process and checkpoint["selected"]:
         save_best(run.folder, checkpoint)
@@ -185,6 +193,53 @@ def pseudo_mask_rounds(
     )
 
 
+def new_network(
+    run: TrainingRun, dataset: SegmentationDataset, is_resumed: bool = False
+) -> SegmentationModel:
+    """Return the network of a run before its first step, on the CPU.
+
+    is_resumed: its weights come from a checkpoint afterwards
+    """
+    from model import DECODER, NARROW, build_model
+
+    seed_everything(run.seed)
+    return build_model(
+        run.encoder,
+        len(dataset.class_names),
+        len(dataset.tag_names),
+        "none" if is_resumed else run.encoder_weights,
+        coarse=run.coarse_logits,
+        decoder=NARROW if run.start else DECODER,
+    )
+
+
+def from_probe(
+    run: TrainingRun,
+    dataset: SegmentationDataset,
+    labels: TrainingLabels,
+    model: SegmentationModel,
+    rounds: Rounds,
+    checkpoint: Mapping[str, Any] | None,
+    accelerator: Accelerator,
+) -> tuple[SegmentationModel, Rounds]:
+    """Return the network that starts from a probe, and the rounds with the probe's masks.
+
+    model: of `new_network`; checkpoint: of a run that goes on, which needs no probe any more. Each
+    of several processes fits the same probe.
+    """
+    from weakseg.learners.probe_unet import ProbeHead, ProbeUnet
+    from weakseg.training.probe_start import ProbeStart
+
+    if checkpoint:
+        head = ProbeHead.of_state(checkpoint["model"], len(dataset.class_names))
+        return ProbeUnet(model, head), rounds
+    start = ProbeStart(run, dataset, labels, model, rounds.cache, accelerator.device)
+    line = start.fit()
+    if accelerator.is_main_process:
+        print(f"{line['head']} probe on {line['pixels']} pixels, from which the network starts")
+    return start.network, replace(rounds, probe_mask=start.mask)
+
+
 def prepare(
     run: TrainingRun,
     dataset: SegmentationDataset,
@@ -192,30 +247,21 @@ def prepare(
     weights: Mapping[str, float],
     rounds: Rounds,
     accelerator: Accelerator,
-    is_resumed: bool = False,
+    model: SegmentationModel,
 ) -> Training:
-    """Return the `Training` of a run: network, losses, optimiser and loaders, on every process.
+    """Return the `Training` of a run: losses, optimiser and loaders of a network, on every process.
 
-    is_resumed: the network's weights come from a checkpoint afterwards
+    model: on the CPU
     """
     from data_utils import extras_of, make_loaders
     from losses import Criterion
-    from model import build_model
     from weakseg.pseudo_masks.rounds import grabcut_masks
     from weakseg.training.distributed import has_own_batch_norm, synchronised_batch_norm
     from weakseg.training.loop import Training, warm_epochs
     from weakseg.training.mean_teacher import Teacher
     from weakseg.training.optim import make_optimizer
 
-    # Network and losses.
-    seed_everything(run.seed)
-    model = build_model(
-        run.encoder,
-        len(dataset.class_names),
-        len(dataset.tag_names),
-        "none" if is_resumed else run.encoder_weights,
-        coarse=run.coarse_logits,
-    )
+    # Losses.
     loss_options = LossOptions(
         tuple(dataset.tag_class),
         run.cam_foreground,
@@ -261,6 +307,7 @@ def prepare(
         accelerator=accelerator,
         steps=steps,
         warm=warm_epochs(run, weights),
+        frozen=run.frozen_epochs,
         teacher=teacher,
         own_norms=own_norms,
     )

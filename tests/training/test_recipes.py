@@ -371,9 +371,8 @@ def test_everything_that_computes_is_on_the_device_of_the_run(flags):
         )
         weights = recipes.term_weights("strong", strong.signals, 2, {})
         masks = train.pseudo_mask_rounds(strong, dataset, labels, weights)
-        training = train.prepare(
-            strong, dataset, labels, weights, masks, accelerator, is_resumed=True
-        )
+        model = train.new_network(strong, dataset)
+        training = train.prepare(strong, dataset, labels, weights, masks, accelerator, model)
     finally:
         accelerator.state.device = torch.device("cpu")
     for part in (training.model, training.criterion, training.teacher.average):

@@ -83,7 +83,7 @@ class SegmentationModel(nn.Module):
         coarse: bool = False,
     ) -> None:
         super().__init__()
-        self.unet = unet
+        self.unet, self.num_tags = unet, num_tags
         self.dropout = nn.Dropout2d(dropout)
         features = sum(unet.encoder.out_channels[-2:])
         self.tag_head = TagHead(features, num_tags)
@@ -94,12 +94,12 @@ class SegmentationModel(nn.Module):
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         x = self.normalised(image)
         finer_maps = self.activation_maps(x) if self.cam_scale > 1 else None
-        stages = self.encode(x)
+        stages, coarse = self.encode_with_logits(x)
         decoded = decode(self.unet.decoder, stages)
         features = deepest(stages)
         maps = self.tag_head(features)
         return {
-            "seg": self.logits(decoded, features, image.shape[-2:]),
+            "seg": self.logits(decoded, coarse, image.shape[-2:]),
             "tags": log_sum_exp_pool(maps),
             "cam": maps if finer_maps is None else finer_maps,
             "features": features,
@@ -108,8 +108,8 @@ class SegmentationModel(nn.Module):
 
     def segment(self, image: torch.Tensor) -> torch.Tensor:
         """Return the class logits [B, C, H, W] alone."""
-        stages = self.encode(self.normalised(image))
-        return self.logits(decode(self.unet.decoder, stages), deepest(stages), image.shape[-2:])
+        stages, coarse = self.encode_with_logits(self.normalised(image))
+        return self.logits(decode(self.unet.decoder, stages), coarse, image.shape[-2:])
 
     def normalised(self, image: torch.Tensor) -> torch.Tensor:
         """Return an image [B, 3, H, W], 0 to 255, as the encoder was trained to see it: near 0."""
@@ -131,18 +131,24 @@ class SegmentationModel(nn.Module):
         """
         return deepest(self.encode(x))
 
-    def logits(
-        self, decoded: torch.Tensor, features: torch.Tensor, size: Sequence[int]
-    ) -> torch.Tensor:
-        """Return class logits [B, C, *size]: the decoder's, plus those of the coarse head if any.
+    def encode_with_logits(self, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+        """Return the encoder's stages and the coarse logits of a `normalised` image.
 
-        The coarse head's are enlarged bilinearly.
+        x: [B, 3, H, W] float -> (as `encode` gives them, [B, C, H, W] enlarged bilinearly, or None)
         """
-        fine = self.classify(decoded, size)
+        stages = self.encode(x)
         if self.coarse_head is None:
-            return fine
-        coarse = self.coarse_head(features)
-        return fine + F.interpolate(coarse, list(size), mode="bilinear", align_corners=False)
+            return stages, None
+        coarse = self.coarse_head(deepest(stages))
+        size = list(x.shape[-2:])
+        return stages, F.interpolate(coarse, size, mode="bilinear", align_corners=False)
+
+    def logits(
+        self, decoded: torch.Tensor, coarse: torch.Tensor | None, size: Sequence[int]
+    ) -> torch.Tensor:
+        """Return class logits [B, C, *size]: the decoder's, plus the coarse ones if any."""
+        fine = self.classify(decoded, size)
+        return fine if coarse is None else fine + coarse
 
     def classify(self, decoded: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         """Return the decoder's class logits [B, C, *size] of what it decoded, [B, D, *size].

@@ -1,8 +1,8 @@
 """When and where a run makes its pseudo-masks: before training, and anew on the way.
 
-GrabCut's lie beside the weak labels, for all runs. Those of random walks and of CAMs lie in the
-run's own folder. They are made in two rounds: the first from the labels, the second from what the
-network has learned meanwhile (recursive training: Khoreva et al., CVPR 2017).
+GrabCut's lie beside the weak labels, for all runs. Those of random walks, of CAMs and of a probe
+lie in the run's own folder. Walks and CAMs make them in two rounds: the first from the labels, the
+second from what the network has learned meanwhile (recursive training: Khoreva et al., CVPR 2017).
 """
 
 import os
@@ -34,7 +34,7 @@ from weakseg.pseudo_masks.from_labels import (
 )
 from weakseg.pseudo_masks.grabcut_files import pseudo_masks
 
-TERMS = ("walk", "cams")  # the terms whose pseudo-masks are made in the run
+TERMS = ("walk", "cams", "probe")  # the terms whose pseudo-masks are made in the run
 Round = tuple[str, int]  # a term, and 1 or 2
 
 
@@ -48,6 +48,7 @@ class Rounds:
     second       share of the epochs after which the second round is made; 1: never
     signals      that the run learns from
     new_encoder  makes the network as ImageNet trained it, whose features compare cells
+    probe_mask   what a probe says of an image, [S, S] uint8, 255 where it is in doubt
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class Rounds:
     labels: TrainingLabels
     cache: ResizedCache
     new_encoder: Callable[[], SegmentationModel]
+    probe_mask: Callable[[str], np.ndarray] | None = None
 
     def masks(self) -> dict[str, "RoundMasks"]:
         """Return {term: pseudo-masks by image id}; they may still have to be made."""
@@ -75,12 +77,14 @@ class Rounds:
     def due(self, epoch: int) -> list[Round]:
         """Return the rounds that follow an epoch; those after epoch 0 come before all training.
 
-        The second is left out where no epoch would follow it.
+        The second is left out where no epoch would follow it, and where a probe, which had rounds
+        of its own, made the first.
         """
         if epoch == 0:
             return [(term, 1) for term in self.terms]
         second = max(round(self.second * self.epochs), 1)
-        return [(term, 2) for term in self.terms if epoch == second < self.epochs]
+        again = [term for term in self.terms if term != "probe"]
+        return [(term, 2) for term in again if epoch == second < self.epochs]
 
     def settle(self, done: int) -> None:
         """Delete the pseudo-masks of rounds that come after `done` epochs, when a run goes on.
@@ -105,7 +109,10 @@ class Rounds:
         network: the run's own, whose predictions make the second round
         """
         network.eval()
-        if number == 1:
+        if term == "probe":
+            assert self.probe_mask is not None
+            make = self.probe_mask
+        elif number == 1:
             make = self._from_labels(term, accelerator)
         else:
             make = self._from_predictions(term, network, accelerator)

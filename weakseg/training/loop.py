@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from weakseg.common import UserError, remove, seed_everything, stable_seed
 from weakseg.inference.predict import predict
+from weakseg.learners.probe_unet import ProbeUnet
 from weakseg.learners.unet import SegmentationModel
 from weakseg.losses.base import BaseCriterion, Mean
 from weakseg.metrics import confusion_matrix, largest, scores
@@ -44,7 +45,9 @@ class Training:
     batches    the sampler of the training loader
     steps      of the whole run
     warm       epochs before the pseudo-masks of the network's own activation maps are used
+    frozen     epochs before the encoder of a `ProbeUnet` learns
     own_norms  whether each process has a batch norm of its own
+    began      when the run did, before a probe was fitted; `time.perf_counter`
     """
 
     model: nn.Module
@@ -57,8 +60,10 @@ class Training:
     accelerator: Accelerator
     steps: int
     warm: int = 0
+    frozen: int = 0
     teacher: Teacher | None = None
     own_norms: bool = False
+    began: float = field(default_factory=time.perf_counter)
 
     @property
     def network(self) -> SegmentationModel:
@@ -103,6 +108,8 @@ class Training:
         network = self.network
         scale = self.criterion.cam_scale if cam and "cam" in self.criterion.weights else 1.0
         network.cam_scale = scale
+        if isinstance(network, ProbeUnet):
+            network.frozen = epoch <= self.frozen
         line: Line = {"epoch": epoch, "lr": self.schedule.get_last_lr()[0]}
         try:
             line |= self.train_epoch(cam, (epoch - 1) * len(self.batches), bar)
@@ -114,12 +121,24 @@ class Training:
             average_buffers([network, *([self.teacher.average] if self.teacher else [])])
         images = len(self.batches) * self.batches.batch_size
         line["images_per_second"] = images / (time.perf_counter() - began)
+        scored = self.scored(epoch, num_classes, cam)
+        return line | scored | {"seconds": time.perf_counter() - began}
+
+    def first_line(self, num_classes: int) -> Line:
+        """Validate before the first step -> the line of epoch 0 for the log."""
+        rate = self.schedule.get_last_lr()[0]
+        line: Line = {"epoch": 0, "lr": rate, "loss": None, "terms": {}, "images_per_second": None}
+        scored = self.scored(0, num_classes, cam=self.warm == 0)
+        return line | scored | {"seconds": time.perf_counter() - self.began}
+
+    def scored(self, epoch: int, num_classes: int, cam: bool) -> dict[str, float | None]:
+        """Return what `validate` says of the network after an epoch, which must be finite."""
         scored = validate(
-            network, self.val_loader, self.criterion, num_classes, self.accelerator, cam
+            self.network, self.val_loader, self.criterion, num_classes, self.accelerator, cam
         )
         known = {name: value for name, value in scored.items() if value is not None}
         stop_if_not_finite(epoch * len(self.batches), known)
-        return line | scored | {"seconds": time.perf_counter() - began}
+        return scored
 
     def train_epoch(self, cam: bool, step: int, bar: tqdm) -> Line:
         """Train over the loader once -> {"loss": float, "terms": {term: float}}.
@@ -272,12 +291,18 @@ def fit(
     bar = tqdm(
         total=run.epochs * steps, initial=first * steps, desc=run.run_name, disable=not is_main
     )
-    if first == 0:
+    epochs = range(first + 1, run.epochs + 1)
+    if checkpoint is None and run.start:
+        epochs = range(run.epochs + 1)
+    elif checkpoint is None:
         for term, number in rounds.due(0):
             rounds.make(term, number, training.best_network, accelerator)
-    for epoch in range(first + 1, run.epochs + 1):
-        line = training.run_epoch(epoch, run.seed, num_classes, bar)
-        line["selected"] = epoch > training.warm and is_better(run, line, best)
+    for epoch in epochs:
+        if epoch == 0:  # what a probe gave is a result as well
+            line = training.first_line(num_classes)
+        else:
+            line = training.run_epoch(epoch, run.seed, num_classes, bar)
+        line["selected"] = not 0 < epoch <= training.warm and is_better(run, line, best)
         best = line[run.select_by] if line["selected"] else best
         # Before last.pt is written: a run that is killed meanwhile makes the masks anew.
         for term, number in rounds.due(epoch):
@@ -319,7 +344,8 @@ def epoch_line(line: Line, epochs: int) -> str:
     """Return what is printed of an epoch."""
     terms = " ".join(f"{name} {value:.3f}" for name, value in line["terms"].items())
     scored = " ".join(f"{name} {line[name]:.4f}" for name in SELECTION if line[name] is not None)
-    return (
-        f"epoch {line['epoch']}/{epochs}  loss {line['loss']:.4f} ({terms})  {scored}  "
-        f"{line['images_per_second']:.1f} img/s{'  *' * line['selected']}"
-    )
+    epoch, star = f"epoch {line['epoch']}/{epochs}", "  *" * line["selected"]
+    if line["loss"] is None:
+        return f"{epoch}  the probe  {scored}{star}"
+    rate = f"{line['images_per_second']:.1f} img/s"
+    return f"{epoch}  loss {line['loss']:.4f} ({terms})  {scored}  {rate}{star}"

@@ -159,6 +159,18 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         help="imagenet, none, or a file (default: imagenet)",
     )
     group.add_argument(
+        "--start",
+        choices=["probe"],
+        help="fit a probe to the same labels first, from whose predictions the U-Net starts; with "
+        "--recipe strong its pseudo-masks replace all other added losses",
+    )
+    group.add_argument(
+        "--frozen",
+        type=float,
+        default=0.0,
+        help="with --start: share of the epochs before the encoder learns (default: %(default)s)",
+    )
+    group.add_argument(
         "--coarse_logits",
         action=argparse.BooleanOptionalAction,
         default=None,

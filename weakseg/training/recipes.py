@@ -2,7 +2,8 @@
 
 `plain` adds nothing. `strong` adds the terms of STRONG, which need no further label: pixels that
 nobody labelled learn from random walks, from a cut along edges, from their object's box, from
-their colour, and from a mean teacher.
+their colour, and from a mean teacher. A run that starts from a probe has the probe's pseudo-masks
+in place of all these.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,6 +55,7 @@ ADDED_TERMS = {
     "grabcut": AddedTerm(("points", "scribbles", "boxes"), "grabcut", label=True),
     "walk": AddedTerm(("points", "scribbles", "boxes"), "walk", label=True),
     "cams": AddedTerm(("tags",), "cams", label=True, unless=frozenset({"walk", "grabcut"})),
+    "probe": AddedTerm(("tags", "points", "scribbles", "boxes"), "probe", label=True),
     "crf": AddedTerm(),
     "projection": AddedTerm(("boxes",), "objects"),
     "teacher": AddedTerm(unless=frozenset({"grabcut"})),
@@ -99,11 +101,14 @@ class LossOptions:
     has_background: bool = True
 
 
-def usual_weights(recipe: str, signals: Sequence[str], num_classes: int) -> dict[str, float]:
+def usual_weights(
+    recipe: str, signals: Sequence[str], num_classes: int, start: str | None = None
+) -> dict[str, float]:
     """Return {term: weight} that a recipe, 'plain' or 'strong', gives a run of these signals.
 
     A mix has the terms of all its signals, each with its largest weight, but for those that a
-    better one replaces. num_classes: the background is one of them.
+    better one replaces. num_classes: the background is one of them; start: 'probe', whose
+    pseudo-masks replace all that is added, or None
     """
     weights: dict[str, float] = {}
     for signal in signals if recipe == "strong" else ():
@@ -115,6 +120,11 @@ def usual_weights(recipe: str, signals: Sequence[str], num_classes: int) -> dict
         for term in weights.keys() & ADDED_TERMS.keys()
         if weights.keys() & ADDED_TERMS[term].unless
     }
+    if recipe == "strong" and start == "probe":
+        replaced = {*ADDED_TERMS}
+        if "full" not in signals:
+            replaced.remove("probe")
+            weights["probe"] = 1.0
     return {term: weight for term, weight in weights.items() if term not in replaced}
 
 
@@ -125,6 +135,7 @@ def term_weights(
     given: Mapping[str, float | None],
     lambda_seg: float = 1.0,
     select_by: str = "val_loss",
+    start: str | None = None,
 ) -> dict[str, float]:
     """Return {term: weight} of a run: the signals' own terms, and those of the recipe.
 
@@ -137,7 +148,7 @@ def term_weights(
     if "tags" in signals:
         usual["cam"] = 1.0 if signals == ("tags",) and recipe == "plain" else 0.0
     usual |= {term: 0.0 for term, added in ADDED_TERMS.items() if added.serves(signals)}
-    usual |= usual_weights(recipe, signals, num_classes)
+    usual |= usual_weights(recipe, signals, num_classes, start)
 
     # What the user gave instead.
     weights = {}

@@ -45,7 +45,12 @@ LEARNERS = {"unet": 256, "probe": 384}
 # Flags that train.py once had, with the value of a run that did without them.
 FORMER: dict[str, None] = {"lambda_colour": None, "lambda_fill": None}
 # Flags that checkpoints may lack, with the value of a run that was made before them.
-LATER: dict[str, Any] = {"no_background": False, "learner": "unet"}
+LATER: dict[str, Any] = {
+    "no_background": False,
+    "learner": "unet",
+    "start": None,
+    "frozen": 0.0,
+}
 
 
 RESOLVED = {"classes", "run_name", "open_boxes", "img_size"}  # flags that `of_flags` completes
@@ -89,6 +94,8 @@ class TrainingRun(DataOptions):
     # network and optimisation
     encoder: str
     encoder_weights: str
+    start: str | None
+    frozen: float
     coarse_logits: bool | None
     epochs: int
     steps_per_epoch: int | None
@@ -155,6 +162,16 @@ class TrainingRun(DataOptions):
         return self.select_by if self.learner == "unet" else None
 
     @property
+    def fits_probe(self) -> bool:
+        """Whether a probe is fitted, to be the result or the U-Net's start."""
+        return "probe" in (self.learner, self.start)
+
+    @property
+    def frozen_epochs(self) -> int:
+        """The epochs before the encoder learns, of a U-Net that starts from a probe."""
+        return round(self.frozen * self.epochs) if self.start else 0
+
+    @property
     def workers(self) -> Workers:
         """Where the features of photographs are computed."""
         return Workers(self.backend, self.cluster, self.jobs)
@@ -165,7 +182,7 @@ class TrainingRun(DataOptions):
         signals, weights, added, probe = (
             kept.pop(name) for name in ("signals", "weights", "added", "probe")
         )
-        if self.learner == "probe":
+        if self.fits_probe:
             kept |= {option.name: getattr(probe, option.name) for option in fields(probe)}
         return kept | {
             "modes": list(signals),
@@ -188,7 +205,8 @@ class TrainingRun(DataOptions):
     def _rules(self) -> list[tuple[str, bool, str]]:
         """Return (flag, whether its value is fine, what it must be) of every checked flag."""
         added, positive, share = self.added, "must be positive", "must lie in [0, 1)"
-        probe = [] if self.learner == "unet" else self._probe_rules()
+        probe = self._probe_rules() if self.fits_probe else []
+        probe += self._start_rules() if self.start else []
         multiple = 1 if self.learner == "probe" else 32
         known_tracker = self.log_with == "none" or find_spec(self.log_with) is not None
         cams = 0 <= self.cam_background <= self.cam_foreground <= 1
@@ -206,6 +224,12 @@ class TrainingRun(DataOptions):
             ("cam_foreground", cams, "needs 0 <= background <= it <= 1"),
             ("warmup", 0 <= self.warmup < 1, share),
             ("cam_warmup", 0 <= self.cam_warmup < 1, share),
+            ("frozen", 0 <= self.frozen <= 1, "must lie between 0 and 1"),
+            (
+                "lambda_probe",
+                bool(self.start) or not self.weights.get("probe"),
+                "there is no probe; add --start probe",
+            ),
             ("ramp", 0 <= added.ramp <= 1, "must lie between 0 and 1"),
             ("teacher_decay", 0 <= added.teacher_decay < 1, share),
             ("second_round", 0 <= added.second_round <= 1, "must lie between 0 and 1"),
@@ -245,4 +269,16 @@ class TrainingRun(DataOptions):
             ("pixels", probe.pixels > 0, "must be at least 1"),
             ("edges", 0 <= probe.edges < 0.5, "must lie in [0, 0.5)"),
             ("jobs", self.jobs > 0 or self.jobs == -1, "must be at least 1, or -1 for all cores"),
+        ]
+
+    def _start_rules(self) -> list[tuple[str, bool, str]]:
+        """Return what a U-Net that starts from a probe can't be combined with, see `_rules`."""
+        return [
+            ("start", self.learner == "unet", "is for --learner unet; leave one of them out"),
+            ("scale", self.probe.scale is None, "--start probe sees squares of --img_size"),
+            (
+                "coarse_logits",
+                not self.coarse_logits,
+                "with --start probe the probe gives the coarse logits; leave it out",
+            ),
         ]

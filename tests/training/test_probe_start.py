@@ -1,0 +1,176 @@
+"""train.py --start probe: it begins where the probe ends, resumes, and says what it can't."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import run
+
+import evaluate
+import train
+import weak_label_generator
+from weakseg.common import IGNORE, UserError
+from weakseg.data.image_io import read_mask
+from weakseg.labels.signals import SIGNALS, parse_modes
+from weakseg.training import checkpoints, loop, probe_fit, probe_start, recipes
+
+
+@pytest.fixture(autouse=True)
+def short_fits(monkeypatch):
+    for size in ("SMALL", "SMALL_OF_MANY"):
+        monkeypatch.setattr(probe_fit, size, {"hidden": 8, "steps": 20})
+
+
+@pytest.fixture
+def flags(pets_dir, pets_labels, tmp_path):
+    words = "--start probe --recipe strong --img_size 64 --batch_size 8 --device cpu".split()
+    words += "--encoder_weights none --augment --run_name r --epochs 3 --frozen 0.3".split()
+    words += ["--data_dir", pets_dir, "--weak_label_path", pets_labels]
+    return [*words, "--checkpoint_dir", tmp_path, "--cache_dir", tmp_path / "cache"]
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def same(one, other):
+    """Whether two nested states hold the same tensors and values."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+@pytest.mark.parametrize("mode", [*SIGNALS, "hybrid_boxes_points", "hybrid_full_points"])
+def test_every_kind_of_label_starts_from_a_probe(mode, flags, tmp_path):
+    run(train, "--supervision_mode", mode, *flags, "--epochs", 1, "--rounds", 0)
+    first, last = lines(tmp_path / "r")
+    assert (first["epoch"], first["loss"], first["terms"]) == (0, None, {})
+    assert last["epoch"] == 1 and ("probe" in last["terms"]) == ("full" not in mode)
+    assert not {*last["terms"]} & ({*recipes.ADDED_TERMS} - {"probe"})
+    assert (tmp_path / "r" / "pseudo_masks").exists() == ("full" not in mode)
+    words = ["--checkpoint_dir", tmp_path, "--results_dir", tmp_path / "results"]
+    run(evaluate, *words, "--resamples", 10)
+    result = json.loads((tmp_path / "results" / "r.json").read_text())
+    assert result["args"]["start"] == "probe" and 0 <= result["aggregate"]["miou"] <= 1
+
+
+def test_the_first_line_is_the_score_of_the_probe(flags, tmp_path, monkeypatch):
+    """And the pseudo-masks are what the probe says; both by the network that is saved."""
+    starts = []
+    real = probe_start.ProbeStart.fit
+    monkeypatch.setattr(
+        probe_start.ProbeStart, "fit", lambda self: (starts.append(self), real(self))[1]
+    )
+    run(train, "--supervision_mode", "points", *flags, "--epochs", 1, "--select_by", "val_miou")
+    (start,), (line, _) = starts, lines(tmp_path / "r")
+    hits = np.zeros((3, 2))  # of each class: where both are it, predicted, true
+    for name in start.dataset.ids("val"):
+        maps = start.features(start.dataset.image_path(name))
+        predicted = start.probe.logits(maps, (64, 64)).argmax(0).numpy()
+        truth = start.dataset.resized_mask(name, start.cache)
+        known = truth != IGNORE
+        for label in range(2):
+            one, other = (predicted == label) & known, truth == label
+            hits[:, label] += (one & other).sum(), one.sum(), other.sum()
+    miou = (hits[0] / (hits[1] + hits[2] - hits[0])).mean()
+    assert line["val_miou"] == pytest.approx(miou, abs=2e-3)
+    for name in start.labels.train_ids:
+        kept = read_mask(tmp_path / "r" / "pseudo_masks" / "probe" / "1" / f"{name}.png")
+        assert np.array_equal(kept, start.mask(name)) and kept.shape == (64, 64)
+
+
+def killed_after(monkeypatch, module, name, calls):
+    """Let the process die, as far as Python can tell, after so many calls of a function."""
+    real, count = getattr(module, name), itertools.count(1)
+
+    def wrapped(*args, **options):
+        result = real(*args, **options)
+        if next(count) == calls:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(module, name, wrapped)
+
+
+@pytest.mark.parametrize(
+    "mode, module, name, calls",
+    [
+        ("points", checkpoints, "save_checkpoint", 1),
+        ("boxes", checkpoints, "save_checkpoint", 2),
+        ("full", checkpoints, "save_checkpoint", 3),
+        ("points", loop, "validate", 1),
+        ("points", loop, "validate", 2),
+    ],
+)
+def test_a_killed_run_ends_with_the_same_weights(mode, module, name, calls, flags, tmp_path):
+    words = ["--supervision_mode", mode, *flags, "--resume", "auto"]
+    run(train, *words)
+    log = lines(tmp_path / "r")
+    expected = torch.load(tmp_path / "r" / "last.pt", weights_only=True)
+    best = torch.load(tmp_path / "r" / "best.pt", weights_only=True)
+    (tmp_path / "r").rename(tmp_path / "alone")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        killed_after(patch, module, name, calls)
+        run(train, *words)
+    run(train, *words)
+    found = torch.load(tmp_path / "r" / "last.pt", weights_only=True)
+    for part in ("model", "optimizer", "schedule", "criterion", "best", "epoch"):
+        assert same(found.get(part), expected.get(part)), part
+    assert same(torch.load(tmp_path / "r" / "best.pt", weights_only=True)["model"], best["model"])
+    times = {"seconds", "images_per_second"}
+    for one, other in zip(lines(tmp_path / "r"), log, strict=True):
+        assert {k: v for k, v in one.items() if k not in times} == {
+            k: v for k, v in other.items() if k not in times
+        }
+
+
+def test_a_plain_run_may_start_from_a_probe_and_so_may_more_classes(pets_dir, flags, tmp_path):
+    data = ["--data_dir", pets_dir, "--classes", "species"]
+    labels = ["--weak_label_path", tmp_path / "species.pkl"]
+    run(weak_label_generator, *data, "--output_file", labels[1], "--jobs", 1)
+    words = [*flags, *data, *labels, "--recipe", "plain", "--epochs", 1, "--rounds", 0]
+    run(train, "--supervision_mode", "points", *words)
+    assert {*lines(tmp_path / "r")[-1]["terms"]} == {"points"}
+    head = torch.load(tmp_path / "r" / "last.pt", weights_only=True)["model"]
+    assert head["probe_head.classify.bias"].shape == (3,)  # of many classes the head is small
+
+
+def test_an_encoder_of_timm_is_taken(flags, tmp_path):
+    run(train, "--supervision_mode", "full", *flags, "--encoder", "tu-resnet18", "--epochs", 1)
+    assert len(lines(tmp_path / "r")) == 2
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--learner", "probe"], "--start probe: is for --learner unet"),
+        (["--scale", 0.5], "--scale 0.5: --start probe sees squares of --img_size"),
+        (["--coarse_logits"], "--coarse_logits True: with --start probe the probe gives"),
+        (["--frozen", 1.5], "--frozen 1.5: must lie between 0 and 1"),
+        (["--confidence", 0.3], "--confidence 0.3: must lie between 0.5 and 1"),
+        (["--encoder", "resnet18"], "--encoder resnet18: --start probe takes"),
+    ],
+)
+def test_what_it_cannot_be_combined_with_is_said_in_one_line(words, message, flags, tmp_path):
+    with pytest.raises(UserError) as error:
+        run(train, "--supervision_mode", "points", *flags, *words)
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)
+    assert not (tmp_path / "r").exists()
+
+
+def test_the_masks_of_a_probe_need_one(flags):
+    words = [*flags[2:], "--lambda_probe", 1]
+    with pytest.raises(UserError, match=r"--lambda_probe 1\.0: there is no probe; add --start"):
+        run(train, "--supervision_mode", "points", *words)
+
+
+@pytest.mark.parametrize("signals", [("points",), ("tags",), ("boxes", "points"), ("full",)])
+def test_the_masks_of_a_probe_replace_all_that_the_strong_recipe_adds(signals):
+    weights = recipes.term_weights("strong", signals, 2, {}, start="probe")
+    added = {term for term in recipes.ADDED_TERMS if weights.get(term)}
+    assert added == (set() if "full" in signals else {"probe"})
+    assert parse_modes(["_".join(("hybrid", *signals))]) if len(signals) > 1 else True
