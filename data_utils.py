@@ -16,6 +16,7 @@ from weakseg.data.cache import ResizedCache
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.targets import View, crop_mask
 from weakseg.labels.training_labels import TrainingLabels
+from weakseg.learners.features import interpolation
 from weakseg.training.recipes import ADDED_TERMS
 from weakseg.training.run import TrainingRun
 
@@ -137,10 +138,14 @@ def extras_of(
 ) -> dict[str, Extra]:
     """Return what the loader adds for the terms with a weight: {name: function (id, view)}.
 
-    masks: {"grabcut", "walk", "cams", "probe": pseudo-masks [S, S] uint8 by id}, those needed
+    masks: {"grabcut", "walk", "cams": pseudo-masks [S, S] uint8 by id, "probe": chances, as
+    `seen_chances` takes them}, those that are needed
     """
     makers: dict[str, Extra] = {"objects": partial(objects_of, labels)}
-    makers |= {name: partial(seen_mask, by_id) for name, by_id in masks.items()}
+    makers |= {
+        name: partial(seen_chances if name == "probe" else seen_mask, by_id)
+        for name, by_id in masks.items()
+    }
     wanted = {
         extra
         for term, weight in weights.items()
@@ -177,6 +182,24 @@ def object_boxes(annotation: Sequence[Sequence[float]], view: View) -> np.ndarra
 def seen_mask(masks: Mapping[str, np.ndarray], name: str, view: View) -> np.ndarray:
     """Return the pseudo-mask of one image as the view shows it."""
     return crop_mask(masks[name], view)
+
+
+def seen_chances(chances: Mapping[str, np.ndarray], name: str, view: View) -> np.ndarray:
+    """Return what a probe says of one image as the view shows it, [C, h, h] float32.
+
+    chances: in 255ths, one class below the other, [C * h, h] uint8 by id
+    """
+    cells = chances[name]
+    side = cells.shape[1]
+    left, top, width, height = (length * side / view.size for length in view.crop)
+    middles = (np.arange(side) + 0.5) / side
+    down, across = (
+        interpolation(first + middles * length - 0.5, side)
+        for first, length in ((top, height), (left, width))
+    )
+    whole = torch.from_numpy(cells.reshape(-1, side, side)).float() / 255
+    seen = (down @ whole @ across.T).numpy()
+    return np.ascontiguousarray(seen[:, :, ::-1] if view.flip else seen)
 
 
 # ---- batches and loaders

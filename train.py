@@ -237,7 +237,7 @@ def from_probe(
     line = start.fit()
     if accelerator.is_main_process:
         print(f"{line['head']} probe on {line['pixels']} pixels, from which the network starts")
-    return start.network, replace(rounds, probe_mask=start.mask)
+    return start.network, replace(rounds, probe_says=start.chances)
 
 
 def prepare(

@@ -97,6 +97,38 @@ def test_boxes_scribbles_and_masks_stay_on_what_they_mark(plain_colours, seed, c
     assert (near_top | near_side)[scribble].all()
 
 
+@given(
+    seed=st.integers(0, 99),
+    left=st.integers(0, 8),
+    top=st.integers(0, 8),
+    width=st.integers(8, 16),
+    height=st.integers(8, 16),
+    flip=st.booleans(),
+)
+def test_chances_are_seen_where_the_view_looks(seed, left, top, width, height, flip):
+    """Those of the whole square as they are; a ramp stays one, at the places that are seen."""
+    cells = np.random.default_rng(seed).integers(0, 256, (2 * 6, 6), np.uint8)
+    whole = data_utils.seen_chances({"a": cells}, "a", View(50, 40, 24))
+    np.testing.assert_allclose(whole, cells.reshape(2, 6, 6) / 255, rtol=1e-6)
+    mirrored = data_utils.seen_chances({"a": cells}, "a", View(50, 40, 24, flip=True))
+    assert np.array_equal(mirrored, whole[:, :, ::-1])
+
+    ramp = np.tile(10 * np.arange(6, dtype=np.uint8), (6, 1))  # along x; the other class along y
+    view = View(50, 40, 24, left, top, width, height, flip)
+    seen = data_utils.seen_chances({"a": np.concatenate([ramp, ramp.T])}, "a", view) * 255 / 10
+    seen = seen[:, :, ::-1] if flip else seen
+    middles = (np.arange(6) + 0.5) / 6  # of what is seen
+    x, y = ((6 / 24) * (first + middles * length) - 0.5 for first, length in view_sides(view))
+    np.testing.assert_allclose(seen[0], np.tile(x.clip(0, 5), (6, 1)), atol=1e-5)
+    np.testing.assert_allclose(seen[1], np.tile(y.clip(0, 5), (6, 1)).T, atol=1e-5)
+
+
+def view_sides(view):
+    """Return (first, length) of what a view shows, across and down, network pixels."""
+    left, top, width, height = view.crop
+    return (left, width), (top, height)
+
+
 def test_augmentation_varies_and_repeats_without_touching_the_global_stream():
     image, view = coordinates(), View(100, 50, SIZE)
     torch.manual_seed(3)

@@ -233,3 +233,34 @@ def test_uncertainty_weights_are_learned_and_left_alone_without_labels():
         optimiser.step()
     assert weighting.log_variance["a"].item() == pytest.approx(math.log(4.0), abs=1e-3)
     assert weighting.log_variance["b"].item() == 0.0
+
+
+@LAWS
+@given(SEEDS)
+def test_certain_chances_are_labels_and_none_weigh_nothing(seed):
+    logits, target = sample(seed)
+    known = target != IGNORE
+    one_hot = torch.nn.functional.one_hot(torch.where(known, target, 0).long(), 4)
+    chances = (one_hot * known[..., None]).permute(0, 3, 1, 2).double()
+    of_large = logits.repeat_interleave(4, 2).repeat_interleave(4, 3)  # a cell has one value
+    batch = {"extras": {"probe": chances}}
+    step = losses.Step({"seg": of_large}, batch, None, losses.LossOptions(()), None)
+    found, wanted = losses.probe_loss(step), partial_cross_entropy(logits, target)
+    assert found.count == wanted.count
+    torch.testing.assert_close(found.total, wanted.total)
+
+
+@LAWS
+@given(SEEDS)
+def test_no_logits_are_better_than_those_of_the_chances(seed):
+    logits, _ = sample(seed)
+    chances = logits.softmax(1)
+    random = torch.Generator().manual_seed(seed % 2**31)
+    other = logits + torch.randn(logits.shape, generator=random, dtype=logits.dtype)
+    own, others = (
+        losses.probe_loss(
+            losses.Step({"seg": seg}, {"extras": {"probe": chances}}, None, None, None)
+        ).value
+        for seg in (logits, other)
+    )
+    assert own < others

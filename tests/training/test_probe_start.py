@@ -2,11 +2,14 @@
 
 import itertools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from conftest import run
+from hypothesis import given
+from hypothesis import strategies as st
 
 import evaluate
 import train
@@ -14,6 +17,7 @@ import weak_label_generator
 from weakseg.common import IGNORE, UserError
 from weakseg.data.image_io import read_mask
 from weakseg.labels.signals import SIGNALS, parse_modes
+from weakseg.pseudo_masks.from_labels import Knowledge
 from weakseg.training import checkpoints, loop, probe_fit, probe_start, recipes
 
 
@@ -59,7 +63,7 @@ def test_every_kind_of_label_starts_from_a_probe(mode, flags, tmp_path):
 
 
 def test_the_first_line_is_the_score_of_the_probe(flags, tmp_path, monkeypatch):
-    """And the pseudo-masks are what the probe says; both by the network that is saved."""
+    """And what it says of every image is kept for the network to learn."""
     starts = []
     real = probe_start.ProbeStart.fit
     monkeypatch.setattr(
@@ -80,7 +84,47 @@ def test_the_first_line_is_the_score_of_the_probe(flags, tmp_path, monkeypatch):
     assert line["val_miou"] == pytest.approx(miou, abs=2e-3)
     for name in start.labels.train_ids:
         kept = read_mask(tmp_path / "r" / "pseudo_masks" / "probe" / "1" / f"{name}.png")
-        assert np.array_equal(kept, start.mask(name)) and kept.shape == (64, 64)
+        assert np.array_equal(kept, start.chances(name)) and kept.shape == (2 * 16, 16)
+
+
+def known(classes, where=None, is_closed=True):
+    where = np.ones((len(classes), 1, 1), bool) if where is None else where
+    return Knowledge(np.array(classes, np.uint8), where, None, is_closed)
+
+
+WITH, WITHOUT = SimpleNamespace(has_background=True), SimpleNamespace(has_background=False)
+
+
+@given(
+    classes=st.sets(st.integers(1, 4), min_size=1),
+    is_closed=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_a_probe_s_chances_are_those_that_the_labels_leave(classes, is_closed, seed):
+    random = np.random.default_rng(seed)
+    shown = sorted(classes)
+    logits = torch.from_numpy(random.normal(size=(5, 2, 3)).astype(np.float32))
+    where = random.random((len(shown), 8, 12)) < 0.5
+    chances = probe_start.possible_chances(logits, known(shown, where, is_closed), WITH)
+    assert (chances >= 0).all() and (chances.sum(0) < 1 + 1e-5).all()
+    if is_closed:
+        torch.testing.assert_close(chances.sum(0), torch.ones(2, 3))
+    out = [label for label in range(1, 5) if label not in classes]
+    assert not chances[out].any()
+    share = where.reshape(len(shown), 2, 4, 3, 4).mean((2, 4))  # of each cell, in own boxes
+    assert (chances[shown].numpy() <= share + 1e-6).all()
+    everywhere = probe_start.possible_chances(logits, known(range(1, 5)), WITH)
+    torch.testing.assert_close(everywhere, logits.softmax(0))
+
+
+def test_without_a_class_on_show_all_is_background_or_nothing_is_known():
+    logits = torch.randn(3, 2, 2, generator=torch.Generator().manual_seed(0))
+    closed = probe_start.possible_chances(logits, known([]), WITH)
+    assert (closed[0] == 1).all() and not closed[1:].any()
+    assert not probe_start.possible_chances(logits, known([], is_closed=False), WITH).any()
+    rivals = probe_start.possible_chances(logits, known([0, 2], is_closed=False), WITHOUT)
+    torch.testing.assert_close(rivals[[0, 2]], logits[[0, 2]].softmax(0))
+    assert not rivals[1].any()
 
 
 def killed_after(monkeypatch, module, name, calls):

@@ -48,7 +48,7 @@ class Rounds:
     second       share of the epochs after which the second round is made; 1: never
     signals      that the run learns from
     new_encoder  makes the network as ImageNet trained it, whose features compare cells
-    probe_mask   what a probe says of an image, [S, S] uint8, 255 where it is in doubt
+    probe_says   what a probe says of an image, in the form that the run's loader expects
     """
 
     folder: Path
@@ -60,7 +60,7 @@ class Rounds:
     labels: TrainingLabels
     cache: ResizedCache
     new_encoder: Callable[[], SegmentationModel]
-    probe_mask: Callable[[str], np.ndarray] | None = None
+    probe_says: Callable[[str], np.ndarray] | None = None
 
     def masks(self) -> dict[str, "RoundMasks"]:
         """Return {term: pseudo-masks by image id}; they may still have to be made."""
@@ -110,8 +110,8 @@ class Rounds:
         """
         network.eval()
         if term == "probe":
-            assert self.probe_mask is not None
-            make = self.probe_mask
+            assert self.probe_says is not None
+            make = self.probe_says
         elif number == 1:
             make = self._from_labels(term, accelerator)
         else:

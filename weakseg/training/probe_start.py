@@ -1,7 +1,9 @@
-"""What a U-Net begins with: a probe fitted to the same labels, and the probe's pseudo-masks.
+"""What a U-Net begins with: a probe fitted to the same labels, and what it says of the images.
 
 The probe learns from the network's own encoder and the squares that the network sees, so that the
 network, see `weakseg.learners.probe_unet`, predicts what the probe does before its first step.
+Where images have no masks, the network learns the probe's chances, not its decisions: of a mask cut
+where the probe is sure it learns the probe's errors, and forgets its doubts.
 """
 
 from collections import deque
@@ -10,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from PIL import Image
 
 from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
@@ -22,11 +26,13 @@ from weakseg.learners.probe import Probe
 from weakseg.learners.probe_unet import ProbeHead, ProbeUnet
 from weakseg.learners.unet import SegmentationModel
 from weakseg.pseudo_masks.from_features import FeatureMasks
+from weakseg.pseudo_masks.from_labels import Knowledge, annotations_of, knowledge_of
 from weakseg.training.probe import fit_probe
 from weakseg.training.probe_evidence import feature_masks
 from weakseg.training.probe_fit import Line
 from weakseg.training.run import TrainingRun
 
+CELL = 4  # network pixels a side of a cell that chances are kept for
 STRIDES = [2, 4, 8, 16, 32]  # of the stages that smp's decoder takes from a network of timm
 
 
@@ -76,13 +82,53 @@ class ProbeStart:
         maps = self.store.of_pixels(self.cache.image(path).transpose(1, 2, 0))
         return replace(maps, size=image_size(path))
 
-    def mask(self, name: str) -> np.ndarray:
-        """Return the mask [S, S] uint8 of an image where the probe is sure, else 255."""
-        maps = self.features(self.dataset.image_path(name))
-        confidence = self.settings.probe.confidence
-        mask = self.masks.predicted(name, self.labels[name], maps, self.probe, confidence)
-        cells = ((np.arange(self.cache.size) + 0.5) * (len(mask) / self.cache.size)).astype(int)
-        return mask[np.ix_(cells, cells)]
+    @torch.no_grad()
+    def chances(self, name: str) -> np.ndarray:
+        """Return the chances of each class in an image, in cells of `CELL` pixels a side.
+
+        They are in 255ths, one class below the other, [C * S / CELL, S / CELL] uint8; where the
+        labels leave the class open, all are 0. The probe sees the image and its mirror image.
+        """
+        square, side = self.cache.image(self.dataset.image_path(name)), self.cache.size
+        cells = (side // CELL, side // CELL)
+        straight, mirrored = (
+            self.probe.logits(self.store.encoder(picture(view)), cells)
+            for view in (square, square[:, :, ::-1])
+        )
+        label = self.labels[name]
+        signals = [signal for signal in self.settings.signals if signal in label]
+        term = "walk" if annotations_of(label, signals) else "cams"
+        known = knowledge_of(label, signals, term, self.dataset, side)
+        possible = possible_chances((straight + mirrored.flip(2)) / 2, known, self.dataset)
+        in_255ths: np.ndarray = (255 * possible).round().byte().numpy()
+        return in_255ths.reshape(-1, cells[0])
+
+
+def possible_chances(
+    logits: torch.Tensor, known: Knowledge, dataset: SegmentationDataset
+) -> torch.Tensor:
+    """Return the chances [C, h, w] by logits [C, h, w] that the labels of an image leave.
+
+    Classes that are ruled out have none; outside of their boxes the background has theirs. Without
+    any class on show all is background where the labels are complete, else nothing is known.
+    """
+    shown = known.classes.tolist()
+    chances, allowed = torch.zeros_like(logits), torch.zeros_like(logits)
+    if shown:
+        rivals = [*range(len(logits))] if dataset.has_background else shown
+        rivals = [0, *shown] if known.is_closed else rivals
+        chances[rivals] = logits[rivals].softmax(0)
+        where = torch.from_numpy(known.where).float()
+        allowed[shown] = F.adaptive_avg_pool2d(where, tuple(logits.shape[1:]))
+    chances *= allowed
+    if known.is_closed:
+        chances[0] = 1 - chances[1:].sum(0)
+    return chances
+
+
+def picture(square: np.ndarray) -> Image.Image:
+    """Return an image [3, S, S] uint8 as a picture in RGB."""
+    return Image.fromarray(np.ascontiguousarray(square.transpose(1, 2, 0)))
 
 
 def frozen_encoder(name: str, model: SegmentationModel, side: int, finest: int) -> FrozenEncoder:
