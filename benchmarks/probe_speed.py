@@ -186,7 +186,8 @@ def fit_times(
     """Return the seconds of fits, and of one more label and what it changes."""
     import numpy as np
 
-    from weakseg.inference.edges import follow_edges
+    from weakseg.inference.predict import probabilities
+    from weakseg.labels.spacing import MOST
     from weakseg.learners.logistic import fit_linear
     from weakseg.learners.penalty import choose_penalty
     from weakseg.learners.probe import Probe
@@ -224,9 +225,8 @@ def fit_times(
             start=head,
             axes=choice.axes,
         )
-        logits = Probe(standard, refitted).logits(maps)
-        chances = follow_edges(logits.softmax(0).numpy(), image, ProbeOptions().edges)
-        prediction: np.ndarray = chances.argmax(0)
+        probe = Probe(standard, refitted, MOST)
+        prediction: np.ndarray = probabilities(probe, maps, image).argmax(0)
         return prediction
 
     views = (

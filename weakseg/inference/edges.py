@@ -1,30 +1,70 @@
 """Edge-aware upsampling: predicted probabilities follow the edges of the photograph."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
-SMOOTHNESS = 1e-3  # variance of grey values, in [0, 1], from which on an edge is one
+SMOOTHNESS = 1e-4  # variance of colours, in [0, 1], from which on an edge is one
+LONGEST = 256  # pixels: of a larger photograph, a copy of this longer side is looked at
+
+
+def working_size(width: int, height: int) -> tuple[int, int]:
+    """Return (width, height) of the probabilities that `follow_edges` of a photograph needs."""
+    factor = min(1.0, LONGEST / max(width, height))
+    return max(1, round(width * factor)), max(1, round(height * factor))
 
 
 def follow_edges(probabilities: np.ndarray, image: np.ndarray, radius: float) -> np.ndarray:
     """Return probabilities [C, H, W] float32 that change where a photograph [H, W, 3] uint8 does.
 
     This is the guided filter (He, Sun & Tang, "Guided image filtering", ECCV 2010): within each
-    window the result is a linear function of the grey values. Maps that sum to 1 still do.
+    window the result is a linear function of the colours. Its coefficients are found at the size of
+    the probabilities, then enlarged (He & Sun, "Fast guided filter", 2015). Maps that sum to 1
+    still do.
 
-    radius: of the windows, in longer sides of the photograph; below a pixel nothing changes
+    probabilities: [C, h, w] float32 of the whole photograph, at its size or smaller
+    radius: of the windows, in longer sides; below a pixel of h and w, they are enlarged and no more
     """
-    pixels = round(radius * max(image.shape))
+    size = image.shape[1::-1]
+    small = probabilities.shape[:0:-1]
+    pixels = round(radius * max(small))
     if not pixels:
-        return probabilities
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    window = (2 * pixels + 1, 2 * pixels + 1)
-    mean = cv2.blur(grey, window)
-    variance = cv2.blur(grey * grey, window) - mean * mean + SMOOTHNESS
-    filtered = np.empty_like(probabilities)
+        return np.stack([resized(one, size) for one in probabilities])
+    full = image.astype(np.float32) / 255
+    colours, window = resized(full, small), (2 * pixels + 1, 2 * pixels + 1)
+    mean = cv2.blur(colours, window)
+    inverse = inverse_covariance(colours, window)
+    filtered = np.empty((len(probabilities), *image.shape[:2]), np.float32)
     for one, result in zip(probabilities, filtered, strict=True):
         usual = cv2.blur(one, window)
-        slope = (cv2.blur(grey * one, window) - mean * usual) / variance
-        offset = usual - slope * mean
-        result[:] = cv2.blur(slope, window) * grey + cv2.blur(offset, window)
+        together = cv2.blur(colours * one[..., None], window) - mean * usual[..., None]
+        slope = (inverse @ together[..., None])[..., 0]
+        offset = usual - (slope * mean).sum(2)
+        slope, offset = (resized(cv2.blur(part, window), size) for part in (slope, offset))
+        result[:] = (slope * full).sum(2) + offset
     return filtered
+
+
+def inverse_covariance(colours: np.ndarray, window: Sequence[int]) -> np.ndarray:
+    """Return [h, w, 3, 3] float32: the inverse of the covariance of colours, plus `SMOOTHNESS`.
+
+    colours: [h, w, 3] float32 in [0, 1]; window: (width, height) around each pixel
+    """
+    values = colours.astype(np.float64)
+    mean = cv2.blur(values, window)
+    products = values[..., :, None] * values[..., None, :]
+    mean_products = cv2.blur(products.reshape(*values.shape[:2], 9), window)
+    covariance = mean_products.reshape(products.shape) - mean[..., :, None] * mean[..., None, :]
+    inverse: np.ndarray = np.linalg.inv(covariance + SMOOTHNESS * np.eye(3))
+    return inverse.astype(np.float32)
+
+
+def resized(values: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Return a map [h, w] or [h, w, K] float32 at a size (width, height); smaller ones by areas."""
+    if values.shape[1::-1] == tuple(size):
+        return values
+    is_smaller = size[0] < values.shape[1]
+    how = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
+    result: np.ndarray = cv2.resize(values, tuple(size), interpolation=how)
+    return result

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from weakseg.data.base import SegmentationDataset
-from weakseg.inference.edges import follow_edges
+from weakseg.inference.edges import follow_edges, working_size
 from weakseg.learners.feature_store import FeatureStore
+from weakseg.learners.features import FeatureMaps
 from weakseg.learners.probe import Probe
 from weakseg.metrics import largest
 
@@ -71,20 +72,23 @@ def probe_masks(
     store: FeatureStore,
     dataset: SegmentationDataset,
     names: Iterable[str],
-    edges: float = 0.0,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield (id, predicted mask, true mask) of a probe, [H, W] uint8 at the original size.
-
-    edges: radius of `follow_edges`
-    """
+    """Yield (id, predicted mask, true mask) of a probe, [H, W] uint8 at the original size."""
     for name in names:
-        logits = probe.logits(store(dataset.image_path(name)))
-        if not edges:
-            yield name, class_mask(logits), dataset.mask(name)
-            continue
-        image = np.asarray(dataset.image(name))
-        chances = follow_edges(logits.softmax(0).numpy(), image, edges)
-        yield name, chances.argmax(0).astype(np.uint8), dataset.mask(name)
+        maps, image = store(dataset.image_path(name)), np.asarray(dataset.image(name))
+        predicted = probabilities(probe, maps, image).argmax(0).astype(np.uint8)
+        yield name, predicted, dataset.mask(name)
+
+
+def probabilities(probe: Probe, maps: FeatureMaps, image: np.ndarray) -> np.ndarray:
+    """Return the class probabilities [C, H, W] float32 of a probe for a photograph [H, W, 3] uint8.
+
+    maps: its features
+    """
+    size = working_size(*maps.size)
+    if round(probe.edges * max(size)) < 1:  # no edges to follow
+        size = maps.size
+    return follow_edges(probe.logits(maps, size).softmax(0).numpy(), image, probe.edges)
 
 
 def class_mask(logits: torch.Tensor) -> np.ndarray:

@@ -43,10 +43,14 @@ class Standard:
 
 @dataclass(frozen=True)
 class Probe:
-    """A head on standardised features: features of a photograph -> class logits."""
+    """A head on standardised features: features of a photograph -> class logits.
+
+    edges: within which radius its predictions follow the edges of a photograph, in longer sides
+    """
 
     standard: Standard
     head: Head
+    edges: float = 0.0
 
     @property
     def num_classes(self) -> int:
@@ -112,8 +116,10 @@ class Probe:
         """Return all that the probe is, as tensors by name."""
         names = FIELDS[type(self.head)]
         standard = {"mean": self.standard.mean, "deviation": self.standard.deviation}
-        return {name: torch.from_numpy(value) for name, value in standard.items()} | {
-            name: getattr(self.head, name) for name in names
+        return {
+            **{name: torch.from_numpy(value) for name, value in standard.items()},
+            **{name: getattr(self.head, name) for name in names},
+            "edges": torch.tensor(self.edges, dtype=torch.float64),
         }
 
     @classmethod
@@ -122,7 +128,7 @@ class Probe:
         kind: type[Head] = SmallNetwork if "hidden_weights" in state else LinearHead
         standard = Standard(state["mean"].numpy(), state["deviation"].numpy())
         tensors: dict[str, Any] = {name: state[name] for name in FIELDS[kind]}
-        return cls(standard, kind(**tensors))
+        return cls(standard, kind(**tensors), float(state["edges"]))
 
 
 def finest_cells(maps: FeatureMaps) -> tuple[np.ndarray, np.ndarray]:

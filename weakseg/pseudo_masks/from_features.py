@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from weakseg.common import IGNORE
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
+from weakseg.inference.edges import follow_edges
 from weakseg.labels.targets import View, tag_vector
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.probe import Probe
@@ -113,8 +114,9 @@ class FeatureMasks:
         if known.is_closed or not self.dataset.has_background:
             impossible = np.setdiff1d(np.arange(probe.num_classes), possible)
             logits[impossible] = -torch.inf
-        chances = logits.softmax(0)[known.classes.tolist()].numpy() * known.where
         growth, image = growth_of(confidence), rgb(self.image(name, side))
+        every = follow_edges(logits.softmax(0).numpy(), image, probe.edges)
+        chances = every[known.classes.tolist()] * known.where
         mask = mask_from_maps(chances, known.classes, image, growth, rest)
         return mask if known.marks is None else np.where(known.marks == IGNORE, mask, known.marks)
 

@@ -58,6 +58,7 @@ def fit_probe(
     num_classes, began = len(dataset.class_names), time.process_time()
     evidence = gather(run, dataset, labels, store, masks, mask_of)
     standard = Standard.of(evidence.pool.reshape(-1, evidence.pool.shape[2]))
+    edges = evidence.edges if run.probe.edges is None else run.probe.edges
     for fit in range(done + 1, run.last_epoch + 1):
         pseudo = evidence.first
         if probe is not None:
@@ -73,9 +74,9 @@ def fit_probe(
         head, facts = fit_head(
             run, evidence, rows, from_mask, standard, num_classes, fit == run.last_epoch
         )
-        probe = Probe(standard, head)
+        probe = Probe(standard, head, edges)
         seconds, began = time.process_time() - began, time.process_time()
-        yield probe, {"epoch": fit, "selected": True, "seconds": seconds, **facts}
+        yield probe, {"epoch": fit, "selected": True, "seconds": seconds, "edges": edges, **facts}
 
 
 def pseudo_labels(

@@ -18,6 +18,7 @@ from weakseg.labels.pixels import (
     pixels_of_scribbles,
     random_places,
 )
+from weakseg.labels.spacing import edge_radius, usual_radius
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.features import FeatureMaps
 from weakseg.pseudo_masks.from_features import (
@@ -67,6 +68,7 @@ class Evidence:
     places  [I, P, 2] of these places, in shares of the image's width and height
     first   [I, P] uint8 classes of these places by the first pseudo-masks, else 255
     weak    [I] bool: which images have labels, but no mask
+    edges   radius that the labels suggest for `weakseg.inference.edges.follow_edges`
     """
 
     marks: LabelledPixels
@@ -75,6 +77,7 @@ class Evidence:
     places: np.ndarray
     first: np.ndarray
     weak: np.ndarray
+    edges: float
 
 
 def pixels_per_image(wanted: int, images: int) -> int:
@@ -99,7 +102,7 @@ def gather(
     count = pixels_per_image(run.probe.pixels, len(labels.train_ids))
     mask_of = mask_of or dataset.mask
     marks, drawn = PixelSample(MOST_PIXELS), PixelSample(MOST_PIXELS)
-    pool, places, first, weak = [], [], [], []
+    pool, places, first, weak, radii = [], [], [], [], []
     for number, name in enumerate(shown(labels.train_ids, "labels to pixels")):
         rng = np.random.default_rng(stable_seed(run.seed, "pixels", name))
         maps, label = store(dataset.image_path(name)), labels[name]
@@ -117,8 +120,9 @@ def gather(
         if has_mask:
             pixels = pixels_of(mask_of(name), size, count, rng)
             drawn.add(labelled(pixels, maps, number), rng)
-        else:
-            marks.add(labelled(marked(label, run.signals), maps, number), rng)
+        clicked = marked({} if has_mask else label, run.signals)
+        marks.add(labelled(clicked, maps, number), rng)
+        radii.append(edge_radius(label, run.signals, clicked))
         mask = None if has_mask else masks.first(name, label, maps)
         first.append(seen(mask, places[-1]))
         weak.append(not has_mask)
@@ -129,6 +133,7 @@ def gather(
         np.stack(places),
         np.stack(first),
         np.array(weak),
+        usual_radius(radii),
     )
     if not len(evidence.marks) + len(evidence.masks) and (evidence.first == IGNORE).all():
         raise UserError(

@@ -34,10 +34,10 @@ class ProbeOptions:
         0.8, "a pixel is labelled by self-training from this probability on", type=float
     )
     pixels: int = option(60, "pixels of each image that masks and self-training label", type=int)
-    edges: float = option(
-        0.00625,
+    edges: float | None = option(
+        None,
         "radius, in longer sides of the photograph, within which predictions follow its edges; "
-        "0: they do not",
+        "0: they do not (default: by the labels, the larger the things they show)",
         type=float,
     )
 

@@ -267,7 +267,7 @@ class TrainingRun(DataOptions):
             ("rounds", probe.rounds >= 0, "must not be negative"),
             ("confidence", 0.5 < probe.confidence < 1, "must lie between 0.5 and 1"),
             ("pixels", probe.pixels > 0, "must be at least 1"),
-            ("edges", 0 <= probe.edges < 0.5, "must lie in [0, 0.5)"),
+            ("edges", 0 <= (probe.edges or 0) < 0.5, "must lie in [0, 0.5)"),
             ("jobs", self.jobs > 0 or self.jobs == -1, "must be at least 1, or -1 for all cores"),
         ]
 
