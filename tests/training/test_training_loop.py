@@ -17,6 +17,7 @@ from model import build_model
 from weakseg.common import UserError
 from weakseg.data.cache import ResizedCache
 from weakseg.labels.label_file import labels_for
+from weakseg.learners.probe_unet import ProbeHead
 from weakseg.losses.base import Mean
 from weakseg.training.distributed import make_accelerator
 from weakseg.training.loop import stop_if_not_finite, validate
@@ -48,6 +49,18 @@ def test_every_parameter_trains_once_and_only_matrices_decay(model):
     for name, p in [*model.named_parameters(), *terms.named_parameters()]:
         assert rates[id(p)] == pytest.approx(0.1 if name.startswith("unet.encoder") else 0.3)
     assert sum(1 for _ in terms.parameters()) == 2
+
+
+def test_a_probe_learns_as_slowly_as_the_encoder():
+    parts = torch.nn.ModuleDict(
+        {"probe_head": ProbeHead((3, 4), 2), "other": torch.nn.Linear(1, 1)}
+    )
+    optimizer, _ = make_optimizer(parts, torch.nn.Module(), 10, 0.1, 3.0, 0.0, 0.1)
+    rates = {
+        id(p): group["initial_lr"] for group in optimizer.param_groups for p in group["params"]
+    }
+    for name, p in parts.named_parameters():
+        assert rates[id(p)] == pytest.approx(0.1 if name.startswith("probe_head") else 0.3)
 
 
 @given(steps=st.integers(2, 200), warmup=st.floats(0, 0.9))

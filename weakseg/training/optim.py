@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from weakseg.learners.probe_unet import PREFIX
+
 
 def make_optimizer(
     model: nn.Module,
@@ -15,17 +17,17 @@ def make_optimizer(
     decoder_lr_scale: float,
     weight_decay: float,
     warmup: float,
-    encoder: str = "unet.encoder",
+    trained: str | tuple[str, ...] = ("unet.encoder", PREFIX),
 ) -> tuple[torch.optim.AdamW, LambdaLR]:
     """Return AdamW and its schedule: a linear warm-up, then half a cosine.
 
-    The encoder learns at `lr`, the rest `decoder_lr_scale` times faster; vectors have no weight
-    decay. warmup: share of the steps; encoder: what the names of the encoder's parameters start
-    with
+    What comes trained, the encoder and a probe, learns at `lr`, the rest `decoder_lr_scale` times
+    faster; vectors have no weight decay. warmup: share of the steps; trained: what the names of
+    the parameters start with that come trained
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in [*model.named_parameters(), *criterion.named_parameters()]:
-        scale = 1.0 if name.startswith(encoder) else decoder_lr_scale
+        scale = 1.0 if name.startswith(trained) else decoder_lr_scale
         decay = weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((scale, decay), []).append(parameter)
     optimizer = torch.optim.AdamW(

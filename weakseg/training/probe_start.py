@@ -119,7 +119,7 @@ def possible_chances(
         rivals = [0, *shown] if known.is_closed else rivals
         chances[rivals] = logits[rivals].softmax(0)
         where = torch.from_numpy(known.where).float()
-        allowed[shown] = F.adaptive_avg_pool2d(where, tuple(logits.shape[1:]))
+        allowed[shown] = F.adaptive_avg_pool2d(where, (logits.shape[1], logits.shape[2]))
     chances *= allowed
     if known.is_closed:
         chances[0] = 1 - chances[1:].sum(0)
