@@ -84,7 +84,7 @@ def test_the_first_line_is_the_score_of_the_probe(flags, tmp_path, monkeypatch):
     assert line["val_miou"] == pytest.approx(miou, abs=2e-3)
     for name in start.labels.train_ids:
         kept = read_mask(tmp_path / "r" / "pseudo_masks" / "probe" / "1" / f"{name}.png")
-        assert np.array_equal(kept, start.chances(name)) and kept.shape == (2 * 16, 16)
+        assert np.array_equal(kept, start.chances(name)) and kept.shape == (2 * 32, 32)
 
 
 def known(classes, where=None, is_closed=True):
@@ -104,25 +104,25 @@ def test_a_probe_s_chances_are_those_that_the_labels_leave(classes, is_closed, s
     random = np.random.default_rng(seed)
     shown = sorted(classes)
     logits = torch.from_numpy(random.normal(size=(5, 2, 3)).astype(np.float32))
-    where = random.random((len(shown), 8, 12)) < 0.5
-    chances = probe_start.possible_chances(logits, known(shown, where, is_closed), WITH)
+    where, image = random.random((len(shown), 8, 12)) < 0.5, np.zeros((8, 12, 3), np.uint8)
+    chances = probe_start.possible_chances(logits, known(shown, where, is_closed), WITH, image)
     assert (chances >= 0).all() and (chances.sum(0) < 1 + 1e-5).all()
     if is_closed:
-        torch.testing.assert_close(chances.sum(0), torch.ones(2, 3))
+        torch.testing.assert_close(chances.sum(0), torch.ones(8, 12))
     out = [label for label in range(1, 5) if label not in classes]
     assert not chances[out].any()
-    share = where.reshape(len(shown), 2, 4, 3, 4).mean((2, 4))  # of each cell, in own boxes
-    assert (chances[shown].numpy() <= share + 1e-6).all()
-    everywhere = probe_start.possible_chances(logits, known(range(1, 5)), WITH)
+    assert not chances[shown][~torch.from_numpy(where)].any()
+    everywhere = probe_start.possible_chances(logits, known(range(1, 5)), WITH, image[:2, :3])
     torch.testing.assert_close(everywhere, logits.softmax(0))
 
 
 def test_without_a_class_on_show_all_is_background_or_nothing_is_known():
     logits = torch.randn(3, 2, 2, generator=torch.Generator().manual_seed(0))
-    closed = probe_start.possible_chances(logits, known([]), WITH)
+    image = np.zeros((2, 2, 3), np.uint8)
+    closed = probe_start.possible_chances(logits, known([]), WITH, image)
     assert (closed[0] == 1).all() and not closed[1:].any()
-    assert not probe_start.possible_chances(logits, known([], is_closed=False), WITH).any()
-    rivals = probe_start.possible_chances(logits, known([0, 2], is_closed=False), WITHOUT)
+    assert not probe_start.possible_chances(logits, known([], is_closed=False), WITH, image).any()
+    rivals = probe_start.possible_chances(logits, known([0, 2], is_closed=False), WITHOUT, image)
     torch.testing.assert_close(rivals[[0, 2]], logits[[0, 2]].softmax(0))
     assert not rivals[1].any()
 

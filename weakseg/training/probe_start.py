@@ -19,6 +19,7 @@ from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
 from weakseg.data.image_io import image_size
+from weakseg.inference.edges import follow_edges, working_size
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.features import FeatureMaps, FrameSize, FrozenEncoder, weights_digest
@@ -32,7 +33,7 @@ from weakseg.training.probe_evidence import feature_masks
 from weakseg.training.probe_fit import Line
 from weakseg.training.run import TrainingRun
 
-CELL = 4  # network pixels a side of a cell that chances are kept for
+CELL = 2  # network pixels a side of a cell that chances are kept for
 STRIDES = [2, 4, 8, 16, 32]  # of the stages that smp's decoder takes from a network of timm
 
 
@@ -87,42 +88,49 @@ class ProbeStart:
         """Return the chances of each class in an image, in cells of `CELL` pixels a side.
 
         They are in 255ths, one class below the other, [C * S / CELL, S / CELL] uint8; where the
-        labels leave the class open, all are 0. The probe sees the image and its mirror image.
+        labels leave the class open, all are 0. The probe sees the image and its mirror image, and
+        follows the image's edges.
         """
         square, side = self.cache.image(self.dataset.image_path(name)), self.cache.size
-        cells = (side // CELL, side // CELL)
         straight, mirrored = (
-            self.probe.logits(self.store.encoder(picture(view)), cells)
+            self.probe.logits(self.store.encoder(picture(view)), working_size(side, side))
             for view in (square, square[:, :, ::-1])
         )
         label = self.labels[name]
         signals = [signal for signal in self.settings.signals if signal in label]
         term = "walk" if annotations_of(label, signals) else "cams"
         known = knowledge_of(label, signals, term, self.dataset, side)
-        possible = possible_chances((straight + mirrored.flip(2)) / 2, known, self.dataset)
-        in_255ths: np.ndarray = (255 * possible).round().byte().numpy()
-        return in_255ths.reshape(-1, cells[0])
+        logits, image = (straight + mirrored.flip(2)) / 2, np.asarray(picture(square))
+        chances = possible_chances(logits, known, self.dataset, image, self.probe.edges)
+        cells: np.ndarray = (255 * F.avg_pool2d(chances, CELL)).round().byte().numpy()
+        return cells.reshape(-1, side // CELL)
 
 
 def possible_chances(
-    logits: torch.Tensor, known: Knowledge, dataset: SegmentationDataset
+    logits: torch.Tensor,
+    known: Knowledge,
+    dataset: SegmentationDataset,
+    image: np.ndarray,
+    edges: float = 0.0,
 ) -> torch.Tensor:
-    """Return the chances [C, h, w] by logits [C, h, w] that the labels of an image leave.
+    """Return the chances [C, S, S] that the labels of an image [S, S, 3] uint8 leave.
 
     Classes that are ruled out have none; outside of their boxes the background has theirs. Without
     any class on show all is background where the labels are complete, else nothing is known.
+    logits: [C, h, w] float32; edges: radius of `follow_edges`
     """
     shown = known.classes.tolist()
-    chances, allowed = torch.zeros_like(logits), torch.zeros_like(logits)
+    chances = torch.zeros_like(logits)
     if shown:
         rivals = [*range(len(logits))] if dataset.has_background else shown
         rivals = [0, *shown] if known.is_closed else rivals
         chances[rivals] = logits[rivals].softmax(0)
-        where = torch.from_numpy(known.where).float()
-        allowed[shown] = F.adaptive_avg_pool2d(where, (logits.shape[1], logits.shape[2]))
+    chances = torch.from_numpy(follow_edges(chances.numpy(), image, edges)).clamp(0, 1)
+    allowed = torch.zeros_like(chances)
+    allowed[shown] = torch.from_numpy(known.where).float()
     chances *= allowed
     if known.is_closed:
-        chances[0] = 1 - chances[1:].sum(0)
+        chances[0] = (1 - chances[1:].sum(0)).clamp(min=0)
     return chances
 
 
