@@ -85,10 +85,10 @@ def probabilities(probe: Probe, maps: FeatureMaps, image: np.ndarray) -> np.ndar
 
     maps: its features
     """
-    size = working_size(*maps.size)
-    if round(probe.edges * max(size)) < 1:  # no edges to follow
-        size = maps.size
-    return follow_edges(probe.logits(maps, size).softmax(0).numpy(), image, probe.edges)
+    size, radius = working_size(*maps.size), probe.edges
+    if round(radius * max(size)) < 1:  # no edges to follow
+        size, radius = maps.size, 0.0
+    return follow_edges(probe.logits(maps, size).softmax(0).numpy(), image, radius)
 
 
 def class_mask(logits: torch.Tensor) -> np.ndarray:
