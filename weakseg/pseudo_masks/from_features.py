@@ -115,8 +115,8 @@ class FeatureMasks:
             impossible = np.setdiff1d(np.arange(probe.num_classes), possible)
             logits[impossible] = -torch.inf
         growth, image = growth_of(confidence), rgb(self.image(name, side))
-        every = follow_edges(logits.softmax(0).numpy(), image, probe.edges)
-        chances = every[known.classes.tolist()] * known.where
+        chances = logits.softmax(0)[known.classes.tolist()].numpy()
+        chances = follow_edges(chances, image, probe.edges) * known.where
         mask = mask_from_maps(chances, known.classes, image, growth, rest)
         return mask if known.marks is None else np.where(known.marks == IGNORE, mask, known.marks)
 
