@@ -62,10 +62,12 @@ def features(seed):
 
 
 def a_probe(seed, num_classes=CLASSES):
+    """Return a random probe that follows edges within a random radius."""
     generator = torch.Generator().manual_seed(seed % 2**31)
     weights = torch.randn(WIDTH, num_classes, generator=generator)
     standard = Standard(np.zeros(WIDTH, np.float32), np.ones(WIDTH, np.float32))
-    return Probe(standard, LinearHead(weights, torch.zeros(num_classes)))
+    edges = 0.1 * float(torch.rand((), generator=generator))
+    return Probe(standard, LinearHead(weights, torch.zeros(num_classes)), edges)
 
 
 def masks(signals, has_background=True, seed=0, tag_maps=None):
@@ -192,6 +194,27 @@ def test_a_surer_probe_is_asked_for_by_a_higher_confidence():
         for confidence in (0.55, 0.99)
     ]
     assert sure[0] > sure[1]
+
+
+@pytest.mark.parametrize("side", [SIDE, max(SIDES)])
+def test_chances_follow_the_edges_of_the_square_before_they_are_cut(side, monkeypatch):
+    """Within the probe's own radius, after the labels have ruled classes out."""
+    seen = []
+
+    def to_class_1(chances, image, radius):
+        seen.append((chances, image, radius))
+        return np.eye(CLASSES, dtype=np.float32)[1][:, None, None] + np.zeros_like(chances)
+
+    monkeypatch.setattr(from_features, "follow_edges", to_class_1)
+    box = [20.0, 20.0, 50.0, 50.0] if side == SIDE else [20.0, 20.0, 24.0, 23.0]
+    probe, found = a_probe(3), [[*box, 1], [60.0, 5.0, *SIZE, 2]][: 1 + (side == SIDE)]
+    mask = masks(("boxes",)).predicted("a", label_of(boxes=found), features(3), probe, 0.7)
+    ((chances, image, radius),) = seen
+    assert radius == probe.edges > 0
+    assert chances.shape == (CLASSES, side, side) and image.shape == (side, side, 3)
+    np.testing.assert_allclose(chances.sum(0), 1, atol=1e-5)
+    assert not chances[3].any() and chances[[0, 1]].any((1, 2)).all()
+    assert (mask[draw_boxes(found[:1], view_of(mask), IGNORE) != IGNORE] == 1).all()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,94 @@
+"""A probe's predictions of whole photographs: along edges, or the logits as they are."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weakseg.inference import predict
+from weakseg.inference.edges import LONGEST, follow_edges, working_size
+from weakseg.inference.predict import probabilities, probe_masks
+from weakseg.learners.features import FeatureMaps
+from weakseg.learners.logistic import LinearHead
+from weakseg.learners.probe import Probe, Standard
+
+LAWS = settings(max_examples=30)
+CLASSES, CHANNELS = 3, (2, 3)
+SIZES = st.tuples(st.integers(1, 60), st.integers(1, 60)) | st.sampled_from([(300, 40), (50, 600)])
+SEEDS = st.integers(0, 99)
+
+
+def features(size, seed):
+    """Return random features of a photograph of a size (width, height) in a frame of 32 x 24."""
+    rng = np.random.default_rng(seed)
+    maps = (rng.normal(size=(CHANNELS[0], 6, 8)), rng.normal(size=(CHANNELS[1], 3, 4)))
+    return FeatureMaps(tuple(one.astype(np.float16) for one in maps), (4, 8), size, (32, 24))
+
+
+def photograph(size, seed):
+    """Return random colours [H, W, 3] uint8."""
+    return np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), np.uint8)
+
+
+def a_probe(seed, edges):
+    generator, width = torch.Generator().manual_seed(seed), sum(CHANNELS)
+    weights = torch.randn(width, CLASSES, generator=generator)
+    standard = Standard(np.zeros(width, np.float32), np.ones(width, np.float32))
+    return Probe(standard, LinearHead(weights, torch.randn(CLASSES, generator=generator)), edges)
+
+
+@LAWS
+@given(size=SIZES, seed=SEEDS, edges=st.floats(0, 0.3))
+def test_chances_have_the_photograph_s_size_and_sum_to_1(size, seed, edges):
+    found = probabilities(a_probe(seed, edges), features(size, seed), photograph(size, seed))
+    assert found.shape == (CLASSES, *size[::-1]) and found.dtype == np.float32
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-3)
+
+
+@LAWS
+@given(size=SIZES, seed=SEEDS, pixels=st.floats(0, 0.49))
+def test_without_edges_they_are_the_logits_at_full_size_and_no_more(size, seed, pixels):
+    """Also where the radius is below a pixel of the small copy of a large photograph."""
+    maps, image = features(size, seed), photograph(size, seed)
+    probe = a_probe(seed, pixels / max(working_size(*size)))
+    found = probabilities(probe, maps, image)
+    assert np.array_equal(found, probe.logits(maps).softmax(0).numpy())
+    assert np.array_equal(found, probabilities(replace(probe, edges=0.0), maps, image))
+
+
+@LAWS
+@given(size=SIZES, seed=SEEDS, pixels=st.floats(0.51, 9))
+def test_with_edges_they_are_those_of_a_small_copy_that_follow_them(size, seed, pixels):
+    small = working_size(*size)
+    maps, image, radius = features(size, seed), photograph(size, seed), pixels / max(small)
+    probe = a_probe(seed, radius)
+    chances = probe.logits(maps, small).softmax(0).numpy()
+    assert max(chances.shape[1:]) <= LONGEST
+    found = probabilities(probe, maps, image)
+    assert np.array_equal(found, follow_edges(chances, image, radius))
+
+
+@pytest.mark.parametrize("edges", [0.0, 0.1])
+def test_a_probe_s_masks_are_its_likeliest_classes(edges, monkeypatch):
+    sizes = {"a": (40, 30), "b": (20, 50)}
+    dataset = SimpleNamespace(
+        image_path=lambda name: name,
+        image=lambda name: photograph(sizes[name], 1),
+        mask=lambda name: f"truth of {name}",
+    )
+    radii, real = [], predict.follow_edges
+    monkeypatch.setattr(predict, "follow_edges", lambda *rest: radii.append(rest[2]) or real(*rest))
+    probe = a_probe(0, edges)
+    found = [*probe_masks(probe, lambda name: features(sizes[name], 2), dataset, ["b", "a"])]
+    assert [(name, truth) for name, _, truth in found] == [("b", "truth of b"), ("a", "truth of a")]
+    for name, mask, _ in found:
+        maps, image = features(sizes[name], 2), photograph(sizes[name], 1)
+        assert mask.dtype == np.uint8
+        assert np.array_equal(mask, probabilities(probe, maps, image).argmax(0))
+        if not edges:
+            assert np.array_equal(mask, probe.logits(maps).argmax(0).numpy())
+    assert {*radii} == {edges}
