@@ -31,12 +31,17 @@ LEARNERS = {
         "recipe": "strong",
         "start": "probe",
         "img_size": 384,
-        "epochs": 6,
-        "lr": 2e-4,
         "augment": True,
         "select_by": "val_miou",
     },
 }
+# Of masks the network learns what the probe doesn't know, of weak labels little.
+SCHEDULES = {
+    "points": {"epochs": 2, "lr": 5e-5},
+    "boxes": {"epochs": 2, "lr": 5e-5},
+    "full": {"epochs": 5, "lr": 2e-4},
+}
+EPOCHS = max(schedule["epochs"] for schedule in SCHEDULES.values())
 
 
 def parse_args():
@@ -63,7 +68,7 @@ def train_and_score(args, data, mode, learner):
         return
     words = flags(
         **data_flags(args.data, args.folder, data),
-        **LEARNERS[learner],
+        **LEARNERS[learner] | (SCHEDULES[mode] if learner == "unet" else {}),
         supervision_mode=mode,
         run_name=name,
         seed=args.seed,
@@ -115,7 +120,8 @@ def rows_of(args, data, mode):
         )
         if learner == "unet":
             log = read_log(args.folder / "runs" / name)
-            curves.append([*head[:2], *(f"{100 * line['val_miou']:.1f}" for line in log)])
+            values = [f"{100 * line['val_miou']:.1f}" for line in log]
+            curves.append([*head[:2], *values, *[""] * (EPOCHS + 1 - len(values))])
     return quality, curves
 
 
@@ -130,7 +136,7 @@ def main(args):
         quality += one
         curves += other
     head = ["data", "labels", "learner", "hours", "mIoU", "interval", "processor seconds"]
-    epochs = [f"epoch {epoch}" for epoch in range(LEARNERS["unet"]["epochs"] + 1)]
+    epochs = [f"epoch {epoch}" for epoch in range(EPOCHS + 1)]
     tables = [
         markdown(head, quality, (0, 1, 2)),
         markdown(["data", "labels", *epochs], curves, (0, 1)),

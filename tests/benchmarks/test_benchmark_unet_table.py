@@ -35,7 +35,7 @@ def test_labels_are_made_and_runs_are_trained_and_scored_once(pets_dir, tmp_path
     monkeypatch.setattr(probe_fit, "SMALL", {"hidden": 8, "steps": 20})
     monkeypatch.setitem(probe_table.TABLE, "tiny", ("tiny", {}, {}, (), None))
     monkeypatch.setattr(unet_table, "TABLE", {"tiny": ("tiny", 8)})
-    monkeypatch.setitem(unet_table.LEARNERS["unet"], "epochs", 2)
+    monkeypatch.setitem(unet_table.SCHEDULES["full"], "epochs", 3)
     args = SimpleNamespace(
         data=Path(pets_dir), folder=tmp_path, only=["tiny"], modes=["points", "full"], seed=0
     )
