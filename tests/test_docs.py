@@ -4,6 +4,7 @@ import csv
 import re
 import shlex
 import sys
+from fractions import Fraction
 from importlib import import_module
 from unittest.mock import patch
 
@@ -13,7 +14,9 @@ from conftest import ROOT
 
 from benchmarks import provenance
 from weakseg.common import UserError, write_json
+from weakseg.inference.edges import LONGEST
 from weakseg.labels.pixels import STROKE_PIXELS
+from weakseg.labels.spacing import LEAST, MOST, OF_BOXES, OF_MARKS, WITH_MASKS, WITHOUT_PLACES
 from weakseg.training.probe_evidence import MOST_PIXELS
 from weakseg.training.probe_options import ProbeOptions
 
@@ -160,6 +163,17 @@ def test_the_page_says_how_many_pixels_a_stroke_gives_and_how_many_are_kept():
     text = " ".join((ROOT / "docs/training.md").read_text(encoding="utf-8").split())
     assert f"a stroke {STROKE_PIXELS} places along it" in text
     assert f"at most {MOST_PIXELS:,} pixels of all images" in text
+
+
+def test_the_page_says_how_far_labels_let_predictions_look():
+    text = " ".join((ROOT / "docs/training.md").read_text(encoding="utf-8").split())
+    parts = (WITH_MASKS, OF_BOXES, OF_MARKS, WITHOUT_PLACES, LEAST, MOST)
+    masks, boxes, marks, tags, least, most = (Fraction(one).limit_denominator(999) for one in parts)
+    assert f"with masks {masks} of the picture's longer side" in text
+    assert f"{boxes} of a box's shorter side, {marks} of the way between marks" in text
+    assert f"{tags} of the longer side where tags" in text and f"within {least} and {most}" in text
+    least = f"{1 / 2 / LONGEST:.3f}"  # half a pixel of the copy of a large photograph
+    assert f"below {least} they do not" in text
 
 
 # ---- provenance

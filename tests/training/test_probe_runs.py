@@ -24,14 +24,20 @@ import analyze
 import evaluate
 import train
 import weak_label_generator
+from model import feature_store
 from weakseg.common import IGNORE, UserError
+from weakseg.data.image_io import read_mask
+from weakseg.evaluation.results import dataset_of
+from weakseg.inference import predict
 from weakseg.labels.signals import SIGNALS
+from weakseg.labels.spacing import OF_BOXES, WITH_MASKS, WITHOUT_PLACES, edge_radius
 from weakseg.learners.feature_store import cached_encoder
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.penalty import PENALTIES
+from weakseg.learners.probe import Probe
 from weakseg.training import options, probe_evidence, probe_fit
 from weakseg.training.pixel_sample import LabelledPixels, merged
-from weakseg.training.probe_evidence import Evidence, gather, pixels_per_image, seen
+from weakseg.training.probe_evidence import Evidence, gather, marked, pixels_per_image, seen
 from weakseg.training.probe_fit import (
     LEAST_OF_BOXES,
     LEAST_OF_MARKS,
@@ -56,23 +62,29 @@ def test_all_images_together_give_no_more_than_the_most(wanted, images):
     assert each == wanted or (each + 1) * images > probe_evidence.MOST_PIXELS
 
 
+def gathered(labels, signals):
+    """Return the evidence of labels of 30 x 20 pixels, whose features are all alike."""
+    by_name = {f"image {number}": label for number, label in enumerate(labels)}
+    kind = type("Labels", (), {"__getitem__": lambda _, name: by_name[name]})
+    labels = kind()
+    labels.train_ids = [*by_name]
+    mask = np.tile(np.arange(6, dtype=np.uint8), (5, 1)).repeat(4, 0).repeat(5, 1)  # 6 classes
+    dataset = SimpleNamespace(image_path=str, mask=lambda name: mask)
+    maps = FeatureMaps((np.zeros((4, 5, 8), np.float16),), (4,), (30, 20), (30, 20))
+    run_ = SimpleNamespace(seed=0, signals=signals, probe=ProbeOptions(), weak_label_path="l")
+    masks = SimpleNamespace(first=lambda name, label, maps: np.zeros((4, 4), np.uint8))
+    return gather(run_, dataset, labels, lambda path: maps, masks)
+
+
 @pytest.mark.parametrize(
     "signals", [("points",), ("scribbles",), ("points", "scribbles"), ("full",)]
 )
 @pytest.mark.parametrize("images", [3, 12, 30])
 def test_what_is_kept_of_many_images_is_bounded(signals, images, monkeypatch):
     monkeypatch.setattr(probe_evidence, "MOST_PIXELS", 60)
-    mask = np.tile(np.arange(6, dtype=np.uint8), (5, 1)).repeat(4, 0).repeat(5, 1)  # 6 classes
-    names = [f"image {number}" for number in range(images)]
     stroke = {"class": 1, "path": [[3, 4], [20, 10]]}
     label = {"size": [30, 20], "points": [[3, 4, 0]], "scribbles": [stroke] * 2, "full": None}
-    labels = type("Labels", (), {"train_ids": names, "__getitem__": lambda *_: label})()
-    dataset = SimpleNamespace(image_path=str, mask=lambda name: mask)
-    stage = np.zeros((4, 5, 8), np.float16)
-    maps = FeatureMaps((stage,), (4,), (30, 20), (30, 20))
-    run_ = SimpleNamespace(seed=0, signals=signals, probe=ProbeOptions(), weak_label_path="l")
-    masks = SimpleNamespace(first=lambda *_: None)
-    evidence = gather(run_, dataset, labels, lambda path: maps, masks)
+    evidence = gathered([label] * images, signals)
     assert evidence.pool.shape == (images, 60 // images, 4)
     assert evidence.places.shape[:2] == evidence.first.shape == evidence.pool.shape[:2]
     if "full" in signals:  # at least one pixel of each of 6 classes, inside and on its border
@@ -81,6 +93,21 @@ def test_what_is_kept_of_many_images_is_bounded(signals, images, monkeypatch):
     else:
         each = ("points" in signals) + 40 * ("scribbles" in signals)
         assert len(evidence.marks) == min(60, images * each) and not len(evidence.masks)
+
+
+def test_the_radius_of_edges_is_what_images_usually_suggest():
+    """By strokes and clicks together; by a mask or a box only where the run learns from them."""
+    stroke, box = {"class": 1, "path": [[10, 0], [10, 19]]}, [0, 0, 12, 8, 1]
+    label = {"size": [30, 20], "points": [[4, 10, 0]], "scribbles": [stroke]}
+    labels = [label | {"boxes": [box]}, {"size": [30, 20], "points": [], "boxes": [box]}]
+    signals = ("points", "scribbles")
+    both = edge_radius(label, signals, marked(label, signals))
+    assert both > 0 and gathered(labels, signals).edges == both
+    assert gathered(labels, ("points",)).edges == WITHOUT_PLACES  # one class has no distance
+    assert gathered(labels, ("points", "boxes")).edges == pytest.approx(OF_BOXES * 8 / 30)
+    with_mask = [labels[0] | {"full": None}] * 2 + labels[:1]
+    assert gathered(with_mask, (*signals, "full")).edges == WITH_MASKS
+    assert gathered(with_mask, signals).edges == both
 
 
 def pixels(classes, weights, images=None, width=2):
@@ -97,7 +124,7 @@ def test_clicks_on_the_background_and_on_objects_weigh_the_same(rows):
     nothing = np.full((1, 3), IGNORE, np.uint8)
     pool, places = np.zeros((1, 3, 2), np.float16), np.zeros((1, 3, 2))
     marks = pixels(classes, weights)
-    evidence = Evidence(marks, pixels([], []), pool, places, nothing, np.array([True]))
+    evidence = Evidence(marks, pixels([], []), pool, places, nothing, np.array([True]), 0.0)
     found = rows_of(evidence, nothing, 2)[0].weights
     there = np.unique(classes)
     np.testing.assert_allclose(np.bincount(classes, found)[there], 1 / len(there))
@@ -126,6 +153,7 @@ def test_weak_labels_weigh_as_many_images_as_have_them(marks, masks, weak, seed)
         rng.random((images, each, 2)),
         pseudo,
         np.arange(images) < weak,
+        0.0,
     )
     rows, from_mask = rows_of(evidence, pseudo, 3)
     labelled = pseudo != IGNORE
@@ -300,7 +328,14 @@ def test_runs_are_evaluated_and_analysed_beside_a_unet(fit, data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "more", [["--scale", 0.5], ["--finest_stride", 2], ["--head", "small"], ["--penalty", 0.1]]
+    "more",
+    [
+        ["--scale", 0.5],
+        ["--finest_stride", 2],
+        ["--head", "small"],
+        ["--penalty", 0.1],
+        ["--edges", 0.2],
+    ],
 )
 def test_what_a_run_is_told_travels_to_the_evaluation(more, fit, tmp_path):
     usual = fit("points", "usual")
@@ -318,6 +353,36 @@ def test_what_a_run_is_told_travels_to_the_evaluation(more, fit, tmp_path):
     )
     content = json.loads((tmp_path / "results" / "r.json").read_text())
     assert content["args"][more[0][2:]] == more[1]
+
+
+@pytest.mark.parametrize(
+    ("modes", "more", "radius"),
+    [
+        ("full", [], WITH_MASKS),
+        ("tags", [], WITHOUT_PLACES),
+        ("points", ["--edges", 0.2], 0.2),
+        ("full", ["--edges", 0], 0),
+    ],
+)
+def test_a_run_is_evaluated_with_the_radius_that_it_was_fitted_with(
+    modes, more, radius, fit, tmp_path, monkeypatch
+):
+    """It stands in the log and in the weights; without one the likeliest classes stay."""
+    assert fit(modes, "r", *more)["edges"] == radius
+    assert {line["edges"] for line in log(tmp_path / "r")} == {radius}
+    radii, real = [], predict.follow_edges
+    monkeypatch.setattr(predict, "follow_edges", lambda *rest: radii.append(rest[2]) or real(*rest))
+    results = tmp_path / "results"
+    run(evaluate, "--checkpoint_dir", tmp_path, "--results_dir", results, "--device", "cpu")
+    assert radii == [radius] * 6
+    if radius:
+        return
+    checkpoint = torch.load(tmp_path / "r" / "best.pt", weights_only=True)
+    dataset, cache = dataset_of(checkpoint)
+    store, probe = feature_store(checkpoint["args"], cache), Probe.of_state(checkpoint["model"])
+    for name in dataset.ids("test"):
+        logits = probe.logits(store(dataset.image_path(name)))
+        assert np.array_equal(read_mask(results / "r" / f"{name}.png"), logits.argmax(0))
 
 
 def test_an_encoder_of_timm_is_taken_with_a_file_of_weights(fit, tmp_path):
@@ -413,6 +478,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_left_alone(data, tmp_path):
         for name in ("killed", "alone")
     ]
     assert lines[0] == lines[1] and len(lines[0]) == 5
+    assert {line["edges"] for line in lines[0]} == {float(state(tmp_path / "killed")["edges"])}
 
 
 def test_a_finished_run_stays_as_it_is_and_gets_its_best_back(fit, tmp_path):
@@ -426,6 +492,8 @@ def test_a_finished_run_stays_as_it_is_and_gets_its_best_back(fit, tmp_path):
     assert same(before, state(tmp_path / "r", "best.pt"))
     with pytest.raises(UserError, match="was trained with pixels = 20, not 21"):
         fit("points", "r", "--resume", "--pixels", 21)
+    with pytest.raises(UserError, match=r"was trained with edges = None, not 0\.1"):
+        fit("points", "r", "--resume", "--edges", 0.1)
 
 
 def test_an_old_run_is_replaced_only_by_one_that_fits(fit, tmp_path, pets_labels):
@@ -480,6 +548,9 @@ def test_several_processes_are_refused(fit, monkeypatch):
         ("--scale 0", "--scale"),
         ("--scale inf", "--scale inf"),
         ("--pixels 0", "--pixels"),
+        ("--edges -0.1", "--edges -0.1"),
+        ("--edges 0.5", "--edges 0.5"),
+        ("--edges nan", "--edges nan"),
         ("--jobs 0", "--jobs 0"),
         ("--img_size 63", "--img_size 63"),
         ("--encoder resnet18", "--encoder resnet18"),
