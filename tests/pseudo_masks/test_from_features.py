@@ -201,19 +201,19 @@ def test_chances_follow_the_edges_of_the_square_before_they_are_cut(side, monkey
     """Within the probe's own radius, after the labels have ruled classes out."""
     seen = []
 
-    def to_class_1(chances, image, radius):
+    def to_the_first(chances, image, radius):
         seen.append((chances, image, radius))
-        return np.eye(CLASSES, dtype=np.float32)[1][:, None, None] + np.zeros_like(chances)
+        return np.stack([np.full_like(one, not number) for number, one in enumerate(chances)])
 
-    monkeypatch.setattr(from_features, "follow_edges", to_class_1)
+    monkeypatch.setattr(from_features, "follow_edges", to_the_first)
     box = [20.0, 20.0, 50.0, 50.0] if side == SIDE else [20.0, 20.0, 24.0, 23.0]
     probe, found = a_probe(3), [[*box, 1], [60.0, 5.0, *SIZE, 2]][: 1 + (side == SIDE)]
     mask = masks(("boxes",)).predicted("a", label_of(boxes=found), features(3), probe, 0.7)
     ((chances, image, radius),) = seen
-    assert radius == probe.edges > 0
-    assert chances.shape == (CLASSES, side, side) and image.shape == (side, side, 3)
-    np.testing.assert_allclose(chances.sum(0), 1, atol=1e-5)
-    assert not chances[3].any() and chances[[0, 1]].any((1, 2)).all()
+    assert radius == probe.edges > 0 and image.shape == (side, side, 3)
+    possible = [0, *(box[4] for box in found)]
+    expected = probe.logits(features(3), (side, side))[possible].softmax(0)[1:]
+    np.testing.assert_allclose(chances, expected, atol=1e-6)
     assert (mask[draw_boxes(found[:1], view_of(mask), IGNORE) != IGNORE] == 1).all()
 
 
