@@ -60,7 +60,7 @@ class ProbeNetwork(nn.Module):
         """Predict by a probe from now on."""
         self.values = nn.ParameterDict(
             {
-                name: nn.Parameter(value.to(self.encoder.device), requires_grad=False)
+                name: nn.Parameter(value.float().to(self.encoder.device), requires_grad=False)
                 for name, value in probe.state().items()
             }
         )
