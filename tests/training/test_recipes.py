@@ -488,7 +488,11 @@ def test_terms_stay_finite_in_half_precision(dtype, scale):
     batch = {
         "image": torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8),
         "targets": {"boxes": masks, "tags": torch.tensor([[1.0, 0.0], [-1.0, 1.0]])},
-        "extras": {"objects": boxes, "grabcut": masks, "walk": masks, "cams": masks},
+        "extras": {
+            "objects": boxes,
+            **dict.fromkeys(("grabcut", "walk", "cams"), masks),
+            "probe": torch.rand(2, 3, 8, 8),
+        },
     }
     teacher = logits.detach().float().softmax(1)
     one = losses.Step(
