@@ -284,7 +284,7 @@ def predictions(
         store = feature_store(settings, cache_dir, args.cache_limit, accelerator.device)
         refuse_other_encoder(checkpoint, store.encoder.digest)
         probe = Probe.of_state(checkpoint["model"])
-        masks = probe_masks(probe, store, dataset, names)
+        masks = probe_masks(probe, store, dataset, names, settings["views"])
         yield from tqdm(masks, settings["run_name"], len(names), unit="img", disable=few)
         return
     size, where = settings["img_size"], (accelerator.device, accelerator.autocast)

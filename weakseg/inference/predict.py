@@ -72,23 +72,33 @@ def probe_masks(
     store: FeatureStore,
     dataset: SegmentationDataset,
     names: Iterable[str],
+    views: int = 1,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield (id, predicted mask, true mask) of a probe, [H, W] uint8 at the original size."""
+    """Yield (id, predicted mask, true mask) of a probe, [H, W] uint8 at the original size.
+
+    views: 2: the mirror image counts as much as the photograph
+    """
     for name in names:
         maps, image = store(dataset.image_path(name)), np.asarray(dataset.image(name))
-        predicted = probabilities(probe, maps, image).argmax(0).astype(np.uint8)
+        mirrored = store.of_pixels(np.ascontiguousarray(image[:, ::-1])) if views == 2 else None
+        predicted = probabilities(probe, maps, image, mirrored).argmax(0).astype(np.uint8)
         yield name, predicted, dataset.mask(name)
 
 
-def probabilities(probe: Probe, maps: FeatureMaps, image: np.ndarray) -> np.ndarray:
+def probabilities(
+    probe: Probe, maps: FeatureMaps, image: np.ndarray, mirrored: FeatureMaps | None = None
+) -> np.ndarray:
     """Return the class probabilities [C, H, W] float32 of a probe for a photograph [H, W, 3] uint8.
 
-    maps: its features
+    maps: its features; mirrored: those of its mirror image, which then counts as much
     """
     size, radius = working_size(*maps.size), probe.edges
     if round(radius * max(size)) < 1:  # no edges to follow
         size, radius = maps.size, 0.0
-    return follow_edges(probe.logits(maps, size).softmax(0).numpy(), image, radius)
+    chances = probe.logits(maps, size).softmax(0)
+    if mirrored is not None:
+        chances = (chances + probe.logits(mirrored, size).softmax(0).flip(2)) / 2
+    return follow_edges(chances.numpy(), image, radius)
 
 
 def class_mask(logits: torch.Tensor) -> np.ndarray:

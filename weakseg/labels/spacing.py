@@ -11,7 +11,7 @@ from weakseg.labels.pixels import Pixels
 # What predictions follow the photograph's edges within, in longer sides. Chosen on validation
 # images: with a larger radius small things vanish, with a smaller one large things keep holes.
 OF_MARKS = 1 / 3  # of the distance between marks of different classes
-OF_BOXES = 1 / 4  # of a box's shorter side
+OF_BOXES = 1 / 2  # of a box's shorter side
 WITH_MASKS, WITHOUT_PLACES = 1 / 40, 1 / 12  # masks say where edges are; tags show large things
 LEAST, MOST = 1 / 160, 1 / 10
 

@@ -1,9 +1,9 @@
 """Pseudo-masks of the probe: from labels and frozen features, then from its own predictions.
 
-The first come from boxes, which GrabCut fills, and from tags, whose activation maps have a closed
-form. Clicks and strokes need none: a probe learns from them as they are. Later ones are what a
-probe predicts where the labels allow it, cut along the image's edges (self-training under
-constraints; Papandreou et al., ICCV 2015, Khoreva et al., CVPR 2017).
+The first come from boxes, which GrabCut fills, or ellipses where boxes are small, and from tags,
+whose activation maps have a closed form. Clicks and strokes need none: a probe learns from them as
+they are. Later ones are what a probe predicts where the labels allow it, cut along the image's
+edges (self-training under constraints; Papandreou et al., ICCV 2015, Khoreva et al., CVPR 2017).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from weakseg.common import IGNORE
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
 from weakseg.inference.edges import follow_edges
-from weakseg.labels.targets import View, tag_vector
+from weakseg.labels.targets import View, parts_of_boxes, tag_vector
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.probe import Probe
 from weakseg.pseudo_masks.cam import GRID, MOST_IMAGES, TagMaps, fit_tag_maps
@@ -29,25 +29,24 @@ from weakseg.pseudo_masks.from_labels import (
     mask_from_tags,
     rgb,
 )
-from weakseg.pseudo_masks.grabcut import USED, pseudo_mask
+from weakseg.pseudo_masks.grabcut import USED, draw_marks, pseudo_mask
 from weakseg.pseudo_masks.random_walk import Growth, walk_between
 
 SIDE = 128  # pixels a side of the square that masks are cut on
-SIDES = (SIDE, 2 * SIDE, 3 * SIDE)  # where boxes are small
-LEAST_BOX = 16  # pixels of the square that the usual box of an image should have
+SMALL_BOX = 1 / 8  # of the image's sides: smaller things have too few pixels of the square
+FINE = 384  # pixels a side of the square that holds them
 
 
-def side_of(label: Mapping[str, Any]) -> int:
-    """Return the side of the square that an image's masks are cut on, by its usual box, pixels.
+def has_small_boxes(label: Mapping[str, Any]) -> bool:
+    """Return whether the usual box of an image is small, by the shorter of its shares of the sides.
 
-    label: {"size", "boxes": annotation, ...}; without boxes it is `SIDE`
+    label: {"size", "boxes": annotation, ...}
     """
     boxes = np.array([box[:4] for box in label.get("boxes", ())], float).reshape(-1, 4)
     if not len(boxes):
-        return SIDE
-    sides = np.abs(boxes[:, 2:] - boxes[:, :2]) / label["size"]
-    usual = float(np.median(sides.min(1)))
-    return next((side for side in SIDES if usual * side >= LEAST_BOX), SIDES[-1])
+        return False
+    shares = np.abs(boxes[:, 2:] - boxes[:, :2]) / label["size"]
+    return float(np.median(shares.min(1))) < SMALL_BOX
 
 
 def growth_of(confidence: float) -> Growth:
@@ -57,7 +56,7 @@ def growth_of(confidence: float) -> Growth:
 
 @dataclass(frozen=True)
 class FeatureMasks:
-    """Makes the pseudo-masks of one run, [S, S] uint8, 255 where in doubt; S is that of `side_of`.
+    """Makes the pseudo-masks of one run, [S, S] uint8, 255 where in doubt; S is SIDE, or FINE.
 
     signals   that the run learns from; an image may lack some
     cache     of the photographs, of any size
@@ -77,8 +76,10 @@ class FeatureMasks:
         signals = [signal for signal in self.signals if signal in label]
         annotations = annotations_of(label, signals)
         if "boxes" in annotations:
-            (width, height), side = label["size"], side_of(annotations | {"size": label["size"]})
-            view, picture = View(width, height, side), rgb(self.image(name, side))
+            if has_small_boxes(label):
+                return self.of_ellipses(label)
+            width, height = label["size"]
+            view, picture = View(width, height, SIDE), rgb(self.image(name))
             has_background = self.dataset.has_background
             return pseudo_mask(picture, annotations, view, has_background=has_background)[0]
         if annotations or "tags" not in signals or self.tag_maps is None:
@@ -86,7 +87,7 @@ class FeatureMasks:
         cells = deep_cells(maps)
         evidence = self.tag_maps(cells[None])[0].clamp(min=0)
         evidence = F.interpolate(evidence[None], size=[SIDE, SIDE], mode="bilinear")[0]
-        walk, image = walk_between(cells), self.image(name, SIDE)
+        walk, image = walk_between(cells), self.image(name)
         return mask_from_tags(label["tags"], image, walk, evidence, self.dataset)
 
     def predicted(
@@ -101,28 +102,46 @@ class FeatureMasks:
 
         Classes that the labels rule out have no chance, marks keep their classes. Without any class
         on show all is background where the labels are complete, and in doubt where they are not.
+        Small boxes hold the same ellipses whatever the probe says.
         """
         signals = [signal for signal in self.signals if signal in label]
+        if "boxes" in signals and has_small_boxes(label):
+            return self.of_ellipses(label)
         term = "walk" if annotations_of(label, signals) else "cams"
-        side = side_of({name: label[name] for name in ("size", *signals)})
-        known = knowledge_of(label, signals, term, self.dataset, side)
+        known = knowledge_of(label, signals, term, self.dataset, SIDE)
         rest = 0 if known.is_closed else IGNORE
         if not known.classes.size:
-            return np.full((side, side), rest, np.uint8)
-        logits = probe.logits(maps, (side, side))
+            return np.full((SIDE, SIDE), rest, np.uint8)
+        logits = probe.logits(maps, (SIDE, SIDE))
         possible = [*([0] if self.dataset.has_background else []), *known.classes.tolist()]
         if known.is_closed or not self.dataset.has_background:
             impossible = np.setdiff1d(np.arange(probe.num_classes), possible)
             logits[impossible] = -torch.inf
-        growth, image = growth_of(confidence), rgb(self.image(name, side))
+        growth, image = growth_of(confidence), rgb(self.image(name))
         chances = logits.softmax(0)[known.classes.tolist()].numpy()
         chances = follow_edges(chances, image, probe.edges) * known.where
         mask = mask_from_maps(chances, known.classes, image, growth, rest)
         return mask if known.marks is None else np.where(known.marks == IGNORE, mask, known.marks)
 
-    def image(self, name: str, side: int) -> torch.Tensor:
-        """Return a photograph [3, side, side] uint8."""
-        return torch.from_numpy(self.cache.at(side).image(self.dataset.image_path(name)))
+    def of_ellipses(self, label: Mapping[str, Any]) -> np.ndarray:
+        """Return the mask [FINE, FINE] uint8 in which each box holds the ellipse that fits into it.
+
+        Most small things are round. Clicks and strokes keep their classes. Smaller ellipses lie on
+        top of larger ones.
+        """
+        width, height = label["size"]
+        view = View(width, height, FINE)
+        mask = np.full((FINE, FINE), 0 if self.dataset.has_background else IGNORE, np.uint8)
+        for window, value in parts_of_boxes(label["boxes"], view):
+            part = mask[window]
+            y, x = (np.linspace(-1, 1, 2 * length + 1)[1::2] for length in part.shape)
+            part[y[:, None] ** 2 + x**2 <= 1] = value
+        marks = draw_marks(annotations_of(label, self.signals), view)
+        return np.where(marks == IGNORE, mask, marks)
+
+    def image(self, name: str) -> torch.Tensor:
+        """Return a photograph [3, SIDE, SIDE] uint8."""
+        return torch.from_numpy(self.cache.at(SIDE).image(self.dataset.image_path(name)))
 
 
 def needs_tag_maps(signals: Sequence[str]) -> bool:

@@ -41,6 +41,13 @@ class ProbeOptions:
         type=float,
     )
 
+    views: int = option(
+        2,
+        "of a photograph that a prediction averages; 2: also the mirror image",
+        type=int,
+        choices=(1, 2),
+    )
+
     def fits(self, signals: Collection[str]) -> int:
         """Return how many fits a run from labels of `signals` takes: one, and the rounds."""
         return 1 if "full" in signals else 1 + self.rounds
