@@ -35,10 +35,11 @@ LEARNERS = {
         "select_by": "val_miou",
     },
 }
-# Of masks the network learns what the probe doesn't know, of weak labels little.
+# Of masks the network learns what the probe doesn't know, of weak labels little: a decoder that
+# learns quickly undoes more than that.
 SCHEDULES = {
-    "points": {"epochs": 2, "lr": 5e-5},
-    "boxes": {"epochs": 2, "lr": 5e-5},
+    "points": {"epochs": 2, "lr": 5e-5, "decoder_lr_scale": 1},
+    "boxes": {"epochs": 3, "lr": 5e-5, "decoder_lr_scale": 1},
     "full": {"epochs": 5, "lr": 2e-4},
 }
 EPOCHS = max(schedule["epochs"] for schedule in SCHEDULES.values())
