@@ -61,6 +61,8 @@ TABLE = {
         None,
     ),
 }
+# Flags of training: where photographs are few, further rounds are cheap, and pay.
+TRAINING = {"voc-pets-50": {"rounds": 6}}
 FOLDERS = {"pets": "oxford-iiit-pet", "camvid": "camvid", "nuclei": "nuclei"}
 
 
@@ -126,6 +128,7 @@ def train_and_score(args, name, mode, seed):
         cache_dir=args.folder / "cache",
         checkpoint_dir=args.folder / "runs",
         resume="auto",
+        **TRAINING.get(name, {}),
     )
     run("train.py", *words, threads=1)
     where = flags(checkpoint_dir=args.folder / "runs", results_dir=args.folder / "results")
