@@ -1,0 +1,174 @@
+r"""Does a label that is added hurt? Mixes of two kinds of labels, each against its parts.
+
+    python benchmarks/probe_mixes.py --data ../shared/data --folder results/probe-mixes
+
+Of a mix, some training pictures have labels of one kind, others of another. A probe learns from the
+first alone, from the second alone, and from both. A seed redraws the pictures and the simulated
+annotators. Finished runs are kept, so it can be stopped and started again.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.commands import ROOT, flags
+from benchmarks.probe_table import TABLE, data_flags, labels
+from weakseg.common import atomic_path, read_json, stable_seed, write_json
+from weakseg.reporting.tables import markdown, mean_std
+
+if TYPE_CHECKING:
+    from weakseg.labels.training_labels import TrainingLabels
+
+# Name of the data in `probe_table`, and how many pictures have labels of which kind.
+MIXES = [
+    ("voc-pets", {"full": 20, "points": 380}),
+    ("voc-pets", {"full": 20, "boxes": 380}),
+    ("voc-pets", {"full": 20, "tags": 380}),
+    ("voc-pets", {"boxes": 50, "points": 350}),
+    ("voc-pets", {"scribbles": 50, "tags": 350}),
+    ("nuclei", {"full": 10, "points": 150}),
+    ("nuclei", {"full": 10, "boxes": 150}),
+    ("nuclei", {"full": 10, "scribbles": 150}),
+    ("nuclei", {"boxes": 20, "points": 140}),
+    ("nuclei", {"full": 80, "points": 80}),
+]
+WORDS = {"full": "masks", "points": "clicks"}
+Piece = tuple[str, int, int]  # a kind, and which pictures have it: from the first to before the end
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `fit_probe` needs to know of a run."""
+
+    seed: int
+    signals: tuple[str, ...]
+    probe: Any
+    weak_label_path: str
+    last_epoch: int
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--folder", type=Path, default=ROOT / "results" / "probe-mixes")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--mixes", type=int, nargs="+", default=[*range(len(MIXES))])
+    parser.add_argument("--split", default="test", choices=("val", "test"), help="to score on")
+    return parser.parse_args()
+
+
+def pieces_of(counts: dict[str, int]) -> list[Piece]:
+    """Return which pictures of a mix have which kind."""
+    pieces, first = [], 0
+    for kind, count in counts.items():
+        pieces.append((kind, first, first + count))
+        first += count
+    return pieces
+
+
+def labels_of(every: "TrainingLabels", pieces: Sequence[Piece], seed: int) -> "TrainingLabels":
+    """Return the labels in which each picture has one kind, in an order drawn by the seed."""
+    names = sorted(every.train_ids, key=lambda name: stable_seed(seed, "mix", name))
+    images = {
+        name: {"size": every[name]["size"], kind: every[name][kind]}
+        for kind, first, end in pieces
+        for name in names[first:end]
+    }
+    kinds = tuple(kind for kind, *_ in pieces)
+    return replace(every, images=images, train_ids=sorted(images), signals=kinds)
+
+
+def scored(args: argparse.Namespace, data: str, pieces: Sequence[Piece], seed: int) -> float:
+    """Return the mIoU in % of the probe that labels of these pieces give, kept in a file."""
+    words = "+".join(f"{kind}-{first}-{end}" for kind, first, end in pieces)
+    path = args.folder / args.split / f"{data}-{words}-{seed}.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"miou": learned(args, data, pieces, seed)})
+        print(path.stem, f"{read_json(path)['miou']:.1f}", flush=True)
+    return float(read_json(path)["miou"])
+
+
+def learned(args: argparse.Namespace, data: str, pieces: Sequence[Piece], seed: int) -> float:
+    """Fit a probe to the labels of some pieces, and return its mIoU in %."""
+    import torch
+
+    from model import feature_store
+    from weakseg.data.cache import ResizedCache
+    from weakseg.data.datasets import open_dataset
+    from weakseg.inference.predict import probe_masks
+    from weakseg.labels.training_labels import read_training_labels
+    from weakseg.metrics import confusion_matrix, scores
+    from weakseg.pseudo_masks.from_features import SIDE, FeatureMasks
+    from weakseg.training import options
+    from weakseg.training.probe import fit_probe
+    from weakseg.training.probe_evidence import feature_masks
+    from weakseg.training.run import TrainingRun
+
+    torch.set_num_threads(1)
+    kinds = tuple(kind for kind, *_ in pieces)
+    words = flags(
+        **data_flags(args.data, args.folder, data),
+        learner="probe",
+        supervision_modes=list(kinds),
+        weak_label_path=labels(args, data, seed),
+        cache_dir=args.folder / "cache",
+    )
+    run = TrainingRun.of_flags(vars(options.parse_args([str(word) for word in words])))
+    dataset, store = open_dataset(run), feature_store(run.recorded(), run.cache_dir)
+    names = dataset.ids("train")
+    every = read_training_labels(run.weak_label_path, dataset, names, kinds, None, run.data_dir)
+    own = labels_of(every, pieces, seed)
+
+    fits = 1 if kinds == ("full",) else 1 + run.probe.rounds
+    settings = Settings(seed, kinds, run.probe, run.weak_label_path, fits)
+    masks = FeatureMasks(dataset, kinds, ResizedCache(run.cache_dir, SIDE, None))
+    masks = feature_masks(settings, dataset, own, store, masks)
+    *_, (probe, _) = fit_probe(settings, dataset, own, store, masks)
+
+    classes = len(dataset.class_names)
+    confusion = torch.zeros(classes, classes, dtype=torch.int64)
+    for _, found, truth in probe_masks(
+        probe, store, dataset, dataset.ids(args.split), run.probe.views
+    ):
+        confusion += confusion_matrix(torch.from_numpy(found), torch.from_numpy(truth), classes)
+    return 100 * float(scores(confusion)["miou"])
+
+
+def row(args: argparse.Namespace, data: str, counts: dict[str, int]) -> list[str]:
+    """Return a row of the table: the parts, the mix, and the mix minus the better part."""
+    pieces, by_seed = pieces_of(counts), []
+    for seed in args.seeds:
+        parts = [scored(args, data, [piece], seed) for piece in pieces]
+        by_seed.append([*parts, scored(args, data, pieces, seed)])
+    first, second, both = zip(*by_seed, strict=True)
+    better = max(first, second, key=statistics.mean)
+    gains = [mix - part for mix, part in zip(both, better, strict=True)]
+    said = [f"{count} {WORDS.get(kind, kind)}" for kind, count in counts.items()]
+    return [
+        TABLE[data][0],
+        " + ".join(said),
+        *(mean_std(values) for values in (first, second, both)),
+        mean_std(gains),
+    ]
+
+
+def main(args: argparse.Namespace) -> None:
+    head = ["data", "mix", "first alone", "second alone", "both", "gain over the better"]
+    rows = [row(args, *MIXES[number]) for number in args.mixes]
+    text = markdown(head, rows, (0, 1))
+    with atomic_path(args.folder / f"table-{args.split}.md") as temporary:
+        temporary.write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main(parse_args())
