@@ -151,6 +151,14 @@ def test_boxes_cover_the_pixels_whose_centres_are_inside_and_the_smallest_wins(v
     assert np.array_equal(target[~doubtful], expected[~doubtful])
 
 
+@LAWS
+@given(views(), boxes)
+def test_any_two_opposite_corners_make_a_box(view, annotation):
+    turned = [[x1, y0, x0, y1, label] for x0, y0, x1, y1, label in annotation]
+    target = targets.draw_boxes(annotation, view)
+    assert np.array_equal(targets.draw_boxes(turned, view), target)
+
+
 def test_a_box_between_pixel_centres_takes_one_pixel_and_a_box_on_them_no_more():
     view = View(100, 100, 10)
     assert (targets.draw_boxes([[52, 31, 54, 33, 1]], view) == 1).sum() == 1

@@ -1,4 +1,7 @@
-"""Pseudo-masks of the probe: labels rule classes out, marks stay, boxes bound, doubt is doubt."""
+"""Pseudo-masks of the probe: labels rule classes out, marks stay, boxes bound, doubt is doubt.
+
+Small boxes hold ellipses.
+"""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -11,22 +14,22 @@ from hypothesis import strategies as st
 
 from weakseg.common import IGNORE
 from weakseg.labels.signals import SIGNALS
-from weakseg.labels.targets import View, draw_boxes
+from weakseg.labels.targets import View, draw_boxes, parts_of_boxes
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.logistic import LinearHead
 from weakseg.learners.probe import Probe, Standard
 from weakseg.pseudo_masks import from_features
 from weakseg.pseudo_masks.cam import GRID, MOST_IMAGES
 from weakseg.pseudo_masks.from_features import (
-    LEAST_BOX,
+    FINE,
     SIDE,
-    SIDES,
+    SMALL_BOX,
     FeatureMasks,
     deep_cells,
+    has_small_boxes,
     images_for_tag_maps,
     needs_tag_maps,
     pooled_cells,
-    side_of,
     tag_maps_from,
 )
 from weakseg.pseudo_masks.grabcut import draw_marks
@@ -35,6 +38,9 @@ LAWS = settings(max_examples=12)
 SIZE, CLASSES, WIDTH = (90, 60), 4, 5
 SEEDS = st.integers(0, 2**32 - 1)
 TAGS = ("one", "two", "three")
+PATHS = st.lists(
+    st.tuples(*(st.integers(0, length - 1) for length in SIZE)), min_size=2, max_size=3
+)
 
 
 @dataclass
@@ -98,6 +104,25 @@ def boxes(draw, lowest=1):
     return found
 
 
+@st.composite
+def small_boxes(draw, max_size=4, least=0.2, lowest=1):
+    """Small boxes [x0, y0, x1, y1, class] with any two opposite corners, each `least` a side."""
+    found = []
+    for _ in range(draw(st.integers(1, max_size))):
+        width, height = (draw(st.floats(least, 0.99 * length * SMALL_BOX)) for length in SIZE)
+        if draw(st.booleans()):
+            width = draw(st.floats(least, SIZE[0] / 2))
+        x0, y0 = draw(st.floats(0, SIZE[0] - width)), draw(st.floats(0, SIZE[1] - height))
+        x, y = draw(st.permutations((x0, x0 + width))), draw(st.permutations((y0, y0 + height)))
+        found.append([x[0], y[0], x[1], y[1], draw(st.integers(lowest, CLASSES - 1))])
+    return found
+
+
+def turned(found):
+    """Return boxes by their other two corners."""
+    return [[x1, y0, x0, y1, label] for x0, y0, x1, y1, label in found]
+
+
 def label_of(**annotations):
     return {"size": [*SIZE], **annotations}
 
@@ -135,7 +160,7 @@ def test_clicks_stay_and_no_class_appears_that_nobody_clicked(clicks, seed, conf
 
 
 @LAWS
-@given(found=boxes(), clicks=st.none() | points(), seed=SEEDS)
+@given(found=boxes() | small_boxes(), clicks=st.none() | points(), seed=SEEDS)
 def test_outside_of_boxes_is_background_and_each_class_stays_in_its_own(found, clicks, seed):
     more = {} if clicks is None else {"points": [c for c in clicks if c[2] == 0]}
     label = label_of(boxes=found, **more)
@@ -176,7 +201,7 @@ def test_without_a_background_nothing_but_what_was_clicked_appears(clicks, seed,
 
 
 @LAWS
-@given(found=boxes(lowest=0), seed=SEEDS)
+@given(found=boxes(lowest=0) | small_boxes(lowest=0), seed=SEEDS)
 def test_without_a_background_all_outside_of_boxes_is_in_doubt(found, seed):
     maker = masks(("boxes",), has_background=False, seed=seed)
     mask = maker.predicted("a", label_of(boxes=found), features(seed), a_probe(seed), 0.7)
@@ -196,8 +221,7 @@ def test_a_surer_probe_is_asked_for_by_a_higher_confidence():
     assert sure[0] > sure[1]
 
 
-@pytest.mark.parametrize("side", [SIDE, max(SIDES)])
-def test_chances_follow_the_edges_of_the_square_before_they_are_cut(side, monkeypatch):
+def test_chances_follow_the_edges_of_the_square_before_they_are_cut(monkeypatch):
     """Within the probe's own radius, after the labels have ruled classes out."""
     seen = []
 
@@ -206,13 +230,11 @@ def test_chances_follow_the_edges_of_the_square_before_they_are_cut(side, monkey
         return np.stack([np.full_like(one, not number) for number, one in enumerate(chances)])
 
     monkeypatch.setattr(from_features, "follow_edges", to_the_first)
-    box = [20.0, 20.0, 50.0, 50.0] if side == SIDE else [20.0, 20.0, 24.0, 23.0]
-    probe, found = a_probe(3), [[*box, 1], [60.0, 5.0, *SIZE, 2]][: 1 + (side == SIDE)]
+    probe, found = a_probe(3), [[20.0, 20.0, 50.0, 50.0, 1], [60.0, 5.0, *SIZE, 2]]
     mask = masks(("boxes",)).predicted("a", label_of(boxes=found), features(3), probe, 0.7)
     ((chances, image, radius),) = seen
-    assert radius == probe.edges > 0 and image.shape == (side, side, 3)
-    possible = [0, *(box[4] for box in found)]
-    expected = probe.logits(features(3), (side, side))[possible].softmax(0)[1:]
+    assert radius == probe.edges > 0 and image.shape == (SIDE, SIDE, 3)
+    expected = probe.logits(features(3), (SIDE, SIDE))[[0, 1, 2]].softmax(0)[1:]
     np.testing.assert_allclose(chances, expected, atol=1e-6)
     assert (mask[draw_boxes(found[:1], view_of(mask), IGNORE) != IGNORE] == 1).all()
 
@@ -244,48 +266,131 @@ def test_without_objects_all_is_background_where_labels_are_complete(
         assert (mask == IGNORE).all()
 
 
-# ---- how finely masks are cut
+# ---- which boxes are small
 
 
-@given(found=boxes(), factor=st.floats(0.1, 50), seed=SEEDS)
-def test_the_side_follows_the_shares_that_boxes_have_of_the_picture(found, factor, seed):
-    side = side_of(label_of(boxes=found))
+@given(found=boxes() | small_boxes(), factor=st.floats(0.1, 50), seed=SEEDS)
+def test_boxes_are_small_by_the_shares_that_they_usually_have_of_the_picture(found, factor, seed):
+    usual = np.median([min(abs(c - a) / SIZE[0], abs(d - b) / SIZE[1]) for a, b, c, d, _ in found])
+    is_small = has_small_boxes(label_of(boxes=found))
+    assert is_small == (usual < SMALL_BOX)
     order = np.random.default_rng(seed).permutation(len(found))
-    turned = [[box[2], box[1], box[0], box[3], 0] for box in (found[i] for i in order)]
-    assert side_of(label_of(boxes=turned)) == side
-    scaled = [[*(factor * value for value in box[:4]), box[4]] for box in found]
-    size = [factor * length for length in SIZE]
-    usual = np.median([min((b[2] - b[0]) / SIZE[0], (b[3] - b[1]) / SIZE[1]) for b in found])
-    if min(abs(usual * each / LEAST_BOX - 1) for each in SIDES) > 1e-6:  # no matter of rounding
-        assert side_of({"size": size, "boxes": scaled}) == side
-        enough = [each for each in SIDES if usual * each >= LEAST_BOX]
-        assert side == (min(enough) if enough else max(SIDES))
-
-
-@given(shares=st.lists(st.floats(0.001, 1), min_size=2, max_size=6))
-def test_smaller_boxes_are_never_cut_more_coarsely(shares):
-    sides = [
-        side_of({"size": [100, 100], "boxes": [[0, 0, 100 * share, 100 * share, 1]]})
-        for share in sorted(shares)
-    ]
-    assert sides == sorted(sides, reverse=True)
+    assert has_small_boxes(label_of(boxes=turned(found[i] for i in order))) == is_small
+    if abs(usual / SMALL_BOX - 1) > 1e-6:  # no matter of rounding
+        scaled = [[*(factor * value for value in box[:4]), box[4]] for box in found]
+        size = [factor * length for length in SIZE]
+        assert has_small_boxes({"size": size, "boxes": scaled}) == is_small
 
 
 def test_boxes_that_the_run_does_not_learn_from_decide_nothing():
     small = [[10.0, 10.0, 13.0, 12.0, 1]]
     label = label_of(boxes=small, points=[[11, 11, 1]])
-    assert side_of(label_of()) == side_of(label_of(boxes=[])) == SIDE
-    for signals, side in ((("points",), SIDE), (("points", "boxes"), max(SIDES))):
+    assert not has_small_boxes(label_of()) and not has_small_boxes(label_of(boxes=[]))
+    for signals, side in ((("points",), SIDE), (("points", "boxes"), FINE)):
         mask = masks(signals).predicted("a", label, features(0), a_probe(0), 0.7)
         assert mask.shape == (side, side)
-    assert masks(("boxes",)).first("a", label, features(0)).shape == (max(SIDES),) * 2
+    assert masks(("points",)).first("a", label, features(0)) is None
+    assert masks(("boxes",)).first("a", label, features(0)).shape == (FINE, FINE)
+
+
+@pytest.mark.parametrize("has_background", [True, False])
+@LAWS
+@given(found=boxes() | small_boxes(), seed=SEEDS)
+def test_grabcut_fills_boxes_unless_they_are_small(has_background, found, seed):
+    label, maker = label_of(boxes=found), masks(("boxes",), has_background, seed)
+    cut = from_features.pseudo_mask(
+        from_features.rgb(maker.image("a")),
+        {"boxes": found},
+        View(*SIZE, SIDE),
+        has_background=has_background,
+    )[0]
+    mask = maker.first("a", label, features(seed))
+    assert np.array_equal(mask, cut) == (not has_small_boxes(label))
+    assert len(mask) == (FINE if has_small_boxes(label) else SIDE)
+
+
+# ---- small boxes hold ellipses
+
+
+def of_ellipses(found, has_background=True, **marks):
+    """Return the mask of small boxes [FINE, FINE], with clicks and strokes where they are given."""
+    label, signals = label_of(boxes=found, **marks), (*marks, "boxes")
+    assert has_small_boxes(label)
+    mask = masks(signals, has_background).first("a", label, features(0))
+    assert mask.shape == (FINE, FINE) and mask.dtype == np.uint8
+    return mask
+
+
+@settings(max_examples=60)
+@given(found=small_boxes(max_size=1), has_background=st.booleans())
+def test_an_ellipse_stays_in_its_box_and_is_its_own_mirror_image(found, has_background):
+    """Outside of it is background, where there is one, and nothing is known where there is none."""
+    mask, view = of_ellipses(found, has_background), View(*SIZE, FINE)
+    outside, (*_, label) = 0 if has_background else IGNORE, found[0]
+    assert {*np.unique(mask)} == {outside, label}
+    assert (mask[draw_boxes(found, view, IGNORE) == IGNORE] == outside).all()
+    ((window, _),) = parts_of_boxes(found, view)
+    for axis in (0, 1):
+        assert np.array_equal(mask[window], np.flip(mask[window], axis))
+
+
+@settings(max_examples=60)
+@given(found=small_boxes(max_size=1, least=2.0))
+def test_an_ellipse_touches_all_four_sides_and_fills_pi_quarters_of_its_box(found):
+    """Up to a pixel at each side, and up to a quarter of the box's outline in area."""
+    ((window, _),) = parts_of_boxes(found, View(*SIZE, FINE))
+    ellipse = of_ellipses(found)[window] != 0
+    height, width = ellipse.shape
+    for places, length in zip(np.nonzero(ellipse), ellipse.shape, strict=True):
+        assert places.min() <= 1 and places.max() >= length - 2
+    assert abs(ellipse.sum() - np.pi / 4 * height * width) <= (height + width) / 2
+
+
+@LAWS
+@given(found=small_boxes(), has_background=st.booleans(), seed=SEEDS)
+def test_smaller_ellipses_lie_on_top_of_larger_ones(found, has_background, seed):
+    """In whatever order boxes come, and by whichever corners."""
+    mask, outside = of_ellipses(found, has_background), 0 if has_background else IGNORE
+    expected = np.full_like(mask, outside)
+    for box in sorted(found, key=lambda box: -abs((box[2] - box[0]) * (box[3] - box[1]))):
+        alone = of_ellipses([box], has_background)
+        expected = np.where(alone == outside, expected, alone)
+    assert np.array_equal(mask, expected)
+    areas = {abs((box[2] - box[0]) * (box[3] - box[1])) for box in found}
+    if len(areas) == len(found):  # of equal boxes the last one lies on top
+        order = np.random.default_rng(seed).permutation(len(found))
+        assert np.array_equal(of_ellipses([found[i] for i in order], has_background), mask)
+    assert np.array_equal(of_ellipses(turned(found), has_background), mask)
+
+
+@LAWS
+@given(found=small_boxes(), clicks=points(), strokes=st.lists(PATHS, max_size=2))
+def test_clicks_and_strokes_on_ellipses_stay_and_all_else_is_as_without_them(
+    found, clicks, strokes
+):
+    scribbles = [{"class": 2, "width": 2, "path": path} for path in strokes]
+    mask = of_ellipses(found, points=clicks, scribbles=scribbles)
+    marks = draw_marks({"points": clicks, "scribbles": scribbles}, view_of(mask))
+    assert np.array_equal(mask, np.where(marks == IGNORE, of_ellipses(found), marks))
+
+
+@LAWS
+@given(found=small_boxes(), clicks=st.none() | points(), seeds=st.tuples(SEEDS, SEEDS))
+def test_a_probe_changes_nothing_of_small_boxes(found, clicks, seeds):
+    """Also where the run learns from clicks that this image lacks."""
+    label = label_of(boxes=found) | ({} if clicks is None else {"points": clicks})
+    maker = masks(("points", "scribbles", "boxes"))
+    first = maker.first("a", label, features(0))
+    for seed in seeds:
+        found = maker.predicted("a", label, features(seed), a_probe(seed), 0.7)
+        assert np.array_equal(found, first)
 
 
 # ---- before anything is learnt
 
 
 @LAWS
-@given(found=boxes(), clicks=points(max_size=3), seed=SEEDS)
+@given(found=boxes() | small_boxes(), clicks=points(max_size=3), seed=SEEDS)
 def test_the_first_mask_of_boxes_has_nothing_but_background_outside_of_them(found, clicks, seed):
     background = [click for click in clicks if click[2] == 0]
     label = label_of(boxes=found, points=background)

@@ -109,11 +109,13 @@ def parts_of_boxes(
 ) -> list[tuple[tuple[slice, slice], int]]:
     """Return [((rows, columns), class), ...], slices of network pixels, the largest box first.
 
-    They are those before the mirror.
+    They are those before the mirror. Any two opposite corners make a box.
     """
     parts = []
-    for x0, y0, x1, y1, label in sorted(annotation, key=lambda b: (b[0] - b[2]) * (b[3] - b[1])):
-        (left, top), (right, bottom) = view.map([[x0, y0], [x1, y1]])
+    for x0, y0, x1, y1, label in sorted(
+        annotation, key=lambda b: -abs((b[2] - b[0]) * (b[3] - b[1]))
+    ):
+        (left, top), (right, bottom) = np.sort(view.map([[x0, y0], [x1, y1]]), axis=0)
         parts.append(((covered(top, bottom), covered(left, right)), int(label)))
     return parts
 

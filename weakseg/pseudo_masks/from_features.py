@@ -77,7 +77,7 @@ class FeatureMasks:
         annotations = annotations_of(label, signals)
         if "boxes" in annotations:
             if has_small_boxes(label):
-                return self.of_ellipses(label)
+                return self.of_ellipses(annotations, label["size"])
             width, height = label["size"]
             view, picture = View(width, height, SIDE), rgb(self.image(name))
             has_background = self.dataset.has_background
@@ -105,9 +105,10 @@ class FeatureMasks:
         Small boxes hold the same ellipses whatever the probe says.
         """
         signals = [signal for signal in self.signals if signal in label]
-        if "boxes" in signals and has_small_boxes(label):
-            return self.of_ellipses(label)
-        term = "walk" if annotations_of(label, signals) else "cams"
+        annotations = annotations_of(label, signals)
+        if "boxes" in annotations and has_small_boxes(label):
+            return self.of_ellipses(annotations, label["size"])
+        term = "walk" if annotations else "cams"
         known = knowledge_of(label, signals, term, self.dataset, SIDE)
         rest = 0 if known.is_closed else IGNORE
         if not known.classes.size:
@@ -123,20 +124,21 @@ class FeatureMasks:
         mask = mask_from_maps(chances, known.classes, image, growth, rest)
         return mask if known.marks is None else np.where(known.marks == IGNORE, mask, known.marks)
 
-    def of_ellipses(self, label: Mapping[str, Any]) -> np.ndarray:
+    def of_ellipses(self, annotations: Mapping[str, Any], size: Sequence[int]) -> np.ndarray:
         """Return the mask [FINE, FINE] uint8 in which each box holds the ellipse that fits into it.
 
-        Most small things are round. Clicks and strokes keep their classes. Smaller ellipses lie on
-        top of larger ones.
+        annotations: {"boxes" and perhaps "points", "scribbles": annotation}; size: (width, height)
+        of the photograph. Most small things are round. Clicks and strokes keep their classes.
+        Smaller ellipses lie on top of larger ones.
         """
-        width, height = label["size"]
+        width, height = size
         view = View(width, height, FINE)
         mask = np.full((FINE, FINE), 0 if self.dataset.has_background else IGNORE, np.uint8)
-        for window, value in parts_of_boxes(label["boxes"], view):
+        for window, value in parts_of_boxes(annotations["boxes"], view):
             part = mask[window]
             y, x = (np.linspace(-1, 1, 2 * length + 1)[1::2] for length in part.shape)
             part[y[:, None] ** 2 + x**2 <= 1] = value
-        marks = draw_marks(annotations_of(label, self.signals), view)
+        marks = draw_marks(annotations, view)
         return np.where(marks == IGNORE, mask, marks)
 
     def image(self, name: str) -> torch.Tensor:
