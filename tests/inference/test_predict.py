@@ -1,5 +1,6 @@
 """A probe's predictions of whole photographs: along edges, or the logits as they are."""
 
+import zlib
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -70,6 +71,97 @@ def test_with_edges_they_are_those_of_a_small_copy_that_follow_them(size, seed, 
     assert max(chances.shape[1:]) <= LONGEST
     found = probabilities(probe, maps, image)
     assert np.array_equal(found, follow_edges(chances, image, radius))
+
+
+def mirror(maps):
+    """Return features whose columns are in reverse order."""
+    return replace(maps, maps=tuple(stage[:, :, ::-1] for stage in maps.maps))
+
+
+@LAWS
+@given(size=SIZES, seed=SEEDS, edges=st.floats(0, 0.1))
+def test_with_the_mirror_image_they_are_the_mean_of_both_along_the_same_edges(size, seed, edges):
+    small = working_size(*size)
+    maps, other, image = features(size, seed), features(size, seed + 1), photograph(size, seed)
+    probe = a_probe(seed, edges)
+    if round(edges * max(small)) < 1:
+        small, edges = size, 0.0
+    straight, turned = (probe.logits(one, small).softmax(0).numpy() for one in (maps, other))
+    expected = follow_edges((straight + turned[:, :, ::-1]) / 2, image, edges)
+    found = probabilities(probe, maps, image, other)
+    assert found.shape == (CLASSES, *size[::-1]) and found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@LAWS
+@given(size=SIZES, seed=SEEDS)
+def test_the_mirror_image_s_own_chances_change_nothing(size, seed):
+    """Features that are mirrored exactly say the same of each pixel."""
+    maps, image, probe = features(size, seed), photograph(size, seed), a_probe(seed, 0.05)
+    found = probabilities(probe, maps, image, mirror(maps))
+    np.testing.assert_allclose(found, probabilities(probe, maps, image), atol=1e-4)
+
+
+@LAWS
+@given(size=SIZES, seed=SEEDS, edges=st.floats(0, 0.1))
+def test_a_photograph_and_its_mirror_image_have_mirrored_chances(size, seed, edges):
+    """Whatever the encoder says of either."""
+    maps, other, image = features(size, seed), features(size, seed + 1), photograph(size, seed)
+    probe, turned = a_probe(seed, edges), np.ascontiguousarray(image[:, ::-1])
+    found = probabilities(probe, maps, image, other)
+    mirrored = probabilities(probe, other, turned, maps)
+    np.testing.assert_allclose(mirrored, found[:, :, ::-1], atol=2e-4)
+
+
+class Store:
+    """Random features of photographs by what they show, as `FeatureStore` gives them."""
+
+    def __init__(self, images):
+        self.images, self.shown = images, []
+
+    def __call__(self, path):
+        return self.of_pixels(self.images[path])
+
+    def of_pixels(self, pixels):
+        assert pixels.flags.c_contiguous  # else its bytes are not those of the same picture
+        self.shown.append(pixels)
+        return features(pixels.shape[1::-1], zlib.crc32(pixels.tobytes()))
+
+
+def masks_of(probe, images, *views):
+    """Return the masks by name, and the photographs that features were asked of."""
+    dataset = SimpleNamespace(image_path=str, image=images.get, mask=str)
+    store = Store(images)
+    found = {name: mask for name, mask, _ in probe_masks(probe, store, dataset, images, *views)}
+    return found, store.shown
+
+
+@LAWS
+@given(size=SIZES, seed=SEEDS, edges=st.floats(0, 0.1))
+def test_of_two_views_a_mirrored_photograph_has_the_mirrored_mask(size, seed, edges):
+    """But for pixels whose two likeliest classes are equally likely up to rounding."""
+    image, probe = photograph(size, seed), a_probe(seed, edges)
+    images = {"straight": image, "mirrored": np.ascontiguousarray(image[:, ::-1])}
+    found, shown = masks_of(probe, images, 2)
+    assert all(any(np.array_equal(one, each) for one in shown) for each in images.values())
+    assert len(shown) == 4
+    maps = [features(size, zlib.crc32(one.tobytes())) for one in images.values()]
+    chances = probabilities(probe, maps[0], image, maps[1])
+    second, first = np.sort(chances, axis=0)[-2:]
+    sure = first - second > 1e-3
+    assert np.array_equal(found["straight"], chances.argmax(0))
+    assert np.array_equal(found["mirrored"][:, ::-1][sure], found["straight"][sure])
+
+
+@pytest.mark.parametrize("views", [(), (1,)])
+def test_of_one_view_the_mirror_image_is_never_looked_at(views):
+    images = {name: photograph((40, 30), seed) for seed, name in enumerate("ab")}
+    probe = a_probe(0, 0.05)
+    found, shown = masks_of(probe, images, *views)
+    assert all(np.array_equal(*both) for both in zip(shown, images.values(), strict=True))
+    for name, image in images.items():
+        maps = features((40, 30), zlib.crc32(image.tobytes()))
+        assert np.array_equal(found[name], probabilities(probe, maps, image).argmax(0))
 
 
 @pytest.mark.parametrize("edges", [0.0, 0.1])

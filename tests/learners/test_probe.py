@@ -149,9 +149,8 @@ def test_a_probe_comes_back_from_its_state_bit_by_bit(is_small, maps):
     assert torch.equal(again.logits(maps), probe.logits(maps))
     for name in probe.state():
         kept = {key: value for key, value in probe.state().items() if key != name}
-        if name != "hidden_weights":  # without them it is a linear head's
-            with pytest.raises(KeyError):
-                Probe.of_state(kept)
+        with pytest.raises(KeyError, match=name):
+            Probe.of_state(kept)
 
 
 @LAWS

@@ -25,7 +25,7 @@ import evaluate
 import train
 import weak_label_generator
 from model import feature_store
-from weakseg.common import IGNORE, UserError
+from weakseg.common import IGNORE, UserError, run_cli
 from weakseg.data.image_io import read_mask
 from weakseg.evaluation.results import dataset_of
 from weakseg.inference import predict
@@ -36,6 +36,7 @@ from weakseg.learners.features import FeatureMaps
 from weakseg.learners.penalty import PENALTIES
 from weakseg.learners.probe import Probe
 from weakseg.training import options, probe_evidence, probe_fit
+from weakseg.training.checkpoints import OF_PROBES
 from weakseg.training.pixel_sample import LabelledPixels, merged
 from weakseg.training.probe_evidence import Evidence, gather, marked, pixels_per_image, seen
 from weakseg.training.probe_fit import (
@@ -97,14 +98,14 @@ def test_what_is_kept_of_many_images_is_bounded(signals, images, monkeypatch):
 
 def test_the_radius_of_edges_is_what_images_usually_suggest():
     """By strokes and clicks together; by a mask or a box only where the run learns from them."""
-    stroke, box = {"class": 1, "path": [[10, 0], [10, 19]]}, [0, 0, 12, 8, 1]
+    stroke, box = {"class": 1, "path": [[10, 0], [10, 19]]}, [0, 0, 12, 5, 1]
     label = {"size": [30, 20], "points": [[4, 10, 0]], "scribbles": [stroke]}
     labels = [label | {"boxes": [box]}, {"size": [30, 20], "points": [], "boxes": [box]}]
     signals = ("points", "scribbles")
     both = edge_radius(label, signals, marked(label, signals))
     assert both > 0 and gathered(labels, signals).edges == both
     assert gathered(labels, ("points",)).edges == WITHOUT_PLACES  # one class has no distance
-    assert gathered(labels, ("points", "boxes")).edges == pytest.approx(OF_BOXES * 8 / 30)
+    assert gathered(labels, ("points", "boxes")).edges == pytest.approx(OF_BOXES * 5 / 30)
     with_mask = [labels[0] | {"full": None}] * 2 + labels[:1]
     assert gathered(with_mask, (*signals, "full")).edges == WITH_MASKS
     assert gathered(with_mask, signals).edges == both
@@ -361,13 +362,13 @@ def test_what_a_run_is_told_travels_to_the_evaluation(more, fit, tmp_path):
         ("full", [], WITH_MASKS),
         ("tags", [], WITHOUT_PLACES),
         ("points", ["--edges", 0.2], 0.2),
-        ("full", ["--edges", 0], 0),
+        ("full", ["--edges", 0, "--views", 1], 0),
     ],
 )
 def test_a_run_is_evaluated_with_the_radius_that_it_was_fitted_with(
     modes, more, radius, fit, tmp_path, monkeypatch
 ):
-    """It stands in the log and in the weights; without one the likeliest classes stay."""
+    """It stands in the log and in the weights; without one the likeliest classes of a view stay."""
     assert fit(modes, "r", *more)["edges"] == radius
     assert {line["edges"] for line in log(tmp_path / "r")} == {radius}
     radii, real = [], predict.follow_edges
@@ -383,6 +384,23 @@ def test_a_run_is_evaluated_with_the_radius_that_it_was_fitted_with(
     for name in dataset.ids("test"):
         logits = probe.logits(store(dataset.image_path(name)))
         assert np.array_equal(read_mask(results / "r" / f"{name}.png"), logits.argmax(0))
+
+
+@pytest.mark.parametrize("views", [None, 1, 2])
+def test_a_run_is_evaluated_with_as_many_views_as_it_was_told(views, fit, tmp_path):
+    """Two where nobody said it; they change no weights."""
+    weights = fit("points", "r", *([] if views is None else ["--views", views]))
+    assert same(weights, fit("points", "other", "--views", 1))
+    results = tmp_path / "results"
+    words = ["--checkpoint_dir", tmp_path, "--results_dir", results, "--device", "cpu"]
+    run(evaluate, *words, "--run_name", "r")
+    checkpoint = torch.load(tmp_path / "r" / "best.pt", weights_only=True)
+    dataset, cache = dataset_of(checkpoint)
+    store, probe = feature_store(checkpoint["args"], cache), Probe.of_state(weights)
+    names, number = dataset.ids("test"), views or 2
+    assert checkpoint["args"]["views"] == number
+    for name, mask, _ in predict.probe_masks(probe, store, dataset, names, number):
+        assert np.array_equal(read_mask(results / "r" / f"{name}.png"), mask)
 
 
 def test_an_encoder_of_timm_is_taken_with_a_file_of_weights(fit, tmp_path):
@@ -528,6 +546,36 @@ def test_labels_of_another_size_are_refused(fit, tmp_path, pets_labels):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("modes", ["points", "full"])
+def test_a_probe_of_other_code_is_refused_in_one_line_that_names_the_file(
+    modes, fit, tmp_path, monkeypatch, capsys
+):
+    """Before anything is predicted, and before a run goes on."""
+    fit(modes)
+    best, last = (tmp_path / "r" / name for name in ("best.pt", "last.pt"))
+    whole, folder = torch.load(best, weights_only=True), tmp_path / "results"
+    words = ["--checkpoint_dir", tmp_path, "--results_dir", folder, "--device", "cpu"]
+    lacking = [("model", name, "tensor") for name in whole["model"]]
+    lacking += [("args", name, "setting") for name in OF_PROBES]
+    for part, name, kind in lacking:
+        kept = {key: value for key, value in whole[part].items() if key != name}
+        torch.save(whole | {part: kept}, best)
+        argv = ["evaluate.py", *map(str, words)]
+        monkeypatch.setattr(sys, "argv", argv)
+        with pytest.raises(SystemExit) as caught:
+            run_cli(evaluate.main, evaluate.parse_args)
+        assert caught.value.code == 2
+        line = capsys.readouterr().err.strip()
+        assert "\n" not in line and f"{best}: lacks the {kind} {name}, so" in line
+    assert not folder.exists()
+    kept = {key: value for key, value in whole["args"].items() if key not in OF_PROBES}
+    torch.save(torch.load(last, weights_only=True) | {"args": kept, "model": {}}, last)
+    with pytest.raises(UserError, match=r"last\.pt: lacks .* views and the tensor mean, so"):
+        fit(modes, "r", "--resume")
+    fit(modes, "r", "--overwrite")  # as the line says
+    run(evaluate, *words)
+
+
 def test_several_processes_are_refused(fit, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("0", "1"):
@@ -574,7 +622,9 @@ def test_a_mistake_gets_one_line_that_names_it(words, message, fit, tmp_path):
     assert not (tmp_path / "r").exists()
 
 
-@pytest.mark.parametrize("words", ["--head large", "--finest_stride 3", "--learner forest"])
+@pytest.mark.parametrize(
+    "words", ["--head large", "--finest_stride 3", "--learner forest", "--views 3"]
+)
 def test_what_no_flag_takes_is_refused(words, fit, capsys):
     with pytest.raises(SystemExit) as caught:
         fit("points", "r", *words.split())

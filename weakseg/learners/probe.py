@@ -125,7 +125,8 @@ class Probe:
     @classmethod
     def of_state(cls, state: Mapping[str, torch.Tensor]) -> "Probe":
         """Return the probe of a state; one that lacks something raises KeyError."""
-        kind: type[Head] = SmallNetwork if "hidden_weights" in state else LinearHead
+        is_small = {"hidden_weights", "hidden_bias"} & state.keys()
+        kind: type[Head] = SmallNetwork if is_small else LinearHead
         standard = Standard(state["mean"].numpy(), state["deviation"].numpy())
         tensors: dict[str, Any] = {name: state[name] for name in FIELDS[kind]}
         return cls(standard, kind(**tensors), float(state["edges"]))

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from weakseg.common import UserError, atomic_path
 from weakseg.inference.weights import read_tensors
+from weakseg.learners.probe import Probe
 from weakseg.training.run import FORMER, FREE, LATER, TrainingRun
 
 CONTENT = {
@@ -27,6 +28,8 @@ CONTENT = {
     "test_fingerprint",
     "labels",
 }
+# Settings without which nobody knows how a probe sees photographs.
+OF_PROBES = ("encoder", "encoder_weights", "img_size", "scale", "finest_stride", "views")
 FILES = ("best.pt", "last.pt", "log.jsonl", "curves.png", "pseudo_masks")
 EVENTS = "events.out.tfevents*"  # TensorBoard's
 
@@ -48,7 +51,10 @@ def save_best(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint written by train.py; any other file is a `UserError`."""
+    """Read a checkpoint written by train.py; any other file is a `UserError`.
+
+    So is a probe of other code, which lacks a tensor or a setting.
+    """
     if not Path(path).exists():
         raise UserError(
             f"{path}: no such checkpoint; train the run first, or wait for an epoch that can be "
@@ -57,7 +63,23 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     content = read_tensors(path, "checkpoint")
     if not isinstance(content, dict) or not CONTENT <= content.keys():
         raise UserError(f"{path}: not a checkpoint of train.py")
+    if content["args"].get("learner") == "probe":
+        refuse_incomplete_probe(path, content)
     return content
+
+
+def refuse_incomplete_probe(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Refuse the checkpoint of a probe that lacks a tensor or a setting."""
+    lacking = [f"the setting {name}" for name in OF_PROBES if name not in content["args"]]
+    try:
+        Probe.of_state(content["model"])
+    except KeyError as error:
+        lacking.append(f"the tensor {error.args[0]}")
+    if lacking:
+        raise UserError(
+            f"{path}: lacks {' and '.join(lacking)}, so other code wrote it; train the run again "
+            "with --overwrite"
+        )
 
 
 def find_checkpoint(run: TrainingRun) -> dict[str, Any] | None:

@@ -40,7 +40,6 @@ class ProbeOptions:
         "0: they do not (default: by the labels, the larger the things they show)",
         type=float,
     )
-
     views: int = option(
         2,
         "of a photograph that a prediction averages; 2: also the mirror image",
