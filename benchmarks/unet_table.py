@@ -39,7 +39,7 @@ LEARNERS = {
 # learns quickly undoes more than that.
 SCHEDULES = {
     "points": {"epochs": 2, "lr": 5e-5, "decoder_lr_scale": 1},
-    "boxes": {"epochs": 3, "lr": 5e-5, "decoder_lr_scale": 1},
+    "boxes": {"epochs": 2, "lr": 5e-5, "decoder_lr_scale": 1},
     "full": {"epochs": 5, "lr": 2e-4},
 }
 EPOCHS = max(schedule["epochs"] for schedule in SCHEDULES.values())

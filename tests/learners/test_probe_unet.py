@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from model import build_model
 from weakseg.inference.fast_cpu import folded
+from weakseg.inference.predict import following
 from weakseg.learners.features import FeatureMaps, stages_of
 from weakseg.learners.logistic import LinearHead
 from weakseg.learners.probe import Probe, Standard
@@ -102,6 +103,19 @@ def test_the_encoder_learns_unless_it_is_frozen_and_keeps_its_statistics(network
     for name, value in network.unet.encoder.named_buffers():
         assert torch.equal(value, before[name])
     assert network.unet.decoder.training and network.tag_head.training
+
+
+def test_its_predictions_follow_edges_where_its_probe_s_do():
+    """A blurred boundary moves to the edge of the photograph, at the photograph's own size."""
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[:, 33:] = 200
+    blurred = torch.linspace(-2, 2, 32).expand(32, 32)
+    logits = torch.stack([-blurred, blurred])
+    mask = following(logits, image, 0.2).argmax(0)
+    assert mask.shape == (40, 60)
+    assert abs(int(np.median(mask.argmax(1))) - 33) <= 1  # in place of 30, the middle
+    plain = following(logits, image, 0.0).argmax(0)
+    assert abs(int(np.median(plain.argmax(1))) - 30) <= 1
 
 
 def test_its_state_says_its_shape(network):

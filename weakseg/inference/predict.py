@@ -56,15 +56,32 @@ def full_size_masks(
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yield (id, predicted mask, true mask) over a loader, [H, W] uint8 at the original size.
 
+    model: its predictions follow edges, if it says within which radius, see `ProbeUnet`
     loader: of batches whose "index" says which of `names` each image is
     """
+    radius = float(getattr(model, "edges", 0.0))
     for batch, outputs in predict(model, loader, device, autocast):
         for index, logits in zip(batch["index"].tolist(), outputs["seg"], strict=True):
-            truth = dataset.mask(names[index])
+            name = names[index]
+            truth = dataset.mask(name)
+            if radius:
+                chances = following(logits, np.asarray(dataset.image(name)), radius)
+                yield name, chances.argmax(0).astype(np.uint8), truth
+                continue
             resized = F.interpolate(
                 logits[None], size=truth.shape, mode="bilinear", align_corners=False
             )
-            yield names[index], class_mask(resized[0]), truth
+            yield name, class_mask(resized[0]), truth
+
+
+def following(logits: torch.Tensor, image: np.ndarray, radius: float) -> np.ndarray:
+    """Return the class probabilities [C, H, W] by logits [C, S, S] of a photograph [H, W, 3] uint8.
+
+    They follow its edges within a radius, in longer sides.
+    """
+    width, height = working_size(*image.shape[1::-1])
+    small = F.interpolate(logits[None].cpu(), (height, width), mode="bilinear", antialias=True)
+    return follow_edges(small[0].softmax(0).numpy(), image, radius)
 
 
 def probe_masks(

@@ -74,14 +74,17 @@ class ProbeUnet(SegmentationModel):
     It takes over the parts of a model, whose encoder must be smp's around a network of timm.
 
     frozen: whether the encoder learns nothing; then its stages take no gradient
+    edges: as of the probe, radius within which predictions follow edges, in longer sides
     """
 
     frozen = False
+    edges: torch.Tensor  # a scalar
 
-    def __init__(self, model: SegmentationModel, head: ProbeHead) -> None:
+    def __init__(self, model: SegmentationModel, head: ProbeHead, edges: float = 0.0) -> None:
         super().__init__(model.unet, head.classes, model.num_tags)
         self.tag_head, self.mean, self.std = model.tag_head, model.mean, model.std
         self.probe_head = head
+        self.register_buffer("edges", torch.tensor(edges))
         for parameter in self.unet.segmentation_head.parameters():
             nn.init.zeros_(parameter)
 

@@ -76,7 +76,8 @@ class ProbeStart:
     @property
     def network(self) -> ProbeUnet:
         """The network that predicts what the probe does; it takes over the parts of the model."""
-        return ProbeUnet(self.model, ProbeHead.of_probe(self.probe, self.channels))
+        head = ProbeHead.of_probe(self.probe, self.channels)
+        return ProbeUnet(self.model, head, self.probe.edges)
 
     def features(self, path: Path) -> FeatureMaps:
         """Return the features of an image's square; places in them are in original pixels."""
