@@ -17,6 +17,7 @@ from weakseg.common import UserError, write_json
 from weakseg.inference.edges import LONGEST
 from weakseg.labels.pixels import STROKE_PIXELS
 from weakseg.labels.spacing import LEAST, MOST, OF_BOXES, OF_MARKS, WITH_MASKS, WITHOUT_PLACES
+from weakseg.pseudo_masks.from_features import SMALL_BOX
 from weakseg.training.probe_evidence import MOST_PIXELS
 from weakseg.training.probe_options import ProbeOptions
 
@@ -153,7 +154,7 @@ def test_the_pages_have_commands_of_every_script():
 def test_the_flags_of_the_probe_have_the_defaults_that_their_table_says():
     text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `--(\w+)` \| (\S+) \|", text, re.M))
-    assert {"rounds", "confidence", "penalty", "pixels", "edges"} <= rows.keys()
+    assert {"rounds", "confidence", "penalty", "pixels", "edges", "views"} <= rows.keys()
     options = vars(ProbeOptions())
     for name, default in rows.items():
         assert default == ("chosen" if options[name] is None else str(options[name])), name
@@ -163,6 +164,12 @@ def test_the_page_says_how_many_pixels_a_stroke_gives_and_how_many_are_kept():
     text = " ".join((ROOT / "docs/training.md").read_text(encoding="utf-8").split())
     assert f"a stroke {STROKE_PIXELS} places along it" in text
     assert f"at most {MOST_PIXELS:,} pixels of all images" in text
+
+
+def test_the_page_says_which_boxes_hold_ellipses():
+    text = " ".join((ROOT / "docs/training.md").read_text(encoding="utf-8").split())
+    share = Fraction(SMALL_BOX).limit_denominator(999)
+    assert f"take less than {share} of its width or of its height, the mask of each box" in text
 
 
 def test_the_page_says_how_far_labels_let_predictions_look():
