@@ -5,12 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from weakseg.common import IGNORE
 from weakseg.learners.logistic import fit_linear
-from weakseg.learners.penalty import PENALTIES, choose_penalty
+from weakseg.learners.penalty import PENALTIES, choose_penalty, folds_of
 from weakseg.learners.probe import Head, Standard
-from weakseg.learners.small_network import fit_small_network
+from weakseg.learners.small_network import SmallNetwork, fit_small_network
 from weakseg.training.pixel_sample import LabelledPixels, merged
 from weakseg.training.probe_evidence import Evidence, FitSettings
 
@@ -25,6 +26,8 @@ SLACK = 1.2  # factor by which a penalty may be smaller than the floor
 RARE = 0.25
 # Hidden units and steps of the small head, with two classes and with more.
 SMALL, SMALL_OF_MANY = {"hidden": 128, "steps": 1500}, {"hidden": 256, "steps": 3000}
+# Masks beside weak labels: in how many parts they are held out, and the linear head's penalty.
+MIX_FOLDS, MIX_PENALTY = 3, 0.1
 
 Line = dict[str, Any]  # of log.jsonl: one fit
 
@@ -64,7 +67,7 @@ def rows_of(
         classes = pseudo[images, positions].astype(np.int64)
         weights = np.ones(len(images))
         if doubt_is_object and (classes > 0).any():
-            in_doubt = np.count_nonzero(pseudo[evidence.weak] == IGNORE)
+            in_doubt = np.count_nonzero(pseudo[np.unique(images)] == IGNORE)
             weights[classes > 0] += in_doubt / np.count_nonzero(classes > 0)
         weights *= (1 - share) * weak_images / weights.sum()
         part = LabelledPixels(evidence.pool[images, positions], classes, weights, images)
@@ -101,16 +104,18 @@ def fit_head(
     """Return the head that the rows give, and what the log says of it.
 
     is_last: whether no fit follows. With more than two classes the last head is small even from
-    weak labels: those before it only label pixels, for which a linear one does.
+    weak labels: those before it only label pixels, for which a linear one does. Where some images
+    have masks and others weak labels, the masks choose the last head.
     """
     x = standard(rows.features)
     pays = from_mask.all() or (is_last and num_classes > 2)
-    is_small = run.probe.head == "small" or (run.probe.head == "auto" and pays)
-    if is_small:
-        size = SMALL if num_classes == 2 else SMALL_OF_MANY
-        network = fit_small_network(
-            x, rows.classes, rows.weights, num_classes, seed=run.seed, **size
-        )
+    kind = run.probe.head if run.probe.head != "auto" else "small" if pays else "linear"
+    is_mix = from_mask.any() and not from_mask.all()
+    if is_last and is_mix and run.probe.head == "auto":
+        kind, counted = best_of_mix(run, x, rows, from_mask, num_classes)
+        x, rows, from_mask = x[counted], rows.part(counted), from_mask[counted]
+    if kind == "small":
+        network = small_head(run, x, rows, num_classes)
         return network, {"head": "small", "pixels": len(rows)}
     penalty, axes = run.probe.penalty, None
     if penalty is None:
@@ -127,3 +132,45 @@ def fit_head(
         "gradient": head.gradient,
         "loss": head.loss,
     }
+
+
+def small_head(
+    run: FitSettings, x: np.ndarray, rows: LabelledPixels, num_classes: int
+) -> SmallNetwork:
+    """Return the small network that rows of standardised features x [N, D] give."""
+    size = SMALL if num_classes == 2 else SMALL_OF_MANY
+    return fit_small_network(x, rows.classes, rows.weights, num_classes, seed=run.seed, **size)
+
+
+def best_of_mix(
+    run: FitSettings, x: np.ndarray, rows: LabelledPixels, from_mask: np.ndarray, num_classes: int
+) -> tuple[str, np.ndarray]:
+    """Return the head that suits masks and weak labels together, and which rows [N] bool count.
+
+    Masks of some images are held out in turn. Of three fits the one is taken whose cross-entropy on
+    them is the least: all rows with a linear head, all with a small one, and the masks alone with a
+    small one. So weak labels that err do not hurt, and those that help count.
+    """
+    folds = np.full(len(rows), -1)
+    folds[from_mask] = folds_of(rows.images[from_mask], MIX_FOLDS, run.seed).numpy()
+    every, penalty = np.ones(len(rows), bool), run.probe.penalty or MIX_PENALTY
+    choices = [("linear", every), ("small", every), ("small", from_mask)]
+    if folds.max() < 1:  # one image: nothing can be held out
+        return choices[0]
+
+    def loss(kind: str, counted: np.ndarray, fold: int) -> float:
+        known, held = counted & (folds != fold), folds == fold
+        part = rows.part(known)
+        head: Head
+        if kind == "linear":
+            head = fit_linear(x[known], part.classes, part.weights, penalty, num_classes)
+        else:
+            head = small_head(run, x[known], part, num_classes)
+        log_p = head.logits(torch.from_numpy(x[held])).log_softmax(1)
+        right = log_p[torch.arange(len(log_p)), torch.from_numpy(rows.classes[held])]
+        return -float(right.double() @ torch.from_numpy(rows.weights[held]))
+
+    losses = [
+        sum(loss(*choice, fold) for fold in range(int(folds.max()) + 1)) for choice in choices
+    ]
+    return choices[int(np.argmin(losses))]
