@@ -12,7 +12,7 @@ CACHE = --cache_dir data/demo
 define train
 	set -e; for mode in $(2); do \
 	  $(RUN) train.py --learner probe --supervision_mode $$mode --run_name $$mode --data_dir examples/$(1) \
-	    --weak_label_path weak_labels/demo_$(1).pkl --checkpoint_dir checkpoints/demo/$(1) $(CACHE) --rounds 6 --resume auto; \
+	    --weak_label_path weak_labels/demo_$(1).pkl --checkpoint_dir checkpoints/demo/$(1) $(CACHE) --resume auto; \
 	done
 	$(RUN) evaluate.py --checkpoint_dir checkpoints/demo/$(1) --results_dir results/demo/$(1)
 	$(RUN) analyze.py --a points --b boxes --results_dir results/demo/$(1)

@@ -61,7 +61,7 @@ TABLE = {
         None,
     ),
 }
-# Flags of training: where photographs are few, further rounds are cheap, and pay.
+# Flags of training, chosen on validation images.
 TRAINING = {"voc-pets-50": {"rounds": 6}}
 FOLDERS = {"pets": "oxford-iiit-pet", "camvid": "camvid", "nuclei": "nuclei"}
 
