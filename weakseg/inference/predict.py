@@ -64,7 +64,7 @@ def full_size_masks(
         for index, logits in zip(batch["index"].tolist(), outputs["seg"], strict=True):
             name = names[index]
             truth = dataset.mask(name)
-            if radius:
+            if follows(radius, truth.shape[::-1]):
                 chances = following(logits, np.asarray(dataset.image(name)), radius)
                 yield name, chances.argmax(0).astype(np.uint8), truth
                 continue
@@ -72,6 +72,12 @@ def full_size_masks(
                 logits[None], size=truth.shape, mode="bilinear", align_corners=False
             )
             yield name, class_mask(resized[0]), truth
+
+
+def follows(radius: float, size: Sequence[int]) -> bool:
+    """Return whether a radius, in longer sides, is a pixel of a photograph (width, height)."""
+    width, height = size
+    return round(radius * max(working_size(width, height))) >= 1
 
 
 def following(logits: torch.Tensor, image: np.ndarray, radius: float) -> np.ndarray:
@@ -110,7 +116,7 @@ def probabilities(
     maps: its features; mirrored: those of its mirror image, which then counts as much
     """
     size, radius = working_size(*maps.size), probe.edges
-    if round(radius * max(size)) < 1:  # no edges to follow
+    if not follows(radius, maps.size):
         size, radius = maps.size, 0.0
     chances = probe.logits(maps, size).softmax(0)
     if mirrored is not None:

@@ -89,8 +89,8 @@ class ProbeStart:
         """Return the chances of each class in an image, in cells of `CELL` pixels a side.
 
         They are in 255ths, one class below the other, [C * S / CELL, S / CELL] uint8; where the
-        labels leave the class open, all are 0. The probe sees the image and its mirror image, and
-        follows the image's edges.
+        labels leave the class open, or a mask says it, all are 0. The probe sees the image and its
+        mirror image, and follows the image's edges.
         """
         square, side = self.cache.image(self.dataset.image_path(name)), self.cache.size
         straight, mirrored = (
@@ -99,6 +99,9 @@ class ProbeStart:
         )
         label = self.labels[name]
         signals = [signal for signal in self.settings.signals if signal in label]
+        if "full" in signals:
+            cells_across = side // CELL
+            return np.zeros((len(self.dataset.class_names) * cells_across, cells_across), np.uint8)
         term = "walk" if annotations_of(label, signals) else "cams"
         known = knowledge_of(label, signals, term, self.dataset, side)
         logits, image = (straight + mirrored.flip(2)) / 2, np.asarray(picture(square))
