@@ -1,6 +1,5 @@
 """train.py --start probe: it begins where the probe ends, resumes, and says what it can't."""
 
-import itertools
 import json
 from types import SimpleNamespace
 
@@ -10,6 +9,7 @@ import torch
 from conftest import run
 from hypothesis import given
 from hypothesis import strategies as st
+from killed_runs import killed_after, lines, same
 
 import evaluate
 import train
@@ -33,19 +33,6 @@ def flags(pets_dir, pets_labels, tmp_path):
     words += "--encoder_weights none --augment --run_name r --epochs 3 --frozen 0.3".split()
     words += ["--data_dir", pets_dir, "--weak_label_path", pets_labels]
     return [*words, "--checkpoint_dir", tmp_path, "--cache_dir", tmp_path / "cache"]
-
-
-def lines(folder):
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-
-
-def same(one, other):
-    """Whether two nested states hold the same tensors and values."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
 
 @pytest.mark.parametrize("mode", [*SIGNALS, "hybrid_boxes_points", "hybrid_full_points"])
@@ -125,19 +112,6 @@ def test_without_a_class_on_show_all_is_background_or_nothing_is_known():
     rivals = probe_start.possible_chances(logits, known([0, 2], is_closed=False), WITHOUT, image)
     torch.testing.assert_close(rivals[[0, 2]], logits[[0, 2]].softmax(0))
     assert not rivals[1].any()
-
-
-def killed_after(monkeypatch, module, name, calls):
-    """Let the process die, as far as Python can tell, after so many calls of a function."""
-    real, count = getattr(module, name), itertools.count(1)
-
-    def wrapped(*args, **options):
-        result = real(*args, **options)
-        if next(count) == calls:
-            raise KeyboardInterrupt
-        return result
-
-    monkeypatch.setattr(module, name, wrapped)
 
 
 @pytest.mark.parametrize(

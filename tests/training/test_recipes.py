@@ -1,7 +1,6 @@
 """Recipes: which terms a mode gets, what they see, and what the teacher does."""
 
 import copy
-import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ import torch
 from conftest import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed_runs import killed_after, lines, same
 
 import data_utils
 import losses
@@ -280,34 +280,6 @@ def flags(pets_dir, pets_labels, tmp_path):
         "--cache_dir",
         tmp_path / "cache",
     ]
-
-
-def lines(folder):
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-
-
-def same(one, other):
-    """Whether two nested states hold the same tensors and values."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
-
-
-def killed_after(monkeypatch, module, name, calls):
-    """Let the process die, as far as Python can tell, after so many calls of a module's
-    function.
-    """
-    real, count = getattr(module, name), itertools.count(1)
-
-    def wrapped(*args, **options):
-        result = real(*args, **options)
-        if next(count) == calls:
-            raise KeyboardInterrupt
-        return result
-
-    monkeypatch.setattr(module, name, wrapped)
 
 
 @pytest.mark.parametrize(

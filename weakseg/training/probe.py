@@ -19,9 +19,7 @@ from weakseg.data.base import SegmentationDataset
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.probe import Probe, Standard
-from weakseg.pseudo_masks.from_features import (
-    FeatureMasks,
-)
+from weakseg.pseudo_masks.from_features import FeatureMasks
 from weakseg.training import checkpoints
 from weakseg.training.checkpoints import Log
 from weakseg.training.probe_evidence import (
