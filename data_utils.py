@@ -162,12 +162,12 @@ def objects_of(labels: TrainingLabels, name: str, view: View) -> np.ndarray:
 def object_boxes(annotation: Sequence[Sequence[float]], view: View) -> np.ndarray:
     """Return boxes [[x0, y0, x1, y1, class], ...] in network pixels -> [MAX_BOXES, 5] float32.
 
-    Rows of class -1 are padding. Boxes that the view does not show are left out; coordinates reach
-    beyond the image where the view cuts a box.
+    Any two opposite corners make a box. Rows of class -1 are padding. Boxes that the view does not
+    show are left out; coordinates reach beyond the image where the view cuts a box.
     """
     boxes = []
     for x0, y0, x1, y1, label in annotation:
-        (left, top), (right, bottom) = view.map([[x0, y0], [x1, y1]])
+        (left, top), (right, bottom) = np.sort(view.map([[x0, y0], [x1, y1]]), axis=0)
         if view.flip:
             left, right = view.size - right, view.size - left
         if left < view.size and top < view.size and right > 0 and bottom > 0:

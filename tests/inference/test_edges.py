@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weakseg.inference.edges import LONGEST, SMOOTHNESS, follow_edges, resized, working_size
+from weakseg.inference.edges import (
+    LONGEST,
+    SMOOTHNESS,
+    follow_edges,
+    mask_along_edges,
+    resized,
+    working_size,
+)
 
 SHAPES = st.tuples(st.integers(1, 14), st.integers(1, 14))
 SEEDS = st.integers(0, 2**32 - 1)
@@ -176,6 +183,15 @@ def test_below_a_pixel_smaller_maps_are_enlarged_and_no_more(shape, shares, seed
     after = follow_edges(before, photograph(shape, seed), share / max(before.shape[1:]))
     assert np.array_equal(after, [resized(one, shape[::-1]) for one in before])
     assert after.min() >= 0 and after.max() <= 1
+
+
+@given(shape=SHAPES, shares=SHRUNK, seed=SEEDS, radius=RADIUS, classes=st.integers(1, 6))
+def test_a_mask_is_the_first_of_the_likeliest_classes(shape, shares, seed, radius, classes):
+    before = chances(smaller(shape, shares), seed, classes).round(1)  # some are equally likely
+    image = photograph(shape, seed)
+    mask = mask_along_edges(before, image, radius)
+    assert mask.dtype == np.uint8
+    assert np.array_equal(mask, follow_edges(before, image, radius).argmax(0))
 
 
 def waves(shape, seed, channels):

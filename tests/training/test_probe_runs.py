@@ -371,8 +371,10 @@ def test_a_run_is_evaluated_with_the_radius_that_it_was_fitted_with(
     """It stands in the log and in the weights; without one the likeliest classes of a view stay."""
     assert fit(modes, "r", *more)["edges"] == radius
     assert {line["edges"] for line in log(tmp_path / "r")} == {radius}
-    radii, real = [], predict.follow_edges
-    monkeypatch.setattr(predict, "follow_edges", lambda *rest: radii.append(rest[2]) or real(*rest))
+    radii, real = [], predict.mask_along_edges
+    monkeypatch.setattr(
+        predict, "mask_along_edges", lambda *rest: radii.append(rest[2]) or real(*rest)
+    )
     results = tmp_path / "results"
     run(evaluate, "--checkpoint_dir", tmp_path, "--results_dir", results, "--device", "cpu")
     assert radii == [radius] * 6

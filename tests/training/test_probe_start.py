@@ -40,9 +40,9 @@ def test_every_kind_of_label_starts_from_a_probe(mode, flags, tmp_path):
     run(train, "--supervision_mode", mode, *flags, "--epochs", 1, "--rounds", 0)
     first, last = lines(tmp_path / "r")
     assert (first["epoch"], first["loss"], first["terms"]) == (0, None, {})
-    assert last["epoch"] == 1 and ("probe" in last["terms"]) == ("full" not in mode)
+    assert last["epoch"] == 1 and ("probe" in last["terms"]) == (mode != "full")
     assert not {*last["terms"]} & ({*recipes.ADDED_TERMS} - {"probe"})
-    assert (tmp_path / "r" / "pseudo_masks").exists() == ("full" not in mode)
+    assert (tmp_path / "r" / "pseudo_masks").exists() == (mode != "full")
     words = ["--checkpoint_dir", tmp_path, "--results_dir", tmp_path / "results"]
     run(evaluate, *words, "--resamples", 10)
     result = json.loads((tmp_path / "results" / "r.json").read_text())
@@ -96,6 +96,9 @@ def test_a_probe_s_chances_are_those_that_the_labels_leave(classes, is_closed, s
     assert (chances >= 0).all() and (chances.sum(0) < 1 + 1e-5).all()
     if is_closed:
         torch.testing.assert_close(chances.sum(0), torch.ones(8, 12))
+    else:  # what is most likely none of them stays open
+        total = chances.sum(0)
+        assert ((total == 0) | (total >= 0.5)).all()
     out = [label for label in range(1, 5) if label not in classes]
     assert not chances[out].any()
     assert not chances[shown][~torch.from_numpy(where)].any()
@@ -112,6 +115,15 @@ def test_without_a_class_on_show_all_is_background_or_nothing_is_known():
     rivals = probe_start.possible_chances(logits, known([0, 2], is_closed=False), WITHOUT, image)
     torch.testing.assert_close(rivals[[0, 2]], logits[[0, 2]].softmax(0))
     assert not rivals[1].any()
+
+
+@given(epoch=st.integers(0, 9), warm=st.integers(0, 5))
+def test_what_a_probe_gave_may_be_the_best_unless_its_loss_lacks_a_term(epoch, warm):
+    training = SimpleNamespace(warm=warm)
+    for select_by in loop.SELECTION:
+        comparable = not warm or select_by != "weak_val_loss"
+        expected = epoch > warm or (epoch == 0 and comparable)
+        assert loop.Training.counts(training, epoch, select_by) == expected
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,16 @@ def test_a_teacher_helps_one_class_and_leaves_many_alone():
     assert all({**found, "teacher": 0} == weights[-1] for found in weights)
 
 
+@given(signals=MODES, classes=st.integers(2, 256))
+def test_from_a_probe_its_chances_serve_all_images_without_a_mask(signals, classes):
+    found = recipes.usual_weights("strong", signals, classes, "probe")
+    added = {term for term in found if term in recipes.ADDED_TERMS}
+    weak = set(signals) - {"full"}
+    assert added == ({"probe"} if weak else set())
+    assert found == {term: w for term, w in recipes.FROM_PROBE.items() if term in {*weak, *added}}
+    assert recipes.usual_weights("plain", signals, classes, "probe") == {}
+
+
 def views():
     """Any crop of an image of any size, mirrored or not."""
     sizes = st.integers(20, 400)
@@ -78,8 +88,11 @@ def views():
 )
 def test_padded_boxes_are_where_the_drawn_ones_are(view, corner, size):
     x0, y0 = corner[0] * view.width, corner[1] * view.height
-    annotation = [[x0, y0, x0 + size[0] * view.width, y0 + size[1] * view.height, 2]]
+    x1, y1 = x0 + size[0] * view.width, y0 + size[1] * view.height
+    annotation = [[x0, y0, x1, y1, 2]]
     found = data_utils.object_boxes(annotation, view)
+    for corners in ([x1, y1, x0, y0, 2], [x0, y1, x1, y0, 2]):
+        assert np.array_equal(data_utils.object_boxes([corners], view), found)
     assert (
         found.shape == (data_utils.MAX_BOXES, 5)
         and found.dtype == np.float32

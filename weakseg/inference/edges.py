@@ -1,6 +1,6 @@
 """Edge-aware upsampling: predicted probabilities follow the edges of the photograph."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -21,29 +21,48 @@ def follow_edges(probabilities: np.ndarray, image: np.ndarray, radius: float) ->
     This is the guided filter (He, Sun & Tang, "Guided image filtering", ECCV 2010): within each
     window the result is a linear function of the colours. Its coefficients are found at the size of
     the probabilities, then enlarged (He & Sun, "Fast guided filter", 2015). Maps that sum to 1
-    still do.
+    still do, but single values may leave [0, 1].
 
     probabilities: [C, h, w] float32 of the whole photograph, at its size or smaller
     radius: of the windows, in longer sides; below a pixel of h and w, they are enlarged and no more
     """
+    filtered = np.empty((len(probabilities), *image.shape[:2]), np.float32)
+    for one, result in zip(filtered, each_along_edges(probabilities, image, radius), strict=True):
+        one[:] = result
+    return filtered
+
+
+def mask_along_edges(probabilities: np.ndarray, image: np.ndarray, radius: float) -> np.ndarray:
+    """Return the class [H, W] uint8 of the largest of `follow_edges`, in the memory of two maps."""
+    maps = each_along_edges(probabilities, image, radius)
+    best, mask = next(maps), np.zeros(image.shape[:2], np.uint8)
+    for number, one in enumerate(maps, 1):
+        mask[one > best] = number
+        best = np.maximum(best, one)
+    return mask
+
+
+def each_along_edges(
+    probabilities: np.ndarray, image: np.ndarray, radius: float
+) -> Iterator[np.ndarray]:
+    """Yield each class's map [H, W] float32 of `follow_edges`."""
     size = image.shape[1::-1]
     small = probabilities.shape[:0:-1]
     pixels = round(radius * max(small))
     if not pixels:
-        return np.stack([resized(one, size) for one in probabilities])
+        yield from (resized(one, size) for one in probabilities)
+        return
     full = image.astype(np.float32) / 255
     colours, window = resized(full, small), (2 * pixels + 1, 2 * pixels + 1)
     mean = cv2.blur(colours, window)
     inverse = inverse_covariance(colours, window)
-    filtered = np.empty((len(probabilities), *image.shape[:2]), np.float32)
-    for one, result in zip(probabilities, filtered, strict=True):
+    for one in probabilities:
         usual = cv2.blur(one, window)
         together = cv2.blur(colours * one[..., None], window) - mean * usual[..., None]
         slope = (inverse @ together[..., None])[..., 0]
         offset = usual - (slope * mean).sum(2)
         slope, offset = (resized(cv2.blur(part, window), size) for part in (slope, offset))
-        result[:] = (slope * full).sum(2) + offset
-    return filtered
+        yield (slope * full).sum(2) + offset
 
 
 def inverse_covariance(colours: np.ndarray, window: Sequence[int]) -> np.ndarray:

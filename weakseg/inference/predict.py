@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from weakseg.data.base import SegmentationDataset
-from weakseg.inference.edges import follow_edges, working_size
+from weakseg.inference.edges import follow_edges, mask_along_edges, working_size
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.probe import Probe
@@ -64,14 +64,14 @@ def full_size_masks(
         for index, logits in zip(batch["index"].tolist(), outputs["seg"], strict=True):
             name = names[index]
             truth = dataset.mask(name)
-            if follows(radius, truth.shape[::-1]):
-                chances = following(logits, np.asarray(dataset.image(name)), radius)
-                yield name, chances.argmax(0).astype(np.uint8), truth
-                continue
-            resized = F.interpolate(
-                logits[None], size=truth.shape, mode="bilinear", align_corners=False
-            )
-            yield name, class_mask(resized[0]), truth
+            size = truth.shape[::-1]
+            if follows(radius, size):
+                small = at_size(logits.cpu(), working_size(*size), antialias=True).softmax(0)
+                image = np.asarray(dataset.image(name))
+                mask = mask_along_edges(small.numpy(), image, radius)
+            else:
+                mask = class_mask(at_size(logits, size))
+            yield name, mask, truth
 
 
 def follows(radius: float, size: Sequence[int]) -> bool:
@@ -80,14 +80,15 @@ def follows(radius: float, size: Sequence[int]) -> bool:
     return round(radius * max(working_size(width, height))) >= 1
 
 
-def following(logits: torch.Tensor, image: np.ndarray, radius: float) -> np.ndarray:
-    """Return the class probabilities [C, H, W] by logits [C, S, S] of a photograph [H, W, 3] uint8.
+def at_size(logits: torch.Tensor, size: Sequence[int], antialias: bool = False) -> torch.Tensor:
+    """Return logits [C, h, w] at a size (width, height), bilinearly.
 
-    They follow its edges within a radius, in longer sides.
+    antialias: whether smaller ones are averages
     """
-    width, height = working_size(*image.shape[1::-1])
-    small = F.interpolate(logits[None].cpu(), (height, width), mode="bilinear", antialias=True)
-    return follow_edges(small[0].softmax(0).numpy(), image, radius)
+    resized: torch.Tensor = F.interpolate(
+        logits[None], tuple(size[::-1]), mode="bilinear", align_corners=False, antialias=antialias
+    )
+    return resized[0]
 
 
 def probe_masks(
@@ -104,8 +105,8 @@ def probe_masks(
     for name in names:
         maps, image = store(dataset.image_path(name)), np.asarray(dataset.image(name))
         mirrored = store.of_pixels(np.ascontiguousarray(image[:, ::-1])) if views == 2 else None
-        predicted = probabilities(probe, maps, image, mirrored).argmax(0).astype(np.uint8)
-        yield name, predicted, dataset.mask(name)
+        chances, radius = before_edges(probe, maps, mirrored)
+        yield name, mask_along_edges(chances, image, radius), dataset.mask(name)
 
 
 def probabilities(
@@ -115,13 +116,26 @@ def probabilities(
 
     maps: its features; mirrored: those of its mirror image, which then counts as much
     """
+    chances, radius = before_edges(probe, maps, mirrored)
+    positive = follow_edges(chances, image, radius).clip(min=0)
+    positive /= positive.sum(0)
+    return positive
+
+
+def before_edges(
+    probe: Probe, maps: FeatureMaps, mirrored: FeatureMaps | None
+) -> tuple[np.ndarray, float]:
+    """Return class probabilities [C, h, w] float32, and within which radius they follow edges.
+
+    maps, mirrored: as `probabilities` takes them
+    """
     size, radius = working_size(*maps.size), probe.edges
     if not follows(radius, maps.size):
         size, radius = maps.size, 0.0
     chances = probe.logits(maps, size).softmax(0)
     if mirrored is not None:
         chances = (chances + probe.logits(mirrored, size).softmax(0).flip(2)) / 2
-    return follow_edges(chances.numpy(), image, radius)
+    return chances.numpy(), radius
 
 
 def class_mask(logits: torch.Tensor) -> np.ndarray:

@@ -131,6 +131,13 @@ class Training:
         scored = self.scored(0, num_classes, cam=self.warm == 0)
         return line | scored | {"seconds": time.perf_counter() - self.began}
 
+    def counts(self, epoch: int, select_by: str) -> bool:
+        """Return whether an epoch may be the best one: not while a term is missing from its loss.
+
+        What a probe gave, epoch 0, may be; but a weak loss without the term cannot be compared.
+        """
+        return epoch > self.warm or (epoch == 0 and (not self.warm or select_by != "weak_val_loss"))
+
     def scored(self, epoch: int, num_classes: int, cam: bool) -> dict[str, float | None]:
         """Return what `validate` says of the network after an epoch, which must be finite."""
         scored = validate(
@@ -302,7 +309,7 @@ def fit(
             line = training.first_line(num_classes)
         else:
             line = training.run_epoch(epoch, run.seed, num_classes, bar)
-        line["selected"] = not 0 < epoch <= training.warm and is_better(run, line, best)
+        line["selected"] = training.counts(epoch, run.select_by) and is_better(run, line, best)
         best = line[run.select_by] if line["selected"] else best
         # Before last.pt is written: a run that is killed meanwhile makes the masks anew.
         for term, number in rounds.due(epoch):

@@ -92,16 +92,16 @@ class ProbeStart:
         labels leave the class open, or a mask says it, all are 0. The probe sees the image and its
         mirror image, and follows the image's edges.
         """
-        square, side = self.cache.image(self.dataset.image_path(name)), self.cache.size
-        straight, mirrored = (
-            self.probe.logits(self.store.encoder(picture(view)), working_size(side, side))
-            for view in (square, square[:, :, ::-1])
-        )
-        label = self.labels[name]
+        label, side = self.labels[name], self.cache.size
         signals = [signal for signal in self.settings.signals if signal in label]
         if "full" in signals:
             cells_across = side // CELL
             return np.zeros((len(self.dataset.class_names) * cells_across, cells_across), np.uint8)
+        square = self.cache.image(self.dataset.image_path(name))
+        straight, mirrored = (
+            self.probe.logits(self.store.encoder(picture(view)), working_size(side, side))
+            for view in (square, square[:, :, ::-1])
+        )
         term = "walk" if annotations_of(label, signals) else "cams"
         known = knowledge_of(label, signals, term, self.dataset, side)
         logits, image = (straight + mirrored.flip(2)) / 2, np.asarray(picture(square))
@@ -120,7 +120,8 @@ def possible_chances(
     """Return the chances [C, S, S] that the labels of an image [S, S, 3] uint8 leave.
 
     Classes that are ruled out have none; outside of their boxes the background has theirs. Without
-    any class on show all is background where the labels are complete, else nothing is known.
+    any class on show all is background where the labels are complete, else nothing is known. Where
+    they are not complete, only pixels that most likely show one of the classes have chances.
     logits: [C, h, w] float32; edges: radius of `follow_edges`
     """
     shown = known.classes.tolist()
@@ -135,6 +136,8 @@ def possible_chances(
     chances *= allowed
     if known.is_closed:
         chances[0] = (1 - chances[1:].sum(0)).clamp(min=0)
+    else:  # what is most likely none of them stays open, else they would be learnt everywhere
+        chances *= chances.sum(0) >= 0.5
     return chances
 
 
