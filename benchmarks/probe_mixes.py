@@ -11,13 +11,14 @@ import argparse
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.commands import ROOT, flags
+from benchmarks.commands import ROOT
+from benchmarks.fitted_probes import Bench
 from benchmarks.probe_table import TABLE, data_flags, labels
 from weakseg.common import atomic_path, read_json, stable_seed, write_json
 from weakseg.reporting.tables import markdown, mean_std
@@ -40,17 +41,6 @@ MIXES = [
 ]
 WORDS = {"full": "masks", "points": "clicks"}
 Piece = tuple[str, int, int]  # a kind, and which pictures have it: from the first to before the end
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What `fit_probe` needs to know of a run."""
-
-    seed: int
-    signals: tuple[str, ...]
-    probe: Any
-    weak_label_path: str
-    last_epoch: int
 
 
 def parse_args() -> argparse.Namespace:
@@ -99,48 +89,17 @@ def scored(args: argparse.Namespace, data: str, pieces: Sequence[Piece], seed: i
 
 def learned(args: argparse.Namespace, data: str, pieces: Sequence[Piece], seed: int) -> float:
     """Fit a probe to the labels of some pieces, and return its mIoU in %."""
-    import torch
+    from weakseg.metrics import scores
 
-    from model import feature_store
-    from weakseg.data.cache import ResizedCache
-    from weakseg.data.datasets import open_dataset
-    from weakseg.inference.predict import probe_masks
-    from weakseg.labels.training_labels import read_training_labels
-    from weakseg.metrics import confusion_matrix, scores
-    from weakseg.pseudo_masks.from_features import SIDE, FeatureMasks
-    from weakseg.training import options
-    from weakseg.training.probe import fit_probe
-    from weakseg.training.probe_evidence import feature_masks
-    from weakseg.training.run import TrainingRun
-
-    torch.set_num_threads(1)
-    kinds = tuple(kind for kind, *_ in pieces)
-    words = flags(
+    bench = Bench.of_flags(
         **data_flags(args.data, args.folder, data),
-        learner="probe",
-        supervision_modes=list(kinds),
+        supervision_modes=[kind for kind, *_ in pieces],
         weak_label_path=labels(args, data, seed),
         cache_dir=args.folder / "cache",
     )
-    run = TrainingRun.of_flags(vars(options.parse_args([str(word) for word in words])))
-    dataset, store = open_dataset(run), feature_store(run.recorded(), run.cache_dir)
-    names = dataset.ids("train")
-    every = read_training_labels(run.weak_label_path, dataset, names, kinds, None, run.data_dir)
-    own = labels_of(every, pieces, seed)
-
-    fits = 1 if kinds == ("full",) else 1 + run.probe.rounds
-    settings = Settings(seed, kinds, run.probe, run.weak_label_path, fits)
-    masks = FeatureMasks(dataset, kinds, ResizedCache(run.cache_dir, SIDE, None))
-    masks = feature_masks(settings, dataset, own, store, masks)
-    *_, (probe, _) = fit_probe(settings, dataset, own, store, masks)
-
-    classes = len(dataset.class_names)
-    confusion = torch.zeros(classes, classes, dtype=torch.int64)
-    for _, found, truth in probe_masks(
-        probe, store, dataset, dataset.ids(args.split), run.probe.views
-    ):
-        confusion += confusion_matrix(torch.from_numpy(found), torch.from_numpy(truth), classes)
-    return 100 * float(scores(confusion)["miou"])
+    own = labels_of(bench.labels(bench.dataset.ids("train")), pieces, seed)
+    confusions = bench.confusions(bench.probe(own, seed), args.split)
+    return 100 * float(scores(confusions.sum(0))["miou"])
 
 
 def row(args: argparse.Namespace, data: str, counts: dict[str, int]) -> list[str]:
