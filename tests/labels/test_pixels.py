@@ -149,6 +149,22 @@ def test_a_stroke_weighs_1_and_one_of_a_single_point_stays_there():
     assert not len(pixels_of_scribbles([]).places)
 
 
+@LAWS
+@given(classes=st.lists(st.sampled_from([0, 1, 254, IGNORE]), max_size=5))
+def test_marks_of_class_255_say_nothing(classes):
+    kept = [label for label in classes if label != IGNORE]
+    clicks = pixels_of_points([[4, 5, label] for label in classes])
+    assert clicks.classes.tolist() == kept and clicks.places.shape == (len(kept), 2)
+    strokes = pixels_of_scribbles([{"class": label, "path": [[4, 5]]} for label in classes])
+    assert strokes.classes.tolist() == list(np.repeat(kept, STROKE_PIXELS))
+
+
+def test_a_stroke_without_a_path_has_no_pixels():
+    drawn = {"class": 1, "path": [[4, 5]]}
+    found = pixels_of_scribbles([{"class": 2, "path": []}, drawn])
+    assert found.classes.tolist() == [1] * STROKE_PIXELS
+
+
 @given(
     points=st.lists(
         st.tuples(st.floats(0, 99), st.floats(0, 99), st.integers(0, 254)).map(list), max_size=5

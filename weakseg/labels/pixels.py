@@ -33,24 +33,27 @@ def joined(parts: Sequence[Pixels]) -> Pixels:
 
 
 def pixels_of_points(annotation: Sequence[Sequence[float]]) -> Pixels:
-    """Return clicks [[x, y, class], ...] as they are, each of weight 1."""
-    if not annotation:
-        return NOTHING
-    clicks = np.asarray(annotation, float)
+    """Return clicks [[x, y, class], ...] as they are, each of weight 1, but none of class 255."""
+    clicks = np.array([click for click in annotation if click[2] != IGNORE], float).reshape(-1, 3)
     return Pixels(clicks[:, :2], clicks[:, 2].astype(np.int64), np.ones(len(clicks)))
 
 
 def pixels_of_scribbles(annotation: Sequence[Mapping[str, Any]]) -> Pixels:
-    """Return `STROKE_PIXELS` places of each stroke {"class", "path"}; a stroke weighs 1."""
+    """Return `STROKE_PIXELS` places of each stroke {"class", "path"}; a stroke weighs 1.
+
+    Strokes of class 255 and those without a path have none.
+    """
     weight, parts = np.full(STROKE_PIXELS, 1 / STROKE_PIXELS), []
     for stroke in annotation:
+        if stroke["class"] == IGNORE or not len(stroke["path"]):
+            continue
         places = along(np.asarray(stroke["path"], float))
         parts.append(Pixels(places, np.full(STROKE_PIXELS, stroke["class"], np.int64), weight))
     return joined(parts)
 
 
 def along(path: np.ndarray) -> np.ndarray:
-    """Return `STROKE_PIXELS` places [N, 2] at equal distances along a polyline [M, 2]."""
+    """Return `STROKE_PIXELS` places [N, 2] at equal distances along a polyline [M, 2], M > 0."""
     lengths = np.hypot(*np.diff(path, axis=0).T)
     travelled = np.concatenate([[0], np.cumsum(lengths)])
     stops = (np.arange(STROKE_PIXELS) + 0.5) / STROKE_PIXELS * travelled[-1]
