@@ -49,6 +49,7 @@ LIMITS = {  # of what the flags may say
     "noise": (0, 1),
     "preview": (0, 100),
     "shards": (0, 99999),
+    "seed": (0, 2**63 - 1),
 }
 
 

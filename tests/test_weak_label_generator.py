@@ -180,6 +180,7 @@ def test_it_prints_coverage_and_draws_a_preview(pets_dir, tmp_path, capsys):
         (["--min_area", 0.9], "--min_area 0.9"),
         (["--jobs", 0], "--jobs 0"),
         (["--preview", 1000], "--preview 1000"),
+        (["--seed", -1], "--seed -1: must lie between 0 and"),
         (["--classes", "speceis"], "--classes 'speceis': did you mean species"),
         (["--output_file", "."], "--output_file .: is a folder"),
     ],

@@ -41,6 +41,14 @@ def test_each_learner_has_its_own_size_of_images_unless_one_is_given():
         a_run("--img_size", "100")
 
 
+@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_no_generator_takes_is_refused(learner, seed):
+    with pytest.raises(UserError, match=f"--seed {seed}: must not be negative"):
+        a_run("--learner", learner, "--seed", str(seed))
+    assert a_run("--learner", learner, "--seed", str(2**63 - 1)).seed == 2**63 - 1
+
+
 def test_a_probe_has_a_fit_more_than_rounds_and_chooses_none():
     probe = a_run("--learner", "probe", "--rounds", "3")
     assert (probe.last_epoch, probe.selection) == (4, None)

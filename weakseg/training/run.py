@@ -218,6 +218,7 @@ class TrainingRun(DataOptions):
                 f"must be {f'a multiple of {multiple}, ' if multiple > 1 else ''}at least 64",
             ),
             ("epochs", self.epochs > 0, "must be at least 1"),
+            ("seed", 0 <= self.seed < 2**63, "must not be negative, and be less than 2**63"),
             ("batch_size", self.batch_size > 0, "must be at least 1"),
             ("lr", self.lr > 0, positive),
             ("val_fraction", 0 < self.val_fraction < 1, "must lie between 0 and 1"),
