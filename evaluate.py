@@ -223,6 +223,7 @@ def evaluate_run(
         write_mask(Path(args.results_dir) / mask, prediction, len(classes))
         metrics = score_image(prediction, truth, len(classes))
         images[image] = {**metrics, "mask": mask, "tags": [*dataset.tags(image)]}
+    refuse_nothing_labelled(images, dataset)
     result = {
         "run": name,
         "supervision": checkpoint["args"]["modes"],
@@ -242,6 +243,18 @@ def evaluate_run(
     }
     write_json(Path(args.results_dir) / f"{name}.json", result)
     return result
+
+
+def refuse_nothing_labelled(
+    images: dict[str, dict[str, Any]], dataset: SegmentationDataset
+) -> None:
+    """Refuse a test split whose masks ignore every pixel; images: {id: metrics}."""
+    if not any(any(map(any, metrics["confusion"])) for metrics in images.values()):
+        raise UserError(
+            f"--data_dir {dataset.root}: all pixels of the {len(images)} test images are ignored "
+            f"(255), as in {dataset.mask_path(next(iter(images)))}; label some, or list other "
+            "images for the test"
+        )
 
 
 def windows(dataset: SegmentationDataset, args: argparse.Namespace) -> dict[str, Any] | None:

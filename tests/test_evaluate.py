@@ -378,6 +378,27 @@ def test_foreign_data_and_missing_runs_are_refused(trained, tmp_path):
         )
 
 
+def test_a_test_split_without_a_labelled_pixel_is_refused(pets_dir, pets_labels, tmp_path):
+    data = tmp_path / "pets"
+    shutil.copytree(pets_dir, data)
+    dataset = Pets(data, cache_dir=tmp_path / "cache")
+    for name in dataset.ids("test"):
+        width, height = dataset.image_size(name)
+        Image.new("L", (width, height), 3).save(dataset.mask_path(name))
+    where = ["--cache_dir", tmp_path / "cache", "--device", "cpu", "--checkpoint_dir", tmp_path]
+    run(
+        train,
+        *("--learner", "probe", "--supervision_mode", "points", "--img_size", 64, "--rounds", 0),
+        *("--data_dir", data, "--weak_label_path", pets_labels, "--run_name", "r"),
+        *where,
+    )
+    with pytest.raises(UserError, match="test images are ignored") as caught:
+        run(evaluate, "--results_dir", tmp_path / "results", *where)
+    first = dataset.mask_path(dataset.ids("test")[0])
+    assert str(first) in str(caught.value) and "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("results/*.json"))
+
+
 def test_a_hostile_checkpoint_runs_no_code(trained, tmp_path):
     import os
     import pickle

@@ -125,6 +125,19 @@ def test_logits_do_not_depend_on_how_many_rows_exist_at_a_time(band, maps):
 # ---- single pixels and the state
 
 
+@given(seed=st.integers(0, 99), other=st.integers(0, 99), width=st.integers(1, 20))
+def test_a_linear_head_says_the_same_of_features_standardised_otherwise(seed, other, width):
+    probe, standard = a_probe(width, False, seed), a_probe(width, False, other).standard
+    features = np.random.default_rng(seed + other).normal(0, 3, (50, width)).astype(np.float32)
+    moved = Probe(standard, probe.linear_head(standard))
+    np.testing.assert_allclose(moved.at(features), probe.at(features), atol=1e-5)
+    logits = (one.head.logits(torch.from_numpy(one.standard(features))) for one in (probe, moved))
+    torch.testing.assert_close(*logits, rtol=1e-4, atol=1e-4)
+    same = probe.linear_head(probe.standard)
+    torch.testing.assert_close(same.weights, probe.head.weights)
+    assert a_probe(width, True).linear_head(standard) is None
+
+
 @pytest.mark.parametrize("is_small", [False, True])
 def test_probabilities_of_pixels_are_those_of_their_logits(is_small):
     probe = a_probe(6, is_small)
@@ -151,6 +164,22 @@ def test_a_probe_comes_back_from_its_state_bit_by_bit(is_small, maps):
         kept = {key: value for key, value in probe.state().items() if key != name}
         with pytest.raises(KeyError, match=name):
             Probe.of_state(kept)
+
+
+@pytest.mark.parametrize("is_small", [False, True])
+def test_a_damaged_state_is_refused_by_the_name_of_a_tensor(is_small):
+    state = a_probe(6, is_small).state()
+    for name, tensor in state.items():
+        spoilt = [torch.full_like(tensor, number) for number in (np.nan, np.inf)]
+        spoilt += [tensor[None].clone(), "text"]
+        for value in spoilt:
+            with pytest.raises(ValueError, match=f"the tensor {name} "):
+                Probe.of_state(state | {name: value})
+        if tensor.ndim:  # one entry less fits no other tensor
+            with pytest.raises(ValueError, match="fits no other tensor"):
+                Probe.of_state(state | {name: tensor[:-1]})
+    with pytest.raises(ValueError, match="deviation"):
+        Probe.of_state(state | {"deviation": torch.zeros_like(state["deviation"])})
 
 
 @LAWS

@@ -578,6 +578,36 @@ def test_a_probe_of_other_code_is_refused_in_one_line_that_names_the_file(
     run(evaluate, *words)
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("model", "weights", lambda tensor: tensor * float("nan")),
+        ("model", "weights", lambda tensor: tensor[:-1]),
+        ("model", "bias", lambda tensor: "text"),
+        ("args", "scale", lambda _: "half"),
+        ("args", "scale", lambda _: float("nan")),
+        ("args", "img_size", lambda _: None),
+        ("args", "views", lambda _: 0),
+        ("task", "classes", lambda names: [*names, "more"]),
+    ],
+)
+def test_a_damaged_probe_is_refused_in_one_line_before_anything_is_predicted(
+    part, name, value, fit, tmp_path
+):
+    fit("points")
+    best, folder = tmp_path / "r" / "best.pt", tmp_path / "results"
+    whole = torch.load(best, weights_only=True)
+    spoilt = whole[part] | {name: value(whole[part][name])}
+    torch.save(whole | {part: spoilt}, best)
+    words = ["--checkpoint_dir", tmp_path, "--results_dir", folder, "--device", "cpu"]
+    with pytest.raises(UserError, match=r"best\.pt: is damaged, the \w+ \w+ ") as caught:
+        run(evaluate, *words)
+    assert "\n" not in str(caught.value) and not folder.exists()
+    torch.save(whole | {part: None}, best)
+    with pytest.raises(UserError, match=r"best\.pt: not a checkpoint"):
+        run(evaluate, *words)
+
+
 def test_several_processes_are_refused(fit, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("0", "1"):

@@ -110,6 +110,8 @@ def prepare(network: ProbeNetwork, state: Mapping[str, torch.Tensor], *_: Any) -
         digest, probe = values["encoder"], Probe.of_state(values)
     except KeyError as error:
         raise RuntimeError(f"it lacks {error} and is no probe") from error
+    except ValueError as error:
+        raise RuntimeError(str(error)) from error
     if not torch.equal(digest.cpu(), network.encoder.cpu()):
         raise RuntimeError("the encoder has other weights than the one it was fitted to")
     shape = len(probe.standard.mean), probe.num_classes

@@ -124,12 +124,35 @@ class Probe:
 
     @classmethod
     def of_state(cls, state: Mapping[str, torch.Tensor]) -> "Probe":
-        """Return the probe of a state; one that lacks something raises KeyError."""
+        """Return the probe of a state.
+
+        One that lacks something raises KeyError; one that is damaged ValueError, which says where.
+        """
         is_small = {"hidden_weights", "hidden_bias"} & state.keys()
         kind: type[Head] = SmallNetwork if is_small else LinearHead
-        standard = Standard(state["mean"].numpy(), state["deviation"].numpy())
-        tensors: dict[str, Any] = {name: state[name] for name in FIELDS[kind]}
-        return cls(standard, kind(**tensors), float(state["edges"]))
+        dimensions = STANDARD | FIELDS[kind] | {"edges": ""}
+        refuse_damage({name: state[name] for name in dimensions}, dimensions)
+        mean, deviation = (state[name].float().numpy() for name in STANDARD)
+        tensors: dict[str, Any] = {name: state[name].float() for name in FIELDS[kind]}
+        return cls(Standard(mean, deviation), kind(**tensors), float(state["edges"]))
+
+
+def refuse_damage(state: Mapping[str, Any], dimensions: Mapping[str, str]) -> None:
+    """Raise ValueError, which names a tensor, unless all are finite and fit each other.
+
+    dimensions: {name: a letter for each}; a letter stands for one length everywhere
+    """
+    lengths: dict[str, int] = {}
+    for name, letters in dimensions.items():
+        tensor = state[name]
+        if not torch.is_tensor(tensor) or not tensor.isfinite().all():
+            raise ValueError(f"the tensor {name} holds something that is no finite number")
+        if name == "deviation" and not (tensor > 0).all():
+            raise ValueError("the tensor deviation holds a number that is not above 0")
+        shape = tuple(tensor.shape)
+        expected = tuple(map(lengths.setdefault, letters, shape))
+        if len(shape) != len(letters) or shape != expected:
+            raise ValueError(f"the tensor {name} has the shape {shape}, which fits no other tensor")
 
 
 def finest_cells(maps: FeatureMaps) -> tuple[np.ndarray, np.ndarray]:
@@ -142,7 +165,9 @@ def finest_cells(maps: FeatureMaps) -> tuple[np.ndarray, np.ndarray]:
     return y, x
 
 
-FIELDS: dict[type[Head], tuple[str, ...]] = {
-    LinearHead: ("weights", "bias"),
-    SmallNetwork: ("hidden_weights", "hidden_bias", "weights", "bias"),
+# Name of a tensor -> its dimensions: D features, H hidden units, C classes.
+STANDARD = {"mean": "D", "deviation": "D"}
+FIELDS: dict[type[Head], dict[str, str]] = {
+    LinearHead: {"weights": "DC", "bias": "C"},
+    SmallNetwork: {"hidden_weights": "DH", "hidden_bias": "H", "weights": "HC", "bias": "C"},
 }

@@ -5,6 +5,7 @@ Checkpoints hold plain values and tensors only, so loading one runs no code.
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from weakseg.common import UserError, atomic_path
 from weakseg.inference.weights import read_tensors
 from weakseg.learners.probe import Probe
 from weakseg.training.run import FORMER, FREE, LATER, TrainingRun
+from weakseg.validation import shorten
 
 CONTENT = {
     "model",
@@ -28,8 +30,15 @@ CONTENT = {
     "test_fingerprint",
     "labels",
 }
-# Settings without which nobody knows how a probe sees photographs.
-OF_PROBES = ("encoder", "encoder_weights", "img_size", "scale", "finest_stride", "views")
+# Settings without which nobody knows how a probe sees photographs, and of what kind they are.
+OF_PROBES: dict[str, Any] = {
+    "encoder": str,
+    "encoder_weights": str,
+    "img_size": int,
+    "scale": int | float | None,
+    "finest_stride": int,
+    "views": int,
+}
 FILES = ("best.pt", "last.pt", "log.jsonl", "curves.png", "pseudo_masks")
 EVENTS = "events.out.tfevents*"  # TensorBoard's
 
@@ -53,7 +62,7 @@ def save_best(folder: Path, content: Mapping[str, Any]) -> None:
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint written by train.py; any other file is a `UserError`.
 
-    So is a probe of other code, which lacks a tensor or a setting.
+    So is a probe of other code, which lacks a tensor or a setting, and one that is damaged.
     """
     if not Path(path).exists():
         raise UserError(
@@ -61,25 +70,51 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             "selected"
         )
     content = read_tensors(path, "checkpoint")
-    if not isinstance(content, dict) or not CONTENT <= content.keys():
+    tables = ("model", "args", "task")
+    if (
+        not isinstance(content, dict)
+        or not CONTENT <= content.keys()
+        or not all(isinstance(content[name], dict) for name in tables)
+    ):
         raise UserError(f"{path}: not a checkpoint of train.py")
     if content["args"].get("learner") == "probe":
-        refuse_incomplete_probe(path, content)
+        refuse_unfit_probe(path, content)
     return content
 
 
-def refuse_incomplete_probe(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Refuse the checkpoint of a probe that lacks a tensor or a setting."""
-    lacking = [f"the setting {name}" for name in OF_PROBES if name not in content["args"]]
+def refuse_unfit_probe(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Refuse the checkpoint of a probe that lacks a tensor or a setting, or has a damaged one."""
+    args, classes = content["args"], content["task"]["classes"]
+    lacking = [f"the setting {name}" for name in OF_PROBES if name not in args]
+    damage = [
+        f"the setting {name} is {shorten(repr(args[name]))}"
+        for name, kind in OF_PROBES.items()
+        if name in args and not is_setting(args[name], kind)
+    ]
     try:
-        Probe.of_state(content["model"])
+        probe = Probe.of_state(content["model"])
+        if probe.num_classes != len(classes):
+            damage.append(f"the tensor bias is not of {len(classes)} classes")
     except KeyError as error:
         lacking.append(f"the tensor {error.args[0]}")
+    except ValueError as error:
+        damage.append(str(error))
     if lacking:
         raise UserError(
             f"{path}: lacks {' and '.join(lacking)}, so other code wrote it; train the run again "
             "with --overwrite"
         )
+    if damage:
+        raise UserError(
+            f"{path}: is damaged, {damage[0]}; restore the file, or train the run again with "
+            "--overwrite"
+        )
+
+
+def is_setting(value: object, kind: Any) -> bool:
+    """Return whether a setting is of its kind, and above 0 and finite if it is a number."""
+    is_number = isinstance(value, int | float)
+    return isinstance(value, kind) and (not is_number or 0 < value < math.inf)
 
 
 def find_checkpoint(run: TrainingRun) -> dict[str, Any] | None:
