@@ -80,18 +80,23 @@ def train_on_features(
     from model import feature_store
     from weakseg.data.cache import ResizedCache
     from weakseg.pseudo_masks.from_features import SIDE, FeatureMasks
-    from weakseg.training.checkpoints import find_checkpoint, save_best
+    from weakseg.training.checkpoints import find_checkpoint, other_data, save_best
     from weakseg.training.distributed import make_accelerator
     from weakseg.training.probe import train_probe
 
     checkpoint = find_checkpoint(run)
     device = make_accelerator(run.device, amp=False).device
     report_absent(run, dataset)
-    if checkpoint is None or checkpoint["epoch"] < run.last_epoch:
+    description = describe(run, dataset, labels)
+    if (
+        checkpoint is None
+        or checkpoint["epoch"] < run.last_epoch
+        or other_data(checkpoint, description)
+    ):
         store = feature_store(run.recorded(), run.cache_dir, run.cache_limit, device)
         cache = ResizedCache(run.cache_dir, SIDE, run.cache_limit)
         masks = FeatureMasks(dataset, run.signals, cache)
-        description = describe(run, dataset, labels) | {"encoder": store.encoder.digest}
+        description["encoder"] = store.encoder.digest
         train_probe(run, checkpoint, dataset, labels, store, masks, description)
     else:
         save_best(run.folder, checkpoint)
@@ -138,12 +143,14 @@ def train(
     weights: Mapping[str, float],
 ) -> None:
     """Train what is left of a run, and report."""
-    from weakseg.training.checkpoints import Log, find_checkpoint, save_best
+    from weakseg.training.checkpoints import Log, find_checkpoint, refuse_other_data, save_best
     from weakseg.training.distributed import make_accelerator
     from weakseg.training.loop import fit, report
 
-    began = time.perf_counter()
+    began, description = time.perf_counter(), describe(run, dataset, labels)
     checkpoint = find_checkpoint(run)
+    if checkpoint:
+        refuse_other_data(checkpoint, description, run.folder)
     tracker = {} if run.log_with == "none" else {"log_with": run.log_with}
     accelerator = make_accelerator(run.device, run.amp, project_dir=run.checkpoint_dir, **tracker)
     if accelerator.is_main_process:
@@ -155,7 +162,7 @@ def train(
             model, rounds = from_probe(run, dataset, labels, model, rounds, checkpoint, accelerator)
         training = prepare(run, dataset, labels, weights, rounds, accelerator, model)
         training.began = began
-        fit(run, checkpoint, training, rounds, describe(run, dataset, labels))
+        fit(run, checkpoint, training, rounds, description)
     elif accelerator.is_main_process and checkpoint["selected"]:
         save_best(run.folder, checkpoint)
     if accelerator.is_main_process:

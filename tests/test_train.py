@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import psutil
 import pytest
@@ -22,7 +23,7 @@ from test_seeds import COMMANDS
 import train
 import weak_label_generator
 from model import model_from
-from weakseg.common import UserError
+from weakseg.common import UserError, run_cli
 from weakseg.labels.signals import SIGNALS
 from weakseg.training.checkpoints import lock_path
 
@@ -619,6 +620,25 @@ def test_a_run_goes_on_with_its_own_labels_only(pets_dir, flags, tmp_path):
     with pytest.raises(UserError, match="labels"):
         run(train, *mode, "--epochs", 9, "--resume", *flags)
     assert same(before, weights(tmp_path / "r"))
+
+
+def test_a_finished_run_says_that_its_data_are_others(pets_dir, flags, tmp_path, capsys):
+    words = ["--supervision_mode", "points", "--run_name", "r", "--epochs", 1]
+    run(train, *words, *flags)
+    before, other = weights(tmp_path / "r"), tmp_path / "other.pkl"
+    generated = ["--data_dir", pets_dir, "--output_file", other, "--seed", 1, "--jobs", 1]
+    run(weak_label_generator, *generated)
+    flags[flags.index("--weak_label_path") + 1] = other
+    for argument in ("must", "auto"):
+        argv = ["train.py", *map(str, [*words, *flags]), "--resume", argument]
+        with patch.object(sys, "argv", argv), pytest.raises(SystemExit) as caught:
+            run_cli(train.main, train.parse_args)
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert caught.value.code == 2
+        assert f"{tmp_path / 'r'}: this run began with other labels; restore them, take" in line
+    assert same(before, weights(tmp_path / "r"))
+    run(train, *words, *flags, "--overwrite")  # as the line says
+    assert not same(before, weights(tmp_path / "r"))
 
 
 def test_ruined_validation_selects_nothing(flags, tmp_path):

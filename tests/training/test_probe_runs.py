@@ -18,7 +18,9 @@ import torch
 from conftest import ROOT, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed_runs import killed_after
 from made_streets import streets
+from PIL import Image
 
 import analyze
 import evaluate
@@ -35,8 +37,8 @@ from weakseg.learners.feature_store import cached_encoder
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.penalty import PENALTIES
 from weakseg.learners.probe import Probe
-from weakseg.training import options, probe_evidence, probe_fit
-from weakseg.training.checkpoints import OF_PROBES
+from weakseg.training import checkpoints, options, probe_evidence, probe_fit
+from weakseg.training.checkpoints import OF_PROBES, Log
 from weakseg.training.pixel_sample import LabelledPixels, merged
 from weakseg.training.probe_evidence import Evidence, gather, marked, pixels_per_image, seen
 from weakseg.training.probe_fit import (
@@ -532,6 +534,135 @@ def test_an_old_run_is_replaced_only_by_one_that_fits(fit, tmp_path, pets_labels
     assert same(before, state(tmp_path / "r")) and len(log(tmp_path / "r")) == 2
     fit("full", "r", "--overwrite")
     assert not same(before, state(tmp_path / "r")) and len(log(tmp_path / "r")) == 1
+
+
+# ---- the same run with other labels
+
+
+def with_fewer_clicks(labels, path):
+    """Write a file of labels in which every image has lost its last click -> its path."""
+    content = pickle.loads(labels.read_bytes())
+    for label in content["images"].values():
+        label["points"] = label["points"][:-1]
+    path.write_bytes(pickle.dumps(content))
+    return path
+
+
+@pytest.fixture
+def fewer(pets_labels, tmp_path):
+    return with_fewer_clicks(pets_labels, tmp_path / "fewer.pkl")
+
+
+def close(one, other):
+    """Whether two states are the same but for where fits to convergence end."""
+    return one.keys() == other.keys() and all(
+        torch.allclose(one[key], other[key], rtol=1e-3, atol=1e-4) for key in one
+    )
+
+
+@pytest.mark.parametrize("argument", ["must", "auto"])
+@pytest.mark.parametrize("modes", ["points", "points scribbles"])
+def test_other_labels_are_fitted_from_the_last_weights(
+    modes, argument, fit, fewer, tmp_path, monkeypatch, capsys
+):
+    """The end is that of a run that knew no others; each linear fit starts from the old head."""
+    more = ["--head", "linear", "--weak_label_path"]
+    before = fit(modes, "r", *more, fewer)
+    fresh = fit(modes, "fresh", *more[:2])
+    starts, real = [], probe_fit.fit_linear
+
+    def fit_linear(x, classes, weights, penalty, num_classes, start=None, axes=None):
+        starts.extend([start] if start else [])  # else: again, as the start was too far off
+        return real(x, classes, weights, penalty, num_classes, start, axes)
+
+    monkeypatch.setattr(probe_fit, "fit_linear", fit_linear)
+    capsys.readouterr()
+    after = fit(modes, "r", *more[:2], "--resume", argument)
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.endswith(
+        "r: the labels changed since the last fit; fitting again from its weights"
+    )
+    assert close(after, fresh) and not close(after, before)
+    assert all(torch.allclose(start.weights, before["weights"]) for start in starts)
+    facts = ("epoch", "pixels", "penalty", "edges")
+    lines = [[[line[name] for name in facts] for line in log(tmp_path / n)] for n in ("r", "fresh")]
+    assert lines[0] == lines[1] and len(starts) == len(lines[0])
+    digests = {
+        torch.load(tmp_path / name, weights_only=True)["labels"]
+        for name in ("r/best.pt", "r/last.pt", "fresh/best.pt")
+    }
+    assert len(digests) == 1
+    assert same(after, fit(modes, "r", *more[:2], "--resume", argument))  # nothing is left to do
+    assert len(starts) == len(lines[0])
+
+
+def test_a_small_head_is_fitted_anew_to_other_labels(fit, fewer):
+    small = ["--head", "small"]
+    fit("points", "r", *small, "--weak_label_path", fewer)
+    assert same(fit("points", "r", *small, "--resume"), fit("points", "fresh", *small))
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "calls"),
+    [
+        (probe_fit, "fit_linear", 1),
+        (probe_fit, "fit_linear", 2),
+        (Log, "replace", 2),
+        (checkpoints, "save_checkpoint", 1),
+    ],
+)
+def test_a_kill_while_other_labels_are_fitted_loses_nothing(
+    where, name, calls, fit, fewer, tmp_path, monkeypatch
+):
+    """Until the last fit to them is there, the run is that of the old labels."""
+    before = fit("points", "r", "--weak_label_path", fewer)
+    fit("points", "alone", "--weak_label_path", fewer)
+    alone = fit("points", "alone", "--resume")
+    with monkeypatch.context() as patch:
+        killed_after(patch, where, name, calls)
+        with pytest.raises(KeyboardInterrupt):
+            fit("points", "r", "--resume", "auto")
+    left = [state(tmp_path / "r", file) for file in ("best.pt", "last.pt")]
+    assert same(left[0], before) and same(left[1], alone if where is checkpoints else before)
+    assert same(fit("points", "r", "--resume", "auto"), alone)
+    assert same(state(tmp_path / "r", "best.pt"), alone)
+    lines = [[line | {"seconds": 0} for line in log(tmp_path / n)] for n in ("r", "alone")]
+    assert lines[0] == lines[1]
+
+
+def test_an_unfinished_run_is_fitted_to_other_labels_as_well(fit, fewer, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        killed_after(patch, checkpoints, "save_best", 1)
+        with pytest.raises(KeyboardInterrupt):
+            fit("points", "r", "--weak_label_path", fewer)
+    assert len(log(tmp_path / "r")) == 1
+    assert close(fit("points", "r", "--resume"), fit("points", "fresh"))
+    assert len(log(tmp_path / "r")) == 2
+
+
+def test_other_images_are_fitted_and_other_classes_refused(tmp_path, capsys):
+    root, labels = streets(tmp_path / "streets"), tmp_path / "labels.pkl"
+    where = ["--data_dir", root, "--cache_dir", tmp_path / "cache"]
+    run(weak_label_generator, *where[:2], "--output_file", labels, "--jobs", 1)
+    words = ["--supervision_mode", "full", *TINY, *where, "--weak_label_path", labels]
+    words += ["--checkpoint_dir", tmp_path, "--head", "linear", "--train_limit", 4, "--resume"]
+    words += ["auto", "--run_name"]
+    run(train, *words, "r")
+    masks = sorted((root / "masks").iterdir())
+    for path in masks:
+        Image.fromarray(np.roll(np.asarray(Image.open(path)), 20, 0)).save(path)
+    capsys.readouterr()
+    run(train, *words, "r")
+    assert "r: the images changed since the last fit; fitting again" in capsys.readouterr().out
+    run(train, *words, "fresh")
+    assert close(state(tmp_path / "r"), state(tmp_path / "fresh"))
+
+    before, names = state(tmp_path / "r"), root / "classes.txt"
+    names.write_text(names.read_text().replace("road", "street"))
+    run(weak_label_generator, *where[:2], "--output_file", labels, "--jobs", 1)
+    with pytest.raises(UserError, match="r: this run began with other classes; restore") as caught:
+        run(train, *words, "r")
+    assert "\n" not in str(caught.value) and same(before, state(tmp_path / "r"))
 
 
 # ---- mistakes

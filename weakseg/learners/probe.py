@@ -106,6 +106,22 @@ class Probe:
         scaled = weights / deviation[:, None]
         return scaled, bias - mean @ scaled
 
+    def linear_head(self, standard: Standard) -> LinearHead | None:
+        """Return the head with this probe's logits on features that `standard` standardises.
+
+        None for a small network.
+        """
+        if not isinstance(self.head, LinearHead):
+            return None
+        mean, deviation, new_mean, new_deviation = (
+            torch.from_numpy(values).double()
+            for each in (self.standard, standard)
+            for values in (each.mean, each.deviation)
+        )
+        weights = self.head.weights.double() / deviation[:, None]
+        bias = self.head.bias + (new_mean - mean) @ weights
+        return LinearHead((weights * new_deviation[:, None]).float(), bias.float())
+
     def at(self, features: np.ndarray) -> np.ndarray:
         """Return class probabilities [N, C] float32 of features [N, D] of single pixels."""
         x = torch.from_numpy(self.standard(features))

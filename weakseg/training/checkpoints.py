@@ -7,7 +7,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,13 @@ OF_PROBES: dict[str, Any] = {
     "scale": int | float | None,
     "finest_stride": int,
     "views": int,
+}
+# What checkpoints say of what a run learns from, in words.
+LEARNT_FROM = {
+    "task": "classes",
+    "fingerprint": "images",
+    "labels": "labels",
+    "encoder": "weights of the encoder",
 }
 FILES = ("best.pt", "last.pt", "log.jsonl", "curves.png", "pseudo_masks")
 EVENTS = "events.out.tfevents*"  # TensorBoard's
@@ -164,15 +171,28 @@ def refuse_other_flags(run: TrainingRun, recorded: Mapping[str, Any]) -> None:
             )
 
 
+def other_data(checkpoint: Mapping[str, Any], description: Mapping[str, Any]) -> list[str]:
+    """Return which of `LEARNT_FROM`, as far as described, a run began with others of."""
+    return [
+        key for key in LEARNT_FROM if key in description and checkpoint.get(key) != description[key]
+    ]
+
+
 def refuse_other_data(
-    checkpoint: Mapping[str, Any], description: Mapping[str, Any], folder: Path
+    checkpoint: Mapping[str, Any],
+    description: Mapping[str, Any],
+    folder: Path,
+    may_differ: Collection[str] = (),
 ) -> None:
-    """Refuse to go on with other images, labels or frozen features than the run began with."""
-    for key in ("task", "fingerprint", "labels", "encoder"):
-        if checkpoint.get(key) != description.get(key):
+    """Refuse to go on with other images, labels or frozen features than the run began with.
+
+    may_differ: of `LEARNT_FROM`
+    """
+    for key in other_data(checkpoint, description):
+        if key not in may_differ:
             raise UserError(
-                f"{folder}: this run began with other data or labels ({key} differs); restore "
-                "them, or take another --run_name"
+                f"{folder}: this run began with other {LEARNT_FROM[key]}; restore them, take "
+                "another --run_name, or train anew with --overwrite in place of --resume"
             )
 
 
@@ -244,9 +264,13 @@ class Log:
 
     def keep_until(self, epoch: int) -> None:
         """Drop the lines of epochs after `epoch`; a resumed run writes them again."""
-        kept = [line for line in self.read() if line["epoch"] <= epoch]
+        self.replace(line for line in self.read() if line["epoch"] <= epoch)
+
+    def replace(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Write these epochs in place of all others, atomically."""
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
         with atomic_path(self.path) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            temporary.write_text(text)
 
     def append(self, line: Mapping[str, Any]) -> None:
         """Add one epoch."""

@@ -274,8 +274,6 @@ def fit(
     # Take up the folder: an old run's files go, a resumed run's state is loaded.
     folder, accelerator = run.folder, training.accelerator
     is_main = accelerator.is_main_process
-    if checkpoint:
-        checkpoints.refuse_other_data(checkpoint, description, folder)
     folder.mkdir(parents=True, exist_ok=True)
     replaced = checkpoints.leftovers(folder) if checkpoint else checkpoints.run_files(folder)
     accelerator.wait_for_everyone()

@@ -36,6 +36,8 @@ from weakseg.training.probe_evidence import (
 from weakseg.training.probe_fit import Line, fit_head, rows_of
 from weakseg.training.run import TrainingRun
 
+MAY_CHANGE = ("fingerprint", "labels")  # between two fits of a run
+
 
 def fit_probe(
     run: FitSettings,
@@ -47,16 +49,20 @@ def fit_probe(
     done: int = 0,
     mask_of: MaskOf | None = None,
     image_weights: np.ndarray | None = None,
+    start: Probe | None = None,
 ) -> Iterator[tuple[Probe, Line]]:
     """Yield the probe after each fit that is left, and its line for the log.
 
     probe, done: the probe of a run that is resumed, and the number of its fits
     mask_of: as `gather` takes it; image_weights [I]: of the training images, None: all the same
+    start: a probe of other labels, from whose weights linear fits begin: they end where they always
+        do, but sooner
     """
     num_classes, began = len(dataset.class_names), time.process_time()
     evidence = gather(run, dataset, labels, store, masks, mask_of)
     standard = Standard.of(evidence.pool.reshape(-1, evidence.pool.shape[2]))
     edges = evidence.edges if run.probe.edges is None else run.probe.edges
+    first_head = start.linear_head(standard) if start else None
     for fit in range(done + 1, run.last_epoch + 1):
         pseudo = evidence.first
         if probe is not None:
@@ -69,8 +75,9 @@ def fit_probe(
         )
         if image_weights is not None:
             rows = replace(rows, weights=rows.weights * image_weights[rows.images])
+        is_last = fit == run.last_epoch
         head, facts = fit_head(
-            run, evidence, rows, from_mask, standard, num_classes, fit == run.last_epoch
+            run, evidence, rows, from_mask, standard, num_classes, is_last, first_head
         )
         probe = Probe(standard, head, edges)
         seconds, began = time.process_time() - began, time.process_time()
@@ -107,12 +114,20 @@ def train_probe(
 ) -> None:
     """Train a run of the probe from where its checkpoint ends; log and save after each fit.
 
-    checkpoint: the content of last.pt to go on from; None starts anew
+    checkpoint: the content of last.pt to go on from; None starts anew. Of other labels or images it
+    gives the weights to start from, and stays until all fits to those at hand are there.
     description: what checkpoints say of the run besides its weights
     """
-    folder, log = run.folder, Log(run.folder / "log.jsonl")
+    folder, log, start = run.folder, Log(run.folder / "log.jsonl"), None
     if checkpoint:
-        checkpoints.refuse_other_data(checkpoint, description, folder)
+        checkpoints.refuse_other_data(checkpoint, description, folder, MAY_CHANGE)
+        changed = checkpoints.other_data(checkpoint, description)
+        if changed:
+            words = " and ".join(checkpoints.LEARNT_FROM[key] for key in changed)
+            print(
+                f"{folder}: the {words} changed since the last fit; fitting again from its weights"
+            )
+            start, checkpoint = Probe.of_state(checkpoint["model"]), None
 
     # Features first, on as many workers as there are; then the fits.
     paths = [dataset.image_path(name) for name in labels.train_ids]
@@ -124,15 +139,28 @@ def train_probe(
     masks = feature_masks(run, dataset, labels, store, masks)
     probe = Probe.of_state(checkpoint["model"]) if checkpoint else None
     done = checkpoint["epoch"] if checkpoint else 0
-    for fitted, line in fit_probe(run, dataset, labels, store, masks, probe, done):
-        if line["epoch"] == done + 1:  # whatever failed before has left an old run as it was
-            take_up(folder, log, done)
-        log.append(line)
-        state = {"model": fitted.state(), "epoch": line["epoch"], "best": None, "selected": True}
-        content = {**state, **description}
-        checkpoints.save_checkpoint(folder / "last.pt", content)
-        checkpoints.save_best(folder, content)
+    lines: list[Line] = []
+    for fitted, line in fit_probe(run, dataset, labels, store, masks, probe, done, start=start):
+        lines.append(line)
+        is_last = line["epoch"] == run.last_epoch
+        if start is None:
+            if line["epoch"] == done + 1:  # whatever failed before has left an old run as it was
+                take_up(folder, log, done)
+            log.append(line)
+        elif is_last:  # last.pt comes after the log: until it is there, a kill means another refit
+            take_up(folder, log, run.last_epoch)
+            log.replace(lines)
+        if start is None or is_last:
+            save_fit(folder, fitted, line["epoch"], description)
         print(fit_words(line, run.last_epoch))
+
+
+def save_fit(folder: Path, probe: Probe, epoch: int, description: Mapping[str, Any]) -> None:
+    """Write last.pt and best.pt of a fit, the epoch; description: as `train_probe` takes it."""
+    state = {"model": probe.state(), "epoch": epoch, "best": None, "selected": True}
+    content = {**state, **description}
+    checkpoints.save_checkpoint(folder / "last.pt", content)
+    checkpoints.save_best(folder, content)
 
 
 def take_up(folder: Path, log: Log, done: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from weakseg.common import IGNORE
-from weakseg.learners.logistic import fit_linear
+from weakseg.learners.logistic import TOLERANCE, LinearHead, fit_linear
 from weakseg.learners.penalty import PENALTIES, choose_penalty, folds_of
 from weakseg.learners.probe import Head, Standard
 from weakseg.learners.small_network import SmallNetwork, fit_small_network
@@ -100,12 +100,14 @@ def fit_head(
     standard: Standard,
     num_classes: int,
     is_last: bool = True,
+    start: LinearHead | None = None,
 ) -> tuple[Head, Line]:
     """Return the head that the rows give, and what the log says of it.
 
     is_last: whether no fit follows. With more than two classes the last head is small even from
     weak labels: those before it only label pixels, for which a linear one does. Where some images
     have masks and others weak labels, the masks choose the last head.
+    start: the head, on features of this standard, from which a linear fit begins
     """
     x = standard(rows.features)
     pays = from_mask.all() or (is_last and num_classes > 2)
@@ -124,7 +126,9 @@ def fit_head(
             x, rows.classes, rows.weights, rows.images, num_classes, choices, seed=run.seed
         )
         penalty, axes = choice.penalty, choice.axes
-    head = fit_linear(x, rows.classes, rows.weights, penalty, num_classes, axes=axes)
+    head = fit_linear(x, rows.classes, rows.weights, penalty, num_classes, start, axes)
+    if start and head.gradient > TOLERANCE:  # it began too far off
+        head = fit_linear(x, rows.classes, rows.weights, penalty, num_classes, axes=axes)
     return head, {
         "head": "linear",
         "pixels": len(rows),
