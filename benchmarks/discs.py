@@ -56,7 +56,7 @@ class Discs:
     def instances_path(self, name):
         """No file holds their numbers."""
 
-    def check_size(self, name, shape):
+    def check_mask_size(self, name):
         """There is no photograph that could have another size."""
 
 

@@ -399,10 +399,11 @@ def test_bad_masks_are_named(pets):
     ):
         dataset.load(name)
     mask(path, [1, 2], (height, width))
-    with pytest.raises(
-        UserError, match=f"{name}.png: the mask is {height}x{width} but .* is {width}x{height}"
-    ):
-        dataset.load(name)
+    for read in (dataset.load, dataset.mask, dataset.check_mask_size):
+        with pytest.raises(
+            UserError, match=f"{name}.png: the mask is {height}x{width} but .* is {width}x{height}"
+        ):
+            read(name)
 
 
 def test_bad_folders_are_named(folder):

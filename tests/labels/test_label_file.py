@@ -5,6 +5,7 @@ import os
 import pickle
 import pickletools
 import shlex
+import shutil
 import struct
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from conftest import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import weak_label_generator
 from weakseg.common import UserError
@@ -300,6 +302,21 @@ def test_labels_that_do_not_fit_are_refused_with_the_command(tmp_path, content, 
     assert str(caught.value).endswith(
         f"; run python weak_label_generator.py --data_dir data --output_file {path}"
     )
+
+
+def test_masks_of_another_size_than_their_images_are_refused(tmp_path, content, pets_dir):
+    """Once for all learners, before any of them resizes a mask."""
+    shutil.copytree(pets_dir, tmp_path / "pets")
+    dataset = opened(tmp_path / "pets", tmp_path / "cache")
+    path, name = store(tmp_path / "labels.pkl", content), dataset.ids("train")[0]
+    width, height = dataset.image_size(name)
+    Image.new("L", (width + 1, height), 1).save(dataset.mask_path(name))
+    size = rf"{name}\.png: the mask is {width + 1}x{height} but"
+    with pytest.raises(UserError, match=size) as caught:
+        labels_for(path, dataset, dataset.ids("train"), ["points", "full"], "data")
+    assert "\n" not in str(caught.value)
+    for names, signals in ((dataset.ids("train"), WEAK), (dataset.ids("val"), ["full"])):
+        assert set(labels_for(path, dataset, names, signals, "data")) == set(names)
 
 
 def test_only_what_a_run_uses_must_fit(tmp_path, content, dataset):

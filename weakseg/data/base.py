@@ -175,8 +175,10 @@ class SegmentationDataset(ABC):
         return image_size(self.image_path(name))
 
     def mask(self, name: str) -> np.ndarray:
-        """Return [H, W] uint8 classes at the original size, 255 = ignore."""
-        return self.to_classes(name, read_mask(self.mask_path(name)))
+        """Return [H, W] uint8 classes, 255 = ignore; another size than the image's is refused."""
+        values = read_mask(self.mask_path(name))
+        self.check_size(name, values.shape)
+        return self.to_classes(name, values)
 
     def instances(self, name: str) -> np.ndarray | None:
         """Return [H, W] uint16, the number of the object at each pixel of an image, 0 = none.
@@ -196,13 +198,15 @@ class SegmentationDataset(ABC):
 
     def load(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return (image [H, W, 3] uint8, mask [H, W] uint8)."""
-        image, mask = np.asarray(self.image(name)), self.mask(name)
-        self.check_size(name, mask.shape)
-        return image, mask
+        return np.asarray(self.image(name)), self.mask(name)
 
     def resized_mask(self, name: str, cache: ResizedCache) -> np.ndarray:
         """Return [S, S] uint8 classes at the size of the cache, 255 = ignore."""
         return self.to_classes(name, cache.mask(self.mask_path(name)))
+
+    def check_mask_size(self, name: str) -> None:
+        """Refuse a mask, by its header alone, whose size is not the upright image's."""
+        self.check_size(name, image_size(self.mask_path(name))[::-1])
 
     def check_size(self, name: str, shape: tuple[int, ...], path: Path | None = None) -> None:
         """Refuse a mask whose (height, width) is not the upright image's.

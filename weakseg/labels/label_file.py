@@ -160,7 +160,10 @@ def command(
 def find_fault(
     labels: Any, dataset: SegmentationDataset, name: str, signals: Collection[str]
 ) -> str | None:
-    """Return what is wrong with one image's labels, None where nothing is."""
+    """Return what is wrong with one image's labels, None where nothing is.
+
+    Where `full` is among the signals, a mask of another size than its image is a `UserError`.
+    """
     if not isinstance(labels, dict):
         return f"{name} holds {shorten(labels)}"
     for signal in signals:
@@ -173,6 +176,8 @@ def find_fault(
             f"{name} was labelled at size {shorten(labels.get('size'))}, but "
             f"{dataset.image_path(name)} has {[width, height]}"
         )
+    if "full" in signals:
+        dataset.check_mask_size(name)
     view = View(width, height, CHECKED_AT)
     for signal in signals:
         if not is_sound(labels[signal], signal, view, dataset):

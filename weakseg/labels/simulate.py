@@ -38,7 +38,6 @@ def annotate(
     points: draws the points instead of the usual annotator
     """
     mask = dataset.mask(name)
-    dataset.check_size(name, mask.shape)
     scene = Scene(
         mask,
         dataset.tags(name),
