@@ -5,8 +5,8 @@ r"""The U-Net that starts from the probe, on real photographs: is it worth its m
 Clicks, boxes and masks of VOC's cats and dogs (400 photographs, drawn by the seed) and of all
 nuclei pictures; the probe from the same labels beside it. The first table is of test images, which
 evaluate.py reads once; the second has the learning curves, on validation images. Runs the ordinary
-commands with one thread, one after another, and can be stopped and started again: finished runs
-are kept.
+commands with one thread, one after another, and can be stopped and started again: what is finished
+is kept, a training that was cut short begins anew, so its processor seconds are those of the whole.
 """
 
 import argparse
@@ -63,10 +63,19 @@ def name_of(data, mode, learner, seed):
 
 
 def train_and_score(args, data, mode, learner):
-    """Train and score one run, unless its result is there; keep the processor seconds."""
+    """Train and score one run, unless that is done; keep the processor seconds of the training."""
     name = name_of(data, mode, learner, args.seed)
     if (args.folder / "results" / f"{name}.json").exists():
         return
+    if not seconds_path(args, name).exists():
+        train(args, data, mode, learner, name)
+    where = flags(checkpoint_dir=args.folder / "runs", results_dir=args.folder / "results")
+    run("evaluate.py", "--run_name", name, *where, threads=1)
+    print(name, flush=True)
+
+
+def train(args, data, mode, learner, name):
+    """Train one run from its beginning, and keep the processor seconds."""
     words = flags(
         **data_flags(args.data, args.folder, data),
         **LEARNERS[learner] | (SCHEDULES[mode] if learner == "unet" else {}),
@@ -77,18 +86,15 @@ def train_and_score(args, data, mode, learner):
         weak_label_path=labels(args, data, args.seed),
         cache_dir=args.folder / "cache",
         checkpoint_dir=args.folder / "runs",
-        resume="auto",
+        overwrite=True,
     )
     before = processor_seconds()
     run("train.py", *words, threads=1)
     write_json(seconds_path(args, name), processor_seconds() - before)
-    where = flags(checkpoint_dir=args.folder / "runs", results_dir=args.folder / "results")
-    run("evaluate.py", "--run_name", name, *where, threads=1)
-    print(name, flush=True)
 
 
 def seconds_path(args, name):
-    """Return the file with the processor seconds of the training that finished a run."""
+    """Return the file with the processor seconds of a finished training."""
     return args.folder / "seconds" / f"{name}.json"
 
 

@@ -53,6 +53,36 @@ def test_labels_are_made_and_runs_are_trained_and_scored_once(pets_dir, tmp_path
     assert unet_table.rows_of(args, "tiny", "full")[0][0][3] == "not measured"
 
 
+def test_a_training_that_was_cut_short_begins_anew_and_a_finished_one_is_kept(
+    tmp_path, monkeypatch
+):
+    """So the seconds of a run are those of the whole."""
+    args = SimpleNamespace(data=tmp_path, folder=tmp_path, seed=0)
+    calls, failing = [], {"train.py"}
+
+    def in_order(script, *words, threads):
+        calls.append(script)
+        if script == "train.py":
+            parsed = options.parse_args([*map(str, words)])
+            assert parsed.overwrite and parsed.resume is None
+        if script in failing:
+            raise RuntimeError(script)
+
+    seconds = iter([0, 10, 500])  # before the training that is cut short, and around the next
+    monkeypatch.setattr(unet_table, "processor_seconds", lambda: next(seconds))
+    monkeypatch.setattr(unet_table, "run", in_order)
+    monkeypatch.setattr(unet_table, "labels", lambda *_: tmp_path / "labels.pkl")
+    for failing_next in ({"evaluate.py"}, set(), set()):
+        try:
+            unet_table.train_and_score(args, "nuclei", "points", "unet")
+        except RuntimeError as error:
+            assert str(error) in failing
+        failing.clear()
+        failing |= failing_next
+    assert calls == ["train.py", "train.py", "evaluate.py", "evaluate.py"]
+    assert read_json(unet_table.seconds_path(args, "nuclei-points-unet-0")) == 490
+
+
 def test_the_rows_are_of_data_that_the_table_of_the_probe_knows(monkeypatch):
     assert {*unet_table.TABLE} <= {*probe_table.TABLE}
     monkeypatch.setattr(sys, "argv", ["unet_table.py", "--data", "data"])
