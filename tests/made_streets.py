@@ -28,3 +28,19 @@ def streets(root, count=16, side=64, line="# No background"):
         for folder, values in (("images", picture), ("masks", mask), ("instances", instances)):
             Image.fromarray(values).save(root / folder / name)
     return root
+
+
+def skies(root, count=12):
+    """Lay out drawn skies without a background: sky everywhere, and a thing in front of it."""
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    (root / "classes.txt").write_text("# No background\nsky\nthing\n")
+    y, x = np.mgrid[:60, :80]
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        mask = np.hypot(x - rng.integers(20, 60), y - rng.integers(20, 40)) < rng.integers(12, 18)
+        colours = np.array([(110, 100, 120), (220, 60, 40)])[mask.astype(int)]
+        picture = (colours + rng.normal(0, 8, colours.shape)).clip(0, 255).astype(np.uint8)
+        for folder, values in (("images", picture), ("masks", mask.astype(np.uint8))):
+            Image.fromarray(values).save(root / folder / f"sky {number}.png")
+    return root

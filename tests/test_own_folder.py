@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from conftest import run
-from made_streets import streets
+from made_streets import skies, streets
 from PIL import Image
 
 import analyze
@@ -162,6 +162,19 @@ def test_streets_train_and_are_scored_by_every_class(street, mode, recipe):
     table = (street["root"] / "results" / "table.md").read_text()
     assert "All sky" in table or "All road" in table
     assert "ackground" not in table
+
+
+@pytest.mark.parametrize("mode", ["boxes", "hybrid_points_boxes"])
+def test_boxes_teach_a_probe_the_class_behind_everything(mode, tmp_path):
+    """Its boxes are whole pictures; what the other boxes leave is of it."""
+    root = skies(tmp_path / "skies")
+    data = ["--data_dir", root, "--cache_dir", tmp_path / "cache"]
+    labels = tmp_path / "labels.pkl"
+    run(weak_label_generator, *data[:2], "--output_file", labels, "--jobs", 1)
+    street = {"root": root, "data": data, "labels": labels}
+    words = ["--learner", "probe", "--head", "linear", "--supervision_mode", mode]
+    result = trained(street, "r", *words)
+    assert result["aggregate"]["miou"] > 0.7  # sky everywhere: below 0.5
 
 
 def test_streets_are_compared_by_every_class(street):

@@ -402,7 +402,8 @@ def test_a_trimap_without_two_sides_is_returned(value):
 
 @LAWS
 @given(scenes())
-def test_without_a_background_all_that_was_cut_out_of_nothing_is_in_doubt(scene):
+def test_without_a_background_boxes_of_one_class_alone_are_of_that_class(scene):
+    """What no box holds is in doubt; where several may be, a cut decides as it does with one."""
     image, annotations, view = scene
     marks = draw_marks(annotations, view)
     mask, outcome = pseudo_mask(image, annotations, view, has_background=False)
@@ -412,6 +413,29 @@ def test_without_a_background_all_that_was_cut_out_of_nothing_is_in_doubt(scene)
     assert np.array_equal(mask[marks != IGNORE], marks[marks != IGNORE])
     assert outcome.total() == len(classes if boxes is None else boxes)
     if boxes is not None:
+        numbers = np.array(sorted(classes), np.uint8)
+        own = [[box for box in boxes if box[4] == number] for number in numbers]
+        held = np.array([draw_boxes(each, view, IGNORE) != IGNORE for each in own])
+        held, free = held.reshape(-1, *mask.shape), marks == IGNORE
+        assert (mask[free & (held.sum(0) == 0)] == IGNORE).all()
+        for number, where in zip(numbers, held, strict=True):
+            assert (mask[free & where & (held.sum(0) == 1)] == number).all()
+            assert not (mask == number)[free & ~where].any()
         with_one, _ = pseudo_mask(image, annotations, view)
-        unknown = (with_one == 0) & (marks == IGNORE)
-        assert np.array_equal(mask, np.where(unknown, IGNORE, with_one))
+        decided = (with_one != 0) & (with_one != IGNORE) & (held.sum(0) > 1)
+        assert np.array_equal(mask[decided & free], with_one[decided & free])
+
+
+@pytest.mark.parametrize("fill", [1.0, 0.9])
+def test_without_a_background_a_class_behind_everything_is_what_cuts_leave(fill):
+    """Its box is the whole picture, or nearly; that of another class lies in it."""
+    truth = np.zeros((SIZE, SIZE), np.uint8)
+    disc(truth, 30, 34, 24, 20, 1)
+    image = painted(truth, [[60, 90, 120], [200, 80, 40]], np.random.default_rng(0))
+    y, x = np.nonzero(truth)
+    box = [int(side) for side in (x.min(), y.min(), x.max() + 1, y.max() + 1)]
+    boxes = {"boxes": [[0, 0, SIZE, round(fill * SIZE), 0], [*box, 1]]}
+    mask, _ = pseudo_mask(image, boxes, square(), has_background=False)
+    for label in (0, 1):
+        assert overlap(mask, truth, label) > 0.9
+        assert (mask[truth == label] == label).mean() > 0.7

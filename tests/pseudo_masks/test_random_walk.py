@@ -330,6 +330,22 @@ def test_without_a_background_nothing_is_known_outside_of_boxes(affinities, corn
         assert not ((mask == number) & (marks == IGNORE))[~own].any()
     known = from_labels.knowledge_of(label, ("points", "boxes"), "walk", WITHOUT, SIZE)
     assert not known.is_closed and set(known.classes) == {0, *(box[4] for box in boxes)}
+    # Where boxes of one class alone are, it is sure.
+    held = [
+        draw_boxes([box for box in boxes if box[4] == number], view, IGNORE) != IGNORE
+        for number in (0, 1)
+    ]
+    for number in (0, 1):
+        alone = held[number] & ~held[1 - number] & (marks == IGNORE)
+        assert (known.marks[alone] == number).all() and (mask[alone] == number).all()
+    assert (known.marks[(held[0] == held[1]) & (marks == IGNORE)] == IGNORE).all()
+
+
+def test_without_a_background_the_middle_of_a_large_box_ends_where_a_smaller_one_begins():
+    view, boxes = View(64, 64, 64), [[0, 0, 64, 64, 1], [24, 24, 40, 40, 0]]
+    nothing = np.full((64, 64), IGNORE, np.uint8)
+    seeds = from_labels.add_box_middles(nothing, {"boxes": boxes}, view, False)
+    assert not (seeds[24:40, 24:40] == 1).any() and seeds[32, 32] == 0 and seeds[32, 22] == 1
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from conftest import run
 from hypothesis import given
 from hypothesis import strategies as st
 from killed_runs import killed_after, lines, same
+from made_streets import skies
 
 import evaluate
 import train
@@ -115,6 +116,28 @@ def test_without_a_class_on_show_all_is_background_or_nothing_is_known():
     rivals = probe_start.possible_chances(logits, known([0, 2], is_closed=False), WITHOUT, image)
     torch.testing.assert_close(rivals[[0, 2]], logits[[0, 2]].softmax(0))
     assert not rivals[1].any()
+
+
+@given(seed=st.integers(0, 99), far=st.floats(0, 30))
+def test_without_a_background_the_classes_of_a_pixel_s_boxes_share_all_chances(seed, far):
+    """Also where a class without a box there is by far the likeliest."""
+    random = np.random.default_rng(seed)
+    logits = torch.from_numpy(random.normal(size=(3, 8, 12)).astype(np.float32))
+    logits[0] += far
+    where, image = random.random((3, 8, 12)) < 0.5, np.zeros((8, 12, 3), np.uint8)
+    chances = probe_start.possible_chances(logits, known(range(3), where, False), WITHOUT, image)
+    assert not chances[~torch.from_numpy(where)].any()
+    torch.testing.assert_close(chances.sum(0), torch.from_numpy(where.any(0)).float())
+
+
+def test_without_a_background_a_run_from_boxes_learns_a_class_behind_everything(flags, tmp_path):
+    root, labels = skies(tmp_path / "skies"), tmp_path / "labels.pkl"
+    run(weak_label_generator, "--data_dir", root, "--output_file", labels, "--jobs", 1)
+    words = ["--supervision_mode", "boxes", *flags, "--epochs", 1, "--rounds", 1, "--head"]
+    words += ["linear", "--data_dir", root, "--weak_label_path", labels]
+    run(train, *words, "--select_by", "val_miou")
+    first, last = lines(tmp_path / "r")
+    assert first["val_miou"] > 0.6 and last["terms"]["probe"] > 0
 
 
 @given(epoch=st.integers(0, 9), warm=st.integers(0, 5))

@@ -20,7 +20,7 @@ from weakseg.labels.signals import SIGNALS
 from weakseg.labels.targets import View, draw_boxes, parts_of_boxes, tag_vector
 from weakseg.learners.unet import SegmentationModel
 from weakseg.pseudo_masks.cam import TagMaps, activation_maps
-from weakseg.pseudo_masks.grabcut import USED, draw_marks, grab_cut, middle
+from weakseg.pseudo_masks.grabcut import USED, draw_marks, grab_cut, middle, only_class
 from weakseg.pseudo_masks.grabcut import Options as GrabCut
 from weakseg.pseudo_masks.random_walk import (
     ARRIVAL_GROWTH,
@@ -108,7 +108,7 @@ def mask_from_annotations(
     """
     view = View(*size, image.shape[1])
     marks = draw_evidence(annotations, view, has_background)
-    seeds = add_box_middles(marks, annotations, view)
+    seeds = add_box_middles(marks, annotations, view, has_background)
     classes = np.setdiff1d(seeds, [IGNORE])
     is_object = classes >= int(has_background)
     sees_background = has_background and 0 in classes
@@ -175,22 +175,36 @@ def marks_rivals(signals: Collection[str], has_background: bool) -> bool:
 
 
 def draw_evidence(annotations: Annotations, view: View, has_background: bool = True) -> np.ndarray:
-    """Draw clicks and strokes, and the background outside of boxes -> [S, S] uint8, else 255."""
+    """Draw clicks and strokes, and what boxes say for sure -> [S, S] uint8, else 255.
+
+    That is the background outside of boxes, or without a background their class where boxes of one
+    class alone are.
+    """
     marks = draw_marks(annotations, view)
-    if "boxes" in annotations and has_background:
+    if "boxes" not in annotations:
+        return marks
+    if has_background:
         outside = SIGNALS["boxes"].target(annotations["boxes"], view, ()) == 0
-        marks[outside & (marks == IGNORE)] = 0
-    return marks
+        said = np.where(outside, np.uint8(0), np.uint8(IGNORE))
+    else:
+        classes = np.unique([box[4] for box in annotations["boxes"]]).astype(np.uint8)
+        said = only_class(allowed_regions(annotations, view, classes), classes)
+    return np.where(marks == IGNORE, said, marks)
 
 
-def add_box_middles(marks: np.ndarray, annotations: Annotations, view: View) -> np.ndarray:
+def add_box_middles(
+    marks: np.ndarray, annotations: Annotations, view: View, has_background: bool = True
+) -> np.ndarray:
     """Add to marks [S, S] uint8 the middle of each box, which nearly always is object.
 
-    Pixels that are marked already keep their classes.
+    Pixels that are marked already keep their classes. Without a background large boxes hold what
+    lies behind the smaller ones: their middles end where those begin.
     """
     seeds = marks.copy()
     for part, label in parts_of_boxes(annotations.get("boxes", ()), view):
         unmarked = marks[part] == IGNORE
+        if not has_background:
+            seeds[part][unmarked] = IGNORE
         seeds[part][middle(seeds[part].shape, GrabCut.core) & unmarked] = label
     return seeds
 

@@ -109,7 +109,8 @@ def pseudo_mask(
     The mask holds 0 for background, class numbers, and 255 where in doubt. Clicks and strokes keep
     their classes. With boxes, each is cut apart, and outside of them is background. Without, each
     class of marks is cut out of the whole picture. Where cuts overlap, the smaller one wins. Where
-    the data set has no background, all that was cut out of nothing is in doubt.
+    the data set has no background, what boxes of one class alone hold is of that class (`left_over`
+    says more), and all that was cut out of nothing is in doubt.
 
     The outcomes count what became of the objects (boxes, or classes of marks): "cut", or "empty" or
     "full" where the cut is degenerate (see `Options`). Of such an object the mask holds what its
@@ -128,6 +129,8 @@ def pseudo_mask(
         objects = cut_boxes(image, boxes, marks, view, options)
     nothing_known = not has_background or (boxes is None and not objects)
     mask = np.full_like(marks, IGNORE if nothing_known else 0)
+    if boxes is not None and not has_background:
+        mask = left_over(objects, boxes, view)
     for label, window, cut in objects:  # the largest first, so that smaller ones lie on top
         part = mask[window]
         part[cut.unsure & (part != label)] = IGNORE
@@ -166,6 +169,40 @@ def cut_boxes(
         cut = cut_window(image[window], [trimap], box, options.box_side, band, options)
         objects.append(ObjectCut(label, window, cut))
     return objects
+
+
+def left_over(
+    objects: Sequence[ObjectCut], boxes: Sequence[Sequence[float]], view: View
+) -> np.ndarray:
+    """Return the class of each pixel that alone is left, where there is no background, else 255.
+
+    objects: as `cut_boxes` returns them -> [S, S] uint8. A pixel in boxes of one class only is of
+    that class. Of several, those go whose boxes' cuts surely leave the pixel out.
+    """
+    parts = parts_of_boxes(boxes, view)
+    classes = np.unique([label for _, label in parts]).astype(np.uint8)
+    inside, possible = np.zeros((2, len(classes), view.size, view.size), bool)
+    for (part, label), (_, window, cut) in zip(parts, objects, strict=True):
+        held = np.zeros((view.size, view.size), bool)
+        held[part] = True
+        number = np.searchsorted(classes, label)
+        inside[number] |= held
+        if cut.outcome == "cut":
+            held[window] &= cut.sure | cut.unsure
+        possible[number] |= held
+    left = np.where(inside.sum(0) == 1, inside, possible)
+    return only_class(left, classes)
+
+
+def only_class(regions: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the class of each pixel that lies in the region of one class alone, else 255.
+
+    regions [K, S, S] bool, of classes [K] uint8 -> [S, S] uint8
+    """
+    mask = np.full(regions.shape[1:], IGNORE, np.uint8)
+    alone = regions.sum(0) == 1
+    mask[alone] = classes[regions[:, alone].argmax(0)] if len(classes) else IGNORE
+    return mask
 
 
 def widened(part: slice, size: int, margin: float) -> tuple[slice, slice]:

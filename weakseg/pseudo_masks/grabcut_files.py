@@ -20,6 +20,7 @@ from weakseg.labels.targets import View
 from weakseg.pseudo_masks.grabcut import DEFAULTS, USED, Options, pseudo_mask
 
 VERSION = 1  # raise it when the same image, annotations and options give another mask than before
+NO_BACKGROUND_VERSION = 2  # the same for data without a background
 CHUNK = 16  # images that a process cuts at a time; fewer than two chunks stay in this process
 
 
@@ -138,7 +139,7 @@ def cut_task(
     photograph, view = dataset.image_path(name), View(width, height, size)
     content = json.dumps(annotations, sort_keys=True)
     has_background = dataset.has_background
-    special = [] if has_background else [NO_BACKGROUND]
+    special = [] if has_background else [NO_BACKGROUND, NO_BACKGROUND_VERSION]
     source = source_key(photograph)
     key = stable_seed(VERSION, cv2.__version__, options, view, source, content, *special)
     path = folder / f"{'_'.join(signals)}_{size}" / f"{name}.{key:016x}.png"

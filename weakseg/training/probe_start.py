@@ -121,7 +121,8 @@ def possible_chances(
 
     Classes that are ruled out have none; outside of their boxes the background has theirs. Without
     any class on show all is background where the labels are complete, else nothing is known. Where
-    they are not complete, only pixels that most likely show one of the classes have chances.
+    they are not complete, only pixels that most likely show one of the classes have chances. Where
+    there is no background, the classes that a pixel may be of share all of its chances.
     logits: [C, h, w] float32; edges: radius of `follow_edges`
     """
     shown = known.classes.tolist()
@@ -136,6 +137,9 @@ def possible_chances(
     chances *= allowed
     if known.is_closed:
         chances[0] = (1 - chances[1:].sum(0)).clamp(min=0)
+    elif not dataset.has_background:
+        chances = allowed * chances.clamp(min=1e-9)
+        chances /= chances.sum(0).clamp(min=1e-9)
     else:  # what is most likely none of them stays open, else they would be learnt everywhere
         chances *= chances.sum(0) >= 0.5
     return chances
