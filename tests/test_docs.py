@@ -16,7 +16,7 @@ from benchmarks import provenance
 from weakseg.common import UserError, write_json
 from weakseg.inference.edges import LONGEST
 from weakseg.labels.pixels import STROKE_PIXELS
-from weakseg.labels.spacing import LEAST, MOST, OF_BOXES, OF_MARKS, WITH_MASKS, WITHOUT_PLACES
+from weakseg.labels.spacing import LEAST, MOST, MOST_OF_MASKS, OF_BOXES, OF_MARKS, WITHOUT_PLACES
 from weakseg.pseudo_masks.from_features import SMALL_BOX
 from weakseg.training.probe_evidence import MOST_PIXELS
 from weakseg.training.probe_options import ProbeOptions
@@ -174,9 +174,12 @@ def test_the_page_says_which_boxes_hold_ellipses():
 
 def test_the_page_says_how_far_labels_let_predictions_look():
     text = " ".join((ROOT / "docs/training.md").read_text(encoding="utf-8").split())
-    parts = (WITH_MASKS, OF_BOXES, OF_MARKS, WITHOUT_PLACES, LEAST, MOST)
+    parts = (MOST_OF_MASKS, OF_BOXES, OF_MARKS, WITHOUT_PLACES, LEAST, MOST)
     masks, boxes, marks, tags, least, most = (Fraction(one).limit_denominator(999) for one in parts)
-    assert f"with masks {masks} of the picture's longer side" in text
+    assert (
+        f"with masks {boxes} of the shorter side of the things they show, but at most {masks} of"
+        in text
+    )
     assert f"{boxes} of a box's shorter side, {marks} of the way between marks" in text
     assert f"{tags} of the longer side where tags" in text and f"within {least} and {most}" in text
     least = f"{1 / 2 / LONGEST:.3f}"  # half a pixel of the copy of a large photograph

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from weakseg.inference import edges
 from weakseg.inference.edges import (
     LONGEST,
     SMOOTHNESS,
@@ -194,6 +195,16 @@ def test_a_mask_is_the_first_of_the_likeliest_classes(shape, shares, seed, radiu
     assert np.array_equal(mask, follow_edges(before, image, radius).argmax(0))
 
 
+@given(shape=SHAPES, seed=SEEDS, pixels=st.integers(1, 3), band=st.integers(1, 200))
+def test_bands_of_rows_change_nothing(shape, seed, pixels, band):
+    before, image = chances(shape, seed), photograph(shape, seed)
+    expected = follow_edges(before, image, pixels / max(shape))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(edges, "BAND", band)
+        found = follow_edges(before, image, pixels / max(shape))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def waves(shape, seed, channels):
     """Return smooth values [*shape, channels] float32 in [0, 1]: a wave over the whole picture."""
     rng = np.random.default_rng(seed)
@@ -215,14 +226,15 @@ def test_of_a_smooth_photograph_a_small_copy_is_enough(seed, factor, pixels):
     assert np.abs(after - full).mean() < 0.01
 
 
-@given(width=st.integers(1, 5000), height=st.integers(1, 5000))
+@given(width=st.integers(1, 5000), height=st.integers(1, 5000), frame=st.integers(0, 5000))
 def test_the_working_size_is_the_photograph_s_or_one_of_its_shape_that_is_not_too_long(
-    width, height
+    width, height, frame
 ):
-    small = working_size(width, height)
+    small = working_size(width, height, frame)
     assert all(isinstance(side, int) and side >= 1 for side in small)
-    assert working_size(height, width) == small[::-1]
-    assert max(small) == min(LONGEST, max(width, height))
+    assert working_size(height, width, frame) == small[::-1]
+    longest = max(LONGEST, round(frame / edges.FRAME_PIXELS))
+    assert max(small) == min(longest, max(width, height))
     factor = max(small) / max(width, height)
     for side, before in zip(small, (width, height), strict=True):
         assert side == 1 or abs(side - factor * before) <= 0.5

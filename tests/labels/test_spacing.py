@@ -9,12 +9,13 @@ from weakseg.labels.pixels import Pixels, pixels_of_points
 from weakseg.labels.spacing import (
     LEAST,
     MOST,
+    MOST_OF_MASKS,
     OF_BOXES,
     OF_MARKS,
-    WITH_MASKS,
     WITHOUT_PLACES,
     distance_between_classes,
     edge_radius,
+    things_in,
     usual_radius,
 )
 
@@ -120,6 +121,58 @@ def test_of_boxes_order_mirror_and_which_corner_comes_first_do_not_count(boxes, 
     assert by_boxes(mirrored(boxes, axis)) == pytest.approx(by_boxes(boxes))
 
 
+# ---- masks
+
+
+@st.composite
+def scenes(draw):
+    """A mask [60, 90] uint8 of rectangles that touch none, and their boxes."""
+    mask, found = np.zeros(SIZE[::-1], np.uint8), []
+    for row, column in draw(st.sets(st.tuples(st.integers(0, 1), st.integers(0, 2)), min_size=1)):
+        width, height = draw(st.integers(1, 28)), draw(st.integers(1, 28))
+        x, y, label = 30 * column, 30 * row, draw(st.integers(1, 3))
+        mask[y : y + height, x : x + width] = label
+        found.append([x, y, x + width, y + height, label])
+    return mask, found
+
+
+@given(scene=scenes(), void=st.booleans())
+def test_the_things_in_a_mask_are_what_hangs_together(scene, void):
+    mask, found = scene
+    mask[:, 29] = 255 if void else 0
+    sides = sorted(min(x1 - x0, y1 - y0) / 90 for x0, y0, x1, y1, _ in found)
+    assert sorted(things_in(mask, SIZE, True)) == pytest.approx(sides)
+    without = things_in(mask, SIZE, False)
+    assert len(without) > len(sides)  # what is no object is a thing as well
+
+
+@given(scene=scenes(), factor=st.integers(1, 20), seed=st.integers(0, 99))
+def test_a_mask_s_size_names_and_mirror_images_do_not_count(scene, factor, seed):
+    mask, _ = scene
+    expected = sorted(things_in(mask, SIZE, True))
+    names = np.array([0, *(1 + np.random.default_rng(seed).permutation(3))], np.uint8)
+    for other in (mask[::-1], mask[:, ::-1], names[mask]):
+        assert sorted(things_in(other, SIZE, True)) == pytest.approx(expected)
+    larger = np.kron(mask, np.ones((factor, factor), np.uint8))
+    assert sorted(things_in(larger, SIZE, True)) == pytest.approx(expected, abs=2 / 250)
+
+
+@given(scene=scenes(), least=st.sampled_from([LEAST, LEAST / 5, LEAST * 4]))
+def test_masks_suggest_what_boxes_of_the_same_things_do_within_their_bounds(scene, least):
+    mask, found = scene
+    things = things_in(mask, SIZE, True, least)
+    radius = edge_radius({"size": SIZE, "full": None}, ("full",), NO_MARKS, things, least)
+    seen = [box for box in found if by_boxes([box]) >= least * (1 + 1e-9)]
+    expected = min(by_boxes(seen), MOST_OF_MASKS) if seen else min(least, MOST_OF_MASKS)
+    assert radius == pytest.approx(expected)
+
+
+def test_a_mask_without_a_thing_suggests_nothing():
+    things = things_in(np.zeros((60, 90), np.uint8), SIZE, True)
+    assert not len(things)
+    assert edge_radius({"size": SIZE, "full": None}, ("full",), NO_MARKS, things) is None
+
+
 # ---- which label says it
 
 
@@ -132,7 +185,7 @@ LABEL = {
 }
 MARKS = pixels_of_points(LABEL["points"])
 SUGGESTED = {
-    "full": WITH_MASKS,
+    "full": OF_BOXES * 0.04,
     "boxes": OF_BOXES * 20 / 90,
     "points": OF_MARKS * 60 / 90,
     "tags": WITHOUT_PLACES,
@@ -146,7 +199,8 @@ def test_masks_say_it_before_boxes_boxes_before_marks_marks_before_tags(there, u
     marks = MARKS if "points" in there & used else NO_MARKS
     first = next((signal for signal in SUGGESTED if signal in there & used), None)
     expected = None if first is None else pytest.approx(SUGGESTED[first])
-    assert edge_radius(label, used, marks) == expected
+    things = np.array([0.04]) if "full" in there & used else None
+    assert edge_radius(label, used, marks, things) == expected
 
 
 @pytest.mark.parametrize(
@@ -160,10 +214,12 @@ def test_labels_that_show_no_size_suggest_nothing(more):
 @given(
     suggested=st.lists(st.none() | st.floats(0, 1), max_size=9),
     seed=st.integers(0, 99),
+    least=st.floats(LEAST / 9, LEAST),
 )
-def test_a_run_takes_what_its_images_usually_suggest_within_bounds(suggested, seed):
+def test_a_run_takes_what_its_images_usually_suggest_within_bounds(suggested, seed, least):
     radius = usual_radius(suggested)
     assert LEAST <= radius <= MOST
+    assert least <= usual_radius(suggested, least) <= radius
     known = [one for one in suggested if one is not None]
     middle = np.median(known) if known else WITHOUT_PLACES
     assert radius == pytest.approx(np.clip(middle, LEAST, MOST))
@@ -172,7 +228,7 @@ def test_a_run_takes_what_its_images_usually_suggest_within_bounds(suggested, se
     assert usual_radius([*suggested, None]) == radius
 
 
-@pytest.mark.parametrize("radius", [WITH_MASKS, WITHOUT_PLACES])
+@pytest.mark.parametrize("radius", [MOST_OF_MASKS, WITHOUT_PLACES])
 def test_what_labels_suggest_without_a_size_lies_within_the_bounds(radius):
     assert usual_radius([radius]) == radius
 

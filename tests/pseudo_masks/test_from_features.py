@@ -3,7 +3,7 @@
 Small boxes hold ellipses.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,10 +26,12 @@ from weakseg.pseudo_masks.from_features import (
     SMALL_BOX,
     FeatureMasks,
     deep_cells,
+    finer,
     has_small_boxes,
     images_for_tag_maps,
     needs_tag_maps,
     pooled_cells,
+    side_of,
     tag_maps_from,
 )
 from weakseg.pseudo_masks.grabcut import draw_marks
@@ -266,6 +268,24 @@ def test_without_objects_all_is_background_where_labels_are_complete(
         assert (mask == IGNORE).all()
 
 
+# ---- how large the squares are
+
+
+@given(frame=st.tuples(st.integers(1, 9000), st.integers(1, 9000)))
+def test_squares_grow_with_what_the_encoder_sees(frame):
+    """A thing of so many frame pixels has as many pixels of the square, whatever the frame."""
+    maps = replace(features(0), frame=frame)
+    side = side_of(maps)
+    assert SIDE <= side <= from_features.MOST_SIDE and side % from_features.STEP == 0
+    assert finer(side) * SIDE == side * FINE
+    if max(frame) <= FINE:
+        assert side == SIDE
+    elif side < from_features.MOST_SIDE:
+        assert abs(side - max(frame) * SIDE / FINE) <= from_features.STEP / 2
+    small = [[10.0, 10.0, 13.0, 12.0, 1]]  # shorter than 2 of 60 pixels: in 1,024 there are 34
+    assert has_small_boxes(label_of(boxes=small), side) == (2 / SIZE[1] < SMALL_BOX * SIDE / side)
+
+
 # ---- which boxes are small
 
 
@@ -299,7 +319,7 @@ def test_boxes_that_the_run_does_not_learn_from_decide_nothing():
 def test_grabcut_fills_boxes_unless_they_are_small(has_background, found, seed):
     label, maker = label_of(boxes=found), masks(("boxes",), has_background, seed)
     cut = from_features.pseudo_mask(
-        from_features.rgb(maker.image("a")),
+        from_features.rgb(maker.image("a", SIDE)),
         {"boxes": found},
         View(*SIZE, SIDE),
         has_background=has_background,

@@ -32,7 +32,7 @@ from weakseg.data.image_io import read_mask
 from weakseg.evaluation.results import dataset_of
 from weakseg.inference import predict
 from weakseg.labels.signals import SIGNALS
-from weakseg.labels.spacing import OF_BOXES, WITH_MASKS, WITHOUT_PLACES, edge_radius
+from weakseg.labels.spacing import MOST_OF_MASKS, OF_BOXES, WITHOUT_PLACES, edge_radius
 from weakseg.learners.feature_store import cached_encoder
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.penalty import PENALTIES
@@ -72,7 +72,7 @@ def gathered(labels, signals):
     labels = kind()
     labels.train_ids = [*by_name]
     mask = np.tile(np.arange(6, dtype=np.uint8), (5, 1)).repeat(4, 0).repeat(5, 1)  # 6 classes
-    dataset = SimpleNamespace(image_path=str, mask=lambda name: mask)
+    dataset = SimpleNamespace(image_path=str, mask=lambda name: mask, has_background=True)
     maps = FeatureMaps((np.zeros((4, 5, 8), np.float16),), (4,), (30, 20), (30, 20))
     run_ = SimpleNamespace(seed=0, signals=signals, probe=ProbeOptions(), weak_label_path="l")
     masks = SimpleNamespace(first=lambda name, label, maps: np.zeros((4, 4), np.uint8))
@@ -109,7 +109,7 @@ def test_the_radius_of_edges_is_what_images_usually_suggest():
     assert gathered(labels, ("points",)).edges == WITHOUT_PLACES  # one class has no distance
     assert gathered(labels, ("points", "boxes")).edges == pytest.approx(OF_BOXES * 5 / 30)
     with_mask = [labels[0] | {"full": None}] * 2 + labels[:1]
-    assert gathered(with_mask, (*signals, "full")).edges == WITH_MASKS
+    assert gathered(with_mask, (*signals, "full")).edges == MOST_OF_MASKS
     assert gathered(with_mask, signals).edges == both
 
 
@@ -361,7 +361,7 @@ def test_what_a_run_is_told_travels_to_the_evaluation(more, fit, tmp_path):
 @pytest.mark.parametrize(
     ("modes", "more", "radius"),
     [
-        ("full", [], WITH_MASKS),
+        ("full", [], MOST_OF_MASKS),
         ("tags", [], WITHOUT_PLACES),
         ("points", ["--edges", 0.2], 0.2),
         ("full", ["--edges", 0, "--views", 1], 0),

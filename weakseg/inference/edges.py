@@ -7,11 +7,24 @@ import numpy as np
 
 SMOOTHNESS = 1e-4  # variance of colours, in [0, 1], from which on an edge is one
 LONGEST = 256  # pixels: of a larger photograph, a copy of this longer side is looked at
+FRAME_PIXELS = 1.5  # or one pixel for so many of the encoder's frame, where that is more
+BAND = 2**18  # pixels, about, whose covariances exist at a time in double precision
 
 
-def working_size(width: int, height: int) -> tuple[int, int]:
-    """Return (width, height) of the probabilities that `follow_edges` of a photograph needs."""
-    factor = min(1.0, LONGEST / max(width, height))
+def longest_copy(frame: int = 0) -> int:
+    """Return the longer side, at most, of the copy of a photograph that is looked at, in pixels.
+
+    frame: longer side of what the encoder sees of the photograph, 0 where it does not matter
+    """
+    return max(LONGEST, round(frame / FRAME_PIXELS))
+
+
+def working_size(width: int, height: int, frame: int = 0) -> tuple[int, int]:
+    """Return (width, height) of the probabilities that `follow_edges` of a photograph needs.
+
+    frame: as `longest_copy` takes it
+    """
+    factor = min(1.0, longest_copy(frame) / max(width, height))
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
@@ -70,13 +83,19 @@ def inverse_covariance(colours: np.ndarray, window: Sequence[int]) -> np.ndarray
 
     colours: [h, w, 3] float32 in [0, 1]; window: (width, height) around each pixel
     """
-    values = colours.astype(np.float64)
-    mean = cv2.blur(values, window)
-    products = values[..., :, None] * values[..., None, :]
-    mean_products = cv2.blur(products.reshape(*values.shape[:2], 9), window)
-    covariance = mean_products.reshape(products.shape) - mean[..., :, None] * mean[..., None, :]
-    inverse: np.ndarray = np.linalg.inv(covariance + SMOOTHNESS * np.eye(3))
-    return inverse.astype(np.float32)
+    height, width = colours.shape[:2]
+    inverse = np.empty((height, width, 3, 3), np.float32)
+    rows, reach = max(1, BAND // width), window[1] // 2
+    for top in range(0, height, rows):
+        bottom, first = min(top + rows, height), max(0, top - reach)
+        values = colours[first : bottom + reach].astype(np.float64)
+        mean = cv2.blur(values, window)
+        products = values[..., :, None] * values[..., None, :]
+        mean_products = cv2.blur(products.reshape(*values.shape[:2], 9), window)
+        covariance = mean_products.reshape(products.shape) - mean[..., :, None] * mean[..., None, :]
+        own = covariance[top - first : bottom - first]
+        inverse[top:bottom] = np.linalg.inv(own + SMOOTHNESS * np.eye(3))
+    return inverse
 
 
 def resized(values: np.ndarray, size: Sequence[int]) -> np.ndarray:

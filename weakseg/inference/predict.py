@@ -74,10 +74,13 @@ def full_size_masks(
             yield name, mask, truth
 
 
-def follows(radius: float, size: Sequence[int]) -> bool:
-    """Return whether a radius, in longer sides, is a pixel of a photograph (width, height)."""
+def follows(radius: float, size: Sequence[int], frame: int = 0) -> bool:
+    """Return whether a radius, in longer sides, is a pixel of a photograph (width, height).
+
+    frame: as `working_size` takes it
+    """
     width, height = size
-    return round(radius * max(working_size(width, height))) >= 1
+    return round(radius * max(working_size(width, height, frame))) >= 1
 
 
 def at_size(logits: torch.Tensor, size: Sequence[int], antialias: bool = False) -> torch.Tensor:
@@ -129,8 +132,9 @@ def before_edges(
 
     maps, mirrored: as `probabilities` takes them
     """
-    size, radius = working_size(*maps.size), probe.edges
-    if not follows(radius, maps.size):
+    frame = max(maps.frame)
+    size, radius = working_size(*maps.size, frame), probe.edges
+    if not follows(radius, maps.size, frame):
         size, radius = maps.size, 0.0
     chances = probe.logits(maps, size).softmax(0)
     if mirrored is not None:

@@ -35,18 +35,31 @@ from weakseg.pseudo_masks.random_walk import Growth, walk_between
 SIDE = 128  # pixels a side of the square that masks are cut on
 SMALL_BOX = 1 / 8  # of the image's sides: smaller things have too few pixels of the square
 FINE = 384  # pixels a side of the square that holds them
+# Where the encoder sees more than FINE pixels a side, these squares grow with its frame.
+MOST_SIDE, STEP = 1024, 32
 
 
-def has_small_boxes(label: Mapping[str, Any]) -> bool:
+def side_of(maps: FeatureMaps) -> int:
+    """Return the pixels a side of the square that the masks of an image are cut on."""
+    share = STEP * round(max(maps.frame) * SIDE / FINE / STEP)
+    return min(max(SIDE, share), MOST_SIDE)
+
+
+def finer(side: int) -> int:
+    """Return the pixels a side of the square that holds small things, in place of `side`."""
+    return side * FINE // SIDE
+
+
+def has_small_boxes(label: Mapping[str, Any], side: int = SIDE) -> bool:
     """Return whether the usual box of an image is small, by the shorter of its shares of the sides.
 
-    label: {"size", "boxes": annotation, ...}
+    label: {"size", "boxes": annotation, ...}; side: pixels of the square that masks are cut on
     """
     boxes = np.array([box[:4] for box in label.get("boxes", ())], float).reshape(-1, 4)
     if not len(boxes):
         return False
     shares = np.abs(boxes[:, 2:] - boxes[:, :2]) / label["size"]
-    return float(np.median(shares.min(1))) < SMALL_BOX
+    return float(np.median(shares.min(1))) < SMALL_BOX * SIDE / side
 
 
 def growth_of(confidence: float) -> Growth:
@@ -56,7 +69,9 @@ def growth_of(confidence: float) -> Growth:
 
 @dataclass(frozen=True)
 class FeatureMasks:
-    """Makes the pseudo-masks of one run, [S, S] uint8, 255 where in doubt; S is SIDE, or FINE.
+    """Makes the pseudo-masks of one run, [S, S] uint8, 255 where in doubt.
+
+    S is `side_of` an image, or `finer` where boxes are small.
 
     signals   that the run learns from; an image may lack some
     cache     of the photographs, of any size
@@ -73,21 +88,21 @@ class FeatureMasks:
 
         label: {"size", signal: annotation, ...}
         """
-        signals = [signal for signal in self.signals if signal in label]
+        signals, side = [signal for signal in self.signals if signal in label], side_of(maps)
         annotations = annotations_of(label, signals)
         if "boxes" in annotations:
-            if has_small_boxes(label):
-                return self.of_ellipses(annotations, label["size"])
+            if has_small_boxes(label, side):
+                return self.of_ellipses(annotations, label["size"], finer(side))
             width, height = label["size"]
-            view, picture = View(width, height, SIDE), rgb(self.image(name))
+            view, picture = View(width, height, side), rgb(self.image(name, side))
             has_background = self.dataset.has_background
             return pseudo_mask(picture, annotations, view, has_background=has_background)[0]
         if annotations or "tags" not in signals or self.tag_maps is None:
             return None
         cells = deep_cells(maps)
         evidence = self.tag_maps(cells[None])[0].clamp(min=0)
-        evidence = F.interpolate(evidence[None], size=[SIDE, SIDE], mode="bilinear")[0]
-        walk, image = walk_between(cells), self.image(name)
+        evidence = F.interpolate(evidence[None], size=[side, side], mode="bilinear")[0]
+        walk, image = walk_between(cells), self.image(name, side)
         return mask_from_tags(label["tags"], image, walk, evidence, self.dataset)
 
     def predicted(
@@ -104,36 +119,38 @@ class FeatureMasks:
         on show all is background where the labels are complete, and in doubt where they are not.
         Small boxes hold the same ellipses whatever the probe says.
         """
-        signals = [signal for signal in self.signals if signal in label]
+        signals, side = [signal for signal in self.signals if signal in label], side_of(maps)
         annotations = annotations_of(label, signals)
-        if "boxes" in annotations and has_small_boxes(label):
-            return self.of_ellipses(annotations, label["size"])
+        if "boxes" in annotations and has_small_boxes(label, side):
+            return self.of_ellipses(annotations, label["size"], finer(side))
         term = "walk" if annotations else "cams"
-        known = knowledge_of(label, signals, term, self.dataset, SIDE)
+        known = knowledge_of(label, signals, term, self.dataset, side)
         rest = 0 if known.is_closed else IGNORE
         if not known.classes.size:
-            return np.full((SIDE, SIDE), rest, np.uint8)
-        logits = probe.logits(maps, (SIDE, SIDE))
+            return np.full((side, side), rest, np.uint8)
+        logits = probe.logits(maps, (side, side))
         possible = [*([0] if self.dataset.has_background else []), *known.classes.tolist()]
         if known.is_closed or not self.dataset.has_background:
             impossible = np.setdiff1d(np.arange(probe.num_classes), possible)
             logits[impossible] = -torch.inf
-        growth, image = growth_of(confidence), rgb(self.image(name))
+        growth, image = growth_of(confidence), rgb(self.image(name, side))
         chances = logits.softmax(0)[known.classes.tolist()].numpy()
         chances = follow_edges(chances, image, probe.edges) * known.where
         mask = mask_from_maps(chances, known.classes, image, growth, rest)
         return mask if known.marks is None else np.where(known.marks == IGNORE, mask, known.marks)
 
-    def of_ellipses(self, annotations: Mapping[str, Any], size: Sequence[int]) -> np.ndarray:
-        """Return the mask [FINE, FINE] uint8 in which each box holds the ellipse that fits into it.
+    def of_ellipses(
+        self, annotations: Mapping[str, Any], size: Sequence[int], side: int
+    ) -> np.ndarray:
+        """Return the mask [side, side] uint8 in which each box holds the ellipse that fits into it.
 
         annotations: {"boxes" and perhaps "points", "scribbles": annotation}; size: (width, height)
         of the photograph. Most small things are round. Clicks and strokes keep their classes.
         Smaller ellipses lie on top of larger ones.
         """
         width, height = size
-        view = View(width, height, FINE)
-        mask = np.full((FINE, FINE), 0 if self.dataset.has_background else IGNORE, np.uint8)
+        view = View(width, height, side)
+        mask = np.full((side, side), 0 if self.dataset.has_background else IGNORE, np.uint8)
         for window, value in parts_of_boxes(annotations["boxes"], view):
             part = mask[window]
             y, x = (np.linspace(-1, 1, 2 * length + 1)[1::2] for length in part.shape)
@@ -141,9 +158,9 @@ class FeatureMasks:
         marks = draw_marks(annotations, view)
         return np.where(marks == IGNORE, mask, marks)
 
-    def image(self, name: str) -> torch.Tensor:
-        """Return a photograph [3, SIDE, SIDE] uint8."""
-        return torch.from_numpy(self.cache.at(SIDE).image(self.dataset.image_path(name)))
+    def image(self, name: str, side: int) -> torch.Tensor:
+        """Return a photograph [3, side, side] uint8."""
+        return torch.from_numpy(self.cache.at(side).image(self.dataset.image_path(name)))
 
 
 def needs_tag_maps(signals: Sequence[str]) -> bool:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from weakseg.common import IGNORE, UserError, stable_seed
 from weakseg.data.base import SegmentationDataset
+from weakseg.inference.edges import LONGEST, longest_copy
 from weakseg.labels.pixels import (
     Pixels,
     joined,
@@ -18,7 +19,7 @@ from weakseg.labels.pixels import (
     pixels_of_scribbles,
     random_places,
 )
-from weakseg.labels.spacing import edge_radius, usual_radius
+from weakseg.labels.spacing import LEAST, edge_radius, things_in, usual_radius
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.features import FeatureMaps
 from weakseg.pseudo_masks.from_features import (
@@ -102,7 +103,7 @@ def gather(
     count = pixels_per_image(run.probe.pixels, len(labels.train_ids))
     mask_of = mask_of or dataset.mask
     marks, drawn = PixelSample(MOST_PIXELS), PixelSample(MOST_PIXELS)
-    pool, places, first, weak, radii = [], [], [], [], []
+    pool, places, first, weak, radii, finest = [], [], [], [], [], LEAST
     for number, name in enumerate(shown(labels.train_ids, "labels to pixels")):
         rng = np.random.default_rng(stable_seed(run.seed, "pixels", name))
         maps, label = store(dataset.image_path(name)), labels[name]
@@ -117,12 +118,16 @@ def gather(
         places.append(random / maps.size)
 
         has_mask = "full" in label and "full" in run.signals
+        things, least = None, least_radius(max(maps.frame))
         if has_mask:
-            pixels = pixels_of(mask_of(name), size, count, rng)
+            full = mask_of(name)
+            things = things_in(full, size, dataset.has_background, least)
+            pixels = pixels_of(full, size, count, rng)
             drawn.add(labelled(pixels, maps, number), rng)
         clicked = marked({} if has_mask else label, run.signals)
         marks.add(labelled(clicked, maps, number), rng)
-        radii.append(edge_radius(label, run.signals, clicked))
+        radii.append(edge_radius(label, run.signals, clicked, things, least))
+        finest = min(finest, least)
         mask = None if has_mask else masks.first(name, label, maps)
         first.append(seen(mask, places[-1]))
         weak.append(not has_mask)
@@ -133,7 +138,7 @@ def gather(
         np.stack(places),
         np.stack(first),
         np.array(weak),
-        usual_radius(radii),
+        usual_radius(radii, finest),
     )
     if not len(evidence.marks) + len(evidence.masks) and (evidence.first == IGNORE).all():
         raise UserError(
@@ -141,6 +146,11 @@ def gather(
             "training images; label some"
         )
     return evidence
+
+
+def least_radius(frame: int) -> float:
+    """Return the least radius of edges, in longer sides, for a frame of this longer side."""
+    return LEAST * LONGEST / longest_copy(frame)
 
 
 def pixels_of(
