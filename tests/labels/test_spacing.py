@@ -15,6 +15,7 @@ from weakseg.labels.spacing import (
     WITHOUT_PLACES,
     distance_between_classes,
     edge_radius,
+    radius_of_predicted,
     things_in,
     usual_radius,
 )
@@ -141,34 +142,48 @@ def test_the_things_in_a_mask_are_what_hangs_together(scene, void):
     mask, found = scene
     mask[:, 29] = 255 if void else 0
     sides = sorted(min(x1 - x0, y1 - y0) / 90 for x0, y0, x1, y1, _ in found)
-    assert sorted(things_in(mask, SIZE, True)) == pytest.approx(sides)
-    without = things_in(mask, SIZE, False)
+    found_sides, areas = things_in(mask, SIZE, True)
+    assert (
+        sorted(found_sides) == pytest.approx(sides)
+        and areas.sum() == ((mask > 0) & (mask < 255)).sum()
+    )
+    without, _ = things_in(mask, SIZE, False)
     assert len(without) > len(sides)  # what is no object is a thing as well
 
 
 @given(scene=scenes(), factor=st.integers(1, 20), seed=st.integers(0, 99))
 def test_a_mask_s_size_names_and_mirror_images_do_not_count(scene, factor, seed):
     mask, _ = scene
-    expected = sorted(things_in(mask, SIZE, True))
+    expected = sorted(things_in(mask, SIZE, True)[0])
     names = np.array([0, *(1 + np.random.default_rng(seed).permutation(3))], np.uint8)
     for other in (mask[::-1], mask[:, ::-1], names[mask]):
-        assert sorted(things_in(other, SIZE, True)) == pytest.approx(expected)
+        assert sorted(things_in(other, SIZE, True)[0]) == pytest.approx(expected)
     larger = np.kron(mask, np.ones((factor, factor), np.uint8))
-    assert sorted(things_in(larger, SIZE, True)) == pytest.approx(expected, abs=2 / 250)
+    assert sorted(things_in(larger, SIZE, True)[0]) == pytest.approx(expected, abs=2 / 250)
 
 
 @given(scene=scenes(), least=st.sampled_from([LEAST, LEAST / 5, LEAST * 4]))
 def test_masks_suggest_what_boxes_of_the_same_things_do_within_their_bounds(scene, least):
     mask, found = scene
-    things = things_in(mask, SIZE, True, least)
+    things, _ = things_in(mask, SIZE, True, least)
     radius = edge_radius({"size": SIZE, "full": None}, ("full",), NO_MARKS, things, least)
     seen = [box for box in found if by_boxes([box]) >= least * (1 + 1e-9)]
     expected = min(by_boxes(seen), MOST_OF_MASKS) if seen else min(least, MOST_OF_MASKS)
     assert radius == pytest.approx(expected)
 
 
+@given(scene=scenes())
+def test_of_a_predicted_mask_the_thing_counts_that_a_pixel_is_usually_in(scene):
+    mask, found = scene
+    by_pixel = [[min(x1 - x0, y1 - y0) / 90] * (x1 - x0) * (y1 - y0) for x0, y0, x1, y1, _ in found]
+    radius = radius_of_predicted(mask, SIZE, True)
+    middle = np.sort(np.concatenate(by_pixel))
+    assert radius == pytest.approx(OF_BOXES * middle[(len(middle) - 1) // 2])
+    assert radius_of_predicted(np.zeros_like(mask), SIZE, True) is None
+
+
 def test_a_mask_without_a_thing_suggests_nothing():
-    things = things_in(np.zeros((60, 90), np.uint8), SIZE, True)
+    things, _ = things_in(np.zeros((60, 90), np.uint8), SIZE, True)
     assert not len(things)
     assert edge_radius({"size": SIZE, "full": None}, ("full",), NO_MARKS, things) is None
 

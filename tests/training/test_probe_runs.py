@@ -37,7 +37,7 @@ from weakseg.learners.feature_store import cached_encoder
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.penalty import PENALTIES
 from weakseg.learners.probe import Probe
-from weakseg.training import checkpoints, options, probe_evidence, probe_fit
+from weakseg.training import checkpoints, options, probe, probe_evidence, probe_fit
 from weakseg.training.checkpoints import OF_PROBES, Log
 from weakseg.training.pixel_sample import LabelledPixels, merged
 from weakseg.training.probe_evidence import Evidence, gather, marked, pixels_per_image, seen
@@ -356,6 +356,21 @@ def test_what_a_run_is_told_travels_to_the_evaluation(more, fit, tmp_path):
     )
     content = json.loads((tmp_path / "results" / "r.json").read_text())
     assert content["args"][more[0][2:]] == more[1]
+
+
+@pytest.mark.parametrize("predicted", [0.013, 0.9, None])
+@pytest.mark.parametrize("modes", ["points", "tags", "boxes", "full", "points boxes"])
+def test_smaller_things_that_are_predicted_count_where_labels_show_no_size(
+    modes, predicted, fit, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(probe, "radius_of_predicted", lambda *rest: None)
+    by_labels = fit(modes, "before")["edges"].item()
+    monkeypatch.setattr(probe, "radius_of_predicted", lambda *rest: predicted)
+    guesses = not {"boxes", "full"} & {*modes.split()}
+    found = fit(modes, "r")["edges"].item()
+    assert found == (min(predicted or 1, by_labels) if guesses else by_labels)
+    assert {line["edges"] for line in log(tmp_path / "r")} == {found}
+    assert fit(modes, "fixed", "--edges", 0.07)["edges"] == 0.07
 
 
 @pytest.mark.parametrize(

@@ -52,21 +52,39 @@ def edge_radius(
 
 def things_in(
     mask: np.ndarray, size: Sequence[int], has_background: bool, least: float = LEAST
-) -> np.ndarray:
-    """Return the shorter sides [N] of the things in a mask [H, W] uint8, in longer sides.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shorter sides [N] of the things in a mask [H, W] uint8, and how many pixels each.
 
-    A thing is what hangs together of one class, corners count. size: (width, height) of the
-    photograph that the mask covers; has_background: whether class 0 is no thing
-    least: no thing much smaller than this radius is looked for
+    A thing is what hangs together of one class, corners count. Sides are in longer sides of the
+    photograph of a size (width, height), which the mask covers.
+    has_background: whether class 0 is no thing; least: no thing much smaller than this radius is
+    looked for
     """
     step = max(1, int(max(mask.shape) * least / (FINEST * LEAST)))
     seen = np.ascontiguousarray(mask[::step, ::step])
     share = np.array(size) * step / (np.array(mask.shape[::-1]) * max(size))  # of a pixel
-    sides = [np.empty(0)]
+    sides, areas = [np.empty(0)], [np.empty(0)]
     for label in np.setdiff1d(seen, [0, IGNORE] if has_background else [IGNORE]):
         *_, boxes, _ = cv2.connectedComponentsWithStats((seen == label).astype(np.uint8))
         sides.append((boxes[1:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1] * share).min(1))
-    return np.concatenate(sides)
+        areas.append(boxes[1:, cv2.CC_STAT_AREA])
+    return np.concatenate(sides), np.concatenate(areas)
+
+
+def radius_of_predicted(
+    mask: np.ndarray, size: Sequence[int], has_background: bool, least: float = LEAST
+) -> float | None:
+    """Return the radius that a predicted mask [H, W] uint8 suggests; None where it shows no thing.
+
+    It is that of the thing that a pixel of a thing is usually in, so that specks count little.
+    size, has_background, least: as `things_in` takes them
+    """
+    sides, areas = things_in(mask, size, has_background, least)
+    if not len(sides):
+        return None
+    order = np.argsort(sides)
+    cumulated = np.cumsum(areas[order])
+    return OF_BOXES * float(sides[order][np.searchsorted(cumulated, cumulated[-1] / 2)])
 
 
 def distance_between_classes(marks: Pixels) -> float | None:

@@ -16,6 +16,9 @@ from tqdm import tqdm
 
 from weakseg.common import IGNORE, remove
 from weakseg.data.base import SegmentationDataset
+from weakseg.inference.edges import working_size
+from weakseg.inference.predict import class_mask
+from weakseg.labels.spacing import radius_of_predicted, usual_radius
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.probe import Probe, Standard
@@ -30,12 +33,14 @@ from weakseg.training.probe_evidence import (
     MaskOf,
     feature_masks,
     gather,
+    least_radius,
     seen,
     shown,
 )
 from weakseg.training.probe_fit import Line, fit_head, rows_of
 from weakseg.training.run import TrainingRun
 
+LOOKED_AT = 40  # images, at most, for how large the things are that a probe predicts
 MAY_CHANGE = ("fingerprint", "labels")  # between two fits of a run
 
 
@@ -62,6 +67,9 @@ def fit_probe(
     evidence = gather(run, dataset, labels, store, masks, mask_of)
     standard = Standard.of(evidence.pool.reshape(-1, evidence.pool.shape[2]))
     edges = evidence.edges if run.probe.edges is None else run.probe.edges
+    guesses = run.probe.edges is None and not {"full", "boxes"} & {*run.signals}
+    if guesses and probe is not None:
+        edges = probe.edges
     first_head = start.linear_head(standard) if start else None
     for fit in range(done + 1, run.last_epoch + 1):
         pseudo = evidence.first
@@ -80,8 +88,30 @@ def fit_probe(
             run, evidence, rows, from_mask, standard, num_classes, is_last, first_head
         )
         probe = Probe(standard, head, edges)
+        if guesses and fit == 1:
+            edges = smaller_radius(dataset, labels, store, probe)
+            probe = replace(probe, edges=edges)
         seconds, began = time.process_time() - began, time.process_time()
         yield probe, {"epoch": fit, "selected": True, "seconds": seconds, "edges": edges, **facts}
+
+
+def smaller_radius(
+    dataset: SegmentationDataset, labels: TrainingLabels, store: FeaturesOf, probe: Probe
+) -> float:
+    """Return the radius of edges of a probe, or a smaller one if it predicts smaller things.
+
+    Marks far from each other say little of how large things are. An even part of the training
+    images is looked at.
+    """
+    suggested = []
+    for name in labels.train_ids[:: -(-len(labels.train_ids) // LOOKED_AT)]:
+        maps = store(dataset.image_path(name))
+        frame = max(maps.frame)
+        mask = class_mask(probe.logits(maps, working_size(*maps.size, frame)))
+        least = least_radius(frame)
+        suggested.append(radius_of_predicted(mask, maps.size, dataset.has_background, least))
+    known = [radius for radius in suggested if radius is not None]
+    return min(probe.edges, usual_radius(known, least)) if known else probe.edges
 
 
 def pseudo_labels(

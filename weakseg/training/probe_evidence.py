@@ -121,7 +121,7 @@ def gather(
         things, least = None, least_radius(max(maps.frame))
         if has_mask:
             full = mask_of(name)
-            things = things_in(full, size, dataset.has_background, least)
+            things, _ = things_in(full, size, dataset.has_background, least)
             pixels = pixels_of(full, size, count, rng)
             drawn.add(labelled(pixels, maps, number), rng)
         clicked = marked({} if has_mask else label, run.signals)
