@@ -26,7 +26,7 @@ def measured_rows(capsys, words):
 
 
 def test_every_step_is_measured(capsys, pets_dir, monkeypatch):
-    for size in (probe_fit.SMALL, probe_fit.SMALL_OF_MANY):
+    for size in (probe_fit.SMALL, probe_fit.SMALL_OF_MANY, probe_fit.SMALL_OF_FEW):
         monkeypatch.setitem(size, "steps", 3)
     words = f"--data_dir {pets_dir} --img_size 32 --encoder_weights none"
     rows = measured_rows(capsys, f"{words} --images 3 --labelled 6 --fits 1")

@@ -24,6 +24,7 @@ PLAIN = Standard(np.zeros(WIDTH, np.float32), np.ones(WIDTH, np.float32))
 @pytest.fixture(autouse=True)
 def _a_quick_small_head(monkeypatch):
     monkeypatch.setattr(probe_fit, "SMALL", {"hidden": 16, "steps": 150})
+    monkeypatch.setattr(probe_fit, "FEW", 3 * PLACES)
 
 
 def settings_of(**probe):
@@ -85,6 +86,27 @@ def test_masks_choose_the_last_head_unless_the_user_does(head, is_last):
     chooses = head == "auto" and is_last
     assert isinstance(fitted, SmallNetwork) == chooses
     assert line["pixels"] == (from_mask.sum() if chooses else len(rows))
+
+
+@pytest.mark.parametrize("classes, pixel_count", [(2, 119), (2, 120), (3, 10), (21, 119)])
+def test_few_pixels_of_masks_of_two_classes_have_a_linear_head(classes, pixel_count):
+    images = np.arange(pixel_count) // PLACES
+    rows = pixels(0, np.arange(pixel_count) % classes, images)
+    masks = np.ones(pixel_count, bool)
+    evidence = SimpleNamespace(marks=[])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probe_fit, "SMALL_OF_FEW", {"hidden": 8, "steps": 5})
+        fitted, line = fit_head(settings_of(penalty=0.1), evidence, rows, masks, PLAIN, classes)
+    is_small = classes > 2 or pixel_count >= probe_fit.FEW
+    assert isinstance(fitted, SmallNetwork) == is_small
+    assert line["head"] == probe_fit.usual_head(pixel_count, classes)
+
+
+def test_masks_alone_beside_wrong_labels_have_the_head_that_suits_so_many(monkeypatch):
+    rows, from_mask = mix(0, wrong=0.9)
+    monkeypatch.setattr(probe_fit, "FEW", int(from_mask.sum()) + 1)
+    kind, counted = best_of_mix(settings_of(), PLAIN(rows.features), rows, from_mask, 2)
+    assert kind == "linear" and np.array_equal(counted, from_mask)
 
 
 @given(seed=SEEDS, clicked=st.integers(0, 20))

@@ -236,7 +236,7 @@ def test_a_mask_says_what_it_holds_at_places():
 def quick():
     """Train the small network for few steps."""
     with pytest.MonkeyPatch.context() as patch:
-        for size in (probe_fit.SMALL, probe_fit.SMALL_OF_MANY):
+        for size in (probe_fit.SMALL, probe_fit.SMALL_OF_MANY, probe_fit.SMALL_OF_FEW):
             patch.setitem(size, "steps", 30)
         yield
 

@@ -24,7 +24,7 @@ from weakseg.training import checkpoints, loop, probe_fit, probe_start, recipes
 
 @pytest.fixture(autouse=True)
 def short_fits(monkeypatch):
-    for size in ("SMALL", "SMALL_OF_MANY"):
+    for size in ("SMALL", "SMALL_OF_MANY", "SMALL_OF_FEW"):
         monkeypatch.setattr(probe_fit, size, {"hidden": 8, "steps": 20})
 
 

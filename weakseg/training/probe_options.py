@@ -22,8 +22,8 @@ class ProbeOptions:
     )
     head: str = option(
         "auto",
-        "linear, or one small hidden layer; auto: small where images have masks, and in the last "
-        "fit with more than two classes",
+        "linear, or one small hidden layer; auto: small where images have masks, with two classes "
+        "2,000 pixels of them or more, and in the last fit with more than two classes",
         choices=HEADS,
     )
     penalty: float | None = option(
