@@ -370,17 +370,37 @@ def test_an_ellipse_touches_all_four_sides_and_fills_pi_quarters_of_its_box(foun
 @given(found=small_boxes(), has_background=st.booleans(), seed=SEEDS)
 def test_smaller_ellipses_lie_on_top_of_larger_ones(found, has_background, seed):
     """In whatever order boxes come, and by whichever corners."""
-    mask, outside = of_ellipses(found, has_background), 0 if has_background else IGNORE
-    expected = np.full_like(mask, outside)
-    for box in sorted(found, key=lambda box: -abs((box[2] - box[0]) * (box[3] - box[1]))):
-        alone = of_ellipses([box], has_background)
-        expected = np.where(alone == outside, expected, alone)
-    assert np.array_equal(mask, expected)
+    mask = of_ellipses(found, has_background)
+    if has_background:
+        expected = np.zeros_like(mask)
+        for box in sorted(found, key=lambda box: -abs((box[2] - box[0]) * (box[3] - box[1]))):
+            alone = of_ellipses([box])
+            expected = np.where(alone == 0, expected, alone)
+        assert np.array_equal(mask, expected)
     areas = {abs((box[2] - box[0]) * (box[3] - box[1])) for box in found}
     if len(areas) == len(found):  # of equal boxes the last one lies on top
         order = np.random.default_rng(seed).permutation(len(found))
         assert np.array_equal(of_ellipses([found[i] for i in order], has_background), mask)
     assert np.array_equal(of_ellipses(turned(found), has_background), mask)
+
+
+@LAWS
+@given(found=small_boxes(), label=st.integers(1, CLASSES - 1))
+def test_without_a_background_what_boxes_of_one_class_alone_hold_is_of_that_class(found, label):
+    """A picture-wide box of a class, too: the ellipses of the others lie on it."""
+    whole = [0.0, 0.0, *map(float, SIZE), label]
+    mask, with_whole = (of_ellipses(many, False) for many in (found, [*found, *found, whole]))
+    view = View(*SIZE, FINE)
+    inside = {one[4]: np.zeros((FINE, FINE), bool) for one in found}
+    for window, value in parts_of_boxes(found, view):
+        inside[value][window] = True
+    number = sum(one.astype(int) for one in inside.values())
+    assert (mask[number == 0] == IGNORE).all()
+    for value, where in inside.items():
+        assert (mask[where & (number == 1)] == value).all()
+    assert (with_whole[number == 0] == label).all()
+    ellipses = of_ellipses(found)
+    assert np.array_equal(with_whole[ellipses != 0], ellipses[ellipses != 0])
 
 
 @LAWS

@@ -24,6 +24,7 @@ from weakseg.learners.probe import Probe
 from weakseg.pseudo_masks.cam import GRID, MOST_IMAGES, TagMaps, fit_tag_maps
 from weakseg.pseudo_masks.from_labels import (
     annotations_of,
+    draw_evidence,
     knowledge_of,
     mask_from_maps,
     mask_from_tags,
@@ -146,13 +147,19 @@ class FeatureMasks:
 
         annotations: {"boxes" and perhaps "points", "scribbles": annotation}; size: (width, height)
         of the photograph. Most small things are round. Clicks and strokes keep their classes.
-        Smaller ellipses lie on top of larger ones.
+        Smaller ellipses lie on top of larger ones. Without a background, what boxes of one class
+        alone hold is of that class, and large boxes hold no ellipse.
         """
         width, height = size
         view = View(width, height, side)
-        mask = np.full((side, side), 0 if self.dataset.has_background else IGNORE, np.uint8)
+        if self.dataset.has_background:
+            mask = np.zeros((side, side), np.uint8)
+        else:
+            mask = draw_evidence({"boxes": annotations["boxes"]}, view, has_background=False)
         for window, value in parts_of_boxes(annotations["boxes"], view):
             part = mask[window]
+            if not self.dataset.has_background and min(part.shape) >= SMALL_BOX * side:
+                continue
             y, x = (np.linspace(-1, 1, 2 * length + 1)[1::2] for length in part.shape)
             part[y[:, None] ** 2 + x**2 <= 1] = value
         marks = draw_marks(annotations, view)
