@@ -15,6 +15,7 @@ from vlm_itl.settings import build
 from vlm_itl.start import recorded
 from weakseg.common import UserError
 from weakseg.learners.small_network import fit_small_network
+from weakseg.training.probe_options import ProbeOptions
 
 RANDOM = "active_learning.strategy=random"
 ENTROPY = "active_learning.strategy=entropy"
@@ -96,6 +97,11 @@ def test_judges_see_its_masks_and_accepted_ones_teach_it(handler, label, setting
         last = results["curve"][-1]
         assert last["pseudo_labels"] == results["pool"] - last["images"]
         assert last["test_miou"] > 0.2
+    # Beside pseudo-labels, which are masks, weakly labelled images label themselves as before.
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    fits = [line["round"] for line in log if "pixels" in line]
+    rounds = len(results["curve"])
+    assert fits == sorted([*range(rounds)] * (1 if label == "mask" else 1 + ProbeOptions().rounds))
 
 
 KILLS = ("lines 2", "pseudo 0", "lines 6", "lines 7")

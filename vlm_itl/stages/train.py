@@ -82,7 +82,9 @@ def fitted_probe(run: Run, number: int, member: int, pseudo: PseudoLabels) -> Pr
     network = run.store.build()
     assert isinstance(network, ProbeNetwork)
     labels = f"active_learning.label {section.active_learning.label}"
-    lesson = Lesson(seed, items.signals, ProbeOptions(head=section.model.head), labels)
+    all_masks = all("full" in label.signals for label in run.oracle.labels.values())
+    options = ProbeOptions(head=section.model.head)
+    lesson = Lesson(seed, items.signals, options, labels, all_masks)
     labelled, share = len(run.oracle.labels), section.vlm_itl.pseudo_share
     weights = weigh_images(labelled, len(pseudo), share, seed, member)
     train_probe(network, items, lesson, weights, run.tracker.start(number, member))

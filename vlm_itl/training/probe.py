@@ -160,17 +160,21 @@ def build_probe(options: Model, data: Data, num_classes: int, device: torch.devi
 
 @dataclass(frozen=True)
 class Lesson:
-    """What the fits of one network need to know: `probe_evidence.FitSettings`."""
+    """What the fits of one network need to know: `probe_evidence.FitSettings`.
+
+    all_masks: whether no image is labelled otherwise
+    """
 
     seed: int
     signals: Sequence[str]
     probe: ProbeOptions
     weak_label_path: str
+    all_masks: bool
 
     @property
     def last_epoch(self) -> int:
         """How many fits there are."""
-        return self.probe.fits(self.signals)
+        return self.probe.fits(self.all_masks)
 
 
 def train_probe(

@@ -1,6 +1,5 @@
 """What a run of the probe needs besides images and labels."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from weakseg.training.flags import option
@@ -47,6 +46,6 @@ class ProbeOptions:
         choices=(1, 2),
     )
 
-    def fits(self, signals: Collection[str]) -> int:
-        """Return how many fits a run from labels of `signals` takes: one, and the rounds."""
-        return 1 if "full" in signals else 1 + self.rounds
+    def fits(self, all_masks: bool) -> int:
+        """Return how many fits a run takes: one if all images have masks, else the rounds too."""
+        return 1 if all_masks else 1 + self.rounds

@@ -154,7 +154,7 @@ class TrainingRun(DataOptions):
         """The epoch after which the run is finished; each fit of the probe is one."""
         if self.learner == "unet":
             return self.epochs
-        return self.probe.fits(self.signals)
+        return self.probe.fits("full" in self.signals)  # then every image has a mask
 
     @property
     def selection(self) -> str | None:
