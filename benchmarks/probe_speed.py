@@ -186,7 +186,7 @@ def fit_times(
     """Return the seconds of fits, and of one more label and what it changes."""
     import numpy as np
 
-    from weakseg.inference.predict import probabilities
+    from weakseg.inference.predict import probe_mask
     from weakseg.labels.spacing import MOST
     from weakseg.learners.logistic import fit_linear
     from weakseg.learners.penalty import choose_penalty
@@ -226,7 +226,7 @@ def fit_times(
             axes=choice.axes,
         )
         probe = Probe(standard, refitted, MOST)
-        prediction: np.ndarray = probabilities(probe, maps, image).argmax(0)
+        prediction: np.ndarray = probe_mask(probe, maps, image)
         return prediction
 
     views = (

@@ -1,6 +1,6 @@
 """Edge-aware upsampling: predicted probabilities follow the edges of the photograph."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -65,17 +65,30 @@ def each_along_edges(
     if not pixels:
         yield from (resized(one, size) for one in probabilities)
         return
-    full = image.astype(np.float32) / 255
-    colours, window = resized(full, small), (2 * pixels + 1, 2 * pixels + 1)
-    mean = cv2.blur(colours, window)
-    inverse = inverse_covariance(colours, window)
+    window = (2 * pixels + 1, 2 * pixels + 1)
+    full = [channel.astype(np.float32) / 255 for channel in cv2.split(image)]
+    colours = [resized(channel, small) for channel in full]
+    means = [cv2.blur(channel, window) for channel in colours]
+    inverse = inverse_covariance(np.dstack(colours), window).transpose(2, 3, 0, 1).copy()
     for one in probabilities:
         usual = cv2.blur(one, window)
-        together = cv2.blur(colours * one[..., None], window) - mean * usual[..., None]
-        slope = (inverse @ together[..., None])[..., 0]
-        offset = usual - (slope * mean).sum(2)
-        slope, offset = (resized(cv2.blur(part, window), size) for part in (slope, offset))
-        yield (slope * full).sum(2) + offset
+        together = [
+            cv2.blur(channel * one, window) - mean * usual
+            for channel, mean in zip(colours, means, strict=True)
+        ]
+        slopes = [sum_of_products(row, together) for row in inverse]
+        offset = usual - sum_of_products(slopes, means)
+        enlarged = [resized(cv2.blur(slope, window), size) for slope in slopes]
+        yield sum_of_products(enlarged, full) + resized(cv2.blur(offset, window), size)
+
+
+def sum_of_products(ones: Iterable[np.ndarray], others: Iterable[np.ndarray]) -> np.ndarray:
+    """Return the sum [h, w] of the products of maps, pair by pair; at least one pair."""
+    (first, second), *pairs = zip(ones, others, strict=True)
+    total: np.ndarray = first * second
+    for one, other in pairs:
+        total += one * other
+    return total
 
 
 def inverse_covariance(colours: np.ndarray, window: Sequence[int]) -> np.ndarray:

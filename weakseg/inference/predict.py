@@ -108,8 +108,18 @@ def probe_masks(
     for name in names:
         maps, image = store(dataset.image_path(name)), np.asarray(dataset.image(name))
         mirrored = store.of_pixels(np.ascontiguousarray(image[:, ::-1])) if views == 2 else None
-        chances, radius = before_edges(probe, maps, mirrored)
-        yield name, mask_along_edges(chances, image, radius), dataset.mask(name)
+        yield name, probe_mask(probe, maps, image, mirrored), dataset.mask(name)
+
+
+def probe_mask(
+    probe: Probe, maps: FeatureMaps, image: np.ndarray, mirrored: FeatureMaps | None = None
+) -> np.ndarray:
+    """Return the likeliest class [H, W] uint8 of each pixel, by `probabilities`.
+
+    It takes less time and memory than these do.
+    """
+    chances, radius = before_edges(probe, maps, mirrored)
+    return mask_along_edges(chances, image, radius)
 
 
 def probabilities(
