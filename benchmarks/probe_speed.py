@@ -49,7 +49,7 @@ FIT_TWO = "linear head, 1,000 labelled pixels, two classes"
 FIT_ALL = "linear head, 3,000 labelled pixels, all classes"
 SMALL = "small head, 3,000 labelled pixels, all classes"
 ONE_MORE = "one more label, to the prediction of the picture in view"
-BOUNDS: dict[str, float | None] = {
+BOUNDS: dict[str, float] = {
     FEATURES: 0.15,
     FIT_TWO: 1.0,
     FIT_ALL: 5.0,
@@ -282,10 +282,8 @@ def command_seconds(args: argparse.Namespace, folder: Path) -> float:
     return training + scoring
 
 
-def row(name: str, seconds: float, bound: float | None) -> str:
-    """Return a row of the table, which ends with the share of the bound, if there is one."""
-    if bound is None:
-        return f"| {name} | {seconds:.3f} | none | |"
+def row(name: str, seconds: float, bound: float) -> str:
+    """Return a row of the table, which ends with the share of the bound."""
     return f"| {name} | {seconds:.3f} | {bound} | {seconds / bound:.2f} |"
 
 

@@ -233,7 +233,7 @@ def test_the_working_size_is_the_photograph_s_or_one_of_its_shape_that_is_not_to
     small = working_size(width, height, frame)
     assert all(isinstance(side, int) and side >= 1 for side in small)
     assert working_size(height, width, frame) == small[::-1]
-    longest = max(LONGEST, round(frame / edges.FRAME_PIXELS))
+    longest = min(max(LONGEST, round(frame / edges.FRAME_PIXELS)), edges.MOST)
     assert max(small) == min(longest, max(width, height))
     factor = max(small) / max(width, height)
     for side, before in zip(small, (width, height), strict=True):

@@ -8,6 +8,7 @@ import numpy as np
 SMOOTHNESS = 1e-4  # variance of colours, in [0, 1], from which on an edge is one
 LONGEST = 256  # pixels: of a larger photograph, a copy of this longer side is looked at
 FRAME_PIXELS = 1.5  # or one pixel for so many of the encoder's frame, where that is more
+MOST = 2048  # pixels of its longer side at most: maps of all classes exist at its size
 BAND = 2**18  # pixels, about, whose covariances exist at a time in double precision
 
 
@@ -16,7 +17,7 @@ def longest_copy(frame: int = 0) -> int:
 
     frame: longer side of what the encoder sees of the photograph, 0 where it does not matter
     """
-    return max(LONGEST, round(frame / FRAME_PIXELS))
+    return min(max(LONGEST, round(frame / FRAME_PIXELS)), MOST)
 
 
 def working_size(width: int, height: int, frame: int = 0) -> tuple[int, int]:
@@ -46,7 +47,7 @@ def follow_edges(probabilities: np.ndarray, image: np.ndarray, radius: float) ->
 
 
 def mask_along_edges(probabilities: np.ndarray, image: np.ndarray, radius: float) -> np.ndarray:
-    """Return the class [H, W] uint8 of the largest of `follow_edges`, in the memory of two maps."""
+    """Return the class [H, W] uint8 of the largest of `follow_edges`, of which one map exists."""
     maps = each_along_edges(probabilities, image, radius)
     best, mask = next(maps), np.zeros(image.shape[:2], np.uint8)
     for number, one in enumerate(maps, 1):

@@ -64,11 +64,12 @@ def full_size_masks(
         for index, logits in zip(batch["index"].tolist(), outputs["seg"], strict=True):
             name = names[index]
             truth = dataset.mask(name)
-            size = truth.shape[::-1]
-            if follows(radius, size):
-                small = at_size(logits.cpu(), working_size(*size), antialias=True).softmax(0)
-                image = np.asarray(dataset.image(name))
-                mask = mask_along_edges(small.numpy(), image, radius)
+            size, side = truth.shape[::-1], max(logits.shape[1:])
+            if follows(radius, size, side):
+                small = at_size(
+                    logits.cpu(), working_size(size[0], size[1], side), antialias=True
+                ).softmax(0)
+                mask = mask_along_edges(small.numpy(), np.asarray(dataset.image(name)), radius)
             else:
                 mask = class_mask(at_size(logits, size))
             yield name, mask, truth

@@ -15,11 +15,8 @@ from weakseg.labels.pixels import Pixels
 OF_MARKS = 1 / 3  # of the distance between marks of different classes
 OF_BOXES = 1 / 2  # of a box's shorter side, and of that of a thing in a mask
 WITHOUT_PLACES = 1 / 12  # tags show large things
-LEAST, MOST, MOST_OF_MASKS = (
-    1 / 160,
-    1 / 10,
-    1 / 20,
-)  # a probe of masks knows better where edges are
+LEAST, MOST = 1 / 160, 1 / 10
+MOST_OF_MASKS = 1 / 20  # a probe of masks knows better where edges are
 FINEST = 512  # pixels: longer side of what is looked at of a mask, about, for radii of LEAST
 
 

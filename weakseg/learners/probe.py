@@ -150,6 +150,8 @@ class Probe:
         refuse_damage({name: state[name] for name in dimensions}, dimensions)
         mean, deviation = (state[name].float().numpy() for name in STANDARD)
         tensors: dict[str, Any] = {name: state[name].float() for name in FIELDS[kind]}
+        if state["edges"] < 0:
+            raise ValueError("the tensor edges is negative")
         return cls(Standard(mean, deviation), kind(**tensors), float(state["edges"]))
 
 

@@ -158,7 +158,7 @@ class FeatureMasks:
             mask = draw_evidence({"boxes": annotations["boxes"]}, view, has_background=False)
         for window, value in parts_of_boxes(annotations["boxes"], view):
             part = mask[window]
-            if not self.dataset.has_background and min(part.shape) >= SMALL_BOX * side:
+            if not self.dataset.has_background and min(part.shape) >= SMALL_BOX * FINE:
                 continue
             y, x = (np.linspace(-1, 1, 2 * length + 1)[1::2] for length in part.shape)
             part[y[:, None] ** 2 + x**2 <= 1] = value

@@ -82,6 +82,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         not isinstance(content, dict)
         or not CONTENT <= content.keys()
         or not all(isinstance(content[name], dict) for name in tables)
+        or not isinstance(content["task"].get("classes"), list | tuple)
     ):
         raise UserError(f"{path}: not a checkpoint of train.py")
     if content["args"].get("learner") == "probe":
@@ -121,7 +122,9 @@ def refuse_unfit_probe(path: str | Path, content: Mapping[str, Any]) -> None:
 def is_setting(value: object, kind: Any) -> bool:
     """Return whether a setting is of its kind, and above 0 and finite if it is a number."""
     is_number = isinstance(value, int | float)
-    return isinstance(value, kind) and (not is_number or 0 < value < math.inf)
+    return isinstance(value, kind) and (
+        not is_number or (not isinstance(value, bool) and 0 < value < math.inf)
+    )
 
 
 def find_checkpoint(run: TrainingRun) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from weakseg.common import IGNORE, remove
 from weakseg.data.base import SegmentationDataset
 from weakseg.inference.edges import working_size
 from weakseg.inference.predict import class_mask
-from weakseg.labels.spacing import radius_of_predicted, usual_radius
+from weakseg.labels.spacing import LEAST, radius_of_predicted, usual_radius
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.probe import Probe, Standard
@@ -103,15 +103,16 @@ def smaller_radius(
     Marks far from each other say little of how large things are. An even part of the training
     images is looked at.
     """
-    suggested = []
+    suggested, least = [], LEAST
     for name in labels.train_ids[:: -(-len(labels.train_ids) // LOOKED_AT)]:
         maps = store(dataset.image_path(name))
         frame = max(maps.frame)
         mask = class_mask(probe.logits(maps, working_size(*maps.size, frame)))
-        least = least_radius(frame)
-        suggested.append(radius_of_predicted(mask, maps.size, dataset.has_background, least))
-    known = [radius for radius in suggested if radius is not None]
-    return min(probe.edges, usual_radius(known, least)) if known else probe.edges
+        own = least_radius(frame)
+        suggested.append(radius_of_predicted(mask, maps.size, dataset.has_background, own))
+        least = min(least, own)
+    is_known = any(radius is not None for radius in suggested)
+    return min(probe.edges, usual_radius(suggested, least)) if is_known else probe.edges
 
 
 def pseudo_labels(
@@ -154,9 +155,7 @@ def train_probe(
         changed = checkpoints.other_data(checkpoint, description)
         if changed:
             words = " and ".join(checkpoints.LEARNT_FROM[key] for key in changed)
-            print(
-                f"{folder}: the {words} changed since the last fit; fitting again from its weights"
-            )
+            print(f"{folder}: the {words} changed since the last fit; fitting again")
             start, checkpoint = Probe.of_state(checkpoint["model"]), None
 
     # Features first, on as many workers as there are; then the fits.
@@ -178,7 +177,8 @@ def train_probe(
                 take_up(folder, log, done)
             log.append(line)
         elif is_last:  # last.pt comes after the log: until it is there, a kill means another refit
-            take_up(folder, log, run.last_epoch)
+            for path in checkpoints.leftovers(folder):
+                remove(path)
             log.replace(lines)
         if start is None or is_last:
             save_fit(folder, fitted, line["epoch"], description)

@@ -99,7 +99,7 @@ class ProbeStart:
             return np.zeros((len(self.dataset.class_names) * cells_across, cells_across), np.uint8)
         square = self.cache.image(self.dataset.image_path(name))
         straight, mirrored = (
-            self.probe.logits(self.store.encoder(picture(view)), working_size(side, side))
+            self.probe.logits(self.store.encoder(picture(view)), working_size(side, side, side))
             for view in (square, square[:, :, ::-1])
         )
         term = "walk" if annotations_of(label, signals) else "cams"

@@ -29,7 +29,7 @@ STRONG_MANY: dict[str, dict[str, float]] = {
     "points": {"teacher": 0.0},
     "scribbles": {"teacher": 0.0},
 }
-# What is different where a run starts from a probe: in images without a mask the probe's chances
+# What is different where a run starts from a probe and there are no masks: the probe's chances
 # replace all added terms. Clicks hold the network where they are, and count more; what boxes say is
 # in the chances as well.
 FROM_PROBE = {"probe": 1.0, "points": 0.3, "boxes": 0.1}
@@ -126,9 +126,9 @@ def usual_weights(
     }
     if recipe == "strong" and start == "probe":
         replaced = {*ADDED_TERMS} - FROM_PROBE.keys()
-        weak = {*signals} - {"full"}
-        used = {"probe", *weak} if weak else {}
-        weights |= {term: weight for term, weight in FROM_PROBE.items() if term in used}
+        if "full" not in signals:
+            used = {"probe", *signals}
+            weights |= {term: weight for term, weight in FROM_PROBE.items() if term in used}
     return {term: weight for term, weight in weights.items() if term not in replaced}
 
 
