@@ -27,10 +27,10 @@ from weakseg.metrics import scores
 from weakseg.reporting.tables import markdown
 
 ROWS = {
-    "voc-pets": ("points", "boxes", "tags", "full"),
-    "voc-21": ("points", "full"),
+    "nuclei": ("points", "full"),
+    "voc-pets": ("points",),
+    "voc-21": ("full",),
     "camvid": ("points",),
-    "nuclei": ("points", "boxes", "full"),
 }
 USUAL = "usual settings"
 # What is changed -> the flags of train.py that change it.
