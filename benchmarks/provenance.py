@@ -35,7 +35,8 @@ CAPTION = re.compile(r"\*\*Table (\d+)\.\*\* ")  # before a table
 BLOCK = re.compile(r"\*\*Tables? ([\d, ]+)\*\*")  # of the section Reproduce
 ITEM = re.compile(r"- (command|commit|seeds|machine)(?: of (.+?))?: (.+)")
 NEEDED = ("commit", "seeds", "machine")
-OF_A_RUN = ("seed", "run_name")  # arguments in which the runs behind one mean differ
+# Arguments in which the runs behind one mean may differ; what they were tested on may not.
+OF_A_RUN = ("seed", "run_name", "data_dir", "weak_label_path")
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,7 @@ def from_results(line: Line, results: Mapping[str, Mapping[str, Any]]) -> Line:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for result in results.values():
         rest = {key: value for key, value in result["args"].items() if key not in OF_A_RUN}
+        rest["test_fingerprint"] = result.get("test_fingerprint")
         groups.setdefault(json.dumps(rest, sort_keys=True), []).append(result)
     values = line.value.split(" | ")
     for group in groups.values():
