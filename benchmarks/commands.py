@@ -85,6 +85,15 @@ def train(folder, data_dir, name, launcher=(), environment=None, **values):
     return read_log(folder / "runs" / name)
 
 
+def publish(path, text):
+    """Write a table to a file, at once or not at all, and print it."""
+    from weakseg.common import atomic_path
+
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n")
+    print(text)
+
+
 def read_log(run_folder):
     """Return the lines of a run's log.jsonl, a dict for each epoch."""
     lines = (run_folder / "log.jsonl").read_text().splitlines()

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import torch
 
-from benchmarks.commands import ROOT
+from benchmarks.commands import ROOT, publish
 from benchmarks.fitted_probes import Bench
 from benchmarks.probe_table import SHARE, TABLE, TRAINING, data_flags, labels
 from weakseg.common import atomic_path
@@ -132,10 +132,7 @@ def row(args: argparse.Namespace, name: str, mode: str) -> list[str]:
 def main(args: argparse.Namespace) -> None:
     rows = [row(args, name, mode) for name in args.only for mode in ROWS[name]]
     head = ["data", "labels", "images", "mIoU", *args.changes]
-    text = markdown(head, rows, (0, 1))
-    with atomic_path(args.folder / "table.md") as temporary:
-        temporary.write_text(text + "\n")
-    print(text)
+    publish(args.folder / "table.md", markdown(head, rows, (0, 1)))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.commands import ROOT
+from benchmarks.commands import ROOT, publish
 from benchmarks.fitted_probes import Bench
 from benchmarks.probe_table import TABLE, data_flags, labels
-from weakseg.common import atomic_path, read_json, stable_seed, write_json
+from weakseg.common import read_json, stable_seed, write_json
 from weakseg.reporting.tables import markdown, mean_std
 
 if TYPE_CHECKING:
@@ -123,10 +123,7 @@ def row(args: argparse.Namespace, data: str, counts: dict[str, int]) -> list[str
 def main(args: argparse.Namespace) -> None:
     head = ["data", "mix", "first alone", "second alone", "both", "gain over the better"]
     rows = [row(args, *MIXES[number]) for number in args.mixes]
-    text = markdown(head, rows, (0, 1))
-    with atomic_path(args.folder / f"table-{args.split}.md") as temporary:
-        temporary.write_text(text + "\n")
-    print(text)
+    publish(args.folder / f"table-{args.split}.md", markdown(head, rows, (0, 1)))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from joblib import Parallel, delayed
 
-from benchmarks.commands import ROOT, flags, read_log, run
+from benchmarks.commands import ROOT, flags, publish, read_log, run
 from benchmarks.real_photographs import balanced
-from weakseg.common import atomic_path, read_json
+from weakseg.common import read_json
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.costs import hours
 from weakseg.reporting.tables import markdown, mean_std
@@ -176,10 +176,7 @@ def main(args):
     )
     head = ["data", "labels", "hours", "mIoU", "interval", "processor seconds", "seeds"]
     rows = [row(args, name, mode) for name in args.only for mode in TABLE[name][3]]
-    text = markdown(head, rows, (0, 1))
-    with atomic_path(args.folder / "table.md") as temporary:
-        temporary.write_text(text + "\n")
-    print(text)
+    publish(args.folder / "table.md", markdown(head, rows, (0, 1)))
 
 
 if __name__ == "__main__":
