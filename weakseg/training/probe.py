@@ -67,6 +67,7 @@ def fit_probe(
     evidence = gather(run, dataset, labels, store, masks, mask_of)
     standard = Standard.of(evidence.pool.reshape(-1, evidence.pool.shape[2]))
     edges = evidence.edges if run.probe.edges is None else run.probe.edges
+    # Marks and tags only suggest how large things are: what the first fit predicts bounds it.
     guesses = run.probe.edges is None and not {"full", "boxes"} & {*run.signals}
     if guesses and probe is not None:
         edges = probe.edges

@@ -115,10 +115,12 @@ def fit_head(
     """
     x = standard(rows.features)
     pays = from_mask.all() or (is_last and num_classes > 2)
-    kind = usual_head(len(rows), num_classes) if pays else "linear"
-    kind = kind if run.probe.head == "auto" else run.probe.head
     is_mix = from_mask.any() and not from_mask.all()
-    if is_last and is_mix and run.probe.head == "auto":
+    if run.probe.head != "auto":
+        kind = run.probe.head
+    elif not (is_last and is_mix):
+        kind = usual_head(len(rows), num_classes) if pays else "linear"
+    else:
         kind, counted = best_of_mix(run, x, rows, from_mask, num_classes)
         x, rows, from_mask = x[counted], rows.part(counted), from_mask[counted]
     if kind == "small":
@@ -152,8 +154,8 @@ def small_head(
     run: FitSettings, x: np.ndarray, rows: LabelledPixels, num_classes: int
 ) -> SmallNetwork:
     """Return the small network that rows of standardised features x [N, D] give."""
-    size = SMALL_OF_FEW if len(rows) < FEW_OF_MANY else SMALL_OF_MANY
-    size = SMALL if num_classes == 2 else size
+    of_many = SMALL_OF_FEW if len(rows) < FEW_OF_MANY else SMALL_OF_MANY
+    size = SMALL if num_classes == 2 else of_many
     return fit_small_network(x, rows.classes, rows.weights, num_classes, seed=run.seed, **size)
 
 
