@@ -284,7 +284,7 @@ class _Areas:
 
 
 def _areas(tally: Tally, masses: Masses, prior: Prior) -> _Areas:
-    """Return the areas of each draw: of `masses` by the answers and of `prior` by pseudo-answers."""
+    """Return the areas of each draw: of `masses` by answers and of `prior` by pseudo-answers."""
     classes = len(tally.shares)
     # How often a person can tell: what they do in all predicted classes weighs one answer in each.
     rate = (tally.counts[:, :classes].sum() + 0.5) / (tally.counts.sum() + 1)
