@@ -5,17 +5,19 @@ r"""What do the hours buy? Each kind of label, annotated for the same hours, tra
     python study.py --cost_schedule bearman2016
     python study.py --steps 1000 -- --learner unet --recipe strong --img_size 128 --augment
     python study.py --backend dask --cluster tcp://scheduler:8786
-    python study.py --plan results/study/study.json --hours 3 8
+    python study.py plan results/study/study.json --hours 3 8
+    python study.py ask --simulate --data_dir ./data --answers 800
 
-Each cell of the grid is an ordinary run: train.py on as many images as the budget buys, then
-evaluate.py. Runs are probes, fitted in seconds, unless `--learner unet` follows the `--`, as other
-flags of train.py may. For one seed all modes label the images in the same random order, so that a
-smaller budget's images are among a larger one's. Stop it whenever you like: the same command goes
-on, and repeats nothing that is done.
+Without a first word it compares. Each cell of the grid is an ordinary run: train.py on as many
+images as the budget buys, then evaluate.py. Runs are probes, fitted in seconds, unless `--learner
+unet` follows the `--`, as other flags of train.py may. For one seed all modes label the images in
+the same random order, so that a smaller budget's images are among a larger one's. Stop it whenever
+you like: the same command goes on, and repeats nothing that is done.
 
-Writes to --study_dir: table.md, study.png, study.json (see --plan), runs/, results/, logs/. With
---plan it trains nothing: a finished study's learning curves say what to label with other hours, and
-how sure that is.
+Writes to --study_dir: table.md, study.png, study.json, runs/, results/, logs/. `plan` trains
+nothing: a finished study's learning curves say what to label with other hours, and how sure that
+is. `ask` lets the machine choose pixels, and a simulated person name their classes: what do the
+minutes buy, and what do the answers alone say of the model?
 """
 
 from __future__ import annotations
@@ -32,9 +34,13 @@ from weakseg.parallel import BACKENDS, Workers, add_backend_arguments
 from weakseg.threads import add_threads_argument
 
 if TYPE_CHECKING:  # what plans and trains is imported once the flags are fine
+    from weakseg.planning.ask import AskStudy
     from weakseg.planning.grid import Grid, Study
 
 MODES = ("points", "boxes", "tags points", "boxes points", "full")
+COMMANDS = ("compare", "plan", "ask")
+STRATEGIES = ("margin", "entropy", "spread", "rare", "answered", "per_second")
+STARTS = ("nothing", "examples")
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,6 +48,18 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    add_compare_arguments(commands.add_parser("compare", help="kinds of labels at equal hours"))
+    add_plan_arguments(commands.add_parser("plan", help="what to label, by a finished study"))
+    add_ask_arguments(commands.add_parser("ask", help="questions that a simulated person answers"))
+    words = sys.argv[1:]
+    if not words or words[0] not in (*COMMANDS, "-h", "--help"):
+        words = ["compare", *words]
+    return parse_with_rest(parser, words)
+
+
+def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `compare`."""
     group = add_data_arguments(parser)
     group.add_argument(
         "--weak_label_path",
@@ -66,12 +84,7 @@ def parse_args() -> argparse.Namespace:
     group.add_argument(
         "--seeds", type=int, default=3, help="number of seeds, from 0 (default: %(default)s)"
     )
-    group.add_argument(
-        "--cost_schedule",
-        default=DEFAULT,
-        metavar="NAME|FILE",
-        help="prices: a name in costs.yaml, or a YAML file (default: %(default)s)",
-    )
+    add_price_argument(group)
     group.add_argument(
         "--cost_band",
         metavar="NAME|FILE",
@@ -86,27 +99,121 @@ def parse_args() -> argparse.Namespace:
     )
     group = parser.add_argument_group("planning")
     group.add_argument(
-        "--plan", metavar="FILE", help="train nothing: advise by the study.json of a finished study"
+        "--plan", metavar="FILE", help="train nothing, as `plan FILE`: advise by a finished study"
     )
+    add_hours_argument(group)
+    add_execution_arguments(parser, "./results/study")
+
+
+def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `plan`."""
+    parser.add_argument("plan", metavar="FILE", help="the study.json of a finished study")
+    add_hours_argument(parser)
+
+
+def add_ask_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `ask`."""
+    add_data_arguments(parser)
+    group = parser.add_argument_group("questions")
+    group.add_argument(
+        "--simulate",
+        action="store_true",
+        help="a simulated person answers, by the masks of the data set; needed",
+    )
+    group.add_argument("--answers", type=int, default=800, help="in all (default: %(default)s)")
+    group.add_argument(
+        "--at",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="score the model after so many answers (default: 50, 100, 200, ...)",
+    )
+    group.add_argument(
+        "--random_share",
+        type=float,
+        default=0.25,
+        help="of the questions, which say how good the model is (default: %(default)s)",
+    )
+    group.add_argument(
+        "--strategy",
+        choices=list(STRATEGIES),
+        default="margin",
+        help="of the others (default: %(default)s)",
+    )
+    group.add_argument(
+        "--questions_per_picture",
+        type=int,
+        default=1,
+        help="in a row, at most (default: %(default)s)",
+    )
+    group.add_argument(
+        "--refit_every",
+        type=int,
+        metavar="N",
+        help="answers between two fits (default: 5 with two classes, else 20)",
+    )
+    group.add_argument(
+        "--start",
+        choices=STARTS,
+        default=STARTS[0],
+        help="nothing, or a click on an example of each class (default: %(default)s)",
+    )
+    group.add_argument("--train_limit", type=int, help="pictures to ask about (default: all)")
+    group.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    group.add_argument(
+        "--faults",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        metavar="FACTOR",
+        help="of the person: one factor for all, or three: can't tell, errors at borders, slips; "
+        "0: none, 2: twice as many (default: 1)",
+    )
+    add_price_argument(group)
+    add_execution_arguments(parser, "./results/ask")
+
+
+def add_price_argument(group: argparse._ArgumentGroup) -> None:
+    """Add the flag that chooses prices."""
+    group.add_argument(
+        "--cost_schedule",
+        default=DEFAULT,
+        metavar="NAME|FILE",
+        help="prices: a name in costs.yaml, or a YAML file (default: %(default)s)",
+    )
+
+
+def add_hours_argument(group: argparse._ActionsContainer) -> None:
+    """Add the flag that asks about budgets."""
     group.add_argument(
         "--hours", type=float, nargs="+", help="budgets in question (default: the study's own)"
     )
+
+
+def add_execution_arguments(parser: argparse.ArgumentParser, folder: str) -> None:
+    """Add the flags that say where runs run, and where files go; folder: by default."""
     group = parser.add_argument_group("execution")
     group.add_argument("--jobs", type=int, default=1, help="runs at a time (default: %(default)s)")
     add_threads_argument(group)
     add_backend_arguments(group, BACKENDS, "threading")
     group = parser.add_argument_group("output")
-    group.add_argument("--study_dir", default="./results/study", help="(default: %(default)s)")
-    return parse_with_rest(parser, sys.argv[1:])
+    group.add_argument("--study_dir", default=folder, help="(default: %(default)s)")
 
 
 def main(args: argparse.Namespace) -> None:
-    """Run the study that the flags describe, or advise by one that is finished."""
-    if args.plan:
+    """Run what the first word asks for."""
+    if args.command == "ask":
+        ask(args)
+    elif args.plan:
         from weakseg.planning.advice import advise
 
         print(*advise(args.plan, args.hours), sep="\n")
-        return
+    else:
+        compare(args)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Run the study that the flags describe."""
     check(args)
     workers = Workers.of(vars(args))
     band = schedule_in_seconds(args.cost_band or args.cost_schedule)
@@ -182,6 +289,72 @@ def refuse_failures(grid: Grid, failed: dict[str, str]) -> None:
             f"{len(failed)} of {len(runs)} runs failed, the first is {first}: {failed[first]}; "
             f"logs are in {grid.study.folder / 'logs'}; the same command tries them again"
         )
+
+
+# ---- asked pixels
+
+
+def ask(args: argparse.Namespace) -> None:
+    """Run the session of questions that the flags describe, and score its models."""
+    check_ask(args)
+    workers = Workers.of(vars(args))
+
+    from model import feature_store
+    from weakseg.data.datasets import open_dataset
+    from weakseg.planning.ask import finished_rows, row_words, run_study, table, write_ask
+    from weakseg.planning.cell import data_words, run_of
+
+    study = ask_study_of(args)
+    dataset = open_dataset(study.data)
+    words = ["--supervision_mode", "pixels", *data_words(study.data, ""), *study.training]
+    run = run_of(words)
+    store = feature_store(run.recorded(), run.cache_dir, run.cache_limit)
+    rows = finished_rows(study)
+    for row in run_study(study, dataset, store, workers, rows):
+        rows.append(row)
+        write_ask(study, rows)
+        print(row_words(row))
+    print(table(rows))
+    print(f"{study.folder}: table.md, ask.png, ask.json; the last model: {rows[-1]['run']}")
+
+
+def check_ask(args: argparse.Namespace) -> None:
+    """Refuse flags that mean nothing."""
+    if not args.simulate:
+        raise UserError("study.py ask: needs --simulate, a person whose answers come from masks")
+    if min(args.answers, args.questions_per_picture, args.jobs, *(args.at or [1])) < 1:
+        raise UserError("--answers, --at, --questions_per_picture and --jobs must be at least 1")
+    if args.refit_every is not None and args.refit_every < 1:
+        raise UserError(f"--refit_every {args.refit_every}: must be at least 1")
+    if not 0 <= args.random_share <= 1:
+        raise UserError(f"--random_share {args.random_share}: must lie between 0 and 1")
+    if not 0 <= args.seed < 2**63:
+        raise UserError(f"--seed {args.seed}: must not be negative, and be less than 2**63")
+
+
+def ask_study_of(args: argparse.Namespace) -> AskStudy:
+    """Return the session that the flags describe."""
+    from weakseg.labels.person import faults_of
+    from weakseg.planning.ask import AskStudy, usual_points
+    from weakseg.planning.asking import AskingOptions
+    from weakseg.planning.cell import training_flags
+
+    schedule_in_seconds(args.cost_schedule)
+    return AskStudy(
+        data=DataOptions.of(vars(args)),
+        options=AskingOptions(
+            args.seed, args.random_share, args.strategy, args.questions_per_picture
+        ),
+        faults=faults_of(args.faults, "--faults"),
+        answers=args.answers,
+        at=tuple(args.at or usual_points(args.answers)),
+        start=args.start,
+        refit_every=args.refit_every,
+        train_limit=args.train_limit,
+        schedule=args.cost_schedule,
+        training=training_flags(None, args.rest),
+        folder=Path(args.study_dir),
+    )
 
 
 if __name__ == "__main__":

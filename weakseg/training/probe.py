@@ -1,12 +1,13 @@
 """Training the probe: labels become weighted pixels, a head is fitted, and labels itself more.
 
 Every training image gives `pixels` random places, whose features standardise all others. Masks
-label a stratified sample of pixels, clicks and strokes label what they touch. What boxes, tags and
-earlier fits say of the random places are further labels (`weakseg.pseudo_masks.from_features`).
+label a stratified sample of pixels, clicks, strokes and answers label what they touch. What boxes,
+tags and earlier fits say of the random places are further labels
+(`weakseg.pseudo_masks.from_features`).
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,33 +80,33 @@ def fit_probe(
             if (pseudo == IGNORE).all():  # nothing to learn from: the last labels stay
                 pseudo = evidence.first
         by_boxes = "boxes" in run.signals and dataset.has_background
-        rows, from_mask = rows_of(
+        rows, is_exact = rows_of(
             evidence, pseudo, num_classes, doubt_is_object=by_boxes and pseudo is evidence.first
         )
         if image_weights is not None:
             rows = replace(rows, weights=rows.weights * image_weights[rows.images])
         is_last = fit == run.last_epoch
         head, facts = fit_head(
-            run, evidence, rows, from_mask, standard, num_classes, is_last, first_head
+            run, evidence, rows, is_exact, standard, num_classes, is_last, first_head
         )
         probe = Probe(standard, head, edges)
         if guesses and fit == 1:
-            edges = smaller_radius(dataset, labels, store, probe)
+            edges = smaller_radius(dataset, labels.train_ids, store, probe)
             probe = replace(probe, edges=edges)
         seconds, began = time.process_time() - began, time.process_time()
         yield probe, {"epoch": fit, "selected": True, "seconds": seconds, "edges": edges, **facts}
 
 
 def smaller_radius(
-    dataset: SegmentationDataset, labels: TrainingLabels, store: FeaturesOf, probe: Probe
+    dataset: SegmentationDataset, names: Sequence[str], store: FeaturesOf, probe: Probe
 ) -> float:
     """Return the radius of edges of a probe, or a smaller one if it predicts smaller things.
 
-    Marks far from each other say little of how large things are. An even part of the training
-    images is looked at.
+    Marks far from each other say little of how large things are. An even part of the images is
+    looked at.
     """
     suggested, least = [], LEAST
-    for name in labels.train_ids[:: -(-len(labels.train_ids) // LOOKED_AT)]:
+    for name in names[:: -(-len(names) // LOOKED_AT)]:
         maps = store(dataset.image_path(name))
         frame = max(maps.frame)
         mask = class_mask(probe.logits(maps, working_size(*maps.size, frame)))

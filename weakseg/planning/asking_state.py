@@ -1,0 +1,87 @@
+"""A session of questions on disk: one file that a killed session goes on from, bit by bit."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from weakseg.common import UserError, atomic_path
+from weakseg.learners.logistic import LinearHead
+from weakseg.planning.asking import Answer, Asking, Question
+
+VERSION = 1
+HEADS = ("head", "tell")
+NUMBERS = ("drawn", "placed", "fits", "penalty", "weight", "chosen_at")
+
+
+def save_session(path: Path, asking: Asking, key: str) -> None:
+    """Write the state of a session. key: of what it was begun with, see `load_session`."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        state: dict[str, Any] = state_of(asking)
+        np.savez(file, **state, key=np.array(key), version=np.array(VERSION))
+
+
+def load_session(path: Path, asking: Asking, key: str) -> bool:
+    """Bring a session to where its file ends -> whether there is one.
+
+    asking: fresh, of the same pictures and options; key: says which these are. A file of another
+    session, or a damaged one, is a `UserError`.
+    """
+    if not path.exists():
+        return False
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            state = {name: file[name] for name in file.files}
+        if int(state["version"]) != VERSION or str(state["key"]) != key:
+            raise UserError(
+                f"{path}: is a session of other pictures, labels or flags; take another folder, or "
+                "delete it"
+            )
+        restore(asking, state)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: a damaged session ({error}); delete it to begin anew") from error
+    return True
+
+
+def state_of(asking: Asking) -> dict[str, np.ndarray]:
+    """Return all that a session is, as arrays without objects."""
+    answers = asking.answers
+    questions = [row.question for row in answers.rows]
+    depth = asking.pool.features.shape[-1]
+    state = {
+        "picture": np.array([question.picture for question in questions], np.int64),
+        "place": np.array([question.place for question in questions], float).reshape(-1, 2),
+        "drawn_by": np.array([question.drawn for question in questions], np.str_),
+        "fit": np.array([question.fit for question in questions], np.int64),
+        "repeated": np.array([question.repeated for question in questions], bool),
+        "label": np.array([row.label for row in answers.rows], np.int64),
+        "features": np.array(answers.features, np.float16).reshape(-1, depth),
+        **{name: np.array(getattr(asking, name)) for name in NUMBERS},
+    }
+    for name in HEADS:
+        head: LinearHead | None = getattr(asking, name)
+        if head is not None:
+            state |= {f"{name}_weights": head.weights.numpy(), f"{name}_bias": head.bias.numpy()}
+    return state
+
+
+def restore(asking: Asking, state: dict[str, Any]) -> None:
+    """Bring a fresh session to a state; one that does not fit raises ValueError or KeyError."""
+    columns = (state[name].tolist() for name in ("picture", "drawn_by", "fit", "repeated", "label"))
+    rows = zip(*columns, state["place"].tolist(), state["features"], strict=True)
+    for picture, drawn, fit, repeated, label, (x, y), features in rows:
+        if not 0 <= picture < len(asking.pool):
+            raise ValueError(f"a picture number {picture}")
+        question = Question(picture, (x, y), drawn, fit, repeated)
+        asking.keep(Answer(question, label), features)
+    for name in NUMBERS:
+        setattr(asking, name, state[name].item())
+    for name in HEADS:
+        if f"{name}_weights" in state:
+            weights, bias = (torch.from_numpy(state[f"{name}_{part}"]) for part in PARTS)
+            setattr(asking, name, LinearHead(weights, bias))
+
+
+PARTS = ("weights", "bias")
