@@ -57,9 +57,9 @@ class Tally:
             these are effective counts, see `of`.
     shares  [C] float64: the share of all pixels (by area) that is predicted as each class, out of
             fold; scaled to sum 1
-    prior   [C, C] float64: for each predicted class the mean of the model's calibrated
-            probabilities of the truth, out of fold; rows sum to 1 and weigh one answer. None: equal
-            parts. With two classes always a half each, whatever is given.
+    prior   [C, C] float64, used with more than two classes: for each predicted class the mean of
+            the model's calibrated probabilities of the truth, out of fold; rows sum to 1. None:
+            right as often as over all answers, else another class by its share.
 
     Raises ValueError on shapes that don't fit together, on values that are negative or not finite,
     on shares of sum 0.
@@ -81,12 +81,31 @@ class Tally:
             raise ValueError("the shares are all 0: there is nothing to estimate")
         object.__setattr__(self, "counts", counts)
         object.__setattr__(self, "shares", shares / shares.sum())
-        _pseudo_answers(self.prior, classes)
+        if self.prior is not None:
+            object.__setattr__(self, "prior", _check_prior(self.prior, classes))
 
     @property
     def pseudo_answers(self) -> np.ndarray:
-        """The prior as one answer a predicted class, [C, C]."""
-        return _pseudo_answers(self.prior, len(self.shares))
+        """The prior as answers, [C, C].
+
+        Of two classes half an answer each (Jeffreys). Of more, one answer to each predicted class,
+        spread by `prior`; and over all of them together one more that is wrong, for few answers to
+        a good model hold fewer errors than it makes: without it, 95 % intervals of 50 answers cover
+        70 to 90 % (`benchmarks/coverage.py`).
+        """
+        classes = len(self.shares)
+        if classes <= 2:
+            return np.full((classes, classes), 1 / classes)
+        own = np.eye(classes, dtype=bool)
+        wrong = self.shares + np.zeros((classes, 1))
+        if self.prior is None:
+            right = self.counts[:, :classes].trace() + 0.5
+            right /= self.counts[:, :classes].sum() + 1
+            rows = np.where(own, right, (1 - right) * _others(wrong, own))
+        else:
+            rows = self.prior / self.prior.sum(1, keepdims=True)
+            wrong = rows
+        return rows + self.shares[:, None] * _others(wrong, own)
 
     @classmethod
     def of(
@@ -112,18 +131,20 @@ class Tally:
         return cls(counts, shares, prior)
 
 
-def _pseudo_answers(prior: np.ndarray | None, classes: int) -> np.ndarray:
-    """Return the rows [C, C], each of sum 1, that a prior stands for."""
-    if prior is None or classes <= 2:
-        return np.full((classes, classes), 1 / classes)
+def _check_prior(prior: np.ndarray, classes: int) -> np.ndarray:
+    """Return a prior as float64 [C, C]; raise ValueError where it is none."""
     rows = np.asarray(prior, float)
     if rows.shape != (classes, classes) or not np.isfinite(rows).all() or (rows < 0).any():
-        raise ValueError(
-            f"a prior of {classes} classes is a [C, C] of finite shares, none negative"
-        )
+        raise ValueError(f"a prior of {classes} classes is [C, C] of finite shares, none negative")
     if not np.allclose(rows.sum(1), 1, atol=1e-3):
         raise ValueError("each row of a prior must sum to 1")
-    return rows / rows.sum(1, keepdims=True)
+    return rows
+
+
+def _others(rows: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Return rows [C, C] without their diagonal, of sum 1; equal parts where nothing is left."""
+    rest = np.where(own, 0, rows + 1e-9)
+    return rest / rest.sum(1, keepdims=True)
 
 
 def _cells(
