@@ -1,8 +1,9 @@
-"""Simulate annotators: turn masks into tags, points, scribbles and boxes, once for all runs.
+"""Simulate annotators: turn masks into tags, points, scribbles, boxes and answers, for all runs.
 
     python weak_label_generator.py --data_dir ./data --output_file weak_labels/weak_labels_train.pkl
     python weak_label_generator.py --data_dir ./data --points_per_object 3 --noise 0.05 --preview 8
     python weak_label_generator.py --data_dir nuclei --background_points match
+    python weak_label_generator.py --data_dir ./data --pixels_per_image 10 --faults 0.5
     python weak_label_generator.py --data_dir VOCdevkit --clicks human_points.json
     python weak_label_generator.py --data_dir huge --shards 100 --output_file ./weak_labels/huge
 
@@ -35,6 +36,7 @@ from weakseg.labels.label_folder import holds_pickles, only_shards, shards_in, w
 from weakseg.labels.label_header import header
 from weakseg.labels.label_summary import LabelSummary
 from weakseg.labels.parquet_shard import Row
+from weakseg.labels.person import faults_of
 from weakseg.parallel import Workers, add_backend_arguments
 from weakseg.threads import add_threads_argument
 
@@ -47,6 +49,7 @@ LIMITS = {  # of what the flags may say
     "scribble_width": (1, 100),
     "min_area": (0, 0.5),
     "noise": (0, 1),
+    "pixels_per_image": (0, 10_000),
     "preview": (0, 100),
     "shards": (0, 99999),
     "seed": (0, 2**63 - 1),
@@ -119,6 +122,21 @@ def add_annotator_arguments(parser: argparse.ArgumentParser) -> None:
         default=default.noise,
         help="error rate of the annotator: share of clicks off the object and of wrong tags; box "
         "sides and strokes are off by this share of their length (default: %(default)s)",
+    )
+    group.add_argument(
+        "--pixels_per_image",
+        type=int,
+        default=default.pixels_per_image,
+        help="random pixels of an image that a person is asked to name (default: %(default)s)",
+    )
+    group.add_argument(
+        "--faults",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        metavar="FACTOR",
+        help="how often that person fails: 1 as people do, 0 never; or three factors, of can't "
+        "tell, of errors at borders and of slips (default: 1)",
     )
     group.add_argument(
         "--seed", type=int, default=0, help="seed of all annotators (default: %(default)s)"
@@ -212,7 +230,8 @@ def main(args: argparse.Namespace) -> None:
     check(args)
     workers = Workers.of(vars(args))
     dataset = open_dataset(DataOptions.of(vars(args)))
-    options = Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
+    given = {field.name: getattr(args, field.name) for field in fields(Options)}
+    options = Options(**given | {"faults": faults_of(args.faults, "--faults")})
     names = dataset.ids("trainval")
     refuse_unmasked(dataset, names)
 

@@ -3,7 +3,7 @@
 import pickle
 import shutil
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -146,7 +146,9 @@ def test_options_reach_the_annotators_and_the_header(pets_dir, tmp_path):
     ]
     images = generate(pets_dir, tmp_path / "labels.pkl", *argv)
     content = load_labels(tmp_path / "labels.pkl")
-    assert content["options"] == vars(annotators.Options(3, 4, True, scribble_width=1, noise=1.0))
+    drawn_with = annotators.Options(3, 4, True, scribble_width=1, noise=1.0)
+    assert content["options"] == asdict(drawn_with)
+    assert annotators.Options.of(content["options"]) == drawn_with
     assert content["classes"] == ["background", "cat", "dog"]
     for labels in images.values():
         assert len(labels["points"]) == 3 * labels["full"]["objects"] + 4

@@ -13,17 +13,25 @@ from hypothesis import strategies as st
 import weak_label_generator
 from weakseg.common import UserError
 from weakseg.labels import costs
-from weakseg.labels.costs import FILE, UNITS, add_counts, load_schedule, price_labels
+from weakseg.labels.costs import FILE, LOOK, UNITS, add_counts, hours, load_schedule, price_labels
 from weakseg.labels.label_file import load_labels
-from weakseg.labels.signals import SIGNALS, count_actions
+from weakseg.labels.signals import SIGNALS, count_actions, image_seconds
 from weakseg.labels.training_labels import annotation_cost, labels_digest
 
 CLASSES = 20
 BUILT_IN = yaml.safe_load(FILE.read_text())
+LOOKS = BUILT_IN["extreme_clicking"]["look"]["image"]
+NONE = st.just([])
 SECONDS = [name for name, table in BUILT_IN.items() if table["unit"] == "seconds"]
 label = st.integers(1, CLASSES)
 coordinate = st.floats(0, 100)
 point = st.tuples(coordinate, coordinate, st.integers(0, CLASSES)).map(list)
+answer = st.builds(
+    lambda x, y, label: {"x": x + 0.5, "y": y + 0.5, "class": label, "drawn": "random", "fit": 0},
+    st.integers(0, 5),
+    st.integers(0, 5),
+    st.sampled_from([0, 1, CLASSES, 255]),
+)
 names = [f"class {number}" for number in range(CLASSES)]
 
 
@@ -44,6 +52,7 @@ def images(draw):
             for c in draw(st.lists(st.integers(0, CLASSES), max_size=4))
         ],
         "boxes": [[0, 0, 1, 1, c] for c in draw(st.lists(label, max_size=4))],
+        "pixels": draw(st.lists(answer, max_size=6)),
     }
 
 
@@ -73,7 +82,7 @@ def test_a_cost_is_the_sum_over_images(some, signals, name):
     images(),
     modes,
     st.sampled_from(SECONDS),
-    st.sampled_from(["points", "scribbles", "boxes", "full"]),
+    st.sampled_from(["points", "scribbles", "boxes", "full", "pixels"]),
     point,
 )
 def test_more_work_never_costs_less(image, signals, name, what, extra):
@@ -84,6 +93,7 @@ def test_more_work_never_costs_less(image, signals, name, what, extra):
         "scribbles": image["scribbles"] + [{"class": 1}],
         "boxes": image["boxes"] + [[0, 0, 1, 1, 1]],
         "full": image["full"] | {"objects": image["full"]["objects"] + 1},
+        "pixels": image["pixels"] + [{"x": 9.5, "y": 9.5, "class": extra[2]}],
     }
     before, after = (total(i, signals, schedule) for i in (image, image | {what: more[what]}))
     # Naming a class that was absent spares the second for ruling it out, which is less than drawing
@@ -122,10 +132,50 @@ def test_bearmans_figures():
 
 
 @given(images(), st.sampled_from([*SIGNALS]))
-def test_the_default_prices_are_those_of_the_signals_alone(image, signal):
-    assert total(image, (signal,), load_schedule()) == pytest.approx(
-        SIGNALS[signal].seconds(image[signal])
-    )
+def test_the_default_prices_are_those_of_the_signals_alone_and_of_a_look(image, signal):
+    alone = SIGNALS[signal].seconds(image[signal], CLASSES + 1)
+    assert total(image, (signal,), load_schedule()) == pytest.approx(alone + LOOKS)
+    assert image_seconds(image, (signal,), CLASSES) == pytest.approx(alone + LOOKS)
+
+
+@given(images(), modes, modes, st.sampled_from(SECONDS))
+def test_a_picture_is_looked_at_once_whatever_its_labels(image, first, second, name):
+    schedule, both = load_schedule(name), tuple(s for s in SIGNALS if s in {*first, *second})
+    for signals in (first, second, both):
+        costs = schedule.price_all(count_actions(image, signals, CLASSES))
+        assert costs.get(LOOK, 0) == schedule.prices[LOOK]["image"]
+        assert {*costs} - {LOOK} == {*signals}
+
+
+@given(st.lists(answer, max_size=8), st.data(), st.sampled_from([2, 10, 11, 21]))
+def test_an_answer_is_paid_once_also_where_nobody_can_tell(answers, data, num_classes):
+    again = answers + data.draw(st.lists(st.sampled_from(answers), max_size=4) if answers else NONE)
+    each = 3.0 if num_classes > 10 else 2.0
+    places = {(one["x"], one["y"]) for one in answers}
+    for annotation in (answers, again):
+        for name in SECONDS:
+            counts = count_actions({"pixels": annotation}, ("pixels",), num_classes - 1)
+            assert load_schedule(name).price_all(counts)["pixels"] == each * len(places)
+
+
+@given(images(), st.sampled_from(SECONDS))
+def test_answers_look_for_no_absent_class_and_rule_none_out(image, name):
+    for others in (("points",), ("tags", "boxes")):
+        with_answers = count_actions(image, (*others, "pixels"), CLASSES)
+        assert {s: with_answers[s] for s in others} == count_actions(image, others, CLASSES)
+
+
+def test_a_look_is_charged_where_a_schedule_prices_it(tmp_path):
+    counts = {"points": {"image": 3, "first_point": 4, "further_point": 0, "absent": 0}}
+    prices = {"unit": "seconds", "points": {"first_point": 2, "further_point": 1, "absent": 0}}
+    assert price_labels(counts, 3)["seconds"] == {"points": pytest.approx(9.6), LOOK: 3 * LOOKS}
+    assert LOOK not in price_labels(counts, 3, load_schedule("bearman2016"))["seconds"]
+    without = load_schedule(write(tmp_path, prices))
+    assert price_labels(counts, 3, without)["seconds"] == {"points": 8}
+    own = load_schedule(write(tmp_path, prices | {"look": {"image": 4}}))
+    assert price_labels(counts, 3, own)["seconds"] == {"points": 8, LOOK: 12}
+    assert price_labels({}, 0)["seconds"] == {} == price_labels({}, 5)["seconds"]
+    assert hours(price_labels(counts, 3)) == pytest.approx((9.6 + 3 * LOOKS) / 3600)
 
 
 def test_relative_units_are_the_first_plans():
@@ -242,8 +292,8 @@ def test_the_generators_labels_are_priced_alike(pets_dir, tmp_path):
     for image in load_labels(path)["images"].values():
         counts = count_actions(image, tuple(SIGNALS), 2)
         assert {counts[s]["absent"] for s in SIGNALS if s != "tags"} == {0}
-        alone = [count_actions(image, (s,), 2)[s]["absent"] for s in SIGNALS]
-        assert alone == [1] * len(SIGNALS)
+        alone = {s: count_actions(image, (s,), 2)[s]["absent"] for s in SIGNALS}
+        assert alone == dict.fromkeys(SIGNALS, 1) | {"pixels": 0}
 
 
 @given(st.lists(images(), max_size=4), modes)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import weak_label_generator
-from weakseg.common import UserError
+from weakseg.common import IGNORE, UserError
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.label_file import command, labels_for, load_labels, save_labels
 from weakseg.labels.label_header import header
@@ -104,6 +104,8 @@ def test_the_generated_file_is_plain_and_has_its_header(pets_labels, dataset):
         "scribble_width",
         "min_area",
         "noise",
+        "pixels_per_image",
+        "faults",
     }
     assert list(found["images"]) == dataset.ids("trainval")
 
@@ -233,6 +235,44 @@ def test_labels_that_fit_are_returned_for_the_ids(pets_labels, dataset):
     assert all(set(found[name]) == {"size", *SIGNALS} for name in names)
 
 
+def answer(x=5.5, y=5.5, label=1, drawn="random", fit=0, **more):
+    return {"x": x, "y": y, "class": label, "drawn": drawn, "fit": fit, **more}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [],
+        [answer(), answer(label=0), answer(label=IGNORE)],
+        [answer(x=0, y=0.0, drawn="margin + spread", fit=12)],
+        [answer(x=56.9, y=79.99)],
+    ],
+)
+def test_answers_that_people_can_have_given_are_read(answers, tmp_path, pets_labels, dataset):
+    content = load_labels(pets_labels)
+    first(content).update(pixels=answers)
+    store(tmp_path / "labels.pkl", content)
+    name = next(iter(content["images"]))
+    found = labels_for(tmp_path / "labels.pkl", dataset, [name], ["pixels"], "data")
+    assert found[name]["pixels"] == answers
+
+
+def test_a_file_from_before_there_were_answers_is_read_for_the_others(
+    tmp_path, pets_labels, dataset
+):
+    content = load_labels(pets_labels)
+    for option in ("pixels_per_image", "faults"):
+        del content["options"][option]
+    for labels in content["images"].values():
+        del labels["pixels"]
+    path = store(tmp_path / "labels.pkl", content)
+    names, others = dataset.ids("train"), [signal for signal in SIGNALS if signal != "pixels"]
+    assert set(labels_for(path, dataset, names, others, "data")) == set(names)
+    with pytest.raises(UserError, match="has no pixels; run python weak_label_generator") as caught:
+        labels_for(path, dataset, names, ["points", "pixels"], "data")
+    assert "\n" not in str(caught.value)
+
+
 def first(content):
     return next(iter(content["images"].values()))
 
@@ -288,6 +328,39 @@ MISFITS = {
         lambda c: first(c).update(scribbles=[{"width": 1, "path": [[1, 1]]}]),
         "has scribbles that",
     ),
+    "answer outside": (
+        lambda c: first(c).update(pixels=[answer(x=57.0)]),
+        "has pixels that can't be drawn, or of a class",
+    ),
+    "answer above": (lambda c: first(c).update(pixels=[answer(y=-0.5)]), "has pixels that can't"),
+    "answer nowhere": (
+        lambda c: first(c).update(pixels=[answer(x=float("nan"))]),
+        "has pixels that can't be drawn",
+    ),
+    "answer of no class": (lambda c: first(c).update(pixels=[answer(label=2)]), "has pixels that"),
+    "hidden answer of no class": (
+        lambda c: first(c).update(pixels=[answer(label=2), answer(label=0)]),
+        "has pixels that",
+    ),
+    "answer drawn by a line": (
+        lambda c: first(c).update(pixels=[answer(drawn="a\nb")]),
+        "has pixels that",
+    ),
+    "answer drawn by a story": (
+        lambda c: first(c).update(pixels=[answer(drawn="a" * 41)]),
+        "has pixels that",
+    ),
+    "answer of no fit": (lambda c: first(c).update(pixels=[answer(fit=-1)]), "has pixels that"),
+    "answer of half a fit": (
+        lambda c: first(c).update(pixels=[answer(fit=0.5)]),
+        "has pixels that",
+    ),
+    "answer with more": (lambda c: first(c).update(pixels=[answer(z=1)]), "has pixels that"),
+    "answer without a class": (
+        lambda c: first(c).update(pixels=[{"x": 1.5, "y": 1.5, "drawn": "random", "fit": 0}]),
+        "has pixels that",
+    ),
+    "pixels as a table": (lambda c: first(c).update(pixels=answer()), "has pixels that"),
     "tags as a list": (lambda c: first(c).update(tags=["cat"]), "has tags that can't be drawn"),
 }
 

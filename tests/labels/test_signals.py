@@ -66,7 +66,16 @@ boxes = st.lists(
     ),
     max_size=4,
 )
-DRAWN = {"points": points, "scribbles": strokes, "boxes": boxes}
+answers = st.lists(
+    st.builds(
+        lambda x, y, label: {"x": x, "y": y, "class": label, "drawn": "random", "fit": 0},
+        coordinates,
+        coordinates,
+        LABELS | st.just(IGNORE),
+    ),
+    max_size=6,
+)
+DRAWN = {"points": points, "scribbles": strokes, "boxes": boxes, "pixels": answers}
 
 
 @LAWS
@@ -210,6 +219,15 @@ def test_labels_through_a_view_agree_with_the_mask_through_it(view, seed):
             assert target[row, column] in mask[rows, columns]
 
 
+@LAWS
+@given(views(), answers)
+def test_answers_are_drawn_as_the_clicks_of_those_who_can_tell_the_last_first(view, annotation):
+    last = {(int(one["x"]), int(one["y"])): one for one in annotation}.values()
+    clicks = [[one["x"], one["y"], one["class"]] for one in last if one["class"] != IGNORE]
+    expected = targets.draw_points(clicks[::-1], view)
+    assert np.array_equal(targets.draw_pixels(annotation, view), expected)
+
+
 def test_nothing_outside_the_crop_is_drawn():
     view = View(100, 100, 50, left=25, top=25, crop_width=20, crop_height=20)
     assert (
@@ -283,6 +301,8 @@ def test_seconds_follow_the_published_prices():
     assert price["scribbles"]([{}, {}]) == pytest.approx(21.8)
     assert price["boxes"]([[0, 0, 1, 1, 1]]) == 7
     assert price["full"]({"objects": 2}) == 158
+    assert price["pixels"]([{"x": 1.5, "y": 1.5, "class": IGNORE}]) == 2
+    assert price["pixels"]([{"x": 1.5, "y": 1.5, "class": 0}], 11) == 3
 
 
 @pytest.mark.parametrize(
@@ -303,7 +323,7 @@ def test_modes_are_parsed_in_the_order_of_the_table(words, signals):
     "word", ["point", "hybrid_tags_pionts", "hybrid_", "points_boxes", "", "Points"]
 )
 def test_an_unknown_mode_names_the_choices(word):
-    with pytest.raises(UserError, match="choose from full, tags, points, scribbles, boxes"):
+    with pytest.raises(UserError, match="choose from full, tags, points, scribbles, boxes, pixels"):
         parse_modes([word])
     if word == "hybrid_tags_pionts":
         with pytest.raises(UserError, match="'pionts': did you mean points"):

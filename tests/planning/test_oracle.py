@@ -15,6 +15,7 @@ from vlm_itl.training.data import LabelledItems, open_images, splits_of
 from weakseg.common import UserError
 from weakseg.data.cache import ResizedCache
 from weakseg.labels.annotators import Options
+from weakseg.labels.costs import LOOK, load_schedule
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.simulate import annotate
 from weakseg.metrics import confusion_matrix, scores
@@ -30,6 +31,7 @@ from weakseg.planning.oracle import (
 LAWS = settings(max_examples=25)
 SIZE = 64
 ALL = tuple(SIGNALS)
+LOOKS = load_schedule().prices[LOOK]["image"]  # seconds of a look at one image
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,7 @@ def test_labels_are_the_annotators_own_in_any_order(pets, data, seed):
     names = data.draw(st.permutations(pets.pool[:6]))
     options = Options(points_per_object=2, random_points=True, noise=0.2)
     signals = data.draw(
-        st.sampled_from([("points", "boxes"), ("full", "tags", "boxes"), ("boxes",)])
+        st.sampled_from([("points", "boxes"), ("full", "tags", "boxes"), ("boxes", "pixels")])
     )
     oracle = opened(pets, seed, options)
     for name in names:
@@ -93,7 +95,8 @@ def test_labels_are_the_annotators_own_in_any_order(pets, data, seed):
         expected = annotate(pets.dataset, name, options, seed)
         assert label.annotations == {key: expected[key] for key in ("size", *signals)}
         assert label.signals == signals
-        assert label.seconds == pytest.approx(sum(SIGNALS[s].seconds(expected[s]) for s in signals))
+        each = sum(SIGNALS[s].seconds(expected[s]) for s in signals)
+        assert label.seconds == pytest.approx(each + LOOKS)
     assert oracle.seconds == pytest.approx(sum(label.seconds for label in oracle.labels.values()))
 
 
@@ -153,7 +156,11 @@ def blank_targets(targets):
 def test_each_image_has_the_targets_that_were_bought_for_it_and_no_others(pets, augment):
     oracle, names = opened(pets), pets.pool[:5]
     bought = dict(
-        zip(names, [("points",), ("full",), ("tags", "boxes"), ("scribbles",)], strict=False)
+        zip(
+            names,
+            [("points",), ("full",), ("tags", "boxes"), ("scribbles", "pixels")],
+            strict=False,
+        )
     )
     for name, signals in bought.items():
         oracle.buy(name, signals)
@@ -230,9 +237,10 @@ def test_the_predicted_price_of_the_truth_is_the_price(pets, options):
         ("points",),
         ("boxes",),
         ("scribbles",),
+        ("pixels",),
         ("tags", "points", "boxes"),
     ):
-        price = predicted_price(signals, pets.dataset.tag_names, options)
+        price = predicted_price(signals, pets.dataset.tag_names, 3, options)
         oracle = opened(pets, options=options)
         for name in pets.pool[:4]:
             assert price(pets.dataset.mask(name)) == pytest.approx(
@@ -249,10 +257,13 @@ def test_the_predicted_price_counts_objects():
         "scribbles": 4 * 10.9,
         "points": 3 * 2.4 + 0.9,
         "tags": 2.0,
+        "pixels": 4 * 2.0,
     }
     for signal, seconds in expected.items():
-        assert predicted_price((signal,), ("cat", "dog"))(mask) == pytest.approx(seconds)
-    assert predicted_price(("full", "boxes"), ())(mask) == pytest.approx(3 * 86.0)
+        price = predicted_price((signal,), ("cat", "dog"), 3)
+        assert price(mask) == pytest.approx(seconds + LOOKS)
+    assert predicted_price(("full", "boxes"), (), 3)(mask) == pytest.approx(3 * 86.0 + LOOKS)
+    assert predicted_price(("pixels",), (), 11)(mask) == pytest.approx(4 * 3.0 + LOOKS)
     assert mask.sum() == 15 * 15 + 20 * 15 + 2 * 15 * 20  # it is the caller's
 
 
@@ -265,14 +276,15 @@ def test_no_predicted_price_is_below_one_object(mask):
     single = EMPTY.copy()
     single[4:9, 4:9] = 1
     for signal in ("full", "boxes", "tags"):
-        price = predicted_price((signal,), ("cat", "dog"))
+        price = predicted_price((signal,), ("cat", "dog"), 3)
         assert price(mask) >= price(single) == price(EMPTY) > 0
     for signal, least in (
         ("points", 2.4),
         ("scribbles", 10.9),
     ):  # an object that leaves no background to mark
-        price = predicted_price((signal,), ())
-        assert price(EMPTY) == price(single) == pytest.approx(2 * least) and price(mask) >= least
+        price = predicted_price((signal,), (), 3)
+        assert price(EMPTY) == price(single) == pytest.approx(2 * least + LOOKS)
+        assert price(mask) >= least + LOOKS
     assert not EMPTY.any()
 
 
@@ -296,6 +308,6 @@ def test_without_a_background_a_prediction_of_class_0_has_a_price():
     empty = np.zeros((32, 32), np.uint8)
     halves = empty.copy()
     halves[:, 16:] = 1
-    price = predicted_price(("points",), (), has_background=False)
-    assert price(empty) == SIGNALS["points"].seconds([[0, 0, 0]])
-    assert price(halves) == SIGNALS["points"].seconds([[0, 0, 0], [20, 0, 1]])
+    price = predicted_price(("points",), (), 2, has_background=False)
+    assert price(empty) == SIGNALS["points"].seconds([[0, 0, 0]]) + LOOKS
+    assert price(halves) == SIGNALS["points"].seconds([[0, 0, 0], [20, 0, 1]]) + LOOKS

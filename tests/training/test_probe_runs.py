@@ -31,6 +31,7 @@ from weakseg.common import IGNORE, UserError, run_cli
 from weakseg.data.image_io import read_mask
 from weakseg.evaluation.results import dataset_of
 from weakseg.inference import predict
+from weakseg.labels.costs import LOOK
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.spacing import MOST_OF_MASKS, OF_BOXES, WITHOUT_PLACES, edge_radius
 from weakseg.learners.feature_store import cached_encoder
@@ -127,7 +128,8 @@ def test_clicks_on_the_background_and_on_objects_weigh_the_same(rows):
     nothing = np.full((1, 3), IGNORE, np.uint8)
     pool, places = np.zeros((1, 3, 2), np.float16), np.zeros((1, 3, 2))
     marks = pixels(classes, weights)
-    evidence = Evidence(marks, pixels([], []), pool, places, nothing, np.array([True]), 0.0)
+    none, weak = pixels([], []), np.array([True])
+    evidence = Evidence(marks, none, none, pool, places, nothing, weak, 0.0)
     found = rows_of(evidence, nothing, 2)[0].weights
     there = np.unique(classes)
     np.testing.assert_allclose(np.bincount(classes, found)[there], 1 / len(there))
@@ -138,11 +140,14 @@ def test_clicks_on_the_background_and_on_objects_weigh_the_same(rows):
 @settings(max_examples=40)
 @given(
     marks=st.lists(st.integers(0, 2), max_size=5),
+    answers=st.lists(st.integers(0, 2), max_size=5),
     masks=st.integers(0, 3),
     weak=st.integers(1, 3),
     seed=st.integers(0, 99),
 )
-def test_weak_labels_weigh_as_many_images_as_have_them(marks, masks, weak, seed):
+def test_weak_labels_weigh_as_many_images_as_have_them_and_each_answer_one(
+    marks, answers, masks, weak, seed
+):
     rng = np.random.default_rng(seed)
     images, each = masks + weak, 4
     pseudo = np.where(rng.random((images, each)) < 0.5, rng.integers(0, 3, (images, each)), IGNORE)
@@ -152,19 +157,23 @@ def test_weak_labels_weigh_as_many_images_as_have_them(marks, masks, weak, seed)
     evidence = Evidence(
         pixels(marks, [1.0] * len(marks)),
         of_masks,
+        pixels(answers, [1.0] * len(answers)),
         rng.normal(size=(images, each, 2)).astype(np.float16),
         rng.random((images, each, 2)),
         pseudo,
         np.arange(images) < weak,
         0.0,
     )
-    rows, from_mask = rows_of(evidence, pseudo, 3)
-    labelled = pseudo != IGNORE
-    assert len(rows) == len(marks) + 2 * masks + labelled.sum()
-    assert from_mask.sum() == 2 * masks
-    assert rows.weights[from_mask].sum() == pytest.approx(masks)
+    rows, is_exact = rows_of(evidence, pseudo, 3)
+    labelled, exact = pseudo != IGNORE, 2 * masks + len(answers)
+    assert len(rows) == len(marks) + exact + labelled.sum()
+    assert is_exact[:exact].all() and not is_exact[exact:].any()
+    assert rows.weights[: 2 * masks].sum() == pytest.approx(masks)
+    # Answers are not evened by class: those to random questions are in proportion to areas.
+    assert (rows.weights[2 * masks : exact] == 1).all()
+    assert np.array_equal(rows.classes[2 * masks : exact], answers)
     if marks or labelled.any():
-        assert rows.weights[~from_mask].sum() == pytest.approx(weak)
+        assert rows.weights[~is_exact].sum() == pytest.approx(weak)
     # The rows of pseudo-masks are the places that have a class.
     found = rows.classes[len(rows) - labelled.sum() :]
     assert np.array_equal(found, pseudo[labelled])
@@ -291,12 +300,12 @@ def test_every_kind_of_label_and_every_pair_is_fitted(modes, fit, tmp_path):
     weights = fit(modes)
     assert all(torch.isfinite(value).all() for value in weights.values())
     lines = log(tmp_path / "r")
-    fits = 1 if "full" in modes.split() else 2
+    fits = 1 if "full" in modes.split() or modes == "pixels" else 2
     assert [line["epoch"] for line in lines] == list(range(1, fits + 1))
     assert all(line["seconds"] >= 0 and line["pixels"] > 0 for line in lines)
     best = torch.load(tmp_path / "r" / "best.pt", weights_only=True)
     assert same(best["model"], weights) and best["epoch"] == fits
-    assert {*best["cost"]["seconds"]} == {*modes.split()}
+    assert {*best["cost"]["seconds"]} == {*modes.split(), LOOK}
     assert best["selection"]["by"] is None and not any(best["selection"]["seconds"].values())
     small = "hidden_weights" in weights
     assert small == (modes == "full") or "full" in modes.split()

@@ -106,6 +106,10 @@ def scores(
         seed=run.settings.seed,
         members=networks,
         price=predicted_price(
-            run.signals, run.dataset.tag_names, run.annotator, run.dataset.has_background
+            run.signals,
+            run.dataset.tag_names,
+            len(run.dataset.class_names),
+            run.annotator,
+            run.dataset.has_background,
         ),
     )

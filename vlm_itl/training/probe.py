@@ -162,19 +162,19 @@ def build_probe(options: Model, data: Data, num_classes: int, device: torch.devi
 class Lesson:
     """What the fits of one network need to know: `probe_evidence.FitSettings`.
 
-    all_masks: whether no image is labelled otherwise
+    self_trains: whether some image's labels leave something to self-training
     """
 
     seed: int
     signals: Sequence[str]
     probe: ProbeOptions
     weak_label_path: str
-    all_masks: bool
+    self_trains: bool
 
     @property
     def last_epoch(self) -> int:
         """How many fits there are."""
-        return self.probe.fits(self.all_masks)
+        return self.probe.fits(self.self_trains)
 
 
 def train_probe(

@@ -1,7 +1,7 @@
 """Two groups of runs compared on the same test images: every difference with its interval."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -53,9 +53,7 @@ class Annotator:
             if path:
                 raise
             source, head = None, {}
-        given = head.get("options") or {}
-        options = {f.name: given[f.name] for f in fields(Options) if f.name in given}
-        return cls(source, head.get("seed", 0), Options(**options))
+        return cls(source, head.get("seed", 0), Options.of(head.get("options") or {}))
 
 
 def truth_of(
@@ -258,7 +256,7 @@ def analyse(
         "annotator": {
             "weak_labels": annotator.source,
             "seed": annotator.seed,
-            **vars(annotator.options),
+            **asdict(annotator.options),
         },
         "definitions": {
             "modes": MODES,

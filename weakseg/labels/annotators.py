@@ -5,14 +5,16 @@ centre is i + 0.5. Annotations are plain Python values. Every function takes its
 generator, so a signal's annotation depends on nothing but the mask, the options and that generator.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from typing import Any, Self
 
 import cv2
 import numpy as np
 
 from weakseg.common import IGNORE
+from weakseg.labels.person import USUAL, Faults
 
 DRAWING = 1  # raise it when the same mask, options and seed give other labels than before
 MATCH = -1  # number of background clicks: as many as on objects
@@ -35,6 +37,8 @@ class Options:
     min_area                               smallest object, share of the image; where instances are
                                            known, none of them is too small
     noise                                  error rate, as each `annotate_` function says
+    pixels_per_image                       pixels of an image that the person is asked to name
+    faults                                 of the person who names them
     """
 
     points_per_object: int = 1
@@ -44,6 +48,15 @@ class Options:
     scribble_width: int = 3
     min_area: float = 0.001
     noise: float = 0.0
+    pixels_per_image: int = 4
+    faults: Faults = USUAL
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Return the options in the header of a label file; what it lacks is as usual."""
+        known = {field.name: given[field.name] for field in fields(cls) if field.name in given}
+        faults = known.pop("faults", None)
+        return cls(**known, faults=Faults(**faults) if isinstance(faults, Mapping) else USUAL)
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,9 @@ class Scene:
     tags            those of `tag_names` that hold
     instances       [H, W] uint16 number of the object at each pixel, 0 = none; None: not known
     has_background  whether class 0 is what no object covers; else it has objects like any other
+    name            of the picture, and
+    seed            of the person, on whom their answers to single pixels depend
+    num_classes     that they choose among
     """
 
     mask: np.ndarray
@@ -93,6 +109,9 @@ class Scene:
     options: Options = field(default_factory=Options)
     instances: np.ndarray | None = None
     has_background: bool = True
+    name: str = ""
+    seed: int = 0
+    num_classes: int = 2
 
     @cached_property
     def objects(self) -> list[Region]:

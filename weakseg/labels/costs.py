@@ -20,6 +20,7 @@ from weakseg.validation import first_fault
 
 FILE = Path(__file__).with_name("costs.yaml")
 DEFAULT, RELATIVE = "extreme_clicking", "relative"
+LOOK = "look"  # what stands among the signals for the look at a picture
 Unit = Literal["seconds", "relative"]
 UNITS: tuple[str, ...] = get_args(Unit)
 
@@ -29,7 +30,10 @@ Price = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Prices {signal: {action: price}} in one unit; a signal that is missing has no price."""
+    """Prices {signal: {action: price}} in one unit; a signal that is missing has no price.
+
+    `LOOK` may stand among the signals: each labelled picture costs it once, whatever its labels.
+    """
 
     name: str
     unit: str
@@ -43,11 +47,17 @@ class Schedule:
         prices = self.prices[signal]
         return sum(prices.get(action, 0.0) * number for action, number in actions.items())
 
-    def price_all(self, counts: Counts) -> dict[str, float] | None:
-        """Return {signal: cost} of counts, None if one of the signals has no price."""
+    def price_all(self, counts: Counts, images: int = 1) -> dict[str, float] | None:
+        """Return {signal: cost} of counts, None if one of the signals has no price.
+
+        images: how many were labelled; what looking at them costs, if it costs anything, stands
+        under `LOOK`
+        """
         if counts.keys() - self.prices.keys():
             return None
-        return {signal: self.price(signal, actions) for signal, actions in counts.items()}
+        costs = {signal: self.price(signal, actions) for signal, actions in counts.items()}
+        looks = self.price(LOOK, {"image": images}) if counts and LOOK in self.prices else 0.0
+        return costs | {LOOK: looks} if looks else costs
 
 
 # ---- schedules in YAML files
@@ -207,20 +217,21 @@ def price_labels(counts: Counts, images: int, schedule: Schedule | None = None) 
     """Return what the labels of `images` images cost, as a result file states it.
 
     {"images", "counts", "schedule", "seconds": {signal: s}, "relative": units an image, or None if
-    a signal has no price in them}. `schedule` replaces the default one of its unit. Raises
-    `UserError` if a signal has no price in seconds.
+    a signal has no price in them}; the looks at images are in the seconds, as `price_all` says.
+    `schedule` replaces the default one of its unit. Raises `UserError` if a signal has no price in
+    seconds.
     """
     chosen = {"seconds": load_schedule(DEFAULT), "relative": load_schedule(RELATIVE)}
     if schedule:
         chosen[schedule.unit] = schedule
     in_seconds = chosen["seconds"]
-    seconds = in_seconds.price_all(counts)
+    seconds = in_seconds.price_all(counts, images)
     if seconds is None:
         missing = min(counts.keys() - in_seconds.prices.keys())
         raise UserError(
             f"{in_seconds.name}: this schedule has no price for '{missing}', which is used; add it"
         )
-    relative = chosen["relative"].price_all(counts)
+    relative = chosen["relative"].price_all(counts, images)
     return {
         "images": images,
         "counts": counts,

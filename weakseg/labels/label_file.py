@@ -6,7 +6,7 @@ A folder of Parquet files (label_folder.py) stands for a file wherever one is re
 import pickle
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -148,12 +148,13 @@ def command(
     content = content or {}
     options = content.get("options")
     drawn_with = {**options, "seed": content.get("seed")} if isinstance(options, dict) else {}
-    usual = {field.name: field.default for field in fields(Options)} | {"seed": 0}
+    usual = asdict(Options()) | {"seed": 0}
     for name, default in usual.items():
         value = drawn_with.get(name, default)
+        several = list(value.values()) if isinstance(value, dict) else [value]
         # The file is not to be trusted with more than numbers on somebody's command line.
-        if value != default and isinstance(value, (int, float)):
-            words += [f"--{name}"] if isinstance(default, bool) else [f"--{name}", value]
+        if value != default and all(isinstance(one, (int, float)) for one in several):
+            words += [f"--{name}"] if isinstance(default, bool) else [f"--{name}", *several]
     return shlex.join(map(str, words))
 
 
@@ -191,10 +192,12 @@ def find_fault(
 def is_sound(annotation: Any, signal: str, view: View, dataset: SegmentationDataset) -> bool:
     """Whether an annotation can be priced and drawn, with classes that `dataset` has."""
     try:
-        SIGNALS[signal].seconds(annotation)
+        row, size = SIGNALS[signal], (view.width, view.height)
+        row.check(annotation, size, len(dataset.class_names))
+        row.seconds(annotation)
         if signal == "full":  # drawn from the mask
             return True
-        target = SIGNALS[signal].target(annotation, view, dataset.tag_names, dataset.has_background)
+        target = row.target(annotation, view, dataset.tag_names, dataset.has_background)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
         return False
     classes = [*range(len(dataset.class_names)), IGNORE]

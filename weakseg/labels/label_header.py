@@ -9,6 +9,17 @@ from weakseg.data.base import SegmentationDataset
 FORMAT, VERSION = "weak-labels", 1
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Factor = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class FaultsModel(BaseModel):
+    """The factors of `weakseg.labels.person.Faults`."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    cannot_tell: Factor
+    border: Factor
+    slip: Factor
 
 
 class LabelHeader(BaseModel):
@@ -27,7 +38,7 @@ class LabelHeader(BaseModel):
     classes: list[str]
     tag_names: list[str]
     seed: int
-    options: dict[str, bool | int | Finite | str]
+    options: dict[str, bool | int | Finite | str | FaultsModel]
     count: Annotated[int, Field(ge=0)]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from weakseg.common import IGNORE
 from weakseg.data.base import SegmentationDataset
-from weakseg.labels.signals import SIGNALS
+from weakseg.labels.signals import SIGNALS, image_seconds
 from weakseg.labels.targets import View
 
 SAMPLE = 5000  # images at most whose annotations and seconds are averaged
@@ -40,10 +40,12 @@ class LabelSummary:
         """Take in the labels of an image, and return both as they are."""
         if name in self.previewed:
             self.previews[name] = labels
+        classes = len(self.dataset.object_names)
         if name in self.sampled:
             for signal, row in SIGNALS.items():
                 annotation = labels[signal]
-                self.seconds[signal].append(row.seconds(annotation))
+                seconds = image_seconds(labels, [signal], classes, self.dataset.has_background)
+                self.seconds[signal].append(seconds)
                 if isinstance(annotation, list):  # things that are drawn; tags and masks are none
                     self.numbers[signal].append(len(annotation))
                     if name in self.counted:

@@ -6,11 +6,12 @@ are hard ones.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from weakseg.common import IGNORE, stable_seed
+from weakseg.common import IGNORE, UserError, stable_seed
 
 BLURRED = 1.5  # pixels: as far from a border the chance of "can't tell" falls to 1 / e
 NEAR, BORDER = 3.0, 0.25  # pixels, and the chance of an error, on the border itself
@@ -38,6 +39,22 @@ class Faults:
 
 
 USUAL = Faults()
+
+
+def faults_of(factors: Sequence[float], flag: str) -> Faults:
+    """Return the `Faults` that a flag gives: one factor for all, or one for each.
+
+    Raises `UserError` for other numbers, naming the flag.
+    """
+    names = [field.name for field in fields(Faults)]
+    if len(factors) not in (1, len(names)):
+        raise UserError(
+            f"{flag}: takes one factor, or {len(names)}: {', '.join(names)}; got {len(factors)}"
+        )
+    try:
+        return Faults(*(factors if len(factors) > 1 else [*factors] * len(names)))
+    except ValueError as error:
+        raise UserError(f"{flag}: {error}") from error
 
 
 def whole(mask: np.ndarray) -> np.ndarray:

@@ -20,12 +20,14 @@ from weakseg.labels.annotators import (
     annotate_points,
     annotate_tags,
 )
+from weakseg.labels.answers import Answer, annotate_pixels, check_answers, count_answers
 from weakseg.labels.costs import load_schedule
 from weakseg.labels.scribbles import Stroke, annotate_scribbles
 from weakseg.labels.targets import (
     View,
     crop_mask,
     draw_boxes,
+    draw_pixels,
     draw_points,
     draw_scribbles,
     tag_vector,
@@ -50,19 +52,23 @@ class Signal(Generic[Annotation]):
     target    (annotation, view, tag names, whether there is a background) -> array for the
               network; for `full`, which a person draws pixel by pixel, the first argument is the
               resized mask [S, S] itself
-    actions   annotation -> {action: number}: what the annotator did, priced by costs.yaml
+    actions   (annotation, number of classes to choose from, the background included) ->
+              {action: number}: what the annotator did, priced by costs.yaml
     shown     annotation -> the classes that it claims, the background included, or their number
+    check     (annotation, size (width, height), number of classes): raises `ValueError` for what
+              target and actions would let pass
     """
 
     name: str
     extract: Callable[[Scene, np.random.Generator], Annotation]
     target: Target
-    actions: Callable[[Annotation], dict[str, int]]
+    actions: Callable[[Annotation, int], dict[str, int]]
     shown: Callable[[Annotation], set[int] | int]
+    check: Callable[[Annotation, Sequence[int], int], None] = lambda annotation, size, classes: None
 
-    def seconds(self, annotation: Annotation) -> float:
-        """Return what a person needs for one label by the default schedule, seconds."""
-        return load_schedule().price(self.name, self.actions(annotation))
+    def seconds(self, annotation: Annotation, num_classes: int = 2) -> float:
+        """Return what one label takes by the default schedule, without a look, in seconds."""
+        return load_schedule().price(self.name, self.actions(annotation, num_classes))
 
     def count_shown(self, annotation: Annotation, has_background: bool) -> int:
         """Return the number of object classes that a label claims."""
@@ -81,7 +87,7 @@ def classes_of_mask(annotation: Mapping[str, int]) -> int:
     return annotation.get("classes", min(annotation["objects"], 1))
 
 
-def point_actions(annotation: Sequence[Point]) -> dict[str, int]:
+def point_actions(annotation: Sequence[Point], num_classes: int) -> dict[str, int]:
     """Count clicks: the first on each class, the background being one, and the further ones."""
     classes = {point[2] for point in annotation}
     return {"first_point": len(classes), "further_point": len(annotation) - len(classes)}
@@ -92,7 +98,7 @@ SIGNALS: dict[str, Signal[Any]] = {
         name="full",
         extract=count_objects,
         target=lambda mask, view, tag_names, has_background=True: crop_mask(mask, view),
-        actions=lambda annotation: {"object": annotation["objects"]},
+        actions=lambda annotation, num_classes: {"object": annotation["objects"]},
         shown=classes_of_mask,
     ),
     "tags": Signal[Tags](
@@ -101,7 +107,9 @@ SIGNALS: dict[str, Signal[Any]] = {
         target=lambda annotation, view, tag_names, has_background=True: tag_vector(
             annotation, tag_names
         ),
-        actions=lambda annotation: {answer: len(names) for answer, names in annotation.items()},
+        actions=lambda annotation, num_classes: {
+            answer: len(names) for answer, names in annotation.items()
+        },
         shown=lambda annotation: len(annotation["present"]),
     ),
     "points": Signal[list[Point]](
@@ -119,7 +127,7 @@ SIGNALS: dict[str, Signal[Any]] = {
         target=lambda annotation, view, tag_names, has_background=True: draw_scribbles(
             annotation, view
         ),
-        actions=lambda annotation: {"stroke": len(annotation)},
+        actions=lambda annotation, num_classes: {"stroke": len(annotation)},
         shown=lambda annotation: {stroke["class"] for stroke in annotation},
     ),
     "boxes": Signal[list[Box]](
@@ -128,8 +136,18 @@ SIGNALS: dict[str, Signal[Any]] = {
         target=lambda annotation, view, tag_names, has_background=True: draw_boxes(
             annotation, view, 0 if has_background else IGNORE
         ),
-        actions=lambda annotation: {"box": len(annotation)},
+        actions=lambda annotation, num_classes: {"box": len(annotation)},
         shown=lambda annotation: len({box[4] for box in annotation}),
+    ),
+    "pixels": Signal[list[Answer]](
+        name="pixels",
+        extract=annotate_pixels,
+        target=lambda annotation, view, tag_names, has_background=True: draw_pixels(
+            annotation, view
+        ),
+        actions=count_answers,
+        shown=lambda annotation: {one["class"] for one in annotation} - {IGNORE},
+        check=check_answers,
     ),
 }
 TERMS = (*SIGNALS, "cam")  # every loss term there is; `cam` comes with `tags`
@@ -146,18 +164,34 @@ def count_actions(
     has_background: whether class 0 is one
     classes: number of classes that the annotator looks for, the background not counted. One that
     isn't there is looked for once: tags, which ask for it, take the count, and other signals only
-    what is left.
+    what is left. Who names pixels looks for no class.
     """
     counts: dict[str, dict[str, int]] = {}
     ruled_out = 0
     for name in sorted(signals, key=lambda name: name != "tags"):
         signal, annotation = SIGNALS[name], annotations[name]
-        actions = signal.actions(annotation)
+        actions = signal.actions(annotation, classes + has_background)
         shown = signal.count_shown(annotation, has_background)
         absent = actions.get("absent", max(0, classes - shown))
         counts[name] = {"image": 1, **actions, "absent": max(0, absent - ruled_out)}
         ruled_out = max(ruled_out, absent)
     return counts
+
+
+def image_seconds(
+    annotations: Mapping[str, Any],
+    signals: Iterable[str],
+    classes: int,
+    has_background: bool = True,
+) -> float:
+    """Return what a person needs for the labels of one image, the look at it included, in seconds.
+
+    By the default schedule; classes, has_background: as `count_actions` takes them
+    """
+    counts = count_actions(annotations, signals, classes, has_background)
+    costs = load_schedule().price_all(counts)
+    assert costs is not None  # the default schedule prices all signals
+    return sum(costs.values())
 
 
 def parse_modes(words: Iterable[str]) -> tuple[str, ...]:

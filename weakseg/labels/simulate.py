@@ -45,6 +45,9 @@ def annotate(
         options,
         dataset.instances(name),
         dataset.has_background,
+        name,
+        seed,
+        len(dataset.class_names),
     )
     labels: dict[str, Any] = {"size": [mask.shape[1], mask.shape[0]]}
     for signal in signals:

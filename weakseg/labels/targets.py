@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from weakseg.common import IGNORE
+from weakseg.labels.answers import Answer, last_answers
 from weakseg.labels.scribbles import draw_stroke
 
 
@@ -77,6 +78,15 @@ def draw_points(annotation: Sequence[Sequence[float]], view: View) -> np.ndarray
         if 0 <= x < view.size and 0 <= y < view.size:
             target[int(y), int(x)] = label
     return view.finish(target)
+
+
+def draw_pixels(annotation: Sequence[Answer], view: View) -> np.ndarray:
+    """Draw answers as single pixels -> [size, size] uint8; where a person can't tell, nothing is.
+
+    The last answer to a pixel holds, and so does the last of those that share a network pixel.
+    """
+    told = [one for one in last_answers(annotation) if one["class"] != IGNORE]
+    return draw_points([[one["x"], one["y"], one["class"]] for one in told[::-1]], view)
 
 
 def draw_scribbles(annotation: Sequence[Mapping[str, Any]], view: View) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import math
 
-from weakseg.labels.signals import SIGNALS
+from weakseg.labels.signals import image_seconds
 from weakseg.planning.oracle import Oracle
 
 Budget = tuple[float, str]  # (amount, unit): percent of the pool, images, seconds or hours
@@ -49,6 +49,6 @@ def images_left(target: Budget, oracle: Oracle, pool: int) -> int:
     if oracle.labels:
         seconds = oracle.seconds / len(oracle.labels)
     else:
-        seconds = SIGNALS["full"].seconds({"objects": 1})
+        seconds = image_seconds({"full": {"objects": 1}}, ("full",), classes=1)
     price = {"percent": 100 / pool, "images": 1, "seconds": seconds, "hours": seconds / 3600}[unit]
     return max(1, math.ceil(left / max(price, 1e-9)))

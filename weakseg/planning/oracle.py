@@ -13,7 +13,7 @@ from weakseg.common import IGNORE, UserError, stable_seed
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
 from weakseg.labels.annotators import Options, Scene
-from weakseg.labels.signals import SIGNALS, parse_modes
+from weakseg.labels.signals import SIGNALS, image_seconds, parse_modes
 from weakseg.labels.simulate import annotate
 from weakseg.metrics import image_iou
 
@@ -26,9 +26,12 @@ def signals_of(label: str) -> tuple[str, ...]:
         raise UserError(f"active_learning.label: {error}") from error
 
 
-def seconds_of(annotations: dict[str, Any], signals: Sequence[str]) -> float:
+def seconds_of(
+    annotations: dict[str, Any], signals: Sequence[str], dataset: SegmentationDataset
+) -> float:
     """Return what a person needs for these annotations of one image, in seconds."""
-    return sum(SIGNALS[signal].seconds(annotations[signal]) for signal in signals)
+    classes, has_background = len(dataset.object_names), dataset.has_background
+    return image_seconds(annotations, signals, classes, has_background)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class Oracle:
             why = "bought before" if name in self.labels else "not in the pool"
             raise ValueError(f"{name} is not for sale: {why}")
         annotations = annotate(self._dataset, name, self._options, self._seed, signals)
-        label = Label(annotations, tuple(signals), seconds_of(annotations, signals))
+        seconds = seconds_of(annotations, signals, self._dataset)
+        label = Label(annotations, tuple(signals), seconds)
         self.labels[name] = label
         return label
 
@@ -119,12 +123,13 @@ class Examiner:
     def seconds(self, name: str, signals: Sequence[str], options: Options | None = None) -> float:
         """Return what a person who works as `options` say would have needed for this image."""
         annotations = annotate(self._dataset, name, options or Options(), 0, signals)
-        return seconds_of(annotations, signals)
+        return seconds_of(annotations, signals, self._dataset)
 
 
 def predicted_price(
     signals: Sequence[str],
     tag_names: Sequence[str],
+    num_classes: int,
     options: Options | None = None,
     has_background: bool = True,
 ) -> Callable[[np.ndarray], float]:
@@ -139,11 +144,16 @@ def predicted_price(
             mask = np.zeros_like(mask)
             mask[len(mask) // 2, len(mask) // 2] = 1
         scene = Scene(
-            mask, (), tuple(tag_names), options or Options(), has_background=has_background
+            mask,
+            (),
+            tuple(tag_names),
+            options or Options(),
+            has_background=has_background,
+            num_classes=num_classes,
         )
         rng = np.random.default_rng(stable_seed("price"))
         annotations = {signal: SIGNALS[signal].extract(scene, rng) for signal in signals}
-        return seconds_of(annotations, signals)
+        return image_seconds(annotations, signals, num_classes - has_background, has_background)
 
     return price
 

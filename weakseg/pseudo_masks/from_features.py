@@ -29,6 +29,7 @@ from weakseg.pseudo_masks.from_labels import (
     mask_from_maps,
     mask_from_tags,
     rgb,
+    term_of,
 )
 from weakseg.pseudo_masks.grabcut import USED, draw_marks, pseudo_mask
 from weakseg.pseudo_masks.random_walk import Growth, walk_between
@@ -124,8 +125,7 @@ class FeatureMasks:
         annotations = annotations_of(label, signals)
         if "boxes" in annotations and has_small_boxes(label, side):
             return self.of_ellipses(annotations, label["size"], finer(side))
-        term = "walk" if annotations else "cams"
-        known = knowledge_of(label, signals, term, self.dataset, side)
+        known = knowledge_of(label, signals, term_of(label, signals), self.dataset, side)
         rest = 0 if known.is_closed else IGNORE
         if not known.classes.size:
             return np.full((side, side), rest, np.uint8)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from weakseg.common import IGNORE
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.signals import SIGNALS
-from weakseg.labels.targets import View, draw_boxes, parts_of_boxes, tag_vector
+from weakseg.labels.targets import View, draw_boxes, draw_pixels, parts_of_boxes, tag_vector
 from weakseg.learners.unet import SegmentationModel
 from weakseg.pseudo_masks.cam import TagMaps, activation_maps
 from weakseg.pseudo_masks.grabcut import USED, draw_marks, grab_cut, middle, only_class
@@ -63,12 +63,14 @@ def first_mask(
         assert tag_maps is not None
         walk = affinity(encoder, image)
         maps = activation_maps(encoder, tag_maps, image)
-        return mask_from_tags(label["tags"], image, walk, maps, dataset)
+        mask = mask_from_tags(label["tags"], image, walk, maps, dataset)
+        return with_answers(mask, label, signals)
     has_background = dataset.has_background
     power = ARRIVAL_POWER if marks_rivals(signals, has_background) else SPREAD_POWER
     walk = affinity(encoder, image, power)
     annotations = annotations_of(label, signals)
-    return mask_from_annotations(annotations, label["size"], image, walk, has_background)
+    mask = mask_from_annotations(annotations, label["size"], image, walk, has_background)
+    return with_answers(mask, label, signals)
 
 
 def mask_from_tags(
@@ -166,6 +168,27 @@ def annotations_of(label: Mapping[str, Any], signals: Collection[str]) -> dict[s
     return {signal: label[signal] for signal in signals if signal in USED}
 
 
+def with_answers(
+    mask: np.ndarray, label: Mapping[str, Any], signals: Collection[str]
+) -> np.ndarray:
+    """Return a mask [S, S] uint8 in which the pixels that a person named have their classes.
+
+    Nothing grows from them: many lie near a border, and they leave open what else is there.
+    """
+    if "pixels" not in signals or "pixels" not in label:
+        return mask
+    width, height = label["size"]
+    answers = draw_pixels(label["pixels"], View(width, height, len(mask)))
+    return np.where(answers == IGNORE, mask, answers)
+
+
+def term_of(label: Mapping[str, Any], signals: Collection[str]) -> str:
+    """Return by which labels of an image `knowledge_of` should know it."""
+    if annotations_of(label, signals):
+        return "walk"
+    return "cams" if "tags" in signals and "tags" in label else "open"
+
+
 def marks_rivals(signals: Collection[str], has_background: bool) -> bool:
     """Return whether these signals mark enough besides an object for walks to meet.
 
@@ -249,16 +272,23 @@ def knowledge_of(
 ) -> Knowledge:
     """Return the `Knowledge` of an image from its label.
 
-    term: "cams", by the tags: no marks, and where nobody asked there may be more; or "walk", by the
-    points, scribbles and boxes among `signals`: without boxes all is in doubt where no mark is on
-    an object
+    term: "cams", by the tags: where nobody asked there may be more; "walk", by the points,
+    scribbles and boxes among `signals`: without boxes all is in doubt where no mark is on an
+    object; or "open", by neither: every class may be anywhere. In any case answers are marks.
     """
+    blank = np.full((size, size), IGNORE, np.uint8)
+    answers = with_answers(blank, label, signals)
+    own_marks = None if (answers == IGNORE).all() else answers
+    if term == "open":
+        classes = np.arange(int(dataset.has_background), len(dataset.class_names), dtype=np.uint8)
+        anywhere = np.ones((len(classes), 1, 1), bool)
+        return Knowledge(classes, anywhere, own_marks, dataset.has_background)
     if term == "cams":
         tags = tag_vector(label["tags"], dataset.tag_names)
         classes = np.unique(np.array(dataset.tag_class)[tags == 1])
         anywhere = np.ones((len(classes), 1, 1), bool)
         is_closed = dataset.has_background and not (tags == -1).any()
-        return Knowledge(classes, anywhere, None, is_closed)
+        return Knowledge(classes, anywhere, own_marks, is_closed)
     width, height = label["size"]
     annotations, view = annotations_of(label, signals), View(width, height, size)
     marks = draw_evidence(annotations, view, dataset.has_background)
@@ -266,7 +296,8 @@ def knowledge_of(
     no_object = [0, IGNORE] if dataset.has_background else [IGNORE]
     classes = np.union1d(np.setdiff1d(marks, no_object), boxed).astype(np.uint8)
     is_closed = dataset.has_background and (classes.size > 0 or "boxes" in annotations)
-    return Knowledge(classes, allowed_regions(annotations, view, classes), marks, is_closed)
+    where = allowed_regions(annotations, view, classes)
+    return Knowledge(classes, where, with_answers(marks, label, signals), is_closed)
 
 
 # ---- the second round: from predictions

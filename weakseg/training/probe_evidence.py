@@ -11,7 +11,9 @@ from tqdm import tqdm
 from weakseg.common import IGNORE, UserError, stable_seed
 from weakseg.data.base import SegmentationDataset
 from weakseg.inference.edges import LONGEST, longest_copy
+from weakseg.labels.answers import pixels_of_answers
 from weakseg.labels.pixels import (
+    NOTHING,
     Pixels,
     joined,
     pixels_of_mask,
@@ -30,7 +32,7 @@ from weakseg.pseudo_masks.from_features import (
     tag_maps_from,
 )
 from weakseg.training.pixel_sample import LabelledPixels, PixelSample
-from weakseg.training.probe_options import ProbeOptions
+from weakseg.training.probe_options import ProbeOptions, self_trains
 
 MOST_PIXELS = 120_000  # of all images together, of each kind: memory stays flat
 FEW_IMAGES = 50  # below it no progress bar is shown
@@ -65,15 +67,17 @@ class Evidence:
 
     marks   clicks and strokes
     masks   pixels of masks
+    answers pixels that a person was asked to name
     pool    features [I, P, D] float16 of random places of each image
     places  [I, P, 2] of these places, in shares of the image's width and height
     first   [I, P] uint8 classes of these places by the first pseudo-masks, else 255
-    weak    [I] bool: which images have labels, but no mask
+    weak    [I] bool: which images have other labels than a mask or answers alone, or none
     edges   radius that the labels suggest for `weakseg.inference.edges.follow_edges`
     """
 
     marks: LabelledPixels
     masks: LabelledPixels
+    answers: LabelledPixels
     pool: np.ndarray
     places: np.ndarray
     first: np.ndarray
@@ -102,7 +106,7 @@ def gather(
     """
     count = pixels_per_image(run.probe.pixels, len(labels.train_ids))
     mask_of = mask_of or dataset.mask
-    marks, drawn = PixelSample(MOST_PIXELS), PixelSample(MOST_PIXELS)
+    marks, drawn, asked = (PixelSample(MOST_PIXELS) for _ in range(3))
     pool, places, first, weak, radii, finest = [], [], [], [], [], LEAST
     for number, name in enumerate(shown(labels.train_ids, "labels to pixels")):
         rng = np.random.default_rng(stable_seed(run.seed, "pixels", name))
@@ -126,21 +130,26 @@ def gather(
             drawn.add(labelled(pixels, maps, number), rng)
         clicked = marked({} if has_mask else label, run.signals)
         marks.add(labelled(clicked, maps, number), rng)
+        is_asked = not has_mask and "pixels" in run.signals and "pixels" in label
+        told = pixels_of_answers(label["pixels"]) if is_asked else NOTHING
+        asked.add(labelled(told, maps, number), rng)
         radii.append(edge_radius(label, run.signals, clicked, things, least))
         finest = min(finest, least)
         mask = None if has_mask else masks.first(name, label, maps)
         first.append(seen(mask, places[-1]))
-        weak.append(not has_mask)
+        weak.append(self_trains([signal for signal in run.signals if signal in label]))
     evidence = Evidence(
         marks.drawn(pool[0]),
         drawn.drawn(pool[0]),
+        asked.drawn(pool[0]),
         np.stack(pool),
         np.stack(places),
         np.stack(first),
         np.array(weak),
         usual_radius(radii, finest),
     )
-    if not len(evidence.marks) + len(evidence.masks) and (evidence.first == IGNORE).all():
+    found = len(evidence.marks) + len(evidence.masks) + len(evidence.answers)
+    if not found and (evidence.first == IGNORE).all():
         raise UserError(
             f"{run.weak_label_path}: nothing is labelled in any of the {len(labels.train_ids)} "
             "training images; label some"

@@ -49,19 +49,21 @@ def evened(pixels: LabelledPixels, num_classes: int, power: float) -> np.ndarray
 def rows_of(
     evidence: Evidence, pseudo: np.ndarray, num_classes: int, doubt_is_object: bool = False
 ) -> tuple[LabelledPixels, np.ndarray]:
-    """Return the rows of one fit, and whether each comes from a mask.
+    """Return the rows of one fit, and whether each is exact: of a mask, or an answer.
 
     pseudo: [I, P] uint8 classes of the random places, else 255. Masks and weak labels weigh as many
-    images as have them.
+    images as have them, and each answer weighs one: answers to random questions are in proportion
+    to areas as they are.
     doubt_is_object: whether places in doubt most likely show objects, which then weigh as much more
     """
     images, positions = np.nonzero(pseudo != IGNORE)
-    marks, masks = evidence.marks, evidence.masks
+    marks, masks, answers = evidence.marks, evidence.masks, evidence.answers
     weak_images = float(evidence.weak.sum())
     share = (MARKS_SHARE if len(images) else 1.0) if len(marks) else 0.0
     many = num_classes > 2
     rare = RARE if many else 0.0
     parts = [replace(masks, weights=evened(masks, num_classes, rare))] if len(masks) else []
+    parts.append(answers)
     if len(marks):
         # As many clicks on the background as on objects: how many there are says nothing of areas.
         weights = evened(marks, num_classes, 0.5 if many else 1.0)
@@ -77,17 +79,17 @@ def rows_of(
         part = LabelledPixels(evidence.pool[images, positions], classes, weights, images)
         parts.append(replace(part, weights=evened(part, num_classes, rare)))
     rows = merged(parts, evidence.pool[0])
-    return rows, np.arange(len(rows)) < len(masks)
+    return rows, np.arange(len(rows)) < len(masks) + len(answers)
 
 
 def penalties_for(
-    signals: Sequence[str], evidence: Evidence, from_mask: np.ndarray, num_classes: int
+    signals: Sequence[str], evidence: Evidence, is_exact: np.ndarray, num_classes: int
 ) -> tuple[float, ...]:
     """Return the penalties that cross-validation chooses from, the largest first.
 
-    from_mask [N]: whether each row of the fit comes from a mask
+    is_exact [N]: whether each row of the fit is of a mask, or an answer
     """
-    if from_mask.all():
+    if is_exact.all():
         return PENALTIES
     number = len(evidence.marks)
     least = [LEAST_OF_MARKS / number**0.5] if number else []
@@ -100,7 +102,7 @@ def fit_head(
     run: FitSettings,
     evidence: Evidence,
     rows: LabelledPixels,
-    from_mask: np.ndarray,
+    is_exact: np.ndarray,
     standard: Standard,
     num_classes: int,
     is_last: bool = True,
@@ -114,21 +116,21 @@ def fit_head(
     start: the head, on features of this standard, from which a linear fit begins
     """
     x = standard(rows.features)
-    pays = from_mask.all() or (is_last and num_classes > 2)
-    is_mix = from_mask.any() and not from_mask.all()
+    pays = is_exact.all() or (is_last and num_classes > 2)
+    is_mix = is_exact.any() and not is_exact.all()
     if run.probe.head != "auto":
         kind = run.probe.head
     elif not (is_last and is_mix):
         kind = usual_head(len(rows), num_classes) if pays else "linear"
     else:
-        kind, counted = best_of_mix(run, x, rows, from_mask, num_classes)
-        x, rows, from_mask = x[counted], rows.part(counted), from_mask[counted]
+        kind, counted = best_of_mix(run, x, rows, is_exact, num_classes)
+        x, rows, is_exact = x[counted], rows.part(counted), is_exact[counted]
     if kind == "small":
         network = small_head(run, x, rows, num_classes)
         return network, {"head": "small", "pixels": len(rows)}
     penalty, axes = run.probe.penalty, None
     if penalty is None:
-        choices = penalties_for(run.signals, evidence, from_mask, num_classes)
+        choices = penalties_for(run.signals, evidence, is_exact, num_classes)
         choice = choose_penalty(
             x, rows.classes, rows.weights, rows.images, num_classes, choices, seed=run.seed
         )
@@ -160,7 +162,7 @@ def small_head(
 
 
 def best_of_mix(
-    run: FitSettings, x: np.ndarray, rows: LabelledPixels, from_mask: np.ndarray, num_classes: int
+    run: FitSettings, x: np.ndarray, rows: LabelledPixels, is_exact: np.ndarray, num_classes: int
 ) -> tuple[str, np.ndarray]:
     """Return the head that suits masks and weak labels together, and which rows [N] bool count.
 
@@ -170,9 +172,9 @@ def best_of_mix(
     count.
     """
     folds = np.full(len(rows), -1)
-    folds[from_mask] = folds_of(rows.images[from_mask], MIX_FOLDS, run.seed).numpy()
+    folds[is_exact] = folds_of(rows.images[is_exact], MIX_FOLDS, run.seed).numpy()
     every, penalty = np.ones(len(rows), bool), run.probe.penalty or MIX_PENALTY
-    choices = [("linear", every), (usual_head(int(from_mask.sum()), num_classes), from_mask)]
+    choices = [("linear", every), (usual_head(int(is_exact.sum()), num_classes), is_exact)]
     if usual_head(len(rows), num_classes) == "small":
         choices.insert(1, ("small", every))
     if folds.max() < 1:  # one image: nothing can be held out

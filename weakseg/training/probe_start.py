@@ -27,7 +27,7 @@ from weakseg.learners.probe import Probe
 from weakseg.learners.probe_unet import ProbeHead, ProbeUnet
 from weakseg.learners.unet import SegmentationModel
 from weakseg.pseudo_masks.from_features import FeatureMasks
-from weakseg.pseudo_masks.from_labels import Knowledge, annotations_of, knowledge_of
+from weakseg.pseudo_masks.from_labels import Knowledge, knowledge_of, term_of
 from weakseg.training.probe import fit_probe
 from weakseg.training.probe_evidence import feature_masks
 from weakseg.training.probe_fit import Line
@@ -102,8 +102,7 @@ class ProbeStart:
             self.probe.logits(self.store.encoder(picture(view)), working_size(side, side, side))
             for view in (square, square[:, :, ::-1])
         )
-        term = "walk" if annotations_of(label, signals) else "cams"
-        known = knowledge_of(label, signals, term, self.dataset, side)
+        known = knowledge_of(label, signals, term_of(label, signals), self.dataset, side)
         logits, image = (straight + mirrored.flip(2)) / 2, np.asarray(picture(square))
         chances = possible_chances(logits, known, self.dataset, image, self.probe.edges)
         cells: np.ndarray = (255 * F.avg_pool2d(chances, CELL)).round().byte().numpy()

@@ -22,17 +22,19 @@ STRONG: dict[str, dict[str, float]] = {
     "points": {"points": 0.1, "walk": 1.0, "crf": 0.02, "teacher": 1.0},
     "scribbles": {"walk": 1.0, "crf": 0.02, "teacher": 1.0},
     "boxes": {"grabcut": 1.0, "walk": 1.0, "projection": 1.0, "crf": 0.1},
+    "pixels": {"crf": 0.02, "teacher": 1.0},
 }
 # What is different with more than two classes, the background being one: the teacher weighs all
 # classes the same, and would see the rare ones everywhere.
 STRONG_MANY: dict[str, dict[str, float]] = {
     "points": {"teacher": 0.0},
     "scribbles": {"teacher": 0.0},
+    "pixels": {"teacher": 0.0},
 }
 # What is different where a run starts from a probe and there are no masks: the probe's chances
-# replace all added terms. Clicks hold the network where they are, and count more; what boxes say is
-# in the chances as well.
-FROM_PROBE = {"probe": 1.0, "points": 0.3, "boxes": 0.1}
+# replace all added terms. Clicks and answers hold the network where they are, and count more; what
+# boxes say is in the chances as well.
+FROM_PROBE = {"probe": 1.0, "points": 0.3, "boxes": 0.1, "pixels": 0.3}
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ ADDED_TERMS = {
     "grabcut": AddedTerm(("points", "scribbles", "boxes"), "grabcut", label=True),
     "walk": AddedTerm(("points", "scribbles", "boxes"), "walk", label=True),
     "cams": AddedTerm(("tags",), "cams", label=True, unless=frozenset({"walk", "grabcut"})),
-    "probe": AddedTerm(("tags", "points", "scribbles", "boxes"), "probe", label=True),
+    "probe": AddedTerm(("tags", "points", "scribbles", "boxes", "pixels"), "probe", label=True),
     "crf": AddedTerm(),
     "projection": AddedTerm(("boxes",), "objects"),
     "teacher": AddedTerm(unless=frozenset({"grabcut"})),
