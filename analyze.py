@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from weakseg.evaluation.comparison_figures import Example
     from weakseg.evaluation.results import Result
 
-DRAWN = "points", "scribbles", "boxes"  # labels that an example's photograph shows
+DRAWN = "points", "scribbles", "boxes", "pixels"  # labels that an example's photograph shows
 
 
 def parse_args() -> argparse.Namespace:

@@ -126,6 +126,7 @@ def test_label_preview_puts_labels_where_their_coordinates_say(tmp_path, width, 
         "points": [[0.75 * width, 0.25 * height, 1]],
         "boxes": [[0.2 * width, 0.5 * height, 0.8 * width, 0.9 * height, 3]],
         "scribbles": [{"class": 4, "width": 0.1 * height, "path": [[0.2 * width, 0.2 * height]]}],
+        "pixels": [{"x": 0.4 * width, "y": 0.25 * height, "class": 2, "drawn": "random", "fit": 0}],
     }
     pictures.label_preview(
         tmp_path / "tile.png", [{"title": "", "image": blue, "annotation": annotation}]
@@ -140,10 +141,21 @@ def test_label_preview_puts_labels_where_their_coordinates_say(tmp_path, width, 
     pixel = 2.5 / size.min()
     point = relative(1)
     assert np.allclose((point[:2] + point[2:]) / 2, [0.75, 0.25], atol=pixel)
+    cross = relative(2)
+    assert np.allclose((cross[:2] + cross[2:]) / 2, [0.4, 0.25], atol=pixel)
     assert np.allclose(relative(3), [0.2, 0.5, 0.8, 0.9], atol=pixel)
     dot = relative(4)
     assert np.allclose((dot[:2] + dot[2:]) / 2, [0.2, 0.2], atol=pixel)
     assert dot[3] - dot[1] == pytest.approx(0.1, abs=pixel)
+
+
+def test_a_stroke_without_a_place_is_not_drawn(tmp_path):
+    image = np.full((30, 40, 3), 90, np.uint8)
+    strokes = [{"class": 2, "width": 3, "path": [[5, 5], [20, 20]]}]
+    for name, more in (("with", [{"class": 1, "width": 3, "path": []}]), ("without", [])):
+        tile = {"title": "", "image": image, "annotation": {"scribbles": more + strokes}}
+        pictures.label_preview(tmp_path / f"{name}.png", [tile])
+    assert np.array_equal(picture(tmp_path / "with.png"), picture(tmp_path / "without.png"))
 
 
 def test_label_preview_takes_any_part_of_an_annotation(tmp_path, sheets):

@@ -146,8 +146,9 @@ def label_preview(
 
     tiles: dicts `title`, `image` uint8 [H, W, 3] and `annotation`, a dict with any of
         `tags` {"present": [names], "absent": [names]}, `points` [[x, y, class], ...], `scribbles`
-        [{"class", "width", "path": [[x, y], ...]}, ...] and `boxes` [[x0, y0, x1, y1, class], ...],
-        in pixels of that image: x right, y down, pixel i covers [i, i + 1)
+        [{"class", "width", "path": [[x, y], ...]}, ...], `boxes` [[x0, y0, x1, y1, class], ...] and
+        `pixels` [{"x", "y", "class", ...}, ...], in pixels of that image: x right, y down, pixel i
+        covers [i, i + 1)
     classes: class names for a legend; there is none without them
     Raises ValueError without tiles.
     """
@@ -181,13 +182,15 @@ def _tag_line(tags: Mapping[str, Sequence[str]]) -> str:
 
 
 def draw_annotation(axes: "Axes", annotation: Mapping[str, Any], scale: float) -> None:
-    """Draw scribbles, boxes and points with a white rim.
+    """Draw scribbles, boxes, points and answers with a white rim; an empty scribble is none.
 
     annotation: as a tile of `label_preview` has it; scale: length of one pixel in 1/72 inch
     """
     from matplotlib.patches import Rectangle
 
     for scribble in annotation.get("scribbles", []):
+        if not len(scribble["path"]):
+            continue
         pen = _pen(scribble["class"], max(1.2, scribble["width"] * scale))
         (x, y), *rest = scribble["path"]
         # A line without length, or snapped to none, is not drawn: a hair's breadth lets a single
@@ -197,8 +200,11 @@ def draw_annotation(axes: "Axes", annotation: Mapping[str, Any], scale: float) -
     for x0, y0, x1, y1, label in annotation.get("boxes", []):
         box = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, zorder=2.5, **_pen(label, 1.8))
         axes.add_patch(box)
+    rim: Look = {"edgecolors": "white", "linewidths": 1.2}
+    for answer in annotation.get("pixels", []):  # a cross, as the person saw it
+        colour = hex_colour(answer["class"])
+        axes.scatter(answer["x"], answer["y"], s=44, marker="P", color=colour, zorder=2.8, **rim)
     for x, y, label in annotation.get("points", []):
-        rim: Look = {"edgecolors": "white", "linewidths": 1.2}
         axes.scatter(x, y, s=34, color=hex_colour(label), zorder=3, **rim)
 
 
