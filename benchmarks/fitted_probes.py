@@ -66,9 +66,10 @@ class Bench:
         from weakseg.pseudo_masks.from_features import SIDE, FeatureMasks
         from weakseg.training.probe import fit_probe
         from weakseg.training.probe_evidence import feature_masks
+        from weakseg.training.probe_options import self_trains
 
         run, kinds = self.run, tuple(labels.signals)
-        fits = 1 if kinds == ("full",) else 1 + run.probe.rounds
+        fits = run.probe.fits(any(self_trains([kind]) for kind in kinds))
         settings = Settings(seed, kinds, run.probe, run.weak_label_path, fits)
         masks = FeatureMasks(self.dataset, kinds, ResizedCache(run.cache_dir, SIDE, None))
         masks = feature_masks(settings, self.dataset, labels, self.store, masks)
