@@ -155,6 +155,7 @@ def check(args: argparse.Namespace) -> None:
 
 def find_runs(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Return {name: checkpoint} of the runs to score, in the order of the table."""
+    from model import refuse_unfit
     from weakseg.training.checkpoints import load_checkpoint
 
     root = Path(args.checkpoint_dir)
@@ -166,6 +167,8 @@ def find_runs(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     runs = {name: load_checkpoint(root / name / "best.pt") for name in names}
     first = next(iter(runs))
     for name, run in runs.items():
+        if run["args"].get("learner") != "probe":
+            refuse_unfit(root / name / "best.pt", run)
         if run["test_fingerprint"] != runs[first]["test_fingerprint"]:
             raise UserError(
                 f"runs {first} and {name} have different test images or classes; "

@@ -1,7 +1,7 @@
 """Which network: encoders by name, where their ImageNet weights come from, trained networks.
 
     build_model    a new U-Net around any encoder, as ImageNet trained it or random
-    model_from     the trained U-Net of a checkpoint
+    model_from     the trained U-Net of a checkpoint, which `refuse_unfit` has looked at
     NewEncoder     a frozen encoder, whose features the probe learns from
 
 The U-Net, with a head for tags, stands in `weakseg/learners/unet.py`, the probe in `probe.py`.
@@ -22,6 +22,7 @@ from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.features import FrameSize, FrozenEncoder, weights_digest
 from weakseg.learners.probe_unet import ProbeHead, ProbeUnet
 from weakseg.learners.unet import IMAGENET, PerChannel, SegmentationModel
+from weakseg.training.checkpoints import damaged, incomplete
 
 if TYPE_CHECKING:  # smp takes seconds to import
     from segmentation_models_pytorch import Unet
@@ -57,6 +58,8 @@ WHEELS = {
 # Channels of the decoder's levels: smp's usual ones, and those of a U-Net that starts from a probe,
 # whose decoder only adds to what the probe knows.
 DECODER, NARROW = (256, 128, 64, 32, 16), (64, 32, 24, 16, 8)
+
+SAMPLE = 64  # pixels a side of an image that shows whether a probe fits the stages of an encoder
 
 TRANSFORMERS = ("vit_", "deit", "eva")  # of timm, whose sizes of images can be set
 
@@ -109,6 +112,13 @@ def build_model(
 
 def model_from(checkpoint: Mapping[str, Any]) -> SegmentationModel:
     """Return the trained network of a checkpoint of train.py, in evaluation mode on the CPU."""
+    model = untrained(checkpoint)
+    model.load_state_dict(checkpoint["model"])
+    return model.eval()
+
+
+def untrained(checkpoint: Mapping[str, Any]) -> SegmentationModel:
+    """Return the network that the weights of a checkpoint of train.py are of, with random ones."""
     args, task = checkpoint["args"], checkpoint["task"]
     num_classes, num_tags = len(task["classes"]), len(task["tag_names"])
     # Checkpoints of old have no such settings.
@@ -117,8 +127,32 @@ def model_from(checkpoint: Mapping[str, Any]) -> SegmentationModel:
     model = build_model(args["encoder"], num_classes, num_tags, "none", 0.0, coarse, decoder)
     if start == "probe":
         model = ProbeUnet(model, ProbeHead.of_state(checkpoint["model"], num_classes))
-    model.load_state_dict(checkpoint["model"])
-    return model.eval()
+    return model
+
+
+def refuse_unfit(path: str | Path, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse the checkpoint of a U-Net whose tensors are not those of its network.
+
+    path: of the checkpoint, for the message
+    """
+    try:
+        network = untrained(checkpoint).eval()
+        if isinstance(network, ProbeUnet):  # its tensors alone say which stages its probe sees
+            with torch.no_grad():
+                network(torch.zeros(1, 3, SAMPLE, SAMPLE, dtype=torch.uint8))
+    except KeyError as error:
+        raise incomplete(path, f"the tensor {error.args[0]}") from error
+    except (IndexError, TypeError, RuntimeError) as error:
+        raise damaged(path, f"its tensors fit no network ({reason(error)})") from error
+    expected, found = network.state_dict(), checkpoint["model"]
+    for name, tensor in expected.items():
+        if name not in found:
+            raise incomplete(path, f"the tensor {name}")
+        if found[name].shape != tensor.shape:
+            shape = tuple(found[name].shape)
+            raise damaged(path, f"the tensor {name} has the shape {shape}, which does not fit")
+    if extra := found.keys() - expected.keys():
+        raise damaged(path, f"the tensor {min(extra)} is none of its network")
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,7 @@ def train(
     weights: Mapping[str, float],
 ) -> None:
     """Train what is left of a run, and report."""
+    from model import refuse_unfit
     from weakseg.training.checkpoints import Log, find_checkpoint, refuse_other_data, save_best
     from weakseg.training.distributed import make_accelerator
     from weakseg.training.loop import fit, report
@@ -150,6 +151,7 @@ def train(
     began, description = time.perf_counter(), describe(run, dataset, labels)
     checkpoint = find_checkpoint(run)
     if checkpoint:
+        refuse_unfit(run.folder / "last.pt", checkpoint)
         refuse_other_data(checkpoint, description, run.folder)
     tracker = {} if run.log_with == "none" else {"log_with": run.log_with}
     accelerator = make_accelerator(run.device, run.amp, project_dir=run.checkpoint_dir, **tracker)

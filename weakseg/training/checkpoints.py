@@ -7,7 +7,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ CONTENT = {
     "test_fingerprint",
     "labels",
 }
-# Settings without which nobody knows how a probe sees photographs, and of what kind they are.
+# Settings without which nobody knows how a learner sees photographs, and of what kind they are.
+OF_UNETS: dict[str, Any] = {"encoder": str, "img_size": int}
 OF_PROBES: dict[str, Any] = {
     "encoder": str,
     "encoder_weights": str,
@@ -39,6 +40,8 @@ OF_PROBES: dict[str, Any] = {
     "finest_stride": int,
     "views": int,
 }
+# Parts of a U-Net's last.pt that hold tensors; best.pt has the first.
+STATES = ("model", "criterion", "optimizer", "teacher")
 # What checkpoints say of what a run learns from, in words.
 LEARNT_FROM = {
     "task": "classes",
@@ -69,7 +72,8 @@ def save_best(folder: Path, content: Mapping[str, Any]) -> None:
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint written by train.py; any other file is a `UserError`.
 
-    So is a probe of other code, which lacks a tensor or a setting, and one that is damaged.
+    So is one of other code, which lacks a tensor or a setting, and one that is damaged. Whether the
+    tensors of a U-Net fit its network is for `model.refuse_unfit` to say.
     """
     if not Path(path).exists():
         raise UserError(
@@ -87,18 +91,16 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: not a checkpoint of train.py")
     if content["args"].get("learner") == "probe":
         refuse_unfit_probe(path, content)
+    else:
+        refuse_faults(path, *faults_of_settings(content["args"], OF_UNETS))
+        refuse_faults(path, [], faults_of_numbers(content))
     return content
 
 
 def refuse_unfit_probe(path: str | Path, content: Mapping[str, Any]) -> None:
     """Refuse the checkpoint of a probe that lacks a tensor or a setting, or has a damaged one."""
-    args, classes = content["args"], content["task"]["classes"]
-    lacking = [f"the setting {name}" for name in OF_PROBES if name not in args]
-    damage = [
-        f"the setting {name} is {shorten(repr(args[name]))}"
-        for name, kind in OF_PROBES.items()
-        if name in args and not is_setting(args[name], kind)
-    ]
+    classes = content["task"]["classes"]
+    lacking, damage = faults_of_settings(content["args"], OF_PROBES)
     try:
         probe = Probe.of_state(content["model"])
         if probe.num_classes != len(classes):
@@ -107,16 +109,63 @@ def refuse_unfit_probe(path: str | Path, content: Mapping[str, Any]) -> None:
         lacking.append(f"the tensor {error.args[0]}")
     except ValueError as error:
         damage.append(str(error))
+    refuse_faults(path, lacking, damage)
+
+
+def faults_of_settings(
+    args: Mapping[str, Any], kinds: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """Return, in words, which settings of {name: kind} are lacking, and which are damaged."""
+    lacking = [f"the setting {name}" for name in kinds if name not in args]
+    damage = [
+        f"the setting {name} is {shorten(repr(args[name]))}"
+        for name, kind in kinds.items()
+        if name in args and not is_setting(args[name], kind)
+    ]
+    return lacking, damage
+
+
+def faults_of_numbers(content: Mapping[str, Any]) -> list[str]:
+    """Return, in words, which tensors of a U-Net's checkpoint hold what is no finite number."""
+    faults = [
+        f"the tensor {name} holds something that is no finite number"
+        for part in STATES
+        for name, tensor in leaves(content.get(part, {}))
+        if torch.is_tensor(tensor) and not tensor.isfinite().all()
+    ]
+    strangers = [name for name, tensor in content["model"].items() if not torch.is_tensor(tensor)]
+    return [*(f"the tensor {name} is none" for name in strangers), *faults]
+
+
+def leaves(table: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (name, value) of all that nested tables hold; a name says where, with dots."""
+    if isinstance(table, Mapping):
+        for key, value in table.items():
+            yield from leaves(value, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, table
+
+
+def refuse_faults(path: str | Path, lacking: Sequence[str], damage: Sequence[str]) -> None:
+    """Refuse a checkpoint that lacks something or is damaged; both are told in words."""
     if lacking:
-        raise UserError(
-            f"{path}: lacks {' and '.join(lacking)}, so other code wrote it; train the run again "
-            "with --overwrite"
-        )
+        raise incomplete(path, " and ".join(lacking))
     if damage:
-        raise UserError(
-            f"{path}: is damaged, {damage[0]}; restore the file, or train the run again with "
-            "--overwrite"
-        )
+        raise damaged(path, damage[0])
+
+
+def incomplete(path: str | Path, parts: str) -> UserError:
+    """Return the error of a checkpoint that lacks parts, told in words."""
+    return UserError(
+        f"{path}: lacks {parts}, so other code wrote it; train the run again with --overwrite"
+    )
+
+
+def damaged(path: str | Path, fault: str) -> UserError:
+    """Return the error of a checkpoint with a fault, told in words."""
+    return UserError(
+        f"{path}: is damaged, {fault}; restore the file, or train the run again with --overwrite"
+    )
 
 
 def is_setting(value: object, kind: Any) -> bool:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from weakseg.common import UserError, remove, seed_everything, stable_seed
+from weakseg.common import UserError, reason, remove, seed_everything, stable_seed
 from weakseg.inference.predict import predict
 from weakseg.learners.probe_unet import ProbeUnet
 from weakseg.learners.unet import SegmentationModel
@@ -27,6 +28,8 @@ from weakseg.training.run import SELECTION, TrainingRun
 from weakseg.training.tracking import start_tracking
 
 Line = dict[str, Any]  # of log.jsonl: one epoch
+# What a state that is not of a part raises when it is loaded into it.
+MISFITS = (RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 
 
 class Batches(Protocol):
@@ -91,11 +94,15 @@ class Training:
         """Return the state of all parts: tensors and plain values."""
         return {name: part.state_dict() for name, part in self.stateful().items()}
 
-    def load(self, checkpoint: Mapping[str, Any]) -> None:
-        """Go back to where `checkpoint` was written."""
+    def load(self, checkpoint: Mapping[str, Any], path: Path) -> None:
+        """Go back to where a checkpoint was written; path: where it lies, for the message."""
         for name, part in self.stateful().items():
             if name in checkpoint:  # no loss scaler, where the run began in another precision
-                part.load_state_dict(checkpoint[name])
+                try:
+                    part.load_state_dict(checkpoint[name])
+                except MISFITS as error:
+                    fault = f"its {name} does not fit the run ({reason(error)})"
+                    raise checkpoints.damaged(path, fault) from error
 
     def run_epoch(self, epoch: int, seed: int, num_classes: int, bar: tqdm) -> Line:
         """Train one epoch (from 1) and validate -> its line for the log.
@@ -280,7 +287,7 @@ def fit(
     start_tracking(run, accelerator)
     log, best, first = Log(folder / "log.jsonl"), None, 0
     if checkpoint:
-        training.load(checkpoint)
+        training.load(checkpoint, folder / "last.pt")
         best, first = checkpoint["best"], checkpoint["epoch"]
     if is_main:
         if checkpoint:
