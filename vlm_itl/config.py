@@ -149,7 +149,7 @@ class ActiveLearning(Section):
     label: str = Field(
         default="mask",
         description=(
-            "'mask', or any weak label: tags, points, scribbles, boxes, hybrid_points_boxes"
+            "'mask', or any weak label: tags, points, scribbles, boxes, pixels, hybrid_points_boxes"
         ),
     )
     strategy: str = Field(default="entropy", description="the acquisition strategy")
