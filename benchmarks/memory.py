@@ -2,11 +2,13 @@
 
     python benchmarks/memory.py
     python benchmarks/memory.py --images 30 --times 20
+    python benchmarks/memory.py --probe 200 400 800 2400 4800
 
 Shapes are drawn once and linked under many names, so both data sets hold pictures of the same
 sizes. Labels come from weak_label_generator.py in one process, training is a few steps of train.py
 and a validation over the growing split, evaluation is evaluate.py over the growing test split. What
-is given is the peak of the largest process of a command.
+is given is the peak of the largest process of a command. With --probe it is that of a probe,
+trained on clicks and on masks, and of its evaluation.
 """
 
 import argparse
@@ -20,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.commands import ROOT, flags
 from weakseg.common import commit
+from weakseg.reporting.tables import markdown
 
 TEST_SHARE = 5  # a test image for so many training images
 BATCH = 4  # so small that every split of the small set fills one
@@ -51,7 +54,17 @@ def parse_args():
     parser.add_argument(
         "--threads", type=int, default=1, help="of every process (default: %(default)s)"
     )
-    return parser.parse_args()
+    parser.add_argument(
+        "--probe",
+        type=int,
+        nargs="+",
+        metavar="IMAGES",
+        help="of the probe instead: numbers of training images, multiples of the first",
+    )
+    args = parser.parse_args()
+    if args.probe and any(images % args.probe[0] for images in args.probe):
+        parser.error(f"--probe: must be multiples of the first, {args.probe[0]}")
+    return args
 
 
 def multiply(source, folder, times):
@@ -98,6 +111,28 @@ def commands(args, data_dir, folder):
     }
 
 
+def probe_commands(args, data_dir, folder):
+    """Return {what a command does: its words} of the probe, in the order they need each other."""
+    labels, runs, cache = folder / "labels.pkl", folder / "runs", folder / "cache"
+    drawing = flags(data_dir=data_dir, cache_dir=cache, output_file=labels, jobs=1)
+    training = flags(
+        learner="probe",
+        data_dir=data_dir,
+        weak_label_path=labels,
+        cache_dir=cache,
+        checkpoint_dir=runs,
+        img_size=args.img_size,
+        device="cpu",
+    )
+    scoring = flags(checkpoint_dir=runs, cache_dir=cache, results_dir=folder / "results")
+    return {
+        "label generation": ["weak_label_generator.py", *drawing],
+        "training on clicks": ["train.py", *training, "--supervision_mode", "points"],
+        "training on masks": ["train.py", *training, "--supervision_mode", "full"],
+        "evaluation": ["evaluate.py", *scoring, "--device", "cpu"],
+    }
+
+
 def peak(words, threads):
     """Run a script -> the peak resident memory of its largest process, MiB."""
     done = subprocess.run(
@@ -113,34 +148,29 @@ def peak(words, threads):
 
 
 def main(args):
+    sizes = args.probe or [args.images, args.images * args.times]
+    commands_of = probe_commands if args.probe else commands
     with tempfile.TemporaryDirectory() as name:
         from weakseg.data.synthetic import draw_shapes
 
-        folder = Path(name)
-        draw_shapes(
-            folder / "drawn",
-            trainval=args.images,
-            test=max(BATCH, args.images // TEST_SHARE),
-            size=96,
-            seed=0,
-        )
+        folder, drawn = Path(name), sizes[0]
+        test = max(BATCH, drawn // TEST_SHARE)
+        draw_shapes(folder / "drawn", trainval=drawn, test=test, size=96, seed=0)
         peaks = {}
-        for times in (1, args.times):
-            work = folder / str(times)
-            multiply(folder / "drawn", work / "data", times)
-            for command, words in commands(args, work / "data", work).items():
+        for images in sizes:
+            work = folder / str(images)
+            multiply(folder / "drawn", work / "data", images // drawn)
+            for command, words in commands_of(args, work / "data", work).items():
                 peaks.setdefault(command, []).append(peak(words, args.threads))
-    print(
-        f"{args.img_size} px, {args.steps} steps, {args.threads} thread(s), commit `{commit()}`:\n"
-    )
-    larger = args.images * args.times
-    print(
-        f"| command | {args.images} images, MiB | {larger} images, MiB | growth, % "
-        "| bytes an image more |\n| --- | ---: | ---: | ---: | ---: |"
-    )
-    for command, (small, large) in peaks.items():
-        growth, more = 100 * (large / small - 1), (large - small) * 2**20 / (larger - args.images)
-        print(f"| {command} | {small:.0f} | {large:.0f} | {growth:.1f} | {more:.0f} |")
+    steps = "" if args.probe else f"{args.steps} steps, "
+    print(f"{args.img_size} px, {steps}{args.threads} thread(s), commit `{commit()}`:\n")
+    rows, more_images = [], sizes[-1] - sizes[-2]
+    for command, found in peaks.items():
+        *_, before, last = found
+        growth, more = 100 * (last / before - 1), (last - before) * 2**20 / more_images
+        rows.append([command, *(f"{each:.0f}" for each in found), f"{growth:.1f}", f"{more:.0f}"])
+    head = [f"{images} images, MiB" for images in sizes]
+    print(markdown(["command", *head, "growth, %", "bytes an image more"], rows, (0,)))
 
 
 if __name__ == "__main__":
