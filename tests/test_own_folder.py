@@ -78,7 +78,7 @@ def test_from_own_pictures_to_the_table(pets_dir, tmp_path):
     assert list(result["images"]) == Folder(tmp_path / "mine", cache_dir=tmp_path / "cache").ids(
         "test"
     )
-    assert result["cost"]["seconds"].keys() == {"points", "boxes"}
+    assert result["cost"]["seconds"].keys() == {"points", "boxes", "look"}
 
 
 def test_simulated_labels_need_every_mask_and_never_replace_drawn_ones(pets_dir, tmp_path):

@@ -105,7 +105,8 @@ def test_the_hours_are_by_one_schedule(data, tmp_path):
     chosen = {"by": "val_loss", **cost}
     add_run(data, tmp_path, "points", perfect, cost=cost, selection=chosen)
     run(analyze, "--report", tmp_path)
-    assert "by the schedule bearman2016" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "by the schedule bearman2016" in page and page.count("<td>1.02</td>") == 2
     add_run(
         data,
         tmp_path,
@@ -119,12 +120,21 @@ def test_the_hours_are_by_one_schedule(data, tmp_path):
     run(analyze, "--report", tmp_path, "--cost_schedule", "extreme_clicking")
     page = (tmp_path / "report.html").read_text()
     assert (
-        "by the schedule extreme_clicking" in page and page.count("<td>0.02</td>") == 4
-    )  # 36 x 2.4 s, of two runs in two tables
+        "by the schedule extreme_clicking" in page and page.count("<td>0.03</td>") == 4
+    )  # 36 x 2.4 + 10 x 1.5 s, of two runs in two tables
     with pytest.raises(UserError, match=r"relative.*in seconds"):
         run(analyze, "--report", tmp_path, "--cost_schedule", "relative")
     with pytest.raises(UserError, match="--cost_schedule"):
         run(analyze, "--a", "x", "--b", "y", "--cost_schedule", "relative")
+
+
+def test_hours_of_older_results_get_the_looks_that_they_lack(data, tmp_path):
+    counts = {"points": {"image": 1200, "first_point": 0, "further_point": 0, "absent": 0}}
+    cost = {"images": 1200, "counts": counts, "schedule": "extreme_clicking"}
+    cost |= {"seconds": {"points": 0.0}, "relative": 2.0}
+    add_run(data, tmp_path, "old", perfect, cost=cost, selection={"by": "val_loss", **cost})
+    run(analyze, "--report", tmp_path)
+    assert (tmp_path / "report.html").read_text().count("<td>0.50</td>") == 2
 
 
 def test_the_report_draws_the_seeds_of_a_run_as_one_mark(data, tmp_path):

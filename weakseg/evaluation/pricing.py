@@ -12,9 +12,22 @@ from weakseg.evaluation.results import (
     refuse_other_images,
     refuse_other_windows,
 )
-from weakseg.labels.costs import DEFAULT, Schedule, price_labels, schedule_in_seconds
+from weakseg.labels.costs import (
+    DEFAULT,
+    FILE,
+    Schedule,
+    load_schedule,
+    price_labels,
+    read_yaml,
+    schedule_in_seconds,
+)
 
 PRICED = "cost", "selection"  # labels that a run learnt from, and those that chose its checkpoint
+
+
+def has_counts(run: dict[str, Any]) -> bool:
+    """Return whether a checkpoint or result says what its annotators did."""
+    return all("counts" in run[part] for part in PRICED)
 
 
 def reprice(run: dict[str, Any], schedule: Schedule) -> dict[str, Any]:
@@ -22,7 +35,7 @@ def reprice(run: dict[str, Any], schedule: Schedule) -> dict[str, Any]:
 
     Raises `UserError` for a run that kept no counts of its labels, and for a label without a price.
     """
-    if any("counts" not in run[part] for part in PRICED):
+    if not has_counts(run):
         raise UserError(
             f"run {run['args']['run_name']}: an older version wrote it, without the counts that "
             "prices need; run python train.py and python evaluate.py anew"
@@ -61,7 +74,8 @@ def reprice_files(folder: Path, names: Sequence[str] | None, schedule: Schedule)
 def by_one_schedule(results: list[Result], name: str | None) -> tuple[list[Result], str]:
     """Return the results with hours by one schedule, and that schedule's name.
 
-    name: of the schedule, or its file; None for the one that the results state, if all state it
+    name: of the schedule, or its file; None for the one that the results state, if all state it. By
+    a schedule that comes with the code hours are counted again: its prices may have changed.
     """
     if name:
         schedule = schedule_in_seconds(name)
@@ -71,4 +85,8 @@ def by_one_schedule(results: list[Result], name: str | None) -> tuple[list[Resul
         raise UserError(
             f"the results state hours by {' and '.join(stated)}; choose one with --cost_schedule"
         )
-    return results, stated[0] if stated else DEFAULT
+    chosen = stated[0] if stated else DEFAULT
+    if chosen in read_yaml(FILE):
+        schedule = load_schedule(chosen)
+        results = [reprice(one, schedule) if has_counts(one) else one for one in results]
+    return results, chosen
