@@ -15,10 +15,11 @@ import numpy as np
 from weakseg.common import UserError, atomic_path, commit, read_json, write_json
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import DataOptions
-from weakseg.labels.costs import hours, price_labels, schedule_in_seconds
+from weakseg.labels.costs import LOOK, hours, price_labels, schedule_in_seconds
 from weakseg.labels.label_file import save_labels
 from weakseg.labels.label_header import header
 from weakseg.labels.person import Faults, Person
+from weakseg.labels.signals import SIGNALS
 from weakseg.labels.training_labels import annotation_cost, labels_digest, training_ids
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.probe import Probe
@@ -75,9 +76,19 @@ def usual_points(answers: int) -> tuple[int, ...]:
     return (*points, answers)
 
 
+def question_seconds(schedule: str, num_classes: int) -> tuple[float, float]:
+    """Return the seconds of an answer, and of a look at a new picture, by a price schedule."""
+    prices = schedule_in_seconds(schedule)
+    place = {"x": 0.5, "y": 0.5, "class": 0, "drawn": "random", "fit": 0}
+    counts = {"pixels": SIGNALS["pixels"].actions([place], num_classes)}
+    cost = price_labels(counts, 1, prices)["seconds"]
+    return cost["pixels"], cost.get(LOOK, 0.0)
+
+
 def simulation(study: AskStudy, dataset: SegmentationDataset, store: FeatureStore) -> Simulation:
     """Return the session of a study, where its file ends."""
-    options, classes = study.options, len(dataset.class_names)
+    classes = len(dataset.class_names)
+    options = replace(study.options, seconds=question_seconds(study.schedule, classes))
     names = training_ids(dataset, options.seed, study.train_limit)
     sizes = [dataset.image_size(name) for name in names]
     key = pool_key([dataset.fingerprint(), store.folder.name])

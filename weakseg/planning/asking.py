@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from weakseg.common import IGNORE, stable_seed
-from weakseg.learners.logistic import LinearHead, fit_linear
+from weakseg.learners.logistic import Axes, LinearHead, axes_of, fit_linear
 from weakseg.learners.penalty import PENALTIES, choose_penalty, folds_of
 from weakseg.learners.probe import Probe
 from weakseg.planning.candidates import Pool, RandomQuestions
@@ -85,8 +85,12 @@ class Answer:
 
 @dataclass
 class Answers:
-    """What a person answered, in order, with the features [N, D] float16 of the pixels."""
+    """What a person answered, in order, with the features [N, D] float16 of the pixels.
 
+    depth: D
+    """
+
+    depth: int
     rows: list[Answer] = field(default_factory=list)
     features: list[np.ndarray] = field(default_factory=list)
     known: dict[tuple[int, float, float], int] = field(default_factory=dict)
@@ -116,7 +120,9 @@ class Answers:
         """Return some answers, by number, as pixels of weight 1; *cannot tell* is of class 255."""
         rows = [self.rows[number] for number in chosen]
         return LabelledPixels(
-            np.stack([self.features[number] for number in chosen]),
+            np.array([self.features[number] for number in chosen], np.float16).reshape(
+                len(rows), self.depth
+            ),
             np.array([row.label for row in rows], np.int64),
             np.ones(len(rows)),
             np.array([row.question.picture for row in rows], np.int64),
@@ -148,7 +154,7 @@ class Asking:
         self.options, self.labels = options, labels
         self.random = questions or RandomQuestions(options.seed, pool.sizes)
         self.standard = pool.standard()
-        self.answers = Answers()
+        self.answers = Answers(pool.features.shape[-1])
         self.asked = np.zeros(pool.features.shape[:2], bool)
         self.seen = np.zeros(len(pool), bool)
         self.drawn = 0  # random questions so far, answered or waiting
@@ -156,6 +162,14 @@ class Asking:
         self.head: LinearHead | None = None
         self.tell: LinearHead | None = None
         self.fits, self.penalty, self.weight, self.chosen_at = 0, PENALTIES[4], USUAL_WEIGHT, 0
+        self.axes: Axes | None = None  # of the features, which speed fits up
+        self.axes_at = 0  # answers that they were found of
+
+    @property
+    def seconds_spent(self) -> float:
+        """What the person has spent: an answer for each pixel, a look at each picture."""
+        answer, look = self.options.seconds
+        return answer * len(self.answers.known) + look * int(self.seen.sum())
 
     # ---- questions
 
@@ -243,7 +257,7 @@ class Asking:
     def logits(self, features: np.ndarray, head: LinearHead) -> np.ndarray:
         """Return the logits [..., C] float32 that a head gives features [..., D]."""
         weights, bias = Probe(self.standard, head).folded(head.weights, head.bias)
-        found: np.ndarray = (torch.from_numpy(features.astype(np.float32)) @ weights + bias).numpy()
+        found: np.ndarray = (torch.from_numpy(features).float() @ weights + bias).numpy()
         return found
 
     # ---- answers
@@ -270,21 +284,32 @@ class Asking:
         self.asked[picture] |= (self.pool.places[picture] == answer.question.place).all(1)
 
     def fit(self) -> None:
-        """Fit the model to all answers so far, from its last weights."""
+        """Fit the model to all answers and labels so far, from its last weights."""
+        if not len(self.answers) and self.labels is None:
+            return
         self.fits += 1
         rows = self.answers.pixels(self.answers.last_of_each())
         told = rows.part(rows.classes != IGNORE)
-        if len(rows) >= self.chosen_at * GROWTH:
+        if len(rows) >= self.chosen_at * GROWTH or self.axes is None:
             self.choose(told)
-            self.chosen_at = len(rows)
+            self.chosen_at, self.axes_at = len(rows), len(self.answers)
+            self.find_axes()
         head = self.fitted(told, self.head)
         self.head = head or self.head
         if np.count_nonzero(rows.classes == IGNORE) >= FEW_UNTOLD:
             can = (rows.classes != IGNORE).astype(np.int64)
             x = self.standard(rows.features)
             self.tell = fit_linear(
-                x, can, rows.weights, TELL_PENALTY, 2, self.tell, tolerance=TOLERANCE
+                x, can, rows.weights, TELL_PENALTY, 2, self.tell, self.axes, TOLERANCE
             )
+
+    def find_axes(self) -> None:
+        """Find the axes of the pixels that fits learn from, of the first `axes_at` answers."""
+        chosen = self.answers.last_of_each()
+        rows = self.answers.pixels(chosen[chosen < self.axes_at])
+        rows = with_labels(rows, self.labels, self.weight)
+        x, weights = torch.from_numpy(self.standard(rows.features)), torch.from_numpy(rows.weights)
+        self.axes = axes_of(x, weights)
 
     def fitted(self, told: LabelledPixels, start: LinearHead | None) -> LinearHead | None:
         """Return the head that answers give; None while they show fewer than two classes.
@@ -302,7 +327,8 @@ class Asking:
             self.penalty,
             self.num_classes,
             start,
-            tolerance=TOLERANCE,
+            self.axes,
+            TOLERANCE,
         )
 
     def choose(self, told: LabelledPixels) -> None:

@@ -9,11 +9,12 @@ import torch
 
 from weakseg.common import UserError, atomic_path
 from weakseg.learners.logistic import LinearHead
-from weakseg.planning.asking import Answer, Asking, Question
+from weakseg.planning.asking import EXAMPLE, RANDOM, Answer, Asking, Question
 
 VERSION = 1
 HEADS = ("head", "tell")
-NUMBERS = ("drawn", "placed", "fits", "penalty", "weight", "chosen_at")
+PARTS = ("weights", "bias")
+NUMBERS = ("fits", "penalty", "weight", "chosen_at", "axes_at")
 
 
 def save_session(path: Path, asking: Asking, key: str) -> None:
@@ -78,10 +79,12 @@ def restore(asking: Asking, state: dict[str, Any]) -> None:
         asking.keep(Answer(question, label), features)
     for name in NUMBERS:
         setattr(asking, name, state[name].item())
+    # A question that nobody has answered is asked again.
+    drawn = [row.question.drawn for row in asking.answers.rows]
+    asking.drawn, asking.placed = drawn.count(RANDOM), len(drawn) - drawn.count(EXAMPLE)
+    if asking.axes_at:
+        asking.find_axes()
     for name in HEADS:
         if f"{name}_weights" in state:
             weights, bias = (torch.from_numpy(state[f"{name}_{part}"]) for part in PARTS)
             setattr(asking, name, LinearHead(weights, bias))
-
-
-PARTS = ("weights", "bias")

@@ -1,0 +1,223 @@
+"""A session of questions: what is asked, what is learned of the answers, and what resumes."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weakseg.common import IGNORE, UserError
+from weakseg.learners.logistic import fit_linear
+from weakseg.planning.asking import EXAMPLE, RANDOM, Asking, AskingOptions, Question
+from weakseg.planning.asking_state import load_session, save_session
+from weakseg.planning.candidates import Pool, RandomQuestions
+from weakseg.training.pixel_sample import LabelledPixels
+
+SIDE = 40  # pixels of a picture
+PICTURES, CANDIDATES = 30, 12
+
+
+def features_of(picture, places):
+    """Return the features [N, 4] of places: three that tell left from right, and one of noise."""
+    x, y = np.asarray(places).T / SIDE
+    shift = 0.1 * np.sin(picture)
+    return np.stack([x - 0.5 + shift, y - 0.5, (x - 0.5) * (y - 0.5), np.cos(9 * x + y)], 1)
+
+
+def truth(question, classes=2):
+    """Return the class of a pixel: how far to the right it is."""
+    return min(int(question.place[0] / SIDE * classes), classes - 1)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    rng = np.random.default_rng(0)
+    places = rng.integers(0, SIDE, (PICTURES, CANDIDATES, 2)).astype(np.float32) + 0.5
+    features = np.stack([features_of(i, own) for i, own in enumerate(places)])
+    names = [f"p{i:02}" for i in range(PICTURES)]
+    return Pool(names, np.full((PICTURES, 2), SIDE), places, features.astype(np.float16))
+
+
+def session(pool, classes=2, labels=None, **options):
+    return Asking(pool, features_of, classes, AskingOptions(**options), labels)
+
+
+def answered(asking, count, batch=10, classes=2, answer=truth):
+    """Answer `count` questions; return them."""
+    questions = []
+    while len(questions) < count:
+        more = asking.next(min(batch, count - len(questions)))
+        asking.take(more, [answer(question, classes) for question in more])
+        questions += more
+    return questions
+
+
+# ---- questions
+
+
+@given(share=st.floats(0, 1), batch=st.integers(1, 30))
+@settings(max_examples=15)
+def test_random_questions_are_the_sequence_whatever_the_model_thinks(pool, share, batch):
+    asking = session(pool, seed=3, random_share=share)
+    questions = [q for q in answered(asking, 90, batch) if q.drawn == RANDOM]
+    pictures, places = RandomQuestions(3, pool.sizes).drawn(0, len(questions))
+    assert [q.picture for q in questions] == pictures.tolist()
+    assert [list(q.place) for q in questions] == places.tolist()
+
+
+@pytest.mark.parametrize("share", [0, 0.125, 0.25, 0.5, 1])
+def test_a_share_of_the_questions_is_random(pool, share):
+    asking = session(pool, random_share=share)
+    answered(asking, 8, batch=8)  # all random: there is no model yet
+    questions = answered(asking, 80)
+    assert sum(q.drawn == RANDOM for q in questions) == 80 * share
+
+
+def test_no_candidate_is_asked_twice(pool):
+    asking = session(pool, random_share=0.0)
+    questions = answered(asking, 200)
+    chosen = [(q.picture, q.place) for q in questions if q.drawn != RANDOM]
+    assert len({*chosen}) == len(chosen)
+
+
+def test_a_pool_without_further_candidates_has_no_further_questions(pool):
+    asking = session(pool, random_share=0.0, looked_at=PICTURES)
+    answered(asking, 8, batch=8)
+    while questions := asking.next(50):
+        asking.take(questions, [truth(question) for question in questions])
+    assert asking.asked.all()
+
+
+def test_an_answered_pixel_that_is_drawn_again_is_said_to_be_so(pool):
+    asking = session(pool, random_share=1.0)
+    picture, place = (part[0] for part in asking.random.drawn(0, 1))
+    example = Question(int(picture), (float(place[0]), float(place[1])), EXAMPLE, 0)
+    asking.take([example], [truth(example)])
+    first, second = asking.next(2)
+    assert first.repeated and not second.repeated
+    spent = asking.seconds_spent
+    asking.take([first], [truth(first)])
+    assert asking.seconds_spent == spent  # it is paid once
+    assert len(asking.answers.last_of_each()) == 1  # and learned once
+
+
+def test_questions_of_one_picture_come_together_and_are_limited(pool):
+    asking = session(pool, random_share=0.0, per_picture=3, looked_at=PICTURES)
+    answered(asking, 10)
+    pictures = [question.picture for question in asking.next(9)]
+    runs = [pictures[i] for i in range(9) if i == 0 or pictures[i] != pictures[i - 1]]
+    assert len(runs) == len({*runs}) == 3
+
+
+def test_the_least_sure_pixels_are_asked(pool):
+    asking = session(pool, random_share=0.0, looked_at=PICTURES)
+    answered(asking, 60)
+    outlook = asking.outlook(np.arange(PICTURES))
+    unsure = 1 - np.abs(outlook.chances[..., 0] - outlook.chances[..., 1])
+    unsure[asking.asked] = -1
+    question = asking.next(1)[0]
+    place = (pool.places[question.picture] == question.place).all(1)
+    assert unsure[question.picture][place].max() == pytest.approx(unsure.max())
+
+
+def test_seconds_are_answers_and_looks(pool):
+    asking = session(pool, seconds=(3.0, 1.5))
+    questions = answered(asking, 50)
+    distinct = {(q.picture, q.place) for q in questions}
+    looks = {q.picture for q in questions}
+    assert asking.seconds_spent == 3 * len(distinct) + 1.5 * len(looks)
+
+
+# ---- the model
+
+
+def test_the_model_is_the_fit_to_all_answers_that_tell(pool):
+    """Warm starts and axes of earlier answers change nothing; each answer weighs the same."""
+    asking = session(pool)
+    blurred = lambda q, classes: IGNORE if q.picture % 5 == 0 else truth(q)  # noqa: E731
+    answered(asking, 150, answer=blurred)
+    rows = asking.answers.pixels(asking.answers.last_of_each())
+    told = rows.part(rows.classes != IGNORE)
+    assert (told.images % 5 != 0).all() and (told.weights == 1).all()
+    x = asking.standard(told.features)
+    fresh = fit_linear(x, told.classes, told.weights, asking.penalty, 2)
+    places = torch.from_numpy(asking.standard(pool.features[3]))
+    ours, theirs = (head.logits(places).softmax(1) for head in (asking.head, fresh))
+    assert torch.allclose(ours, theirs, atol=2e-3)
+
+
+def test_what_people_cannot_tell_is_learned(pool):
+    asking = session(pool)
+    answered(asking, 120, answer=lambda q, c: IGNORE if q.place[1] < SIDE / 3 else truth(q))
+    tells = asking.chances(np.arange(PICTURES), asking.tell)[..., 1]
+    above = pool.places[..., 1] < SIDE / 4
+    assert tells[above].mean() < 0.5 < tells[pool.places[..., 1] > SIDE / 2].mean()
+
+
+def test_one_class_alone_makes_no_model(pool):
+    asking = session(pool)
+    answered(asking, 20, answer=lambda q, c: 1)
+    assert asking.head is None and len(asking.answers) == 20
+    assert {question.drawn for question in asking.next(10)} == {RANDOM}
+    answered(asking, 10)
+    assert asking.head is not None
+
+
+def test_labels_that_are_there_begin_the_model_and_cannot_hurt_for_long(pool):
+    """Labels that say the contrary of what the person answers lose their weight."""
+    pictures = np.arange(PICTURES)
+    features = pool.features[pictures, 0].astype(np.float16)
+    right = (pool.places[:, 0, 0] >= SIDE / 2).astype(np.int64)
+    for classes, weighs in ((right, True), (1 - right, False)):
+        labels = LabelledPixels(features, classes, np.ones(PICTURES), pictures)
+        asking = session(pool, labels=labels)
+        asking.fit()
+        questions = answered(asking, 100, batch=5)
+        assert any(question.drawn != RANDOM for question in questions[:5])  # there is a model
+        assert (asking.weight > 0) == weighs
+
+
+# ---- on disk
+
+
+@given(st.integers(1, 7))
+@settings(max_examples=7)
+def test_a_session_goes_on_bit_by_bit(pool, tmp_path_factory, cut):
+    path = tmp_path_factory.mktemp("session") / "session.npz"
+    whole = session(pool, seed=1)
+    halves = session(pool, seed=1)
+    questions = answered(whole, 80)
+    begun = answered(halves, 10 * cut)
+    save_session(path, halves, "key")
+    halves.next(10)  # asked, and never answered
+    resumed = session(pool, seed=1)
+    assert load_session(path, resumed, "key")
+    assert begun + answered(resumed, 80 - 10 * cut) == questions
+    assert torch.equal(resumed.head.weights, whole.head.weights)
+    assert resumed.penalty == whole.penalty and resumed.fits == whole.fits
+
+
+def test_there_may_be_no_session(pool, tmp_path):
+    assert not load_session(tmp_path / "session.npz", session(pool), "key")
+
+
+def test_a_session_of_something_else_is_refused(pool, tmp_path):
+    asking = session(pool)
+    answered(asking, 10)
+    save_session(tmp_path / "session.npz", asking, "key")
+    with pytest.raises(UserError, match=r"session\.npz: is a session of other"):
+        load_session(tmp_path / "session.npz", session(pool), "other")
+
+
+@given(st.data())
+@settings(max_examples=20)
+def test_a_damaged_session_is_refused(pool, tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("session") / "session.npz"
+    asking = session(pool)
+    answered(asking, 10)
+    save_session(path, asking, "key")
+    content = path.read_bytes()
+    cut = data.draw(st.integers(0, len(content) - 1))
+    path.write_bytes(content[:cut])
+    with pytest.raises(UserError, match="damaged session"):
+        load_session(path, session(pool), "key")
