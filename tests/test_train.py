@@ -24,6 +24,7 @@ import train
 import weak_label_generator
 from model import model_from
 from weakseg.common import UserError, run_cli
+from weakseg.labels.costs import LOOK
 from weakseg.labels.signals import SIGNALS
 from weakseg.training.checkpoints import lock_path
 
@@ -471,9 +472,8 @@ def test_best_is_the_best_epoch_of_its_rule(rule, pick, flags, tmp_path):
     best = torch.load(tmp_path / "r" / "best.pt", weights_only=True)
     assert best["best"] == pick(line[rule] for line in lines) == lines[best["epoch"] - 1][rule]
     assert best["selection"]["by"] == rule
-    assert set(best["selection"]["seconds"]) == (
-        {"scribbles"} if rule == "weak_val_loss" else {"full"}
-    )
+    chosen_with = "scribbles" if rule == "weak_val_loss" else "full"
+    assert set(best["selection"]["seconds"]) == {chosen_with, LOOK}
 
 
 def test_uncertainty_weights_are_trained(flags, tmp_path):

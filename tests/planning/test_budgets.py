@@ -118,7 +118,7 @@ def test_the_units_agree(prices, pool, amount):
 def test_images_left_is_what_the_budget_still_buys_at_a_constant_price(
     bought, price, pool, unit, more
 ):
-    price = price if bought else 79
+    price = price if bought else 79 + 1.5  # a mask and a look
     each = {"percent": 100 / pool, "images": 1, "seconds": price, "hours": price / 3600}[unit]
     target = ((bought + more) * each, unit)
     left = images_left(target, oracle_with([price] * bought), pool)

@@ -17,10 +17,12 @@ from made_streets import streets
 from PIL import Image
 
 from weakseg.common import UserError
+from weakseg.labels.costs import LOOK, load_schedule
 from weakseg.labels.signals import SIGNALS
 from weakseg.planning.acquisition import STRATEGIES
 
 ROOT = Path(__file__).parents[2]
+LOOKS = load_schedule().prices[LOOK]["image"]  # seconds of a look at one image
 opened = []  # paths of ground-truth masks, in the order in which any code opened them
 sys.addaudithook(
     lambda event, args: (
@@ -84,7 +86,7 @@ def test_baseline_buys_everything_once(tiny, tmp_path):
     labels = bought(folder)
     assert point["images"] == results["pool"] == len(labels) and point["percent"] == 100
     assert point["seconds"] == sum(
-        SIGNALS["full"].seconds(label["annotations"]["full"]) for label in labels.values()
+        LOOKS + SIGNALS["full"].seconds(label["annotations"]["full"]) for label in labels.values()
     )
     assert (folder / "round_00" / "model_0.safetensors").exists()
     with np.load(folder / "round_00" / "test.npz") as file:
@@ -121,7 +123,7 @@ def test_seconds_are_the_budget_where_asked(tiny, tmp_path):
         assert budget <= point["seconds"] < budget + dearest
 
 
-@pytest.mark.parametrize("label", ["points", "tags", "boxes", "hybrid_tags_points"])
+@pytest.mark.parametrize("label", ["points", "tags", "boxes", "pixels", "hybrid_tags_points"])
 def test_weak_labels_can_be_bought(label, tiny, tmp_path):
     folder, results = start(
         "train_active_learning", tmp_path / "out", *tiny, *AL, f"active_learning.label={label}"
@@ -135,7 +137,7 @@ def test_weak_labels_can_be_bought(label, tiny, tmp_path):
     price = sum(
         SIGNALS[s].seconds(entry["annotations"][s]) for entry in labels.values() for s in wanted
     )
-    assert results["curve"][-1]["seconds"] == pytest.approx(price)
+    assert results["curve"][-1]["seconds"] == pytest.approx(price + LOOKS * len(labels))
 
 
 def held_out(folder):
