@@ -26,7 +26,9 @@ DRAWS = 2000
 LEAST_ANSWERS = 5
 
 Masses = Callable[[int], np.ndarray]  # predicted class -> weights of answers [B, C + 1]
-Prior = Callable[[np.ndarray, tuple[int, int]], np.ndarray]  # weights [K], (B, K) -> draws [B, K]
+Draw = Callable[[np.ndarray], np.ndarray]  # weights of answers [K] -> draws [B, K]
+SMALL = "Twice as many answers gain less than a point."
+OPEN = "Can't tell yet what twice as many answers gain."
 
 
 class Interval(NamedTuple):
@@ -208,12 +210,8 @@ def estimate(
 
     draws: of the posterior; background: the class that is no foreground, None = there is none
     """
-    rng = np.random.default_rng(seed)
-    size = (draws, len(tally.shares) + 1)
-    # A Dirichlet draw is gamma draws over their sum.
-    return _estimate(
-        tally, lambda row: rng.standard_gamma(tally.counts[row], size), rng, background
-    )
+    drawn = _gammas(np.random.default_rng(seed), draws)
+    return _estimate(tally, lambda row: drawn(tally.counts[row]), drawn, background)
 
 
 def estimate_by_visits(
@@ -247,18 +245,16 @@ def estimate_by_visits(
         table[np.arange(len(here)), columns[here]] = worth[here]
         return drawn[:, visit[here]] @ table
 
-    return _estimate(tally, masses, rng, background)
+    return _estimate(tally, masses, _gammas(rng, draws), background)
 
 
-def _estimate(
-    tally: Tally, masses: Masses, rng: np.random.Generator, background: int | None
-) -> Estimate:
-    """Return the scores over draws of the posterior; `masses` draws the answers' part of it."""
+def _estimate(tally: Tally, masses: Masses, pseudo: Draw, background: int | None) -> Estimate:
+    """Return the scores over draws: of `masses` by the answers, `pseudo` by the prior."""
     classes = len(tally.shares)
     told = float(tally.counts[:, :classes].sum())
     scored = _scored(told, tally.shares)
-    drawn = _areas(tally, masses, rng.standard_gamma).scores(scored, background)
-    plain = _areas(tally, lambda row: tally.counts[row][None], _tiny).scores(scored, background)
+    drawn = _areas(tally, masses, pseudo).scores(scored, background)
+    plain = _areas(tally, lambda row: _plain(tally.counts[row]), _tiny).scores(scored, background)
     iou, points = drawn.pop("iou"), plain.pop("iou")[0]
     return Estimate(
         answers=told,
@@ -269,9 +265,19 @@ def _estimate(
     )
 
 
-def _tiny(weights: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return a prior that only counts where there is no answer."""
-    return np.broadcast_to(1e-9 * np.asarray(weights), size)
+def _gammas(rng: np.random.Generator, draws: int) -> Draw:
+    """Return what draws gammas of weights: over their sum they are a draw of a Dirichlet."""
+    return lambda weights: rng.standard_gamma(weights, (draws, len(weights)))
+
+
+def _plain(weights: np.ndarray) -> np.ndarray:
+    """Return the weights themselves as the only draw, [1, K]."""
+    return weights[None]
+
+
+def _tiny(weights: np.ndarray) -> np.ndarray:
+    """Return weights that only count where there is no answer, [1, K]."""
+    return 1e-9 * weights[None]
 
 
 @dataclass(frozen=True)
@@ -281,6 +287,11 @@ class _Areas:
     predicted: np.ndarray
     true: np.ndarray
     hits: np.ndarray
+
+    def plus(self, other: "_Areas", share: float) -> "_Areas":
+        """Return these areas and a share of others."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return _Areas(*(mine + share * theirs for mine, theirs in pairs))
 
     def scores(self, scored: list[int], background: int | None) -> dict[str, np.ndarray]:
         """Return the scores of `Estimate`: `iou` [B, C], the others [B]."""
@@ -304,17 +315,17 @@ class _Areas:
         }
 
 
-def _areas(tally: Tally, masses: Masses, prior: Prior) -> _Areas:
-    """Return the areas of each draw: of `masses` by answers and of `prior` by pseudo-answers."""
+def _areas(tally: Tally, masses: Masses, pseudo: Draw) -> _Areas:
+    """Return the areas of each draw: of `masses` by the answers and `pseudo` by the prior."""
     classes = len(tally.shares)
     # How often a person can tell: what they do in all predicted classes weighs one answer in each.
     rate = (tally.counts[:, :classes].sum() + 0.5) / (tally.counts.sum() + 1)
     predicted, hits = [], []
     true = np.zeros(1)
-    for row, (share, pseudo) in enumerate(zip(tally.shares, tally.pseudo_answers, strict=True)):
+    for row, (share, prior) in enumerate(zip(tally.shares, tally.pseudo_answers, strict=True)):
         mass = masses(row)
-        told = mass[:, :classes] + prior(pseudo, (len(mass), classes))
-        can, cannot = prior(np.array([rate, 1 - rate]), (len(mass), 2)).T
+        told = mass[:, :classes] + pseudo(prior)
+        can, cannot = pseudo(np.array([rate, 1 - rate])).T
         can, cannot = can + mass[:, :classes].sum(1), cannot + mass[:, classes]
         predicted.append(share * can / (can + cannot))
         joint = told * (predicted[-1] / told.sum(1))[:, None]
@@ -331,16 +342,15 @@ def _scored(told: float, shares: np.ndarray) -> list[int]:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a doubling of the answers gains in mIoU over `scored`.
+    """What a doubling of the answers gains in mIoU.
 
-    last      of the last doubling, measured
-    next      of the next one, extrapolated
+    last      of the last doubling, as the random answers say
+    next      of the next one: the last gain, times what it is of the gain before, at most once
     sentence  what a person is told
     """
 
     last: Interval
     next: Interval
-    scored: list[int]
     sentence: str
 
 
@@ -351,16 +361,84 @@ def gain_of_doubling(
     classes: int,
     areas: np.ndarray | None = None,
     prior: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Gain:
     """Return what the last doubling of the answers gained, and what the next one would.
 
     predicted  [3, N] int: out of fold, at the pixels of the random questions, by the models of the
-               first quarter, the first half and all of the answers
+               first quarter, the first half, and all of the answers
     answers    [N] int: the person's answers to them, `IGNORE` = cannot tell
     pool       [3, M] int: the same models' out-of-fold predictions at all candidate pixels
     areas      [M] float: how many pixels a candidate stands for; None: all as many
-    prior      [C, C]: that of `Tally`, of the model of all answers
+    prior, weights: those of `Tally.of`
     """
-    raise NotImplementedError
+    rng = np.random.default_rng(seed)
+    predicted, answers, pool = (np.asarray(x, np.int64) for x in (predicted, answers, pool))
+    areas = np.ones(pool.shape[1]) if areas is None else np.asarray(areas, float)
+    if predicted.shape != (3, len(answers)) or pool.shape != (3, len(areas)):
+        raise ValueError(f"predictions {predicted.shape} and {pool.shape} are not of three models")
+
+    drawn = _gammas(rng, draws)
+    given = answers, classes, areas, prior, weights
+    before = _gain(predicted[:2], pool[:2], *given, drawn, drawn)
+    last = _gain(predicted[1:], pool[1:], *given, drawn, drawn)
+    falling = np.divide(last, before, out=np.ones(draws), where=before > 0).clip(0, 1)
+    following = Interval.of(last * falling, float(np.median(last * falling)))
+    point = float(_gain(predicted[1:], pool[1:], *given, _plain, _tiny)[0])
+    return Gain(Interval.of(last, point), following, SMALL if following.high < 0.01 else OPEN)
+
+
+def _gain(
+    predicted: np.ndarray,
+    pool: np.ndarray,
+    answers: np.ndarray,
+    classes: int,
+    areas: np.ndarray,
+    prior: np.ndarray | None,
+    weights: np.ndarray | None,
+    mass: Draw,
+    pseudo: Draw,
+) -> np.ndarray:
+    """Return draws [B] of how much mIoU the second of two models is above the first.
+
+    Only where they differ can one gain on the other. How much of the pool that is, is known. How
+    often either is right there has one posterior for all classes (half an answer each for the
+    first, the second and, with more than two classes, neither): pairs of classes have an answer or
+    none each, and a prior of their own would say of most that nothing is gained.
+
+    predicted [2, N], pool [2, M]: at the questions and at the candidates; `mass` draws the answers'
+    part of the posterior, `pseudo` that of the prior
+    """
+    chance, told, worth = areas / areas.sum(), answers != IGNORE, _worth(0 * answers, weights)
+    rate = (worth[told].sum() + 0.5) / (worth.sum() + 1)
+    shares = np.bincount(pool[1], chance, classes)
+    # Where they differ.
+    differ, apart = pool[0] != pool[1], predicted[0] != predicted[1]
+    first, second = (np.bincount(one[differ], chance[differ], classes) for one in pool)
+    who = np.select([~told, answers == predicted[0], answers == predicted[1]], [3, 0, 1], 2)
+    counted = mass(np.bincount(who[apart], worth[apart], 4))
+    right = counted[:, :3] + pseudo(np.array([0.5, 0.5, 0.5 * (classes > 2)]))
+    can, cannot = pseudo(np.array([rate, 1 - rate])).T
+    can, cannot = can + counted[:, :3].sum(1), cannot + counted[:, 3]
+    tell = (can / (can + cannot))[:, None]
+    one, two, none = (right / right.sum(1, keepdims=True)).T[..., None]
+    true = tell * (one * first + two * second + none * first.sum() * shares)
+    models = [_Areas(tell * first, true, tell * one * first)]
+    models += [_Areas(tell * second, true, tell * two * second)]
+    # Where they agree.
+    if not differ.all():
+        agreed = np.bincount(pool[0][~differ], chance[~differ], classes)
+        tally = Tally.of(
+            predicted[0][~apart],
+            answers[~apart],
+            agreed,
+            prior,
+            None if weights is None else np.asarray(weights)[~apart],
+        )
+        same = _areas(tally, lambda row: mass(tally.counts[row]), pseudo)
+        models = [model.plus(same, agreed.sum()) for model in models]
+    scored = _scored(float(worth[told].sum()), shares)
+    one, two = (model.scores(scored, None)["miou"] for model in models)
+    return two - one
