@@ -158,6 +158,18 @@ def add_ask_arguments(parser: argparse.ArgumentParser) -> None:
         default=STARTS[0],
         help="nothing, or a click on an example of each class (default: %(default)s)",
     )
+    group.add_argument(
+        "--labels",
+        nargs="+",
+        default=[],
+        metavar="KIND",
+        help="kinds of labels that all pictures have already, in --weak_label_path (default: none)",
+    )
+    group.add_argument(
+        "--weak_label_path",
+        default="./weak_labels/weak_labels_train.pkl",
+        help="(default: %(default)s)",
+    )
     group.add_argument("--train_limit", type=int, help="pictures to ask about (default: all)")
     group.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     group.add_argument(
@@ -301,7 +313,8 @@ def ask(args: argparse.Namespace) -> None:
 
     from model import feature_store
     from weakseg.data.datasets import open_dataset
-    from weakseg.planning.ask import finished_rows, row_words, run_study, table, write_ask
+    from weakseg.planning.ask import run_study
+    from weakseg.planning.ask_report import finished_rows, row_words, table, write_ask
     from weakseg.planning.cell import data_words, run_of
 
     study = ask_study_of(args)
@@ -335,6 +348,7 @@ def check_ask(args: argparse.Namespace) -> None:
 def ask_study_of(args: argparse.Namespace) -> AskStudy:
     """Return the session that the flags describe."""
     from weakseg.labels.person import faults_of
+    from weakseg.labels.signals import parse_modes
     from weakseg.planning.ask import AskStudy, usual_points
     from weakseg.planning.asking import AskingOptions
     from weakseg.planning.cell import training_flags
@@ -349,6 +363,8 @@ def ask_study_of(args: argparse.Namespace) -> AskStudy:
         answers=args.answers,
         at=tuple(args.at or usual_points(args.answers)),
         start=args.start,
+        labels=parse_modes(args.labels),
+        weak_label_path=args.weak_label_path,
         refit_every=args.refit_every,
         train_limit=args.train_limit,
         schedule=args.cost_schedule,

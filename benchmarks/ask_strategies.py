@@ -89,6 +89,8 @@ def session(args: argparse.Namespace, data: str, way: str, seed: int) -> list[fl
         answers=0,
         at=(),
         start="nothing",
+        labels=(),
+        weak_label_path="",
         refit_every=args.refit_every,
         train_limit=pictures or round(SHARE * len(bench.dataset.ids("train"))),
         schedule="extreme_clicking",

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from weakseg.common import IGNORE, UserError
 from weakseg.learners.logistic import fit_linear
-from weakseg.planning.asking import EXAMPLE, RANDOM, Asking, AskingOptions, Question
+from weakseg.planning.asking import Asking, AskingOptions
 from weakseg.planning.asking_state import load_session, save_session
 from weakseg.planning.candidates import Pool, RandomQuestions
+from weakseg.planning.questions import EXAMPLE, RANDOM, Question
 from weakseg.training.pixel_sample import LabelledPixels
 
 SIDE = 40  # pixels of a picture

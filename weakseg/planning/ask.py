@@ -6,35 +6,43 @@ answers alone say of the model, and what is true of it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from weakseg.common import UserError, atomic_path, commit, read_json, write_json
+from weakseg.common import UserError, commit, stable_seed
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.cache import ResizedCache
 from weakseg.data.datasets import DataOptions
 from weakseg.labels.costs import LOOK, hours, price_labels, schedule_in_seconds
 from weakseg.labels.label_file import save_labels
 from weakseg.labels.label_header import header
 from weakseg.labels.person import Faults, Person
-from weakseg.labels.signals import SIGNALS
-from weakseg.labels.training_labels import annotation_cost, labels_digest, training_ids
+from weakseg.labels.signals import SIGNALS, parse_modes
+from weakseg.labels.training_labels import (
+    TrainingLabels,
+    annotation_cost,
+    labels_digest,
+    read_training_labels,
+    training_ids,
+)
 from weakseg.learners.feature_store import FeatureStore
-from weakseg.learners.probe import Probe
 from weakseg.parallel import Workers
+from weakseg.planning.ask_estimate import Truth, estimated
 from weakseg.planning.asking import Asking, AskingOptions
 from weakseg.planning.candidates import make_pool, pool_key
 from weakseg.planning.cell import Cell, data_words, named_words
-from weakseg.planning.estimate import Estimate
-from weakseg.planning.out_of_fold import OutOfFold, gain, looked_at, out_of_fold, quality
 from weakseg.planning.runner import run_grid
-from weakseg.planning.simulated_asking import REFIT_EVERY, Annotator, Simulation, mask_of
-from weakseg.reporting.tables import markdown
-from weakseg.training.probe import smaller_radius
+from weakseg.planning.simulated_asking import REFIT_EVERY, Annotator, Simulation
+from weakseg.pseudo_masks.from_features import SIDE, FeatureMasks
+from weakseg.training.pixel_sample import LabelledPixels
+from weakseg.training.probe_evidence import feature_masks, gather
+from weakseg.training.probe_fit import rows_of
+from weakseg.training.probe_options import ProbeOptions
 
-LARGEST_RADIUS = 1 / 20  # of edges that out-of-fold masks follow, in longer sides
+MOST_LABELS = 3000  # pixels of labels that are there, which every fit of a session learns from
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class AskStudy:
     answers       how many the person gives in all
     at            after how many of them the model is scored
     start         "nothing", or "examples": the person first clicks an example of each class
+    labels        kinds of labels that are there already, of all pictures, in weak_label_path
     refit_every   answers between two fits; None: as a person in front of the page would see it
     train_limit   pictures; None: all that there are to train on
     training      flags of train.py that all runs share
@@ -55,11 +64,18 @@ class AskStudy:
     answers: int
     at: tuple[int, ...]
     start: str
+    labels: tuple[str, ...]
+    weak_label_path: str
     refit_every: int | None
     train_limit: int | None
     schedule: str
     training: tuple[str, ...]
     folder: Path
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """What the runs learn from: the labels that were there, and the answers."""
+        return parse_modes([*self.labels, "pixels"])
 
 
 def checkpoints(study: AskStudy) -> tuple[int, ...]:
@@ -105,14 +121,51 @@ def simulation(study: AskStudy, dataset: SegmentationDataset, store: FeatureStor
         lambda picture, places: store(dataset.image_path(names[picture])).at(places),
         classes,
         options,
+        label_pixels(study, dataset, store, names) if study.labels else None,
     )
     person = Person(options.seed, study.faults, num_classes=classes)
     every = study.refit_every or REFIT_EVERY[classes > 2]
-    words = key, names, asdict(options), asdict(study.faults), study.start, every
+    words = key, names, asdict(options), asdict(study.faults), study.start, study.labels, every
     path = study.folder / "session.npz"
     session = Simulation(asking, Annotator(dataset, names, person), path, pool_key(words), every)
     session.begin(with_examples=study.start == "examples")
     return session
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """What `gather` needs to know of labels that are there: see `FitSettings`."""
+
+    seed: int
+    signals: tuple[str, ...]
+    weak_label_path: str
+    probe: ProbeOptions = field(default_factory=ProbeOptions)
+    last_epoch: int = 1
+
+
+def other_labels(
+    study: AskStudy, dataset: SegmentationDataset, names: Sequence[str]
+) -> TrainingLabels:
+    """Return the labels that are there already of pictures, checked."""
+    where = study.weak_label_path, dataset, names, study.labels, None, study.data.data_dir
+    return read_training_labels(*where)
+
+
+def label_pixels(
+    study: AskStudy, dataset: SegmentationDataset, store: FeatureStore, names: Sequence[str]
+) -> LabelledPixels:
+    """Return the pixels of the labels that are there, a part of them if they are many."""
+    labels = other_labels(study, dataset, names)
+    settings = LabelSettings(study.options.seed, study.labels, study.weak_label_path)
+    masks = FeatureMasks(dataset, study.labels, ResizedCache(study.data.cache_dir, SIDE, None))
+    masks = feature_masks(settings, dataset, labels, store, masks)
+    evidence = gather(settings, dataset, labels, store, masks)
+    boxed = "boxes" in study.labels and dataset.has_background
+    rows, _ = rows_of(evidence, evidence.first, len(dataset.class_names), doubt_is_object=boxed)
+    if len(rows) > MOST_LABELS:
+        rng = np.random.default_rng(stable_seed(study.options.seed, "labels"))
+        rows = rows.part(np.sort(rng.choice(len(rows), MOST_LABELS, replace=False)))
+    return rows
 
 
 def run_study(
@@ -146,12 +199,15 @@ def scored(
     dataset: SegmentationDataset,
     store: FeatureStore,
     workers: Workers,
-    truth: "Truth",
+    truth: Truth,
     point: int,
 ) -> dict[str, Any]:
     """Return the row of the answers so far: what a run on them reaches, and what it costs."""
     names, answers = session.asking.pool.names, session.asking.answers
-    images = label_images(session.asking, dataset)
+    images = label_images(session.asking)
+    if study.labels:
+        given = other_labels(study, dataset, names)
+        images = {name: {**given[name], **own} for name, own in images.items()}
     path = study.folder / "labels" / f"answers_{point}.pkl"
     save_labels(
         path,
@@ -167,7 +223,7 @@ def scored(
             f"{cell.name}: {failed.get(cell.name)}; its log is in {study.folder / 'logs'}"
         )
     cost = annotation_cost(
-        images, names, ("pixels",), len(dataset.object_names), dataset.has_background
+        images, names, study.signals, len(dataset.object_names), dataset.has_background
     )
     priced = price_labels(cost["counts"], cost["images"], schedule_in_seconds(study.schedule))
     low, high = result["aggregate"]["miou_interval"]
@@ -184,7 +240,7 @@ def scored(
     return row | estimated(session, dataset, store, truth)
 
 
-def label_images(asking: Asking, dataset: SegmentationDataset) -> dict[str, dict[str, Any]]:
+def label_images(asking: Asking) -> dict[str, dict[str, Any]]:
     """Return {id: {"size", "pixels"}} of all pictures of a session; of most, few or no pixels."""
     images: dict[str, dict[str, Any]] = {
         name: {"size": [int(side) for side in size], "pixels": []}
@@ -209,164 +265,12 @@ def run_of_answers(
 ) -> Cell:
     """Return the run of train.py that learns from the answers in a file."""
     words = [
-        *["--supervision_mode", "pixels", *data_words(study.data, str(labels))],
+        *["--supervision_modes", *study.signals, *data_words(study.data, str(labels))],
         *["--checkpoint_dir", str(study.folder / "runs"), "--seed", str(study.options.seed)],
         *["--train_limit", str(len(images)), *study.training],
     ]
-    digest = labels_digest(images, images, ("pixels",))
+    digest = labels_digest(images, images, study.signals)
     named, run, identity = named_words(words, len(images), dataset.fingerprint(), digest)
-    return Cell("pixels", 0.0, study.options.seed, len(images), False, named, run, identity)
-
-
-# ---- how good it is, by random answers alone, and in truth
-
-
-def estimated(
-    session: Simulation, dataset: SegmentationDataset, store: FeatureStore, truth: "Truth"
-) -> dict[str, Any]:
-    """Return what the random answers say of the out-of-fold masks, and what is true of them."""
-    asking = session.asking
-    if asking.head is None:
-        return {}
-    start = Probe(asking.standard, asking.head, LARGEST_RADIUS)
-    edges = smaller_radius(dataset, asking.pool.names, store, start)
-    found = out_of_fold(asking, mask_of=mask_of(asking, store, dataset, edges))
-    if found is None:
-        return {}
-    best = quality(found, dataset.has_background, asking.options.seed)
-    doubling = gain(asking)
-    return {
-        "estimate": as_dict(best),
-        "truth": 100 * truth.miou(found, best.scored),
-        "gain": None if doubling is None else doubling.sentence,
-    }
-
-
-def as_dict(found: Estimate) -> dict[str, Any]:
-    """Return an estimate in plain values, scores in percent."""
-    scores = ("miou", "pixel_accuracy", "foreground_iou", "frequency_weighted_iou", "cannot_tell")
-    return {
-        "answers": found.answers,
-        **{name: [100 * value for value in getattr(found, name)] for name in scores},
-        "scored": found.scored,
-        "unscored": found.unscored,
-    }
-
-
-class Truth:
-    """What the person would answer at all candidates, on average: what an estimate is about."""
-
-    def __init__(self, session: Simulation) -> None:
-        self.session = session
-        self.answers: np.ndarray | None = None
-
-    def confusion(self, found: OutOfFold) -> np.ndarray:
-        """Return the confusion matrix [C, C] of masks (rows) and the person's expected answers."""
-        from tqdm import tqdm
-
-        asking, annotator = self.session.asking, self.session.annotator
-        if self.answers is None:
-            looked = tqdm(looked_at(len(asking.pool), asking.options.seed), "truth", unit="img")
-            answers = [annotator.expected(asking.pool, int(picture))[0] for picture in looked]
-            self.answers = np.concatenate(answers)
-        classes = asking.num_classes
-        rows = [
-            found.areas[found.pool == label] @ self.answers[found.pool == label]
-            for label in range(classes)
-        ]
-        return np.array(rows)
-
-    def miou(self, found: OutOfFold, scored: Sequence[int]) -> float:
-        """Return the mIoU over some classes."""
-        matrix = self.confusion(found)
-        union = matrix.sum(0) + matrix.sum(1) - np.diag(matrix)
-        return float(np.mean([matrix[c, c] / union[c] for c in scored if union[c] > 0]))
-
-
-# ---- what a study writes
-
-
-HEAD = (
-    "answers",
-    "minutes",
-    "pictures",
-    "test mIoU",
-    "interval",
-    "estimate",
-    "interval of the estimate",
-    "truth of the estimate",
-)
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table of a study: one line for each number of answers."""
-    lines = []
-    for row in rows:
-        guess = row.get("estimate")
-        point, low, high = guess["miou"] if guess else (None, None, None)
-        lines.append(
-            [
-                str(row["answers"]),
-                f"{row['minutes']:.0f}",
-                str(row["pictures"]),
-                f"{row['miou']:.1f}",
-                f"{row['low']:.1f} to {row['high']:.1f}",
-                "-" if guess is None else f"{point:.1f}",
-                "-" if guess is None else f"{low:.1f} to {high:.1f}",
-                f"{row['truth']:.1f}" if "truth" in row else "-",
-            ]
-        )
-    return markdown(HEAD, lines, ())
-
-
-def write_ask(study: AskStudy, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write ask.json, table.md and ask.png: the flags of a study, and its rows so far."""
-    from weakseg.reporting.asking_chart import asking_plot
-
-    write_json(study.folder / "ask.json", {"flags": recorded(study), "rows": rows})
-    with atomic_path(study.folder / "table.md") as temporary:
-        temporary.write_text(table(rows) + "\n", encoding="utf-8")
-    asking_plot(study.folder / "ask.png", rows)
-
-
-def finished_rows(study: AskStudy) -> list[dict[str, Any]]:
-    """Return the rows that an earlier call of the same study has written.
-
-    Rows of other flags are a `UserError`; only how many answers there are, and where they are
-    scored, may change.
-    """
-    path = study.folder / "ask.json"
-    if not path.exists():
-        return []
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("flags") != recorded(study):
-        raise UserError(f"{path}: is of a session with other flags; take another --study_dir")
-    rows: list[dict[str, Any]] = content["rows"]
-    return rows
-
-
-def recorded(study: AskStudy) -> dict[str, Any]:
-    """Return what makes a session what it is: plain values."""
-    return {
-        "data": asdict(study.data),
-        "options": asdict(study.options),
-        "faults": asdict(study.faults),
-        "start": study.start,
-        "refit_every": study.refit_every,
-        "train_limit": study.train_limit,
-        "schedule": study.schedule,
-        "training": list(study.training),
-    }
-
-
-def row_words(row: Mapping[str, Any]) -> str:
-    """Return one row of the table in words."""
-    words = (
-        f"{row['answers']} answers, {row['minutes']:.0f} minutes: test mIoU {row['miou']:.1f} "
-        f"({row['low']:.1f} to {row['high']:.1f})"
+    return Cell(
+        " + ".join(study.signals), 0.0, study.options.seed, len(images), False, named, run, identity
     )
-    if "estimate" not in row:
-        return words
-    point, low, high = row["estimate"]["miou"]
-    words += f"; by random answers {point:.1f} ({low:.1f} to {high:.1f})"
-    return f"{words}; another doubling: {row['gain']}" if row["gain"] else words

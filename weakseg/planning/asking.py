@@ -8,7 +8,7 @@ with a model that is refitted in a fraction of a second.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from weakseg.learners.logistic import Axes, LinearHead, axes_of, fit_linear
 from weakseg.learners.penalty import PENALTIES, choose_penalty, folds_of
 from weakseg.learners.probe import Probe
 from weakseg.planning.candidates import Pool, RandomQuestions
+from weakseg.planning.questions import RANDOM, Answer, Answers, Question
 from weakseg.planning.strategies import (
     MANY_TIMES,
     STRATEGIES,
@@ -27,7 +28,6 @@ from weakseg.planning.strategies import (
 )
 from weakseg.training.pixel_sample import LabelledPixels, merged
 
-RANDOM, EXAMPLE = "random", "example"  # how a pixel was drawn, besides by a strategy
 TOLERANCE = 1e-4  # of the gradient: chances then differ by less than a hundredth of their spread
 GROWTH = 1.25  # the penalty is chosen again when there are so many times more answers
 FEW_UNTOLD = 10  # answers of *cannot tell* from which on their chance is learned
@@ -58,75 +58,6 @@ class AskingOptions:
     per_picture: int = 1
     looked_at: int = 3
     seconds: tuple[float, float] = (2.0, 1.5)
-
-
-@dataclass(frozen=True)
-class Question:
-    """A pixel to be named: its picture, by number, its place (x, y), and how it was drawn.
-
-    drawn: `RANDOM`, `EXAMPLE`, or the strategy; fit: the number of the fit that chose it
-    repeated: whether the person has answered it before, so that it is not shown
-    """
-
-    picture: int
-    place: tuple[float, float]
-    drawn: str
-    fit: int
-    repeated: bool = False
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A question and the class that a person gave it, `IGNORE` where they could not tell."""
-
-    question: Question
-    label: int
-
-
-@dataclass
-class Answers:
-    """What a person answered, in order, with the features [N, D] float16 of the pixels.
-
-    depth: D
-    """
-
-    depth: int
-    rows: list[Answer] = field(default_factory=list)
-    features: list[np.ndarray] = field(default_factory=list)
-    known: dict[tuple[int, float, float], int] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def add(self, answer: Answer, features: np.ndarray) -> None:
-        """Take in an answer; of two to one pixel the later one holds."""
-        question = answer.question
-        self.rows.append(answer)
-        self.features.append(features)
-        self.known[question.picture, *question.place] = answer.label
-
-    def label_of(self, picture: int, place: Sequence[float]) -> int | None:
-        """Return the answer to a pixel; None where nobody was asked."""
-        return self.known.get((picture, float(place[0]), float(place[1])))
-
-    def last_of_each(self) -> np.ndarray:
-        """Return the number of the last answer to each pixel, in order."""
-        last: dict[tuple[int, float, float], int] = {}
-        for number, row in enumerate(self.rows):
-            last[row.question.picture, *row.question.place] = number
-        return np.array(sorted(last.values()), int)
-
-    def pixels(self, chosen: np.ndarray) -> LabelledPixels:
-        """Return some answers, by number, as pixels of weight 1; *cannot tell* is of class 255."""
-        rows = [self.rows[number] for number in chosen]
-        return LabelledPixels(
-            np.array([self.features[number] for number in chosen], np.float16).reshape(
-                len(rows), self.depth
-            ),
-            np.array([row.label for row in rows], np.int64),
-            np.ones(len(rows)),
-            np.array([row.question.picture for row in rows], np.int64),
-        )
 
 
 class Asking:

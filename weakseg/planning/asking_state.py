@@ -9,7 +9,8 @@ import torch
 
 from weakseg.common import UserError, atomic_path
 from weakseg.learners.logistic import LinearHead
-from weakseg.planning.asking import EXAMPLE, RANDOM, Answer, Asking, Question
+from weakseg.planning.asking import Asking
+from weakseg.planning.questions import EXAMPLE, RANDOM, Answer, Question
 
 VERSION = 1
 HEADS = ("head", "tell")

@@ -13,7 +13,7 @@ import torch
 from weakseg.common import IGNORE, stable_seed
 from weakseg.learners.logistic import LinearHead
 from weakseg.learners.penalty import folds_of
-from weakseg.planning.asking import RANDOM, Asking
+from weakseg.planning.asking import Asking
 from weakseg.planning.estimate import (
     Estimate,
     Gain,
@@ -21,6 +21,7 @@ from weakseg.planning.estimate import (
     estimate,
     gain_of_doubling,
 )
+from weakseg.planning.questions import RANDOM
 
 FOLDS = 10
 MOST_PICTURES = 2000  # of the pool, drawn by the seed, whose candidates are predicted

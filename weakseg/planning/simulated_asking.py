@@ -18,9 +18,10 @@ from weakseg.labels.person import Person, across, whole
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.logistic import LinearHead
 from weakseg.learners.probe import Probe
-from weakseg.planning.asking import EXAMPLE, Asking, Question
+from weakseg.planning.asking import Asking
 from weakseg.planning.asking_state import load_session, save_session
 from weakseg.planning.candidates import Pool
+from weakseg.planning.questions import EXAMPLE, Question
 
 KEPT = 256  # masks that stay in memory
 REFIT_EVERY = 5, 20  # answers, of two classes and of many: a person who answers fast waits for none

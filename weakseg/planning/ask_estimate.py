@@ -1,0 +1,78 @@
+"""How good a simulated session's model is: by its random answers alone, and in truth."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from weakseg.data.base import SegmentationDataset
+from weakseg.learners.feature_store import FeatureStore
+from weakseg.learners.probe import Probe
+from weakseg.planning.estimate import Estimate
+from weakseg.planning.out_of_fold import OutOfFold, gain, looked_at, out_of_fold, quality
+from weakseg.planning.simulated_asking import Simulation, mask_of
+from weakseg.training.probe import smaller_radius
+
+LARGEST_RADIUS = 1 / 20  # of edges that out-of-fold masks follow, in longer sides
+
+
+def estimated(
+    session: Simulation, dataset: SegmentationDataset, store: FeatureStore, truth: "Truth"
+) -> dict[str, Any]:
+    """Return what the random answers say of the out-of-fold masks, and what is true of them."""
+    asking = session.asking
+    if asking.head is None:
+        return {}
+    start = Probe(asking.standard, asking.head, LARGEST_RADIUS)
+    edges = smaller_radius(dataset, asking.pool.names, store, start)
+    found = out_of_fold(asking, mask_of=mask_of(asking, store, dataset, edges))
+    if found is None:
+        return {}
+    best = quality(found, dataset.has_background, asking.options.seed)
+    doubling = gain(asking)
+    return {
+        "estimate": as_dict(best),
+        "truth": 100 * truth.miou(found, best.scored),
+        "gain": None if doubling is None else doubling.sentence,
+    }
+
+
+def as_dict(found: Estimate) -> dict[str, Any]:
+    """Return an estimate in plain values, scores in percent."""
+    scores = ("miou", "pixel_accuracy", "foreground_iou", "frequency_weighted_iou", "cannot_tell")
+    return {
+        "answers": found.answers,
+        **{name: [100 * value for value in getattr(found, name)] for name in scores},
+        "scored": found.scored,
+        "unscored": found.unscored,
+    }
+
+
+class Truth:
+    """What the person would answer at all candidates, on average: what an estimate is about."""
+
+    def __init__(self, session: Simulation) -> None:
+        self.session = session
+        self.answers: np.ndarray | None = None
+
+    def confusion(self, found: OutOfFold) -> np.ndarray:
+        """Return the confusion matrix [C, C] of masks (rows) and the person's expected answers."""
+        from tqdm import tqdm
+
+        asking, annotator = self.session.asking, self.session.annotator
+        if self.answers is None:
+            looked = tqdm(looked_at(len(asking.pool), asking.options.seed), "truth", unit="img")
+            answers = [annotator.expected(asking.pool, int(picture))[0] for picture in looked]
+            self.answers = np.concatenate(answers)
+        classes = asking.num_classes
+        rows = [
+            found.areas[found.pool == label] @ self.answers[found.pool == label]
+            for label in range(classes)
+        ]
+        return np.array(rows)
+
+    def miou(self, found: OutOfFold, scored: Sequence[int]) -> float:
+        """Return the mIoU over some classes."""
+        matrix = self.confusion(found)
+        union = matrix.sum(0) + matrix.sum(1) - np.diag(matrix)
+        return float(np.mean([matrix[c, c] / union[c] for c in scored if union[c] > 0]))

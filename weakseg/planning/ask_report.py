@@ -1,0 +1,96 @@
+"""What `study.py ask` writes: its rows, their table and figure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from weakseg.common import UserError, atomic_path, read_json, write_json
+from weakseg.planning.ask import AskStudy
+from weakseg.reporting.tables import markdown
+
+HEAD = (
+    "answers",
+    "minutes",
+    "pictures",
+    "test mIoU",
+    "interval",
+    "estimate",
+    "interval of the estimate",
+    "truth of the estimate",
+)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of a study: one line for each number of answers."""
+    lines = []
+    for row in rows:
+        guess = row.get("estimate")
+        point, low, high = guess["miou"] if guess else (None, None, None)
+        lines.append(
+            [
+                str(row["answers"]),
+                f"{row['minutes']:.0f}",
+                str(row["pictures"]),
+                f"{row['miou']:.1f}",
+                f"{row['low']:.1f} to {row['high']:.1f}",
+                "-" if guess is None else f"{point:.1f}",
+                "-" if guess is None else f"{low:.1f} to {high:.1f}",
+                f"{row['truth']:.1f}" if "truth" in row else "-",
+            ]
+        )
+    return markdown(HEAD, lines, ())
+
+
+def write_ask(study: AskStudy, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write ask.json, table.md and ask.png: the flags of a study, and its rows so far."""
+    from weakseg.reporting.asking_chart import asking_plot
+
+    write_json(study.folder / "ask.json", {"flags": recorded(study), "rows": rows})
+    with atomic_path(study.folder / "table.md") as temporary:
+        temporary.write_text(table(rows) + "\n", encoding="utf-8")
+    asking_plot(study.folder / "ask.png", rows)
+
+
+def finished_rows(study: AskStudy) -> list[dict[str, Any]]:
+    """Return the rows that an earlier call of the same study has written.
+
+    Rows of other flags are a `UserError`; only how many answers there are, and where they are
+    scored, may change.
+    """
+    path = study.folder / "ask.json"
+    if not path.exists():
+        return []
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("flags") != recorded(study):
+        raise UserError(f"{path}: is of a session with other flags; take another --study_dir")
+    rows: list[dict[str, Any]] = content["rows"]
+    return rows
+
+
+def recorded(study: AskStudy) -> dict[str, Any]:
+    """Return what makes a session what it is: plain values."""
+    return {
+        "data": asdict(study.data),
+        "options": asdict(study.options),
+        "faults": asdict(study.faults),
+        "start": study.start,
+        "labels": list(study.labels),
+        "weak_label_path": study.weak_label_path,
+        "refit_every": study.refit_every,
+        "train_limit": study.train_limit,
+        "schedule": study.schedule,
+        "training": list(study.training),
+    }
+
+
+def row_words(row: Mapping[str, Any]) -> str:
+    """Return one row of the table in words."""
+    words = (
+        f"{row['answers']} answers, {row['minutes']:.0f} minutes: test mIoU {row['miou']:.1f} "
+        f"({row['low']:.1f} to {row['high']:.1f})"
+    )
+    if "estimate" not in row:
+        return words
+    point, low, high = row["estimate"]["miou"]
+    words += f"; by random answers {point:.1f} ({low:.1f} to {high:.1f})"
+    return f"{words}; another doubling: {row['gain']}" if row["gain"] else words
