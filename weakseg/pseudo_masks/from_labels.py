@@ -186,7 +186,7 @@ def term_of(label: Mapping[str, Any], signals: Collection[str]) -> str:
     """Return by which labels of an image `knowledge_of` should know it."""
     if annotations_of(label, signals):
         return "walk"
-    return "cams" if "tags" in signals and "tags" in label else "open"
+    return "cams" if "tags" in signals else "open"
 
 
 def marks_rivals(signals: Collection[str], has_background: bool) -> bool:
