@@ -54,7 +54,7 @@ def parse_args():
     parser.add_argument(
         "--draws", type=int, default=DRAWS, help="of the posterior (default: %(default)s)"
     )
-    parser.add_argument("--only", default="", help="matrices whose names begin so")
+    parser.add_argument("--only", nargs="+", default=[""], help="matrices whose names begin so")
     parser.add_argument("--sessions", type=Path, nargs="+", default=[], help="replay these .npz")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     return parser.parse_args()
@@ -231,7 +231,7 @@ def covers(found):
 def rows_of_matrices(args, several):
     """Yield a row for each matrix of two classes, or of several, and number of answers."""
     for name, matrix in matrices().items():
-        if (len(matrix.shares) > 2) is not several or not name.startswith(args.only):
+        if (len(matrix.shares) > 2) is not several or not name.startswith(tuple(args.only)):
             continue
         for answers in args.answers:
             found, exact = coverage_of_matrix(matrix, answers, args.replays, args.draws, args.seed)

@@ -91,9 +91,8 @@ class Tally:
         """The prior as answers, [C, C].
 
         Of two classes half an answer each (Jeffreys). Of more, one answer to each predicted class,
-        spread by `prior`; and over all of them together one more that is wrong, for few answers to
-        a good model hold fewer errors than it makes: without it, 95 % intervals of 50 answers cover
-        70 to 90 % (`benchmarks/coverage.py`).
+        spread by `prior`, and over all of them together one more that is wrong: few answers to a
+        good model hold fewer errors than it makes.
         """
         classes = len(self.shares)
         if classes <= 2:
@@ -123,13 +122,13 @@ class Tally:
         predicted  [N] int: the class that was predicted out of fold at the pixel of each question
         answers    [N] int: the person's, `IGNORE` = cannot tell
         weights    [N] float: one over the chance to be drawn, up to a factor, where it is not the
-                   same for all: pictures that joined later were in fewer draws. None: the same. The
-                   answers of a predicted class then weigh (sum w)^2 / sum w^2 answers (Kish 1965).
+                   same for all: pictures that joined later were in fewer draws. None: the same. All
+                   answers together then count as (sum w)^2 / sum w^2 (Kish 1965).
         """
         classes = len(shares)
         rows, columns = _cells(predicted, answers, classes)
         counts = np.zeros((classes, classes + 1))
-        np.add.at(counts, (rows, columns), _worth(rows, weights))
+        np.add.at(counts, (rows, columns), _worth(len(rows), weights))
         return cls(counts, shares, prior)
 
 
@@ -166,15 +165,14 @@ def _cells(
     return rows, columns
 
 
-def _worth(rows: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """Return the effective count of each answer [N]; those of a row sum to (sum w)^2 / sum w^2."""
-    if weights is None:
-        return np.ones(len(rows))
+def _worth(count: int, weights: np.ndarray | None) -> np.ndarray:
+    """Return the effective count of each answer, [N], of sum (sum w)^2 / sum w^2."""
+    if weights is None or not count:
+        return np.ones(count)
     weights = np.asarray(weights, float)
-    if weights.shape != rows.shape or not (np.isfinite(weights) & (weights > 0)).all():
+    if weights.shape != (count,) or not (np.isfinite(weights) & (weights > 0)).all():
         raise ValueError("weights must be positive numbers, one an answer")
-    sums, squares = np.bincount(rows, weights), np.bincount(rows, weights**2)
-    return weights * (sums[rows] / squares[rows])
+    return weights * (weights.sum() / (weights**2).sum())
 
 
 @dataclass(frozen=True)
@@ -234,7 +232,7 @@ def estimate_by_visits(
     """
     tally = Tally.of(predicted, answers, shares, prior, weights)
     rows, columns = _cells(predicted, answers, len(shares))
-    worth = _worth(rows, weights)
+    worth = _worth(len(rows), weights)
     _, visit = np.unique(visits, return_inverse=True)
     rng = np.random.default_rng(seed)
     drawn = rng.standard_exponential((draws, visit.max(initial=-1) + 1))
@@ -253,8 +251,8 @@ def _estimate(tally: Tally, masses: Masses, pseudo: Draw, background: int | None
     classes = len(tally.shares)
     told = float(tally.counts[:, :classes].sum())
     scored = _scored(told, tally.shares)
-    drawn = _areas(tally, masses, pseudo).scores(scored, background)
-    plain = _areas(tally, lambda row: _plain(tally.counts[row]), _tiny).scores(scored, background)
+    drawn = _scores(tally, masses, pseudo, scored, background)
+    plain = _scores(tally, lambda row: _plain(tally.counts[row]), _tiny, scored, background)
     iou, points = drawn.pop("iou"), plain.pop("iou")[0]
     return Estimate(
         answers=told,
@@ -263,6 +261,32 @@ def _estimate(tally: Tally, masses: Masses, pseudo: Draw, background: int | None
         scored=scored,
         unscored=[one for one in range(classes) if one not in scored],
     )
+
+
+def _scores(
+    tally: Tally, masses: Masses, pseudo: Draw, scored: list[int], background: int | None
+) -> dict[str, np.ndarray]:
+    """Return the scores of `Estimate`: `iou` [B, C], the others [B].
+
+    The foreground IoU is that of two classes, background and all others.
+    """
+    found = _areas(tally, masses, pseudo).scores(scored)
+    classes = len(tally.shares)
+    if background is None or classes < 2:
+        foreground = np.full(len(found["miou"]), np.nan)
+    elif classes == 2:
+        foreground = found["iou"][:, 1 - background]
+    else:
+        front = np.arange(classes) != background
+        rows = [np.flatnonzero(front == one) for one in (False, True)]
+        columns = np.eye(3)[[*front.astype(int), 2]]
+        counts = np.stack([tally.counts[some].sum(0) for some in rows]) @ columns
+        two = Tally(counts, np.array([tally.shares[some].sum() for some in rows]))
+        areas = _areas(
+            two, lambda row: np.sum([masses(int(one)) for one in rows[row]], 0) @ columns, pseudo
+        )
+        foreground = areas.scores([0, 1])["iou"][:, 1]
+    return found | {"foreground_iou": foreground}
 
 
 def _gammas(rng: np.random.Generator, draws: int) -> Draw:
@@ -293,35 +317,43 @@ class _Areas:
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
         return _Areas(*(mine + share * theirs for mine, theirs in pairs))
 
-    def scores(self, scored: list[int], background: int | None) -> dict[str, np.ndarray]:
-        """Return the scores of `Estimate`: `iou` [B, C], the others [B]."""
+    def of_accuracy(self, accuracy: np.ndarray) -> "_Areas":
+        """Return these areas with right and wrong ones scaled to a pixel accuracy, [B]."""
+        total, hits = self.predicted.sum(1), self.hits.sum(1)
+        right = (accuracy * total / hits)[:, None]
+        wrong = ((1 - accuracy) * total / np.maximum(total - hits, 1e-300))[:, None]
+        predicted, true = (
+            right * self.hits + wrong * np.maximum(areas - self.hits, 0)
+            for areas in (self.predicted, self.true)
+        )
+        return _Areas(predicted, true, right * self.hits)
+
+    def scores(self, scored: list[int]) -> dict[str, np.ndarray]:
+        """Return `iou` [B, C], `miou` over the scored classes and the like [B]."""
         can_tell = self.predicted.sum(1)
         union = self.predicted + self.true - self.hits
         iou = np.divide(self.hits, union, out=np.full_like(union, np.nan), where=union > 0)
-        none = np.full(len(iou), np.nan)
-        foreground = none
-        if background is not None:
-            predicted, true, hits = (
-                x[:, background] for x in (self.predicted, self.true, self.hits)
-            )
-            foreground = (can_tell - predicted - true + hits) / (can_tell - hits)
         return {
             "iou": iou,
-            "miou": iou[:, scored].mean(1) if scored else none,
+            "miou": iou[:, scored].mean(1) if scored else np.full(len(iou), np.nan),
             "pixel_accuracy": self.hits.sum(1) / can_tell,
-            "foreground_iou": foreground,
             "frequency_weighted_iou": (np.nan_to_num(iou) * self.true).sum(1) / can_tell,
             "cannot_tell": 1 - can_tell,
         }
 
 
 def _areas(tally: Tally, masses: Masses, pseudo: Draw) -> _Areas:
-    """Return the areas of each draw: of `masses` by the answers and `pseudo` by the prior."""
+    """Return the areas of each draw: of `masses` by the answers and `pseudo` by the prior.
+
+    With more than two classes the pixel accuracy has a posterior of its own, of all answers and a
+    half more of either kind (Jeffreys), and each draw is scaled to it. Many predicted classes have
+    an answer or none and follow the prior; how much is right in all does not.
+    """
     classes = len(tally.shares)
     # How often a person can tell: what they do in all predicted classes weighs one answer in each.
     rate = (tally.counts[:, :classes].sum() + 0.5) / (tally.counts.sum() + 1)
     predicted, hits = [], []
-    true = np.zeros(1)
+    true = right = wrong = np.zeros(1)
     for row, (share, prior) in enumerate(zip(tally.shares, tally.pseudo_answers, strict=True)):
         mass = masses(row)
         told = mass[:, :classes] + pseudo(prior)
@@ -331,7 +363,13 @@ def _areas(tally: Tally, masses: Masses, pseudo: Draw) -> _Areas:
         joint = told * (predicted[-1] / told.sum(1))[:, None]
         hits.append(joint[:, row])
         true = true + joint
-    return _Areas(np.stack(predicted, 1), true, np.stack(hits, 1))
+        right = right + mass[:, row]
+        wrong = wrong + mass[:, :classes].sum(1) - mass[:, row]
+    areas = _Areas(np.stack(predicted, 1), true, np.stack(hits, 1))
+    if classes <= 2:
+        return areas
+    half_right, half_wrong = pseudo(np.full(2, 0.5)).T
+    return areas.of_accuracy((right + half_right) / (right + wrong + half_right + half_wrong))
 
 
 def _scored(told: float, shares: np.ndarray) -> list[int]:
@@ -411,7 +449,7 @@ def _gain(
     predicted [2, N], pool [2, M]: at the questions and at the candidates; `mass` draws the answers'
     part of the posterior, `pseudo` that of the prior
     """
-    chance, told, worth = areas / areas.sum(), answers != IGNORE, _worth(0 * answers, weights)
+    chance, told, worth = areas / areas.sum(), answers != IGNORE, _worth(len(answers), weights)
     rate = (worth[told].sum() + 0.5) / (worth.sum() + 1)
     shares = np.bincount(pool[1], chance, classes)
     # Where they differ.
@@ -440,5 +478,5 @@ def _gain(
         same = _areas(tally, lambda row: mass(tally.counts[row]), pseudo)
         models = [model.plus(same, agreed.sum()) for model in models]
     scored = _scored(float(worth[told].sum()), shares)
-    one, two = (model.scores(scored, None)["miou"] for model in models)
+    one, two = (model.scores(scored)["miou"] for model in models)
     return two - one
