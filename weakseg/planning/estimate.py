@@ -179,7 +179,8 @@ def _worth(count: int, weights: np.ndarray | None) -> np.ndarray:
 class Estimate:
     """Scores between out-of-fold masks and a person's own answers, where they can tell.
 
-    answers                 how many named a class; effective ones where their weights differ
+    answers                 how many named a class; effective ones where their weights differ. Of
+                            0 the scores are the prior's
     iou                     one a class
     miou                    the mean IoU over `scored`
     pixel_accuracy          the share of pixels of the right class
