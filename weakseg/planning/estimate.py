@@ -334,13 +334,14 @@ class _Areas:
         can_tell = self.predicted.sum(1)
         union = self.predicted + self.true - self.hits
         iou = np.divide(self.hits, union, out=np.full_like(union, np.nan), where=union > 0)
-        return {
+        scores = {
             "iou": iou,
             "miou": iou[:, scored].mean(1) if scored else np.full(len(iou), np.nan),
             "pixel_accuracy": self.hits.sum(1) / can_tell,
             "frequency_weighted_iou": (np.nan_to_num(iou) * self.true).sum(1) / can_tell,
             "cannot_tell": 1 - can_tell,
         }
+        return {name: values.clip(0, 1) for name, values in scores.items()}  # rounding
 
 
 def _areas(tally: Tally, masses: Masses, pseudo: Draw) -> _Areas:
@@ -352,7 +353,7 @@ def _areas(tally: Tally, masses: Masses, pseudo: Draw) -> _Areas:
     """
     classes = len(tally.shares)
     # How often a person can tell: what they do in all predicted classes weighs one answer in each.
-    rate = (tally.counts[:, :classes].sum() + 0.5) / (tally.counts.sum() + 1)
+    rate = _tell_rate(tally.counts[:, :classes].sum(), tally.counts.sum())
     predicted, hits = [], []
     true = right = wrong = np.zeros(1)
     for row, (share, prior) in enumerate(zip(tally.shares, tally.pseudo_answers, strict=True)):
@@ -371,6 +372,11 @@ def _areas(tally: Tally, masses: Masses, pseudo: Draw) -> _Areas:
         return areas
     half_right, half_wrong = pseudo(np.full(2, 0.5)).T
     return areas.of_accuracy((right + half_right) / (right + wrong + half_right + half_wrong))
+
+
+def _tell_rate(told: float, asked: float) -> float:
+    """Return how often a person can tell; not near 0, where there is no area left to score."""
+    return max((told + 0.5) / (asked + 1), 0.05)
 
 
 def _scored(told: float, shares: np.ndarray) -> list[int]:
@@ -451,7 +457,7 @@ def _gain(
     part of the posterior, `pseudo` that of the prior
     """
     chance, told, worth = areas / areas.sum(), answers != IGNORE, _worth(len(answers), weights)
-    rate = (worth[told].sum() + 0.5) / (worth.sum() + 1)
+    rate = _tell_rate(worth[told].sum(), worth.sum())
     shares = np.bincount(pool[1], chance, classes)
     # Where they differ.
     differ, apart = pool[0] != pool[1], predicted[0] != predicted[1]
