@@ -15,7 +15,7 @@ from weakseg.common import UserError
 from weakseg.labels import costs
 from weakseg.labels.costs import FILE, LOOK, UNITS, add_counts, hours, load_schedule, price_labels
 from weakseg.labels.label_file import load_labels
-from weakseg.labels.signals import SIGNALS, count_actions, image_seconds
+from weakseg.labels.signals import SIGNALS, count_actions, image_seconds, was_looked_at
 from weakseg.labels.training_labels import annotation_cost, labels_digest
 
 CLASSES = 20
@@ -61,17 +61,21 @@ modes = st.sets(st.sampled_from([*SIGNALS]), min_size=1).map(
 )
 
 
+def priced(image, signals, schedule, classes=CLASSES):
+    counts = count_actions(image, signals, classes)
+    return schedule.price_all(counts, was_looked_at(counts))
+
+
 def total(image, signals, schedule, classes=CLASSES):
-    return sum(schedule.price_all(count_actions(image, signals, classes)).values())
+    return sum(priced(image, signals, schedule, classes).values())
 
 
 @given(st.lists(images(), max_size=4), modes, st.sampled_from(SECONDS))
 def test_a_cost_is_the_sum_over_images(some, signals, name):
     schedule = load_schedule(name)
     labels = dict(enumerate(some))
-    together = price_labels(
-        annotation_cost(labels, labels, signals, CLASSES)["counts"], len(labels), schedule
-    )
+    cost = annotation_cost(labels, labels, signals, CLASSES)
+    together = price_labels(cost["counts"], cost["images"], schedule)
     assert sum(together["seconds"].values()) == pytest.approx(
         sum(total(i, signals, schedule) for i in some)
     )
@@ -134,16 +138,19 @@ def test_bearmans_figures():
 @given(images(), st.sampled_from([*SIGNALS]))
 def test_the_default_prices_are_those_of_the_signals_alone_and_of_a_look(image, signal):
     alone = SIGNALS[signal].seconds(image[signal], CLASSES + 1)
-    assert total(image, (signal,), load_schedule()) == pytest.approx(alone + LOOKS)
-    assert image_seconds(image, (signal,), CLASSES) == pytest.approx(alone + LOOKS)
+    unseen = signal == "pixels" and not image["pixels"]  # no question was about it
+    looks = 0 if unseen else LOOKS
+    assert total(image, (signal,), load_schedule()) == pytest.approx(alone + looks)
+    assert image_seconds(image, (signal,), CLASSES) == pytest.approx(alone + looks)
 
 
 @given(images(), modes, modes, st.sampled_from(SECONDS))
 def test_a_picture_is_looked_at_once_whatever_its_labels(image, first, second, name):
     schedule, both = load_schedule(name), tuple(s for s in SIGNALS if s in {*first, *second})
     for signals in (first, second, both):
-        costs = schedule.price_all(count_actions(image, signals, CLASSES))
-        assert costs.get(LOOK, 0) == schedule.prices[LOOK]["image"]
+        costs = priced(image, signals, schedule)
+        unseen = signals == ("pixels",) and not image["pixels"]  # no question was about it
+        assert costs.get(LOOK, 0) == (0 if unseen else schedule.prices[LOOK]["image"])
         assert {*costs} - {LOOK} == {*signals}
 
 

@@ -73,10 +73,11 @@ def pixels_of_answers(annotation: Sequence[Answer]) -> Pixels:
 def count_answers(annotation: Sequence[Answer], num_classes: int) -> dict[str, int]:
     """Count the pixels that were asked; nobody looks for absent classes meanwhile.
 
+    A picture that no question was about has not been looked at.
     num_classes: that a person chooses among, the background included
     """
     action = "answer" if num_classes <= MANY_CLASSES else "answer_of_many"
-    return {action: len(last_answers(annotation)), "absent": 0}
+    return {action: len(last_answers(annotation)), "absent": 0, "image": int(len(annotation) > 0)}
 
 
 def check_answers(annotation: object, size: Sequence[int], num_classes: int) -> None:

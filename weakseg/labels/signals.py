@@ -178,6 +178,11 @@ def count_actions(
     return counts
 
 
+def was_looked_at(counts: Mapping[str, Mapping[str, int]]) -> bool:
+    """Return whether a person has looked at an image, by its counts {signal: {action: number}}."""
+    return any(actions["image"] for actions in counts.values())
+
+
 def image_seconds(
     annotations: Mapping[str, Any],
     signals: Iterable[str],
@@ -189,7 +194,7 @@ def image_seconds(
     By the default schedule; classes, has_background: as `count_actions` takes them
     """
     counts = count_actions(annotations, signals, classes, has_background)
-    costs = load_schedule().price_all(counts)
+    costs = load_schedule().price_all(counts, was_looked_at(counts))
     assert costs is not None  # the default schedule prices all signals
     return sum(costs.values())
 

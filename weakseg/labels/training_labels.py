@@ -11,7 +11,7 @@ from weakseg.common import UserError, stable_seed
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.costs import add_counts, price_labels
 from weakseg.labels.label_file import labels_for
-from weakseg.labels.signals import count_actions
+from weakseg.labels.signals import count_actions, was_looked_at
 
 Annotations = Mapping[str, Any]  # of one image: {"size": [width, height], signal: annotation, ...}
 
@@ -122,10 +122,8 @@ def annotation_cost(
     classes: number of classes that the person looks for in each image, the background not counted
     has_background: whether class 0 is one
     """
-    counts = add_counts(
-        count_actions(labels[name], signals, classes, has_background) for name in names
-    )
-    return price_labels(counts, len(names))
+    counts = [count_actions(labels[name], signals, classes, has_background) for name in names]
+    return price_labels(add_counts(counts), sum(map(was_looked_at, counts)))
 
 
 def labels_digest(

@@ -1,5 +1,6 @@
 """How good a simulated session's model is: by its random answers alone, and in truth."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ def estimated(
     doubling = gain(asking)
     return {
         "estimate": as_dict(best),
-        "truth": 100 * truth.miou(found, best.scored),
+        "truth": truth.miou(found, best.scored),
         "gain": None if doubling is None else doubling.sentence,
     }
 
@@ -42,10 +43,16 @@ def as_dict(found: Estimate) -> dict[str, Any]:
     scores = ("miou", "pixel_accuracy", "foreground_iou", "frequency_weighted_iou", "cannot_tell")
     return {
         "answers": found.answers,
-        **{name: [100 * value for value in getattr(found, name)] for name in scores},
+        **{name: percentages(getattr(found, name)) for name in scores},
         "scored": found.scored,
         "unscored": found.unscored,
     }
+
+
+def percentages(interval: Sequence[float]) -> list[float] | None:
+    """Return an interval in percent, None where there is no value."""
+    values = [100 * value for value in interval]
+    return None if any(map(math.isnan, values)) else values
 
 
 class Truth:
@@ -71,8 +78,9 @@ class Truth:
         ]
         return np.array(rows)
 
-    def miou(self, found: OutOfFold, scored: Sequence[int]) -> float:
-        """Return the mIoU over some classes."""
+    def miou(self, found: OutOfFold, scored: Sequence[int]) -> float | None:
+        """Return the mIoU in % over some classes, None without any."""
         matrix = self.confusion(found)
         union = matrix.sum(0) + matrix.sum(1) - np.diag(matrix)
-        return float(np.mean([matrix[c, c] / union[c] for c in scored if union[c] > 0]))
+        values = [matrix[c, c] / union[c] for c in scored if union[c] > 0]
+        return 100 * float(np.mean(values)) if values else None

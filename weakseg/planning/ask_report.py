@@ -1,5 +1,6 @@
 """What `study.py ask` writes: its rows, their table and figure."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -20,12 +21,17 @@ HEAD = (
 )
 
 
+def guessed(row: Mapping[str, Any]) -> list[float] | None:
+    """Return the estimated mIoU of a row, and its interval, in percent; None without one."""
+    miou: list[float] | None = row["estimate"]["miou"] if "estimate" in row else None
+    return miou
+
+
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the table of a study: one line for each number of answers."""
     lines = []
     for row in rows:
-        guess = row.get("estimate")
-        point, low, high = guess["miou"] if guess else (None, None, None)
+        guess = guessed(row)
         lines.append(
             [
                 str(row["answers"]),
@@ -33,9 +39,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
                 str(row["pictures"]),
                 f"{row['miou']:.1f}",
                 f"{row['low']:.1f} to {row['high']:.1f}",
-                "-" if guess is None else f"{point:.1f}",
-                "-" if guess is None else f"{low:.1f} to {high:.1f}",
-                f"{row['truth']:.1f}" if "truth" in row else "-",
+                "-" if guess is None else f"{guess[0]:.1f}",
+                "-" if guess is None else f"{guess[1]:.1f} to {guess[2]:.1f}",
+                "-" if guess is None else f"{row['truth']:.1f}",
             ]
         )
     return markdown(HEAD, lines, ())
@@ -68,8 +74,8 @@ def finished_rows(study: AskStudy) -> list[dict[str, Any]]:
 
 
 def recorded(study: AskStudy) -> dict[str, Any]:
-    """Return what makes a session what it is: plain values."""
-    return {
+    """Return what makes a session what it is: values as JSON has them."""
+    flags = {
         "data": asdict(study.data),
         "options": asdict(study.options),
         "faults": asdict(study.faults),
@@ -81,6 +87,8 @@ def recorded(study: AskStudy) -> dict[str, Any]:
         "schedule": study.schedule,
         "training": list(study.training),
     }
+    values: dict[str, Any] = json.loads(json.dumps(flags, default=str))
+    return values
 
 
 def row_words(row: Mapping[str, Any]) -> str:
@@ -89,8 +97,9 @@ def row_words(row: Mapping[str, Any]) -> str:
         f"{row['answers']} answers, {row['minutes']:.0f} minutes: test mIoU {row['miou']:.1f} "
         f"({row['low']:.1f} to {row['high']:.1f})"
     )
-    if "estimate" not in row:
+    guess = guessed(row)
+    if guess is None:
         return words
-    point, low, high = row["estimate"]["miou"]
+    point, low, high = guess
     words += f"; by random answers {point:.1f} ({low:.1f} to {high:.1f})"
-    return f"{words}; another doubling: {row['gain']}" if row["gain"] else words
+    return f"{words}. {row['gain']}" if row["gain"] else words

@@ -10,7 +10,7 @@ import numpy as np
 from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.costs import Schedule
-from weakseg.labels.signals import count_actions, parse_modes
+from weakseg.labels.signals import count_actions, parse_modes, was_looked_at
 from weakseg.labels.training_labels import labels_digest, read_training_labels, training_order
 from weakseg.planning.cell import Cell, data_words, named_words, run_of
 
@@ -117,7 +117,7 @@ class Grid:
         """Return the seconds that one image's labels take."""
         classes, has_background = len(self.dataset.object_names), self.dataset.has_background
         actions = count_actions(self.labels[name], signals, classes, has_background)
-        costs = self.study.schedule.price_all(actions)
+        costs = self.study.schedule.price_all(actions, was_looked_at(actions))
         if costs is None:
             raise UserError(
                 f"--cost_schedule {self.study.schedule.name}: "

@@ -42,7 +42,7 @@ def asking_plot(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     ]
 
     # What the random answers said, and what was true of it.
-    guessed = [row for row in rows if "estimate" in row]
+    guessed = [row for row in rows if row.get("estimate", {}).get("miou")]
     if guessed:
         at = [row["minutes"] for row in guessed]
         points, low, high = zip(*(row["estimate"]["miou"] for row in guessed), strict=True)
