@@ -313,8 +313,8 @@ def ask(args: argparse.Namespace) -> None:
 
     from model import feature_store
     from weakseg.data.datasets import open_dataset
-    from weakseg.planning.ask import run_study
-    from weakseg.planning.ask_report import finished_rows, row_words, table, write_ask
+    from weakseg.planning.ask import run_study, simulation
+    from weakseg.planning.ask_report import draw_strip, finished_rows, row_words, table, write_ask
     from weakseg.planning.cell import data_words, run_of
 
     study = ask_study_of(args)
@@ -323,12 +323,17 @@ def ask(args: argparse.Namespace) -> None:
     run = run_of(words)
     store = feature_store(run.recorded(), run.cache_dir, run.cache_limit)
     rows = finished_rows(study)
-    for row in run_study(study, dataset, store, workers, rows):
+    session = simulation(study, dataset, store)
+    for row in run_study(study, session, dataset, store, workers, rows):
         rows.append(row)
         write_ask(study, rows)
         print(row_words(row))
+    draw_strip(study, session, dataset, store, rows)
     print(table(rows))
-    print(f"{study.folder}: table.md, ask.png, ask.json; the last model: {rows[-1]['run']}")
+    print(
+        f"{study.folder}: table.md, ask.png, strip.png, ask.json; the last model: "
+        f"python evaluate.py --checkpoint_dir {study.folder / 'runs'} --run_name {rows[-1]['run']}"
+    )
 
 
 def check_ask(args: argparse.Namespace) -> None:

@@ -170,6 +170,7 @@ def label_pixels(
 
 def run_study(
     study: AskStudy,
+    session: Simulation,
     dataset: SegmentationDataset,
     store: FeatureStore,
     workers: Workers,
@@ -177,11 +178,11 @@ def run_study(
 ) -> Iterator[dict[str, Any]]:
     """Yield a row of the table after each point: what was answered, reached, and estimated.
 
-    done: rows of the same study that are finished, which are not made again
+    session: of `simulation`; done: rows of the same study that are finished, which are not made
+    again
     """
     from tqdm import tqdm
 
-    session = simulation(study, dataset, store)
     truth, finished = Truth(session), {row["answers"] for row in done}
     for point in checkpoints(study):
         if point in finished:

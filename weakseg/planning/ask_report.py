@@ -1,13 +1,24 @@
 """What `study.py ask` writes: its rows, their table and figure."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from weakseg.common import UserError, atomic_path, read_json, write_json
+from weakseg.data.base import SegmentationDataset
+from weakseg.inference.predict import probe_mask
+from weakseg.learners.feature_store import FeatureStore
+from weakseg.learners.probe import Probe
 from weakseg.planning.ask import AskStudy
+from weakseg.planning.simulated_asking import Simulation
 from weakseg.reporting.tables import markdown
+from weakseg.training.checkpoints import load_checkpoint
+
+STRIPS = 3  # pictures of the strip
 
 HEAD = (
     "answers",
@@ -103,3 +114,47 @@ def row_words(row: Mapping[str, Any]) -> str:
     point, low, high = guess
     words += f"; by random answers {point:.1f} ({low:.1f} to {high:.1f})"
     return f"{words}. {row['gain']}" if row["gain"] else words
+
+
+# ---- the strip of pictures
+
+
+def draw_strip(
+    study: AskStudy,
+    session: Simulation,
+    dataset: SegmentationDataset,
+    store: FeatureStore,
+    rows: Sequence[Mapping[str, Any]],
+) -> None:
+    """Draw strip.png: what was asked about some pictures, and their masks as answers came in.
+
+    The pictures are those with the most answers; of the rows the first, one between and the last.
+    """
+    from weakseg.reporting.pictures import label_preview, overlay
+
+    chosen = [rows[number] for number in sorted({0, len(rows) // 2, len(rows) - 1})]
+    answers = session.asking.answers.rows
+    counts = Counter(row.question.picture for row in answers)
+    tiles = []
+    for picture, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:STRIPS]:
+        name = session.asking.pool.names[picture]
+        image, maps = np.asarray(dataset.image(name)), store(dataset.image_path(name))
+        pixels = [
+            (number, {"x": row.question.place[0], "y": row.question.place[1], "class": row.label})
+            for number, row in enumerate(answers)
+            if row.question.picture == picture
+        ]
+        asked = {"pixels": [pixel for _, pixel in pixels]}
+        tiles.append({"title": f"{name}: asked", "image": image, "annotation": asked})
+        for row in chosen:
+            state = load_checkpoint(study.folder / "runs" / row["run"] / "best.pt")
+            mask = probe_mask(Probe.of_state(state["model"]), maps, image)
+            known = [pixel for number, pixel in pixels if number < row["answers"]]
+            tiles.append(
+                {
+                    "title": f"after {row['answers']:,} answers",
+                    "image": overlay(image, mask),
+                    "annotation": {"pixels": known},
+                }
+            )
+    label_preview(study.folder / "strip.png", tiles, dataset.class_names, len(chosen) + 1)

@@ -140,9 +140,12 @@ def pictures(row: Mapping[str, Any], has_background: bool = True) -> Iterator[np
 
 
 def label_preview(
-    path: str | Path, tiles: Sequence[Mapping[str, Any]], classes: Sequence[str] | None = None
+    path: str | Path,
+    tiles: Sequence[Mapping[str, Any]],
+    classes: Sequence[str] | None = None,
+    most: int = 4,
 ) -> None:
-    """Draw weak labels over their photographs, in class colours, at most four tiles a row.
+    """Draw weak labels over their photographs, in class colours, at most so many tiles a row.
 
     tiles: dicts `title`, `image` uint8 [H, W, 3] and `annotation`, a dict with any of
         `tags` {"present": [names], "absent": [names]}, `points` [[x, y, class], ...], `scribbles`
@@ -154,7 +157,7 @@ def label_preview(
     """
     if not tiles:
         raise ValueError("label preview: there are no tiles to draw")
-    across, head = min(4, len(tiles)), 2 * LINE
+    across, head = min(most, len(tiles)), 2 * LINE
     bands = [tiles[start : start + across] for start in range(0, len(tiles), across)]
     heights = [max(_cell_height(tile["image"], TILE) for tile in band) for band in bands]
     legend = [(hex_colour(label), name) for label, name in enumerate(classes or [])]
