@@ -1,7 +1,7 @@
 """Do the intervals of weakseg/planning/estimate.py cover the truth? Answers drawn anew, many times.
 
     python benchmarks/coverage.py
-    python benchmarks/coverage.py --only voc --replays 200 --answers 800
+    python benchmarks/coverage.py --only voc gain --replays 200 --answers 800
     python benchmarks/coverage.py --sessions session.npz --replays 1000
 
 Without sessions, the confusion matrices are known: pixels are drawn from one, answered, estimated,
@@ -20,7 +20,15 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from weakseg.common import IGNORE, UserError, commit, run_cli
-from weakseg.planning.estimate import DRAWS, LEAST_ANSWERS, Tally, estimate
+from weakseg.planning.estimate import (
+    DRAWS,
+    LEAST_ANSWERS,
+    SMALL,
+    Tally,
+    estimate,
+    estimate_by_visits,
+    gain_of_doubling,
+)
 
 SCORES = ("miou", "pixel_accuracy", "foreground_iou", "frequency_weighted_iou")
 SAMPLES = 20_000
@@ -39,6 +47,14 @@ TWO = {
 # Areas of CamVid's eleven classes (the first stands for a background) and of VOC's background.
 STREET = (0.27, 0.22, 0.17, 0.10, 0.07, 0.05, 0.04, 0.02, 0.01, 0.006, 0.003)
 VOC_BACKGROUND = 0.73
+# Shares of wrong pixels of the models of a quarter, half, all and twice the answers.
+GAINS = {
+    "gain, steep": (0.120, 0.080, 0.055, 0.040),
+    "gain, slow": (0.075, 0.068, 0.063, 0.059),
+    "gain, none": (0.060, 0.060, 0.060, 0.060),
+}
+KEPT = 0.97  # how many pixels are as hard for the next model as for the one before
+OBJECT = 0.3  # the share of the object where pictures are simulated
 
 
 def parse_args():
@@ -54,7 +70,7 @@ def parse_args():
     parser.add_argument(
         "--draws", type=int, default=DRAWS, help="of the posterior (default: %(default)s)"
     )
-    parser.add_argument("--only", nargs="+", default=[""], help="matrices whose names begin so")
+    parser.add_argument("--only", nargs="+", default=[""], help="rows whose names begin so")
     parser.add_argument("--sessions", type=Path, nargs="+", default=[], help="replay these .npz")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     return parser.parse_args()
@@ -247,6 +263,81 @@ def rows_of_matrices(args, several):
                 yield f"{name}, {answers} | {cells} | {ratio:.2f} | {percent(bias[0])}"
 
 
+def miou_of(predicted, true, weights=None):
+    """Return the mIoU of two classes over pixels."""
+    joint = np.bincount(2 * predicted + true, weights, 4).reshape(2, 2)
+    return float(truth_of(joint, [0, 1])[0])
+
+
+def rows_of_pictures(args):
+    """Yield rows of pictures that differ: four answers a visit, and pictures that joined later."""
+    rng = np.random.default_rng(args.seed)
+    areas, errors = rng.beta(1, 1 / OBJECT - 1, 5000), rng.beta(0.5, 4.5, 5000)
+    joint = [(1 - areas) * (1 - errors), (1 - areas) * errors, areas * errors, areas * (1 - errors)]
+    shares = np.array([1 - areas.mean(), areas.mean()])
+    late = errors > np.median(errors)  # worse, and only in the second half of the draws
+    true = float(truth_of(np.array(joint).mean(1).reshape(2, 2), [0, 1])[0])
+
+    def answer(pictures):
+        predicted = (rng.random(len(pictures)) < areas[pictures]).astype(int)
+        return predicted, predicted ^ (rng.random(len(pictures)) < errors[pictures])
+
+    def by_visits(count, seed):
+        pictures = np.repeat(rng.integers(0, 5000, count // 4), 4)
+        predicted, answers = answer(pictures)
+        visits = np.repeat(np.arange(count // 4), 4)
+        found = estimate_by_visits(predicted, answers, visits, shares, draws=args.draws, seed=seed)
+        return found, estimate(Tally.of(predicted, answers, shares), args.draws, seed)
+
+    def joined_later(count, seed):
+        early = rng.choice(np.flatnonzero(~late), count // 2)
+        pictures = np.r_[early, rng.integers(0, 5000, count - count // 2)]
+        predicted, answers = answer(pictures)
+        # A picture that was there from the start had two draws of its area, and half of one more.
+        weights = np.where(late[pictures], 3.0, 1.0)
+        weighed = estimate_by_visits(
+            predicted, answers, np.arange(count), shares, None, weights, args.draws, seed
+        )
+        return weighed, estimate(Tally.of(predicted, answers, shares), args.draws, seed)
+
+    for name, draw in (("visits of four", by_visits), ("joined later", joined_later)):
+        if not name.startswith(tuple(args.only)):
+            continue
+        for count in args.answers:
+            pairs = [[one.miou for one in draw(count, seed)] for seed in range(args.replays)]
+            point, low, high = np.array(pairs).transpose(2, 1, 0)
+            inside = ((low <= true) & (true <= high)).mean(1)
+            cells = percent(true, inside[0], ((high - low) / 2).mean(1)[0], point[0].mean() - true)
+            yield f"{name}, {count} | {cells} | {percent(inside[1])}"
+
+
+def rows_of_gains(args):
+    """Yield rows of what the last doubling gained, and how often the next is called small."""
+    for name, errors in GAINS.items():
+        if not name.startswith(tuple(args.only)):
+            continue
+        rng = np.random.default_rng(args.seed)
+        truth = (rng.random(200_000) < OBJECT).astype(int)
+        luck, models = rng.random(len(truth)), []
+        for error in errors:
+            models.append(truth ^ (luck < error))
+            luck = np.where(rng.random(len(truth)) < KEPT, luck, rng.random(len(truth)))
+        pool = np.array(models[:3])
+        true = np.diff([miou_of(one, truth) for one in models])
+        for count in args.answers:
+            found = []
+            for seed in range(args.replays):
+                asked = rng.integers(0, len(truth), count)
+                gain = gain_of_doubling(
+                    pool[:, asked], truth[asked], pool, 2, draws=args.draws, seed=seed
+                )
+                point, low, high = gain.last
+                inside = low <= true[1] <= high
+                found.append((inside, (high - low) / 2, point - true[1], gain.sentence == SMALL))
+            inside, half, bias, small = np.mean(found, 0)
+            yield f"{name}, {count} | {percent(true[1], inside, half, bias, small, true[2])}"
+
+
 def rows_of_sessions(args):
     """Yield a row for each stored session and number of answers."""
     for path in args.sessions:
@@ -281,6 +372,10 @@ def main(args):
         return table(["session, answers", *each], rows_of_sessions(args))
     head = ["matrix, answers", "mIoU", "covers", "half-width", "exact", "ratio", "bias"]
     table(head, rows_of_matrices(args, several=False))
+    head = ["pictures, answers", "mIoU", "covers", "half-width", "bias", "covers if ignored"]
+    table(head, rows_of_pictures(args))
+    head = ["models, answers", "gain", "covers", "half-width", "bias", "called small", "next gain"]
+    table(head, rows_of_gains(args))
     head = ["matrix, answers", "scored", "their mIoU", *each]
     table(head, rows_of_matrices(args, several=True))
 

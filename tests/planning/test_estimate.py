@@ -267,7 +267,9 @@ def test_pictures_that_joined_later_are_weighed_up():
         predicted = rng.integers(0, 2, 120)
         answers = np.where(rng.random(120) < np.where(late, 0.3, 0.1), 1 - predicted, predicted)
         weights = np.where(late, 1 / 0.25, 1 / 0.75)
-        found = estimate(Tally.of(predicted, answers, shares, weights=weights), 400, seed)
+        found = estimate_by_visits(
+            predicted, answers, np.arange(120), shares, None, weights, 400, seed
+        )
         assert 80 < found.answers < 120
         points.append(found.pixel_accuracy.point)
         inside.append(found.pixel_accuracy.low <= 0.8 <= found.pixel_accuracy.high)

@@ -123,7 +123,8 @@ class Tally:
         answers    [N] int: the person's, `IGNORE` = cannot tell
         weights    [N] float: one over the chance to be drawn, up to a factor, where it is not the
                    same for all: pictures that joined later were in fewer draws. None: the same. All
-                   answers together then count as (sum w)^2 / sum w^2 (Kish 1965).
+                   answers together then count as (sum w)^2 / sum w^2 (Kish 1965), which is enough
+                   where weights tell nothing of the answers; else see `estimate_by_visits`
         """
         classes = len(shares)
         rows, columns = _cells(predicted, answers, classes)
@@ -229,7 +230,8 @@ def estimate_by_visits(
     visits: [N] int, the visit that each answer is of. The others are those of `Tally.of` and
     `estimate`. The visits are drawn anew by the Bayesian bootstrap (Rubin 1981): a weight from
     Exp(1) for all answers of a visit. With one answer a visit this is `estimate`, for a gamma draw
-    of n answers is the sum of n such weights.
+    of n answers is the sum of n such weights. It is also what unequal `weights` need: pictures that
+    joined later may be the harder ones, and then heavy answers scatter more than their number says.
     """
     tally = Tally.of(predicted, answers, shares, prior, weights)
     rows, columns = _cells(predicted, answers, len(shares))

@@ -17,8 +17,7 @@ from weakseg.planning.asking import Asking
 from weakseg.planning.estimate import (
     Estimate,
     Gain,
-    Tally,
-    estimate,
+    estimate_by_visits,
     gain_of_doubling,
 )
 from weakseg.planning.questions import RANDOM
@@ -202,5 +201,13 @@ def gain(asking: Asking, groups: Sequence[object] | None = None) -> Gain | None:
 
 def quality(found: OutOfFold, has_background: bool, seed: int = 0) -> Estimate:
     """Return how well out-of-fold masks agree with the person's answers, with intervals."""
-    tally = Tally.of(found.predicted, found.answers, found.shares, found.prior, found.weights)
-    return estimate(tally, seed=seed, background=0 if has_background else None)
+    return estimate_by_visits(
+        found.predicted,
+        found.answers,
+        np.arange(len(found.answers)),  # each random question is a visit of its own
+        found.shares,
+        found.prior,
+        found.weights,
+        seed=seed,
+        background=0 if has_background else None,
+    )
