@@ -66,10 +66,9 @@ class Bench:
         from weakseg.pseudo_masks.from_features import SIDE, FeatureMasks
         from weakseg.training.probe import fit_probe
         from weakseg.training.probe_evidence import feature_masks
-        from weakseg.training.probe_options import self_trains
 
         run, kinds = self.run, tuple(labels.signals)
-        fits = run.probe.fits(any(self_trains([kind]) for kind in kinds))
+        fits = run.probe.fits(all_masks=kinds == ("full",))
         settings = Settings(seed, kinds, run.probe, run.weak_label_path, fits)
         masks = FeatureMasks(self.dataset, kinds, ResizedCache(run.cache_dir, SIDE, None))
         masks = feature_masks(settings, self.dataset, labels, self.store, masks)

@@ -41,7 +41,14 @@ from weakseg.learners.probe import Probe
 from weakseg.training import checkpoints, options, probe, probe_evidence, probe_fit
 from weakseg.training.checkpoints import OF_PROBES, Log
 from weakseg.training.pixel_sample import LabelledPixels, merged
-from weakseg.training.probe_evidence import Evidence, gather, marked, pixels_per_image, seen
+from weakseg.training.probe_evidence import (
+    Evidence,
+    gather,
+    marked,
+    pixels_per_image,
+    seen,
+    self_trains,
+)
 from weakseg.training.probe_fit import (
     LEAST_OF_BOXES,
     LEAST_OF_MARKS,
@@ -180,6 +187,12 @@ def test_weak_labels_weigh_as_many_images_as_have_them_and_each_answer_one(
     assert np.array_equal(rows.features[len(rows) - labelled.sum() :], evidence.pool[labelled])
 
 
+@pytest.mark.parametrize("signals", [(), *((one,) for one in SIGNALS), ("tags", "pixels")])
+def test_self_training_leaves_masks_alone_and_answers_of_many_classes(signals):
+    assert self_trains(signals, 2) == ("full" not in signals)
+    assert self_trains(signals, 3) == (signals not in (("full",), ("pixels",)))
+
+
 # ---- which penalties are tried
 
 
@@ -300,7 +313,7 @@ def test_every_kind_of_label_and_every_pair_is_fitted(modes, fit, tmp_path):
     weights = fit(modes)
     assert all(torch.isfinite(value).all() for value in weights.values())
     lines = log(tmp_path / "r")
-    fits = 1 if "full" in modes.split() or modes == "pixels" else 2
+    fits = 1 if "full" in modes.split() else 2
     assert [line["epoch"] for line in lines] == list(range(1, fits + 1))
     assert all(line["seconds"] >= 0 and line["pixels"] > 0 for line in lines)
     best = torch.load(tmp_path / "r" / "best.pt", weights_only=True)

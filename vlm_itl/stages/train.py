@@ -19,7 +19,7 @@ from vlm_itl.training.probe import Lesson, ProbeNetwork, train_probe, weigh_imag
 from weakseg.common import atomic_path, seed_everything
 from weakseg.metrics import scores
 from weakseg.planning.ledger import digest
-from weakseg.training.probe_options import ProbeOptions, self_trains
+from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.recipes import LossOptions
 
 
@@ -82,9 +82,9 @@ def fitted_probe(run: Run, number: int, member: int, pseudo: PseudoLabels) -> Pr
     network = run.store.build()
     assert isinstance(network, ProbeNetwork)
     labels = f"active_learning.label {section.active_learning.label}"
-    is_needed = any(self_trains(label.signals) for label in run.oracle.labels.values())
+    all_masks = all("full" in label.signals for label in run.oracle.labels.values())
     options = ProbeOptions(head=section.model.head)
-    lesson = Lesson(seed, items.signals, options, labels, is_needed)
+    lesson = Lesson(seed, items.signals, options, labels, all_masks)
     labelled, share = len(run.oracle.labels), section.vlm_itl.pseudo_share
     weights = weigh_images(labelled, len(pseudo), share, seed, member)
     train_probe(network, items, lesson, weights, run.tracker.start(number, member))

@@ -162,19 +162,19 @@ def build_probe(options: Model, data: Data, num_classes: int, device: torch.devi
 class Lesson:
     """What the fits of one network need to know: `probe_evidence.FitSettings`.
 
-    self_trains: whether some image's labels leave something to self-training
+    all_masks: whether no image is labelled otherwise
     """
 
     seed: int
     signals: Sequence[str]
     probe: ProbeOptions
     weak_label_path: str
-    self_trains: bool
+    all_masks: bool
 
     @property
     def last_epoch(self) -> int:
         """How many fits there are."""
-        return self.probe.fits(self.self_trains)
+        return self.probe.fits(self.all_masks)
 
 
 def train_probe(

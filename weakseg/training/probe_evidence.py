@@ -32,7 +32,7 @@ from weakseg.pseudo_masks.from_features import (
     tag_maps_from,
 )
 from weakseg.training.pixel_sample import LabelledPixels, PixelSample
-from weakseg.training.probe_options import ProbeOptions, self_trains
+from weakseg.training.probe_options import ProbeOptions
 
 MOST_PIXELS = 120_000  # of all images together, of each kind: memory stays flat
 FEW_IMAGES = 50  # below it no progress bar is shown
@@ -71,7 +71,7 @@ class Evidence:
     pool    features [I, P, D] float16 of random places of each image
     places  [I, P, 2] of these places, in shares of the image's width and height
     first   [I, P] uint8 classes of these places by the first pseudo-masks, else 255
-    weak    [I] bool: which images have other labels than a mask or answers alone, or none
+    weak    [I] bool: which images self-training labels, see `self_trains`
     edges   radius that the labels suggest for `weakseg.inference.edges.follow_edges`
     """
 
@@ -137,7 +137,8 @@ def gather(
         finest = min(finest, least)
         mask = None if has_mask else masks.first(name, label, maps)
         first.append(seen(mask, places[-1]))
-        weak.append(self_trains([signal for signal in run.signals if signal in label]))
+        kinds = [signal for signal in run.signals if signal in label]
+        weak.append(self_trains(kinds, len(dataset.class_names)))
     evidence = Evidence(
         marks.drawn(pool[0]),
         drawn.drawn(pool[0]),
@@ -155,6 +156,15 @@ def gather(
             "training images; label some"
         )
     return evidence
+
+
+def self_trains(signals: Sequence[str], num_classes: int) -> bool:
+    """Return whether self-training labels more of an image that has labels of these signals.
+
+    A mask leaves nothing to label. Answers alone leave every class open: with more than two a
+    probe's errors would come back as labels.
+    """
+    return "full" not in signals and ({*signals} != {"pixels"} or num_classes == 2)
 
 
 def least_radius(frame: int) -> float:

@@ -117,7 +117,8 @@ def fit_head(
     """
     x = standard(rows.features)
     pays = is_exact.all() or (is_last and num_classes > 2)
-    is_mix = is_exact.any() and not is_exact.all()
+    of_answers = {*run.signals} == {"pixels"}  # then what is not exact comes from answers as well
+    is_mix = is_exact.any() and not is_exact.all() and not of_answers
     if run.probe.head != "auto":
         kind = run.probe.head
     elif not (is_last and is_mix):

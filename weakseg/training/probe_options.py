@@ -1,19 +1,10 @@
 """What a run of the probe needs besides images and labels."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from weakseg.training.flags import option
 
 HEADS = ("auto", "linear", "small")
-
-
-def self_trains(signals: Collection[str]) -> bool:
-    """Return whether self-training labels more of an image that has labels of these signals.
-
-    A mask leaves nothing to label. Answers alone are exact, and are learnt from as they are.
-    """
-    return "full" not in signals and {*signals} != {"pixels"}
 
 
 @dataclass(frozen=True)
@@ -37,9 +28,7 @@ class ProbeOptions:
     penalty: float | None = option(
         None, "of the linear head's weights (default: by cross-validation over images)", type=float
     )
-    rounds: int = option(
-        2, "of self-training, where images have other labels than masks or answers", type=int
-    )
+    rounds: int = option(2, "of self-training, where images have no mask", type=int)
     confidence: float = option(
         0.8, "a pixel is labelled by self-training from this probability on", type=float
     )
@@ -57,6 +46,6 @@ class ProbeOptions:
         choices=(1, 2),
     )
 
-    def fits(self, self_trains: bool) -> int:
-        """Return how many fits a run takes: with self-training in rounds one more than these."""
-        return 1 + self.rounds if self_trains else 1
+    def fits(self, all_masks: bool) -> int:
+        """Return how many fits a run takes: one if all images have masks, else the rounds too."""
+        return 1 if all_masks else 1 + self.rounds

@@ -11,7 +11,7 @@ from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions
 from weakseg.labels.signals import TERMS, parse_modes
 from weakseg.parallel import Workers
-from weakseg.training.probe_options import ProbeOptions, self_trains
+from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.recipes import ADDED_TERMS, AddedOptions
 
 # What chooses best.pt, and whether less or more of it is better.
@@ -154,7 +154,7 @@ class TrainingRun(DataOptions):
         """The epoch after which the run is finished; each fit of the probe is one."""
         if self.learner == "unet":
             return self.epochs
-        return self.probe.fits(self_trains(self.signals))
+        return self.probe.fits("full" in self.signals)  # then every image has a mask
 
     @property
     def selection(self) -> str | None:
