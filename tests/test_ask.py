@@ -17,7 +17,7 @@ from test_study import call
 
 import evaluate
 import study
-from weakseg.common import IGNORE, UserError
+from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.label_file import load_labels
 from weakseg.labels.person import Faults, Person
@@ -25,7 +25,7 @@ from weakseg.labels.training_labels import training_ids
 from weakseg.planning import runner
 from weakseg.planning.ask import usual_points
 from weakseg.planning.ask_report import table
-from weakseg.planning.candidates import RandomQuestions
+from weakseg.planning.candidates import Pool, RandomQuestions
 from weakseg.planning.simulated_asking import Annotator
 from weakseg.reporting.asking_chart import asking_plot
 
@@ -66,6 +66,9 @@ def test_a_session_is_scored_estimated_and_drawn(done):
         assert 0 <= row["truth"] <= 100 and len(row["estimate"]["miou"]) == 3
     assert table(rows).strip() == (done / "table.md").read_text().strip()
     assert (done / "ask.png").stat().st_size > 5000
+    assert (done / "strip.png").stat().st_size > 5000
+    with np.load(done / "out_of_fold.npz") as file:
+        assert len(file["predicted"]) == len(file["answers"]) == len(file["areas"])
 
 
 def test_minutes_are_those_of_answers_and_looks(done):
@@ -235,27 +238,15 @@ def test_examples_show_what_is_plain_to_see(annotator):
         assert (around == label).all()
 
 
-def test_expected_answers_are_what_the_person_gives_on_average(annotator):
-    """Against the answers of many people, each with another seed."""
-    from weakseg.planning.candidates import Pool
-    from weakseg.planning.questions import Question
-
+def test_the_answers_to_candidates_are_those_to_questions(annotator):
     names = annotator.names[:1]
     width, height = annotator.dataset.image_size(names[0])
     rng = np.random.default_rng(0)
     places = (rng.integers(0, (width, height), (1, 30, 2)) + 0.5).astype(np.float32)
     pool = Pool(names, np.array([[width, height]]), places, np.zeros((1, 30, 1)))
-    answers, untold = annotator.expected(pool, 0)
-    assert answers.sum(1) + untold == pytest.approx(np.ones(30))
-    counts = np.zeros((30, 3))
-    for seed in range(400):
-        person = Annotator(annotator.dataset, names, Person(seed, Faults(), num_classes=2))
-        questions = [Question(0, (float(x), float(y)), "random", 0) for x, y in places[0]]
-        for number, label in enumerate(person.answers(questions)):
-            counts[number, 2 if label == IGNORE else label] += 1
-    shares = counts / 400
-    assert np.abs(shares[:, :2] - answers).max() < 0.12
-    assert np.abs((shares[:, :2] - answers).mean(0)).max() < 0.02
+    mask = annotator.dataset.mask(names[0])
+    expected = [annotator.person.answer(names[0], mask, (float(x), float(y))) for x, y in places[0]]
+    assert annotator.answers_to_candidates(pool, 0) == expected
 
 
 def test_a_figure_needs_rows(tmp_path):

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from weakseg.common import IGNORE, atomic_path
 from weakseg.data.base import SegmentationDataset
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.probe import Probe
@@ -20,7 +23,10 @@ LARGEST_RADIUS = 1 / 20  # of edges that out-of-fold masks follow, in longer sid
 def estimated(
     session: Simulation, dataset: SegmentationDataset, store: FeatureStore, truth: "Truth"
 ) -> dict[str, Any]:
-    """Return what the random answers say of the out-of-fold masks, and what is true of them."""
+    """Return what the random answers say of the out-of-fold masks, and what is true of them.
+
+    The predictions and answers stay beside the session, for `benchmarks/coverage.py`.
+    """
     asking = session.asking
     if asking.head is None:
         return {}
@@ -29,6 +35,7 @@ def estimated(
     found = out_of_fold(asking, mask_of=mask_of(asking, store, dataset, edges))
     if found is None:
         return {}
+    truth.save(session.path.with_name("out_of_fold.npz"), found)
     best = quality(found, dataset.has_background, asking.options.seed)
     doubling = gain(asking)
     return {
@@ -56,31 +63,38 @@ def percentages(interval: Sequence[float]) -> list[float] | None:
 
 
 class Truth:
-    """What the person would answer at all candidates, on average: what an estimate is about."""
+    """What the person would answer at all candidates: what an estimate is about."""
 
     def __init__(self, session: Simulation) -> None:
         self.session = session
-        self.answers: np.ndarray | None = None
 
-    def confusion(self, found: OutOfFold) -> np.ndarray:
-        """Return the confusion matrix [C, C] of masks (rows) and the person's expected answers."""
+    @cached_property
+    def answers(self) -> np.ndarray:
+        """The answers [M] to the candidates that are looked at, in the order of `OutOfFold`."""
         from tqdm import tqdm
 
         asking, annotator = self.session.asking, self.session.annotator
-        if self.answers is None:
-            looked = tqdm(looked_at(len(asking.pool), asking.options.seed), "truth", unit="img")
-            answers = [annotator.expected(asking.pool, int(picture))[0] for picture in looked]
-            self.answers = np.concatenate(answers)
-        classes = asking.num_classes
-        rows = [
-            found.areas[found.pool == label] @ self.answers[found.pool == label]
-            for label in range(classes)
-        ]
-        return np.array(rows)
+        looked = tqdm(looked_at(len(asking.pool), asking.options.seed), "truth", unit="img")
+        return np.concatenate(
+            [annotator.answers_to_candidates(asking.pool, int(picture)) for picture in looked]
+        )
 
     def miou(self, found: OutOfFold, scored: Sequence[int]) -> float | None:
-        """Return the mIoU in % over some classes, None without any."""
-        matrix = self.confusion(found)
+        """Return the mIoU in % of masks and answers over some classes, None without any."""
+        told, classes = self.answers != IGNORE, found.chances.shape[1]
+        matrix = np.zeros((classes, classes))
+        np.add.at(matrix, (found.pool[told], self.answers[told]), found.areas[told])
         union = matrix.sum(0) + matrix.sum(1) - np.diag(matrix)
         values = [matrix[c, c] / union[c] for c in scored if union[c] > 0]
         return 100 * float(np.mean(values)) if values else None
+
+    def save(self, path: Path, found: OutOfFold) -> None:
+        """Write predictions and answers of all candidates, which `benchmarks/coverage.py` replays."""
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                predicted=found.pool,
+                answers=self.answers,
+                areas=found.areas,
+                prior=found.prior,
+            )

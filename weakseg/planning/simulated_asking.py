@@ -14,14 +14,14 @@ import numpy as np
 from weakseg.common import IGNORE
 from weakseg.data.base import SegmentationDataset
 from weakseg.inference.predict import probe_mask
-from weakseg.labels.person import Person, across, whole
+from weakseg.labels.person import Person, whole
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.logistic import LinearHead
 from weakseg.learners.probe import Probe
 from weakseg.planning.asking import Asking
 from weakseg.planning.asking_state import load_session, save_session
 from weakseg.planning.candidates import Pool
-from weakseg.planning.questions import EXAMPLE, Question
+from weakseg.planning.questions import EXAMPLE, RANDOM, Question
 
 KEPT = 256  # masks that stay in memory
 REFIT_EVERY = 5, 20  # answers, of two classes and of many: a person who answers fast waits for none
@@ -72,26 +72,10 @@ class Annotator:
                 break
         return sorted(found.items())
 
-    def expected(self, pool: Pool, picture: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return what the person would answer at the candidates of a picture, on average.
-
-        [K, C]: the chance of each class, and [K]: the chance that they can't tell
-        """
-        mask, filled = self._masks(picture)
-        classes = self.person.num_classes
-        answers = np.zeros((pool.places.shape[1], classes))
-        untold = np.ones(len(answers))
-        for number, (x, y) in enumerate(pool.places[picture]):
-            truth = int(mask[int(y), int(x)])
-            if truth == IGNORE:
-                continue
-            distance, other = across(filled, (float(x), float(y)))
-            untold[number], border, slip = self.person.chances(distance)
-            told, wrong = 1 - untold[number], border + slip
-            answers[number, truth] = told * (1 - wrong)
-            others = [other] if other != IGNORE else [c for c in range(classes) if c != truth]
-            answers[number, others] += told * wrong / max(len(others), 1)
-        return answers, untold
+    def answers_to_candidates(self, pool: Pool, picture: int) -> list[int]:
+        """Return what the person would answer at all candidates of a picture."""
+        places = [(float(x), float(y)) for x, y in pool.places[picture]]
+        return self.answers([Question(picture, place, RANDOM, 0) for place in places])
 
 
 @dataclass
