@@ -97,7 +97,7 @@ class Matrix:
 
 def two(area, iou, missed, tell=(0.94, 0.88)):
     """Return the matrix of an object on a background."""
-    error = 2 * area * (1 - iou) / (1 + iou)
+    error = area * (1 - iou) / (missed + iou * (1 - missed))
     miss, extra = missed * error, (1 - missed) * error
     joint = np.array([[1 - area - extra, miss], [extra, area - miss]])
     return Matrix(joint, np.array(tell))
