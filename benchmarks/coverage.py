@@ -20,15 +20,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from weakseg.common import IGNORE, UserError, commit, run_cli
-from weakseg.planning.estimate import (
-    DRAWS,
-    LEAST_ANSWERS,
-    SMALL,
-    Tally,
-    estimate,
-    estimate_by_visits,
-    gain_of_doubling,
-)
+from weakseg.planning.estimate import DRAWS, LEAST_ANSWERS, estimate, estimate_by_visits
+from weakseg.planning.gain import SMALL, gain_of_doubling
+from weakseg.planning.tally import Tally
 
 SCORES = ("miou", "pixel_accuracy", "foreground_iou", "frequency_weighted_iou")
 SAMPLES = 20_000

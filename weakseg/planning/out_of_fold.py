@@ -14,12 +14,8 @@ from weakseg.common import IGNORE, stable_seed
 from weakseg.learners.logistic import LinearHead
 from weakseg.learners.penalty import folds_of
 from weakseg.planning.asking import Asking
-from weakseg.planning.estimate import (
-    Estimate,
-    Gain,
-    estimate_by_visits,
-    gain_of_doubling,
-)
+from weakseg.planning.estimate import Estimate, estimate_by_visits
+from weakseg.planning.gain import Gain, gain_of_doubling
 from weakseg.planning.questions import RANDOM
 
 FOLDS = 10
