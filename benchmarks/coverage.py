@@ -226,6 +226,12 @@ def percent(*values):
     return " | ".join(f"{100 * value:.1f}" for value in values)
 
 
+def all_scores(found):
+    """Return three cells of what `replay` returned: coverage, half-widths, biases of all scores."""
+    parts = covers(found), found[2].mean(0), found[3].mean(0)
+    return " | ".join(percent(*part).replace(" | ", ", ") for part in parts)
+
+
 def table(head, rows):
     """Print a table whose rows are made one by one."""
     print(f"\n| {' | '.join(head)} |\n|---{'|---:' * (len(head) - 1)}|")
@@ -249,8 +255,8 @@ def rows_of_matrices(args, several):
             scored = usual_scored(matrix, answers)
             true = truth_of(matrix.joint, scored)
             if several:
-                cells = percent(*covers(found), *half, *bias)
-                yield f"{name}, {answers} | {len(scored)} | {percent(true[0])} | {cells}"
+                cells = f"{len(scored)} | {percent(true[0])} | {all_scores(found)}"
+                yield f"{name}, {answers} | {cells}"
             else:
                 ratio = half[0] / exact
                 cells = percent(true[0], covers(found)[0], half[0], exact)
@@ -354,14 +360,13 @@ def rows_of_sessions(args):
                 parts.get("prior"),
                 draws=args.draws,
             )
-            cells = percent(*covers(found), *found[2].mean(0), *found[3].mean(0))
-            yield f"{path.stem}, {count} | {cells}"
+            yield f"{path.stem}, {count} | {all_scores(found)}"
 
 
 def main(args):
-    scores = ["mIoU", "pixel accuracy", "foreground IoU", "weighted IoU"]
-    each = [f"{kind} {score}" for kind in ("covers", "half", "bias") for score in scores]
+    each = ["cover", "half-widths", "biases"]
     print(f"{args.replays} replays a row, {args.draws} draws, commit `{commit()}`; all in %")
+    print(f"Several values in a cell are of {', '.join(SCORES)}.")
     if args.sessions:
         return table(["session, answers", *each], rows_of_sessions(args))
     head = ["matrix, answers", "mIoU", "covers", "half-width", "exact", "ratio", "bias"]

@@ -17,7 +17,10 @@ def run(capsys, *words):
     lines = capsys.readouterr().out.splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
     rows = {label: cells for label, *cells in rows if label[-1].isdigit()}
-    return {label: [float(cell) for cell in cells] for label, cells in rows.items()}
+    return {
+        label: [[float(value) for value in cell.split(",")] for cell in cells]
+        for label, cells in rows.items()
+    }
 
 
 @pytest.mark.parametrize("name", coverage.TWO)
@@ -42,7 +45,7 @@ def test_a_sample_is_of_the_matrix():
 def test_every_table_has_its_rows(capsys):
     names = ("pets", "street 1", "visits", "gain, slow")
     rows = run(capsys, "--replays", 3, "--draws", 50, "--answers", 40, "--only", *names)
-    columns = {"pets, 40": 6, "street 1, 40": 14, "visits of four, 40": 5, "gain, slow, 40": 6}
+    columns = {"pets, 40": 6, "street 1, 40": 5, "visits of four, 40": 5, "gain, slow, 40": 6}
     assert {label: len(cells) for label, cells in rows.items()} == columns
 
 
@@ -54,7 +57,7 @@ def test_a_stored_session_is_replayed(capsys, tmp_path):
     path = tmp_path / "one.npz"
     np.savez(path, predicted=predicted, answers=answers, areas=rng.integers(1, 5, 3000))
     row = run(capsys, "--replays", 60, "--draws", 200, "--answers", 100, "--sessions", path)
-    assert all(share >= 85 for share in row["one, 100"][:4])
+    assert all(share >= 85 for share in row["one, 100"][0])
 
 
 @pytest.mark.parametrize("stored", [{"predicted": np.zeros(3, int)}, None])
