@@ -42,6 +42,7 @@ WAYS: dict[str, AskingOptions] = {
     "entropy": replace(USUAL, strategy="entropy"),
     "spread": replace(USUAL, strategy="spread"),
     "rare": replace(USUAL, strategy="rare"),
+    "rare and spread": replace(USUAL, strategy="rare_spread"),
     "answered": replace(USUAL, strategy="answered"),
     "per second": replace(USUAL, strategy="per_second"),
     "two on a picture": replace(USUAL, per_picture=2),

@@ -27,6 +27,7 @@ from weakseg.planning.ask import usual_points
 from weakseg.planning.ask_report import table
 from weakseg.planning.candidates import Pool, RandomQuestions
 from weakseg.planning.simulated_asking import Annotator
+from weakseg.planning.strategies import STRATEGIES
 from weakseg.reporting.asking_chart import asking_plot
 
 TINY = ["--", "--img_size", "64", "--encoder_weights", "none", "--views", "1", "--device", "cpu"]
@@ -207,6 +208,10 @@ def test_what_means_nothing_is_refused(flags, tmp_path, words, message):
     with pytest.raises(UserError) as caught:
         run(study, *flags, "--study_dir", tmp_path / "ask", *words, *TINY)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_flag_knows_all_strategies():
+    assert {*study.STRATEGIES} == {*STRATEGIES}
 
 
 def test_a_person_is_needed(flags, tmp_path):

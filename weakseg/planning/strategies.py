@@ -86,6 +86,7 @@ STRATEGIES: dict[str, Strategy] = {
     "entropy": Strategy(entropy),
     "spread": Strategy(margin, spreads=True),
     "rare": Strategy(rare),
+    "rare_spread": Strategy(rare, spreads=True),
     "answered": Strategy(answered),
     "per_second": Strategy(per_second),
 }
