@@ -88,7 +88,7 @@ def test_of_answers_to_one_pixel_the_last_holds(some):
 @given(answers, st.integers(1, 30))
 def test_a_pixel_counts_once_and_classes_tell_the_action(some, num_classes):
     counts = count_answers(some, num_classes)
-    assert counts.pop("absent") == 0
+    assert counts.pop("absent") == 0 and counts.pop("image") == bool(some)
     ((action, number),) = counts.items()
     assert action == ("answer_of_many" if num_classes > 10 else "answer")
     assert number == len({(one["x"], one["y"]) for one in some})
