@@ -137,7 +137,7 @@ def add_ask_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--strategy",
         choices=list(STRATEGIES),
-        default="margin",
+        default="rare_spread",
         help="of the others (default: %(default)s)",
     )
     group.add_argument(

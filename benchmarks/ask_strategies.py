@@ -36,22 +36,23 @@ DATA = ("voc-pets", "camvid")
 SIZE = 256  # pixels of the longer side of photographs
 MINUTES = (5, 10, 20, 40)
 USUAL = AskingOptions()
+MARGIN = replace(USUAL, strategy="margin")
 # What is changed -> the options.
 WAYS: dict[str, AskingOptions] = {
-    "margin": USUAL,
+    "margin": MARGIN,
     "entropy": replace(USUAL, strategy="entropy"),
     "spread": replace(USUAL, strategy="spread"),
     "rare": replace(USUAL, strategy="rare"),
-    "rare and spread": replace(USUAL, strategy="rare_spread"),
+    "rare and spread": USUAL,
     "answered": replace(USUAL, strategy="answered"),
     "per second": replace(USUAL, strategy="per_second"),
-    "two on a picture": replace(USUAL, per_picture=2),
-    "three on a picture": replace(USUAL, per_picture=3),
-    "all pictures looked at": replace(USUAL, looked_at=10_000),
-    "random share 0": replace(USUAL, random_share=0.0),
-    "random share 1/8": replace(USUAL, random_share=0.125),
-    "random share 1/2": replace(USUAL, random_share=0.5),
-    "random share 1": replace(USUAL, random_share=1.0),
+    "margin, two on a picture": replace(MARGIN, per_picture=2),
+    "margin, three on a picture": replace(MARGIN, per_picture=3),
+    "margin, all pictures looked at": replace(MARGIN, looked_at=10_000),
+    "rare and spread, random share 0": replace(USUAL, random_share=0.0),
+    "rare and spread, random share 1/8": replace(USUAL, random_share=0.125),
+    "rare and spread, random share 1/2": replace(USUAL, random_share=0.5),
+    "random alone": replace(USUAL, random_share=1.0),
 }
 
 

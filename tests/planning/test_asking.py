@@ -40,6 +40,7 @@ def pool():
 
 
 def session(pool, classes=2, labels=None, **options):
+    options = {"strategy": "margin", **options}
     return Asking(pool, features_of, classes, AskingOptions(**options), labels)
 
 
@@ -181,17 +182,16 @@ def test_labels_that_are_there_begin_the_model_and_cannot_hurt_for_long(pool):
 # ---- on disk
 
 
-@given(st.integers(1, 7))
-@settings(max_examples=7)
-def test_a_session_goes_on_bit_by_bit(pool, tmp_path_factory, cut):
+@given(st.integers(1, 7), st.sampled_from(["margin", "rare_spread", "per_second"]))
+@settings(max_examples=10)
+def test_a_session_goes_on_bit_by_bit(pool, tmp_path_factory, cut, strategy):
     path = tmp_path_factory.mktemp("session") / "session.npz"
-    whole = session(pool, seed=1)
-    halves = session(pool, seed=1)
+    whole, halves = (session(pool, seed=1, strategy=strategy) for _ in range(2))
     questions = answered(whole, 80)
     begun = answered(halves, 10 * cut)
     save_session(path, halves, "key")
     halves.next(10)  # asked, and never answered
-    resumed = session(pool, seed=1)
+    resumed = session(pool, seed=1, strategy=strategy)
     assert load_session(path, resumed, "key")
     assert begun + answered(resumed, 80 - 10 * cut) == questions
     assert torch.equal(resumed.head.weights, whole.head.weights)

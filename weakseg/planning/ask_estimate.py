@@ -89,7 +89,7 @@ class Truth:
         return 100 * float(np.mean(values)) if values else None
 
     def save(self, path: Path, found: OutOfFold) -> None:
-        """Write predictions and answers of all candidates, which `benchmarks/coverage.py` replays."""
+        """Write the predictions and answers of all candidates, for `benchmarks/coverage.py`."""
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,

@@ -54,7 +54,7 @@ class AskingOptions:
 
     seed: int = 0
     random_share: float = 0.25
-    strategy: str = "margin"
+    strategy: str = "rare_spread"
     per_picture: int = 1
     looked_at: int = 3
     seconds: tuple[float, float] = (2.0, 1.5)
