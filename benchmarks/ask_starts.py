@@ -1,0 +1,124 @@
+r"""Where should a session of questions begin? From nothing, examples, or labels that are there.
+
+    python benchmarks/ask_starts.py --data ../shared/data --folder results/ask-starts
+
+Rows are beginnings, columns numbers of answers: the mIoU of the session's own model on the
+validation images, its difference from a session that begins from nothing, paired over seeds, and
+the worst of these differences. Labels that are there are those of `probe_table.py`, of all
+pictures. Finished sessions are kept, so it can be stopped and started again.
+"""
+
+import argparse
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import torch
+
+from benchmarks.ask_strategies import SIZE, miou
+from benchmarks.commands import ROOT, publish
+from benchmarks.fitted_probes import Bench
+from benchmarks.probe_table import SHARE, TABLE, data_flags, labels
+from weakseg.common import read_json, write_json
+from weakseg.labels.person import Faults
+from weakseg.planning.ask import AskStudy, simulation
+from weakseg.planning.asking import AskingOptions
+from weakseg.reporting.tables import markdown, mean_std
+
+DATA = ("voc-pets", "camvid")
+POINTS = (50, 100, 200)
+# What a session begins from -> what is there.
+STARTS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "examples": {"start": "examples"},
+    "clicks": {"labels": ("points",)},
+    "boxes": {"labels": ("boxes",)},
+    "scribbles": {"labels": ("scribbles",)},
+}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--folder", type=Path, default=ROOT / "results" / "ask-starts")
+    parser.add_argument("--only", nargs="+", choices=DATA, default=list(DATA))
+    parser.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--points", type=int, nargs="+", default=list(POINTS))
+    parser.add_argument(
+        "--refit_every", type=int, default=10, help="answers between two fits (default: 10)"
+    )
+    return parser.parse_args()
+
+
+def session(args: argparse.Namespace, data: str, start: str, seed: int) -> list[float]:
+    """Return the mIoU in % after each number of answers of one session, kept in a file."""
+    folder = args.folder / "sessions" / f"{data}-{start}-{seed}"
+    result = folder / "miou.json"
+    if result.exists():
+        kept: list[float] = read_json(result)
+        return kept
+    *_, pictures = TABLE[data]
+    flags = data_flags(args.data, args.folder, data)
+    bench = Bench.of_flags(
+        **flags, supervision_mode="pixels", cache_dir=args.folder / "cache", img_size=SIZE, views=1
+    )
+    own = {"start": "nothing", "labels": (), **STARTS[start]}
+    study = AskStudy(
+        data=bench.run,
+        options=AskingOptions(seed=seed),
+        faults=Faults(),
+        answers=max(args.points),
+        at=(),
+        weak_label_path=str(labels(args, data, seed)) if own["labels"] else "",
+        refit_every=args.refit_every,
+        train_limit=pictures or round(SHARE * len(bench.dataset.ids("train"))),
+        schedule="extreme_clicking",
+        training=(),
+        folder=folder,
+        **own,
+    )
+    simulated, found = simulation(study, bench.dataset, bench.store), []
+    for point in sorted(args.points):
+        for _ in simulated.until(point):
+            pass
+        found.append(miou(bench, simulated.asking))
+    write_json(result, found)
+    print(folder.name, [round(value, 1) for value in found], flush=True)
+    return found
+
+
+def rows_of(args: argparse.Namespace, data: str) -> list[list[str]]:
+    """Return the rows of one data set."""
+    by_start = {
+        start: np.array([session(args, data, start, seed) for seed in args.seeds])
+        for start in dict.fromkeys(["nothing", *args.starts])
+    }
+    rows = []
+    for start, values in by_start.items():
+        cells = []
+        for column, own in enumerate(values.T):
+            gains = (own - by_start["nothing"][:, column]).tolist()
+            words = mean_std(own.tolist())
+            if start != "nothing":
+                words += f" ({statistics.mean(gains):+.1f}, worst {min(gains):+.1f})"
+            cells.append(words)
+        rows.append([TABLE[data][0], start, *cells])
+    return rows
+
+
+def main(args: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    rows = [row for data in args.only for row in rows_of(args, data)]
+    head = ["data", "begins from", *(f"{point} answers" for point in sorted(args.points))]
+    publish(args.folder / "table.md", markdown(head, rows, (0, 1)))
+
+
+if __name__ == "__main__":
+    main(parse_args())
