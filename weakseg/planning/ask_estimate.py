@@ -37,6 +37,8 @@ def estimated(
         return {}
     truth.save(session.path.with_name("out_of_fold.npz"), found)
     best = quality(found, dataset.has_background, asking.options.seed)
+    if not best.answers:  # nobody could tell anything
+        return {}
     doubling = gain(asking)
     return {
         "estimate": as_dict(best),

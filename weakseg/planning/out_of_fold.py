@@ -191,6 +191,7 @@ def gain(asking: Asking, groups: Sequence[object] | None = None) -> Gain | None:
         asking.num_classes,
         last.areas,
         last.prior,
+        last.weights,
         seed=asking.options.seed,
     )
 
