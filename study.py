@@ -24,12 +24,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weakseg.common import UserError, atomic_path, parse_with_rest, run_cli, write_json
 from weakseg.data.datasets import DataOptions, add_data_arguments
 from weakseg.labels.costs import DEFAULT, schedule_in_seconds
+from weakseg.labels.signals import parse_modes
 from weakseg.parallel import BACKENDS, Workers, add_backend_arguments
 from weakseg.threads import add_threads_argument
 
@@ -321,13 +323,15 @@ def ask(args: argparse.Namespace) -> None:
     dataset = open_dataset(study.data)
     words = ["--supervision_mode", "pixels", *data_words(study.data, ""), *study.training]
     run = run_of(words)
-    store = feature_store(run.recorded(), run.cache_dir, run.cache_limit)
+    settings = asdict(run.probe) | run.recorded()  # the session's model is a probe in any case
+    store = feature_store(settings, run.cache_dir, run.cache_limit)
     rows = finished_rows(study)
     session = simulation(study, dataset, store)
     for row in run_study(study, session, dataset, store, workers, rows):
         rows.append(row)
         write_ask(study, rows)
         print(row_words(row))
+    write_ask(study, rows)
     draw_strip(study, session, dataset, store, rows)
     print(table(rows))
     print(
@@ -346,6 +350,8 @@ def check_ask(args: argparse.Namespace) -> None:
         raise UserError(f"--refit_every {args.refit_every}: must be at least 1")
     if not 0 <= args.random_share <= 1:
         raise UserError(f"--random_share {args.random_share}: must lie between 0 and 1")
+    if "pixels" in parse_modes(args.labels):
+        raise UserError("--labels pixels: answers are what the session is for; leave it out")
     if not 0 <= args.seed < 2**63:
         raise UserError(f"--seed {args.seed}: must not be negative, and be less than 2**63")
 
@@ -353,7 +359,6 @@ def check_ask(args: argparse.Namespace) -> None:
 def ask_study_of(args: argparse.Namespace) -> AskStudy:
     """Return the session that the flags describe."""
     from weakseg.labels.person import faults_of
-    from weakseg.labels.signals import parse_modes
     from weakseg.planning.ask import AskStudy, usual_points
     from weakseg.planning.asking import AskingOptions
     from weakseg.planning.cell import training_flags

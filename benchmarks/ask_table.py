@@ -76,7 +76,7 @@ def rows_of(args: argparse.Namespace, name: str, seeds: Sequence[int]) -> dict[i
     for seed in seeds:
         path = where(args, name, seed) / "ask.json"
         for row in read_json(path)["rows"] if path.exists() else []:
-            rows.setdefault(row["answers"], []).append(row)
+            rows.setdefault(row["point"], []).append(row)
     return rows
 
 

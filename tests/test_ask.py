@@ -147,6 +147,22 @@ def test_more_answers_go_on_where_the_session_ended(done, flags, tmp_path):
     assert rows[:2] == content(done)["rows"] and rows[2]["answers"] == 50
 
 
+def test_points_that_are_past_are_said_to_be(done, flags, tmp_path, capsys):
+    folder = shutil.copytree(done, tmp_path / "ask")
+    for _ in range(2):
+        run(study, *flags, "--answers", 40, "--at", 30, "--study_dir", folder, *TINY)
+        assert "--at 30: the session has 40 answers" in capsys.readouterr().out
+        assert content(folder) == content(done)
+
+
+def test_a_session_whose_file_was_deleted_begins_anew(done, flags, tmp_path):
+    folder = shutil.copytree(done, tmp_path / "ask")
+    (folder / "session.npz").unlink()
+    run(study, *flags, "--answers", 40, "--at", 20, "--study_dir", folder, *TINY)
+    ours, theirs = (content(each)["rows"] for each in (folder, done))
+    assert [row["miou"] for row in ours] == [row["miou"] for row in theirs]
+
+
 def test_other_flags_are_refused(done, flags, tmp_path):
     folder = shutil.copytree(done, tmp_path / "ask")
     with pytest.raises(UserError, match=r"ask\.json: is of a session with other flags"):
@@ -199,6 +215,7 @@ def test_without_a_background(tmp_path):
         (["--faults", -1], "--faults"),
         (["--faults", 1, 2], "--faults"),
         (["--labels", "boxs"], "did you mean boxes"),
+        (["--labels", "pixels"], "--labels pixels"),
         (["--train_limit", 99], "--train_limit 99"),
         (["--cost_schedule", "relative"], "hours are needed"),
         (["--labels", "points", "--weak_label_path", "nowhere.pkl"], "nowhere.pkl: no such"),
@@ -236,7 +253,7 @@ def annotator(pets_dir, tmp_path_factory):
 
 
 def test_examples_show_what_is_plain_to_see(annotator):
-    for label, question in annotator.examples(2):
+    for label, question in enumerate(annotator.examples(2)):
         mask = annotator.dataset.mask(annotator.names[question.picture])
         x, y = map(int, question.place)
         around = mask[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]

@@ -93,7 +93,7 @@ def test_the_table_is_of_finished_sessions(tiny, tmp_path, monkeypatch, capsys):
         folder = ask_table.where(args, "tiny", seed)
         assert words[:3] == ("study.py", "ask", "--simulate") and threads == 1
         rows = [
-            {"answers": n, "miou": 80.0 + seed, "minutes": n / 10, "estimate": estimate,
+            {"point": n, "answers": n, "miou": 80.0 + seed, "minutes": n / 10, "estimate": estimate,
              "truth": 65.0 + 20 * seed}
             for n in args.points
         ]  # fmt: skip

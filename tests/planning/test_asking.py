@@ -11,6 +11,7 @@ from weakseg.learners.logistic import fit_linear
 from weakseg.planning.asking import Asking, AskingOptions
 from weakseg.planning.asking_state import load_session, save_session
 from weakseg.planning.candidates import Pool, RandomQuestions
+from weakseg.planning.out_of_fold import out_of_fold
 from weakseg.planning.questions import EXAMPLE, RANDOM, Question
 from weakseg.training.pixel_sample import LabelledPixels
 
@@ -88,6 +89,20 @@ def test_a_pool_without_further_candidates_has_no_further_questions(pool):
     while questions := asking.next(50):
         asking.take(questions, [truth(question) for question in questions])
     assert asking.asked.all()
+
+
+@pytest.mark.parametrize("batch", [1, 50])
+def test_where_no_candidate_is_left_random_questions_go_on(pool, batch):
+    asking = session(pool, strategy="rare_spread")
+    questions = answered(asking, 3 * PICTURES * CANDIDATES, batch)
+    assert asking.asked.all() and {q.drawn for q in questions[-50:]} == {RANDOM}
+
+
+@pytest.mark.parametrize("strategy", ["margin", "rare_spread"])
+def test_a_visit_has_as_many_questions_as_it_may(pool, strategy):
+    asking = session(pool, random_share=0.0, per_picture=2, strategy=strategy)
+    answered(asking, 10)
+    assert len({question.picture for question in asking.next(20)}) == 10
 
 
 def test_an_answered_pixel_that_is_drawn_again_is_said_to_be_so(pool):
@@ -179,6 +194,23 @@ def test_labels_that_are_there_begin_the_model_and_cannot_hurt_for_long(pool):
         assert (asking.weight > 0) == weighs
 
 
+def test_the_labels_of_held_out_pictures_teach_their_judge_nothing(pool):
+    """Classes by picture, at random: nothing carries over, so nothing can be predicted."""
+    rng = np.random.default_rng(5)
+    of_picture = rng.integers(0, 2, PICTURES)
+    features = np.tile(np.eye(PICTURES, dtype=np.float16)[:, None], (1, CANDIDATES, 1))
+    odd = Pool(pool.names, pool.sizes, pool.places, features)
+    labels = LabelledPixels(features[:, 0], of_picture, np.ones(PICTURES), np.arange(PICTURES))
+    features_at = lambda picture, places: np.repeat(features[picture][:1], len(places), 0)  # noqa: E731
+    asking = Asking(odd, features_at, 2, AskingOptions(random_share=1.0), labels)
+    answered(asking, 60, answer=lambda question, classes: int(of_picture[question.picture]))
+    asking.weight = 400.0
+    found = out_of_fold(asking)
+    assert np.mean(found.predicted == found.answers) < 0.75
+    told = asking.answers.pixels(np.arange(60))
+    assert asking.held_out_loss(told, 400.0) > 60 * 0.6  # as good as a coin, not perfect
+
+
 # ---- on disk
 
 
@@ -196,6 +228,19 @@ def test_a_session_goes_on_bit_by_bit(pool, tmp_path_factory, cut, strategy):
     assert begun + answered(resumed, 80 - 10 * cut) == questions
     assert torch.equal(resumed.head.weights, whole.head.weights)
     assert resumed.penalty == whole.penalty and resumed.fits == whole.fits
+
+
+def test_a_session_with_repeated_pixels_goes_on_bit_by_bit(pool, tmp_path):
+    """Two pixels alone: most random questions repeat one that was answered."""
+    tiny = Pool(pool.names[:2], np.ones((2, 2), int), pool.places[:2] * 0 + 0.5, pool.features[:2])
+    whole, halves, resumed = (session(tiny, seed=1, random_share=1.0) for _ in range(3))
+    answer = lambda question, classes: question.picture  # noqa: E731
+    answered(whole, 12, 1, answer=answer)
+    answered(halves, 7, 1, answer=answer)
+    save_session(tmp_path / "session.npz", halves, "key")
+    assert load_session(tmp_path / "session.npz", resumed, "key")
+    answered(resumed, 5, 1, answer=answer)
+    assert torch.equal(resumed.head.weights, whole.head.weights)
 
 
 def test_there_may_be_no_session(pool, tmp_path):

@@ -101,6 +101,11 @@ def question_seconds(schedule: str, num_classes: int) -> tuple[float, float]:
     return cost["pixels"], cost.get(LOOK, 0.0)
 
 
+def session_path(folder: Path) -> Path:
+    """Return where the session of a study is kept."""
+    return folder / "session.npz"
+
+
 def simulation(study: AskStudy, dataset: SegmentationDataset, store: FeatureStore) -> Simulation:
     """Return the session of a study, where its file ends."""
     classes = len(dataset.class_names)
@@ -125,8 +130,12 @@ def simulation(study: AskStudy, dataset: SegmentationDataset, store: FeatureStor
     )
     person = Person(options.seed, study.faults, num_classes=classes)
     every = study.refit_every or REFIT_EVERY[classes > 2]
-    words = key, names, asdict(options), asdict(study.faults), study.start, study.labels, every
-    path = study.folder / "session.npz"
+    given = None
+    if study.labels:
+        given = labels_digest(other_labels(study, dataset, names).images, names, study.labels)
+    flags = asdict(options), asdict(study.faults), study.start, study.labels
+    words = key, names, *flags, given, every
+    path = session_path(study.folder)
     session = Simulation(asking, Annotator(dataset, names, person), path, pool_key(words), every)
     session.begin(with_examples=study.start == "examples")
     return session
@@ -183,11 +192,14 @@ def run_study(
     """
     from tqdm import tqdm
 
-    truth, finished = Truth(session), {row["answers"] for row in done}
+    truth, finished = Truth(session), {row["point"] for row in done}
     for point in checkpoints(study):
+        have = len(session.asking.answers)
         if point in finished:
             continue
-        have = len(session.asking.answers)
+        if point < have:
+            print(f"--at {point}: the session has {have} answers already; it is not scored there")
+            continue
         with tqdm(total=point, initial=have, desc="answers", disable=have >= point) as bar:
             for number in session.until(point):
                 bar.update(number - bar.n)
@@ -229,6 +241,7 @@ def scored(
     priced = price_labels(cost["counts"], cost["images"], schedule_in_seconds(study.schedule))
     low, high = result["aggregate"]["miou_interval"]
     row = {
+        "point": point,
         "answers": len(answers),
         "pictures": int(session.asking.seen.sum()),
         "minutes": 60 * hours(priced),

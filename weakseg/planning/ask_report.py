@@ -13,7 +13,7 @@ from weakseg.data.base import SegmentationDataset
 from weakseg.inference.predict import probe_mask
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.probe import Probe
-from weakseg.planning.ask import AskStudy
+from weakseg.planning.ask import AskStudy, session_path
 from weakseg.planning.simulated_asking import Simulation
 from weakseg.reporting.tables import markdown
 from weakseg.training.checkpoints import load_checkpoint
@@ -75,7 +75,7 @@ def finished_rows(study: AskStudy) -> list[dict[str, Any]]:
     scored, may change.
     """
     path = study.folder / "ask.json"
-    if not path.exists():
+    if not path.exists() or not session_path(study.folder).exists():  # it begins anew
         return []
     content = read_json(path)
     if not isinstance(content, dict) or content.get("flags") != recorded(study):

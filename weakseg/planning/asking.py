@@ -7,7 +7,7 @@ The method follows PixelPick (Shin et al., "All you need are a few pixels", ICCV
 with a model that is refitted in a fraction of a second.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,58 +107,73 @@ class Asking:
     def next(self, count: int) -> list[Question]:
         """Return the next `count` questions; fewer where the pool has no further candidates.
 
-        A random question whose pixel was asked about before is `repeated`.
+        Where it has none, random questions take their place, if any are asked. A random question
+        whose pixel was asked about before is `repeated`.
         """
         share = self.options.random_share if self.head else 1.0
         numbers = self.placed + np.arange(count)
         is_random = np.floor((numbers + 1) * share) > np.floor(numbers * share)
-        pictures, places = self.random.drawn(self.drawn, int(is_random.sum()))
-        drawn = iter(
+        chosen = self.chosen(count - int(is_random.sum()))
+        drawn = self.next_drawn(count - len(chosen) if share else 0)
+        self.drawn += len(drawn)
+        turns = iter(chosen), iter(drawn)
+        issued = []
+        for own in is_random:
+            question = next(turns[int(own)], None) or next(turns[1 - int(own)], None)
+            issued += [question] if question else []
+        self.placed += len(issued)
+        return issued
+
+    def next_drawn(self, count: int) -> list[Question]:
+        """Return the next `count` random questions."""
+        pictures, places = self.random.drawn(self.drawn, count)
+        return [
             Question(
-                int(picture),
-                (float(x), float(y)),
+                picture,
+                (x, y),
                 RANDOM,
                 self.fits,
                 self.answers.label_of(picture, (x, y)) is not None,
             )
-            for picture, (x, y) in zip(pictures, places, strict=True)
-        )
-        chosen = self.chosen(count - len(pictures))
-        questions = [
-            next(drawn) if of_sequence else next(chosen, None) for of_sequence in is_random
+            for picture, (x, y) in zip(pictures.tolist(), places.tolist(), strict=True)
         ]
-        self.drawn += len(pictures)
-        self.placed += count
-        return [question for question in questions if question is not None]
 
-    def chosen(self, count: int) -> Iterator[Question]:
-        """Yield up to `count` questions that the strategy chooses."""
+    def chosen(self, count: int) -> list[Question]:
+        """Return up to `count` questions that the strategy chooses."""
         if not count or self.head is None:
-            return
+            return []
         options, strategy = self.options, STRATEGIES[self.options.strategy]
         looked = self.looked_at(count)
-        outlook = self.outlook(looked)
-        scores = strategy.score(outlook)
-        wanted = count * (MANY_TIMES if strategy.spreads else 1)
-        rows, candidates = best_candidates(scores, self.asked[looked], wanted, options.per_picture)
-        if strategy.spreads:
+        if not len(looked):
+            return []
+        scores, asked = strategy.score(self.outlook(looked)), self.asked[looked]
+        if strategy.spreads:  # pictures whose best candidates are unlike each other
+            pictures = -(-count // options.per_picture)
+            rows, candidates = best_candidates(scores, asked, MANY_TIMES * pictures, 1)
             features = self.standard(self.pool.features[looked[rows], candidates])
             seed = stable_seed(options.seed, "spread", self.fits) % 2**32
             values = np.maximum(scores[rows, candidates], 1e-6)
-            kept = different(features, values, count, seed)
-            rows, candidates = rows[kept], candidates[kept]
-        for picture, candidate in zip(looked[rows], candidates, strict=True):
-            self.asked[picture, candidate] = True
-            x, y = self.pool.places[picture, candidate]
-            yield Question(int(picture), (float(x), float(y)), options.strategy, self.fits)
+            kept = np.sort(rows[different(features, values, pictures, seed)])
+            looked, scores, asked = looked[kept], scores[kept], asked[kept]
+        rows, candidates = best_candidates(scores, asked, count, options.per_picture)
+        self.asked[looked[rows], candidates] = True
+        places = self.pool.places[looked[rows], candidates].tolist()
+        return [
+            Question(int(picture), (x, y), options.strategy, self.fits)
+            for picture, (x, y) in zip(looked[rows], places, strict=True)
+        ]
 
     def looked_at(self, count: int) -> np.ndarray:
-        """Return the pictures that are looked at for `count` questions, in order."""
+        """Return the pictures that are looked at for `count` questions, in order.
+
+        They are drawn among those that have candidates left.
+        """
+        left = np.flatnonzero(~self.asked.all(1))
         wanted = -(-count // self.options.per_picture) * self.options.looked_at
-        if wanted >= len(self.pool):
-            return np.arange(len(self.pool))
+        if wanted >= len(left):
+            return left
         rng = np.random.default_rng(stable_seed(self.options.seed, "looked at", self.fits))
-        return np.sort(rng.choice(len(self.pool), wanted, replace=False))
+        return np.sort(rng.choice(left, wanted, replace=False))
 
     def outlook(self, looked: np.ndarray) -> Outlook:
         """Return what is known of the candidates of some pictures [I]."""
@@ -236,18 +251,21 @@ class Asking:
 
     def find_axes(self) -> None:
         """Find the axes of the pixels that fits learn from, of the first `axes_at` answers."""
-        chosen = self.answers.last_of_each()
-        rows = self.answers.pixels(chosen[chosen < self.axes_at])
+        rows = self.answers.pixels(self.answers.last_of_each(self.axes_at))
         rows = with_labels(rows, self.labels, self.weight)
         x, weights = torch.from_numpy(self.standard(rows.features)), torch.from_numpy(rows.weights)
         self.axes = axes_of(x, weights)
 
-    def fitted(self, told: LabelledPixels, start: LinearHead | None) -> LinearHead | None:
-        """Return the head that answers give; None while they show fewer than two classes.
+    def fitted(
+        self, told: LabelledPixels, start: LinearHead | None, unseen: np.ndarray | None = None
+    ) -> LinearHead | None:
+        """Return the head that answers and labels give; None while they show only one class.
 
-        told: answers with a class; start: the head that the fit begins from
+        told: answers with a class; start: the head that the fit begins from; unseen: pictures whose
+        labels it must not learn from
         """
-        rows = with_labels(told, self.labels, self.weight)
+        labels = self.labels if unseen is None else without_pictures(self.labels, unseen)
+        rows = with_labels(told, labels, self.weight)
         if len(np.unique(rows.classes)) < 2:
             return None
         x = self.standard(rows.features)
@@ -281,7 +299,9 @@ class Asking:
         folds, loss = folds_of(told.images, 3, self.options.seed).numpy(), 0.0
         for fold in np.unique(folds):
             held = told.part(folds == fold)
-            rows = with_labels(told.part(folds != fold), self.labels, weight)
+            held_pictures = np.unique(held.images)
+            labels = without_pictures(self.labels, held_pictures)
+            rows = with_labels(told.part(folds != fold), labels, weight)
             if len(np.unique(rows.classes)) < 2:
                 return np.inf
             x = self.standard(rows.features)
@@ -292,6 +312,11 @@ class Asking:
             log_p = log_p.clamp(min=-7)  # a class that nobody has named yet is no catastrophe
             loss -= float(log_p[torch.arange(len(log_p)), torch.from_numpy(held.classes)].sum())
         return loss
+
+
+def without_pictures(labels: LabelledPixels | None, pictures: np.ndarray) -> LabelledPixels | None:
+    """Return the labels of all other pictures."""
+    return None if labels is None else labels.part(~np.isin(labels.images, pictures))
 
 
 def with_labels(

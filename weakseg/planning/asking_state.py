@@ -13,6 +13,7 @@ from weakseg.planning.asking import Asking
 from weakseg.planning.questions import EXAMPLE, RANDOM, Answer, Question
 
 VERSION = 1
+DAMAGE = OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile
 HEADS = ("head", "tell")
 PARTS = ("weights", "bias")
 NUMBERS = ("fits", "penalty", "weight", "chosen_at", "axes_at")
@@ -42,7 +43,7 @@ def load_session(path: Path, asking: Asking, key: str) -> bool:
                 "delete it"
             )
         restore(asking, state)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise UserError(f"{path}: a damaged session ({error}); delete it to begin anew") from error
     return True
 

@@ -80,11 +80,24 @@ def make_pool(
             for name, size in zip(names, sizes, strict=True)
         ]
     ).astype(np.float32)
-    if not path.exists():
+    features = read_features(path, places.shape[:2])
+    if features is None:
         with atomic_path(path) as temporary:
             write_features(temporary, names, places, features_of)
-    features = np.load(path, mmap_mode="r")
+        features = np.load(path, mmap_mode="r")
     return Pool(list(names), np.array(sizes, np.int64).reshape(-1, 2), places, features)
+
+
+def read_features(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return features [I, K, D] in a file; None where it is not there, or damaged.
+
+    shape: (I, K)
+    """
+    try:
+        features: np.ndarray = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    return features if features.ndim == 3 and features.shape[:2] == shape else None
 
 
 def write_features(

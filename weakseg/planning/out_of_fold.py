@@ -130,12 +130,12 @@ def fold_heads(asking: Asking, folds: np.ndarray, answers: int) -> dict[int, Lin
 
     folds [I]: of each picture; None where the answers of some folds show fewer than two classes
     """
-    chosen = asking.answers.last_of_each()
-    rows = asking.answers.pixels(chosen[chosen < answers])
+    rows = asking.answers.pixels(asking.answers.last_of_each(answers))
     told = rows.part(rows.classes != IGNORE)
     heads = {}
     for fold in np.unique(folds):
-        head = asking.fitted(told.part(folds[told.images] != fold), asking.head)
+        others = told.part(folds[told.images] != fold)
+        head = asking.fitted(others, asking.head, np.flatnonzero(folds == fold))
         if head is None:
             return None
         heads[int(fold)] = head

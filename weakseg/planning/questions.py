@@ -59,10 +59,13 @@ class Answers:
         """Return the answer to a pixel; None where nobody was asked."""
         return self.known.get((picture, float(place[0]), float(place[1])))
 
-    def last_of_each(self) -> np.ndarray:
-        """Return the number of the last answer to each pixel, in order."""
+    def last_of_each(self, first: int | None = None) -> np.ndarray:
+        """Return the number of the last answer to each pixel, in order, of the first answers.
+
+        first: how many; None: all
+        """
         last: dict[tuple[int, float, float], int] = {}
-        for number, row in enumerate(self.rows):
+        for number, row in enumerate(self.rows[:first]):
             last[row.question.picture, *row.question.place] = number
         return np.array(sorted(last.values()), int)
 

@@ -51,8 +51,8 @@ class Annotator:
             labels.append(self.person.answer(name, mask, question.place, 0, filled))
         return labels
 
-    def examples(self, num_classes: int) -> list[tuple[int, Question]]:
-        """Return a click (class, pixel) on an example of each class, the first that comes up.
+    def examples(self, num_classes: int) -> list[Question]:
+        """Return a pixel of an example of each class, the first that comes up.
 
         Pictures come in the order of the pool; of a class that none shows there is no example. The
         pixel is the one farthest from other classes: a person shows what is plain to see.
@@ -70,7 +70,7 @@ class Annotator:
                 found[label] = Question(picture, place, EXAMPLE, 0)
             if len(found) == num_classes:
                 break
-        return sorted(found.items())
+        return [found[label] for label in sorted(found)]
 
     def answers_to_candidates(self, pool: Pool, picture: int) -> list[int]:
         """Return what the person would answer at all candidates of a picture."""
@@ -97,7 +97,7 @@ class Simulation:
             return
         if with_examples:
             examples = self.annotator.examples(self.asking.num_classes)
-            self.asking.take([question for _, question in examples], [c for c, _ in examples])
+            self.asking.take(examples, self.annotator.answers(examples))
 
     def until(self, answers: int) -> Iterator[int]:
         """Answer questions until there are so many answers; yield how many there are, again and

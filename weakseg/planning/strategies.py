@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MANY_TIMES = 4  # candidates per question, from which spread takes different ones
+MANY_TIMES = 3  # pictures for each one that spread takes: the most doubtful ones
 
 
 @dataclass(frozen=True)
