@@ -41,7 +41,16 @@ if TYPE_CHECKING:  # what plans and trains is imported once the flags are fine
 
 MODES = ("points", "boxes", "tags points", "boxes points", "full")
 COMMANDS = ("compare", "plan", "ask")
-STRATEGIES = ("margin", "entropy", "spread", "rare", "rare_spread", "answered", "per_second")
+STRATEGIES = (
+    "margin",
+    "entropy",
+    "spread",
+    "rare",
+    "answered",
+    "per_second",
+    "rare_spread",
+    "combined",
+)
 STARTS = ("nothing", "examples")
 
 

@@ -32,7 +32,7 @@ from weakseg.planning.ask import AskStudy, simulation
 from weakseg.planning.asking import AskingOptions
 from weakseg.reporting.tables import markdown, mean_std
 
-DATA = ("voc-pets", "camvid")
+DATA = ("voc-pets", "camvid", "nuclei")
 SIZE = 256  # pixels of the longer side of photographs
 MINUTES = (5, 10, 20, 40)
 USUAL = AskingOptions()
@@ -44,6 +44,7 @@ WAYS: dict[str, AskingOptions] = {
     "spread": replace(USUAL, strategy="spread"),
     "rare": replace(USUAL, strategy="rare"),
     "rare and spread": USUAL,
+    "combined": replace(USUAL, strategy="combined"),
     "answered": replace(USUAL, strategy="answered"),
     "per second": replace(USUAL, strategy="per_second"),
     "margin, two on a picture": replace(MARGIN, per_picture=2),

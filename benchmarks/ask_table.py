@@ -18,6 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import numpy as np
 from joblib import Parallel, delayed
 
 from benchmarks.commands import ROOT, flags, publish, run
@@ -30,6 +31,7 @@ from weakseg.reporting.tables import markdown, mean_std
 # Name of the data in `probe_table.TABLE` -> longer side of photographs.
 SIZES = {"voc-pets": 384, "nuclei": 384, "camvid": 384, "voc-21": 256, "pets": 384}
 POINTS = (200, 800, 3200)
+LEAST_SHARE = 0.003  # of the pixels: smaller classes need not be found
 
 
 def parse_args() -> argparse.Namespace:
@@ -119,15 +121,19 @@ def estimated(args: argparse.Namespace, name: str) -> list[list[str]]:
 
 
 def fewest(args: argparse.Namespace, name: str, point: int) -> str:
-    """Return the fewest answers of any class, over seeds, and the class: "3 (pole)"."""
+    """Return the fewest answers of any class of some area, over seeds, and it: "3 (pole)"."""
     least: list[tuple[int, str]] = []
     for seed in args.seeds:
-        path = where(args, name, seed) / "labels" / f"answers_{point}.pkl"
+        folder = where(args, name, seed)
+        path = folder / "labels" / f"answers_{point}.pkl"
         if path.exists():
             content = load_labels(path)
             labels = [p["class"] for image in content["images"].values() for p in image["pixels"]]
             counts = Counter(label for label in labels if label != IGNORE)
-            classes = enumerate(content["classes"])
+            with np.load(folder / "out_of_fold.npz") as file:
+                areas = np.bincount(file["answers"], file["areas"], IGNORE + 1)[:IGNORE]
+            shares = areas / areas.sum()
+            classes = [c for c in enumerate(content["classes"]) if shares[c[0]] >= LEAST_SHARE]
             least.append(min((counts[label], word) for label, word in classes))
     number, word = min(least)
     return f"{number} ({word})"

@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from benchmarks import ask_speed, ask_starts, ask_strategies, ask_table, fitted_probes, probe_table
@@ -101,6 +102,7 @@ def test_the_table_is_of_finished_sessions(tiny, tmp_path, monkeypatch, capsys):
         image = {"size": [9, 9], "pixels": [{"class": 0}, {"class": 255}, {"class": 0}]}
         head = {"format": "weak-labels", "version": 1, "dataset": "pets", "seed": 0, "options": {},
                 "classes": ["background", "pet"], "tag_names": []}  # fmt: skip
+        np.savez(folder / "out_of_fold.npz", answers=[0, 1, 1, 255], areas=[5, 1, 1, 9])
         for n in args.points:
             save_labels(folder / "labels" / f"answers_{n}.pkl", head, 1, [("a", image)])
 

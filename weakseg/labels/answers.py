@@ -1,9 +1,9 @@
 """Answers: what a person said of single pixels, which were drawn at random or chosen by a model.
 
-One answer is {"x", "y", "class", "drawn", "fit"}: the centre of a pixel in original pixels, the
-class, or 255 where the person can't tell, `RANDOM` or the name of the strategy that chose the
-pixel, and the number of the fit that it chose by, 0 for none. A pixel may occur again: it is paid
-once, and its last answer holds.
+One answer is {"x", "y", "class", "drawn", "fit"}: the centre of a pixel in original pixels; the
+class, or 255 where the person can't tell; `RANDOM`, "example" or the name of the strategy that
+chose the pixel; the number of the fit that it chose by, 0 for none. A pixel may occur again: it is
+paid once, and its last answer holds.
 """
 
 from collections.abc import Sequence

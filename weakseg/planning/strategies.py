@@ -5,6 +5,7 @@ candidates are taken, then the best of all pictures. To add one, write its funct
 `STRATEGIES`.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -73,6 +74,12 @@ def rare(outlook: Outlook) -> np.ndarray:
     return needed
 
 
+def rare_answered(outlook: Outlook) -> np.ndarray:
+    """Return `rare` times the chance of an answer."""
+    gain: np.ndarray = rare(outlook) * outlook.tells
+    return gain
+
+
 @dataclass(frozen=True)
 class Strategy:
     """How questions are chosen: by a score; and whether they must differ in their features."""
@@ -86,9 +93,10 @@ STRATEGIES: dict[str, Strategy] = {
     "entropy": Strategy(entropy),
     "spread": Strategy(margin, spreads=True),
     "rare": Strategy(rare),
-    "rare_spread": Strategy(rare, spreads=True),
     "answered": Strategy(answered),
     "per_second": Strategy(per_second),
+    "rare_spread": Strategy(rare, spreads=True),
+    "combined": Strategy(rare_answered, spreads=True),
 }
 
 
@@ -120,12 +128,14 @@ def different(features: np.ndarray, scores: np.ndarray, count: int, seed: int) -
     learning", 2019).
     """
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
     if count >= len(features):
         return np.arange(len(features))
-    means = KMeans(count, n_init=1, max_iter=20, random_state=seed).fit(
-        features, sample_weight=scores
-    )
+    means = KMeans(count, n_init=1, max_iter=20, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of candidates that are alike
+        means.fit(features, sample_weight=scores)
     distances = ((features - means.cluster_centers_[means.labels_]) ** 2).sum(1)
     order = np.lexsort((distances, means.labels_))
     _, first = np.unique(means.labels_[order], return_index=True)
