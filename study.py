@@ -40,7 +40,6 @@ if TYPE_CHECKING:  # what plans and trains is imported once the flags are fine
     from weakseg.planning.grid import Grid, Study
 
 MODES = ("points", "boxes", "tags points", "boxes points", "full")
-COMMANDS = ("compare", "plan", "ask")
 STRATEGIES = (
     "margin",
     "entropy",
@@ -64,7 +63,7 @@ def parse_args() -> argparse.Namespace:
     add_plan_arguments(commands.add_parser("plan", help="what to label, by a finished study"))
     add_ask_arguments(commands.add_parser("ask", help="questions that a simulated person answers"))
     words = sys.argv[1:]
-    if not words or words[0] not in (*COMMANDS, "-h", "--help"):
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
         words = ["compare", *words]
     return parse_with_rest(parser, words)
 

@@ -231,6 +231,13 @@ def test_the_flag_knows_all_strategies():
     assert {*study.STRATEGIES} == {*STRATEGIES}
 
 
+def test_a_misspelt_command_is_refused(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(study, "aks", "--simulate")
+    assert caught.value.code == 2
+    assert "invalid choice: 'aks' (choose from" in capsys.readouterr().err
+
+
 def test_a_person_is_needed(flags, tmp_path):
     with pytest.raises(UserError, match="--simulate"):
         run(study, "ask", *flags[2:], "--study_dir", tmp_path)
