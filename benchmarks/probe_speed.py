@@ -235,7 +235,7 @@ def fit_times(
     )
     times[ONE_MORE] = measured(one_more, views)
 
-    settings: Any = SimpleNamespace(seed=0, probe=ProbeOptions(head="small"))
+    settings: Any = SimpleNamespace(seed=0, signals=("full",), probe=ProbeOptions(head="small"))
     evidence: Any = None  # only the penalty of a linear head depends on it
     pixels = LabelledPixels(*vars(known).values())
     of_masks = np.ones(len(pixels), bool)
