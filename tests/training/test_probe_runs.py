@@ -154,7 +154,7 @@ def test_clicks_on_the_background_and_on_objects_weigh_the_same(rows):
     weak=st.integers(1, 3),
     seed=st.integers(0, 99),
 )
-def test_weak_labels_weigh_as_many_images_as_have_them_and_each_answer_one(
+def test_weak_labels_weigh_as_many_images_as_have_them_and_answers_as_many_as_they_are(
     marks, answers, masks, weak, seed
 ):
     rng = np.random.default_rng(seed)
@@ -178,8 +178,11 @@ def test_weak_labels_weigh_as_many_images_as_have_them_and_each_answer_one(
     assert len(rows) == len(marks) + exact + labelled.sum()
     assert is_exact[:exact].all() and not is_exact[exact:].any()
     assert rows.weights[: 2 * masks].sum() == pytest.approx(masks)
-    # Answers are not evened by class: those to random questions are in proportion to areas.
-    assert (rows.weights[2 * masks : exact] == 1).all()
+    # Answers weigh one on average, and those of a class as the root of their number.
+    own, counts = rows.weights[2 * masks : exact], np.bincount(answers, minlength=3)
+    assert own.sum() == pytest.approx(len(answers))
+    shares = own * np.sqrt(counts[answers]) if answers else own
+    assert shares == pytest.approx(np.full(len(answers), shares[:1]))
     assert np.array_equal(rows.classes[2 * masks : exact], answers)
     if marks or labelled.any():
         assert rows.weights[~is_exact].sum() == pytest.approx(weak)

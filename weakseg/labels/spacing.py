@@ -35,9 +35,7 @@ def edge_radius(
     """
     longer = max(label["size"])
     if things is not None:
-        radii = OF_BOXES * things[OF_BOXES * things >= least]
-        suggested = float(np.median(radii)) if len(radii) else least
-        return min(suggested, MOST_OF_MASKS) if len(things) else None
+        return radius_of_things(things, least)
     if "boxes" in signals and label.get("boxes"):
         corners = np.array([box[:4] for box in label["boxes"]], float)
         return OF_BOXES * float(np.median(np.abs(corners[:, 2:] - corners[:, :2]).min(1))) / longer
@@ -45,6 +43,16 @@ def edge_radius(
     if distance is not None:
         return OF_MARKS * distance / longer
     return WITHOUT_PLACES if "tags" in signals and label.get("tags") else None
+
+
+def radius_of_things(things: np.ndarray, least: float = LEAST) -> float | None:
+    """Return the radius that the shorter sides [N] of the things in a mask suggest; None for none.
+
+    least: as `edge_radius` takes it
+    """
+    radii = OF_BOXES * things[OF_BOXES * things >= least]
+    suggested = float(np.median(radii)) if len(radii) else least
+    return min(suggested, MOST_OF_MASKS) if len(things) else None
 
 
 def things_in(

@@ -31,7 +31,7 @@ def estimated(
     if asking.head is None:
         return {}
     start = Probe(asking.standard, asking.head, LARGEST_RADIUS)
-    edges = smaller_radius(dataset, asking.pool.names, store, start)
+    edges = smaller_radius(dataset, asking.pool.names, store, start, as_of_masks=True)
     found = out_of_fold(asking, mask_of=mask_of(asking, store, dataset, edges))
     if found is None:
         return {}

@@ -19,7 +19,13 @@ from weakseg.common import IGNORE, remove
 from weakseg.data.base import SegmentationDataset
 from weakseg.inference.edges import working_size
 from weakseg.inference.predict import class_mask
-from weakseg.labels.spacing import LEAST, radius_of_predicted, usual_radius
+from weakseg.labels.spacing import (
+    LEAST,
+    radius_of_predicted,
+    radius_of_things,
+    things_in,
+    usual_radius,
+)
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.probe import Probe, Standard
@@ -91,19 +97,25 @@ def fit_probe(
         )
         probe = Probe(standard, head, edges)
         if guesses and fit == 1:
-            edges = smaller_radius(dataset, labels.train_ids, store, probe)
+            of_answers = {*run.signals} == {"pixels"}  # which are as exact as masks
+            edges = smaller_radius(dataset, labels.train_ids, store, probe, of_answers)
             probe = replace(probe, edges=edges)
         seconds, began = time.process_time() - began, time.process_time()
         yield probe, {"epoch": fit, "selected": True, "seconds": seconds, "edges": edges, **facts}
 
 
 def smaller_radius(
-    dataset: SegmentationDataset, names: Sequence[str], store: FeaturesOf, probe: Probe
+    dataset: SegmentationDataset,
+    names: Sequence[str],
+    store: FeaturesOf,
+    probe: Probe,
+    as_of_masks: bool = False,
 ) -> float:
     """Return the radius of edges of a probe, or a smaller one if it predicts smaller things.
 
     Marks far from each other say little of how large things are. An even part of the images is
     looked at.
+    as_of_masks: whether predicted masks suggest what masks would
     """
     suggested, least = [], LEAST
     for name in names[:: -(-len(names) // LOOKED_AT)]:
@@ -111,7 +123,11 @@ def smaller_radius(
         frame = max(maps.frame)
         mask = class_mask(probe.logits(maps, working_size(*maps.size, frame)))
         own = least_radius(frame)
-        suggested.append(radius_of_predicted(mask, maps.size, dataset.has_background, own))
+        given = mask, maps.size, dataset.has_background, own
+        if as_of_masks:
+            suggested.append(radius_of_things(things_in(*given)[0], own))
+        else:
+            suggested.append(radius_of_predicted(*given))
         least = min(least, own)
     is_known = any(radius is not None for radius in suggested)
     return min(probe.edges, usual_radius(suggested, least)) if is_known else probe.edges

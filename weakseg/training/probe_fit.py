@@ -24,6 +24,7 @@ LEAST_OF_MARKS, LEAST_OF_BOXES, LEAST_OF_TAGS = 33.0, 0.06, 0.6
 SLACK = 1.2  # factor by which a penalty may be smaller than the floor
 # Rare classes of many count more than their pixels, by this power of their share.
 RARE = 0.25
+EVENED_ANSWERS = 0.5  # the same of answers
 # From so many pixels on the small head beats the linear one where there are two classes, and with
 # more of them long training pays: 3,000 pixels of 21 classes take 4 s.
 FEW, FEW_OF_MANY = 2_000, 5_000
@@ -52,8 +53,7 @@ def rows_of(
     """Return the rows of one fit, and whether each is exact: of a mask, or an answer.
 
     pseudo: [I, P] uint8 classes of the random places, else 255. Masks and weak labels weigh as many
-    images as have them, and each answer weighs one: answers to random questions are in proportion
-    to areas as they are.
+    images as have them, and answers as many as there are of them.
     doubt_is_object: whether places in doubt most likely show objects, which then weigh as much more
     """
     images, positions = np.nonzero(pseudo != IGNORE)
@@ -63,7 +63,8 @@ def rows_of(
     many = num_classes > 2
     rare = RARE if many else 0.0
     parts = [replace(masks, weights=evened(masks, num_classes, rare))] if len(masks) else []
-    parts.append(answers)
+    if len(answers):  # rare classes count more than their answers, as those of clicks do
+        parts.append(replace(answers, weights=evened(answers, num_classes, EVENED_ANSWERS)))
     if len(marks):
         # As many clicks on the background as on objects: how many there are says nothing of areas.
         weights = evened(marks, num_classes, 0.5 if many else 1.0)
