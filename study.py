@@ -31,8 +31,10 @@ from typing import TYPE_CHECKING, Any
 from weakseg.common import UserError, atomic_path, parse_with_rest, run_cli, write_json
 from weakseg.data.datasets import DataOptions, add_data_arguments
 from weakseg.labels.costs import DEFAULT, schedule_in_seconds
+from weakseg.labels.person import add_faults_argument
 from weakseg.labels.signals import parse_modes
 from weakseg.parallel import BACKENDS, Workers, add_backend_arguments
+from weakseg.planning.strategies import STRATEGIES
 from weakseg.threads import add_threads_argument
 
 if TYPE_CHECKING:  # what plans and trains is imported once the flags are fine
@@ -40,16 +42,6 @@ if TYPE_CHECKING:  # what plans and trains is imported once the flags are fine
     from weakseg.planning.grid import Grid, Study
 
 MODES = ("points", "boxes", "tags points", "boxes points", "full")
-STRATEGIES = (
-    "margin",
-    "entropy",
-    "spread",
-    "rare",
-    "answered",
-    "per_second",
-    "rare_spread",
-    "combined",
-)
 STARTS = ("nothing", "examples")
 
 
@@ -182,15 +174,7 @@ def add_ask_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--train_limit", type=int, help="pictures to ask about (default: all)")
     group.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
-    group.add_argument(
-        "--faults",
-        type=float,
-        nargs="+",
-        default=[1.0],
-        metavar="FACTOR",
-        help="of the person: one factor for all, or three: can't tell, errors at borders, slips; "
-        "0: none, 2: twice as many (default: 1)",
-    )
+    add_faults_argument(group)
     add_price_argument(group)
     add_execution_arguments(parser, "./results/ask")
 

@@ -36,7 +36,7 @@ from weakseg.labels.label_folder import holds_pickles, only_shards, shards_in, w
 from weakseg.labels.label_header import header
 from weakseg.labels.label_summary import LabelSummary
 from weakseg.labels.parquet_shard import Row
-from weakseg.labels.person import faults_of
+from weakseg.labels.person import add_faults_argument, faults_of
 from weakseg.parallel import Workers, add_backend_arguments
 from weakseg.threads import add_threads_argument
 
@@ -129,15 +129,7 @@ def add_annotator_arguments(parser: argparse.ArgumentParser) -> None:
         default=default.pixels_per_image,
         help="random pixels of an image that a person is asked to name (default: %(default)s)",
     )
-    group.add_argument(
-        "--faults",
-        type=float,
-        nargs="+",
-        default=[1.0],
-        metavar="FACTOR",
-        help="how often that person fails: 1 as people do, 0 never; or three factors, of can't "
-        "tell, of errors at borders and of slips (default: 1)",
-    )
+    add_faults_argument(group)
     group.add_argument(
         "--seed", type=int, default=0, help="seed of all annotators (default: %(default)s)"
     )

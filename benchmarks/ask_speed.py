@@ -21,11 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import torch
 
+from benchmarks.asked_sessions import simulated
 from benchmarks.commands import ROOT, publish
 from benchmarks.fitted_probes import Bench
 from benchmarks.probe_table import TABLE, data_flags
-from weakseg.labels.person import Faults
-from weakseg.planning.ask import AskStudy, simulation
 from weakseg.planning.asking import Asking, AskingOptions
 from weakseg.planning.candidates import Pool
 from weakseg.planning.questions import Answer, Question
@@ -55,22 +54,9 @@ def row(args: argparse.Namespace, name: str) -> list[str]:
     bench = Bench.of_flags(
         **flags, supervision_mode="pixels", cache_dir=args.folder / "cache", img_size=size
     )
-    study = AskStudy(
-        data=bench.run,
-        options=AskingOptions(looked_at=args.pictures),
-        faults=Faults(),
-        answers=0,
-        at=(),
-        start="nothing",
-        labels=(),
-        weak_label_path="",
-        refit_every=every,
-        train_limit=min(args.pictures, len(bench.dataset.ids("train"))),
-        schedule="extreme_clicking",
-        training=(),
-        folder=args.folder / "sessions" / name,
-    )
-    session = simulation(study, bench.dataset, bench.store)
+    options = AskingOptions(looked_at=args.pictures)
+    there = min(args.pictures, len(bench.dataset.ids("train")))
+    session = simulated(bench, options, every, there, args.folder / "sessions" / name)
     small, numbers = session.asking.pool, np.arange(args.pictures) % len(session.asking.pool)
     pool = Pool(
         [f"{number}" for number in range(args.pictures)],

@@ -11,23 +11,22 @@ pictures. Finished sessions are kept, so it can be stopped and started again.
 import argparse
 import statistics
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import numpy as np
 import torch
 
-from benchmarks.ask_strategies import SIZE, miou
+from benchmarks.ask_strategies import SIZE
+from benchmarks.asked_sessions import compared, miou, simulated
 from benchmarks.commands import ROOT, publish
 from benchmarks.fitted_probes import Bench
 from benchmarks.probe_table import SHARE, TABLE, data_flags, labels
 from weakseg.common import read_json, write_json
-from weakseg.labels.person import Faults
-from weakseg.planning.ask import AskStudy, simulation
 from weakseg.planning.asking import AskingOptions
-from weakseg.reporting.tables import markdown, mean_std
+from weakseg.reporting.tables import markdown
 
 DATA = ("voc-pets", "camvid")
 POINTS = (50, 100, 200)
@@ -57,7 +56,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def session(args: argparse.Namespace, data: str, start: str, seed: int) -> list[float]:
+def points_of(args: argparse.Namespace, data: str, start: str, seed: int) -> list[float]:
     """Return the mIoU in % after each number of answers of one session, kept in a file."""
     folder = args.folder / "sessions" / f"{data}-{start}-{seed}"
     result = folder / "miou.json"
@@ -69,26 +68,17 @@ def session(args: argparse.Namespace, data: str, start: str, seed: int) -> list[
     bench = Bench.of_flags(
         **flags, supervision_mode="pixels", cache_dir=args.folder / "cache", img_size=SIZE, views=1
     )
-    own = {"start": "nothing", "labels": (), **STARTS[start]}
-    study = AskStudy(
-        data=bench.run,
-        options=AskingOptions(seed=seed),
-        faults=Faults(),
-        answers=max(args.points),
-        at=(),
-        weak_label_path=str(labels(args, data, seed)) if own["labels"] else "",
-        refit_every=args.refit_every,
-        train_limit=pictures or round(SHARE * len(bench.dataset.ids("train"))),
-        schedule="extreme_clicking",
-        training=(),
-        folder=folder,
-        **own,
-    )
-    simulated, found = simulation(study, bench.dataset, bench.store), []
+    own = dict(STARTS[start])
+    if "labels" in own:
+        own["weak_label_path"] = str(labels(args, data, seed))
+    pictures = pictures or round(SHARE * len(bench.dataset.ids("train")))
+    options = AskingOptions(seed=seed)
+    session = simulated(bench, options, args.refit_every, pictures, folder, **own)
+    found = []
     for point in sorted(args.points):
-        for _ in simulated.until(point):
+        for _ in session.until(point):
             pass
-        found.append(miou(bench, simulated.asking))
+        found.append(miou(bench, session.asking))
     write_json(result, found)
     print(folder.name, [round(value, 1) for value in found], flush=True)
     return found
@@ -97,20 +87,14 @@ def session(args: argparse.Namespace, data: str, start: str, seed: int) -> list[
 def rows_of(args: argparse.Namespace, data: str) -> list[list[str]]:
     """Return the rows of one data set."""
     by_start = {
-        start: np.array([session(args, data, start, seed) for seed in args.seeds])
+        start: [points_of(args, data, start, seed) for seed in args.seeds]
         for start in dict.fromkeys(["nothing", *args.starts])
     }
-    rows = []
-    for start, values in by_start.items():
-        cells = []
-        for column, own in enumerate(values.T):
-            gains = (own - by_start["nothing"][:, column]).tolist()
-            words = mean_std(own.tolist())
-            if start != "nothing":
-                words += f" ({statistics.mean(gains):+.1f}, worst {min(gains):+.1f})"
-            cells.append(words)
-        rows.append([TABLE[data][0], start, *cells])
-    return rows
+
+    def words(gains: Sequence[float]) -> str:
+        return f"{statistics.mean(gains):+.1f}, worst {min(gains):+.1f}"
+
+    return compared(TABLE[data][0], by_start, "nothing", words)
 
 
 def main(args: argparse.Namespace) -> None:

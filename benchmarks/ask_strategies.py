@@ -14,23 +14,18 @@ import statistics
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import numpy as np
 import torch
 
+from benchmarks.asked_sessions import compared, miou, simulated
 from benchmarks.commands import ROOT, publish
-from benchmarks.fitted_probes import Bench, confusions
+from benchmarks.fitted_probes import Bench
 from benchmarks.probe_table import SHARE, TABLE, data_flags
 from weakseg.common import read_json, write_json
-from weakseg.labels.person import Faults
-from weakseg.learners.probe import Probe
-from weakseg.metrics import scores
-from weakseg.planning.ask import AskStudy, simulation
 from weakseg.planning.asking import AskingOptions
-from weakseg.reporting.tables import markdown, mean_std
+from weakseg.reporting.tables import markdown
 
 DATA = ("voc-pets", "camvid", "nuclei")
 SIZE = 256  # pixels of the longer side of photographs
@@ -73,7 +68,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def session(args: argparse.Namespace, data: str, way: str, seed: int) -> list[float]:
+def minutes_of(args: argparse.Namespace, data: str, way: str, seed: int) -> list[float]:
     """Return the mIoU in % after each number of minutes of one session, kept in a file."""
     path = args.folder / "sessions" / f"{data}-{way.replace(' ', '-').replace('/', '_')}-{seed}"
     result = path / "miou.json"
@@ -85,55 +80,26 @@ def session(args: argparse.Namespace, data: str, way: str, seed: int) -> list[fl
     bench = Bench.of_flags(
         **flags, supervision_mode="pixels", cache_dir=args.folder / "cache", img_size=SIZE, views=1
     )
-    study = AskStudy(
-        data=bench.run,
-        options=replace(WAYS[way], seed=seed),
-        faults=Faults(),
-        answers=0,
-        at=(),
-        start="nothing",
-        labels=(),
-        weak_label_path="",
-        refit_every=args.refit_every,
-        train_limit=pictures or round(SHARE * len(bench.dataset.ids("train"))),
-        schedule="extreme_clicking",
-        training=(),
-        folder=path,
-    )
-    simulated = simulation(study, bench.dataset, bench.store)
-    asking, found = simulated.asking, []
+    pictures = pictures or round(SHARE * len(bench.dataset.ids("train")))
+    options = replace(WAYS[way], seed=seed)
+    session = simulated(bench, options, args.refit_every, pictures, path)
+    asking, found = session.asking, []
     for minutes in sorted(args.minutes):
         while asking.seconds_spent < 60 * minutes:
             questions = asking.next(args.refit_every)
-            asking.take(questions, simulated.annotator.answers(questions))
+            asking.take(questions, session.annotator.answers(questions))
         found.append(miou(bench, asking))
     write_json(result, found)
     print(path.name, [round(value, 1) for value in found], flush=True)
     return found
 
 
-def miou(bench: Bench, asking: Any) -> float:
-    """Return the mIoU in % of a session's model on the validation images."""
-    probe = Probe(asking.standard, asking.head)
-    return 100 * float(scores(confusions([(bench, probe)], "val").sum(0))["miou"])
-
-
 def rows_of(args: argparse.Namespace, data: str) -> list[list[str]]:
     """Return the rows of one data set."""
-    by_way = {
-        way: np.array([session(args, data, way, seed) for seed in args.seeds]) for way in args.ways
-    }
-    first, rows = by_way[args.ways[0]], []
-    for way, values in by_way.items():
-        cells = []
-        for column, own in enumerate(values.T):
-            words = mean_std(own.tolist())
-            gains = (own - first[:, column]).tolist()
-            if way != args.ways[0]:
-                words += f" ({statistics.mean(gains):+.1f})"
-            cells.append(words)
-        rows.append([TABLE[data][0], way, *cells])
-    return rows
+    by_way = {way: [minutes_of(args, data, way, seed) for seed in args.seeds] for way in args.ways}
+    return compared(
+        TABLE[data][0], by_way, args.ways[0], lambda gains: f"{statistics.mean(gains):+.1f}"
+    )
 
 
 def main(args: argparse.Namespace) -> None:

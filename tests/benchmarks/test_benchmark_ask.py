@@ -46,7 +46,7 @@ def test_sessions_of_equal_minutes_are_kept_and_compared(tiny, tmp_path, monkeyp
     ask_strategies.main(args)
     table = (tmp_path / "table.md").read_text()
     assert table.count("\n") == 4 and "2 min" in table and "rare and spread" in table
-    monkeypatch.setattr(ask_strategies, "simulation", None)
+    monkeypatch.setattr(ask_strategies, "simulated", None)
     capsys.readouterr()
     ask_strategies.main(args)
     assert capsys.readouterr().out == table == (tmp_path / "table.md").read_text()

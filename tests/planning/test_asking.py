@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weakseg.common import IGNORE, UserError
+from weakseg.labels.answers import RANDOM
 from weakseg.learners.logistic import fit_linear
 from weakseg.planning.asking import Asking, AskingOptions
 from weakseg.planning.asking_state import load_session, save_session
 from weakseg.planning.candidates import Pool, RandomQuestions
 from weakseg.planning.out_of_fold import out_of_fold
-from weakseg.planning.questions import EXAMPLE, RANDOM, Question
+from weakseg.planning.questions import EXAMPLE, Question
 from weakseg.training.pixel_sample import LabelledPixels
 
 SIDE = 40  # pixels of a picture

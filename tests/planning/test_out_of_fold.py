@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from test_asking import PICTURES, SIDE, answered, features_of, session, truth
 
 from weakseg.common import IGNORE
+from weakseg.labels.answers import RANDOM
 from weakseg.learners.logistic import fit_linear
 from weakseg.planning.candidates import Pool
 from weakseg.planning.out_of_fold import (
@@ -17,7 +18,6 @@ from weakseg.planning.out_of_fold import (
     quality,
     temperature,
 )
-from weakseg.planning.questions import RANDOM
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ it; far from one they slip now and then. Distances are in original pixels, so th
 are hard ones.
 """
 
+import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -39,6 +40,19 @@ class Faults:
 
 
 USUAL = Faults()
+
+
+def add_faults_argument(group: argparse._ArgumentGroup) -> None:
+    """Add --faults, the factors that `faults_of` takes."""
+    group.add_argument(
+        "--faults",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        metavar="FACTOR",
+        help="how often that person fails: 1 as people do, 0 never; or three factors, of can't "
+        "tell, of errors at borders and of slips (default: 1)",
+    )
 
 
 def faults_of(factors: Sequence[float], flag: str) -> Faults:

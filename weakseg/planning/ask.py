@@ -121,20 +121,18 @@ def simulation(study: AskStudy, dataset: SegmentationDataset, store: FeatureStor
         key,
         options.seed,
     )
+    given = other_labels(study, dataset, names) if study.labels else None
     asking = Asking(
         pool,
         lambda picture, places: store(dataset.image_path(names[picture])).at(places),
         classes,
         options,
-        label_pixels(study, dataset, store, names) if study.labels else None,
+        label_pixels(study, dataset, store, given) if given else None,
     )
     person = Person(options.seed, study.faults, num_classes=classes)
     every = study.refit_every or REFIT_EVERY[classes > 2]
-    given = None
-    if study.labels:
-        given = labels_digest(other_labels(study, dataset, names).images, names, study.labels)
     flags = asdict(options), asdict(study.faults), study.start, study.labels
-    words = key, names, *flags, given, every
+    words = key, names, *flags, given.digest if given else None, every
     path = session_path(study.folder)
     session = Simulation(asking, Annotator(dataset, names, person), path, pool_key(words), every)
     session.begin(with_examples=study.start == "examples")
@@ -161,10 +159,9 @@ def other_labels(
 
 
 def label_pixels(
-    study: AskStudy, dataset: SegmentationDataset, store: FeatureStore, names: Sequence[str]
+    study: AskStudy, dataset: SegmentationDataset, store: FeatureStore, labels: TrainingLabels
 ) -> LabelledPixels:
     """Return the pixels of the labels that are there, a part of them if they are many."""
-    labels = other_labels(study, dataset, names)
     settings = LabelSettings(study.options.seed, study.labels, study.weak_label_path)
     masks = FeatureMasks(dataset, study.labels, ResizedCache(study.data.cache_dir, SIDE, None))
     masks = feature_masks(settings, dataset, labels, store, masks)
@@ -261,16 +258,7 @@ def label_images(asking: Asking) -> dict[str, dict[str, Any]]:
         for name, size in zip(asking.pool.names, asking.pool.sizes, strict=True)
     }
     for row in asking.answers.rows:
-        question = row.question
-        images[asking.pool.names[question.picture]]["pixels"].append(
-            {
-                "x": question.place[0],
-                "y": question.place[1],
-                "class": row.label,
-                "drawn": question.drawn,
-                "fit": question.fit,
-            }
-        )
+        images[asking.pool.names[row.question.picture]]["pixels"].append(row.record)
     return images
 
 

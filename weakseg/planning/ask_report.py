@@ -133,6 +133,8 @@ def draw_strip(
     from weakseg.reporting.pictures import label_preview, overlay
 
     chosen = [rows[number] for number in sorted({0, len(rows) // 2, len(rows) - 1})]
+    paths = [study.folder / "runs" / row["run"] / "best.pt" for row in chosen]
+    probes = [Probe.of_state(load_checkpoint(path)["model"]) for path in paths]
     answers = session.asking.answers.rows
     counts = Counter(row.question.picture for row in answers)
     tiles = []
@@ -140,15 +142,14 @@ def draw_strip(
         name = session.asking.pool.names[picture]
         image, maps = np.asarray(dataset.image(name)), store(dataset.image_path(name))
         pixels = [
-            (number, {"x": row.question.place[0], "y": row.question.place[1], "class": row.label})
+            (number, row.record)
             for number, row in enumerate(answers)
             if row.question.picture == picture
         ]
         asked = {"pixels": [pixel for _, pixel in pixels]}
         tiles.append({"title": f"{name}: asked", "image": image, "annotation": asked})
-        for row in chosen:
-            state = load_checkpoint(study.folder / "runs" / row["run"] / "best.pt")
-            mask = probe_mask(Probe.of_state(state["model"]), maps, image)
+        for row, probe in zip(chosen, probes, strict=True):
+            mask = probe_mask(probe, maps, image)
             known = [pixel for number, pixel in pixels if number < row["answers"]]
             tiles.append(
                 {

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from weakseg.common import IGNORE, stable_seed
+from weakseg.labels.answers import RANDOM
 from weakseg.learners.logistic import Axes, LinearHead, axes_of, fit_linear
 from weakseg.learners.penalty import PENALTIES, choose_penalty, folds_of
 from weakseg.learners.probe import Probe
 from weakseg.planning.candidates import Pool, RandomQuestions
-from weakseg.planning.questions import RANDOM, Answer, Answers, Question
+from weakseg.planning.questions import Answer, Answers, Question
 from weakseg.planning.strategies import (
     MANY_TIMES,
     STRATEGIES,

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from weakseg.common import UserError, atomic_path
+from weakseg.labels.answers import RANDOM
 from weakseg.learners.logistic import LinearHead
 from weakseg.planning.asking import Asking
-from weakseg.planning.questions import EXAMPLE, RANDOM, Answer, Question
+from weakseg.planning.questions import EXAMPLE, Answer, Question
 
 VERSION = 1
 DAMAGE = OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile

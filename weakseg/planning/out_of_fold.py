@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from weakseg.common import IGNORE, stable_seed
+from weakseg.labels.answers import RANDOM
 from weakseg.learners.logistic import LinearHead
 from weakseg.learners.penalty import folds_of
 from weakseg.planning.asking import Asking
 from weakseg.planning.estimate import Estimate, estimate_by_visits
 from weakseg.planning.gain import Gain, gain_of_doubling
-from weakseg.planning.questions import RANDOM
 
 FOLDS = 10
 MOST_PICTURES = 2000  # of the pool, drawn by the seed, whose candidates are predicted

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from weakseg.training.pixel_sample import LabelledPixels
 
-RANDOM, EXAMPLE = "random", "example"  # how a pixel was drawn, besides by a strategy
+EXAMPLE = "example"  # how a pixel was drawn, besides `RANDOM` and by a strategy
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,13 @@ class Answer:
 
     question: Question
     label: int
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The answer as a label file holds it, see `weakseg.labels.answers`."""
+        x, y = self.question.place
+        drawn, fit = self.question.drawn, self.question.fit
+        return {"x": x, "y": y, "class": self.label, "drawn": drawn, "fit": fit}
 
 
 @dataclass

@@ -14,6 +14,7 @@ import numpy as np
 from weakseg.common import IGNORE
 from weakseg.data.base import SegmentationDataset
 from weakseg.inference.predict import probe_mask
+from weakseg.labels.answers import RANDOM
 from weakseg.labels.person import Person, whole
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.logistic import LinearHead
@@ -21,7 +22,7 @@ from weakseg.learners.probe import Probe
 from weakseg.planning.asking import Asking
 from weakseg.planning.asking_state import load_session, save_session
 from weakseg.planning.candidates import Pool
-from weakseg.planning.questions import EXAMPLE, RANDOM, Question
+from weakseg.planning.questions import EXAMPLE, Question
 
 KEPT = 256  # masks that stay in memory
 REFIT_EVERY = 5, 20  # answers, of two classes and of many: a person who answers fast waits for none

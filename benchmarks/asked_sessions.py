@@ -1,0 +1,67 @@
+"""Sessions of questions that benchmarks simulate, and how they are scored and compared."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.fitted_probes import Bench, confusions
+from weakseg.labels.person import USUAL
+from weakseg.learners.probe import Probe
+from weakseg.metrics import scores
+from weakseg.planning.ask import AskStudy, simulation
+from weakseg.planning.asking import Asking, AskingOptions
+from weakseg.planning.simulated_asking import Simulation
+from weakseg.reporting.tables import mean_std
+
+
+def simulated(
+    bench: Bench, options: AskingOptions, refit_every: int, pictures: int, folder: Path, **own: Any
+) -> Simulation:
+    """Return a session whose person fails as people do, by the usual prices.
+
+    pictures: how many it asks about; folder: where its state lies; own: further fields of the study
+    """
+    usual: dict[str, Any] = {"start": "nothing", "labels": (), "weak_label_path": ""}
+    study = AskStudy(
+        data=bench.run,
+        options=options,
+        faults=USUAL,
+        answers=0,
+        at=(),
+        refit_every=refit_every,
+        train_limit=pictures,
+        schedule="extreme_clicking",
+        training=(),
+        folder=folder,
+        **usual | own,
+    )
+    return simulation(study, bench.dataset, bench.store)
+
+
+def miou(bench: Bench, asking: Asking) -> float:
+    """Return the mIoU in % of a session's model on the validation images."""
+    assert asking.head is not None
+    probe = Probe(asking.standard, asking.head)
+    return 100 * float(scores(confusions([(bench, probe)], "val").sum(0))["miou"])
+
+
+def compared(
+    title: str,
+    sessions: dict[str, list[list[float]]],
+    first: str,
+    gain_words: Callable[[Sequence[float]], str],
+) -> list[list[str]]:
+    """Return a row for each kind of session: its means, and its gains on the first kind.
+
+    sessions: {kind: values of each seed}; gains are paired over seeds, and put into words
+    """
+    rows = []
+    for kind, values in sessions.items():
+        cells = []
+        for own, usual in zip(np.array(values).T, np.array(sessions[first]).T, strict=True):
+            gains = "" if kind == first else f" ({gain_words((own - usual).tolist())})"
+            cells.append(mean_std(own.tolist()) + gains)
+        rows.append([title, kind, *cells])
+    return rows
