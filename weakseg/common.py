@@ -61,8 +61,13 @@ def reason(error: Exception, length: int = 100) -> str:
     return lines[0][:length]
 
 
+def printable(text: str) -> str:
+    """Return a text with `?` for all that would steer a terminal or end the line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def _fail(line: str, code: int) -> int:
-    print(line, file=sys.stderr)
+    print(printable(line), file=sys.stderr)
     return code
 
 

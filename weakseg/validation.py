@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from weakseg.common import suggestion
+from weakseg.common import printable, suggestion
 
 # Type of a pydantic error -> how we put it. {key} is the place in the file, {value} what stands
 # there; what pydantic adds (`ctx`) can be named too. Other types keep pydantic's own words.
@@ -71,5 +71,5 @@ def known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
 def shorten(value: object, length: int = 60) -> str:
     """Return a value's text on one line, at most `length` characters."""
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    text = "".join(c if c.isprintable() else "?" for c in text[: length + 1])
+    text = printable(text[: length + 1])
     return text if len(text) <= length else text[: length - 3] + "..."

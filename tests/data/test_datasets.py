@@ -342,7 +342,7 @@ BAD_LISTS = {
     "empty": (b"", r"trainval\.txt: lists nothing"),
     "comments": (b"# nothing\n\n", r"trainval\.txt: lists nothing"),
     "latin-1": (b"caf\xe9_1 1 1 1\n", r"trainval\.txt: cannot be read \('utf-8' codec"),
-    "short line": (b"cat_1 1\n", r"trainval\.txt: 'cat_1 1' is not 'name class species breed'"),
+    "short line": (b"cat_1 1\n", r"trainval\.txt, line 1: 'cat_1 1' is not 'name class species breed'"),
     "bad species": (b"cat_1 1 3 1\n", r"'cat_1 1 3 1' is not"),
     "nothing there": (
         b"a_1 1 1 1\nb_1 1 2 1\n",

@@ -4,6 +4,7 @@ To add one, write a subclass of `SegmentationDataset` and name it in `DATASETS`.
 """
 
 import argparse
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,8 +13,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from weakseg.common import IGNORE, UserError, choose, refuse_repeats, stable_seed
-from weakseg.data.base import NO_BACKGROUND, SegmentationDataset, read_list, says_no_background
+from weakseg.data.base import (
+    NO_BACKGROUND,
+    SegmentationDataset,
+    numbered_lines,
+    read_ids,
+    read_list,
+    says_no_background,
+)
 from weakseg.data.cache import cached_classes
+from weakseg.data.ids import check_id
 
 
 class Pets(SegmentationDataset):
@@ -37,13 +46,14 @@ class Pets(SegmentationDataset):
         for split in ("trainval", "test"):
             path = self.root / "annotations" / f"{split}.txt"
             self.lists[split] = []
-            for line in read_list(path):
-                words = line.split()
+            for number, line in numbered_lines(path):
+                words, place = line.split(), f"{path}, line {number}"
                 if len(words) != 4 or words[2] not in ("1", "2"):
                     raise UserError(
-                        f"{path}: {line!r} is not 'name class species breed', species 1 or 2"
+                        f"{place}: {line!r} is not 'name class species breed', species 1 or 2"
                     )
-                name, breed = words[0], words[0].rsplit("_", 1)[0]
+                name = check_id(words[0], place, "mend the list")
+                breed = name.rsplit("_", 1)[0]
                 self.lists[split].append(name)
                 self.facts[name] = (self.species[int(words[2]) - 1], breed)
 
@@ -191,9 +201,7 @@ class Voc(MaskClasses):
             "trainval": train if train.exists() else sets / "train.txt",
             "test": sets / "val.txt",
         }
-        self.lists = {
-            split: [line.split()[0] for line in read_list(path)] for split, path in paths.items()
-        }
+        self.lists = {split: read_ids(path) for split, path in paths.items()}
 
     def image_path(self, name: str) -> Path:
         return self.folder / "JPEGImages" / f"{name}.jpg"
@@ -215,9 +223,12 @@ class Folder(MaskClasses):
     number 0 is a class like any other. Optional `instances/` has PNGs of 16 bits with the number of
     the object at each pixel, 0 = none: objects of one class that touch are told apart.
 
-    Optional `trainval.txt` and `test.txt` have an id, a file's stem, a line. Without them the test
-    split is a fifth of the images that have a mask, each by a hash of its name, so that images that
-    come later move no other. Training images may lack masks when weak labels come from elsewhere.
+    Pictures may lie in folders below `images/`, their masks in folders of the same names. An id is
+    an image's path below `images/` without its suffix.
+
+    Optional `trainval.txt` and `test.txt` have an id a line. Without them the test split is a fifth
+    of the images that have a mask, each by a hash of its id, so that images that come later move no
+    other. Training images may lack masks when weak labels come from elsewhere.
 
     files: {id: path of its image}
     """
@@ -249,9 +260,9 @@ class Folder(MaskClasses):
 
     def given_lists(self, given: Mapping[str, Path]) -> dict[str, list[str]]:
         """Return the ids of each split that the lists name, by stem or by file name."""
-        stems = {path.name: stem for stem, path in self.files.items()}
+        stems = {f"{stem}{path.suffix}": stem for stem, path in self.files.items()}
         return {
-            split: [stems.get(line, line) for line in read_list(path)]
+            split: [stems.get(line, line) for line in read_ids(path, first_word=False)]
             for split, path in given.items()
         }
 
@@ -264,14 +275,15 @@ class Folder(MaskClasses):
         return {"trainval": sorted(set(self.files) - set(test)), "test": sorted(test)}
 
     def find_files(self) -> dict[str, Path]:
-        """Return {stem: path} of the images."""
+        """Return {id: path} of the images, in folders of their own too."""
         folder = self.root / "images"
         files: dict[str, Path] = {}
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.is_file() and not path.name.startswith("."):
-                if path.stem in files:
-                    raise UserError(f"{path}: two images share the name {path.stem}; rename one")
-                files[path.stem] = path
+        for path in files_below(folder):
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            check_id(name, folder, "rename the file")
+            if name in files:
+                raise UserError(f"{path}: two images share the name {name}; rename one")
+            files[name] = path
         if not files:
             raise UserError(f"{folder}: no image is there")
         return files
@@ -291,6 +303,18 @@ class Folder(MaskClasses):
 
     def instances_path(self, name: str) -> Path:
         return self.root / "instances" / f"{name}.png"
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the sorted files in a folder and in those below it.
+
+    Hidden ones are left out, and what is no file. A link that leads nowhere counts as one.
+    """
+    files = []
+    for at, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [Path(at, name) for name in names if not name.startswith(".")]
+    return sorted(path for path in files if path.is_file() or not path.exists())
 
 
 DATASETS: dict[str, type[SegmentationDataset]] = {cls.name: cls for cls in (Pets, Voc, Folder)}

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from weakseg.common import UserError
-from weakseg.data.base import read_list
+from weakseg.data.base import read_ids
 from weakseg.data.image_io import DAMAGE, upright_size
 
 
@@ -93,7 +93,7 @@ def names_in(path: Path) -> list[str]:
     """Return the image names of one list; a missing or empty one is a `UserError`."""
     if not path.is_file():
         raise UserError(f"{path}: this list is missing; the data set is not whole without it")
-    return [line.split()[0] for line in read_list(path)]
+    return read_ids(path)
 
 
 PETS_URL = "https://www.robots.ox.ac.uk/~vgg/data/pets/data"
