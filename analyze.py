@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weakseg.command_line import Parser
 from weakseg.common import UserError, atomic_path, commit, run_cli, write_json
 from weakseg.threads import add_threads_argument
 
@@ -28,9 +29,7 @@ DRAWN = "points", "scribbles", "boxes", "pixels"  # labels that an example's pho
 
 def parse_args() -> argparse.Namespace:
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     add_run_arguments(parser)
     group = parser.add_argument_group("statistics")
     group.add_argument(

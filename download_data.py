@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from weakseg.command_line import Parser
 from weakseg.common import UserError, run_cli
 from weakseg.data.download import obtain, writing
 from weakseg.data.layouts import LAYOUTS, PETS, Layout, names_in
@@ -22,9 +23,7 @@ SHAPES = "shapes"
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     group = parser.add_argument_group("data")
     group.add_argument(
         "--dataset", choices=[*LAYOUTS, SHAPES], default="pets", help="(default: %(default)s)"

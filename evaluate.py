@@ -19,8 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weakseg.command_line import Parser
 from weakseg.common import UserError, atomic_path, run_cli, write_json
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.ids import is_folder_name
 from weakseg.evaluation.pricing import reprice, reprice_files
 from weakseg.evaluation.results import (
     Result,
@@ -44,9 +46,7 @@ FEW_IMAGES = 10  # below it no progress bar is shown
 
 def parse_args() -> argparse.Namespace:
     """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     add_run_arguments(parser)
     add_inference_arguments(parser)
     add_output_arguments(parser)
@@ -149,7 +149,7 @@ def check(args: argparse.Namespace) -> None:
     if args.reprice and args.tile is not None:
         raise UserError("--reprice: predicts nothing; leave out --tile")
     for name in args.run_name or ():
-        if Path(name).name != name or name == "..":
+        if not is_folder_name(name):
             raise UserError(f"--run_name {name}: is the name of one folder, without '/'")
 
 

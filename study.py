@@ -28,7 +28,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weakseg.common import UserError, atomic_path, parse_with_rest, run_cli, write_json
+from weakseg.command_line import Parser, parse_with_rest
+from weakseg.common import UserError, atomic_path, run_cli, write_json
 from weakseg.data.datasets import DataOptions, add_data_arguments
 from weakseg.labels.costs import DEFAULT, schedule_in_seconds
 from weakseg.labels.person import add_faults_argument
@@ -47,9 +48,7 @@ STARTS = ("nothing", "examples")
 
 def parse_args() -> argparse.Namespace:
     """Return the flags of this process; what follows `--` is their `rest`."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     add_compare_arguments(commands.add_parser("compare", help="kinds of labels at equal hours"))
     add_plan_arguments(commands.add_parser("plan", help="what to label, by a finished study"))

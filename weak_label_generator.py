@@ -25,6 +25,7 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any
 
+from weakseg.command_line import Parser
 from weakseg.common import UserError, run_cli
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset
@@ -57,9 +58,7 @@ LIMITS = {  # of what the flags may say
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     add_data_arguments(parser)
     add_annotator_arguments(parser)
     add_output_arguments(parser)

@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from joblib import Parallel, delayed
 
 from benchmarks.commands import ROOT, flags, read_log, run
-from weakseg.common import atomic_path, parse_with_rest, read_json
+from weakseg.command_line import parse_with_rest
+from weakseg.common import atomic_path, read_json
 from weakseg.data.datasets import Voc
 from weakseg.reporting.tables import markdown, mean_std
 

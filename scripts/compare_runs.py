@@ -24,15 +24,14 @@ from vlm_itl.results.budget_curves import common_budgets, common_range, summaris
 from vlm_itl.results.comparison import compare, win_matrix
 from vlm_itl.results.finished_runs import AXES, FinishedRun, by_arm, load_runs
 from vlm_itl.results.tables import arms_table, judges_table, pairs_table
+from weakseg.command_line import Parser
 from weakseg.common import UserError, atomic_path, commit, run_cli, write_json
 
 SIGNIFICANT = 0.05
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__)
     group = parser.add_argument_group("runs")
     group.add_argument(
         "--runs",

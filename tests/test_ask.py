@@ -238,7 +238,7 @@ def test_a_misspelt_command_is_refused(capsys):
     with pytest.raises(SystemExit) as caught:
         run(study, "aks", "--simulate")
     assert caught.value.code == 2
-    assert "invalid choice: 'aks' (choose from" in capsys.readouterr().err
+    assert "invalid choice 'aks': did you mean ask? choose from" in capsys.readouterr().err
 
 
 def test_a_person_is_needed(flags, tmp_path):

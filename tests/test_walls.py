@@ -79,9 +79,9 @@ FLOORS = [
     {"reporting"},
     {"labels"},
     {"data"},
-    {"metrics", "parallel", "validation"},
+    {"metrics", "parallel", "validation", "command_line"},
     {"common"},
-    {"threads"},
+    {"threads", "shortage"},
 ]
 
 

@@ -12,17 +12,15 @@ from typing import Any
 
 from vlm_itl.config import Config, budgets, check_judging, load_config
 from vlm_itl.settings import describe_keys
+from weakseg.command_line import Parser
 from weakseg.common import UserError
+from weakseg.data.ids import is_folder_name
 from weakseg.threads import add_threads_argument
 
 
 def parse_args(doc: str | None) -> argparse.Namespace:
     """Parse the command line that the three scripts share; doc: the script's docstring."""
-    parser = argparse.ArgumentParser(
-        description=doc,
-        epilog=describe_keys(Config),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(description=doc, epilog=describe_keys(Config))
     parser.add_argument("--config", required=True, help="YAML file; its keys are listed below")
     parser.add_argument(
         "--set",
@@ -101,7 +99,7 @@ def run_folder(path: str, settings: Config, given: dict[str, Any], name: str) ->
 
 def folder_name(name: str) -> str:
     """Return `name` if it is the name of one folder, or empty."""
-    if Path(name).name != name or name == "..":
+    if name and not is_folder_name(name):
         raise UserError(f"run_name {name}: is the name of one folder, without '/'")
     return name
 

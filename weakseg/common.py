@@ -4,7 +4,10 @@ import argparse
 import contextlib
 import ctypes
 import difflib
+import fcntl
 import hashlib
+import io
+import itertools
 import json
 import os
 import random
@@ -12,12 +15,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from weakseg.shortage import explained, last_line
 from weakseg.threads import settle_threads
 
 IGNORE = 255  # of masks: nobody labelled the pixel, or it doesn't count
@@ -32,27 +35,29 @@ def run_cli(
 ) -> None:
     """Run ``main(parse_args())`` as a command.
 
-    A `UserError`, or a disk that fails, becomes one line on stderr and exit code 2. SIGTERM, by
-    which clusters stop a job, behaves as Ctrl-C: what is half written goes.
+    A `UserError`, or what the machine refuses, becomes one line on stderr and exit code 2. SIGTERM,
+    by which clusters stop a job, behaves as Ctrl-C: what is half written goes.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may hold any bytes
     try:
         args = parse_args()
         settle_threads(getattr(args, "threads", None))
         main(args)
-    except (UserError, OSError) as error:
-        sys.exit(_fail(f"error: {error}", 2))
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(_fail("interrupted; files that were complete are kept", 130))
-
-
-def parse_with_rest(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
-    """Parse the words before `--`, and keep the list of those after it as `rest`."""
-    cut = words.index("--") if "--" in words else len(words)
-    args = parser.parse_args(words[:cut])
-    args.rest = words[cut + 1 :]
-    return args
+    except BrokenPipeError:  # whoever reads the output, `head` for instance, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        line = last_line(error) if isinstance(error, UserError) else explained(error)
+        if line is None:
+            raise
+        sys.exit(_fail(f"error: {line}", 2))
 
 
 def reason(error: Exception, length: int = 100) -> str:
@@ -73,24 +78,75 @@ def _fail(line: str, code: int) -> int:
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which is renamed over it on success, else removed."""
+    """Yield a temporary path beside `path`, which is renamed over it on success, else removed.
+
+    The next to write the same file takes over what a killed process left.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
+    handle, temporary = _reserve(path)
     try:
-        yield Path(name)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    finally:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:  # only then: the name may be another writer's meanwhile
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+            os.unlink(temporary)
+        raise
+    finally:
+        os.close(handle)
+    _sweep(path)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _temporary(path: Path, number: int) -> Path:
+    return path.with_name(f".{path.stem}.{number}{path.suffix}")
+
+
+def _reserve(path: Path) -> tuple[int, Path]:
+    """Return (open handle, path) of an empty temporary file beside `path` that is ours alone.
+
+    Its number is 0, or the next while another process or thread writes the same file. A lock on it,
+    which goes with its process, tells one that is being written from one that was left.
+    """
+    for number in itertools.count():
+        temporary = _temporary(path, number)
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
+        if _lock(handle) and _is_at(handle, temporary):
+            os.ftruncate(handle, 0)
+            return handle, temporary
+        os.close(handle)
+    raise AssertionError
+
+
+def _sweep(path: Path) -> None:
+    """Delete what several processes that were killed at the same file left, from number 1."""
+    for number in itertools.count(1):
+        temporary = _temporary(path, number)
+        try:
+            handle = os.open(temporary, os.O_RDWR)
+        except FileNotFoundError:
+            return
+        if _lock(handle) and _is_at(handle, temporary):
+            os.unlink(temporary)
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file unless another has; where a file system has no locks, it counts as ours."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Return whether an open file is still at its path: its writer may have renamed it."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_json(path: str | Path, value: object) -> None:

@@ -832,7 +832,7 @@ def test_what_no_flag_takes_is_refused(words, fit, capsys):
     with pytest.raises(SystemExit) as caught:
         fit("points", "r", *words.split())
     assert caught.value.code == 2
-    assert f"argument {words.split()[0]}: invalid choice" in capsys.readouterr().err
+    assert f"error: {words.split()[0]}: invalid choice" in capsys.readouterr().err
 
 
 def test_help_says_which_flags_the_probe_has_no_use_for(capsys):

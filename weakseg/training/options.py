@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from weakseg.command_line import Parser
 from weakseg.data.datasets import add_data_arguments
 from weakseg.labels.signals import SIGNALS, TERMS
 from weakseg.parallel import BACKENDS, add_backend_arguments
@@ -20,9 +21,7 @@ def parse_args(
 
     argv: None for those of this process
     """
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=description)
     add_input_arguments(parser)
     add_supervision_arguments(parser)
     add_network_arguments(parser)
