@@ -14,7 +14,7 @@ from vlm_itl.predictions import NetworkInputs, predicted_cases
 from vlm_itl.start import copy_first_round, recorded, refuse_lost_ledger, write_or_check_start
 from vlm_itl.tracking import Tracker, tracker_options
 from vlm_itl.training.data import fingerprint, open_images, splits_of
-from weakseg.common import commit, stable_seed
+from weakseg.common import UserError, commit, stable_seed
 from weakseg.data.cache import ResizedCache
 from weakseg.learners.small_network import DROPOUT
 from weakseg.planning.acquisition import check_needs, choose_strategy
@@ -93,6 +93,11 @@ class Run:
             copy_first_round(self.ledger, self.folder, Path(donor))
         for line in self.ledger.lines:
             for name, bought in line.get("bought", {}).items():
+                if name not in self.pool:
+                    raise UserError(
+                        f"{self.ledger.path}: bought {name}, which is no image of the pool; "
+                        "restore the file, or delete the run"
+                    )
                 label = Label(bought["annotations"], tuple(bought["signals"]), bought["seconds"])
                 self.oracle.restore(name, label)
 

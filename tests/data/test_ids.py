@@ -37,7 +37,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE, ids=repr)
 def test_what_leads_elsewhere_or_steers_a_terminal_is_no_id(name):
-    with pytest.raises(UserError, match=r"list\.txt, line 3: .* is no id of an image, it") as error:
+    with pytest.raises(UserError, match=r"list\.txt, line 3: .* can't be a name, it") as error:
         check_id(name, "list.txt, line 3")
     assert str(error.value).isprintable()
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weakseg.evaluation.results import mask_name, write_mask
+from weakseg.common import UserError, write_json
+from weakseg.evaluation.results import RESULT_KEYS, find_results, mask_name, write_mask
 
 
 @pytest.mark.parametrize(
@@ -17,3 +18,26 @@ def test_a_mask_has_one_file_of_its_own_in_its_folder(name, tmp_path):
     assert np.array_equal(np.array(Image.open(path)), np.eye(3))
     others = ["a/b", "a%2Fb", "A", "%41", "a:b", "a?b"]
     assert len({mask_name(other) for other in others}) == len(others)
+
+
+HOSTILE = [
+    {"run": "../../outside"},
+    {"run": "/outside"},
+    {"run": "a\x1b[2J"},
+    {"run": 7},
+    {"images": {"../a": {"mask": "r/a.png"}}},
+    {"images": {"a": {"mask": "../../secret.png"}}},
+    {"images": {"a": {"mask": "/etc/secret.png"}}},
+]
+
+
+@pytest.mark.parametrize("change", HOSTILE, ids=str)
+def test_names_that_lead_out_of_the_folder_are_refused_by_file(change, tmp_path):
+    result = dict.fromkeys(RESULT_KEYS, "x") | {"supervision": ["points"], "run": "r"}
+    result |= {"images": {"a": {"mask": "r/a.png"}}}
+    write_json(tmp_path / "r.json", result)
+    assert list(find_results(tmp_path)) == [tmp_path / "r.json"]
+    write_json(tmp_path / "r.json", result | change)
+    with pytest.raises(UserError, match=r"r\.json.*(name)") as error:
+        find_results(tmp_path)
+    assert str(error.value).isprintable()

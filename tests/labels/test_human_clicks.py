@@ -94,7 +94,7 @@ def test_a_file_of_another_form_is_refused(tmp_path, entry, words):
         people.points(Photographs(), "a")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]"])
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"../a": {}}'])
 def test_a_file_that_is_none_is_refused(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     for path in (tmp_path / "x.json", tmp_path / "absent.json"):

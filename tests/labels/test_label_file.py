@@ -18,6 +18,7 @@ from PIL import Image
 import weak_label_generator
 from weakseg.common import IGNORE, UserError
 from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.data.ids import fault_of_id
 from weakseg.labels.label_file import command, labels_for, load_labels, save_labels
 from weakseg.labels.label_header import header
 from weakseg.labels.plain_pickle import is_plain
@@ -39,6 +40,8 @@ plain = st.recursive(
     lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
+
+ids = st.text().filter(lambda name: fault_of_id(name) is None)
 
 
 def opened(data_dir, cache_dir, **changes):
@@ -71,7 +74,7 @@ def store(path, content):
 
 
 @settings(max_examples=40)
-@given(st.dictionaries(st.text(min_size=1), plain, min_size=1, max_size=4))
+@given(st.dictionaries(ids, plain, min_size=1, max_size=4))
 def test_what_is_saved_is_read_back(tmp_path_factory, images):
     path = tmp_path_factory.mktemp("labels") / "new folder" / "labels.pkl"
     save_labels(path, HEAD, len(images), images.items())
@@ -173,6 +176,9 @@ def spoilt_files(target):
         "images of another type": pickle.dumps({**HEAD, "count": 1, "images": [1]}),
         "no images": pickle.dumps({**HEAD, "count": 0, "images": {}}),
         "wrong count": pickle.dumps({**HEAD, "count": 5, "images": {"a": {}}}),
+        "an id that leads out": pickle.dumps({**HEAD, "count": 1, "images": {"../a": {}}}),
+        "an id of control characters": pickle.dumps({**HEAD, "count": 1, "images": {"\x1b[2J": 0}}),
+        "a number as id": pickle.dumps({**HEAD, "count": 1, "images": {7: {}}}),
         "next version": pickle.dumps({**HEAD, "version": 2, "count": 1, "images": {"a": {}}}),
     }
 

@@ -16,7 +16,7 @@ import torch
 from conftest import ROOT, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_label_file import HEAD, opened
+from test_label_file import HEAD, ids, opened
 
 import weak_label_generator
 from weakseg.common import UserError
@@ -73,7 +73,7 @@ def folder(tmp_path, labels):
 
 
 @settings(max_examples=25)
-@given(st.dictionaries(st.text(), as_json, min_size=1, max_size=12), st.integers(1, 14))
+@given(st.dictionaries(ids, as_json, min_size=1, max_size=12), st.integers(1, 14))
 def test_either_form_reads_equal(tmp_path_factory, images, shards):
     """Any ids, any labels that JSON knows, and more shards than images too."""
     root = tmp_path_factory.mktemp("labels")

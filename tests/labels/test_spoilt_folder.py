@@ -154,6 +154,11 @@ def test_a_parquet_file_of_a_stranger_gives_one_line(case, folder):
     assert len(line) < len(str(folder)) + 350
 
 
+def test_an_id_that_leads_out_of_its_folder_is_refused(tmp_path):
+    write(tmp_path / "labels", {"../image": {"size": [4, 4]}}, 1)
+    assert "'../image' can't be a name, it leads out" in refused(tmp_path / "labels", "../image")
+
+
 def test_shards_in_each_others_place_are_refused(folder):
     first, second, _ = shard_files(folder)
     contents = first.read_bytes(), second.read_bytes()

@@ -26,7 +26,7 @@ ATOMS = (
 PLAIN = ATOMS | st.lists(ATOMS, max_size=2) | st.dictionaries(NAMES, ATOMS, max_size=2)
 STAGES = [
     (-1, "start", {"seed": 0}),
-    (0, "buy", {"bought": {"Köter\n1": [1.5, None]}}),
+    (0, "buy", {"bought": {"Köter 1": [1.5, None]}}),
     (0, "train", {"weights": []}),
 ]
 
@@ -178,3 +178,13 @@ def test_the_hash_of_settings_knows_values_but_no_order(content, order):
     changed = content | {name: [content[name]]}
     assert settings_hash(changed) != settings_hash(content)
     assert len(settings_hash(content)) == 16 and json.loads(json.dumps(content)) == content
+
+
+@pytest.mark.parametrize("part", ["bought", "verdicts"])
+def test_an_image_that_leads_out_of_its_folder_is_refused_by_line(tmp_path, part):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.once(0, "first", dict)
+    ledger.once(0, "second", lambda: {part: {"../../a": {}}})
+    ledger.close()
+    with pytest.raises(UserError, match=r"ledger\.jsonl, line 2: '\.\./\.\./a' can't be a name"):
+        Ledger(tmp_path / "ledger.jsonl")

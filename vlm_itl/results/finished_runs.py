@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from weakseg.common import UserError, read_json
+from weakseg.data.ids import check_id
 
 # What a budget is measured in -> how an axis is labelled.
 AXES = {"percent": "labelled images (% of the pool)", "seconds": "human labelling time (s)"}
@@ -113,6 +114,7 @@ def load_run(folder: Path) -> FinishedRun:
     for point in results["curve"]:
         if missing := [key for key in POINT_KEYS if point.get(key) is None]:
             raise UserError(f"{path}: round {point.get('round')} lacks {', '.join(missing)}")
+        check_id(point["test_file"], f"{path}, test_file")
     run = FinishedRun(folder, results)
     for axis in AXES:
         if (np.diff(run.budgets(axis)) < 0).any():

@@ -37,15 +37,20 @@ def fault_of_id(name: object) -> str | None:
     return None
 
 
-def check_id(name: object, where: object, remedy: str = "mend it") -> str:
-    """Return an id; what can't be one is a `UserError`.
+def is_folder_name(name: object) -> bool:
+    """Return whether a value can be the name of one folder or file, such as that of a run."""
+    return fault_of_id(name) is None and "/" not in str(name)
 
-    where: the file, and the line in it, that names the image; remedy: what to do
+
+def check_id(name: object, where: object, remedy: str = "mend it") -> str:
+    """Return an id, or another path below a folder; what can't be one is a `UserError`.
+
+    where: the file, and the line in it, that it stands in; remedy: what to do
     """
     fault = fault_of_id(name)
     if fault or not isinstance(name, str):
         raise UserError(
-            f"{where}: {printable(str(name)[:80])!r} is no id of an image, it {fault}; {remedy}"
+            f"{where}: {printable(str(name)[:80])!r} can't be a name, it {fault}; {remedy}"
         )
     return name
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from weakseg.common import UserError, read_json, write_json
+from weakseg.common import UserError, write_json
 from weakseg.evaluation.results import (
     Result,
     find_results,
-    is_result,
+    read_result,
     refuse_other_images,
     refuse_other_windows,
 )
@@ -52,13 +52,12 @@ def reprice_files(folder: Path, names: Sequence[str] | None, schedule: Schedule)
 
     names: of the runs; None for all that are there. Nothing is written unless all can be priced.
     """
-    if names:
-        results = {path: read_json(path) for path in (folder / f"{name}.json" for name in names)}
-    else:
-        results = find_results(folder)
-    for path, result in results.items():
-        if not is_result(result):
+    results = {} if names else find_results(folder)
+    for path in (folder / f"{name}.json" for name in names or ()):
+        result = read_result(path)
+        if result is None:
             raise UserError(f"{path}: not a result of evaluate.py; choose with --run_name")
+        results[path] = result
     if not results:
         raise UserError(f"--results_dir {folder}: no result is there; run python evaluate.py first")
     first = next(iter(results.values()))

@@ -13,9 +13,11 @@ from PIL import Image
 from weakseg.common import UserError, atomic_path, read_json
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.data.ids import check_ids, is_folder_name
 from weakseg.data.image_io import read_mask
 from weakseg.labels.signals import SIGNALS
 from weakseg.reporting.style import palette
+from weakseg.validation import shorten
 
 Result = dict[str, Any]  # the content of one result file
 
@@ -97,13 +99,34 @@ def dataset_of(
 
 def is_result(content: object) -> bool:
     """Return whether the content of a JSON file is the result of a run."""
-    return isinstance(content, dict) and content.keys() >= RESULT_KEYS
+    return (
+        isinstance(content, dict)
+        and content.keys() >= RESULT_KEYS
+        and isinstance(content["images"], dict)
+    )
+
+
+def read_result(path: Path) -> Result | None:
+    """Return the content of a result file, None where another JSON file is there.
+
+    Raises `UserError` where the name of the run, an image or a mask leads out of its folder.
+    """
+    content = read_json(path)
+    if not is_result(content):
+        return None
+    remedy = "take the file that evaluate.py wrote"
+    if not is_folder_name(content["run"]):
+        raise UserError(f"{path}: {shorten(content['run'])!r} is no name of a run; {remedy}")
+    check_ids(content["images"], path, remedy)
+    masks = (image.get("mask") for image in content["images"].values() if isinstance(image, dict))
+    check_ids((mask for mask in masks if mask is not None), f"{path}, mask", remedy)
+    return content
 
 
 def find_results(folder: Path) -> dict[Path, Result]:
     """Return {path: result} of a folder, in the order of tables; other JSON files are left out."""
-    contents = {path: read_json(path) for path in sorted(folder.glob("*.json"))}
-    results = [(path, content) for path, content in contents.items() if is_result(content)]
+    contents = {path: read_result(path) for path in sorted(folder.glob("*.json"))}
+    results = [(path, content) for path, content in contents.items() if content is not None]
     return dict(sorted(results, key=lambda item: table_order(item[1]["supervision"])))
 
 
@@ -126,9 +149,9 @@ def load_result(word: str, folders: Folders) -> Result:
             f"{path}: no such result; run python evaluate.py --run_name {name} "
             f"--checkpoint_dir {folders.checkpoints} --results_dir {folders.results}"
         )
-    result = read_json(path)
+    result = read_result(path)
     again = f"run python evaluate.py --run_name {path.stem} again"
-    if not is_result(result) or not result["images"]:
+    if result is None or not result["images"]:
         raise UserError(f"{path}: not a result of evaluate.py; {again}")
     image = next(iter(result["images"].values()))
     lacks = [] if "test_fingerprint" in result else ["test_fingerprint"]

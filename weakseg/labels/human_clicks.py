@@ -21,6 +21,7 @@ import numpy as np
 
 from weakseg.common import IGNORE, UserError
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.ids import check_ids
 from weakseg.labels.annotators import Point, Scene, central_pixel, click, random_pixels
 
 
@@ -39,6 +40,7 @@ class HumanClicks:
             raise UserError(f"--clicks {path}: is no readable JSON file ({error})") from error
         if not isinstance(self.images, dict):
             raise UserError(f"--clicks {path}: must hold an object of image ids")
+        check_ids(self.images, f"--clicks {path}")
         self.path, self.digest = path, hashlib.sha256(text).hexdigest()[:16]
         self.outside = 0
 

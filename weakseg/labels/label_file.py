@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from weakseg.common import IGNORE, UserError, atomic_path
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.ids import check_ids
 from weakseg.labels.annotators import Options
 from weakseg.labels.label_folder import open_folder, shards_in
 from weakseg.labels.label_header import LabelHeader, header
@@ -65,6 +66,8 @@ def load_labels(path: str | Path, remedy: str = ANEW) -> dict[str, Any]:
     number = len(images) if isinstance(images, Mapping) else 0
     if not number or content["count"] != number:
         raise UserError(f"{path}: says {content['count']} images but holds {number}; {remedy}")
+    if isinstance(images, dict):  # a folder checks the ids of what is read of it
+        check_ids(images, path, remedy)
     return content
 
 
@@ -82,7 +85,8 @@ def labels_for(
     data_dir: as the user gave it, for the command that a mistake's message proposes
     """
     content = load_labels(path, f"run {command(path, dataset, data_dir)}")
-    remedy = f"run {command(path, dataset, data_dir, content)}"
+    is_simulated = bool(content["options"])  # people's labels have none
+    remedy = f"run {command(path, dataset, data_dir, content)}" if is_simulated else MEND
     ours = header(dataset, 0, {})
     for key in FIT:
         if content[key] != ours[key]:
@@ -90,19 +94,23 @@ def labels_for(
             raise UserError(f"{path}: made for {key} {theirs}, the data has {data}; {remedy}")
     images = content["images"]
     missing = [name for name in ids if name not in images]
-    if missing:
+    if missing and (is_simulated or len(missing) == len(ids)):
         raise UserError(
             f"{path}: {len(missing)} of {len(ids)} images have no labels, the first is "
             f"{missing[0]}; {remedy}"
         )
-    packed = PackedLabels()
-    for name in ids:
-        labels = images[name]
-        fault = find_fault(labels, dataset, name, signals)
-        if fault:
-            raise UserError(f"{path}: {fault}; {remedy}")
-        packed.add(name, labels)
-    return packed
+    packed = PackedLabels(signals, dataset.has_background)
+    names = tuple(dataset.class_names), tuple(dataset.tag_names), dataset.has_background
+    try:
+        complete = complete_lists(content.get("complete", is_simulated))
+        for name in ids:
+            record = {} if name in missing else images[name]
+            picture = Picture(dataset.image_size(name), *names, is_simulated)
+            packed.add(name, read_record(record, picture, signals, complete))
+            if "full" in signals:
+                dataset.check_mask_size(name)
+    except ValueError as error:
+        where = f"{name}: " if packed
 
 
 class PackedLabels(Mapping[str, Any]):
@@ -156,49 +164,3 @@ def command(
         if value != default and all(isinstance(one, (int, float)) for one in several):
             words += [f"--{name}"] if isinstance(default, bool) else [f"--{name}", *several]
     return shlex.join(map(str, words))
-
-
-def find_fault(
-    labels: Any, dataset: SegmentationDataset, name: str, signals: Collection[str]
-) -> str | None:
-    """Return what is wrong with one image's labels, None where nothing is.
-
-    Where `full` is among the signals, a mask of another size than its image is a `UserError`.
-    """
-    if not isinstance(labels, dict):
-        return f"{name} holds {shorten(labels)}"
-    for signal in signals:
-        if signal not in labels:
-            price = ", the price of its masks (not needed with --select_by weak_val_loss)"
-            return f"{name} has no {signal}{price if signal == 'full' else ''}"
-    width, height = dataset.image_size(name)
-    if labels.get("size") != [width, height]:
-        return (
-            f"{name} was labelled at size {shorten(labels.get('size'))}, but "
-            f"{dataset.image_path(name)} has {[width, height]}"
-        )
-    if "full" in signals:
-        dataset.check_mask_size(name)
-    view = View(width, height, CHECKED_AT)
-    for signal in signals:
-        if not is_sound(labels[signal], signal, view, dataset):
-            return (
-                f"{name} has {signal} that can't be drawn, or of a class that the data set "
-                "doesn't have"
-            )
-    return None
-
-
-def is_sound(annotation: Any, signal: str, view: View, dataset: SegmentationDataset) -> bool:
-    """Whether an annotation can be priced and drawn, with classes that `dataset` has."""
-    try:
-        row, size = SIGNALS[signal], (view.width, view.height)
-        row.check(annotation, size, len(dataset.class_names))
-        row.seconds(annotation)
-        if signal == "full":  # drawn from the mask
-            return True
-        target = row.target(annotation, view, dataset.tag_names, dataset.has_background)
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
-        return False
-    classes = [*range(len(dataset.class_names)), IGNORE]
-    return target.ndim == 1 or bool(np.isin(target, classes).all())

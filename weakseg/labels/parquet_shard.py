@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weakseg.common import atomic_path
+from weakseg.data.ids import fault_of_id
 from weakseg.validation import shorten
 
 if TYPE_CHECKING:  # pyarrow takes 0.2 s to import, and a single label file doesn't need it
@@ -173,6 +174,9 @@ class ShardReader:
             ids, texts = table.column("id").to_pylist(), table.column("labels").to_pylist()
             if None in ids or None in texts:
                 raise DamagedShard("it has rows without an id or labels")
+            for name in ids:
+                if fault := fault_of_id(name):
+                    raise DamagedShard(f"{shorten(name)!r} can't be a name, it {fault}")
             if ids[0] != self.first_ids[group]:
                 raise DamagedShard("it doesn't say where its images lie")
             self.group, self.ids, self.texts = group, ids, texts

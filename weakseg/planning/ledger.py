@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from weakseg.common import UserError
+from weakseg.data.ids import check_ids
 
 # Settings that may differ between a run and its continuation, or its donor: where things are, who
 # watches, and how patiently a server is asked; and what the images' fingerprint tells.
@@ -43,6 +44,9 @@ FREE = {
     "retries",
     "concurrency",
 }
+
+
+WITH_IDS = ("bought", "verdicts")  # parts of a line that have something for each image
 
 
 class Ledger:
@@ -115,6 +119,8 @@ def read_ledger(path: Path) -> tuple[list[dict[str, Any]], int]:
                 raise UserError(
                     f"{path}: line {number} is damaged; restore the file, or delete the run"
                 )
+            for part in WITH_IDS:
+                check_ids(line.get(part) or (), f"{path}, line {number}", "restore the file")
             lines.append(line)
             whole += len(raw)
     return lines, whole

@@ -9,6 +9,7 @@ from typing import Any
 
 from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions
+from weakseg.data.ids import is_folder_name
 from weakseg.labels.signals import TERMS, parse_modes
 from weakseg.parallel import Workers
 from weakseg.training.probe_options import ProbeOptions
@@ -210,7 +211,7 @@ class TrainingRun(DataOptions):
         multiple = 1 if self.learner == "probe" else 32
         known_tracker = self.log_with == "none" or find_spec(self.log_with) is not None
         cams = 0 <= self.cam_background <= self.cam_foreground <= 1
-        one_folder = Path(self.run_name).name == self.run_name != ".."
+        one_folder = is_folder_name(self.run_name)
         return [
             (
                 "img_size",
