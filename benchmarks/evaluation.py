@@ -31,10 +31,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 from torchvision import transforms
@@ -86,8 +84,8 @@ class TutorialImages(Dataset):
 
     def __getitem__(self, index):
         name = self.names[index]
-        image = self.transform(Image.open(self.dataset.image_path(name)).convert("RGB"))
-        mask = self.dataset.lookup(name)[np.array(Image.open(self.dataset.mask_path(name)))]
+        image = self.transform(self.dataset.image(name))
+        mask = self.dataset.mask(name)
         return image, torch.from_numpy(mask).long()
 
 

@@ -98,6 +98,19 @@ def test_the_workshop_imports_only_downward(path):
         assert other == own or floor[other] > floor[own], f"{path} imports {name}"
 
 
+def calls(path: Path) -> set[str]:
+    """Return what a module calls, as it is written: "Image.open"."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_one_file_opens_pictures(path):
+    """A stranger's picture may be a program: what is opened is decided in one place."""
+    openers = {"Image.open", "PIL.Image.open", "cv2.imread", "plt.imread", "imageio.imread"}
+    assert path == Path("weakseg/data/image_io.py") or not calls(path) & openers
+
+
 def test_no_circle_of_imports():
     names = {str(p.with_suffix("")).replace("/", ".").removesuffix(".__init__"): p for p in MODULES}
     above = {name: imports(path) & names.keys() for name, path in names.items()}

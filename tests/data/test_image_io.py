@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import subprocess
 import tempfile
 import warnings
 import zlib
@@ -168,6 +169,43 @@ def test_unreadable_files_are_refused_by_name(tmp_path, content, reason, read):
     path.write_bytes(content)
     with pytest.raises(UserError, match=f"image.jpg: {reason}"):
         read(path)
+
+
+POSTSCRIPT = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 10 10
+(/tmp/weakseg-was-here) (w) file closefile
+showpage
+"""
+PROGRAMS = {
+    "PostScript": POSTSCRIPT,
+    "DOS PostScript": b"\xc5\xd0\xd3\xc6" + struct.pack("<II", 30, len(POSTSCRIPT)) + bytes(18),
+    "PDF": b"%PDF-1.4\n1 0 obj<</Type/Catalog/OpenAction<</S/JavaScript>>>>endobj",
+    "SVG": b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)' width='9' height='9'/>",
+    "WMF": b"\xd7\xcd\xc6\x9a" + bytes(60),
+    "XPM": b'/* XPM */ static char *a[] = {"1 1 1 1", "a c #000000", "a"};',
+    "PSD": b"8BPS\x00\x01" + bytes(60),
+}
+
+
+@pytest.mark.parametrize("kind", PROGRAMS)
+@pytest.mark.parametrize("read", [read_image, read_mask, image_size])
+def test_what_no_camera_writes_is_refused_without_another_program(
+    tmp_path, monkeypatch, kind, read
+):
+    path = tmp_path / "image.jpg"
+    path.write_bytes(PROGRAMS[kind])
+    for module, name in ((subprocess, "Popen"), (os, "system"), (os, "execv")):
+        monkeypatch.setattr(module, name, lambda *a, **k: pytest.fail("a program was started"))
+    with pytest.raises(
+        UserError, match=r"image\.jpg: not a readable image, or none of the formats"
+    ):
+        read(path)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "image.jpg")
+    with pytest.raises(UserError, match=r"image\.jpg: not a readable image \(it is no file\)"):
+        read_image(tmp_path / "image.jpg")
 
 
 def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path):

@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from weakseg.common import UserError, atomic_path
-from weakseg.data.image_io import orientation, turn_upright, upright_size
+from weakseg.data.image_io import MOST_PIXELS, opened, orientation, turn_upright, upright_size
 from weakseg.data.layouts import LAYOUTS, Layout
 from weakseg.data.synthetic import is_drawn
 
@@ -173,7 +173,10 @@ def take_over_pair(
         raise UserError(f"{fault}; mend the source or take the name out of its lists")
     image_path, mask_path = layout.image_path(source, name), layout.mask_path(source, name)
     new_image, new_mask = layout.image_path(target, name), layout.mask_path(target, name)
-    with Image.open(image_path) as image, Image.open(mask_path) as mask:
+    with (
+        opened(image_path, most=MOST_PIXELS) as image,
+        opened(mask_path, most=MOST_PIXELS) as mask,
+    ):
         turn, size = orientation(image), shrunk(upright_size(image), max_side)
         if not max_side or (turn == 1 and size == image.size):
             place(image_path, new_image)
@@ -197,7 +200,7 @@ def shrunk(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
 
 def stored_size(path: Path) -> tuple[int, int]:
     """Return (width, height) of the pixels as the file holds them."""
-    with Image.open(path) as picture:
+    with opened(path, most=MOST_PIXELS) as picture:
         return picture.size
 
 

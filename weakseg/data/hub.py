@@ -1,6 +1,7 @@
 """A data set of the Hugging Face hub, written once as a folder of images and masks."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from PIL import Image
 
 from weakseg.common import IGNORE, UserError, atomic_path, reason
 from weakseg.data.datasets import Voc
+from weakseg.data.ids import check_id
+from weakseg.data.image_io import opened, orientation, turn_upright
 
 DONE = "complete.txt"  # of an exported folder: what it was made of
 
@@ -62,20 +65,53 @@ def load_hub(name: str) -> Any:
 
 def write_folder(folder: Path, splits: Mapping[str, Any], source: HubSource) -> None:
     """Write images, masks, classes.txt and the lists in the layout of `weakseg.data.Folder`."""
+    from datasets import Image as ImageColumn
     from tqdm import tqdm
 
     lists: dict[str, list[str]] = {"trainval": [], "test": []}
     for split, table in splits.items():
         check_columns(table, source)
+        for column in (source.image, source.mask):  # their bytes are opened as all pictures are
+            table = table.cast_column(column, ImageColumn(decode=False))
         for index, row in enumerate(tqdm(table, desc=f"{source.id} {split}", unit="img")):
-            name = f"{split}_{index:06d}"
-            mask = Image.fromarray(class_numbers(row[source.mask], name))
-            save_image(folder / "images" / f"{name}.png", row[source.image].convert("RGB"))
-            save_image(folder / "masks" / f"{name}.png", mask)
+            name = check_id(f"{split}_{index:06d}", source.id, "take another data set")
+            with pictures_of(row, source, name) as (image, mask):
+                save_image(folder / "images" / f"{name}.png", image.convert("RGB"))
+                numbers = Image.fromarray(class_numbers(mask, name))
+                save_image(folder / "masks" / f"{name}.png", numbers)
             lists["test" if split == source.test else "trainval"].append(name)
     for file, lines in {"classes": Voc.all_classes, **lists}.items():
         with atomic_path(folder / f"{file}.txt") as temporary:
             temporary.write_text("".join(f"{line}\n" for line in lines))
+
+
+@contextlib.contextmanager
+def pictures_of(
+    row: Mapping[str, Any], source: HubSource, name: str
+) -> Iterator[tuple[Image.Image, Image.Image]]:
+    """Open the image and the mask in a row of a table, both upright; name: for messages."""
+    with contextlib.ExitStack() as stack:
+        image, mask = (
+            stack.enter_context(opened(f"{source.id}, {name}, {column}", bytes_of(row[column])))
+            for column in (source.image, source.mask)
+        )
+        turn = orientation(image) if mask.size == image.size else 1
+        turn_upright(image)
+        turn_upright(mask, turn)
+        yield image, mask
+
+
+def bytes_of(cell: Mapping[str, Any]) -> bytes:
+    """Return the file of a picture, b"" where there is none.
+
+    cell: {"bytes", "path"}. A table may name a file, but only one that was downloaded with it.
+    """
+    from datasets import config
+
+    path, cache = Path(cell["path"] or ""), Path(config.HF_CACHE_HOME).resolve()
+    if cell["bytes"] is None and path.is_file() and path.resolve().is_relative_to(cache):
+        return path.read_bytes()
+    return cell["bytes"] or b""
 
 
 def check_columns(table: Any, source: HubSource) -> None:

@@ -1,17 +1,30 @@
-"""Photographs and masks read from files of any kind, upright, with one line for each bad file."""
+"""Photographs and masks read from files of any kind, upright, with one line for each bad file.
+
+No other file opens pictures: what a stranger's file may be is decided here.
+"""
 
 import contextlib
+import io
+import stat
 import struct
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from weakseg.common import UserError
 
 MAX_PIXELS = 64_000_000
+MOST_PIXELS = 500_000_000  # of a picture that is made smaller: 2 GB of memory
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # Pillow refuses twice as many as this by itself
+# What a picture may be. Pillow knows more: PostScript, which it lets another program run, and
+# formats that no camera writes. A phone's MPO is a JPEG.
+FORMATS = ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000"]
+FORMATS += ["AVIF"] if find_spec("PIL.AvifImagePlugin") else []
 # How Pillow's decoders report a damaged file, and its EXIF reader a damaged block.
 DAMAGE = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, struct.error)
 BROKEN_EXIF = (SyntaxError, ValueError, KeyError, TypeError, struct.error)
@@ -19,18 +32,22 @@ SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations whose turn swaps width and height
 
 
 @contextlib.contextmanager
-def opened(path: str | Path) -> Iterator[Image.Image]:
+def opened(
+    path: str | Path, content: bytes | None = None, most: int = MAX_PIXELS
+) -> Iterator[Image.Image]:
     """Open an image by its content, whatever its suffix is; its pixels are not read yet.
 
+    content: of the file, where it is in memory; most: pixels that it may have
+
     Raises `UserError`, which names the file, for what can't be read here or in the body of the
-    `with`, and for an image of more than `MAX_PIXELS`.
+    `with`, for what is none of `FORMATS`, and for an image of more pixels.
     """
     try:
         with warnings.catch_warnings():
-            # MAX_PIXELS is checked here, and broken EXIF blocks are common.
+            # The number of pixels is checked here, and broken EXIF blocks are common.
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                if image.width * image.height > MAX_PIXELS:
+            with source_of(path, content) as file, Image.open(file, formats=FORMATS) as image:
+                if image.width * image.height > most:
                     raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
                 yield image
     except FileNotFoundError as error:
@@ -39,11 +56,25 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
         ) from error
     except Image.DecompressionBombError as error:
         raise UserError(
-            f"{path}: over the limit of {MAX_PIXELS // 10**6} megapixels ({error}); write a "
+            f"{path}: over the limit of {most // 10**6} megapixels ({error}); write a "
             "smaller copy with python download_data.py --from_dir ... --max_side 1024"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise UserError(
+            f"{path}: not a readable image, or none of the formats {', '.join(FORMATS)}; replace, "
+            "convert or remove it"
         ) from error
     except DAMAGE as error:
         raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from error
+
+
+def source_of(path: str | Path, content: bytes | None) -> BinaryIO:
+    """Return the open file of an image; a pipe or a device, which may have no end, is refused."""
+    if content is not None:
+        return io.BytesIO(content)
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise OSError("it is no file")
+    return Path(path).open("rb")
 
 
 def orientation(image: Image.Image) -> int:

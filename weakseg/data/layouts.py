@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from weakseg.common import UserError
 from weakseg.data.base import read_ids
-from weakseg.data.image_io import DAMAGE, upright_size
+from weakseg.data.image_io import MOST_PIXELS, opened, upright_size
 
 
 @dataclass(frozen=True)
@@ -76,14 +74,14 @@ class Layout:
         """
         sizes = []
         for path in (self.image_path(root, name), self.mask_path(root, name)):
+            if not path.exists():
+                return f"{path}: missing"
             try:
-                with Image.open(path) as picture:
+                with opened(path, most=MOST_PIXELS) as picture:
                     picture.load()
                     sizes.append({picture.size, upright_size(picture)})
-            except FileNotFoundError:
-                return f"{path}: missing"
-            except (*DAMAGE, Image.DecompressionBombError) as error:
-                return f"{path}: not a readable image ({error})"
+            except UserError as error:
+                return str(error)
         if sizes[0] & sizes[1]:
             return None
         return f"{path}: another size than its image ({sizes[1]}, not {sizes[0]})"

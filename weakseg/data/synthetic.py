@@ -18,6 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from weakseg.common import UserError, atomic_path, stable_seed
+from weakseg.data.image_io import opened
 from weakseg.data.layouts import PETS
 
 DRAWING = 2  # raise it when the pictures change: files of an older drawing are then drawn anew
@@ -251,7 +252,7 @@ def is_kept(root: Path, name: str, size: int, seed: int) -> bool:
     """Tell whether image and trimap are there, whole, of one size and of this recipe."""
     if PETS.find_fault(root, name):
         return False
-    with Image.open(PETS.image_path(root, name)) as image:
+    with opened(PETS.image_path(root, name)) as image:
         return image.info.get("comment") == recipe(name, size, seed)
 
 

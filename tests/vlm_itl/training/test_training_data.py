@@ -305,6 +305,24 @@ def test_a_hub_becomes_a_folder_once(hub_tables, tmp_path):
     }
 
 
+def test_a_table_that_holds_no_pictures_is_refused(hub_tables, tmp_path):
+    """Neither a program in place of a picture, nor a file of this machine that the table names."""
+    from datasets import Image as ImageColumn
+
+    tables, _ = hub_tables
+    Image.new("RGB", (4, 4)).save(tmp_path / "private.png")
+    raw = tables["train"].cast_column("image", ImageColumn(decode=False))
+    for cell in (
+        {"bytes": b"%!PS-Adobe-3.0 EPSF-3.0\n", "path": None},
+        {"bytes": None, "path": str(tmp_path / "private.png")},
+    ):
+        row = raw[0] | {"image": cell}
+        tables["train"] = raw.from_list([row], features=raw.features)
+        source = HubSource("some-one/voc", "image", "mask", "validation")
+        with pytest.raises(UserError, match=r"voc, train_000000, image: not a readable image"):
+            export_hub(source, tmp_path)
+
+
 def test_an_export_that_was_cut_off_or_of_other_columns_is_made_anew(
     hub_tables, tmp_path, monkeypatch
 ):
