@@ -16,6 +16,7 @@ from pydantic import Field
 from vlm_itl.judges.base import NO_USAGE
 from vlm_itl.judges.cached_judge import AskOptions, CachedJudge, Outcome
 from vlm_itl.judges.prompts import Kind, Question
+from vlm_itl.judges.server_words import CUT_OFF, plain_words
 from weakseg.common import UserError
 
 # The spellings of both words that may answer; they share a word's likelihood. The first word means
@@ -125,7 +126,11 @@ class TransformersJudge(CachedJudge[TransformersOptions]):
         try:
             return Outcome(question.read(text), usage)
         except ValueError as problem:
-            return Outcome(None, usage, f"not the answer that was asked for: {problem}")
+            if usage["completion_tokens"] >= self.options.answer_tokens:
+                failure = f"{CUT_OFF} [vlm_itl.vlm_options: raise answer_tokens]"
+                return Outcome(None, usage, failure)
+            failure = f"not the answer that was asked for: {problem}"
+            return Outcome(None, usage, plain_words(failure))
 
     def _likelihood(self, kind: Kind, inputs: Mapping[str, Any]) -> float | None:
         """Return the probability that the answer begins with the first word and not the second.
@@ -139,7 +144,7 @@ class TransformersJudge(CachedJudge[TransformersOptions]):
             output_logits=True,
             return_dict_in_generate=True,
         )
-        logits = output.logits[0][0].double()
+        logits = output.logits[0][0].float().cpu().double()
         first, second = (logits[tokens].logsumexp(0) for tokens in self._tokens[kind])
         difference = (first - second).item()
         return sigmoid(difference) if math.isfinite(difference) else None

@@ -18,88 +18,27 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from vlm_itl.judges.cached_judge import AskOptions, CachedJudge, Outcome
-from vlm_itl.judges.openai_messages import (
-    Counts,
-    Structured,
-    chat_request,
-    message_parts,
-    read_completion,
-)
+from vlm_itl.judges.cached_judge import CachedJudge, Outcome
+from vlm_itl.judges.openai_messages import Counts, chat_request, message_parts, read_completion
+from vlm_itl.judges.openai_options import HOSTED, OpenAIOptions
 from vlm_itl.judges.prompts import Question
+from vlm_itl.judges.server_words import (
+    ADVICE,
+    CUT_OFF,
+    MOST_LETTERS,
+    plain_words,
+    server_of,
+    with_hint,
+)
 from weakseg.common import UserError
 
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI
 
-    from vlm_itl.judges.metered_client import Budget, Meter
+    from vlm_itl.judges.metered_client import Budget, Meter, MeteredClient
 
 NO_KEY = "none"  # what a server that wants no key gets, as the client must send one
-REFUSED_REQUEST = (400, 422)  # HTTP statuses of a request that the server can't use
-# What the user can do about an HTTP status that no repetition mends.
-ADVICE = {
-    401: (
-        "the server doesn't take the key; set the environment variable {key_env} "
-        "(vlm_itl.vlm_options.api_key_env)"
-    ),
-    403: "the key in the environment variable {key_env} isn't allowed to use model {model!r}",
-    404: (
-        "no model {model!r} there; check vlm_itl.vlm_options.model, and that base_url ends as the "
-        "server wants (/v1)"
-    ),
-}
-
-
-class OpenAIOptions(AskOptions):
-    """The options of this judge, besides those of every judge that asks a model."""
-
-    base_url: str | None = Field(
-        default=None,
-        description="the server, http://host:port/v1; null: the client's default, a hosted service",
-    )
-    api_key_env: str = Field(
-        default="OPENAI_API_KEY", description="the environment variable that holds the key"
-    )
-    budget_name: str = Field(
-        default="default",
-        description="spending is counted under this name in the cache, over runs and processes",
-    )
-    call_budget: int | None = Field(
-        default=1000, ge=0, description="at most so many requests, retries included; null: no limit"
-    )
-    token_budget: int | None = Field(
-        default=None,
-        ge=0,
-        description="at most so many tokens, in prompts and answers; null: no limit",
-    )
-    tokens_per_call: int = Field(
-        default=8192,
-        ge=1,
-        description=(
-            "upper bound of one request's tokens; counted in full where the server doesn't tell"
-        ),
-    )
-    answer_tokens: int | None = Field(
-        default=512, ge=1, description="limit of one answer; null: the server's"
-    )
-    temperature: float | None = Field(
-        default=0.0, ge=0, description="null: the server's, as some models take no other"
-    )
-    structured: Structured = Field(
-        default="json_schema", description="strict; the others are for servers without it"
-    )
-    retries: int = Field(
-        default=4,
-        ge=0,
-        description=(
-            "more requests for a question after 408, 409, 429, 5xx, a timeout or a lost "
-            "connection; OpenAI's client waits between them, as long as the server asks"
-        ),
-    )
-    timeout: float = Field(default=60.0, gt=0, description="seconds for one request")
-    concurrency: int = Field(default=4, ge=1, description="requests at a time")
+REFUSED_REQUEST = (400, 413, 422)  # HTTP statuses of a request that the server can't use
 
 
 class Unanswered(Exception):
@@ -121,14 +60,17 @@ class OpenAIJudge(CachedJudge[OpenAIOptions]):
     Options = OpenAIOptions
 
     def __init__(self, iou_bar: float, seed: int, options: OpenAIOptions) -> None:
-        super().__init__(iou_bar, seed, options, variant=f"temperature {options.temperature}")
+        url = options.base_url or os.environ.get("OPENAI_BASE_URL") or HOSTED
+        self._server = server_of(url, "vlm_itl.vlm_options.base_url")
+        self._limit_name = options.name_of_limit(self._server)
+        variant = f"temperature {options.temperature} at {self._server}"
+        super().__init__(iou_bar, seed, options, variant=variant)
         self._api_key = os.environ.get(options.api_key_env, "").strip()
-        self._server = options.base_url or "the server"
         self._stopping = threading.Event()
         if not options.replay:
-            self._client, self._budget = self._connect()
+            self._http, self._client, self._budget = self._connect(url)
 
-    def _connect(self) -> tuple["OpenAI", "Budget"]:
+    def _connect(self, url: str) -> tuple["MeteredClient", "OpenAI", "Budget"]:
         try:
             from openai import OpenAI
 
@@ -136,17 +78,20 @@ class OpenAIJudge(CachedJudge[OpenAIOptions]):
         except ImportError as error:
             raise UserError("the judge `openai` needs the package: pip install openai") from error
         o = self.options
-        if not self._api_key and o.base_url is None and "OPENAI_BASE_URL" not in os.environ:
+        if not self._api_key and self._server == HOSTED:
             raise UserError(
                 f"set the environment variable {o.api_key_env}, or vlm_itl.vlm_options.base_url"
             )
-        client = OpenAI(
-            api_key=self._api_key or NO_KEY,
-            base_url=o.base_url,
-            timeout=o.timeout,
-            http_client=MeteredClient(),
-        )
-        return client, Budget(o.budget_name, o.call_budget, o.token_budget, o.tokens_per_call)
+        if not (self._api_key.isascii() and self._api_key.isprintable()):
+            raise UserError(
+                f"the environment variable {o.api_key_env} holds no key: it has letters that none "
+                "has; set it again"
+            )
+        http = MeteredClient(o.timeout)
+        key = self._api_key or NO_KEY
+        client = OpenAI(api_key=key, base_url=url, timeout=o.timeout, http_client=http)
+        budget = Budget(o.budget_name, o.call_budget, o.token_budget, o.tokens_per_call)
+        return http, client, budget
 
     # ---- many questions
 
@@ -165,6 +110,7 @@ class OpenAIJudge(CachedJudge[OpenAIOptions]):
                     self._wait_for_answer(running)
             finally:
                 self._stopping.set()
+                self._http.stop()
         outcomes = [future.result() for future in futures]
         if len(outcomes) > 1 and all(outcome.status in REFUSED_REQUEST for outcome in outcomes):
             raise UserError(
@@ -225,7 +171,7 @@ class OpenAIJudge(CachedJudge[OpenAIOptions]):
         text = ""
         try:
             text = self._reply(question, messages, meter)
-            return question.read(text)
+            return self._read(question, text)
         except ValueError as problem:
             words = (
                 f"That can't be used ({problem}). Answer again, with nothing but the JSON object "
@@ -234,9 +180,17 @@ class OpenAIJudge(CachedJudge[OpenAIOptions]):
         messages.append({"role": "assistant", "content": text or "-"})
         messages.append({"role": "user", "content": words})
         try:
-            return question.read(self._reply(question, messages, meter))
+            return self._read(question, self._reply(question, messages, meter))
         except ValueError as problem:
-            raise Unanswered(f"not the answer that was asked for: {problem}") from problem
+            words = f"not the answer that was asked for: {problem}"
+            raise Unanswered(self._plain(words)) from problem
+
+    def _read(self, question: Question, text: str) -> dict[str, Any]:
+        """Return the answer in a model's words, whose reason is fit to be kept and shown."""
+        answer = question.read(text)
+        if "reason" in answer:
+            answer["reason"] = self._plain(answer["reason"], None)
+        return answer
 
     def _reply(self, question: Question, messages: list[dict[str, Any]], meter: "Meter") -> str:
         """Return the text of the model's reply; ValueError where it is no chat completion."""
@@ -244,7 +198,13 @@ class OpenAIJudge(CachedJudge[OpenAIOptions]):
 
         o = self.options
         request = chat_request(
-            question, messages, o.model, o.structured, o.answer_tokens, o.temperature
+            question,
+            messages,
+            o.model,
+            o.structured,
+            self._limit_name,
+            o.answer_tokens,
+            o.temperature,
         )
         # Asking again has the retries that are left: a question costs at most `retries` + 2.
         retries_left = o.retries - max(0, meter.attempts - 1)
@@ -254,22 +214,28 @@ class OpenAIJudge(CachedJudge[OpenAIOptions]):
         except openai.APIStatusError as error:
             raise self._refusal(error, meter) from None  # the error holds the key
         except openai.OpenAIError as error:  # no connection, a timeout, or `NotSent`
-            raise Unanswered(f"{error}{tries(meter)}") from None
-        if self._api_key:
-            body = body.replace(self._api_key, "***")
-        return self._text(body, meter)
+            raise Unanswered(with_hint(self._plain(error)) + tries(meter)) from None
+        return self._text(question, body, meter)
 
-    def _text(self, body: str, meter: "Meter") -> str:
+    def _text(self, question: Question, body: str, meter: "Meter") -> str:
         """Return the model's words in a chat completion, and count its tokens.
 
-        ValueError where it is none; a refusal is no answer.
+        ValueError where it is none. A refusal is no answer, nor is one that was cut off before its
+        end: asked again, it would be cut off again.
         """
         completion = read_completion(body)
         counts, choice = completion.usage or Counts(), completion.choices[0]
         meter.answered(counts.prompt_tokens or 0, counts.completion_tokens or 0)
         if choice.message.refusal or choice.finish_reason == "content_filter":
-            raise Unanswered(f"refused: {choice.message.refusal or 'content filter'}"[:300])
-        return choice.message.content or ""
+            words = self._plain(choice.message.refusal or "content filter")
+            raise Unanswered(f"refused: {words}")
+        text = choice.message.content or ""
+        if choice.finish_reason == "length" and not question.is_answered_by(text):
+            raise Unanswered(
+                f"{CUT_OFF} [vlm_itl.vlm_options: raise answer_tokens, "
+                f"{self.options.answer_tokens}]"
+            )
+        return text
 
     def _refusal(self, error: "APIStatusError", meter: "Meter") -> Exception:
         """Return what to raise for an HTTP status: a `UserError` where the user can mend it.
@@ -277,18 +243,24 @@ class OpenAIJudge(CachedJudge[OpenAIOptions]):
         Such an error tells nothing in the server's words, which may hold the key.
         """
         status, o = error.status_code, self.options
+        headers = error.response.headers
         if status in ADVICE:
-            advice = ADVICE[status].format(key_env=o.api_key_env, model=o.model)
+            advice = ADVICE[status].format(
+                key_env=o.api_key_env,
+                model=o.model,
+                location=self._plain(headers.get("location", "another place")),
+            )
             return UserError(f"{self._server}: HTTP {status}: {advice}")
         if error.code == "insufficient_quota":
             return UserError(f"{self._server}: HTTP {status}: the account has no credit left")
-        words = str(error.message)
-        if self._api_key:
-            words = words.replace(self._api_key, "***")
-        reason = f"HTTP {status}: {' '.join(words.split())[:300]}"
-        if "retry-after" in error.response.headers:
-            reason += f" Retry-After: {error.response.headers['retry-after'][:50]}."
-        return Unanswered(reason + tries(meter), status)
+        words = f"HTTP {status}: {self._plain(error.message)}"
+        if "retry-after" in headers:
+            words += f" Retry-After: {self._plain(headers['retry-after'], 50)}."
+        return Unanswered(with_hint(words) + tries(meter), status)
+
+    def _plain(self, words: object, most: int | None = MOST_LETTERS) -> str:
+        """Return a server's words as `plain_words` does, without this judge's key."""
+        return plain_words(words, self._api_key, most)
 
 
 @contextlib.contextmanager

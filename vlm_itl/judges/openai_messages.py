@@ -1,14 +1,17 @@
 """What is sent to an OpenAI-compatible server, and how its reply is read."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from vlm_itl.judges.prompts import Question, schema
 from vlm_itl.judges.views import data_url
 
 # How a server is told to answer in JSON.
 Structured = Literal["json_schema", "json_object", "none"]
+# What a server calls the limit of an answer; hosted models refuse the older name.
+LimitName = Literal["max_tokens", "max_completion_tokens"]
+MOST_TOKENS = 10**9  # of a request; a larger count is none
 
 
 # ---- the request
@@ -19,6 +22,7 @@ def chat_request(
     messages: list[dict[str, Any]],
     model: str,
     structured: Structured,
+    limit_name: LimitName,
     answer_tokens: int | None,
     temperature: float | None,
 ) -> dict[str, Any]:
@@ -26,7 +30,7 @@ def chat_request(
     request = {
         "model": model,
         "messages": messages,
-        "max_tokens": answer_tokens,
+        limit_name: answer_tokens,
         "temperature": temperature,
         "response_format": response_format(structured, question),
     }
@@ -59,10 +63,24 @@ def response_format(structured: Structured, question: Question) -> dict[str, Any
 # ---- the reply
 
 
+def joined(content: Any) -> Any:
+    """Return the words of a message that comes as a list of parts; other content as it is."""
+    if not isinstance(content, list):
+        return content
+    parts = [part.get("text") if isinstance(part, dict) else part for part in content]
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+def counted(number: Any) -> int | None:
+    """Return a count of tokens, None where a server sent something else for it."""
+    is_count = isinstance(number, int) and not isinstance(number, bool)
+    return number if is_count and 0 <= number <= MOST_TOKENS else None
+
+
 class Message(BaseModel):
     """The part of a chat completion that holds the model's words."""
 
-    content: str | None = None
+    content: Annotated[str | None, BeforeValidator(joined)] = None
     refusal: str | None = None
 
 
@@ -76,15 +94,20 @@ class Choice(BaseModel):
 class Counts(BaseModel):
     """The tokens of a chat completion; servers leave out what they didn't count."""
 
-    prompt_tokens: int | None = Field(default=None, ge=0)
-    completion_tokens: int | None = Field(default=None, ge=0)
+    prompt_tokens: Annotated[int | None, BeforeValidator(counted)] = None
+    completion_tokens: Annotated[int | None, BeforeValidator(counted)] = None
+
+
+def as_counts(usage: Any) -> Any:
+    """Return the usage of a completion, None where it is no table of counts."""
+    return usage if isinstance(usage, dict) else None
 
 
 class Completion(BaseModel):
     """A chat completion, as far as it is read here."""
 
     choices: list[Choice] = Field(min_length=1)
-    usage: Counts | None = None
+    usage: Annotated[Counts | None, BeforeValidator(as_counts)] = None
 
 
 def read_completion(body: str) -> Completion:

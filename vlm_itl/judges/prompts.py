@@ -24,6 +24,10 @@ PROMPT_VERSION = "1"
 # numbers.
 COLOUR_WORDS = (None, "orange", "blue", "green", "pink", "light blue", "red-orange", "yellow")
 
+# Letters at the end of a text in which an answer is looked for. What opens brackets all along would
+# take the square of its length to read.
+LONGEST_TEXT = 20_000
+
 Kind = Literal["single", "pair"]
 Form = Literal["json", "word"]
 
@@ -108,6 +112,7 @@ def read_answer(text: str, model: type[BaseModel]) -> dict[str, Any]:
 
 def _json_objects(text: str) -> Iterator[dict[str, Any]]:
     """Yield each JSON object in `text` that is in no other."""
+    text = text[-LONGEST_TEXT:]
     decoder, start = json.JSONDecoder(), text.find("{")
     while start >= 0:
         try:
@@ -227,6 +232,14 @@ class Question:
     def read(self, text: str) -> dict[str, Any]:
         """Return the answer in a model's text; ValueError where none fits (`read_answer`)."""
         return read_answer(text, self.answer_model)
+
+    def is_answered_by(self, text: str) -> bool:
+        """Whether a text holds an answer that fits."""
+        try:
+            self.read(text)
+        except ValueError:
+            return False
+        return True
 
 
 def single_question(case: Case, iou_bar: float, look: Look, form: Form = "json") -> Question:

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from vlm_itl.judges.base import Case
-from vlm_itl.judges.openai_api import OpenAIJudge, OpenAIOptions
+from vlm_itl.judges.openai_api import OpenAIJudge
+from vlm_itl.judges.openai_options import OpenAIOptions
 from vlm_itl.judges.views import data_url
 from vlm_itl.settings import build
 from weakseg.common import UserError
@@ -70,6 +71,8 @@ class Handler(BaseHTTPRequestHandler):
             with server.lock:
                 server.now -= 1
         data = (content if isinstance(content, str) else json.dumps(content)).encode()
+        if "X-Drip" in headers:
+            return self.drip(headers["X-Drip"], data)
         self.send_response(status)
         for name, value in (
             {"Content-Type": "application/json", "Content-Length": len(data)} | headers
@@ -77,6 +80,17 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(data)
+
+    def drip(self, part, data):
+        """Send a byte now and then, of the head or of the body, until the client has gone."""
+        head = b"HTTP/1.1 200 OK\r\nX-Slow: "
+        if part == "body":
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+            self.wfile.write(head)
+        for byte in (head if part == "head" else data) * 1000:
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
+            time.sleep(0.05)
 
     def log_message(self, *args):
         """Not on the test's output."""
@@ -489,6 +503,212 @@ def test_the_key_reaches_the_server_and_nothing_else(server, make, tmp_path, cap
     assert b"***" in files and caplog.records
     for place in (files.decode("latin-1"), caplog.text, repr(verdicts), repr(capfd.readouterr())):
         assert KEY not in place
+
+
+def test_a_key_that_is_any_number_ruins_no_answer(server, make, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "1")
+    server.script = [says(GOOD | {"probability": 1.0, "iou": 0.91})]
+    (verdict,) = make().judge(cases(1))
+    assert (verdict.probability, verdict.iou, verdict.usage["calls"]) == (1.0, 0.91, 1)
+
+
+def test_a_key_is_masked_as_a_word_alone(server, make, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "image")
+    server.usual = fails(400, "your image: images, image_url")
+    (verdict,) = make().judge(cases(1))
+    assert "your ***: images, image_url" in verdict.failure
+
+
+@pytest.mark.parametrize("key", ["sch\u00fcssel", "a\nb"])
+def test_a_key_that_no_header_takes_is_refused_without_being_shown(make, monkeypatch, key):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(UserError, match="OPENAI_API_KEY") as caught:
+        make()
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_a_server_that_drips_is_left_when_the_time_is_over(server, make, part):
+    server.usual = lambda body: (200, {"X-Drip": part}, " " * 100)
+    started = time.monotonic()
+    (verdict,) = make(timeout=0.4, retries=1).judge(cases(1))
+    assert time.monotonic() - started < 4
+    assert "timed out" in verdict.failure and "timeout" in verdict.failure.partition("[")[2]
+    assert "2 attempts" in verdict.failure and verdict.usage["calls"] == 2
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_photographs_go_to_no_other_server(server, make, status):
+    other = Server()
+    thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        server.usual = lambda body: (status, {"Location": other.url + "/chat/completions"}, "")
+        with pytest.raises(UserError, match=f"HTTP {status}.*base_url") as caught:
+            make().judge(cases(2))
+        assert other.url in str(caught.value)
+        assert not other.requests and len(server.requests) <= 2
+    finally:
+        other.shutdown()
+        thread.join()
+        other.server_close()
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        [],
+        "many",
+        {"prompt_tokens": "many", "completion_tokens": None},
+        {"prompt_tokens": -5, "completion_tokens": 1.5},
+        {"prompt_tokens": 10**30, "completion_tokens": True},
+        {"prompt_tokens": {"deep": [1]}},
+    ],
+)
+def test_an_odd_usage_is_none_and_the_answer_stays(server, make, usage):
+    server.usual = says(GOOD, usage=usage)
+    judge = make(tokens_per_call=300)
+    (verdict,) = judge.judge(cases(1))
+    assert verdict.decision == "accept" and verdict.usage["prompt_tokens"] == 0
+    assert judge.cache.spent("default") == (1, 300)
+
+
+NESTED = ["[" * 10**5, '{"a":' * 10**5, '{"choices":' + "[" * 10**5 + "]" * 10**5 + "}"]
+
+
+@pytest.mark.parametrize("body", [*NESTED, "x" * 2**23])
+@pytest.mark.parametrize("status", [200, 400])
+def test_bodies_without_end_are_a_failed_verdict(server, make, body, status):
+    server.usual = lambda _: (status, {}, body)
+    (verdict,) = make().judge(cases(1))
+    assert verdict.decision == "abstain" and 0 < len(verdict.failure) < 600
+
+
+@pytest.mark.parametrize("text", NESTED)
+def test_words_without_end_are_a_failed_verdict(server, make, text):
+    server.usual = says(text)
+    (verdict,) = make().judge(cases(1))
+    assert verdict.failure.startswith("not the answer") and len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Encoding": "gzip"},
+        {"Content-Type": "application/json; charset=nonsense"},
+        {"Content-Type": "text/html"},
+        {"Content-Length": 10**7},
+    ],
+)
+def test_odd_heads_end_in_a_verdict(server, make, headers):
+    server.usual = lambda body: (200, headers, completion(GOOD))
+    (verdict,) = make(timeout=1.0, retries=0).judge(cases(1))
+    assert verdict.decision == "accept" or verdict.failure
+
+
+RED = "\x1b[31mred\x1b[0m \x1b]0;title\x07\x9b2J\u202e\x00end\nline"
+
+
+@pytest.mark.parametrize(
+    "reply", [fails(400, RED), says(GOOD | {"reason": RED}), says(None, refusal=RED)]
+)
+def test_nothing_that_a_server_says_steers_a_terminal(server, make, tmp_path, reply):
+    server.usual = reply
+    (verdict,) = make().judge(cases(1))
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"\\u001b" not in stored and b"\\u009b" not in stored
+    assert (verdict.failure or "").isprintable() and "[31m" not in (verdict.failure or "")
+    assert b"red" in stored or "red" in verdict.failure
+
+
+def cut(text):
+    reply = completion(text)
+    reply["choices"][0]["finish_reason"] = "length"
+    return lambda body: (200, {}, reply)
+
+
+@pytest.mark.parametrize("text", ['{"reason": "a long', "", None])
+def test_an_answer_cut_by_its_limit_says_so_and_is_not_asked_for_again(server, make, text):
+    server.usual = cut(text)
+    (verdict,) = make(answer_tokens=20).judge(cases(1))
+    assert "cut off" in verdict.failure and "answer_tokens, 20" in verdict.failure
+    assert len(server.requests) == 1
+
+
+def test_an_answer_that_was_whole_before_the_limit_counts(server, make):
+    server.usual = cut(json.dumps(GOOD) + " And further words with")
+    assert make().judge(cases(1))[0].decision == "accept"
+
+
+def test_words_may_come_as_a_list_of_parts(server, make):
+    text = json.dumps(GOOD)
+    parts = [{"type": "text", "text": text[:9]}, text[9:20], {"type": "text", "text": text[20:]}]
+    reply = completion("")
+    reply["choices"][0]["message"]["content"] = [{"type": "thinking", "thinking": []}, *parts]
+    server.usual = lambda body: (200, {}, reply)
+    assert make().judge(cases(1))[0].decision == "accept"
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_the_limit_has_the_name_that_the_server_wants(server, make, name):
+    other = ({"max_tokens", "max_completion_tokens"} - {name}).pop()
+
+    def reply(body):
+        if other in body:
+            words = f"Unsupported parameter: '{other}'. Use '{name}' instead."
+            return fails(400, words)(body)
+        return says(GOOD)(body)
+
+    server.usual = reply
+    assert make(limit_name=name, answer_tokens=7).judge(cases(1))[0].decision == "accept"
+    assert server.requests[0][name] == 7
+    (failed,) = make(limit_name=other).judge(cases(1, start=1))
+    assert "limit_name" in failed.failure
+
+
+def test_the_hosted_service_gets_the_newer_name(make):
+    assert make()._limit_name == "max_tokens"
+    assert make(base_url=None)._limit_name == "max_completion_tokens"
+
+
+@pytest.mark.parametrize(
+    "reply, option",
+    [
+        (fails(400, "response_format json_schema is not supported"), "structured"),
+        (fails(400, "temperature does not support 0"), "temperature"),
+        (fails(400, "maximum context length is 4096 tokens"), "image_side"),
+        (fails(413, "request entity too large"), "image_side"),
+        (fails(400, "this model takes no image input"), "image_format"),
+        (fails(429, "slow down"), "concurrency"),
+        (hangs_up, "base_url"),
+        (slow(0.6), "timeout"),
+    ],
+)
+def test_a_failure_says_which_option_helps(server, make, reply, option):
+    server.usual = reply
+    (verdict,) = make(retries=0, timeout=0.3).judge(cases(1))
+    assert option in verdict.failure.partition("[vlm_itl.vlm_options: ")[2]
+
+
+def test_another_server_is_asked_anew(server, make):
+    some = cases(2)
+    first = make().judge(some)
+    assert make(base_url=server.url + "/").judge(some)[0].usage["cached"] == 1
+    other = make(base_url=server.url.replace("127.0.0.1", "localhost")).judge(some)
+    assert [v.usage["calls"] for v in (*first, *other)] == [1] * 4
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://x/v1", "http://", "http://x:y/v1", "/v1"])
+def test_what_is_no_address_is_refused(make, url):
+    with pytest.raises(UserError, match=r"vlm_options\.base_url"):
+        make(base_url=url)
+
+
+def test_a_password_in_the_address_is_shown_nowhere(server, make):
+    server.usual = fails(404)
+    with pytest.raises(UserError) as caught:
+        make(base_url=server.url.replace("//", "//me:secret@")).judge(cases(1))
+    assert "secret" not in str(caught.value)
 
 
 def test_a_server_that_wants_no_key_gets_none(server, make, monkeypatch):
