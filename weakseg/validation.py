@@ -26,6 +26,7 @@ WORDS = {
     "less_than_equal": "{key}: must be at most {le:g}, not {value}",
     "greater_than": "{key}: must be more than {gt:g}, not {value}",
     "less_than": "{key}: must be less than {lt:g}, not {value}",
+    "string_pattern_mismatch": "{key}: must be of the form {pattern}, not {value}",
     "multiple_of": "{key}: must be a multiple of {multiple_of:g}, not {value}",
 }
 UNKNOWN = ("extra_forbidden", "invalid_key")
@@ -65,7 +66,7 @@ def known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
         inner = model.model_fields[part].annotation
         assert isinstance(inner, type) and issubclass(inner, BaseModel), part
         model = inner
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def shorten(value: object, length: int = 60) -> str:

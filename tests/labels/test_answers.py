@@ -14,11 +14,11 @@ from weakseg.common import IGNORE, UserError
 from weakseg.labels.annotators import Options, Scene
 from weakseg.labels.answers import (
     annotate_pixels,
-    check_answers,
     count_answers,
     last_answers,
     pixels_of_answers,
 )
+from weakseg.labels.checks import Picture, check_answers
 from weakseg.labels.label_file import load_labels
 from weakseg.labels.person import Faults, Person, faults_of
 
@@ -64,7 +64,7 @@ def test_an_answer_is_that_of_the_person_whoever_else_is_asked(seed):
     person = Person(5, num_classes=3)
     for one in drawn:
         assert one["class"] == person.answer("a", mask, (one["x"], one["y"]))
-    check_answers(drawn, (40, 30), 3)
+    assert check_answers(drawn, Picture((40, 30), "abc", ())) == drawn
 
 
 def test_without_faults_answers_say_what_the_mask_does():
@@ -96,7 +96,7 @@ def test_a_pixel_counts_once_and_classes_tell_the_action(some, num_classes):
 
 @given(answers)
 def test_what_people_can_have_said_passes(some):
-    check_answers(some, (4, 4), 3)
+    assert check_answers(some, Picture((4, 4), "abc", (), is_simulated=True)) == some
 
 
 @pytest.mark.parametrize("factors", [[2], [0, 1, 2.5]])

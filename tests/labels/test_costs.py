@@ -188,7 +188,7 @@ def test_a_look_is_charged_where_a_schedule_prices_it(tmp_path):
 
 def test_relative_units_are_the_first_plans():
     def units(*signals):
-        image = {s: {"present": [], "absent": []} if s == "tags" else [] for s in signals}
+        image = {s: {"present": ["cat"], "absent": []} if s == "tags" else [] for s in signals}
         return annotation_cost([image] * 3, range(3), signals, 1)["relative"]
 
     assert [units(s) for s in ("tags", "points", "scribbles", "boxes")] == [1, 2, 5, 5]

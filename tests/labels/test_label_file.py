@@ -298,76 +298,97 @@ MISFITS = {
         lambda c: c["images"].pop("Harbour_tuxedo_1") and c.update(count=23),
         "1 of 24 images have no labels, the first",
     ),
-    "signal": (lambda c: first(c).pop("boxes"), "Harbour_tuxedo_1 has no boxes"),
+    "signal": (lambda c: first(c).pop("boxes"), "Harbour_tuxedo_1: has no boxes"),
     "size": (
         lambda c: first(c).update(size=[30, 20]),
-        r"Harbour_tuxedo_1 was labelled at size 30, 20, but .*jpg has \[",
+        r"Harbour_tuxedo_1: was labelled at size \[30, 20\], but the upright picture has 57x80",
     ),
     "swapped size": (
         lambda c: first(c).update(size=first(c)["size"][::-1]),
-        "was labelled at size 80, 57",
+        r"was labelled at size \[80, 57\]",
     ),
     "no size": (lambda c: first(c).pop("size"), "was labelled at size None"),
-    "not a dict": (lambda c: c["images"].update(Harbour_tuxedo_1=[1]), "Harbour_tuxedo_1 holds 1"),
+    "not a dict": (
+        lambda c: c["images"].update(Harbour_tuxedo_1=[1]),
+        r"Harbour_tuxedo_1: its labels are \[1\]; write a table",
+    ),
     "strange class": (
         lambda c: first(c).update(points=[[5, 5, 2]]),
-        "has points that can't be drawn, or of a class",
+        "points: the class of click 1 is 2; classes are 0 background, 1 pet",
     ),
     "class below zero": (
         lambda c: first(c).update(points=[[5, 5, -1]]),
-        "has points that can't be drawn",
+        "points: the class of click 1 is -1; classes are",
     ),
     "not a number": (
         lambda c: first(c).update(points=[[float("nan"), 5, 1]]),
-        "has points that can't be drawn",
+        "points: a coordinate of click 1 is nan; write a finite number",
     ),
     "endless box": (
         lambda c: first(c).update(boxes=[[0, 0, float("inf"), 9, 1]]),
-        "has boxes that can't be drawn",
+        "boxes: a coordinate of box 1 is inf",
     ),
-    "short box": (lambda c: first(c).update(boxes=[[0, 0, 9, 1]]), "has boxes that can't be drawn"),
+    "short box": (
+        lambda c: first(c).update(boxes=[[0, 0, 9, 1]]),
+        r"boxes: box 1 is \[0, 0, 9, 1\]; write \[left, top, right, bottom, class\]",
+    ),
     "text for a path": (
         lambda c: first(c).update(scribbles=[{"class": 1, "width": 1, "path": "x"}]),
-        "has scribbles that",
+        "scribbles: the path of stroke 1 is 'x'; write a list",
     ),
     "stroke without class": (
         lambda c: first(c).update(scribbles=[{"width": 1, "path": [[1, 1]]}]),
-        "has scribbles that",
+        "scribbles: stroke 1 is .*; write {.class.: class",
     ),
     "answer outside": (
         lambda c: first(c).update(pixels=[answer(x=57.0)]),
-        "has pixels that can't be drawn, or of a class",
+        r"pixels: answer 1 lies at \(57.0, 5.5\), outside of the picture of 57x80 pixels",
     ),
-    "answer above": (lambda c: first(c).update(pixels=[answer(y=-0.5)]), "has pixels that can't"),
+    "answer above": (
+        lambda c: first(c).update(pixels=[answer(y=-0.5)]),
+        "pixels: answer 1: y: must not be negative",
+    ),
     "answer nowhere": (
         lambda c: first(c).update(pixels=[answer(x=float("nan"))]),
-        "has pixels that can't be drawn",
+        "pixels: answer 1: x: must be a number, not nan",
     ),
-    "answer of no class": (lambda c: first(c).update(pixels=[answer(label=2)]), "has pixels that"),
+    "answer of no class": (
+        lambda c: first(c).update(pixels=[answer(label=2)]),
+        "pixels: the class of answer 1 is 2; classes are",
+    ),
     "hidden answer of no class": (
         lambda c: first(c).update(pixels=[answer(label=2), answer(label=0)]),
-        "has pixels that",
+        "pixels: the class of answer 1 is 2",
     ),
     "answer drawn by a line": (
         lambda c: first(c).update(pixels=[answer(drawn="a\nb")]),
-        "has pixels that",
+        "pixels: answer 1: drawn: ",
     ),
     "answer drawn by a story": (
         lambda c: first(c).update(pixels=[answer(drawn="a" * 41)]),
-        "has pixels that",
+        "pixels: answer 1: drawn: ",
     ),
-    "answer of no fit": (lambda c: first(c).update(pixels=[answer(fit=-1)]), "has pixels that"),
+    "answer of no fit": (
+        lambda c: first(c).update(pixels=[answer(fit=-1)]),
+        "pixels: answer 1: fit: must not be negative",
+    ),
     "answer of half a fit": (
         lambda c: first(c).update(pixels=[answer(fit=0.5)]),
-        "has pixels that",
+        "pixels: answer 1: fit: must be a whole number",
     ),
-    "answer with more": (lambda c: first(c).update(pixels=[answer(z=1)]), "has pixels that"),
+    "answer with more": (
+        lambda c: first(c).update(pixels=[answer(z=1)]),
+        "pixels: answer 1: unknown key 'z'",
+    ),
     "answer without a class": (
         lambda c: first(c).update(pixels=[{"x": 1.5, "y": 1.5, "drawn": "random", "fit": 0}]),
-        "has pixels that",
+        "pixels: answer 1: has no 'class'",
     ),
-    "pixels as a table": (lambda c: first(c).update(pixels=answer()), "has pixels that"),
-    "tags as a list": (lambda c: first(c).update(tags=["cat"]), "has tags that can't be drawn"),
+    "pixels as a table": (
+        lambda c: first(c).update(pixels=answer()),
+        "pixels: the list of answers is {.*; write a list",
+    ),
+    "tags as a list": (lambda c: first(c).update(tags=["cat"]), r"tags: is \['cat'\]; write {"),
 }
 
 

@@ -209,7 +209,10 @@ def test_the_index_may_name_an_image_that_a_shard_does_not_have(folder):
 
 def test_labels_that_do_not_fit_name_the_command_with_the_shards(pets_dir, folder, tmp_path):
     dataset = opened(pets_dir, tmp_path / "cache")
-    with pytest.raises(UserError, match=rf"made for classes .*--output_file {folder} --shards 3$"):
+    write(folder, LABELS, 3, head=HEAD | {"options": {"noise": 0.1}})
+    with pytest.raises(
+        UserError, match=rf"made for classes .*--output_file {folder} --shards 3 --noise 0.1$"
+    ):
         labels_for(folder, dataset, ["image 1"], ["points"], "data")
 
 

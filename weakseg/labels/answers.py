@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from weakseg.common import IGNORE
 from weakseg.labels.annotators import Scene
@@ -33,9 +33,6 @@ class AnswerModel(BaseModel):
     label: Annotated[int, Field(ge=0, le=IGNORE, alias="class")]
     drawn: Annotated[str, StringConstraints(pattern=r"^[\w .+-]{1,40}$")]
     fit: Annotated[int, Field(ge=0)]
-
-
-ANSWERS = TypeAdapter(list[AnswerModel])
 
 
 def annotate_pixels(scene: Scene, rng: np.random.Generator) -> list[Answer]:
@@ -78,19 +75,3 @@ def count_answers(annotation: Sequence[Answer], num_classes: int) -> dict[str, i
     """
     action = "answer" if num_classes <= MANY_CLASSES else "answer_of_many"
     return {action: len(last_answers(annotation)), "absent": 0, "image": int(len(annotation) > 0)}
-
-
-def check_answers(annotation: object, size: Sequence[int], num_classes: int) -> None:
-    """Raise `ValueError` for what no person can have answered on a picture.
-
-    size: (width, height) of the picture, original pixels
-    """
-    try:
-        answers = ANSWERS.validate_python(annotation)
-    except ValidationError as error:
-        raise ValueError(str(error)) from error
-    for one in answers:
-        if one.x >= size[0] or one.y >= size[1]:
-            raise ValueError(f"the pixel at {one.x}, {one.y} lies outside of {size}")
-        if num_classes <= one.label < IGNORE:
-            raise ValueError(f"class {one.label} is not among {num_classes}")

@@ -10,23 +10,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
-from weakseg.common import IGNORE, UserError, atomic_path
+from weakseg.common import UserError, atomic_path
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.ids import check_ids
 from weakseg.labels.annotators import Options
+from weakseg.labels.checks import Picture
 from weakseg.labels.label_folder import open_folder, shards_in
 from weakseg.labels.label_header import LabelHeader, header
+from weakseg.labels.label_record import complete_lists, read_record
 from weakseg.labels.plain_pickle import NotPlain, read_plain, write_plain_dict
-from weakseg.labels.signals import SIGNALS
-from weakseg.labels.targets import View
 from weakseg.validation import first_fault, shorten
 
 ANEW = "generate it anew with python weak_label_generator.py"
 FIT = ("dataset", "classes", "tag_names")  # what labels and data must have in common
-CHECKED_AT = 32  # side of the square on which annotations are drawn to check them, pixels
+MEND = "mend the file"  # which people wrote
 
 
 def save_labels(
@@ -81,7 +80,7 @@ def labels_for(
     """Return the labels of `ids`, checked: they were made for this data set and these images.
 
     path: of a weak-label file, or of a folder, of which nothing but these images is read
-    signals: that each image must have
+    signals: that each image must have; labels that people drew may lack some, or whole images
     data_dir: as the user gave it, for the command that a mistake's message proposes
     """
     content = load_labels(path, f"run {command(path, dataset, data_dir)}")
@@ -93,24 +92,39 @@ def labels_for(
             theirs, data = shorten(content[key]), shorten(ours[key])
             raise UserError(f"{path}: made for {key} {theirs}, the data has {data}; {remedy}")
     images = content["images"]
-    missing = [name for name in ids if name not in images]
+    missing = {name for name in ids if name not in images}
     if missing and (is_simulated or len(missing) == len(ids)):
         raise UserError(
             f"{path}: {len(missing)} of {len(ids)} images have no labels, the first is "
-            f"{missing[0]}; {remedy}"
+            f"{min(missing)}; {remedy}"
         )
-    packed = PackedLabels(signals, dataset.has_background)
-    names = tuple(dataset.class_names), tuple(dataset.tag_names), dataset.has_background
+    packed = PackedLabels()
     try:
         complete = complete_lists(content.get("complete", is_simulated))
-        for name in ids:
-            record = {} if name in missing else images[name]
-            picture = Picture(dataset.image_size(name), *names, is_simulated)
-            packed.add(name, read_record(record, picture, signals, complete))
-            if "full" in signals:
-                dataset.check_mask_size(name)
     except ValueError as error:
-        where = f"{name}: " if packed
+        raise UserError(f"{path}: {error}") from error
+    for name in ids:
+        picture = picture_of(dataset, name, is_simulated)
+        try:
+            record = {} if name in missing else images[name]
+            packed.add(name, read_record(record, picture, signals, complete))
+        except ValueError as error:
+            end = f"; {remedy}" if is_simulated else ""
+            raise UserError(f"{path}: {name}: {error}{end}") from error
+        if "full" in signals:
+            dataset.check_mask_size(name)
+    return packed
+
+
+def picture_of(dataset: SegmentationDataset, name: str, is_simulated: bool) -> Picture:
+    """Return what the labels of an image must fit."""
+    return Picture(
+        dataset.image_size(name),
+        dataset.class_names,
+        dataset.tag_names,
+        dataset.has_background,
+        is_simulated,
+    )
 
 
 class PackedLabels(Mapping[str, Any]):

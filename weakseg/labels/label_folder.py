@@ -229,7 +229,7 @@ class LabelFolder(Mapping[str, Any]):
     def __init__(self, folder: str | Path, remedy: str) -> None:
         self.folder, self.remedy = Path(folder), remedy
         self.index = self._read_index()
-        self.header = self.index.model_dump(exclude={"count", "shards"})
+        self.header = self.index.model_dump(exclude={"count", "shards"}, exclude_unset=True)
         entries = enumerate(self.index.shards)
         firsts = [(entry.first, number) for number, entry in entries if entry.first is not None]
         self.firsts = [first for first, _ in firsts]  # of the shards that have images

@@ -28,6 +28,8 @@ class LabelHeader(BaseModel):
     dataset, classes, tag_names   what the labels fit
     seed, options                 of the simulated annotators; people's labels have no options
     count                         number of images
+    complete                      names of the lists that hold all objects, or whether all do, of
+                                  images that don't say it; by default those of simulated annotators
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
@@ -40,6 +42,7 @@ class LabelHeader(BaseModel):
     seed: int
     options: dict[str, bool | int | Finite | str | FaultsModel]
     count: Annotated[int, Field(ge=0)]
+    complete: bool | list[str] = True
 
 
 def header(dataset: SegmentationDataset, seed: int, options: dict[str, Any]) -> dict[str, Any]:

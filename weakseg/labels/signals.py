@@ -20,7 +20,16 @@ from weakseg.labels.annotators import (
     annotate_points,
     annotate_tags,
 )
-from weakseg.labels.answers import Answer, annotate_pixels, check_answers, count_answers
+from weakseg.labels.answers import Answer, annotate_pixels, count_answers
+from weakseg.labels.checks import (
+    Check,
+    check_answers,
+    check_boxes,
+    check_objects,
+    check_points,
+    check_strokes,
+    check_tags,
+)
 from weakseg.labels.costs import load_schedule
 from weakseg.labels.scribbles import Stroke, annotate_scribbles
 from weakseg.labels.targets import (
@@ -37,10 +46,10 @@ Annotation = TypeVar("Annotation")
 
 
 class Target(Protocol):
-    """Draws an annotation for the network; without a background nothing lies outside of boxes."""
+    """Draws an annotation for the network; only what is closed has a background around it."""
 
     def __call__(
-        self, annotation: Any, view: View, tag_names: Sequence[str], has_background: bool = True, /
+        self, annotation: Any, view: View, tag_names: Sequence[str], closed: bool = True, /
     ) -> np.ndarray: ...
 
 
@@ -49,14 +58,15 @@ class Signal(Generic[Annotation]):
     """One kind of label.
 
     extract   an annotator: (scene, rng) -> annotation, plain Python values in original pixels
-    target    (annotation, view, tag names, whether there is a background) -> array for the
-              network; for `full`, which a person draws pixel by pixel, the first argument is the
-              resized mask [S, S] itself
+    target    (annotation, view, tag names, whether what lies outside of it is background, see
+              `is_closed`) -> array for the network; for `full`, which a person draws pixel by
+              pixel, the first argument is the resized mask [S, S] itself
     actions   (annotation, number of classes to choose from, the background included) ->
               {action: number}: what the annotator did, priced by costs.yaml
     shown     annotation -> the classes that it claims, the background included, or their number
-    check     (annotation, size (width, height), number of classes): raises `ValueError` for what
-              target and actions would let pass
+    check     (annotation, `Picture`) -> the annotation, or `ValueError` for what makes no sense
+    nothing   the annotation that says nothing
+    is_list   whether it lists objects: all of them, or some
     """
 
     name: str
@@ -64,7 +74,9 @@ class Signal(Generic[Annotation]):
     target: Target
     actions: Callable[[Annotation, int], dict[str, int]]
     shown: Callable[[Annotation], set[int] | int]
-    check: Callable[[Annotation, Sequence[int], int], None] = lambda annotation, size, classes: None
+    check: Check
+    nothing: Annotation | None = None
+    is_list: bool = False
 
     def seconds(self, annotation: Annotation, num_classes: int = 2) -> float:
         """Return what one label takes by the default schedule, without a look, in seconds."""
@@ -97,60 +109,91 @@ SIGNALS: dict[str, Signal[Any]] = {
     "full": Signal[dict[str, int]](
         name="full",
         extract=count_objects,
-        target=lambda mask, view, tag_names, has_background=True: crop_mask(mask, view),
+        target=lambda mask, view, tag_names, closed=True: crop_mask(mask, view),
         actions=lambda annotation, num_classes: {"object": annotation["objects"]},
         shown=classes_of_mask,
+        check=check_objects,
     ),
     "tags": Signal[Tags](
         name="tags",
         extract=annotate_tags,
-        target=lambda annotation, view, tag_names, has_background=True: tag_vector(
-            annotation, tag_names
-        ),
+        target=lambda annotation, view, tag_names, closed=True: tag_vector(annotation, tag_names),
         actions=lambda annotation, num_classes: {
             answer: len(names) for answer, names in annotation.items()
         },
         shown=lambda annotation: len(annotation["present"]),
+        check=check_tags,
+        nothing={"present": [], "absent": []},
     ),
     "points": Signal[list[Point]](
         name="points",
         extract=annotate_points,
-        target=lambda annotation, view, tag_names, has_background=True: draw_points(
-            annotation, view
-        ),
+        target=lambda annotation, view, tag_names, closed=True: draw_points(annotation, view),
         actions=point_actions,
-        shown=lambda annotation: {int(point[2]) for point in annotation},
+        shown=lambda annotation: {int(point[2]) for point in annotation} - {IGNORE},
+        check=check_points,
+        nothing=[],
+        is_list=True,
     ),
     "scribbles": Signal[list[Stroke]](
         name="scribbles",
         extract=annotate_scribbles,
-        target=lambda annotation, view, tag_names, has_background=True: draw_scribbles(
-            annotation, view
-        ),
+        target=lambda annotation, view, tag_names, closed=True: draw_scribbles(annotation, view),
         actions=lambda annotation, num_classes: {"stroke": len(annotation)},
-        shown=lambda annotation: {stroke["class"] for stroke in annotation},
+        shown=lambda annotation: {stroke["class"] for stroke in annotation} - {IGNORE},
+        check=check_strokes,
+        nothing=[],
+        is_list=True,
     ),
     "boxes": Signal[list[Box]](
         name="boxes",
         extract=annotate_boxes,
-        target=lambda annotation, view, tag_names, has_background=True: draw_boxes(
-            annotation, view, 0 if has_background else IGNORE
+        target=lambda annotation, view, tag_names, closed=True: draw_boxes(
+            annotation, view, 0 if closed else IGNORE
         ),
         actions=lambda annotation, num_classes: {"box": len(annotation)},
-        shown=lambda annotation: len({box[4] for box in annotation}),
+        shown=lambda annotation: {int(box[4]) for box in annotation},
+        check=check_boxes,
+        nothing=[],
+        is_list=True,
     ),
     "pixels": Signal[list[Answer]](
         name="pixels",
         extract=annotate_pixels,
-        target=lambda annotation, view, tag_names, has_background=True: draw_pixels(
-            annotation, view
-        ),
+        target=lambda annotation, view, tag_names, closed=True: draw_pixels(annotation, view),
         actions=count_answers,
         shown=lambda annotation: {one["class"] for one in annotation} - {IGNORE},
         check=check_answers,
+        nothing=[],
     ),
 }
 TERMS = (*SIGNALS, "cam")  # every loss term there is; `cam` comes with `tags`
+LISTS = tuple(name for name, signal in SIGNALS.items() if signal.is_list)
+
+
+def is_complete(label: Mapping[str, Any], signal: str) -> bool:
+    """Return whether an image's list of annotations holds all that there is to annotate.
+
+    label: {"size", signal: annotation, ...}. Without the key "complete", the names of its complete
+    lists, all are: simulated annotators miss no object.
+    """
+    return signal in label.get("complete", LISTS)
+
+
+def is_closed(label: Mapping[str, Any], signals: Iterable[str], has_background: bool) -> bool:
+    """Return whether what no annotation of these signals shows is background.
+
+    That takes a list that is complete; of one with some objects, the rest is unlabelled.
+    """
+    return has_background and any(
+        name in label and is_complete(label, name) for name in signals if name in LISTS
+    )
+
+
+def is_labelled(label: Mapping[str, Any], signal: str) -> bool:
+    """Return whether an annotation says anything; a complete list does so even when it is empty."""
+    row = SIGNALS[signal]
+    return label[signal] != row.nothing or (row.is_list and is_complete(label, signal))
 
 
 def count_actions(
@@ -164,7 +207,8 @@ def count_actions(
     has_background: whether class 0 is one
     classes: number of classes that the annotator looks for, the background not counted. One that
     isn't there is looked for once: tags, which ask for it, take the count, and other signals only
-    what is left. Who names pixels looks for no class.
+    what is left. Who names pixels, or marks some of the objects, looks for no class; where there is
+    no label nobody has looked.
     """
     counts: dict[str, dict[str, int]] = {}
     ruled_out = 0
@@ -172,8 +216,10 @@ def count_actions(
         signal, annotation = SIGNALS[name], annotations[name]
         actions = signal.actions(annotation, classes + has_background)
         shown = signal.count_shown(annotation, has_background)
-        absent = actions.get("absent", max(0, classes - shown))
-        counts[name] = {"image": 1, **actions, "absent": max(0, absent - ruled_out)}
+        looks = not signal.is_list or is_complete(annotations, name)
+        absent = actions.get("absent", max(0, classes - shown)) if looks else 0
+        looked = int(is_labelled(annotations, name))
+        counts[name] = {"image": looked, **actions, "absent": max(0, absent - ruled_out)}
         ruled_out = max(ruled_out, absent)
     return counts
 

@@ -11,7 +11,8 @@ from weakseg.common import UserError, stable_seed
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.costs import add_counts, price_labels
 from weakseg.labels.label_file import labels_for
-from weakseg.labels.signals import count_actions, was_looked_at
+from weakseg.labels.label_record import LabelTally
+from weakseg.labels.signals import LISTS, count_actions, is_complete, was_looked_at
 
 Annotations = Mapping[str, Any]  # of one image: {"size": [width, height], signal: annotation, ...}
 
@@ -25,6 +26,7 @@ class TrainingLabels:
     selected_with   signals of the validation images that choose the checkpoint
     classes         number of classes that an annotator looks for, the background not counted
     has_background  whether class 0 is one
+    notes           lines for people: what the labels lack
     """
 
     images: Mapping[str, Annotations]
@@ -34,6 +36,7 @@ class TrainingLabels:
     selected_with: tuple[str, ...]
     classes: int
     has_background: bool = True
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Annotations:
         return self.images[name]
@@ -98,7 +101,14 @@ def read_training_labels(
     val_ids = dataset.ids("val") if select_by else []
     selected_with = selection_signals(signals, select_by)
     labels = labels_for(path, dataset, train_ids, signals, data_dir)
-    labels |= labels_for(path, dataset, val_ids, {*signals, *selected_with}, data_dir)
+    notes = check_tally(path, dataset, tally(labels, signals, dataset), "training")
+    if val_ids:
+        of_val = labels_for(
+            path, dataset, val_ids, tuple(dict.fromkeys((*signals, *selected_with))), data_dir
+        )
+        if select_by == "weak_val_loss":
+            check_tally(path, dataset, tally(of_val, signals, dataset), "validation")
+        labels |= of_val
     return TrainingLabels(
         images=labels,
         train_ids=train_ids,
@@ -107,7 +117,48 @@ def read_training_labels(
         selected_with=selected_with,
         classes=len(dataset.object_names),
         has_background=dataset.has_background,
+        notes=tuple(notes),
     )
+
+
+def tally(
+    labels: Mapping[str, Annotations], signals: Sequence[str], dataset: SegmentationDataset
+) -> LabelTally:
+    """Return what labels have of some signals."""
+    counted = LabelTally(signals, dataset.has_background)
+    for annotations in labels.values():
+        counted.add(annotations)
+    return counted
+
+
+def check_tally(
+    path: str | Path, dataset: SegmentationDataset, counted: LabelTally, split: str
+) -> list[str]:
+    """Return lines on what the labels of a split lack; `UserError` where nothing can be learnt.
+
+    path: of the labels
+    """
+    images = f"{counted.images} {split} images"
+    for signal in counted.signals:
+        if not counted.labelled[signal]:
+            raise UserError(
+                f"{path}: none of the {images} has {signal}; label some, or take another "
+                "--supervision_mode"
+            )
+    # The first answers of a session may well be about the background alone.
+    if not counted.objects and "pixels" not in counted.signals:
+        raise UserError(
+            f"{path}: the labels of the {images} show no object ({', '.join(counted.signals)}); "
+            "label some, or mend their classes"
+        )
+    notes = []
+    if counted.without:
+        notes.append(f"{path}: {counted.without} of {images} have no label")
+    names = [*enumerate(dataset.class_names)][int(dataset.has_background) :]
+    lacking = [name for label, name in names if label not in (counted.classes or ())]
+    if lacking and counted.classes is not None:
+        notes.append(f"{path}: no label shows {', '.join(lacking)}, so no prediction will")
+    return notes
 
 
 def annotation_cost(
@@ -133,7 +184,10 @@ def labels_digest(
     digest, before = hashlib.sha256(b"["), ""
     for name in sorted(names):
         annotations = labels[name]
-        digest.update(f"{before}{(name, [annotations[s] for s in signals])!r}".encode())
+        content: tuple[Any, ...] = name, [annotations[s] for s in signals]
+        some = [s for s in signals if s in LISTS and not is_complete(annotations, s)]
+        content += (some,) if some else ()
+        digest.update(f"{before}{content!r}".encode())
         before = ", "
     digest.update(b"]")
     return digest.hexdigest()[:16]

@@ -1,0 +1,100 @@
+"""The labels of one image as a file holds them: a table of its size and its annotations, checked.
+
+    {"size": [width, height], "points": ..., "boxes": ..., "complete": ["boxes"]}
+
+"complete" names the lists that hold all objects; what lies outside of other lists is unlabelled.
+Labels that people drew may lack kinds, and images: what is missing is unlabelled.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from weakseg.common import suggestion
+from weakseg.labels.checks import Picture, nearest, rows, shown
+from weakseg.labels.signals import LISTS, SIGNALS, is_labelled
+
+KEYS = ("size", "complete", *SIGNALS)
+
+
+def read_record(
+    record: Any, picture: Picture, signals: Collection[str], complete: Collection[str] = LISTS
+) -> dict[str, Any]:
+    """Return the labels of an image, of which those that `signals` need are checked.
+
+    record: {} of an image without labels
+    complete: names of the lists that are complete where the record doesn't say it. The labels have
+        the key "complete" where not all of them are.
+
+    Raises `ValueError` with one line for what makes no sense or doesn't fit the picture.
+    """
+    if not isinstance(record, Mapping):
+        raise ValueError(f"its labels are {shown(record)}; write a table of them")
+    for key in record:
+        if key not in KEYS and suggestion(key, KEYS):
+            raise ValueError(f"has the unknown key {shown(key)}; {suggestion(key, KEYS)}")
+    width, height = picture.size
+    size = record.get("size", None if picture.is_simulated else [width, height])
+    if size != [width, height] and size != (width, height):
+        raise ValueError(
+            f"was labelled at size {shown(size)}, but the upright picture has {width}x{height} "
+            "pixels; label it as it is"
+        )
+    known = complete_lists(record["complete"]) if "complete" in record else [*complete]
+    labels = dict(record) | {"size": [width, height]}
+    for signal in signals:
+        if signal in record:
+            try:
+                labels[signal] = SIGNALS[signal].check(record[signal], picture)
+            except ValueError as error:
+                raise ValueError(f"{signal}: {error}") from error
+        elif picture.is_simulated or SIGNALS[signal].nothing is None:
+            price = ", the price of its masks (not needed with --select_by weak_val_loss)"
+            raise ValueError(f"has no {signal}{price if signal == 'full' else ''}")
+        else:
+            labels[signal] = SIGNALS[signal].nothing
+            known = [name for name in known if name != signal]
+    labels.pop("complete", None)
+    return labels if {*known} >= {*LISTS} else labels | {"complete": known}
+
+
+def complete_lists(value: object) -> list[str]:
+    """Return the names of complete lists, all for True; others are a `ValueError`."""
+    if isinstance(value, bool):
+        return [*LISTS] if value else []
+    for name in rows(value, "'complete'"):
+        if name not in LISTS:
+            raise ValueError(f"'complete' names {shown(name)}; {nearest(name, LISTS)}")
+    return [name for name in LISTS if name in rows(value, "'complete'")]
+
+
+class LabelTally:
+    """What the labels of many images have, of some signals.
+
+    images      their number
+    labelled    {signal: number of images that it says anything of}
+    without     number of images of which no signal says anything
+    classes     that lists and answers show; None where other signals may show any
+    objects     number of images that show an object
+    """
+
+    def __init__(self, signals: Sequence[str], has_background: bool) -> None:
+        self.signals, self.has_background = signals, has_background
+        self.images, self.without, self.objects = 0, 0, 0
+        self.labelled: Counter[str] = Counter()
+        self.classes: set[int] | None = set()
+
+    def add(self, labels: Mapping[str, Any]) -> None:
+        """Take in the labels of an image, as `read_record` returns them."""
+        have = [signal for signal in self.signals if is_labelled(labels, signal)]
+        self.images += 1
+        self.without += not have
+        self.labelled.update(have)
+        rows = {signal: SIGNALS[signal] for signal in have}
+        self.objects += any(
+            row.count_shown(labels[signal], self.has_background) for signal, row in rows.items()
+        )
+        for signal, row in rows.items():
+            classes = row.shown(labels[signal])
+            if self.classes is not None:
+                self.classes = None if isinstance(classes, int) else self.classes | classes
