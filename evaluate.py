@@ -68,6 +68,14 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--data_dir", help="where the data lies now (default: where each run found it)"
     )
     group.add_argument("--cache_dir", help="folder of resized images (default: each run's own)")
+    group.add_argument(
+        "--encoder",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="encoders that may be downloaded; of others that runs name, only what is on this "
+        "machine is used",
+    )
     group.add_argument("--cache_limit", type=float, metavar="GB", help="as in train.py")
 
 
@@ -168,7 +176,7 @@ def find_runs(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     first = next(iter(runs))
     for name, run in runs.items():
         if run["args"].get("learner") != "probe":
-            refuse_unfit(root / name / "best.pt", run)
+            refuse_unfit(root / name / "best.pt", run, args.encoder)
         if run["test_fingerprint"] != runs[first]["test_fingerprint"]:
             raise UserError(
                 f"runs {first} and {name} have different test images or classes; "
@@ -296,14 +304,16 @@ def predictions(
     names, settings = dataset.ids("test"), checkpoint["args"]
     few = len(names) < FEW_IMAGES
     if settings.get("learner") == "probe":
-        store = feature_store(settings, cache_dir, args.cache_limit, accelerator.device)
+        store = feature_store(
+            settings, cache_dir, args.cache_limit, accelerator.device, args.encoder
+        )
         refuse_other_encoder(checkpoint, store.encoder.digest)
         probe = Probe.of_state(checkpoint["model"])
         masks = probe_masks(probe, store, dataset, names, settings["views"])
         yield from tqdm(masks, settings["run_name"], len(names), unit="img", disable=few)
         return
     size, where = settings["img_size"], (accelerator.device, accelerator.autocast)
-    model = folded(model_from(checkpoint).to(accelerator.device), size)
+    model = folded(model_from(checkpoint, args.encoder).to(accelerator.device), size)
     large = larger_than(dataset, names, tile["pixels"]) if tile else []
 
     # Images that fit into a window are predicted as they are, in batches of their own.

