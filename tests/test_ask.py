@@ -5,9 +5,7 @@ Runs are made in this process: one of their own would mostly import PyTorch.
 
 import json
 import shutil
-import subprocess
 import sys
-from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
@@ -37,7 +35,7 @@ TINY = ["--", "--img_size", "64", "--encoder_weights", "none", "--views", "1", "
 @pytest.fixture(autouse=True, scope="module")
 def quick():
     """Run train.py and evaluate.py in this process."""
-    with patch.object(runner, "subprocess", SimpleNamespace(run=call, STDOUT=subprocess.STDOUT)):
+    with patch.object(runner, "run_command", call):
         yield
 
 

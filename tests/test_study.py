@@ -14,7 +14,6 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
@@ -78,8 +77,8 @@ def flags(pets_dir, pets_labels):
     ]
 
 
-def call(command, stdout, **others):
-    """Stand for `subprocess.run` on a command of train.py or evaluate.py, in this process."""
+def call(command, log, *_):
+    """Stand for `runner.run_command` on train.py or evaluate.py, in this process."""
     module, text = (
         {"train.py": train, "evaluate.py": evaluate}[Path(command[1]).name],
         io.StringIO(),
@@ -94,14 +93,14 @@ def call(command, stdout, **others):
             run_cli(module.main, module.parse_args)
         except SystemExit as end:
             code = end.code
-    stdout.write(text.getvalue().encode())
-    return subprocess.CompletedProcess(command, code)
+    log.write(text.getvalue().encode())
+    return code
 
 
 @pytest.fixture(autouse=True, scope="module")
 def quick():
     """Run the cells of a study in this process."""
-    with patch.object(runner, "subprocess", SimpleNamespace(run=call, STDOUT=subprocess.STDOUT)):
+    with patch.object(runner, "run_command", call):
         yield
 
 
@@ -334,7 +333,7 @@ def test_a_study_killed_in_a_training_goes_on_to_the_same_table(done, flags, tmp
     )
     while not (folder / "runs" / name).exists() and killed.poll() is None:
         time.sleep(0.02)
-    killed.kill()  # its training lives on, and must neither be disturbed nor doubled
+    killed.kill()  # its training ends with it, and until then must not be disturbed
     killed.wait()
     run(study, *argv)
     assert (folder / "table.md").read_text() == (done / "table.md").read_text()

@@ -81,7 +81,7 @@ FLOORS = [
     {"data"},
     {"metrics", "parallel", "validation", "command_line"},
     {"common"},
-    {"threads", "shortage"},
+    {"threads", "shortage", "parent"},
 ]
 
 

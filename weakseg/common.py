@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from weakseg.parent import PARENT, end_with
 from weakseg.shortage import explained, last_line
 from weakseg.threads import settle_threads
 
@@ -36,10 +37,13 @@ def run_cli(
     """Run ``main(parse_args())`` as a command.
 
     A `UserError`, or what the machine refuses, becomes one line on stderr and exit code 2. SIGTERM,
-    by which clusters stop a job, behaves as Ctrl-C: what is half written goes.
+    by which clusters stop a job, behaves as Ctrl-C: what is half written goes. A command that
+    another one started ends with it.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if PARENT in os.environ:
+        end_with(int(os.environ[PARENT]))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may hold any bytes

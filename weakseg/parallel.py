@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weakseg.common import UserError
+from weakseg.parent import Tied
 
 if TYPE_CHECKING:
     from joblib import ParallelBackendBase
@@ -198,7 +199,7 @@ def stream(
 ) -> Iterator[Any]:
     """Yield the results of tasks one by one; few tasks and results exist at a time.
 
-    To be used within `backend(workers)`.
+    To be used within `backend(workers)`. Workers on this machine end with this process.
 
     tasks: made by `joblib.delayed`
     n_jobs: tasks at a time, where it is not the number of the workers
@@ -206,6 +207,7 @@ def stream(
     """
     from joblib import Parallel, effective_n_jobs
 
+    tasks = ((Tied(function, os.getpid()), *rest) for function, *rest in tasks)
     how = "generator" if in_order else "generator_unordered"
     if workers.backend == "ray":  # gives all results of a block at its end
         how = "list"

@@ -6,6 +6,7 @@ It needs no network. Coats and backgrounds share their colours, so that form and
 an animal; ears, snout and tail tell the species, the pattern of the coat the breed.
 """
 
+import os
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from weakseg.common import UserError, atomic_path, stable_seed
 from weakseg.data.image_io import opened
 from weakseg.data.layouts import PETS
+from weakseg.parent import Tied
 
 DRAWING = 2  # raise it when the pictures change: files of an older drawing are then drawn anew
 MARK = "Drawn by download_data.py --dataset shapes"  # stands in list.txt
@@ -220,7 +222,7 @@ def draw_shapes(data_dir: str | Path, trainval: int, test: int, size: int, seed:
             path.unlink(missing_ok=True)
     jobs = -1 if len(todo) >= MANY else 1
     done = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        joblib.delayed(write)(root, name, size, seed) for name in todo
+        joblib.delayed(Tied(write, os.getpid()))(root, name, size, seed) for name in todo
     )
     for _ in tqdm(done, "drawing", total=len(todo), unit="image", disable=not todo):
         pass

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from weakseg.common import commit
 from weakseg.labels.costs import Schedule, hours
 from weakseg.parallel import Workers, backend, stream
+from weakseg.parent import PARENT
 from weakseg.planning.cell import Cell
 from weakseg.planning.grid import Grid
 
@@ -26,6 +27,7 @@ def execute(
 ) -> int:
     """Run command lines one after another -> exit code; the first failure ends it.
 
+    They end with this process.
     log             file for their output
     lock            file that a training holds; one that an interrupted study left running is
                     waited for
@@ -39,17 +41,28 @@ def execute(
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         pass
-    environment = {"OMP_NUM_THREADS": str(usual_threads), **os.environ}
+    environment = {"OMP_NUM_THREADS": str(usual_threads), **os.environ, PARENT: str(os.getpid())}
     if chosen_threads is not None:
         environment["OMP_NUM_THREADS"] = chosen_threads
     with log.open("wb") as file:
         for command in commands:
-            done = subprocess.run(
-                command, stdout=file, stderr=subprocess.STDOUT, cwd=folder, env=environment
-            )
-            if done.returncode:
-                return done.returncode
+            if code := run_command(command, file, folder, environment):
+                return code
     return 0
+
+
+def run_command(
+    command: Sequence[str], log: BinaryIO, folder: str, environment: Mapping[str, str]
+) -> int:
+    """Run one command line in a folder -> exit code; an interruption stops it as well."""
+    with subprocess.Popen(
+        command, stdout=log, stderr=subprocess.STDOUT, cwd=folder, env=environment
+    ) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()  # so that it deletes what is half written
+            raise
 
 
 def run_grid(cells: Iterable[Cell], study_folder: Path, workers: Workers) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The GrabCut pseudo-masks of many images: cut once, in parallel, then read from PNG files."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from weakseg.common import UserError, atomic_path, stable_seed
 from weakseg.data.base import NO_BACKGROUND, SegmentationDataset
 from weakseg.data.cache import ResizedCache, source_key
 from weakseg.data.image_io import opened
+from weakseg.labels.signals import annotations_of
 from weakseg.labels.targets import View
+from weakseg.parent import Tied
 from weakseg.pseudo_masks.grabcut import DEFAULTS, USED, Options, pseudo_mask
 
 VERSION = 1  # raise it when the same image, annotations and options give another mask than before
@@ -116,7 +119,8 @@ def pseudo_masks(
     chunks = [missing[i : i + CHUNK] for i in range(0, len(missing), CHUNK)]
     parallel = Parallel(n_jobs=jobs if len(chunks) > 1 else 1, return_as="generator")
     with tqdm(total=len(missing), desc="GrabCut", unit="img", disable=not missing) as bar:
-        for done in parallel(delayed(cut_many)(chunk, cache, options) for chunk in chunks):
+        cut = delayed(Tied(cut_many, os.getpid()))
+        for done in parallel(cut(chunk, cache, options) for chunk in chunks):
             outcomes.update(done)
             bar.update(len(done))
 
@@ -134,7 +138,7 @@ def cut_task(
     options: Options,
 ) -> CutTask:
     """Return the task of one image; its mask's file name hashes all that the mask depends on."""
-    annotations = {signal: label[signal] for signal in signals}
+    annotations = annotations_of(label, signals)
     width, height = label["size"]
     photograph, view = dataset.image_path(name), View(width, height, size)
     content = json.dumps(annotations, sort_keys=True)
