@@ -58,7 +58,16 @@ def predicted_cases(
         for i, name in enumerate(part):
             others = np.stack([member[i] for member in members]) if members else None
             mask = probabilities[i].argmax(0).astype(np.uint8)
-            yield Case(name, pixels[i], mask, class_names, probabilities[i], others, has_background)
+            yield Case(
+                name,
+                pixels[i],
+                mask,
+                class_names,
+                probabilities[i],
+                others,
+                has_background,
+                inputs.dataset.image_path(name),
+            )
 
 
 def class_probabilities(network: nn.Module, images: torch.Tensor, mirror: bool) -> torch.Tensor:

@@ -8,11 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 
 from vlm_itl.settings import Section
+from weakseg.data.image_io import read_image
 
 Decision = Literal["accept", "reject", "abstain"]
 DECISIONS: tuple[str, ...] = get_args(Decision)
@@ -28,13 +30,14 @@ NO_USAGE: Usage = dict.fromkeys(("calls", "prompt_tokens", "completion_tokens", 
 class Case:
     """One predicted mask to be judged.
 
-    image          [S, S, 3] uint8
+    image          [S, S, 3] uint8, the photograph as the network sees it
     mask           [S, S] uint8, the predicted classes
     class_names    the background first; where there is none, what stands for no object, which no
                    pixel has
     probabilities  [C, S, S] float, the network's softmax; None where only the mask is known
     members        [M, S, S] uint8, the masks of the other members of an ensemble; None without one
     has_background whether the data set has one, so that the network may predict class 0
+    path           of the photograph; None where there is but the image
     """
 
     id: str
@@ -44,6 +47,7 @@ class Case:
     probabilities: np.ndarray | None = None
     members: np.ndarray | None = None
     has_background: bool = True
+    path: Path | None = None
 
     @cached_property
     def mask_hash(self) -> str:
@@ -52,8 +56,13 @@ class Case:
 
     @cached_property
     def image_hash(self) -> str:
-        """A short hash of the image."""
-        return hashlib.sha256(self.image.tobytes()).hexdigest()[:16]
+        """A short hash of the photograph's file, or of the image."""
+        data = self.path.read_bytes() if self.path else self.image.tobytes()
+        return hashlib.sha256(data).hexdigest()[:16]
+
+    def photograph(self) -> np.ndarray:
+        """Return the photograph [H, W, 3] uint8 as it was taken; the image where there is none."""
+        return np.asarray(read_image(self.path)) if self.path else self.image
 
 
 class Example(NamedTuple):

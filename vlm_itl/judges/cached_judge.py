@@ -9,7 +9,8 @@ from pydantic import Field
 
 from vlm_itl.judges.answer_cache import OPTION, AnswerCache, AnswerKey
 from vlm_itl.judges.base import NO_USAGE, Case, Judge, Preference, Usage, Verdict
-from vlm_itl.judges.prompts import VIEWS, Form, Look, Question, pair_question, single_question
+from vlm_itl.judges.prompts import Form, Question, pair_question, single_question
+from vlm_itl.judges.views import ALL_VIEWS, Look
 from vlm_itl.settings import Section
 from weakseg.common import UserError
 
@@ -31,8 +32,8 @@ class AskOptions(Section):
         description="answer from the cache alone, without network or model; the rest are failures",
     )
     views: tuple[str, ...] = Field(
-        default=("overlay", "contour", "crop"),
-        description=f"pictures of a mask, from {', '.join(VIEWS)}",
+        default=ALL_VIEWS,
+        description=f"pictures of a mask, from {', '.join(ALL_VIEWS)}",
     )
     image_side: int = Field(
         default=512, ge=16, le=4096, description="longer side of one mask's picture, pixels"

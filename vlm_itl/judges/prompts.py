@@ -15,15 +15,11 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from vlm_itl.judges.base import Case, Decision, ErrorType
+from vlm_itl.judges.colours import Paint, paints
 from vlm_itl.judges.views import VIEWS, Look, draw_panel, foreground, side_by_side
 from weakseg.common import stable_seed
-from weakseg.reporting import style
 
-PROMPT_VERSION = "1"
-# Words for the first colours of `style.PALETTE`: a model knows them better than hexadecimal
-# numbers.
-COLOUR_WORDS = (None, "orange", "blue", "green", "pink", "light blue", "red-orange", "yellow")
-
+PROMPT_VERSION = "2"
 # Letters at the end of a text in which an answer is looked for. What opens brackets all along would
 # take the square of its length to read.
 LONGEST_TEXT = 20_000
@@ -194,27 +190,30 @@ class Question:
         """Yield the lines that name the classes and their colours."""
         names = self.cases[0].class_names
         yield f"Classes that the network knows: {', '.join(names[1:])}."
-        predicted = foreground(*(case.mask for case in self.cases))
-        if not predicted:
+        if not self._shown:
             yield "The network predicts no object at all: everything is background."
             return
         yield "Colours of the predicted classes:"
-        for label in predicted:
-            word = f"{COLOUR_WORDS[label]} " if label < len(COLOUR_WORDS) else ""
-            yield f"- {names[label]}: {word}({style.hex_colour(label)})"
+        for label, paint in self._shown.items():
+            yield f"- {names[label]}: {paint.words}"
         if self.cases[0].has_background:
             yield "Everything else is predicted to be background."
 
+    @cached_property
+    def _shown(self) -> dict[int, Paint]:
+        """How each predicted class is shown."""
+        return paints(foreground(*(case.mask for case in self.cases)))
+
     def images(self) -> list[tuple[str, np.ndarray]]:
         """Return (title, picture [h, w, 3] uint8) of each view; a pair is shown side by side."""
+        photograph = self.cases[0].photograph()
         masks = [case.mask for case in self.cases]
+        size = photograph.shape[1], photograph.shape[0]
         shown = []
         for number, name in enumerate(self.look.views, 1):
-            view = VIEWS[name]
-            box = view.box(*masks)
-            panels = [
-                draw_panel(view, case.image, case.mask, box, self.look.side) for case in self.cases
-            ]
+            view, side = VIEWS[name], self.look.side
+            box = view.box(size, *masks)
+            panels = [draw_panel(view, photograph, mask, box, side, self._shown) for mask in masks]
             picture = panels[0] if self.kind == "single" else side_by_side(*panels)
             shown.append((f"Picture {number}: {view.title}.", picture))
         return shown

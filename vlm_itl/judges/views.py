@@ -1,19 +1,24 @@
 """How a mask is shown to a vision-language model: the views, drawn and encoded."""
 
 import base64
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
+from vlm_itl.judges.colours import Paint, painted, write_marks
 from weakseg.common import IGNORE, UserError
 from weakseg.reporting import pictures, style
 
-CROP_MARGIN, CROP_MINIMUM = 0.15, 16  # share of the object's longer side, on each side; pixels
+# Share of the object's longer side, on each side; pixels of the mask.
+CROP_MARGIN, CROP_MINIMUM = 0.15, 16
 
-Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, the last two exclusive
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the photograph, two exclusive
+Size = tuple[int, int]  # (width, height) of the photograph
 
 
 def foreground(*masks: np.ndarray) -> list[int]:
@@ -42,33 +47,37 @@ def photo(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return image
 
 
-def whole_box(*masks: np.ndarray) -> Box:
-    """Return the box of the whole image."""
-    height, width = masks[0].shape
-    return 0, 0, width, height
+def whole_box(size: Size, *masks: np.ndarray) -> Box:
+    """Return the box of the whole photograph."""
+    return 0, 0, *size
 
 
-def crop_box(*masks: np.ndarray) -> Box:
-    """Return a box around the foreground of all `masks` [H, W].
+def crop_box(size: Size, *masks: np.ndarray) -> Box:
+    """Return a box around the foreground of all `masks` [h, w], in pixels of the photograph.
 
-    It has a margin, and is square where the image has room. It is the whole image where there is no
-    foreground.
+    It has a margin, and is square where the photograph has room. It is the whole photograph where
+    there is no foreground.
     """
-    height, width = masks[0].shape
     covered = np.any([(mask != 0) & (mask != IGNORE) for mask in masks], axis=0)
     if not covered.any():
-        return whole_box(*masks)
-    ys, xs = (np.flatnonzero(covered.any(axis)) for axis in (1, 0))
-    longer = int(max(np.ptp(xs), np.ptp(ys))) + 1
-    side = max(CROP_MINIMUM, round(longer * (1 + 2 * CROP_MARGIN)))
+        return whole_box(size)
+    # The outermost pixels of the foreground, brought to the photograph.
+    ends = []
+    for length, cells, axis in zip(size, covered.shape[::-1], (0, 1), strict=True):
+        at, scale = np.flatnonzero(covered.any(axis)), length / cells
+        ends.append((int(at[0] * scale), min(length, math.ceil((at[-1] + 1) * scale)), scale))
+    longer = max(end - start for start, end, _ in ends)
+    smallest = round(CROP_MINIMUM * max(scale for *_, scale in ends))
+    side = max(smallest, round(longer * (1 + 2 * CROP_MARGIN)))
 
-    def interval(positions: np.ndarray, length: int) -> tuple[int, int]:
-        size = min(side, length)
-        centred = (int(positions[0]) + int(positions[-1]) + 1 - size) // 2
-        start = min(max(0, centred), length - size)
-        return start, start + size
+    def interval(start: int, end: int, length: int) -> tuple[int, int]:
+        room = min(side, length)
+        first = min(max(0, (start + end - room) // 2), length - room)
+        return first, first + room
 
-    (x0, x1), (y0, y1) = interval(xs, width), interval(ys, height)
+    (x0, x1), (y0, y1) = (
+        interval(*end[:2], length) for end, length in zip(ends, size, strict=True)
+    )
     return x0, y0, x1, y1
 
 
@@ -76,7 +85,7 @@ class View(NamedTuple):
     """One way to show a mask.
 
     title  what it is called in the prompt
-    box    the part of the image that it shows, for one mask or for both of a pair
+    box    the part of the photograph that it shows, for one mask or for both of a pair
     draw   (image [h, w, 3] uint8, mask [h, w] uint8) -> picture [h, w, 3] uint8
     """
 
@@ -91,6 +100,7 @@ VIEWS: Mapping[str, View] = {
     "contour": View("the photograph with the outlines of the predicted mask", whole_box, contour),
     "crop": View("the outlines, enlarged around the predicted foreground", crop_box, contour),
 }
+ALL_VIEWS = tuple(VIEWS)
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ class Look:
     format  which of `MEDIA`
     """
 
-    views: tuple[str, ...] = ("overlay", "contour", "crop")
+    views: tuple[str, ...] = ALL_VIEWS
     side: int = 512
     format: str = "png"
 
@@ -114,20 +124,53 @@ class Look:
             )
 
 
-def draw_panel(view: View, image: np.ndarray, mask: np.ndarray, box: Box, side: int) -> np.ndarray:
-    """Return a view of a mask [H, W] whose longer side is `side` pixels.
+def draw_panel(
+    view: View,
+    photograph: np.ndarray,
+    mask: np.ndarray,
+    box: Box,
+    side: int,
+    shown: Mapping[int, Paint],
+) -> np.ndarray:
+    """Return a view of a mask whose longer side is `side` pixels, at the photograph's own aspect.
 
-    The image [H, W, 3] is scaled smoothly, the mask without new labels.
+    photograph: [H, W, 3] uint8; mask: [h, w] uint8 of the whole photograph, in any size
+    box: the part of the photograph that is shown; shown: the classes' `Paint`
     """
     x0, y0, x1, y1 = box
-    image, mask = image[y0:y1, x0:x1], mask[y0:y1, x0:x1]
-    scale = side / max(mask.shape)
-    size = [max(1, round(length * scale)) for length in mask.shape[::-1]]
-    smooth = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-    return view.draw(
-        cv2.resize(image, size, interpolation=smooth),
-        cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST),
+    scale = side / max(x1 - x0, y1 - y0)
+    size = max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale))
+    image = Image.fromarray(photograph).resize(size, Image.Resampling.BICUBIC, box)
+    height, width = photograph.shape[:2]
+    across, down = mask.shape[1] / width, mask.shape[0] / height
+    part = resized_mask(
+        painted(mask, shown), size, (x0 * across, y0 * down, x1 * across, y1 * down)
     )
+    picture = view.draw(np.array(image), part)
+    if view.draw is not photo:
+        write_marks(picture, part, shown)
+    return picture
+
+
+def resized_mask(
+    mask: np.ndarray, size: Size, box: tuple[float, float, float, float]
+) -> np.ndarray:
+    """Return a box of a mask [h, w] uint8 at another size (width, height), with smooth outlines.
+
+    Each pixel has the class that most of its surroundings have. Enlarged by its nearest pixels, a
+    mask would show stairs that nobody predicted.
+    """
+    labels = np.unique(mask)
+    most, result = None, np.full(size[::-1], labels[0], np.uint8)
+    for label in labels:
+        plane = Image.fromarray((mask == label).astype(np.float32))
+        share = np.asarray(plane.resize(size, Image.Resampling.BILINEAR, box))
+        if most is None:
+            most = share.copy()
+            continue
+        result[share > most] = label
+        np.maximum(most, share, out=most)
+    return result
 
 
 def side_by_side(first: np.ndarray, second: np.ndarray) -> np.ndarray:
