@@ -25,6 +25,7 @@ HOSTILE = [
     {"run": "/outside"},
     {"run": "a\x1b[2J"},
     {"run": 7},
+    {"task": {"classes": ["background", "a\x1b[2J"]}},
     {"images": {"../a": {"mask": "r/a.png"}}},
     {"images": {"a": {"mask": "../../secret.png"}}},
     {"images": {"a": {"mask": "/etc/secret.png"}}},

@@ -153,3 +153,14 @@ def test_settings_are_of_their_kind(value, trained, tmp_path):
     assert line == str(damaged(folder / "best.pt", f"the setting img_size is {value!r}"))
     del spoilt["args"]["img_size"]
     assert "lacks the setting img_size" in refused(folder / "best.pt", spoilt, evaluate, flags)
+
+
+@pytest.mark.parametrize("part", ["classes", "run_name"])
+def test_names_that_steer_a_terminal_or_lead_out_are_refused(part, trained, tmp_path):
+    folder = trained[1]
+    best = torch.load(folder / "best.pt", weights_only=True)
+    task, args = best["task"] | {"classes": ["a", "b\x1b[2J"]}, best["args"] | {"run_name": "../r"}
+    spoilt = best | ({"task": task} if part == "classes" else {"args": args})
+    flags = ["--checkpoint_dir", folder.parent, "--results_dir", tmp_path / "e"]
+    line = refused(folder / "best.pt", spoilt, evaluate, flags)
+    assert "is damaged" in line and line.isprintable()

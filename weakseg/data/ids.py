@@ -18,6 +18,14 @@ def is_shown(text: str) -> bool:
     return not any(unicodedata.category(letter) in HIDDEN for letter in text)
 
 
+def are_names(values: Iterable[object]) -> bool:
+    """Return whether values can be the names of classes: texts that a terminal shows as they are.
+
+    So they are in a list of classes; those of another file may be a stranger's.
+    """
+    return all(isinstance(value, str) and is_shown(value) for value in values)
+
+
 def fault_of_id(name: object) -> str | None:
     """Return why a value can't be the id of an image, in words; None where it can."""
     if not isinstance(name, str):

@@ -13,7 +13,7 @@ from PIL import Image
 from weakseg.common import UserError, atomic_path, read_json
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import DataOptions, open_dataset
-from weakseg.data.ids import check_ids, is_folder_name
+from weakseg.data.ids import are_names, check_ids, is_folder_name
 from weakseg.data.image_io import read_mask
 from weakseg.labels.signals import SIGNALS
 from weakseg.reporting.style import palette
@@ -117,6 +117,9 @@ def read_result(path: Path) -> Result | None:
     remedy = "take the file that evaluate.py wrote"
     if not is_folder_name(content["run"]):
         raise UserError(f"{path}: {shorten(content['run'])!r} is no name of a run; {remedy}")
+    task = content["task"] if isinstance(content["task"], dict) else {}
+    if not are_names(task.get("classes") or ()):
+        raise UserError(f"{path}: a name of a class is no text, or steers the terminal; {remedy}")
     check_ids(content["images"], path, remedy)
     masks = (image.get("mask") for image in content["images"].values() if isinstance(image, dict))
     check_ids((mask for mask in masks if mask is not None), f"{path}, mask", remedy)

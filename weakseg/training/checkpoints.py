@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from weakseg.common import UserError, atomic_path
+from weakseg.data.ids import are_names, is_folder_name
 from weakseg.inference.weights import read_tensors
 from weakseg.learners.probe import Probe
 from weakseg.training.run import FORMER, FREE, LATER, TrainingRun
@@ -89,6 +90,10 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         or not isinstance(content["task"].get("classes"), list | tuple)
     ):
         raise UserError(f"{path}: not a checkpoint of train.py")
+    if not are_names(content["task"]["classes"]):
+        raise damaged(path, "a name of a class is no text, or has a control character")
+    if not is_folder_name(content["args"].get("run_name", "run")):
+        raise damaged(path, "the name of its run is no name of a folder")
     if content["args"].get("learner") == "probe":
         refuse_unfit_probe(path, content)
     else:
@@ -299,19 +304,23 @@ def leftovers(folder: Path) -> list[Path]:
 
 
 class Log:
-    """`log.jsonl`: one JSON line an epoch."""
+    """`log.jsonl`: one JSON line an epoch.
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    keys: what each line has; one without them, which a kill cut short or which is damaged, is none
+    """
+
+    def __init__(self, path: str | Path, keys: Collection[str] = ("epoch", "selected")) -> None:
+        self.path, self.keys = Path(path), keys
 
     def read(self) -> list[dict[str, Any]]:
-        """Return all complete lines; a line that a kill cut short is left out."""
+        """Return all whole lines."""
         lines: list[dict[str, Any]] = []
-        for line in self.path.read_text().splitlines() if self.path.exists() else ():
-            try:
-                lines.append(json.loads(line))
-            except ValueError:
-                break
+        text = self.path.read_text(errors="replace") if self.path.exists() else ""
+        for words in text.splitlines():
+            with contextlib.suppress(ValueError):
+                line = json.loads(words)
+                if isinstance(line, dict) and line.keys() >= set(self.keys):
+                    lines.append(line)
         return lines
 
     def keep_until(self, epoch: int) -> None:
