@@ -73,6 +73,7 @@ class Run:
         config = recorded(self.settings, unused)
         refuse_lost_ledger(self.ledger, self.folder)
         if not self.ledger.lines:
+            self.tracker.begin()
             self.store.build()  # what is wrong with `model` shows before the settings are written
         start = {
             "settings": settings_hash([config, self.arm]),

@@ -5,7 +5,6 @@ run's folder and the round, and a last one is the summary: mean IoU against the 
 images, and what the test gave.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from accelerate import Accelerator
 
 from vlm_itl.config import Config
 from vlm_itl.settings import as_plain
+from weakseg.training.checkpoints import Log
 from weakseg.training.tracking import wandb_mode
 
 
@@ -28,11 +28,23 @@ def tracker_options(settings: Config, folder: Path) -> dict[str, Any]:
 class Tracker:
     """Writes numbers to `log.jsonl` and to the tracker's run that is open.
 
+    A run that was killed computes some steps once more, whose numbers stand in `log.jsonl` already.
+
     accelerator: one made with `tracker_options`
     """
 
     def __init__(self, settings: Config, folder: Path, accelerator: Accelerator) -> None:
         self.settings, self.folder, self.accelerator = settings, folder, accelerator
+        self.lines = Log(folder / "log.jsonl", keys=("step",))
+        before = self.lines.read()
+        self.written = {written_of(line) for line in before}
+        if before:
+            self.lines.replace(before)  # without a line that a kill cut short
+
+    def begin(self) -> None:
+        """Empty the log of a run that begins: what stands there is another's."""
+        self.written.clear()
+        self.lines.path.unlink(missing_ok=True)
 
     def start(self, number: int, member: int = 0) -> Callable[[Mapping[str, float], int], None]:
         """Open the run of one network of a round -> a function `log(numbers, step)`."""
@@ -61,8 +73,9 @@ class Tracker:
     def log(self, numbers: Mapping[str, float], step: int, **where: int | bool) -> None:
         """Write one line, and hand the numbers to the open run; where: what the line is about."""
         line = {**where, "step": step, **numbers, "time": round(time.time(), 3)}
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        if written_of(line) not in self.written:
+            self.written.add(written_of(line))
+            self.lines.append(line)
         self.accelerator.log(dict(numbers), step)
 
     def summarise(self, results: Mapping[str, Any]) -> None:
@@ -87,6 +100,12 @@ class Tracker:
         for tracker in self.accelerator.trackers:
             tracker.finish()
         self.accelerator.trackers = []
+
+
+def written_of(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what tells a line of the log from all others: of what, which step, which numbers."""
+    places = (line.get(key) for key in ("round", "member", "summary", "step"))
+    return (*places, frozenset(line))
 
 
 def only_numbers(values: Mapping[str, Any]) -> dict[str, float]:

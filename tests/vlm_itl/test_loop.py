@@ -16,6 +16,7 @@ from conftest import run
 from made_streets import streets
 from PIL import Image
 
+from vlm_itl.training.trainer import logging_steps
 from weakseg.common import UserError
 from weakseg.labels.costs import LOOK, load_schedule
 from weakseg.labels.signals import SIGNALS
@@ -483,9 +484,26 @@ def test_killed_at_any_stage_it_ends_as_if_never_interrupted(tiny, tmp_path):
     assert json.loads((folder / "results.json").read_text()) == json.loads(
         (whole / "results.json").read_text()
     )
+    assert steps_logged(folder) == steps_logged(whole)
     assert any(line["pseudo_labels"] for line in results["curve"]), (
         "the judge accepted nothing: a weak test"
     )
+
+
+def steps_logged(folder):
+    """Return the lines of a run's log without what the clock says."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    clock = ("time", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
+    return [{key: line[key] for key in line if key not in clock} for line in lines]
+
+
+def test_what_is_logged_does_not_depend_on_where_a_training_goes_on():
+    """Means of the loss end at every checkpoint."""
+    for steps in range(1, 400, 7):
+        for every in {1, 50, steps // 3, steps} - {0}:
+            number = logging_steps(steps, every)
+            assert every % number == 0 and 1 <= number <= max(1, steps // 10)
+    assert logging_steps(300, 50) == 25 and logging_steps(200, 200) == 20
 
 
 @pytest.fixture(scope="module")

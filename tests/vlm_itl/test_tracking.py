@@ -91,6 +91,32 @@ def test_a_log_goes_on_where_a_killed_run_left_it(tmp_path):
     ] == [1.0, 0.5]
 
 
+def test_a_step_that_is_computed_once_more_stands_in_the_log_once(tmp_path):
+    """Numbers of another kind at the same step have a line of their own; a cut line goes."""
+    path = tmp_path / "log.jsonl"
+    log = make_tracker(tmp_path).start(0)
+    log({"loss": 1.0}, 1)
+    log({"miou": 0.5}, 1)
+    path.write_text(path.read_text() + '{"round": 0, "step": 2, "lo')
+    log = make_tracker(tmp_path).start(0)
+    for step in (1, 2):
+        log({"loss": 1 / step}, step)
+        log({"miou": 0.5}, step)
+    make_tracker(tmp_path).start(1)({"loss": 1.0}, 1)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["round"], line["step"], line.get("loss")) for line in lines] == [
+        (0, 1, 1.0),
+        (0, 1, None),
+        (0, 2, 0.5),
+        (0, 2, None),
+        (1, 1, 1.0),
+    ]
+    tracker = make_tracker(tmp_path)
+    tracker.begin()
+    tracker.start(0)({"loss": 1.0}, 1)
+    assert len(path.read_text().splitlines()) == 1
+
+
 def test_tensorboard_has_one_run_a_round_and_a_summary(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -154,9 +154,17 @@ class Progress(TrainerCallback):
     def on_log(
         self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any
     ) -> None:
-        """Hand on what the Trainer logs, as far as it is numbers."""
-        numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float))}
-        self.log(numbers, state.global_step)
+        """Hand on what the Trainer logs, as far as it is numbers.
+
+        Its summary at the end (train_loss, ...) is about the steps since the last start alone.
+        """
+        numbers = {
+            name: value
+            for name, value in (logs or {}).items()
+            if isinstance(value, int | float) and not name.startswith("train_")
+        }
+        if numbers.keys() - {"epoch", "total_flos"}:
+            self.log(numbers, state.global_step)
 
 
 def make_arguments(training: Training, folder: Path, seed: int) -> TrainingArguments:
@@ -183,7 +191,7 @@ def make_arguments(training: Training, folder: Path, seed: int) -> TrainingArgum
         load_best_model_at_end=training.select == "best",
         metric_for_best_model="miou",
         greater_is_better=True,
-        logging_steps=max(1, training.steps // 10),
+        logging_steps=logging_steps(training.steps, every),
         batch_eval_metrics=True,
         label_names=["mask"],
         remove_unused_columns=False,
@@ -195,6 +203,16 @@ def make_arguments(training: Training, folder: Path, seed: int) -> TrainingArgum
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs in one process would each get a batch
     return arguments
+
+
+def logging_steps(steps: int, every: int) -> int:
+    """Return after how many steps a training logs its mean loss: about ten times in all.
+
+    A checkpoint, `every` so many steps, is no break in a mean: a training that goes on from it logs
+    what one left alone does.
+    """
+    most = max(1, steps // 10)
+    return max(number for number in range(1, most + 1) if every % number == 0)
 
 
 def make_trainer(
