@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 from weakseg.common import UserError, stable_seed
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
-from weakseg.labels.signals import SIGNALS
+from weakseg.labels.signals import SIGNALS, is_closed
 from weakseg.labels.targets import View, crop_mask
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.features import interpolation
@@ -98,8 +98,8 @@ class SegmentationItems(Dataset):
     def target(self, name: str, labels: Mapping[str, Any], signal: str, view: View) -> np.ndarray:
         """Return what the network learns from one of an image's labels, as an array."""
         annotation = self.mask(name) if signal == "full" else labels[signal]
-        tag_names, has_background = self.dataset.tag_names, self.dataset.has_background
-        return SIGNALS[signal].target(annotation, view, tag_names, has_background)
+        closed = is_closed(labels, (signal,), self.dataset.has_background)
+        return SIGNALS[signal].target(annotation, view, self.dataset.tag_names, closed)
 
     def mask(self, name: str) -> np.ndarray:
         """Return the resized ground truth, [S, S] uint8."""

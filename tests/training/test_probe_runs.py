@@ -138,7 +138,7 @@ def test_clicks_on_the_background_and_on_objects_weigh_the_same(rows):
     pool, places = np.zeros((1, 3, 2), np.float16), np.zeros((1, 3, 2))
     marks = pixels(classes, weights)
     none, weak = pixels([], []), np.array([True])
-    evidence = Evidence(marks, none, none, pool, places, nothing, weak, 0.0)
+    evidence = Evidence(marks, none, none, pool, places, nothing, weak, 0.0, weak)
     found = rows_of(evidence, nothing, 2)[0].weights
     there = np.unique(classes)
     np.testing.assert_allclose(np.bincount(classes, found)[there], 1 / len(there))
@@ -172,6 +172,7 @@ def test_weak_labels_weigh_as_many_images_as_have_them_and_answers_as_many_as_th
         pseudo,
         np.arange(images) < weak,
         0.0,
+        np.zeros(images, bool),
     )
     rows, is_exact = rows_of(evidence, pseudo, 3)
     labelled, exact = pseudo != IGNORE, 2 * masks + len(answers)
@@ -570,7 +571,9 @@ def test_an_old_run_is_replaced_only_by_one_that_fits(fit, tmp_path, pets_labels
     empty = tmp_path / "empty.pkl"
     empty.write_bytes(pickle.dumps(content))
     for modes in ("points", "points scribbles"):
-        with pytest.raises(UserError, match=r"empty\.pkl: nothing is labelled in any") as caught:
+        with pytest.raises(
+            UserError, match=r"empty\.pkl: none of the 6 training images has points"
+        ) as caught:
             fit(modes, "r", "--overwrite", "--weak_label_path", empty)
         assert "\n" not in str(caught.value)
     assert same(before, state(tmp_path / "r")) and len(log(tmp_path / "r")) == 2

@@ -72,8 +72,8 @@ class LabelTally:
     """What the labels of many images have, of some signals.
 
     images      their number
-    labelled    {signal: number of images that it says anything of}
-    without     number of images of which no signal says anything
+    labelled    {signal: number of images that have such an annotation}
+    without     number of images of which no signal says anything, not even that nothing is there
     classes     that lists and answers show; None where other signals may show any
     objects     number of images that show an object
     """
@@ -86,9 +86,9 @@ class LabelTally:
 
     def add(self, labels: Mapping[str, Any]) -> None:
         """Take in the labels of an image, as `read_record` returns them."""
-        have = [signal for signal in self.signals if is_labelled(labels, signal)]
+        have = [name for name in self.signals if labels[name] != SIGNALS[name].nothing]
         self.images += 1
-        self.without += not have
+        self.without += not any(is_labelled(labels, signal) for signal in self.signals)
         self.labelled.update(have)
         rows = {signal: SIGNALS[signal] for signal in have}
         self.objects += any(

@@ -190,6 +190,13 @@ def is_closed(label: Mapping[str, Any], signals: Iterable[str], has_background: 
     )
 
 
+def annotations_of(label: Mapping[str, Any], signals: Iterable[str]) -> dict[str, Any]:
+    """Return {signal: annotation} of those signals that a label has, with its key "complete"."""
+    annotations = {signal: label[signal] for signal in signals if signal in label}
+    said = "complete" in label and bool(annotations)
+    return annotations | ({"complete": label["complete"]} if said else {})
+
+
 def is_labelled(label: Mapping[str, Any], signal: str) -> bool:
     """Return whether an annotation says anything; a complete list does so even when it is empty."""
     row = SIGNALS[signal]

@@ -18,6 +18,8 @@ from weakseg.common import IGNORE
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
 from weakseg.inference.edges import follow_edges
+from weakseg.labels.signals import annotations_of as of_signals
+from weakseg.labels.signals import is_complete
 from weakseg.labels.targets import View, parts_of_boxes, tag_vector
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.probe import Probe
@@ -124,7 +126,13 @@ class FeatureMasks:
         signals, side = [signal for signal in self.signals if signal in label], side_of(maps)
         annotations = annotations_of(label, signals)
         if "boxes" in annotations and has_small_boxes(label, side):
-            return self.of_ellipses(annotations, label["size"], finer(side))
+            ellipses = self.of_ellipses(annotations, label["size"], finer(side))
+            if is_complete(label, "boxes"):
+                return ellipses
+            others = {key: value for key, value in label.items() if key != "boxes"}
+            mask = self.predicted(name, others, maps, probe, confidence)
+            around = mask.repeat(FINE // SIDE, 0).repeat(FINE // SIDE, 1)
+            return np.where(ellipses == IGNORE, around, ellipses)
         known = knowledge_of(label, signals, term_of(label, signals), self.dataset, side)
         rest = 0 if known.is_closed else IGNORE
         if not known.classes.size:
@@ -148,14 +156,15 @@ class FeatureMasks:
         annotations: {"boxes" and perhaps "points", "scribbles": annotation}; size: (width, height)
         of the photograph. Most small things are round. Clicks and strokes keep their classes.
         Smaller ellipses lie on top of larger ones. Without a background, what boxes of one class
-        alone hold is of that class, and large boxes hold no ellipse.
+        alone hold is of that class, and large boxes hold no ellipse. What lies outside of boxes of
+        some objects is in doubt.
         """
         width, height = size
-        view = View(width, height, side)
-        if self.dataset.has_background:
-            mask = np.zeros((side, side), np.uint8)
-        else:
-            mask = draw_evidence({"boxes": annotations["boxes"]}, view, has_background=False)
+        view, has_background = View(width, height, side), self.dataset.has_background
+        boxes = of_signals(annotations, ["boxes"])
+        mask = draw_evidence(boxes, view, has_background)
+        for window, _ in parts_of_boxes(annotations["boxes"], view) if has_background else ():
+            mask[window] = 0
         for window, value in parts_of_boxes(annotations["boxes"], view):
             part = mask[window]
             if not self.dataset.has_background and min(part.shape) >= SMALL_BOX * FINE:

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 
 from weakseg.common import IGNORE
 from weakseg.data.base import SegmentationDataset
-from weakseg.labels.signals import SIGNALS
+from weakseg.labels.signals import SIGNALS, is_closed, is_complete
+from weakseg.labels.signals import annotations_of as of_signals
 from weakseg.labels.targets import View, draw_boxes, draw_pixels, parts_of_boxes, tag_vector
 from weakseg.learners.unet import SegmentationModel
 from weakseg.pseudo_masks.cam import TagMaps, activation_maps
@@ -38,7 +39,8 @@ from weakseg.pseudo_masks.random_walk import (
 # The second round's maps are the network's probabilities, which nothing has to spread.
 SECOND_SCALES, SECOND_GROWTH = (1.0, 2.0), Growth(0, 0.0, 0.1, 0.5, 0.9)
 
-Annotations = Mapping[str, Any]  # {"points", "scribbles", "boxes": annotation}, one or more
+# {"points", "scribbles", "boxes": annotation}, one or more, perhaps with "complete"
+Annotations = Mapping[str, Any]
 
 
 # ---- the first round: from labels
@@ -106,7 +108,8 @@ def mask_from_annotations(
 
     size: (width, height) of the original; image: [3, S, S] uint8. The annotated pixels keep their
     classes. Without a mark on an object, or where boxes leave no background, all else is in doubt.
-    Where the data set has no background, the classes compete for all pixels.
+    So is what no seed grows into where there may be more objects than annotations. Where the data
+    set has no background, the classes compete for all pixels.
     """
     view = View(*size, image.shape[1])
     marks = draw_evidence(annotations, view, has_background)
@@ -130,7 +133,7 @@ def mask_from_annotations(
 
     objects = classes[is_object]
     object_maps = maps.cpu().numpy()[is_object] * allowed_regions(annotations, view, objects)
-    rest = 0 if has_background else IGNORE
+    rest = 0 if is_closed(annotations, USED, has_background) else IGNORE
     mask = mask_from_maps(object_maps, objects, rgb(image), growth, rest)
     return np.where(marks == IGNORE, mask, marks)
 
@@ -164,8 +167,8 @@ def mask_from_maps(
 
 
 def annotations_of(label: Mapping[str, Any], signals: Collection[str]) -> dict[str, Any]:
-    """Return {signal: annotation} of the points, scribbles and boxes among `signals`."""
-    return {signal: label[signal] for signal in signals if signal in USED}
+    """Return `Annotations`: the points, scribbles and boxes among `signals`."""
+    return of_signals(label, [signal for signal in signals if signal in USED])
 
 
 def with_answers(
@@ -201,10 +204,10 @@ def draw_evidence(annotations: Annotations, view: View, has_background: bool = T
     """Draw clicks and strokes, and what boxes say for sure -> [S, S] uint8, else 255.
 
     That is the background outside of boxes, or without a background their class where boxes of one
-    class alone are.
+    class alone are. Boxes of some objects say nothing for sure.
     """
     marks = draw_marks(annotations, view)
-    if "boxes" not in annotations:
+    if "boxes" not in annotations or not is_complete(annotations, "boxes"):
         return marks
     if has_background:
         outside = SIGNALS["boxes"].target(annotations["boxes"], view, ()) == 0
@@ -237,9 +240,9 @@ def allowed_regions(
 ) -> np.ndarray:
     """Return where each of K classes may be, [K, S, S] bool: in its own boxes.
 
-    Without boxes it may be anywhere: [K, 1, 1].
+    Without boxes of all objects it may be anywhere: [K, 1, 1].
     """
-    if "boxes" not in annotations:
+    if "boxes" not in annotations or not is_complete(annotations, "boxes"):
         return np.ones((len(classes), 1, 1), bool)
     regions = []
     for label in classes:
@@ -274,15 +277,14 @@ def knowledge_of(
 
     term: "cams", by the tags: where nobody asked there may be more; "walk", by the points,
     scribbles and boxes among `signals`: without boxes all is in doubt where no mark is on an
-    object; or "open", by neither: every class may be anywhere. In any case answers are marks.
+    object; or "open", by neither: every class may be anywhere, as it may where there are more
+    objects than annotations. In any case answers are marks.
     """
     blank = np.full((size, size), IGNORE, np.uint8)
     answers = with_answers(blank, label, signals)
     own_marks = None if (answers == IGNORE).all() else answers
     if term == "open":
-        classes = np.arange(int(dataset.has_background), len(dataset.class_names), dtype=np.uint8)
-        anywhere = np.ones((len(classes), 1, 1), bool)
-        return Knowledge(classes, anywhere, own_marks, dataset.has_background)
+        return knowledge_of_nothing(dataset, own_marks)
     if term == "cams":
         tags = tag_vector(label["tags"], dataset.tag_names)
         classes = np.unique(np.array(dataset.tag_class)[tags == 1])
@@ -292,12 +294,22 @@ def knowledge_of(
     width, height = label["size"]
     annotations, view = annotations_of(label, signals), View(width, height, size)
     marks = draw_evidence(annotations, view, dataset.has_background)
+    if not any(is_complete(annotations, signal) for signal in USED if signal in annotations):
+        marks = add_box_middles(marks, annotations, view)  # what else is known of their objects
+        return knowledge_of_nothing(dataset, with_answers(marks, label, signals))
     boxed = [box[4] for box in annotations.get("boxes", ())]
     no_object = [0, IGNORE] if dataset.has_background else [IGNORE]
     classes = np.union1d(np.setdiff1d(marks, no_object), boxed).astype(np.uint8)
     is_closed = dataset.has_background and (classes.size > 0 or "boxes" in annotations)
     where = allowed_regions(annotations, view, classes)
     return Knowledge(classes, where, with_answers(marks, label, signals), is_closed)
+
+
+def knowledge_of_nothing(dataset: SegmentationDataset, marks: np.ndarray | None) -> Knowledge:
+    """Return the `Knowledge` of an image of which only marks are known."""
+    classes = np.arange(int(dataset.has_background), len(dataset.class_names), dtype=np.uint8)
+    anywhere = np.ones((len(classes), 1, 1), bool)
+    return Knowledge(classes, anywhere, marks, dataset.has_background)
 
 
 # ---- the second round: from predictions

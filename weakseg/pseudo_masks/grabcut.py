@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from weakseg.common import IGNORE
-from weakseg.labels.signals import SIGNALS
+from weakseg.labels.signals import SIGNALS, is_closed, is_complete
 from weakseg.labels.targets import View, blank, parts_of_boxes
 
 MARKS = ("points", "scribbles")  # signals that mark pixels
@@ -103,14 +103,15 @@ def pseudo_mask(
 
     image        [S, S, 3] uint8 RGB, the picture resized to the network's square
     annotations  {"boxes", "points", "scribbles": annotation as in `weakseg.labels.signals`}, one
-                 or more; other signals are not used
+                 or more, perhaps with "complete"; other signals are not used
     view         the plain `View(width, height, S)`, neither cropped nor mirrored
 
     The mask holds 0 for background, class numbers, and 255 where in doubt. Clicks and strokes keep
     their classes. With boxes, each is cut apart, and outside of them is background. Without, each
     class of marks is cut out of the whole picture. Where cuts overlap, the smaller one wins. Where
     the data set has no background, what boxes of one class alone hold is of that class (`left_over`
-    says more), and all that was cut out of nothing is in doubt.
+    says more), and all that was cut out of nothing is in doubt. So is what lies outside of boxes,
+    or was not cut out along marks, where these are not all that there are.
 
     The outcomes count what became of the objects (boxes, or classes of marks): "cut", or "empty" or
     "full" where the cut is degenerate (see `Options`). Of such an object the mask holds what its
@@ -127,10 +128,15 @@ def pseudo_mask(
         objects = cut_classes(image, marks, options, has_background)
     else:
         objects = cut_boxes(image, boxes, marks, view, options)
-    nothing_known = not has_background or (boxes is None and not objects)
-    mask = np.full_like(marks, IGNORE if nothing_known else 0)
-    if boxes is not None and not has_background:
-        mask = left_over(objects, boxes, view)
+    if boxes is not None and is_complete(annotations, "boxes"):
+        mask = np.zeros_like(marks) if has_background else left_over(objects, boxes, view)
+    elif boxes is not None:
+        mask = np.full_like(marks, IGNORE)
+        for box, _ in parts_of_boxes(boxes, view) if has_background else ():
+            mask[box] = 0
+    else:
+        is_known = bool(objects) and is_closed(annotations, MARKS, has_background)
+        mask = np.full_like(marks, 0 if is_known else IGNORE)
     for label, window, cut in objects:  # the largest first, so that smaller ones lie on top
         part = mask[window]
         part[cut.unsure & (part != label)] = IGNORE

@@ -21,6 +21,7 @@ from weakseg.labels.pixels import (
     pixels_of_scribbles,
     random_places,
 )
+from weakseg.labels.signals import is_complete
 from weakseg.labels.spacing import LEAST, edge_radius, things_in, usual_radius
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.features import FeatureMaps
@@ -73,6 +74,7 @@ class Evidence:
     first   [I, P] uint8 classes of these places by the first pseudo-masks, else 255
     weak    [I] bool: which images self-training labels, see `self_trains`
     edges   radius that the labels suggest for `weakseg.inference.edges.follow_edges`
+    boxed   [I] bool: which images have boxes of all their objects
     """
 
     marks: LabelledPixels
@@ -83,6 +85,7 @@ class Evidence:
     first: np.ndarray
     weak: np.ndarray
     edges: float
+    boxed: np.ndarray
 
 
 def pixels_per_image(wanted: int, images: int) -> int:
@@ -107,7 +110,7 @@ def gather(
     count = pixels_per_image(run.probe.pixels, len(labels.train_ids))
     mask_of = mask_of or dataset.mask
     marks, drawn, asked = (PixelSample(MOST_PIXELS) for _ in range(3))
-    pool, places, first, weak, radii, finest = [], [], [], [], [], LEAST
+    pool, places, first, weak, boxed, radii, finest = [], [], [], [], [], [], LEAST
     for number, name in enumerate(shown(labels.train_ids, "labels to pixels")):
         rng = np.random.default_rng(stable_seed(run.seed, "pixels", name))
         maps, label = store(dataset.image_path(name)), labels[name]
@@ -139,6 +142,7 @@ def gather(
         first.append(seen(mask, places[-1]))
         kinds = [signal for signal in run.signals if signal in label]
         weak.append(self_trains(kinds, len(dataset.class_names)))
+        boxed.append("boxes" in kinds and is_complete(label, "boxes"))
     evidence = Evidence(
         marks.drawn(pool[0]),
         drawn.drawn(pool[0]),
@@ -148,6 +152,7 @@ def gather(
         np.stack(first),
         np.array(weak),
         usual_radius(radii, finest),
+        np.array(boxed),
     )
     found = len(evidence.marks) + len(evidence.masks) + len(evidence.answers)
     if not found and (evidence.first == IGNORE).all():

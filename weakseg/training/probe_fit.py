@@ -54,7 +54,8 @@ def rows_of(
 
     pseudo: [I, P] uint8 classes of the random places, else 255. Masks and weak labels weigh as many
     images as have them, and answers as many as there are of them.
-    doubt_is_object: whether places in doubt most likely show objects, which then weigh as much more
+    doubt_is_object: whether places in doubt most likely show objects, which then weigh as much
+        more; it counts for images with boxes of all their objects
     """
     images, positions = np.nonzero(pseudo != IGNORE)
     marks, masks, answers = evidence.marks, evidence.masks, evidence.answers
@@ -73,9 +74,10 @@ def rows_of(
     if len(images):
         classes = pseudo[images, positions].astype(np.int64)
         weights = np.ones(len(images))
-        if doubt_is_object and (classes > 0).any():
-            in_doubt = np.count_nonzero(pseudo[np.unique(images)] == IGNORE)
-            weights[classes > 0] += in_doubt / np.count_nonzero(classes > 0)
+        in_boxes = (classes > 0) & evidence.boxed[images]
+        if doubt_is_object and in_boxes.any():
+            in_doubt = np.count_nonzero(pseudo[np.unique(images[in_boxes])] == IGNORE)
+            weights[in_boxes] += in_doubt / np.count_nonzero(in_boxes)
         weights *= (1 - share) * weak_images / weights.sum()
         part = LabelledPixels(evidence.pool[images, positions], classes, weights, images)
         parts.append(replace(part, weights=evened(part, num_classes, rare)))
