@@ -1,0 +1,144 @@
+"""Masks of other tools: what their numbers or colours mean, by --mask_values and --mask_ignore.
+
+--mask_values 255=blob                 255 is the class blob; 0 stays what classes.txt says
+--mask_values 1000=road 2000=car       numbers up to 65535
+--mask_values '#ff0000=road' '#000000=background' --mask_ignore '#ffffff'
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from weakseg.common import IGNORE, UserError, choose
+from weakseg.data.image_io import opened, read_mask, turn_upright
+
+COLOUR, NUMBER = re.compile(r"#[0-9a-fA-F]{6}"), re.compile(r"[0-9]{1,5}")
+MOST = 65535  # number that a mask may hold
+
+
+@dataclass(frozen=True)
+class MaskValues:
+    """What the values in mask files mean.
+
+    meaning     {number, or colour 0xrrggbb: number of the class, or 255}
+    are_colours whether the values are colours, of which no other may occur
+    classes     how many there are: a number below it that has no other meaning is a class's own
+    ignores     whether 255 is ignored where it has no other meaning
+    """
+
+    meaning: Mapping[int, int]
+    are_colours: bool
+    classes: int
+    ignores: bool
+
+    @classmethod
+    def of_flags(
+        cls, words: Sequence[str], ignored: str | None, names: Sequence[str]
+    ) -> "MaskValues | None":
+        """Return what the words VALUE=CLASS of --mask_values and the value of --mask_ignore mean.
+
+        names: of the classes, in the order of their numbers. None where no flag is given; what
+        means nothing is a `UserError`.
+        """
+        given: dict[str, int] = {}
+        for word in words:
+            value, _, name = word.partition("=")
+            if not name:
+                raise UserError(f"--mask_values {word}: write NUMBER=CLASS or '#rrggbb=CLASS'")
+            choose([name], names, f"--mask_values {word}:")
+            add(given, value, names.index(name), f"--mask_values {word}")
+        if ignored is not None:
+            add(given, ignored, IGNORE, f"--mask_ignore {ignored}")
+        if not given:
+            return None
+        kinds = {bool(COLOUR.fullmatch(value)) for value in given}
+        if len(kinds) > 1:
+            raise UserError(
+                "--mask_values, --mask_ignore: name numbers or colours, not both; masks hold one "
+                "of them"
+            )
+        are_colours = kinds == {True}
+        base = 16 if are_colours else 10
+        meaning = {int(value.lstrip("#"), base): label for value, label in given.items()}
+        return cls(meaning, are_colours, len(names), ignored is None)
+
+    @property
+    def key(self) -> str:
+        """A short text that differs where the meaning does, for names of files."""
+        described = repr((sorted(self.meaning.items()), self.are_colours, self.classes))
+        text = f"{described}{self.ignores}"
+        return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+    def read(self, path: str | Path) -> np.ndarray:
+        """Read a mask as class numbers, [H, W] uint8, upright; 255 is ignored.
+
+        A value without a meaning is a `UserError`.
+        """
+        values = read_colours(path) if self.are_colours else read_numbers(path)
+        present, places = np.unique(values, return_inverse=True)
+        classes = [self.class_of(value, path) for value in present.tolist()]
+        return np.array(classes, np.uint8)[places].reshape(values.shape)
+
+    def class_of(self, value: int, path: str | Path) -> int:
+        """Return the number of the class that a value means."""
+        if value in self.meaning:
+            return self.meaning[value]
+        if not self.are_colours and value < self.classes:
+            return value
+        if not self.are_colours and value == IGNORE and self.ignores:
+            return value
+        shown = f"'#{value:06x}'" if self.are_colours else str(value)
+        kind = "colour" if self.are_colours else "number"
+        raise UserError(
+            f"{path}: holds the {kind} {shown}, which means nothing; add {shown}=CLASS to "
+            f"--mask_values, or --mask_ignore {shown}"
+        )
+
+
+def read_class_numbers(path: str | Path, values: MaskValues | None = None) -> np.ndarray:
+    """Read a mask as class numbers, [H, W] uint8, upright.
+
+    values: what those in the file mean; None: they are class numbers
+    """
+    return values.read(path) if values else read_mask(path)
+
+
+def add(given: dict[str, int], value: str, label: int, flag: str) -> None:
+    """Take in what a value means; one that is no value, or has a meaning already, is refused."""
+    is_number = NUMBER.fullmatch(value) and int(value) <= MOST
+    if not is_number and not COLOUR.fullmatch(value):
+        raise UserError(f"{flag}: {value!r} is neither a number up to {MOST} nor a colour #rrggbb")
+    value = str(int(value)) if is_number else value.lower()
+    if value in given:
+        raise UserError(f"{flag}: {value} has a meaning already; keep one")
+    given[value] = label
+
+
+def read_colours(path: str | Path) -> np.ndarray:
+    """Read the colours 0xrrggbb of a mask, [H, W] int64, upright; palettes are applied."""
+    with opened(path) as image:
+        turn_upright(image)
+        channels = np.asarray(image.convert("RGB")).astype(np.int64)
+    return channels @ np.array([1 << 16, 1 << 8, 1])
+
+
+def read_numbers(path: str | Path) -> np.ndarray:
+    """Read the numbers of a mask, [H, W], upright; a grey picture may be stored in colours."""
+    with opened(path) as image:
+        turn_upright(image)
+        values, mode = np.asarray(image), image.mode
+    if values.ndim == 3:
+        colours = values[..., : values.shape[2] - mode.endswith("A")]
+        if (colours != colours[..., :1]).any():
+            raise UserError(
+                f"{path}: is a colour picture; say what its colours mean: --mask_values "
+                "'#rrggbb=CLASS'"
+            )
+        values = colours[..., 0]
+    if values.dtype.kind not in "biu" or values.min() < 0 or values.max() > MOST:
+        raise UserError(f"{path}: a mask must hold whole numbers up to {MOST}, not {mode}")
+    return values.astype(np.int64)
