@@ -53,7 +53,7 @@ def resident():
 
 def measure(args):
     """Evaluate `args.images[0]` images in the way `args.way` -> MiB above what one batch needs."""
-    from vlm_itl.config import Data, Model, Training
+    from vlm_itl.sections import Data, Model, Training
     from vlm_itl.training.data import image_table, open_images
     from vlm_itl.training.segformer import build_network
     from vlm_itl.training.trainer import make_criterion, make_trainer

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from vlm_itl.config import VlmItl
 from vlm_itl.judges.base import Case, Judge, Verdict
 from vlm_itl.judges.calibration import fit_calibrator
 from vlm_itl.judges.metrics import judge_metrics, total_usage
 from vlm_itl.judges.thresholds import choose_threshold
+from vlm_itl.loop_sections import VlmItl
 from weakseg.common import UserError
 
 Item = TypeVar("Item")

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vlm_itl.config import Data, Model
+from vlm_itl.sections import Data, Model
 from vlm_itl.training.checkpoints import load_strictly, packed
 from vlm_itl.training.probe import build_probe
 from vlm_itl.training.segformer import build_network

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from vlm_itl.config import UNITS, ActiveLearning, Config, annotator, budgets, percentages
+from vlm_itl.config import Config, annotator, budgets, percentages
+from vlm_itl.loop_sections import UNITS, ActiveLearning
 from weakseg.common import UserError
+from weakseg.labels.annotators import Options
 from weakseg.planning.budgets import between, images_left, reached, spent
 from weakseg.planning.oracle import Label, Oracle
 
@@ -152,6 +154,18 @@ def test_a_budget_between_two_is_reached_between_them(prices, unit, pool, before
 
 def test_the_annotator_clicks_as_the_config_says():
     options = annotator(
-        Config(active_learning=ActiveLearning(points_per_object=3, background_points=2))
+        Config(
+            active_learning=ActiveLearning(
+                points_per_object=3, background_points=2, pixels_per_image=7
+            )
+        )
     )
     assert (options.points_per_object, options.background_points, options.noise) == (3, 2, 0.0)
+    assert options.pixels_per_image == 7
+    assert annotator(Config()).pixels_per_image == Options().pixels_per_image
+
+
+def test_no_more_rounds_than_anyone_waits_for():
+    tiny = ActiveLearning(initial_percentage=1, increment_percentage=1e-300)
+    with pytest.raises(UserError, match=r"increment_percentage 1e-300: .*raise it"):
+        budgets(tiny)

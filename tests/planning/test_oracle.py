@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from data_utils import SegmentationItems
-from vlm_itl.config import Data
+from vlm_itl.sections import Data
 from vlm_itl.training.data import LabelledItems, open_images, splits_of
 from weakseg.common import UserError
 from weakseg.data.cache import ResizedCache

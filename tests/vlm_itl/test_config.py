@@ -10,13 +10,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from vlm_itl.config import (
-    ActiveLearning,
-    Config,
-    VlmItl,
-    check_judging,
-    load_config,
-)
+from vlm_itl.config import Config, check_judging, load_config
+from vlm_itl.loop_sections import ActiveLearning, VlmItl
 from vlm_itl.settings import Section, as_plain, build, describe_keys
 from weakseg.common import UserError
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tqdm import tqdm
 
 from vlm_itl import judging
-from vlm_itl.config import Data, VlmItl
 from vlm_itl.judges.base import DECISIONS, Case, Judge, Preference, Verdict
 from vlm_itl.judging import (
     MOST_BYTES,
@@ -26,6 +25,8 @@ from vlm_itl.judging import (
     parts,
     route_masks,
 )
+from vlm_itl.loop_sections import VlmItl
+from vlm_itl.sections import Data
 from vlm_itl.training.data import open_images, splits_of
 from weakseg.common import UserError, stable_seed
 from weakseg.data.cache import ResizedCache

@@ -5,9 +5,9 @@ To add a judge, write a `judges.base.Judge` with its options, and a row in `JUDG
 
 import importlib
 
-from vlm_itl.config import VlmItl
 from vlm_itl.judges.base import Judge
 from vlm_itl.judges.baselines import MockJudge, TrueMasks
+from vlm_itl.loop_sections import VlmItl
 from vlm_itl.settings import build
 from weakseg.common import choose
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from model import build_model
-from vlm_itl.config import Model
+from vlm_itl.sections import Model
 from weakseg.common import UserError, reason
 from weakseg.learners.unet import IMAGENET, TagHead, deepest, log_sum_exp_pool
 

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from losses import Criterion
-from vlm_itl.config import Training
+from vlm_itl.sections import Training
 from vlm_itl.training.checkpoints import (
     WEIGHTS,
     last_checkpoint,

@@ -1,16 +1,18 @@
 """A data set of the Hugging Face hub, written once as a folder of images and masks."""
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from weakseg.common import IGNORE, UserError, atomic_path, reason
-from weakseg.data.datasets import Voc
+from weakseg.common import UserError, atomic_path, reason
+from weakseg.data.hub_classes import HubClasses, class_numbers
 from weakseg.data.ids import check_id
 from weakseg.data.image_io import opened, orientation, turn_upright
 
@@ -19,31 +21,54 @@ DONE = "complete.txt"  # of an exported folder: what it was made of
 
 @dataclass(frozen=True)
 class HubSource:
-    """A data set on the hub: its id, the columns of images and masks, and the split to test on."""
+    """A data set on the hub: its id, its columns, its splits, and the names of its classes.
+
+    image, mask  the columns of photographs and of masks
+    test         the split to test on
+    train        the splits to train on; what is in neither is not used
+    classes      the names of the mask's numbers, from 0; none: those that its features tell
+    """
 
     id: str
     image: str
     mask: str
     test: str
+    train: tuple[str, ...] = ("train",)
+    classes: tuple[str, ...] = ()
 
 
 def export_hub(source: HubSource, data_dir: str | Path) -> Path:
     """Write a hub's segmentation data set as a folder below `data_dir`, once; return the folder."""
     folder = Path(data_dir) / source.id.replace("/", "--")
-    described = f"{source.id} {source.image} {source.mask} {source.test}\n"
+    described = f"{json.dumps(asdict(source))}\n"
     if (folder / DONE).exists() and (folder / DONE).read_text() == described:
         return folder
-    splits = load_hub(source.id)
-    if source.test not in splits or len(splits) < 2:
-        raise UserError(
-            f"data.hub_test {source.test}: {source.id} has the splits {', '.join(splits)}; "
-            "name one, of two or more"
-        )
+    splits = chosen_splits(load_hub(source.id), source)
     (folder / DONE).unlink(missing_ok=True)  # what is there is now overwritten
     write_folder(folder, splits, source)
     with atomic_path(folder / DONE) as temporary:
         temporary.write_text(described)
     return folder
+
+
+def chosen_splits(splits: Mapping[str, Any], source: HubSource) -> dict[str, Any]:
+    """Return the tables of the splits to train on and, last, of the one to test on."""
+    for key, names in (("data.hub_train", source.train), ("data.hub_test", (source.test,))):
+        missing = [name for name in names if name not in splits]
+        if missing or not names:
+            raise UserError(
+                f"{key} {', '.join(missing)}: {source.id} has the splits {', '.join(splits)}; "
+                "name some of them"
+            )
+    if source.test in source.train:
+        raise UserError(
+            f"data.hub_test {source.test}: is in data.hub_train too; {source.id} has the splits "
+            f"{', '.join(splits)}"
+        )
+    chosen = [*dict.fromkeys(source.train), source.test]
+    if unused := [name for name in splits if name not in chosen]:
+        print(f"{source.id}: not used: {', '.join(unused)} (data.hub_train, data.hub_test)")
+    return {name: splits[name] for name in chosen}
 
 
 def load_hub(name: str) -> Any:
@@ -64,25 +89,65 @@ def load_hub(name: str) -> Any:
 
 
 def write_folder(folder: Path, splits: Mapping[str, Any], source: HubSource) -> None:
-    """Write images, masks, classes.txt and the lists in the layout of `weakseg.data.Folder`."""
+    """Write images, masks, classes.txt and the lists in the layout of `weakseg.data.Folder`.
+
+    An image that is there twice is kept once where it is to be trained on; one that is to be
+    trained on and to be tested on is refused.
+    """
     from datasets import Image as ImageColumn
     from tqdm import tqdm
 
     lists: dict[str, list[str]] = {"trainval": [], "test": []}
+    seen: dict[str, tuple[str, str]] = {}  # digest of the pixels -> (list, name)
+    names = HubClasses(source.id, source.classes, next(iter(splits.values())).features)
     for split, table in splits.items():
         check_columns(table, source)
+        goal, repeats = "test" if split == source.test else "trainval", 0
         for column in (source.image, source.mask):  # their bytes are opened as all pictures are
             table = table.cast_column(column, ImageColumn(decode=False))
         for index, row in enumerate(tqdm(table, desc=f"{source.id} {split}", unit="img")):
             name = check_id(f"{split}_{index:06d}", source.id, "take another data set")
             with pictures_of(row, source, name) as (image, mask):
-                save_image(folder / "images" / f"{name}.png", image.convert("RGB"))
-                numbers = Image.fromarray(class_numbers(mask, name))
-                save_image(folder / "masks" / f"{name}.png", numbers)
-            lists["test" if split == source.test else "trainval"].append(name)
-    for file, lines in {"classes": Voc.all_classes, **lists}.items():
+                earlier, first = seen.setdefault(pixel_digest(image), (goal, name))
+                if earlier != goal:
+                    raise UserError(
+                        f"{source.id}: {first} and {name} are the same image, one to be trained "
+                        "on and one to be tested on; choose other data.hub_train and "
+                        "data.hub_test, or write a folder without the one of them"
+                    )
+                if goal == "trainval" and first != name:
+                    repeats += 1
+                    continue
+                numbers = class_numbers(mask, name)
+                names.check(row, mask, numbers, name)
+                save_image(folder / "images" / f"{name}.png", without_loss(image, name))
+                save_image(folder / "masks" / f"{name}.png", Image.fromarray(numbers))
+            lists[goal].append(name)
+        if repeats:
+            print(f"{source.id}: {repeats} images of {split} are there twice and are left out")
+    for file, lines in {"classes": names.names(), **lists}.items():
         with atomic_path(folder / f"{file}.txt") as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in lines))
+            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def pixel_digest(image: Image.Image) -> str:
+    """Return a hash of a picture's pixels, whatever file they stand in."""
+    pixels = image.convert("RGB")
+    return hashlib.sha256(repr(pixels.size).encode() + pixels.tobytes()).hexdigest()
+
+
+def without_loss(image: Image.Image, name: str) -> Image.Image:
+    """Return a picture in a mode that a PNG keeps; depths of 16 bits stay."""
+    if image.mode == "F":
+        raise UserError(
+            f"{name}: its image holds fractions; write the data set as a folder of TIFF"
+        )
+    if not image.mode.startswith("I"):
+        return image.convert("RGB")
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise UserError(f"{name}: its image holds values outside 0 to 65535")
+    return Image.fromarray(values.astype(np.uint16))
 
 
 @contextlib.contextmanager
@@ -131,34 +196,3 @@ def save_image(path: Path, image: Image.Image) -> None:
     """Write a PNG atomically."""
     with atomic_path(path) as temporary:
         image.save(temporary)
-
-
-def voc_colours() -> np.ndarray:
-    """Return VOC's colour map [256, 3] uint8.
-
-    The bits of a class number go by turns to red, green and blue, from their top bits down.
-    """
-    numbers = np.arange(256)
-    colours = np.zeros((256, 3), np.uint8)
-    for bit in range(8):
-        for channel in range(3):
-            set_bits = (numbers >> (3 * bit + channel)) & 1
-            colours[:, channel] |= (set_bits << (7 - bit)).astype(np.uint8)
-    return colours
-
-
-def class_numbers(mask: Image.Image, name: str) -> np.ndarray:
-    """Return [H, W] uint8 classes (255 = void) of a mask of class numbers or of VOC's colours."""
-    if mask.mode in ("P", "L"):
-        return np.asarray(mask)
-    values = np.asarray(mask.convert("RGB")).astype(np.int64) @ (1 << 16, 1 << 8, 1)
-    keys = voc_colours().astype(np.int64) @ (1 << 16, 1 << 8, 1)
-    class_of = {int(keys[number]): number for number in (*range(len(Voc.all_classes)), IGNORE)}
-    colours, inverse = np.unique(values, return_inverse=True)
-    strange = [colour for colour in colours.tolist() if colour not in class_of]
-    if strange:
-        raise UserError(
-            f"{name}: its mask holds the colour #{strange[0]:06x}, which is none of VOC's classes"
-        )
-    classes = np.array([class_of[colour] for colour in colours.tolist()], np.uint8)
-    return classes[inverse].reshape(values.shape)

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from vlm_itl.config import VlmItl
 from vlm_itl.judges.base import ERRORS, Case, Example
 from vlm_itl.judges.corruptions import CORRUPTIONS, corrupt, fill_ignored
 from vlm_itl.judges.learned import LearnedJudge, LearnedOptions
 from vlm_itl.judges.mask_features import describe, likely_errors, soft_iou
 from vlm_itl.judges.registry import make_judge
+from vlm_itl.loop_sections import VlmItl
 from weakseg.common import IGNORE, UserError
 from weakseg.metrics import image_iou
 

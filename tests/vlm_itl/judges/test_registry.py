@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, kstest, norm
 
-from vlm_itl.config import Data, VlmItl
 from vlm_itl.judges.base import Case
 from vlm_itl.judges.baselines import error_types
 from vlm_itl.judges.registry import make_judge
+from vlm_itl.loop_sections import VlmItl
+from vlm_itl.sections import Data
 from vlm_itl.training.data import open_images, splits_of
 from weakseg.common import UserError
 from weakseg.data.cache import ResizedCache
@@ -108,7 +109,7 @@ ELSEWHERE = """
 import json, sys
 import numpy as np
 from types import SimpleNamespace
-from vlm_itl.config import VlmItl
+from vlm_itl.loop_sections import VlmItl
 from vlm_itl.judges.base import Case
 from vlm_itl.judges.registry import make_judge
 content = np.load(sys.argv[1])

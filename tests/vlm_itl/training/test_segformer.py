@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from conftest import without_network
 
-from vlm_itl.config import Model
+from vlm_itl.sections import Model
 from vlm_itl.training.segformer import build_network, encoder_prefix, is_segformer
 from vlm_itl.training.trainer import make_criterion
 from weakseg.common import UserError
@@ -157,7 +157,7 @@ def test_an_unknown_name_is_refused():
 
 def test_a_hub_id_without_a_hub_is_one_line(tmp_path):
     code = (
-        "from weakseg.common import UserError\nfrom vlm_itl.config import Model\n"
+        "from weakseg.common import UserError\nfrom vlm_itl.sections import Model\n"
         "from vlm_itl.training.segformer import build_network\n"
         "for weights in ('imagenet', 'none'):\n    try:\n"
         "        build_network(Model(name='nvidia/mit-b0', weights=weights), ['a', 'b'], 1)\n"

@@ -14,7 +14,7 @@ from torch.utils.data import default_collate
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
 
 from data_utils import SegmentationItems
-from vlm_itl.config import Data, Model, Training
+from vlm_itl.sections import Data, Model, Training
 from vlm_itl.training.checkpoints import COMPLETE, WEIGHTS, last_checkpoint, load_strictly
 from vlm_itl.training.data import image_table, open_images, training_table
 from vlm_itl.training.segformer import build_network

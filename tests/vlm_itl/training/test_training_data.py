@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_utils import SegmentationItems
-from vlm_itl.config import Data
+from vlm_itl.sections import Data
 from vlm_itl.training.data import (
     added_rows,
     fingerprint,
@@ -26,7 +26,8 @@ from weakseg.common import UserError
 from weakseg.data import hub
 from weakseg.data.cache import ResizedCache
 from weakseg.data.datasets import Folder, Voc
-from weakseg.data.hub import HubSource, class_numbers, export_hub, voc_colours
+from weakseg.data.hub import HubSource, export_hub
+from weakseg.data.hub_classes import class_numbers, voc_colours
 
 LAWS = settings(max_examples=25)
 KNOWN = np.array([*range(21), 255])
@@ -334,7 +335,7 @@ def test_an_export_that_was_cut_off_or_of_other_columns_is_made_anew(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(hub, "write_folder", cut_off)
-        export_hub(replace(source, test="train"), tmp_path)
+        export_hub(replace(source, test="train", train=("validation",)), tmp_path)
     assert export_hub(source, tmp_path) == folder
     assert len(hub_tables[1]) == 3
 
@@ -344,12 +345,168 @@ def test_an_export_that_was_cut_off_or_of_other_columns_is_made_anew(
     [
         ({"hub_mask": "label"}, "no column 'label' of images but image, mask"),
         ({"hub_image": "number"}, "no column 'number' of images but image, mask"),
-        ({"hub_test": "test"}, "has the splits train, validation"),
+        ({"hub_test": "test"}, "data.hub_test test: .* has the splits train, validation"),
+        ({"hub_train": ["train", "val"]}, "data.hub_train val: .* the splits train, validation"),
+        ({"hub_train": []}, "data.hub_train : .* the splits train, validation"),
+        ({"hub_test": "train"}, "is in data.hub_train too"),
+        ({"hub_classes": ["a", "b"]}, "the number 12, but there are 2 names"),
     ],
 )
 def test_wrong_columns_and_splits_are_refused(hub_tables, tmp_path, keys, words):
     with pytest.raises(UserError, match=words):
         open_images(Data(source="some-one/voc", data_dir=str(tmp_path), **keys))
+
+
+def hub_set(monkeypatch, masks, features=None, columns=None, photos=None, **splits):
+    """Give a hub's data set of one mask, an array or an image, for each image of a split.
+
+    columns: {name: value for each mask}; photos: {(split, number): image}
+    """
+    from datasets import Dataset, DatasetDict, Features
+    from datasets import Image as ImageColumn
+
+    def table(split, numbers):
+        rng = np.random.default_rng(sum(map(ord, split)))
+        size = (*np.shape(masks[0])[:2], 3)
+        drawn = [Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)) for _ in numbers]
+        images = [(photos or {}).get((split, n), image) for n, image in enumerate(drawn)]
+        chosen = [masks[n % len(masks)] for n in numbers]
+        chosen = [m if isinstance(m, Image.Image) else Image.fromarray(m) for m in chosen]
+        more = {
+            name: [values[n % len(values)] for n in numbers]
+            for name, values in (columns or {}).items()
+        }
+        kinds = Features(image=ImageColumn(), mask=ImageColumn(), **(features or {}))
+        return Dataset.from_dict({"image": images, "mask": chosen} | more, features=kinds)
+
+    sizes = splits or {"train": 8, "validation": 3}
+    found = DatasetDict({split: table(split, range(count)) for split, count in sizes.items()})
+    monkeypatch.setattr(hub, "load_hub", lambda name: found)
+    return found
+
+
+def mask_of(*labels):
+    """A mask of 8 x 12 pixels in vertical stripes of these numbers."""
+    return np.repeat(np.array(labels, np.uint8), 12 // len(labels))[None].repeat(8, 0)
+
+
+def open_hub(tmp_path, **keys):
+    folders = {"data_dir": str(tmp_path / "data"), "cache_dir": str(tmp_path / "cache")}
+    return open_images(Data(source="some-one/set", image_size=64, **folders, **keys))
+
+
+NAMED = {"hub_classes": ("nothing", "cat", "dog")}
+
+
+def test_only_the_splits_that_are_named_are_trained_on(monkeypatch, tmp_path, capsys):
+    masks = [mask_of(0, 1, 2)]
+    hub_set(monkeypatch, masks, train=6, validation=4, test=3, extra=5)
+    dataset = open_hub(tmp_path, hub_test="test", **NAMED)
+    assert {name.rpartition("_")[0] for name in dataset.ids("trainval")} == {"train"}
+    assert len(dataset.ids("test")) == 3
+    assert "not used: validation, extra" in capsys.readouterr().out
+    both = open_hub(tmp_path, hub_train=("train", "extra"), hub_test="test", **NAMED)
+    assert {name.rpartition("_")[0] for name in both.ids("trainval")} == {"train", "extra"}
+    assert len(both.ids("trainval")) == 11
+
+
+def test_an_image_to_be_trained_and_tested_on_is_refused(monkeypatch, tmp_path):
+    """By its pixels, whatever file they stand in."""
+    photo = Image.fromarray(np.random.default_rng(5).integers(0, 256, (8, 12, 3), dtype=np.uint8))
+    photos = {("train", 4): photo, ("validation", 1): photo.convert("RGBA")}
+    hub_set(monkeypatch, [mask_of(0, 1, 2)], photos=photos)
+    with pytest.raises(UserError, match="train_000004 and validation_000001 are the same image"):
+        open_hub(tmp_path, **NAMED)
+
+
+def test_an_image_that_is_there_twice_is_trained_on_once(monkeypatch, tmp_path, capsys):
+    photo = Image.fromarray(np.random.default_rng(5).integers(0, 256, (8, 12, 3), dtype=np.uint8))
+    photos = {("train", 1): photo, ("train", 4): photo}
+    hub_set(monkeypatch, [mask_of(0, 1, 2)], photos=photos)
+    ids = open_hub(tmp_path, **NAMED).ids("trainval")
+    assert len(ids) == 7 and "train_000001" in ids and "train_000004" not in ids
+    assert "1 images of train are there twice" in capsys.readouterr().out
+
+
+def class_list(names):
+    from datasets import ClassLabel, List
+
+    return List(ClassLabel(names=names))
+
+
+def test_names_come_from_the_feature_that_lists_an_images_classes(monkeypatch, tmp_path):
+    from datasets import ClassLabel
+
+    masks, classes = [mask_of(0, 1), mask_of(0, 2), mask_of(0, 1, 2)], [[0, 1], [0, 2], [1, 2]]
+    features = {
+        "objects": {"category": class_list(["nothing", "cat", "dog"])},
+        "scene": ClassLabel(names=["street", "field"]),
+    }
+    columns = {"objects": [{"category": c} for c in classes], "scene": [0, 1, 1]}
+    hub_set(monkeypatch, masks, features, columns)
+    assert open_hub(tmp_path).class_names == ["nothing", "cat", "dog"]
+
+
+def test_a_list_of_classes_that_are_not_the_masks_numbers_is_refused(monkeypatch, tmp_path):
+    """Without a background its numbers are lower by one."""
+    features = {"classes": class_list(["cat", "dog"])}
+    hub_set(monkeypatch, [mask_of(0, 1)], features, {"classes": [[0]]})
+    with pytest.raises(UserError, match=r"feature classes lists .*train_000000.*hub_classes"):
+        open_hub(tmp_path)
+    assert open_hub(tmp_path, **NAMED).class_names == [*NAMED["hub_classes"]]
+
+
+@pytest.mark.parametrize("kind", ["nothing", "scene", "two lists"])
+def test_classes_that_nothing_names_are_refused(monkeypatch, tmp_path, kind):
+    from datasets import ClassLabel
+
+    features = {
+        "nothing": {},
+        "scene": {"scene": ClassLabel(names=["street", "field", "sea"])},
+        "two lists": {"a": class_list(["x", "y"]), "b": class_list(["z", "w"])},
+    }[kind]
+    columns = {name: [1 if kind == "scene" else [1]] for name in features}
+    hub_set(monkeypatch, [mask_of(0, 1)], features, columns)
+    with pytest.raises(UserError, match=r"no feature names the classes.*data\.hub_classes"):
+        open_hub(tmp_path)
+
+
+def test_masks_in_vocs_colours_have_vocs_names(monkeypatch, tmp_path):
+    mask = Image.fromarray(mask_of(0, 8, 12))
+    mask.putpalette(voc_colours().tobytes())
+    for number, one in enumerate((mask, mask.convert("RGB"))):
+        hub_set(monkeypatch, [one])
+        dataset = open_hub(tmp_path / str(number))
+        assert dataset.class_names == Voc.all_classes
+        assert set(np.unique(dataset.mask(dataset.ids("test")[0]))) == {0, 8, 12}
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "I", "I;16"])
+def test_numbers_are_read_from_masks_of_any_mode(mode):
+    numbers = mask_of(0, 1)
+    if mode == "I;16":
+        mask = Image.fromarray(numbers.astype(np.uint16))
+    elif mode == "1":
+        mask = Image.fromarray(numbers.astype(bool))
+    elif mode == "P":
+        mask = Image.fromarray(numbers)
+        mask.putpalette([0, 0, 0, 9, 8, 7] + [0] * 762)
+    else:
+        mask = Image.fromarray(numbers).convert(mode)
+    assert mask.mode == mode and np.array_equal(class_numbers(mask, "a"), numbers)
+
+
+def test_numbers_that_no_class_has_are_refused():
+    with pytest.raises(UserError, match="a: its mask holds numbers outside"):
+        class_numbers(Image.fromarray(np.full((2, 2), 300, np.uint16)), "a")
+
+
+def test_photographs_of_16_bits_keep_their_depth(monkeypatch, tmp_path):
+    values = np.random.default_rng(3).integers(0, 4096, (8, 12)).astype(np.uint16)
+    hub_set(monkeypatch, [mask_of(0, 1, 2)], photos={("train", 0): Image.fromarray(values)})
+    dataset = open_hub(tmp_path, **NAMED)
+    with Image.open(dataset.image_path("train_000000")) as stored:
+        assert np.array_equal(np.asarray(stored), values)
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path):
