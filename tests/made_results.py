@@ -85,6 +85,27 @@ def add_run(data, folder, name, predict, seed=0, modes=("points",), **changed):
     write_json(folder / f"{name}.json", result | changed)
 
 
+def smallest_result():
+    """Return the content of a result file that has no more than it must: one image."""
+    return {
+        "run": "r",
+        "supervision": ["points"],
+        "task": {"dataset": "folder", "classes": ["background", "cat"], "tag_names": ["cat"]},
+        "aggregate": {
+            "miou": 0.5,
+            "miou_interval": [0.4, 0.6],
+            "iou": [0.5, None],
+            "pixel_accuracy": 0.5,
+            "boundary_f": None,
+        },
+        "cost": {"images": 1, "seconds": {"points": 3.0}},
+        "selection": {"by": None, "seconds": {}},
+        "args": {"run_name": "r", "modes": ["points"]},
+        "fingerprint": "f",
+        "images": {"a": {"miou": 0.5, "mask": "r/a.png"}},
+    }
+
+
 def analysed(results, output, a, b, *more):
     flags = [
         "--results_dir",

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from conftest import run
-from made_results import CLASSES, add_run, analysed, drawn_data, erring, perfect
+from made_results import CLASSES, add_run, analysed, drawn_data, erring, perfect, smallest_result
 from PIL import Image
 
 import analyze
@@ -187,7 +187,9 @@ def test_mistakes_are_one_line_with_a_way_out(results, data, tmp_path):
     write_json(
         tmp_path / "old.json", dict.fromkeys(RESULT_KEYS) | {"run": "old", "images": {"x": {}}}
     )
-    refused("--a", tmp_path / "old.json", "--b", "perfect", match="lacks .* again")
+    refused("--a", tmp_path / "old.json", "--b", "perfect", match="must be .* again")
+    write_json(tmp_path / "older.json", smallest_result())
+    refused("--a", tmp_path / "older.json", "--b", "perfect", match="lacks .* again")
     add_run(data, tmp_path, "other", perfect, test_fingerprint="another")
     refused("--a", tmp_path / "other.json", "--b", "perfect", match="different test images")
     add_run(data, tmp_path, "torn", perfect)

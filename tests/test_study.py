@@ -363,6 +363,21 @@ def test_a_run_of_the_same_name_with_other_arguments_is_not_reused(done, flags, 
     ]
 
 
+def test_a_cell_without_all_its_files_is_evaluated_again(done, flags, tmp_path):
+    folder = copied(done, tmp_path / "study")
+    cells = [cell for cell in grid_of(*flags, *TINY).cells if cell.result(folder)]
+    for cell, name in zip(cells, ["table.md", "comparison.png", "cost.png", None], strict=True):
+        path = cell.result_path(folder)
+        if name:
+            path.with_name(name).unlink()
+        else:
+            path.write_text(path.read_text()[:-40])
+        assert cell.result(folder) is None
+    run(study, *flags, "--study_dir", folder, *TINY)
+    assert [cell.result(folder) for cell in cells] == [cell.result(done) for cell in cells]
+    assert all(len(list(cell.result_path(folder).parent.glob("*.*"))) == 4 for cell in cells)
+
+
 def test_an_unfinished_or_foreign_result_is_no_result(done, flags, tmp_path):
     cells = {cell.name: cell for cell in grid_of(*flags, *TINY).cells}
     folder = copied(done, tmp_path / "study")

@@ -9,6 +9,7 @@ from torch import nn
 from vlm_itl.config import Config, annotator, check_probe
 from vlm_itl.judges.base import Case, Judge
 from vlm_itl.judges.registry import make_judge
+from vlm_itl.ledger_lines import check_lines
 from vlm_itl.networks import NetworkStore, round_folder
 from vlm_itl.predictions import NetworkInputs, predicted_cases
 from vlm_itl.start import copy_first_round, recorded, refuse_lost_ledger, write_or_check_start
@@ -72,6 +73,7 @@ class Run:
         unused = FREE if self.judge else FREE | {"vlm_itl"}
         config = recorded(self.settings, unused)
         refuse_lost_ledger(self.ledger, self.folder)
+        check_lines(self.ledger.path, self.ledger.lines)
         if not self.ledger.lines:
             self.tracker.begin()
             self.store.build()  # what is wrong with `model` shows before the settings are written
@@ -94,6 +96,11 @@ class Run:
             copy_first_round(self.ledger, self.folder, Path(donor))
         for line in self.ledger.lines:
             for name, bought in line.get("bought", {}).items():
+                if name not in self.pool:
+                    raise UserError(
+                        f"{self.ledger.path}: {name} is no image of the pool; restore the file, "
+                        "or delete the run"
+                    )
                 if name not in self.pool:
                     raise UserError(
                         f"{self.ledger.path}: bought {name}, which is no image of the pool; "

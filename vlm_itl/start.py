@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vlm_itl.config import Config
+from vlm_itl.ledger_lines import check_lines
 from vlm_itl.networks import round_folder
 from vlm_itl.settings import as_plain
 from weakseg.common import UserError
@@ -25,19 +26,27 @@ SHARED = (
     "active_learning.ensemble_size",
     "active_learning.points_per_object",
     "active_learning.background_points",
+    "active_learning.pixels_per_image",
 )
 
-# Keys of the section `model` that ledgers may lack, with the value of a run that was made before
-# them. A run with that value writes none, so that its hash stays the same.
-LATER = {"network": "auto", "head": "auto"}
+# Keys that ledgers may lack, with the value of a run that was made before them. A run with that
+# value writes none, so that its hash stays the same.
+LATER = {
+    "model.network": "auto",
+    "model.head": "auto",
+    "data.hub_train": ["train"],
+    "data.hub_classes": [],
+    "active_learning.pixels_per_image": 4,
+}
 
 
 def recorded(settings: Config, unused: Collection[str]) -> dict[str, Any]:
     """Return what a ledger says of the settings; unused: keys that it says nothing of."""
     config: dict[str, Any] = without(as_plain(settings), unused)
-    for key, value in LATER.items():
-        if config["model"][key] == value:
-            del config["model"][key]
+    for name, value in LATER.items():
+        section, _, key = name.partition(".")
+        if config.get(section, {}).get(key) == value:
+            del config[section][key]
     return config
 
 
@@ -69,7 +78,9 @@ def copy_first_round(ledger: Ledger, folder: Path, source: Path) -> None:
     """
     if ledger.find(0, "evaluate"):
         return
-    donor, _ = read_ledger(source / "ledger.jsonl")
+    path = source / "ledger.jsonl"
+    donor, _ = read_ledger(path)
+    check_lines(path, donor)
     lines = [find_line(donor, 0, stage) for stage in ("buy", "train", "evaluate")]
     theirs, ours = find_line(donor, -1, "start"), ledger.find(-1, "start")
     if theirs is None or ours is None or None in lines:
@@ -103,7 +114,9 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[
 
 
 def look_up(config: Any, key: str) -> Any:
-    """Return the value of a dotted key in nested dicts."""
+    """Return the value of a dotted key in nested dicts; of one that may be lacking, the usual."""
     for part in key.split("."):
+        if key in LATER and part not in config:
+            return LATER[key]
         config = config[part]
     return config

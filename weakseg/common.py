@@ -164,8 +164,8 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file; a damaged one is a `UserError` that names it."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable JSON file ({error})") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a readable JSON file ({reason(error)})") from error
 
 
 def stable_seed(*parts: object) -> int:

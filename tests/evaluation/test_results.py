@@ -1,11 +1,17 @@
 """Result files: each mask has a file of its own, whatever an image is called."""
 
+import functools
+import json
+import operator
+
 import numpy as np
 import pytest
+from made_results import smallest_result
 from PIL import Image
 
 from weakseg.common import UserError, write_json
-from weakseg.evaluation.results import RESULT_KEYS, find_results, mask_name, write_mask
+from weakseg.evaluation.results import find_results, mask_name, write_mask
+from weakseg.evaluation.summary import results_table
 
 
 @pytest.mark.parametrize(
@@ -25,20 +31,52 @@ HOSTILE = [
     {"run": "/outside"},
     {"run": "a\x1b[2J"},
     {"run": 7},
-    {"task": {"classes": ["background", "a\x1b[2J"]}},
-    {"images": {"../a": {"mask": "r/a.png"}}},
-    {"images": {"a": {"mask": "../../secret.png"}}},
-    {"images": {"a": {"mask": "/etc/secret.png"}}},
+    {"task": {"dataset": "d", "classes": ["background", "a\x1b[2J"], "tag_names": []}},
+    {"images": {"../a": {"miou": None, "mask": "r/a.png"}}},
+    {"images": {"a": {"miou": None, "mask": "../../secret.png"}}},
+    {"images": {"a": {"miou": None, "mask": "/etc/secret.png"}}},
 ]
 
 
 @pytest.mark.parametrize("change", HOSTILE, ids=str)
 def test_names_that_lead_out_of_the_folder_are_refused_by_file(change, tmp_path):
-    result = dict.fromkeys(RESULT_KEYS, "x") | {"supervision": ["points"], "run": "r"}
-    result |= {"images": {"a": {"mask": "r/a.png"}}}
+    result = smallest_result()
     write_json(tmp_path / "r.json", result)
     assert list(find_results(tmp_path)) == [tmp_path / "r.json"]
     write_json(tmp_path / "r.json", result | change)
     with pytest.raises(UserError, match=r"r\.json.*(name)") as error:
         find_results(tmp_path)
     assert str(error.value).isprintable()
+
+
+GONE = "no value at all"
+
+
+def places(content, path=()):
+    """Yield the path to every value of nested dicts and lists."""
+    items = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, value in items:
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+
+
+@pytest.mark.parametrize("place", list(places(smallest_result())), ids=str)
+@pytest.mark.parametrize(
+    "value", [None, -1, 7, 2.5, "text", [], {}, True, [[1]], {"a": {}}, "gone"]
+)
+def test_a_damaged_result_is_one_line_or_as_good_as_before(place, value, tmp_path):
+    result = smallest_result()
+    *above, last = place
+    within = functools.reduce(operator.getitem, above, result)
+    if value == GONE:
+        del within[last]
+    else:
+        within[last] = value
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(result))
+    try:
+        for found in find_results(tmp_path).values():
+            results_table([{**found, "images": {"a": {"confusion": [[1, 0], [0, 1]]}}}])
+    except UserError as error:
+        assert str(path) in str(error) and "\n" not in str(error) and len(str(error)) < 400

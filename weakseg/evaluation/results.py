@@ -9,15 +9,17 @@ from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
+from pydantic import ValidationError
 
 from weakseg.common import UserError, atomic_path, read_json
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.data.ids import are_names, check_ids, is_folder_name
 from weakseg.data.image_io import read_mask
+from weakseg.evaluation.result_model import ResultModel
 from weakseg.labels.signals import SIGNALS
 from weakseg.reporting.style import palette
-from weakseg.validation import shorten
+from weakseg.validation import first_fault, shorten
 
 Result = dict[str, Any]  # the content of one result file
 
@@ -109,20 +111,24 @@ def is_result(content: object) -> bool:
 def read_result(path: Path) -> Result | None:
     """Return the content of a result file, None where another JSON file is there.
 
-    Raises `UserError` where the name of the run, an image or a mask leads out of its folder.
+    Raises `UserError` where a field is lacking or of another kind than `ResultModel` says, or where
+    the name of the run, an image or a mask leads out of its folder.
     """
     content = read_json(path)
     if not is_result(content):
         return None
-    remedy = "take the file that evaluate.py wrote"
+    again = f"run python evaluate.py --run_name {path.stem} again"
     if not is_folder_name(content["run"]):
-        raise UserError(f"{path}: {shorten(content['run'])!r} is no name of a run; {remedy}")
-    task = content["task"] if isinstance(content["task"], dict) else {}
-    if not are_names(task.get("classes") or ()):
-        raise UserError(f"{path}: a name of a class is no text, or steers the terminal; {remedy}")
-    check_ids(content["images"], path, remedy)
-    masks = (image.get("mask") for image in content["images"].values() if isinstance(image, dict))
-    check_ids((mask for mask in masks if mask is not None), f"{path}, mask", remedy)
+        raise UserError(f"{path}: {shorten(content['run'])!r} is no name of a run; {again}")
+    check_ids(content["images"], path, again)
+    try:
+        ResultModel.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_fault(error, ResultModel)}; {again}") from error
+    if not are_names(content["task"]["classes"]):
+        raise UserError(f"{path}: a name of a class is no text, or steers the terminal; {again}")
+    masks = (image.get("mask") for image in content["images"].values())
+    check_ids((mask for mask in masks if mask is not None), f"{path}, mask", again)
     return content
 
 

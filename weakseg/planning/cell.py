@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from weakseg.common import UserError, read_json
+from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions
+from weakseg.evaluation.results import read_result
 from weakseg.training import options
 from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.run import FORMER, FREE, LATER, TrainingRun
@@ -24,8 +25,14 @@ DATA = (
     "split_seed",
     "cache_dir",
     "no_background",
+    "mask_values",
+    "mask_ignore",
+    "page",
+    "channels",
+    "value_range",
     "weak_label_path",
 )
+EVALUATED = ("comparison.png", "table.md", "cost.png")  # what evaluate.py writes after a result
 # Flags of train.py that a study gives its runs itself.
 OWN = (
     "modes",
@@ -92,14 +99,17 @@ class Cell:
     def result(self, folder: str | Path) -> dict[str, Any] | None:
         """Return the content of this run's result file.
 
-        None unless there is one by these arguments, on these data, of all epochs.
+        None unless there is one by these arguments, on these data, of all epochs, with the other
+        files that an evaluation writes: a damaged one is made anew.
         """
         path = self.result_path(folder)
-        if not path.exists():
+        if not all(file.exists() for file in (path, *map(path.with_name, EVALUATED))):
             return None
-        content = read_json(path)
-        ours = isinstance(content, dict) and identity_of(content) == self.identity
-        return content if ours else None
+        try:
+            content = read_result(path)
+        except UserError:
+            return None
+        return content if content and identity_of(content) == self.identity else None
 
 
 def identity_of(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,7 +162,7 @@ def data_words(data: DataOptions, weak_label_path: str) -> list[str]:
         if value is True:
             words += [f"--{flag}"]
         elif value:
-            words += [f"--{flag}", *map(str, value if flag == "classes" else [value])]
+            words += [f"--{flag}", *map(str, value if isinstance(value, tuple) else [value])]
     return words
 
 

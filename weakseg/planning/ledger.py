@@ -115,7 +115,7 @@ def read_ledger(path: Path) -> tuple[list[dict[str, Any]], int]:
                 line = json.loads(raw)
             except ValueError:
                 line = None
-            if not isinstance(line, dict) or not {"round", "stage"} <= line.keys():
+            if not is_line(line):
                 raise UserError(
                     f"{path}: line {number} is damaged; restore the file, or delete the run"
                 )
@@ -124,6 +124,15 @@ def read_ledger(path: Path) -> tuple[list[dict[str, Any]], int]:
             lines.append(line)
             whole += len(raw)
     return lines, whole
+
+
+def is_line(line: object) -> bool:
+    """Return whether the content of a line says which round and stage it is about."""
+    return (
+        isinstance(line, dict)
+        and type(line.get("round")) is int
+        and isinstance(line.get("stage"), str)
+    )
 
 
 def find_line(lines: Sequence[dict[str, Any]], round_: int, stage: str) -> dict[str, Any] | None:
