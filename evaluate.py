@@ -168,6 +168,8 @@ def find_runs(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
     root = Path(args.checkpoint_dir)
     names = args.run_name or sorted(path.parent.name for path in root.glob("*/best.pt"))
+    if not args.run_name:
+        report_left_out(root)
     if not names:
         raise UserError(
             f"--checkpoint_dir {root}: no trained run is there; train one with python train.py"
@@ -183,6 +185,16 @@ def find_runs(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
                 "choose with --run_name"
             )
     return dict(sorted(runs.items(), key=lambda item: table_order(item[1]["args"]["modes"])))
+
+
+def report_left_out(root: Path) -> None:
+    """Print which runs below a folder have nothing to score yet, and why."""
+    for folder in sorted(path for path in root.glob("[!.]*") if path.is_dir()):
+        if (folder / "log.jsonl").exists() and not (folder / "best.pt").exists():
+            print(
+                f"left out: {folder.name}, of which no epoch could be selected yet (no best.pt); "
+                "python train.py --resume goes on with it"
+            )
 
 
 def evaluate_runs(args: argparse.Namespace, schedule: Schedule, band: Schedule) -> list[Result]:

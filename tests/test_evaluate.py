@@ -382,21 +382,81 @@ def test_a_test_split_without_a_labelled_pixel_is_refused(pets_dir, pets_labels,
     data = tmp_path / "pets"
     shutil.copytree(pets_dir, data)
     dataset = Pets(data, cache_dir=tmp_path / "cache")
+    train_it, evaluate_it = probe_of_clicks(tmp_path, pets_labels, data, "--overwrite")
+    train_it()
+    first = dataset.mask_path(dataset.ids("test")[0])
     for name in dataset.ids("test"):
         width, height = dataset.image_size(name)
-        Image.new("L", (width, height), 3).save(dataset.mask_path(name))
-    where = ["--cache_dir", tmp_path / "cache", "--device", "cpu", "--checkpoint_dir", tmp_path]
-    run(
-        train,
-        *("--learner", "probe", "--supervision_mode", "points", "--img_size", 64, "--rounds", 0),
-        *("--data_dir", data, "--weak_label_path", pets_labels, "--run_name", "r"),
-        *where,
-    )
-    with pytest.raises(UserError, match="test images are ignored") as caught:
-        run(evaluate, "--results_dir", tmp_path / "results", *where)
-    first = dataset.mask_path(dataset.ids("test")[0])
-    assert str(first) in str(caught.value) and "\n" not in str(caught.value)
+        value, wide = {"ignored": (3, 0), "of another size": (1, 5)}.get(spoilt, (7, 0))
+        Image.new("L", (width + wide, height), value).save(dataset.mask_path(name))
+        if spoilt == "gone":
+            dataset.mask_path(name).unlink()
+    words = {
+        "ignored": "all pixels of the 6 test masks are ignored",
+        "of another size": "the mask is",
+        "of no class": "holds the number 7, which is no class",
+        "gone": "no such mask, nor those of 5 other test images",
+    }[spoilt]
+    monkeypatch.setattr(evaluate, "predictions", None)  # what would be used next
+    for command in (evaluate_it, train_it)[: 1 if spoilt == "gone" else 2]:
+        with pytest.raises(UserError, match=words) as caught:
+            command()
+        assert str(first) in str(caught.value) and "\n" not in str(caught.value)
     assert not list(tmp_path.glob("results/*.json"))
+    if spoilt == "gone":  # they may be drawn after the training
+        train_it()
+        assert "6 of 6 test images have no mask yet" in capsys.readouterr().out
+
+
+def test_a_finished_run_is_scored_when_masks_and_images_have_changed(
+    pets_dir, pets_labels, tmp_path
+):
+    """Test masks may be drawn, and training masks mended, after the training."""
+    data = tmp_path / "pets"
+    shutil.copytree(pets_dir, data)
+    dataset = Pets(data, cache_dir=tmp_path / "cache")
+    masks = {name: dataset.mask_path(name).read_bytes() for name in dataset.ids("test")}
+    for name in masks:
+        dataset.mask_path(name).unlink()
+    train_it, evaluate_it = probe_of_clicks(tmp_path, pets_labels, data)
+    train_it()
+    for name, content in masks.items():
+        dataset.mask_path(name).write_bytes(content)
+    for name in dataset.ids("trainval"):
+        dataset.mask_path(name).unlink()
+    evaluate_it()
+    result = json.loads((tmp_path / "results" / "r.json").read_text())
+    assert [*result["images"]] == dataset.ids("test")
+    assert result["test_fingerprint"] == dataset.test_fingerprint()
+    # An image that it was trained on may not come into the test.
+    lists = data / "annotations"
+    lines = (lists / "trainval.txt").read_text().splitlines()
+    seen = dataset.ids("train")[0]
+    moved = [line for line in lines if line.split()[0] == seen]
+    (lists / "trainval.txt").write_text("\n".join(line for line in lines if line not in moved))
+    (lists / "test.txt").write_text((lists / "test.txt").read_text() + moved[0] + "\n")
+    evaluate_it()
+    again = json.loads((tmp_path / "results" / "r.json").read_text())
+    assert again["images"].keys() == result["images"].keys()
+    # Other images are no data of the run.
+    dataset.image_path(dataset.ids("train")[1]).write_bytes(
+        dataset.image_path(seen).read_bytes() + b" "
+    )
+    with pytest.raises(UserError, match="not the data that run r was trained on"):
+        evaluate_it()
+
+
+def test_runs_that_are_left_out_are_named_with_the_reason(trained, tmp_path, capsys):
+    for name in ("ready", "begun", ".hidden", "pictures"):
+        (tmp_path / name).mkdir()
+        if name != "pictures":
+            (tmp_path / name / "log.jsonl").touch()
+    (tmp_path / "ready" / "best.pt").touch()
+    evaluate.report_left_out(tmp_path)
+    line = capsys.readouterr().out.strip()
+    assert line.startswith("left out: begun, of which no epoch") and "\n" not in line
+    evaluate.report_left_out(trained["checkpoints"])
+    assert not capsys.readouterr().out
 
 
 def test_a_hostile_checkpoint_runs_no_code(trained, tmp_path):

@@ -143,6 +143,36 @@ def test_what_does_not_fit_the_run_is_refused(part, trained):
     assert f"is damaged, its {part} does not fit the run" in line
 
 
+@pytest.mark.parametrize("part", ["criterion", "optimizer", "schedule", "teacher"])
+def test_a_run_never_goes_on_without_the_state_of_a_part(part, trained):
+    words, folder = trained
+    content = torch.load(folder / "last.pt", weights_only=True) | {"epoch": 1}
+    del content[part]
+    line = refused(folder / "last.pt", content, train, [*words, "--resume"])
+    assert f"lacks the state of the {part}" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epoch": None}, "the entry epoch is None"),
+        ({"epoch": "2"}, "the entry epoch is '2'"),
+        ({"selected": 1}, "the entry selected is 1"),
+        ({"best": "low"}, "the entry best is 'low'"),
+        ("epoch", "lacks the entry epoch"),
+        ("selected", "lacks the entry selected"),
+    ],
+)
+def test_how_far_a_run_is_must_be_known(change, message, trained):
+    words, folder = trained
+    content = torch.load(folder / "last.pt", weights_only=True)
+    if isinstance(change, str):
+        del content[change]
+    else:
+        content |= change
+    assert message in refused(folder / "last.pt", content, train, [*words, "--resume"])
+
+
 @pytest.mark.parametrize("value", [None, "64", True, -1])
 def test_settings_are_of_their_kind(value, trained, tmp_path):
     folder = trained[1]

@@ -190,6 +190,7 @@ def find_checkpoint(run: TrainingRun) -> dict[str, Any] | None:
     if run.resume == "must" or (run.resume == "auto" and last.exists()):
         checkpoint = load_checkpoint(last)
         refuse_other_flags(run, checkpoint["args"])
+        refuse_faults(last, *faults_of_progress(checkpoint))
         return checkpoint
     foreign = [
         path.name
@@ -206,6 +207,18 @@ def find_checkpoint(run: TrainingRun) -> dict[str, Any] | None:
             "another --run_name"
         )
     return None
+
+
+def faults_of_progress(content: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return, in words, what of a last.pt's progress is lacking, and what is damaged."""
+    kinds: dict[str, Any] = {"epoch": int, "best": float | int | None, "selected": bool}
+    lacking = [f"the entry {name}" for name in kinds if name not in content]
+    damage = [
+        f"the entry {name} is {shorten(repr(content[name]))}"
+        for name, kind in kinds.items()
+        if name in content and not isinstance(content[name], kind)
+    ]
+    return lacking, damage
 
 
 def refuse_other_flags(run: TrainingRun, recorded: Mapping[str, Any]) -> None:

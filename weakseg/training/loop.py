@@ -97,12 +97,15 @@ class Training:
     def load(self, checkpoint: Mapping[str, Any], path: Path) -> None:
         """Go back to where a checkpoint was written; path: where it lies, for the message."""
         for name, part in self.stateful().items():
-            if name in checkpoint:  # no loss scaler, where the run began in another precision
-                try:
-                    part.load_state_dict(checkpoint[name])
-                except MISFITS as error:
-                    fault = f"its {name} does not fit the run ({reason(error)})"
-                    raise checkpoints.damaged(path, fault) from error
+            if name not in checkpoint:
+                if name == "scaler":  # the run began in another precision
+                    continue
+                raise checkpoints.incomplete(path, f"the state of the {name}")
+            try:
+                part.load_state_dict(checkpoint[name])
+            except MISFITS as error:
+                fault = f"its {name} does not fit the run ({reason(error)})"
+                raise checkpoints.damaged(path, fault) from error
 
     def run_epoch(self, epoch: int, seed: int, num_classes: int, bar: tqdm) -> Line:
         """Train one epoch (from 1) and validate -> its line for the log.
