@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weakseg.reporting import charts
+from weakseg.reporting.style import Sheet
 
 
 @settings(max_examples=60)
@@ -166,3 +167,13 @@ def test_drawing_leaves_the_global_matplotlib_state_alone(tmp_path):
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "cost.png"], check=True)
+
+
+@pytest.mark.parametrize("name", ["$x^", "$\\frac$", "a$b$c", "100 % $_$", "\\alpha", "{", "$$"])
+def test_any_name_can_stand_in_a_figure(name, tmp_path):
+    points = [charts.CostPoint(name, 1.0, 50, 40, 60), charts.CostPoint("b", 9.0, 60, 55, 65)]
+    charts.cost_plot(tmp_path / "cost.png", points, name, 30.0, name)
+    assert picture(tmp_path / "cost.png").size
+    sheet = Sheet(4, 2, [("#ff0000", name)])
+    sheet.save(tmp_path / "legend.png")
+    assert name in sheet.svg("chart", name)

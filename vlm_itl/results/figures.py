@@ -168,8 +168,8 @@ def win_matrix_figure(
     )
     axes = sheet.figure.add_axes(bounds)
     axes.imshow(np.ma.masked_invalid(grid), cmap="RdBu", vmin=-0.15, vmax=1.15)
-    axes.set_xticks(range(len(arms)), names, rotation=90, fontsize=8, color=INK, parse_math=False)
-    axes.set_yticks(range(len(arms)), names, fontsize=8, color=INK, parse_math=False)
+    axes.set_xticks(range(len(arms)), names, rotation=90, fontsize=8, color=INK)
+    axes.set_yticks(range(len(arms)), names, fontsize=8, color=INK)
     axes.tick_params(top=True, bottom=False, labeltop=True, labelbottom=False, length=0)
     axes.spines[:].set_visible(False)
     for row, column in np.argwhere(~np.isnan(grid)):

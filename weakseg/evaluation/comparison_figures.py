@@ -141,7 +141,7 @@ def forest_chart(rows: Sequence[Row]) -> Sheet:
     axes.axvline(0, color=FAINT, linewidth=1, linestyle="--", zorder=1)
     axes.set_xlim(*_symmetric([estimate for _, _, estimate in rows]))
     axes.set_ylim(places[-1] + 0.5, -0.5)
-    axes.set_yticks(places, names, parse_math=False)
+    axes.set_yticks(places, names)
     axes.grid(False, axis="y")
     beside = axes.twinx()
     beside.set_ylim(axes.get_ylim())

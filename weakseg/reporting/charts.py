@@ -200,7 +200,7 @@ def budget_plot(
 
 def style_axes(axes: "Axes", xlabel: str, ylabel: str) -> None:
     """Give axes the labels, grid and colours that all charts share."""
-    axes.set_xlabel(xlabel, color=INK, fontsize=9, parse_math=False)
+    axes.set_xlabel(xlabel, color=INK, fontsize=9)
     axes.set_ylabel(ylabel, color=INK, fontsize=9)
     axes.tick_params(colors=INK, labelsize=8, length=3)
     axes.grid(color="#e6e8ec", linewidth=0.7)

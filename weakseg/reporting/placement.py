@@ -53,7 +53,7 @@ def name_points(
 
     style: Look = {"fontsize": 8, "color": INK, "ha": "center", "va": "center"}
     for name, bar in zip(names, ends, strict=True):
-        text = axes.text(0, 0, name, transform=axes.transAxes, parse_math=False, **style)
+        text = axes.text(0, 0, name, transform=axes.transAxes, **style)
         size = np.array(text.get_window_extent(renderer).size) + 4
         # Among equals `min` takes the first, which is the nearest.
         place = min(_places(bar, size), key=badness)

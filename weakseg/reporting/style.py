@@ -98,10 +98,13 @@ class Sheet:
     """
 
     def __init__(self, width: float, height: float, legend: Iterable[tuple[str, str]] = ()) -> None:
+        import matplotlib
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
         from matplotlib.patches import Patch
 
+        # A class may be called "$x". It must be set before a text is made, which keeps it.
+        matplotlib.rcParams["text.parse_math"] = False
         longest = int((width - 2 * MARGIN - 0.5) / LETTER)
         named = [(colour, shorten_middle(name, longest)) for colour, name in legend]
         columns = legend_columns([name for _, name in named], width)
@@ -138,7 +141,7 @@ class Sheet:
 
         The font becomes smaller, then the text is cut. style: as `Figure.text` takes it
         """
-        look: Look = {"va": "center", "color": INK, "parse_math": False, **style}
+        look: Look = {"va": "center", "color": INK, **style}
         item = self.figure.text(x / self.width, 1 - y / self.height, text, fontsize=size, **look)
         renderer = self.canvas.get_renderer()
         while item.get_window_extent(renderer).width > room * DPI and len(item.get_text()) > 4:
