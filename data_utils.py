@@ -74,7 +74,7 @@ class SegmentationItems(Dataset):
     def __getitem__(self, key: Key) -> dict[str, Any]:
         epoch, index = key
         name = self.ids[index]
-        image = torch.from_numpy(self.cache.image(self.dataset.image_path(name)))
+        image = torch.from_numpy(self.cache.image(self.dataset.photograph(name)))
         size = self.cache.size
         labels = self.labels[name] if self.labels else {"size": (size, size)}
         width, height = labels["size"]

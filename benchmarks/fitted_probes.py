@@ -84,7 +84,7 @@ class Bench:
         image, mirrored = np.asarray(self.dataset.image(name)), None
         if self.run.probe.views == 2:
             mirrored = self.store.of_pixels(np.ascontiguousarray(image[:, ::-1]))
-        return probabilities(probe, self.store(self.dataset.image_path(name)), image, mirrored)
+        return probabilities(probe, self.store(self.dataset.photograph(name)), image, mirrored)
 
 
 def confusions(fitted: "Sequence[tuple[Bench, Probe]]", split: str) -> "torch.Tensor":

@@ -92,7 +92,7 @@ def load(dataset, names, cache):
     items, seconds = [], 0
     for name in tqdm(names, desc="labels"):
         began = time.process_time()
-        image = cache.image(dataset.image_path(name)).transpose(1, 2, 0)
+        image = cache.image(dataset.photograph(name)).transpose(1, 2, 0)
         seconds += time.process_time() - began
         labels = annotate(dataset, name, Options(), 0, (*MARKS, "boxes"))
         items.append((image, dataset.resized_mask(name, cache), labels))

@@ -170,7 +170,7 @@ def labelled_pixels(
 
     rng, drawn, pool = np.random.default_rng(0), [], []
     for number, name in enumerate(names):
-        maps = store(dataset.image_path(name))
+        maps = store(dataset.photograph(name))
         pixels = pixels_of_mask(dataset.mask(name), -(-count // len(names)), rng)
         images = np.full(len(pixels.classes), number)
         features = maps.at(pixels.places).astype(np.float16)
@@ -230,7 +230,7 @@ def fit_times(
         return prediction
 
     views = (
-        (store(dataset.image_path(name)), np.asarray(dataset.image(name)), number % classes)
+        (store(dataset.photograph(name)), np.asarray(dataset.image(name)), number % classes)
         for number, name in enumerate(dataset.ids("train")[-args.images - 1 :])
     )
     times[ONE_MORE] = measured(one_more, views)
@@ -248,7 +248,7 @@ def fit_times(
 def step_times(args: argparse.Namespace, folder: Path) -> tuple[Times, int]:
     """Return the seconds of every step that has a bound, and the number of classes."""
     dataset = opened(args, folder)
-    new = [dataset.image_path(name) for name in dataset.ids("train")[: args.images + 1]]
+    new = [dataset.photograph(name) for name in dataset.ids("train")[: args.images + 1]]
     times: Times = {FEATURES: measured(feature_store(args, folder / "new"), new)}
     times |= fit_times(args, dataset, feature_store(args, folder / "features"))
     return times, len(dataset.class_names)

@@ -68,18 +68,6 @@ def test_any_format_and_mode_inside_jpg_is_read_as_rgb(tmp_path, kind, mode):
     )
 
 
-def test_sixteen_bit_and_float_pictures_keep_their_greys(tmp_path):
-    ramp = np.linspace(0, 1, 600).reshape(20, 30)
-    for name, values, kind in (
-        ("a.jpg", (ramp * 65535).astype(np.uint16), "PNG"),
-        ("b.jpg", (ramp * 200).astype(np.uint16), "PNG"),
-        ("c.jpg", ramp.astype(np.float32), "TIFF"),
-    ):
-        grey = np.asarray(read_image(store(tmp_path / name, Image.fromarray(values), kind)))
-        assert (grey[..., 0] == grey[..., 2]).all()
-        assert np.abs(grey[..., 0] - ramp * (200 if name == "b.jpg" else 255)).max() <= 1
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_rotated_pictures_come_upright_with_their_size(tmp_path, orientation, kind):

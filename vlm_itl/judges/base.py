@@ -8,13 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 
 from vlm_itl.settings import Section
 from weakseg.data.image_io import read_image
+from weakseg.data.reading import Source, as_photograph
 
 Decision = Literal["accept", "reject", "abstain"]
 DECISIONS: tuple[str, ...] = get_args(Decision)
@@ -37,7 +37,7 @@ class Case:
     probabilities  [C, S, S] float, the network's softmax; None where only the mask is known
     members        [M, S, S] uint8, the masks of the other members of an ensemble; None without one
     has_background whether the data set has one, so that the network may predict class 0
-    path           of the photograph; None where there is but the image
+    path           the photograph's file; None where there is but the image
     """
 
     id: str
@@ -47,7 +47,7 @@ class Case:
     probabilities: np.ndarray | None = None
     members: np.ndarray | None = None
     has_background: bool = True
-    path: Path | None = None
+    path: Source | None = None
 
     @cached_property
     def mask_hash(self) -> str:
@@ -57,7 +57,11 @@ class Case:
     @cached_property
     def image_hash(self) -> str:
         """A short hash of the photograph's file, or of the image."""
-        data = self.path.read_bytes() if self.path else self.image.tobytes()
+        if self.path is None:
+            data = self.image.tobytes()
+        else:
+            photograph = as_photograph(self.path)
+            data = photograph.path.read_bytes() + photograph.reading.key.encode()
         return hashlib.sha256(data).hexdigest()[:16]
 
     def photograph(self) -> np.ndarray:

@@ -17,6 +17,8 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from weakseg.common import UserError
+from weakseg.data.reading import Photograph, Reading, Source, as_photograph
+from weakseg.data.tiff import SIDEWAYS, TiffStack, is_tiff, opened_stack, upright
 
 MAX_PIXELS = 64_000_000
 MOST_PIXELS = 500_000_000  # of a picture that is made smaller: 2 GB of memory
@@ -26,9 +28,18 @@ Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # Pillow refuses twice as many as this by 
 FORMATS = ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000"]
 FORMATS += ["AVIF"] if find_spec("PIL.AvifImagePlugin") else []
 # How Pillow's decoders report a damaged file, and its EXIF reader a damaged block.
-DAMAGE = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, struct.error)
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    EOFError,
+    struct.error,
+)
 BROKEN_EXIF = (SyntaxError, ValueError, KeyError, TypeError, struct.error)
-SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations whose turn swaps width and height
 
 
 @contextlib.contextmanager
@@ -112,28 +123,114 @@ def turn_upright(image: Image.Image, turn: int | None = None) -> None:
         ImageOps.exif_transpose(image, in_place=True)
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
+def image_size(source: Source) -> tuple[int, int]:
     """Return (width, height) as the image is meant to be seen, from the header alone."""
-    with opened(path) as image:
+    photograph = as_photograph(source)
+    if is_tiff(photograph.path):
+        with opened_stack(photograph.path, MAX_PIXELS) as stack:
+            return stack.size
+    with opened(photograph.path) as image:
         return upright_size(image)
 
 
-def read_image(path: str | Path) -> Image.Image:
-    """Read a photograph upright in RGB, from any mode Pillow knows (grey, CMYK, 16 bit, alpha)."""
+def read_image(source: Source, most: int = MAX_PIXELS) -> Image.Image:
+    """Read a photograph upright in RGB, from any mode Pillow knows (grey, CMYK, alpha, ...).
+
+    Values deeper than 8 bits are scaled by the range of the reading. Raises `UserError` for several
+    pages, for other than one or three channels and for deep values where the reading chooses none.
+
+    most: pixels that it may have
+    """
+    photograph = as_photograph(source)
+    shown = read_shown(photograph, most)
+    if isinstance(shown, Image.Image):
+        return shown
+    values = photograph.reading.in_8_bits(shown, photograph.path)
+    return Image.fromarray(np.repeat(values, 3 // values.shape[2], axis=2))
+
+
+def read_shown(photograph: Photograph, most: int = MAX_PIXELS) -> Image.Image | np.ndarray:
+    """Return a photograph in RGB, or the values [H, W, 1 or 3] that its reading chooses, upright.
+
+    They are values where the file is deeper than 8 bits, and where channels are chosen.
+    """
+    path, reading = photograph.path, photograph.reading
+    if is_tiff(path):
+        with opened_stack(path, most) as stack:
+            return read_stack(stack, reading, most)
+    with opened(path, most=most) as image:
+        # A phone's MPO holds the photograph first, and what belongs to it.
+        count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        number = reading.page_of(count, path)
+        if number:
+            image.seek(number)
+        if reading.channels is None and not is_deep(image):
+            turn_upright(image)
+            return image.convert("RGB")
+        turn, values = orientation(image), values_of(image, path)
+        colours = values.shape[2] - image.mode.endswith("A")
+    return upright(reading.channels_of(values, colours, path), turn)
+
+
+def read_stack(stack: TiffStack, reading: Reading, most: int) -> Image.Image | np.ndarray:
+    """Return what `read_shown` does, of an open TIFF file."""
+    path, count = stack.path, len(stack.pages)
+    if reading.channels and reading.page is None and count > 1 and stack.channels == 1:
+        pages = [reading.page_of(count, path, number) for number in reading.channels]
+        return np.concatenate([stack.read(number) for number in pages], axis=2)
+    number = reading.page_of(count, path)
+    if reading.channels is None and stack.is_plain:
+        with opened(path, most=most) as image:
+            image.seek(stack.place(number))
+            return image.convert("RGB")
+    return reading.channels_of(stack.read(number), stack.colours, path)
+
+
+def is_deep_file(photograph: Photograph) -> bool:
+    """Return whether the values in a file need more than 8 bits, from its header."""
+    path = photograph.path
+    if is_tiff(path):
+        with opened_stack(path, MAX_PIXELS) as stack:
+            return stack.is_deep
     with opened(path) as image:
-        turn_upright(image)
-        if image.mode.startswith("I") or image.mode == "F":
-            return as_8_bit(image).convert("RGB")
-        return image.convert("RGB")
+        return is_deep(image)
 
 
-def as_8_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit, 32-bit or float greys that don't fit into 0..255, or lie in 0..1, to do so."""
-    values = np.asarray(image, np.float32)
-    brightest = float(values.max())
-    is_fraction = image.mode == "F" and 0 < brightest <= 1
-    scale = 255 / brightest if brightest > 255 or is_fraction else 1.0
-    return Image.fromarray((values * scale).clip(0, 255).astype(np.uint8))
+def is_deep(image: Image.Image) -> bool:
+    """Return whether the values in a file need more than 8 bits, even where Pillow cuts them."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return True
+    tiles = getattr(image, "tile", ())  # where a file's pixels lie, and in which layout
+    return any(";16" in str(tile[3]) for tile in tiles)
+
+
+def values_of(image: Image.Image, path: str | Path) -> np.ndarray:
+    """Return the values of an opened picture as they are stored, [H, W, C], not yet upright."""
+    if image.mode in ("RGB", "RGBA", "LA") and is_deep(image):
+        return deep_png(image, path)
+    if not is_deep(image) and image.mode not in ("L", "LA", "RGB", "RGBA"):
+        image = image.convert("RGB")
+    return np.asarray(image).reshape(image.height, image.width, -1)
+
+
+def deep_png(image: Image.Image, path: str | Path) -> np.ndarray:
+    """Return the values [H, W, C] uint16 of a PNG in colour, of which Pillow drops eight bits."""
+    import cv2
+
+    is_grey = image.mode == "LA"
+    image.load()  # refuses damage, which OpenCV would show as grey
+    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint16 or values.ndim != 3:
+        raise OSError("its 16 bits can't be decoded")
+    values = values[..., [2, 1, 0, 3][: values.shape[2]]]
+    return values[..., -2:] if is_grey else values
+
+
+def refuse_pages(image: Image.Image, path: str | Path) -> None:
+    """Refuse a mask of several pages, of which one alone would be read."""
+    count = getattr(image, "n_frames", 1)
+    if count > 1:
+        raise UserError(f"{path}: has {count} pages, a mask has one; save the one that it is")
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -142,6 +239,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     Raises `UserError` for a colour picture and for numbers above 255.
     """
     with opened(path) as image:
+        refuse_pages(image, path)
         turn_upright(image)
         values = np.asarray(image)
     if values.ndim != 2 or values.dtype.kind == "f" or values.max() > 255 or values.min() < 0:
@@ -158,6 +256,7 @@ def read_instances(path: str | Path) -> np.ndarray:
     Raises `UserError` for a colour picture and for numbers above 65535.
     """
     with opened(path) as image:
+        refuse_pages(image, path)
         turn_upright(image)
         values = np.asarray(image)
     if (

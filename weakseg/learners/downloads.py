@@ -55,9 +55,9 @@ def stored_weights(timm_name: str) -> Path | None:
     settings = timm.models.get_pretrained_cfg(timm_name)
     if settings is None:
         return None
+    repository, _, revision = str(settings.hf_hub_id or "").partition("@")
     names = [settings.hf_hub_filename] if settings.hf_hub_filename else HUB_FILES
-    for name in names if settings.hf_hub_id else ():
-        repository, _, revision = settings.hf_hub_id.partition("@")
+    for name in names if repository else ():
         found = try_to_load_from_cache(repository, name, revision=revision or None)
         if isinstance(found, str):
             return Path(found)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -14,6 +14,7 @@ from PIL import Image
 from weakseg.common import UserError, reason
 from weakseg.data.cache import NPY_HEADER, Room, write
 from weakseg.data.image_io import image_size, read_image
+from weakseg.data.reading import Photograph, Source, as_photograph
 from weakseg.learners.features import FeatureMaps, FrozenEncoder
 from weakseg.parallel import Workers, WorkersDied, backend, stream
 
@@ -24,6 +25,7 @@ FEATURES_VERSION = 1  # raise it when the same weights give other features than 
 ATTEMPTS = 3  # to start workers anew where some died
 
 NewEncoder = Callable[[], FrozenEncoder]
+S = TypeVar("S", Path, Photograph)
 
 
 class FeatureStore:
@@ -58,9 +60,9 @@ class FeatureStore:
         """The encoder itself, made once in each process."""
         return cached_encoder(self.new_encoder, str(self.device))
 
-    def __call__(self, path: str | Path) -> FeatureMaps:
+    def __call__(self, source: Source) -> FeatureMaps:
         """Return the features of a photograph; an unreadable one is a `UserError`."""
-        return self.kept(self.path(path), image_size(path), lambda: read_image(path))
+        return self.kept(self.path(source), image_size(source), lambda: read_image(source))
 
     def of_pixels(self, pixels: np.ndarray) -> FeatureMaps:
         """Return the features of an image [H, W, 3] uint8 that is in no file."""
@@ -83,14 +85,16 @@ class FeatureStore:
                 self.save(stored, maps)
         return maps
 
-    def path(self, path: str | Path) -> Path:
+    def path(self, source: Source) -> Path:
         """Return where the features of a photograph lie, or would lie."""
+        photograph = as_photograph(source)
         try:
-            content = Path(path).read_bytes()
+            content = photograph.path.read_bytes()
         except OSError as error:
             raise UserError(
-                f"{path}: cannot be read ({reason(error)}); mend the list that names it"
+                f"{photograph}: cannot be read ({reason(error)}); mend the list that names it"
             ) from error
+        content += photograph.reading.key.encode()
         return self.folder / f"{hashlib.sha256(content).hexdigest()[:32]}.npy"
 
     def read(self, stored: Path, size: tuple[int, int]) -> FeatureMaps | None:
@@ -118,11 +122,11 @@ class FeatureStore:
         flat = np.concatenate([stage.ravel() for stage in maps.maps])
         write(stored, lambda file: np.save(file, flat))
 
-    def missing(self, paths: Iterable[Path]) -> list[Path]:
+    def missing(self, photographs: Iterable[S]) -> list[S]:
         """Return the photographs whose features are not on disk yet, each once."""
-        return [path for path in dict.fromkeys(paths) if not self.path(path).exists()]
+        return [one for one in dict.fromkeys(photographs) if not self.path(one).exists()]
 
-    def compute(self, paths: Iterable[Path], workers: Workers) -> Iterator[Path]:
+    def compute(self, photographs: Iterable[S], workers: Workers) -> Iterator[S]:
         """Compute what is missing on disk of the features of photographs; yield each when done.
 
         Those that find no room on disk are left out. A worker that is killed costs its own
@@ -131,35 +135,35 @@ class FeatureStore:
         """
         from joblib import delayed
 
-        left = dict.fromkeys(self.that_fit(self.missing(paths)))
+        left = dict.fromkeys(self.that_fit(self.missing(photographs)))
         for attempt in range(ATTEMPTS):
             try:
                 with backend(workers):
-                    tasks = (delayed(self.store)(path) for path in tuple(left))
-                    for path in stream(tasks, workers, in_order=False):
-                        del left[path]
-                        yield path
+                    tasks = (delayed(self.store)(one) for one in tuple(left))
+                    for one in stream(tasks, workers, in_order=False):
+                        del left[one]
+                        yield one
                 return
             except WorkersDied:
                 if attempt == ATTEMPTS - 1:
                     raise
                 # What was done has no report where the workers died before it was read.
-                for path in set(left) - set(self.missing(left)):
-                    del left[path]
-                    yield path
+                for one in set(left) - set(self.missing(left)):
+                    del left[one]
+                    yield one
 
-    def that_fit(self, paths: list[Path]) -> list[Path]:
+    def that_fit(self, photographs: list[S]) -> list[S]:
         """Return the photographs, from the first, whose features find room on disk."""
-        sizes = (2 * sum(map(math.prod, self.encoder.shapes(image_size(p)))) for p in paths)
-        return paths[: self.room.number(size + NPY_HEADER for size in sizes)]
+        sizes = (2 * sum(map(math.prod, self.encoder.shapes(image_size(p)))) for p in photographs)
+        return photographs[: self.room.number(size + NPY_HEADER for size in sizes)]
 
-    def store(self, path: Path) -> Path:
-        """Compute the features of a photograph, keep them on disk, and return its path.
+    def store(self, photograph: S) -> S:
+        """Compute the features of a photograph, keep them on disk, and return it.
 
         To be called where there is room.
         """
-        self.save(self.path(path), self.encoder(read_image(path)))
-        return path
+        self.save(self.path(photograph), self.encoder(read_image(photograph)))
+        return photograph
 
 
 @lru_cache(maxsize=64)

@@ -140,7 +140,7 @@ def draw_strip(
     tiles = []
     for picture, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:STRIPS]:
         name = session.asking.pool.names[picture]
-        image, maps = np.asarray(dataset.image(name)), store(dataset.image_path(name))
+        image, maps = np.asarray(dataset.image(name)), store(dataset.photograph(name))
         pixels = [
             (number, row.record)
             for number, row in enumerate(answers)

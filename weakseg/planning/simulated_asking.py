@@ -118,7 +118,7 @@ def mask_of(asking: Asking, store: FeatureStore, dataset: SegmentationDataset, e
 
     def mask(picture: int, head: LinearHead) -> np.ndarray:
         name = asking.pool.names[picture]
-        maps = store(dataset.image_path(name))
+        maps = store(dataset.photograph(name))
         probe = Probe(asking.standard, head, edges)
         return probe_mask(probe, maps, np.asarray(dataset.image(name)))
 

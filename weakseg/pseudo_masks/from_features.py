@@ -176,7 +176,7 @@ class FeatureMasks:
 
     def image(self, name: str, side: int) -> torch.Tensor:
         """Return a photograph [3, side, side] uint8."""
-        return torch.from_numpy(self.cache.at(side).image(self.dataset.image_path(name)))
+        return torch.from_numpy(self.cache.at(side).image(self.dataset.photograph(name)))
 
 
 def needs_tag_maps(signals: Sequence[str]) -> bool:

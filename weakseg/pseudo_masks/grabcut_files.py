@@ -17,6 +17,7 @@ from weakseg.common import UserError, atomic_path, stable_seed
 from weakseg.data.base import NO_BACKGROUND, SegmentationDataset
 from weakseg.data.cache import ResizedCache, source_key
 from weakseg.data.image_io import opened
+from weakseg.data.reading import Photograph
 from weakseg.labels.signals import annotations_of
 from weakseg.labels.targets import View
 from weakseg.parent import Tied
@@ -61,7 +62,7 @@ class PseudoMasks(Mapping[str, np.ndarray]):
 class CutTask:
     """One image to cut along its annotations, and the file that its mask goes to."""
 
-    photograph: Path
+    photograph: Photograph
     view: View
     annotations: Mapping[str, Any]
     path: Path
@@ -140,7 +141,7 @@ def cut_task(
     """Return the task of one image; its mask's file name hashes all that the mask depends on."""
     annotations = annotations_of(label, signals)
     width, height = label["size"]
-    photograph, view = dataset.image_path(name), View(width, height, size)
+    photograph, view = dataset.photograph(name), View(width, height, size)
     content = json.dumps(annotations, sort_keys=True)
     has_background = dataset.has_background
     special = [] if has_background else [NO_BACKGROUND, NO_BACKGROUND_VERSION]

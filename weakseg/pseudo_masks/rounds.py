@@ -167,7 +167,7 @@ class Rounds:
 
     def _image(self, name: str, accelerator: Accelerator) -> torch.Tensor:
         """Return an image [3, S, S] uint8 on the device."""
-        image = self.cache.image(self.dataset.image_path(name))
+        image = self.cache.image(self.dataset.photograph(name))
         return torch.from_numpy(image).to(accelerator.device)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -10,6 +9,7 @@ from tqdm import tqdm
 
 from weakseg.common import IGNORE, UserError, stable_seed
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.reading import Source
 from weakseg.inference.edges import LONGEST, longest_copy
 from weakseg.labels.answers import pixels_of_answers
 from weakseg.labels.pixels import (
@@ -39,7 +39,7 @@ MOST_PIXELS = 120_000  # of all images together, of each kind: memory stays flat
 FEW_IMAGES = 50  # below it no progress bar is shown
 
 Image = TypeVar("Image")  # its id, or its number and its id
-FeaturesOf = Callable[[Path], FeatureMaps]  # of a photograph, such as `FeatureStore`
+FeaturesOf = Callable[[Source], FeatureMaps]  # of a photograph, such as `FeatureStore`
 MaskOf = Callable[[str], np.ndarray]  # id -> mask [H, W] uint8, of any size
 
 
@@ -113,7 +113,7 @@ def gather(
     pool, places, first, weak, boxed, radii, finest = [], [], [], [], [], [], LEAST
     for number, name in enumerate(shown(labels.train_ids, "labels to pixels")):
         rng = np.random.default_rng(stable_seed(run.seed, "pixels", name))
-        maps, label = store(dataset.image_path(name)), labels[name]
+        maps, label = store(dataset.photograph(name)), labels[name]
         width, height = size = tuple(label["size"])
         if size != maps.size:
             raise UserError(
@@ -228,7 +228,7 @@ def feature_masks(
         return masks
     names = images_for_tag_maps(labels.train_ids)
     cells = [
-        pooled_cells(store(dataset.image_path(name))) for name in shown(names, "activation maps")
+        pooled_cells(store(dataset.photograph(name))) for name in shown(names, "activation maps")
     ]
     tag_maps = tag_maps_from(cells, [labels[name] for name in names], dataset.tag_names)
     return FeatureMasks(dataset, run.signals, masks.cache, tag_maps)

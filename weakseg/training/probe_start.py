@@ -8,7 +8,6 @@ where the probe is sure it learns the probe's errors, and forgets its doubts.
 
 from collections import deque
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
 from weakseg.data.image_io import image_size
+from weakseg.data.reading import Source
 from weakseg.inference.edges import follow_edges, working_size
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.feature_store import FeatureStore
@@ -79,10 +79,10 @@ class ProbeStart:
         head = ProbeHead.of_probe(self.probe, self.channels)
         return ProbeUnet(self.model, head, self.probe.edges)
 
-    def features(self, path: Path) -> FeatureMaps:
+    def features(self, source: Source) -> FeatureMaps:
         """Return the features of an image's square; places in them are in original pixels."""
-        maps = self.store.of_pixels(self.cache.image(path).transpose(1, 2, 0))
-        return replace(maps, size=image_size(path))
+        maps = self.store.of_pixels(self.cache.image(source).transpose(1, 2, 0))
+        return replace(maps, size=image_size(source))
 
     @torch.no_grad()
     def chances(self, name: str) -> np.ndarray:
@@ -97,7 +97,7 @@ class ProbeStart:
         if "full" in signals:
             cells_across = side // CELL
             return np.zeros((len(self.dataset.class_names) * cells_across, cells_across), np.uint8)
-        square = self.cache.image(self.dataset.image_path(name))
+        square = self.cache.image(self.dataset.photograph(name))
         straight, mirrored = (
             self.probe.logits(self.store.encoder(picture(view)), working_size(side, side, side))
             for view in (square, square[:, :, ::-1])

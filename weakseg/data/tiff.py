@@ -1,0 +1,155 @@
+"""TIFF files as microscopes and satellites write them: pages, many channels, deep values.
+
+Pillow cuts such files to eight bits, three channels and the first page without a word. tifffile
+knows what is in them.
+"""
+
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from weakseg.common import UserError, reason
+
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+ALPHA = (1, 2)  # kinds of an extra channel that say how much is seen of the others
+INKS = 5  # the photometric interpretation of CMYK
+SIDEWAYS = (5, 6, 7, 8)  # orientations whose turn swaps width and height
+# How damaged bytes derail tifffile.
+DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    AssertionError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+
+
+def is_tiff(path: str | Path) -> bool:
+    """Return whether a file begins as a TIFF does, whatever its suffix is."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(4) in MAGIC
+    except OSError:  # whoever reads it says why
+        return False
+
+
+class TiffStack:
+    """An open TIFF file: its largest pages, of one size. Smaller ones are thumbnails.
+
+    size: (width, height) upright; channels: of each page, `colours` of them without transparency;
+    is_deep: whether values have more than 8 bits, or signs or fractions
+    """
+
+    def __init__(self, path: str | Path, file: Any) -> None:
+        self.path = path
+        pages = [page for page in file.pages if not page.keyframe.is_reduced] or [file.pages[0]]
+        width, height = max(map(sides, pages), key=math.prod)
+        self.pages = [page for page in pages if sides(page) == (width, height)]
+        first = self.pages[0].keyframe
+        self.channels = int(first.samplesperpixel)
+        self.colours = self.channels - sum(int(kind) in ALPHA for kind in first.extrasamples)
+        self.is_deep = int(first.bitspersample) > 8 or np.dtype(first.dtype).kind not in "bu"
+        # Whether Pillow shows all that is in it: greys, colours and CMYK's four, in 8 bits.
+        is_cmyk = self.colours == 4 and first.photometric == INKS
+        self.is_plain = not self.is_deep and (self.colours in (1, 3) or is_cmyk)
+        tag = first.tags.get("Orientation")
+        self.turn = tag.value if tag is not None and tag.value in range(1, 9) else 1
+        self.size = (height, width) if self.turn in SIDEWAYS else (width, height)
+
+    def place(self, number: int) -> int:
+        """Return where in the file a page stands, both counted from 0."""
+        return int(self.pages[number].index)
+
+    def read(self, number: int) -> np.ndarray:
+        """Return a page, counted from 0, [H, W, C] upright with its own values."""
+        page = self.pages[number]
+        try:
+            values = page.asarray()
+        except ValueError as error:
+            if "imagecodecs" not in str(error):  # which tifffile needs for some compressions
+                raise
+            decoded = decode(Path(self.path), self.place(number), page.keyframe)
+            if decoded is None or self.turn != 1:
+                raise UserError(
+                    f"{self.path}: can't be decoded ({reason(error)}); save it without compression"
+                ) from error
+            values = decoded
+        else:
+            if page.keyframe.axes.startswith("S"):
+                values = np.moveaxis(values, 0, -1)
+        width, height = sides(page)
+        return upright(values.reshape(height, width, -1), self.turn)
+
+
+def sides(page: Any) -> tuple[int, int]:
+    """Return (width, height) of a page as it is stored."""
+    return int(page.keyframe.imagewidth), int(page.keyframe.imagelength)
+
+
+def decode(path: Path, number: int, page: Any) -> np.ndarray | None:
+    """Return a page of up to four channels as OpenCV decodes it, None where it can't."""
+    import cv2
+
+    if page.samplesperpixel not in (1, 3, 4):
+        return None
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    cv2.setLogLevel(0)  # what is wrong with a file is told in one line
+    done, pages = cv2.imdecodemulti(content, cv2.IMREAD_UNCHANGED, range=(number, number + 1))
+    shape = sides(page)[::-1]
+    if not done or len(pages) != 1 or pages[0].shape[:2] != shape or pages[0].dtype != page.dtype:
+        return None
+    values = pages[0].reshape(*shape, -1)
+    if values.shape[2] != page.samplesperpixel:
+        return None
+    order = [2, 1, 0, 3][: values.shape[2]] if values.shape[2] > 1 else [0]
+    return np.ascontiguousarray(values[..., order])
+
+
+def upright(values: np.ndarray, turn: int) -> np.ndarray:
+    """Return an array [H, W, ...] turned upright; turn: EXIF orientation of the stored pixels."""
+    if turn in SIDEWAYS:
+        values = values.swapaxes(0, 1)
+    rows = -1 if turn in (3, 4, 7, 8) else 1
+    columns = -1 if turn in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(values[::rows, ::columns])
+
+
+@contextmanager
+def opened_stack(path: str | Path, most: int) -> Iterator[TiffStack]:
+    """Open a TIFF file; its pixels are not read yet.
+
+    most: pixels that a page may have. Raises `UserError`, which names the file, for what can't be
+    read here or in the body of the `with`.
+    """
+    import logging
+
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong is told in one line
+    try:
+        with tifffile.TiffFile(path) as file:
+            stack = TiffStack(path, file)
+            width, height = stack.size
+            if width * height > most or width * height * stack.channels > 4 * most:
+                raise UserError(
+                    f"{path}: over the limit of {most // 10**6} megapixels "
+                    f"({width}x{height}x{stack.channels}); write a smaller copy"
+                )
+            yield stack
+    except (*DAMAGE, tifffile.TiffFileError) as error:
+        raise UserError(
+            f"{path}: not a readable image ({reason(error)}); replace or remove it"
+        ) from error
