@@ -194,12 +194,17 @@ def _softmax(logits: torch.Tensor) -> torch.Tensor:
     return logits.float().softmax(1)
 
 
+def _with_float64(values: torch.Tensor) -> torch.Tensor:
+    """Return values where float64 can be computed: Apple's GPUs have none."""
+    return values.cpu() if values.device.type == "mps" else values
+
+
 def _total(values: torch.Tensor) -> torch.Tensor:
-    return values.flatten(1).sum(1, dtype=torch.float64)
+    return _with_float64(values).flatten(1).sum(1, dtype=torch.float64)
 
 
 def _mean(values: torch.Tensor) -> torch.Tensor:
-    return values.flatten(1).mean(1, dtype=torch.float64)
+    return _with_float64(values).flatten(1).mean(1, dtype=torch.float64)
 
 
 # ---- numbers, [B]
@@ -211,7 +216,7 @@ def _mutual_information(draws: Iterable[torch.Tensor]) -> torch.Tensor:
     draws: softmaxes [B, C, S, S], taken one at a time. With equal weights this is the Jensen-
     Shannon divergence of the draws. It can't be negative but for rounding.
     """
-    draws = iter(draws)
+    draws = map(_with_float64, draws)
     total = next(draws).double()
     entropy, count = torch.special.entr(total).sum(1), 1
     for draw in draws:
