@@ -112,16 +112,12 @@ def arm_of(settings: Config, folder: Path) -> str:
 def run(
     settings: Config, folder: Path, arm: str, targets: list[tuple[float, str]], judged: bool
 ) -> dict[str, Any]:
-    """Run the loop, draw its curve, and say where everything is."""
+    """Run the loop, and say where everything is."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from vlm_itl.loop import run_rounds
-    from vlm_itl.results.report import draw_figures
     from vlm_itl.run import Run
 
     results = run_rounds(Run(settings, folder, arm, targets, judged))
-    # Only Learn-then-Test bounds the share of bad masks among the accepted ones.
-    section = settings.vlm_itl
-    draw_figures(folder, results, section.risk if section.control == "ltt" else None)
     print(
         f"{folder}: results.json, ledger.jsonl, log.jsonl, and the weights of each round in "
         "round_NN/"

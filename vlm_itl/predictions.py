@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from vlm_itl.config import Data
 from vlm_itl.judges.base import Case
+from vlm_itl.sections import Data
 from vlm_itl.training.data import image_table
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
@@ -32,7 +32,7 @@ class NetworkInputs:
         """Yield (ids, images [B, 3, S, S] uint8 on the device)."""
         for first in range(0, len(names), self.batch_size):
             part = names[first : first + self.batch_size]
-            images = np.stack([self.cache.image(self.dataset.image_path(name)) for name in part])
+            images = np.stack([self.cache.image(self.dataset.photograph(name)) for name in part])
             yield part, torch.from_numpy(images).to(self.accelerator.device)
 
 
@@ -66,7 +66,7 @@ def predicted_cases(
                 probabilities[i],
                 others,
                 has_background,
-                inputs.dataset.image_path(name),
+                inputs.dataset.photograph(name),
             )
 
 
@@ -80,17 +80,22 @@ def class_probabilities(network: nn.Module, images: torch.Tensor, mirror: bool) 
     return probabilities
 
 
+def full_masks(
+    network: nn.Module, inputs: NetworkInputs, names: Sequence[str], data: Data
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield (id, predicted mask, true mask) of images, [H, W] uint8 at the masks' own size."""
+    loader = DataLoader(image_table(inputs.dataset, names, data), batch_size=inputs.batch_size)
+    device, autocast = inputs.accelerator.device, inputs.accelerator.autocast
+    return full_size_masks(network, loader, inputs.dataset, names, device, autocast)
+
+
 def image_confusions(
-    network: nn.Module, inputs: NetworkInputs, names: list[str], data: Data
+    network: nn.Module, inputs: NetworkInputs, names: Sequence[str], data: Data
 ) -> np.ndarray:
     """Return each image's confusion matrix, int64 [N, C, C], at the size of its own mask."""
-    loader = DataLoader(image_table(inputs.dataset, names, data), batch_size=inputs.batch_size)
-    accelerator, classes = inputs.accelerator, len(inputs.dataset.class_names)
-    masks = full_size_masks(
-        network, loader, inputs.dataset, names, accelerator.device, accelerator.autocast
-    )
+    classes = len(inputs.dataset.class_names)
     confusions = [
         confusion_matrix(torch.from_numpy(mask), torch.from_numpy(truth), classes)
-        for _, mask, truth in masks
+        for _, mask, truth in full_masks(network, inputs, names, data)
     ]
     return torch.stack(confusions).numpy()

@@ -66,7 +66,7 @@ class Run:
         self.inputs = NetworkInputs(self.dataset, self.cache, training.batch_size, accelerator)
         self.store = NetworkStore(settings.model, data, self.dataset, folder, accelerator.device)
         self.ledger = Ledger(folder / "ledger.jsonl")
-        self.tracker = Tracker(settings, folder, accelerator)
+        self.tracker = Tracker(settings, folder, accelerator, len(targets))
 
     def start(self) -> None:
         """Write or check the ledger's first line, and take up what was bought before."""
@@ -100,11 +100,6 @@ class Run:
                     raise UserError(
                         f"{self.ledger.path}: {name} is no image of the pool; restore the file, "
                         "or delete the run"
-                    )
-                if name not in self.pool:
-                    raise UserError(
-                        f"{self.ledger.path}: bought {name}, which is no image of the pool; "
-                        "restore the file, or delete the run"
                     )
                 label = Label(bought["annotations"], tuple(bought["signals"]), bought["seconds"])
                 self.oracle.restore(name, label)

@@ -1,9 +1,12 @@
 """Numbers reach `log.jsonl`, and a tracker's run for each round and for the summary."""
 
 import json
+import struct
 import time
+from functools import partial
 
 import pytest
+from PIL import Image
 
 from vlm_itl.config import Config
 from vlm_itl.tracking import Tracker, tracker_options
@@ -58,7 +61,7 @@ def track(folder, log_with):
         log = tracker.start(number, member)
         for step in (10, 20):
             log({"loss": 1 / step, "miou": number + member / 4}, step)
-    tracker.summarise(RESULTS)
+    tracker.summarise(RESULTS, {})
     assert not tracker.accelerator.trackers
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
@@ -117,55 +120,186 @@ def test_a_step_that_is_computed_once_more_stands_in_the_log_once(tmp_path):
     assert len(path.read_text().splitlines()) == 1
 
 
-def test_tensorboard_has_one_run_a_round_and_a_summary(tmp_path):
+def scalars(folder):
+    """Return {tag: [(step, value), ...]} of a TensorBoard run, and {tag: steps} of its pictures."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    assert len(list(folder.glob("events.*"))) == 1
+    events = EventAccumulator(str(folder)).Reload()
+    tags = events.Tags()
+    numbers = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags["scalars"]}
+    return numbers, {tag: [e.step for e in events.Images(tag)] for tag in tags["images"]}
+
+
+def test_tensorboard_has_one_run_a_round_and_a_summary(tmp_path):
     check_lines(track(tmp_path / "run", "tensorboard"))
     folder = tmp_path / "run" / "tensorboard"
     assert sorted(path.name for path in folder.iterdir()) == NAMES
-
-    def read(name):
-        events = EventAccumulator(str(folder / name)).Reload()
-        return {
-            tag: [(e.step, e.value) for e in events.Scalars(tag)]
-            for tag in events.Tags()["scalars"]
-        }
-
-    assert read("run-round1-member1") == {
+    assert scalars(folder / "run-round1-member1")[0] == {
         "loss": [(10, pytest.approx(0.1)), (20, pytest.approx(0.05))],
         "miou": [(10, 1.25), (20, 1.25)],
     }
-    found = read("run-summary")
+    found, _ = scalars(folder / "run-summary")
     assert found["test_miou"] == [(0, 0.5), (1, 0.625)] and found["judge/purity"] == [(0, 0.75)]
 
 
-def test_wandb_without_a_key_is_offline_with_one_run_a_round_and_a_summary(tmp_path, monkeypatch):
-    """The real client, in a home without a login; it needs a few seconds a run."""
-    from wandb.proto import wandb_internal_pb2
+def picture(folder, name="predictions"):
+    """Draw a picture of a stage."""
+    path = folder / "round_00" / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (9, 6), "red").save(path)
+    return {name: path}
 
+
+def killed_and_resumed(folder, log_with):
+    """Track a round whose training is killed twice and goes on from a checkpoint at step 10.
+
+    Another network of an ensemble is trained between the first one and its stages.
+    """
+    for last in (15, 25, 30):  # the steps at which it stops
+        tracker = make_tracker(folder, log_with)
+        log = tracker.start(0)
+        for step in range(5 if last == 15 else 15, last + 1, 5):
+            log({"loss": 1 / step}, step)
+        if last < 30:
+            tracker.stop()  # as the tracker's own process does when the run's is gone
+    tracker.start(0, 1)({"loss": 0.5}, 5)
+    for _ in range(2):  # the second time by a run that only looks what is left to do
+        draw = partial(picture, folder)
+        tracker.stage(0, "evaluate", {"test_miou": 0.5, "file": "x"}, 30, draw)
+        draw = partial(picture, folder, "verdicts")
+        tracker.stage(0, "judge", {"judge/accepted": 3}, 30, draw)
+        tracker.stop()
+        tracker = make_tracker(folder, log_with)
+    tracker.summarise(RESULTS, picture(folder, "curve"))
+
+
+STEPS = [(step, pytest.approx(1 / step)) for step in range(5, 31, 5)]
+
+
+def test_a_resumed_run_is_one_run_with_stages_and_pictures_in_tensorboard(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    killed_and_resumed(folder, "tensorboard")
+    names = ["run-round0", "run-round0-member1", "run-summary"]
+    assert sorted(path.name for path in (folder / "tensorboard").iterdir()) == names
+    numbers, pictures = scalars(folder / "tensorboard" / "run-round0")
+    assert numbers == {"loss": STEPS, "test_miou": [(30, 0.5)], "judge/accepted": [(30, 3)]}
+    assert pictures == {"predictions": [30], "verdicts": [30]}
+    assert scalars(folder / "tensorboard" / "run-round0-member1")[0] == {"loss": [(5, 0.5)]}
+    assert scalars(folder / "tensorboard" / "run-summary")[1] == {"curve": [1]}
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [*range(5, 31, 5), 5, 30, 30, 0, 1]
+
+
+def test_a_run_of_one_round_is_one_run(tmp_path):
+    """A baseline logs training and evaluation in one."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    settings = Config(log_with="tensorboard")
+    accelerator = make_accelerator("cpu", **tracker_options(settings, folder))
+    tracker = Tracker(settings, folder, accelerator, rounds=1)
+    tracker.start(0)({"loss": 0.5}, 1)
+    tracker.stage(0, "evaluate", {"test_miou": 0.75}, 1, partial(picture, folder))
+    tracker.summarise(RESULTS | {"judge": []}, {})
+    (only,) = (folder / "tensorboard").iterdir()
+    numbers, pictures = scalars(only)
+    assert only.name == "run" and pictures == {"predictions": [1]}
+    assert numbers == {"loss": [(1, 0.5)], "test_miou": [(1, 0.75)]}
+
+
+@pytest.fixture
+def no_wandb_key(tmp_path, monkeypatch):
+    """A home without a login."""
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DIR", "NETRC"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_SILENT", "true")
     assert not has_wandb_key()
-    check_lines(track(tmp_path / "run", "wandb"))
-    runs = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
-    assert len(runs) == len(NAMES)
 
-    def stored(text):
-        return sum(text.encode() in path.read_bytes() for path in runs)
 
-    deadline = (
-        time.monotonic() + 60
-    )  # on a busy machine wandb's own process writes after the run is finished
-    while time.monotonic() < deadline and not all(map(stored, [*NAMES, "judge/purity", "vlm-itl"])):
+def records(path):
+    """Yield the records of a .wandb file, which is a log in blocks as LevelDB writes it."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, at, parts = path.read_bytes(), 7, b""
+    while at + 7 <= len(data):
+        left = 32768 - at % 32768
+        if left < 7:
+            at += left
+            continue
+        length, kind = struct.unpack("<HB", data[at + 4 : at + 7])
+        parts, at = parts + data[at + 7 : at + 7 + length], at + 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            record = Record()
+            record.ParseFromString(parts)
+            yield record
+            parts = b""
+
+
+def wandb_run(path):
+    """Return (name, id, {key: [(step, value), ...]}) of a .wandb file."""
+    name, run_id, history = "", "", {}
+    for record in records(path):
+        if record.WhichOneof("record_type") == "run":
+            name, run_id = record.run.display_name, record.run.run_id
+        if record.WhichOneof("record_type") == "history":
+            items = {
+                item.key or ".".join(item.nested_key): json.loads(item.value_json)
+                for item in record.history.item
+            }
+            for key, value in items.items():
+                history.setdefault(key, []).append((items["_step"], value))
+    return name, run_id, history
+
+
+def wandb_files(folder, count):
+    """Return the .wandb files below a run's folder, once they are written to the end."""
+    deadline = time.monotonic() + 60  # on a busy machine wandb's own process is slow
+    while time.monotonic() < deadline:
+        files = sorted((folder / "wandb").glob("offline-run-*/*.wandb"))
+        kinds = [[r.WhichOneof("record_type") for r in records(path)] for path in files]
+        if len(files) == count and all("exit" in kind for kind in kinds):
+            return files
         time.sleep(0.1)
-    assert [stored(name) for name in NAMES] == [1, 1, 1]
-    assert stored("judge/purity") == 1
-    assert stored("vlm-itl") == len(runs)  # the project
+    raise AssertionError((files, kinds))
+
+
+@pytest.mark.usefixtures("no_wandb_key")
+def test_wandb_without_a_key_is_offline_with_one_run_a_round_and_a_summary(tmp_path):
+    """The real client; it needs a few seconds a run."""
+    from wandb.proto import wandb_internal_pb2
+
+    check_lines(track(tmp_path / "run", "wandb"))
+    files = wandb_files(tmp_path / "run", len(NAMES))
+    runs = {name: history for name, _, history in map(wandb_run, files)}
+    assert sorted(runs) == NAMES
+    assert runs["run-summary"]["judge/purity"] == [(0, 0.75)]
+    assert runs["run-summary"]["test_miou"] == [(0, 0.5), (1, 0.625)]
+    assert all(b"vlm-itl" in path.read_bytes() for path in files)  # the project
     # The summary alone has the labelled share as its horizontal axis, of all metrics.
     axis = wandb_internal_pb2.MetricRecord(glob_name="*", step_metric="percent")
-    assert stored(axis.SerializeToString().decode()) == 1
+    assert sum(axis.SerializeToString() in path.read_bytes() for path in files) == 1
+
+
+@pytest.mark.usefixtures("no_wandb_key")
+def test_a_resumed_run_is_one_run_with_stages_and_pictures_in_wandb(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    killed_and_resumed(folder, "wandb")
+    files = wandb_files(folder, 3)
+    runs = {
+        name: (path, run_id, history)
+        for path in files
+        for name, run_id, history in [wandb_run(path)]
+    }
+    path, run_id, history = runs["run-round0"]
+    assert run_id == (folder / "tracker_id").read_text() + "-round0"
+    assert history["loss"] == STEPS
+    assert history["test_miou"] == [(30, 0.5)] and history["judge/accepted"] == [(30, 3)]
+    shown = sorted(image.name.partition("_")[0] for image in path.parent.rglob("media/**/*.png"))
+    assert shown == ["predictions", "verdicts"]
+    assert len({run_id for _, run_id, _ in runs.values()}) == 3
 
 
 def test_a_key_is_found_where_wandb_keeps_it(tmp_path, monkeypatch):

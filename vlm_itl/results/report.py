@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vlm_itl.results.finished_runs import load_runs
+from vlm_itl.results.finished_runs import FinishedRun
 from weakseg.planning.ledger import Ledger
 
 
@@ -87,19 +87,27 @@ def round_summary(ledger: Ledger, number: int, rounds: int, pool: int) -> str:
     )
 
 
-def draw_figures(folder: Path, run_results: dict[str, Any], risk: float | None) -> None:
+def draw_figures(folder: Path, run_results: dict[str, Any], risk: float | None) -> dict[str, Path]:
     """Draw a run's budget curves and, with a judge, how far its probabilities can be trusted.
 
     risk: the share of bad masks among the accepted that was promised, drawn as a line; None: none
+    Returns {name: file} of what was drawn.
     """
     from vlm_itl.results import figures
 
+    drawn: dict[str, Path] = {}
+
+    def file(name: str) -> Path:
+        return drawn.setdefault(name, folder / f"{name}.png")
+
     if len(run_results["curve"]) > 1:
+        run = FinishedRun(folder, run_results)
         for axis in ("percent", "seconds"):
-            figures.budget_curves(folder / f"curve_{axis}.png", load_runs([folder]), axis)
+            figures.budget_curves(file(f"curve_{axis}"), [run], axis)
     judged = {
         f"round {line['round'] + 1}": line for line in run_results["judge"] if line.get("masks")
     }
     if judged:
-        figures.risk_coverage_figure(folder / "risk_coverage.png", judged, risk)
-        figures.reliability_figure(folder / "reliability.png", judged)
+        figures.risk_coverage_figure(file("risk_coverage"), judged, risk)
+        figures.reliability_figure(file("reliability"), judged)
+    return drawn

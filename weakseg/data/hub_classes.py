@@ -25,7 +25,8 @@ class HubClasses:
         """id: of the data set; features: of a table, as 🤗 datasets describes them."""
         self.id, self.given = id, list(given)
         listed = {} if given else dict(listed_classes(features))
-        self.path, self.told = next(iter(listed.items())) if len(listed) == 1 else ((), [])
+        self.path: tuple[str, ...] = next(iter(listed)) if len(listed) == 1 else ()
+        self.told: list[str] = listed[self.path] if self.path else []
         self.in_colours = False
 
     def check(
@@ -61,7 +62,9 @@ class HubClasses:
         return [" ".join(str(name).split()) for name in names]
 
 
-def listed_classes(features: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[Any, list[str]]]:
+def listed_classes(
+    features: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     """Yield (path, names) of each list of classes in features."""
     from datasets import ClassLabel
 
