@@ -84,7 +84,7 @@ def masks(signals, has_background=True, seed=0, tag_maps=None):
         has_background=has_background,
         tag_names=TAGS,
         tag_class=(1, 2, 3) if has_background else (0, 1, 2),
-        image_path=lambda name: name,
+        photograph=lambda name: name,
     )
     return FeatureMasks(dataset, signals, Photographs(seed), tag_maps)
 

@@ -403,7 +403,7 @@ def test_files_hold_the_masks_and_an_unknown_tag_leaves_no_background(
 ):
     photograph = next(pets_dir.glob("images/*.jpg"))
     dataset = SimpleNamespace(
-        image_path=lambda name: photograph,
+        photograph=lambda name: photograph,
         tag_names=list("abcd"),
         tag_class=[1, 2, 2, 2],
         has_background=True,
