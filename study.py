@@ -138,8 +138,7 @@ def add_ask_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--strategy",
         choices=list(STRATEGIES),
-        default="rare_spread",
-        help="of the others (default: %(default)s)",
+        help="of the others (default: combined with two classes, else rare_spread)",
     )
     group.add_argument(
         "--questions_per_picture",

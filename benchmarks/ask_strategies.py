@@ -30,7 +30,7 @@ from weakseg.reporting.tables import markdown
 DATA = ("voc-pets", "camvid", "nuclei")
 SIZE = 256  # pixels of the longer side of photographs
 MINUTES = (5, 10, 20, 40)
-USUAL = AskingOptions()
+USUAL = AskingOptions(strategy="rare_spread")
 MARGIN = replace(USUAL, strategy="margin")
 # What is changed -> the options.
 WAYS: dict[str, AskingOptions] = {

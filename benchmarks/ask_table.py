@@ -3,9 +3,10 @@ r"""Asked pixels on real photographs: what 200, 800 and 3,200 answers reach, see
     python benchmarks/ask_table.py --data ../shared/data --folder results/ask-table --jobs 2
 
 A seed draws the pictures that are asked about (VOC's cats and dogs: 800 of them, elsewhere four
-fifths), the person and the questions. Sessions are those of `study.py ask`, whose test images are
-read once by evaluate.py. The second table says how often the estimates held the truth, and how many
-answers the classes got. Finished points are kept, so it can be stopped and started again.
+fifths), the person and the questions. The person begins with a click on an example of each class,
+as in front of a page. Sessions are those of `study.py ask`, whose test images are read once by
+evaluate.py. The second table says how often the estimates held the truth, and how many answers the
+classes got. Finished points are kept, so it can be stopped and started again.
 """
 
 import argparse
@@ -63,6 +64,7 @@ def answer(args: argparse.Namespace, name: str, seed: int) -> None:
         cache_dir=cache,
         answers=max(args.points),
         at=args.points,
+        start="examples",
         train_limit=pictures or round(SHARE * len(dataset.ids("train"))),
         seed=seed,
         study_dir=where(args, name, seed),

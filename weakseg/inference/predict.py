@@ -11,6 +11,7 @@ from torch import nn
 
 from weakseg.data.base import SegmentationDataset
 from weakseg.inference.edges import follow_edges, mask_along_edges, working_size
+from weakseg.inference.shares import follow_shares
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.probe import Probe
@@ -150,6 +151,8 @@ def before_edges(
     chances = probe.logits(maps, size).softmax(0)
     if mirrored is not None:
         chances = (chances + probe.logits(mirrored, size).softmax(0).flip(2)) / 2
+    if probe.shares is not None:
+        return follow_shares(chances.numpy(), probe.shares), radius
     return chances.numpy(), radius
 
 

@@ -45,12 +45,15 @@ class Standard:
 class Probe:
     """A head on standardised features: features of a photograph -> class logits.
 
-    edges: within which radius its predictions follow the edges of a photograph, in longer sides
+    edges   within which radius its predictions follow the edges of a photograph, in longer sides
+    shares  [C] float32 of the classes in what it predicts of the photographs it learned from; then
+            predictions of a photograph follow its own shares. None: they do not
     """
 
     standard: Standard
     head: Head
     edges: float = 0.0
+    shares: np.ndarray | None = None
 
     @property
     def num_classes(self) -> int:
@@ -136,6 +139,7 @@ class Probe:
             **{name: torch.from_numpy(value) for name, value in standard.items()},
             **{name: getattr(self.head, name) for name in names},
             "edges": torch.tensor(self.edges, dtype=torch.float64),
+            **({} if self.shares is None else {SHARES: torch.from_numpy(self.shares)}),
         }
 
     @classmethod
@@ -147,12 +151,16 @@ class Probe:
         is_small = {"hidden_weights", "hidden_bias"} & state.keys()
         kind: type[Head] = SmallNetwork if is_small else LinearHead
         dimensions = STANDARD | FIELDS[kind] | {"edges": ""}
+        dimensions |= {SHARES: "C"} if SHARES in state else {}
         refuse_damage({name: state[name] for name in dimensions}, dimensions)
         mean, deviation = (state[name].float().numpy() for name in STANDARD)
         tensors: dict[str, Any] = {name: state[name].float() for name in FIELDS[kind]}
         if state["edges"] < 0:
             raise ValueError("the tensor edges is negative")
-        return cls(Standard(mean, deviation), kind(**tensors), float(state["edges"]))
+        shares = state[SHARES].float().numpy() if SHARES in state else None
+        if shares is not None and not (shares > 0).all():
+            raise ValueError(f"the tensor {SHARES} holds a number that is not above 0")
+        return cls(Standard(mean, deviation), kind(**tensors), float(state["edges"]), shares)
 
 
 def refuse_damage(state: Mapping[str, Any], dimensions: Mapping[str, str]) -> None:
@@ -183,6 +191,7 @@ def finest_cells(maps: FeatureMaps) -> tuple[np.ndarray, np.ndarray]:
     return y, x
 
 
+SHARES = "shares"  # name of the tensor of `Probe.shares`, which not every probe has
 # Name of a tensor -> its dimensions: D features, H hidden units, C classes.
 STANDARD = {"mean": "D", "deviation": "D"}
 FIELDS: dict[type[Head], dict[str, str]] = {

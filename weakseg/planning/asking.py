@@ -21,11 +21,15 @@ from weakseg.learners.probe import Probe
 from weakseg.planning.candidates import Pool, RandomQuestions
 from weakseg.planning.questions import Answer, Answers, Question
 from weakseg.planning.strategies import (
+    FEW_OF_CLASS,
     MANY_TIMES,
+    SERVED,
     STRATEGIES,
     Outlook,
     best_candidates,
     different,
+    likeliest,
+    usual_strategy,
 )
 from weakseg.training.pixel_sample import LabelledPixels, merged
 
@@ -47,7 +51,7 @@ class AskingOptions:
     """How questions are chosen.
 
     random_share  of the questions that are drawn at random, in [0, 1]
-    strategy      of the others, a name of `STRATEGIES`
+    strategy      of the others, a name of `STRATEGIES`; None: `usual_strategy`
     per_picture   questions on one picture in a row, at most
     looked_at     pictures that are looked at for one question, drawn anew each time
     seconds       of an answer, and of a look at a new picture
@@ -55,7 +59,7 @@ class AskingOptions:
 
     seed: int = 0
     random_share: float = 0.25
-    strategy: str = "rare_spread"
+    strategy: str | None = None
     per_picture: int = 1
     looked_at: int = 3
     seconds: tuple[float, float] = (2.0, 1.5)
@@ -84,6 +88,7 @@ class Asking:
     ) -> None:
         self.pool, self.features_at, self.num_classes = pool, features_at, num_classes
         self.options, self.labels = options, labels
+        self.strategy = options.strategy or usual_strategy(num_classes)
         self.random = questions or RandomQuestions(options.seed, pool.sizes)
         self.standard = pool.standard()
         self.answers = Answers(pool.features.shape[-1])
@@ -143,8 +148,32 @@ class Asking:
         """Return up to `count` questions that the strategy chooses."""
         if not count or self.head is None:
             return []
-        options, strategy = self.options, STRATEGIES[self.options.strategy]
-        looked = self.looked_at(count)
+        served = self.served(count) if STRATEGIES[self.strategy].serves else []
+        return served + self.doubtful(count - len(served))
+
+    def served(self, count: int) -> list[Question]:
+        """Return the questions, a part of `count`, for classes that few answers have named.
+
+        Those with the fewest come first, each where the model finds it likeliest.
+        """
+        due = int((self.placed + count) * SERVED) - int(self.placed * SERVED)
+        counts = self.counts()
+        poor = np.flatnonzero((counts > 0) & (counts < FEW_OF_CLASS))
+        left = np.flatnonzero(~self.asked.all(1))
+        if not due or not len(poor) or not len(left):
+            return []
+        rng = np.random.default_rng(stable_seed(self.options.seed, "served", self.fits))
+        looked = np.sort(rng.choice(left, min(BAND, len(left)), replace=False))
+        assert self.head is not None
+        classes = np.resize(poor[np.argsort(counts[poor], kind="stable")], due)
+        return self.asks(
+            looked, likeliest(self.chances(looked, self.head), self.asked[looked], classes)
+        )
+
+    def doubtful(self, count: int) -> list[Question]:
+        """Return up to `count` questions where the strategy's score is the largest."""
+        options, strategy = self.options, STRATEGIES[self.strategy]
+        looked = self.looked_at(count) if count else np.empty(0, int)
         if not len(looked):
             return []
         scores, asked = strategy.score(self.outlook(looked)), self.asked[looked]
@@ -157,12 +186,22 @@ class Asking:
             kept = np.sort(rows[different(features, values, pictures, seed)])
             looked, scores, asked = looked[kept], scores[kept], asked[kept]
         rows, candidates = best_candidates(scores, asked, count, options.per_picture)
-        self.asked[looked[rows], candidates] = True
-        places = self.pool.places[looked[rows], candidates].tolist()
-        return [
-            Question(int(picture), (x, y), options.strategy, self.fits)
-            for picture, (x, y) in zip(looked[rows], places, strict=True)
-        ]
+        return self.asks(looked, [*zip(rows.tolist(), candidates.tolist(), strict=True)])
+
+    def asks(self, looked: np.ndarray, chosen: list[tuple[int, int]]) -> list[Question]:
+        """Return the questions about (row of `looked`, candidate), which are asked from here on."""
+        questions = []
+        for row, candidate in chosen:
+            picture = int(looked[row])
+            self.asked[picture, candidate] = True
+            x, y = self.pool.places[picture, candidate].tolist()
+            questions.append(Question(picture, (x, y), self.strategy, self.fits))
+        return questions
+
+    def counts(self) -> np.ndarray:
+        """Return the answers of each class so far, [C]."""
+        labels = [row.label for row in self.answers.rows]
+        return np.bincount(labels, minlength=IGNORE + 1)[: self.num_classes]
 
     def looked_at(self, count: int) -> np.ndarray:
         """Return the pictures that are looked at for `count` questions, in order.
@@ -182,12 +221,10 @@ class Asking:
         tells = np.ones((len(looked), self.pool.features.shape[1]), np.float32)
         if self.tell is not None:
             tells = self.chances(looked, self.tell)[..., 1]
-        labels = [row.label for row in self.answers.rows]
-        counts = np.bincount(labels, minlength=IGNORE + 1)[: self.num_classes]
         assert self.head is not None
         return Outlook(
             self.chances(looked, self.head),
-            counts,
+            self.counts(),
             tells,
             answer + look * ~self.seen[looked],
         )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 MANY_TIMES = 3  # pictures for each one that spread takes: the most doubtful ones
+FEW_OF_CLASS = 8  # answers below which a class that somebody has named is served
+SERVED = 0.25  # share of the chosen questions that serve such classes
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,12 @@ def rare_answered(outlook: Outlook) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Strategy:
-    """How questions are chosen: by a score; and whether they must differ in their features."""
+    """How questions are chosen: by a score; whether they must differ in their features; and whether
+    some go where a class with few answers is likeliest, see `likeliest`."""
 
     score: Score
     spreads: bool = False
+    serves: bool = False
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -95,9 +99,17 @@ STRATEGIES: dict[str, Strategy] = {
     "rare": Strategy(rare),
     "answered": Strategy(answered),
     "per_second": Strategy(per_second),
-    "rare_spread": Strategy(rare, spreads=True),
-    "combined": Strategy(rare_answered, spreads=True),
+    "rare_spread": Strategy(rare, spreads=True, serves=True),
+    "combined": Strategy(rare_answered, spreads=True, serves=True),
 }
+
+
+def usual_strategy(num_classes: int) -> str:
+    """Return the strategy that did best on validation images.
+
+    With two classes the least sure pixels lie along borders, where a person often can't tell.
+    """
+    return "combined" if num_classes == 2 else "rare_spread"
 
 
 def best_candidates(
@@ -118,6 +130,23 @@ def best_candidates(
     order = np.lexsort((-values, pictures, -best_of_picture))
     order = order[np.isfinite(values[order])][:count]
     return pictures[order], candidates[order]
+
+
+def likeliest(chances: np.ndarray, asked: np.ndarray, classes: np.ndarray) -> list[tuple[int, int]]:
+    """Return (picture, candidate) where each of some classes [N] is likeliest, in their order.
+
+    chances [I, K, C], asked [I, K] bool: whom not to ask. Pictures differ; with fewer pictures than
+    classes there are fewer.
+    """
+    free, best = ~asked, []
+    for label in classes[: len(chances)]:
+        scores = np.where(free, chances[..., label], -1)
+        picture, candidate = np.unravel_index(int(scores.argmax()), scores.shape)
+        if scores[picture, candidate] < 0:
+            break
+        best.append((int(picture), int(candidate)))
+        free[picture] = False
+    return best
 
 
 def different(features: np.ndarray, scores: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -96,10 +96,12 @@ def fit_probe(
             run, evidence, rows, is_exact, standard, num_classes, is_last, first_head
         )
         probe = Probe(standard, head, edges)
+        of_answers = {*run.signals} == {"pixels"}  # which are as exact as masks
         if guesses and fit == 1:
-            of_answers = {*run.signals} == {"pixels"}  # which are as exact as masks
             edges = smaller_radius(dataset, labels.train_ids, store, probe, of_answers)
             probe = replace(probe, edges=edges)
+        if is_last and of_answers and num_classes > 2:
+            probe = replace(probe, shares=usual_shares(probe, evidence.pool))
         seconds, began = time.process_time() - began, time.process_time()
         yield probe, {"epoch": fit, "selected": True, "seconds": seconds, "edges": edges, **facts}
 
@@ -131,6 +133,13 @@ def smaller_radius(
         least = min(least, own)
     is_known = any(radius is not None for radius in suggested)
     return min(probe.edges, usual_radius(suggested, least)) if is_known else probe.edges
+
+
+def usual_shares(probe: Probe, pool: np.ndarray) -> np.ndarray:
+    """Return the shares [C] float32 of the classes that a probe predicts at places [I, P, D]."""
+    totals = sum(probe.at(own).sum(0, dtype=np.float64) for own in pool)
+    shares: np.ndarray = (totals / totals.sum()).astype(np.float32)
+    return np.maximum(shares, np.finfo(np.float32).tiny)
 
 
 def pseudo_labels(
