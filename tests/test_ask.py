@@ -87,7 +87,7 @@ def test_minutes_are_those_of_answers_and_looks(done):
 def test_the_label_file_says_how_each_pixel_was_drawn(done, pets_dir):
     labels = load_labels(done / "labels" / "answers_40.pkl")["images"]
     pixels = [pixel for label in labels.values() for pixel in label["pixels"]]
-    assert {pixel["drawn"] for pixel in pixels} == {"random", "rare_spread"}
+    assert {pixel["drawn"] for pixel in pixels} == {"random", "combined"}
     assert all((pixel["fit"] > 0) or pixel["drawn"] == "random" for pixel in pixels)
     # The random ones are the sequence of the seed.
     drawn = [pixel for pixel in pixels if pixel["drawn"] == "random"]
@@ -190,7 +190,7 @@ def test_it_begins_from_examples_or_from_labels(flags, pets_labels, tmp_path):
     assert all(label["points"] == given[name]["points"] for name, label in labels.items())
     # The clicks begin the model: not all of the first questions are random.
     drawn = [pixel["drawn"] for label in labels.values() for pixel in label["pixels"]]
-    assert "rare_spread" in drawn
+    assert "combined" in drawn
 
 
 def test_without_a_background(tmp_path):

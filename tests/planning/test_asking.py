@@ -14,6 +14,7 @@ from weakseg.planning.asking_state import load_session, save_session
 from weakseg.planning.candidates import Pool, RandomQuestions
 from weakseg.planning.out_of_fold import out_of_fold
 from weakseg.planning.questions import EXAMPLE, Question
+from weakseg.planning.strategies import FEW_OF_CLASS, SERVED
 from weakseg.training.pixel_sample import LabelledPixels
 
 SIDE = 40  # pixels of a picture
@@ -102,8 +103,39 @@ def test_where_no_candidate_is_left_random_questions_go_on(pool, batch):
 @pytest.mark.parametrize("strategy", ["margin", "rare_spread"])
 def test_a_visit_has_as_many_questions_as_it_may(pool, strategy):
     asking = session(pool, random_share=0.0, per_picture=2, strategy=strategy)
-    answered(asking, 10)
+    answered(asking, 40)
+    assert asking.counts().min() >= FEW_OF_CLASS
     assert len({question.picture for question in asking.next(20)}) == 10
+
+
+def with_rare_class(question, classes=3):
+    """Return the class of a pixel: the last one shows in a corner."""
+    if max(question.place) < SIDE / 5:
+        return classes - 1
+    return min(int(question.place[0] / SIDE * (classes - 1)), classes - 2)
+
+
+def test_a_class_with_few_answers_is_served(pool):
+    counts = {}
+    for strategy in ("margin", "rare_spread"):
+        asking = session(pool, 3, strategy=strategy)
+        picture, candidate = np.argwhere((pool.places < SIDE / 5).all(-1))[0]
+        place = tuple(pool.places[picture, candidate].tolist())
+        asking.take([Question(int(picture), place, EXAMPLE, 0)], [2])
+        answered(asking, 70, classes=3, answer=with_rare_class)
+        counts[strategy] = asking.counts()[2]
+    assert counts["rare_spread"] >= FEW_OF_CLASS > counts["margin"]
+
+
+def test_a_quarter_of_the_chosen_questions_serves_at_most(pool):
+    asking = session(pool, random_share=0.0, strategy="rare_spread")
+    asking.take(asking.next(12), [1, 1, *[0] * 10])
+    for count in (1, 3, 4, 7, 20):
+        before = asking.placed
+        served = asking.served(count)
+        assert len(served) == int((before + count) * SERVED) - int(before * SERVED)
+        assert len({question.picture for question in served}) == len(served)
+        asking.placed += count
 
 
 def test_an_answered_pixel_that_is_drawn_again_is_said_to_be_so(pool):

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weakseg.planning.strategies import STRATEGIES, Outlook, best_candidates, different
+from weakseg.planning.strategies import (
+    STRATEGIES,
+    Outlook,
+    best_candidates,
+    different,
+    likeliest,
+    usual_strategy,
+)
 
 
 def outlook(pictures=3, candidates=5, classes=3, seed=0, **changes):
@@ -97,6 +104,26 @@ def test_the_best_candidates_are_the_best(pictures, candidates, count, per_pictu
         assert own == free[picture][: len(own)].tolist()
     firsts = [max(free[p]) for p in dict.fromkeys(p for p, _ in pairs)]
     assert firsts == sorted(firsts, reverse=True)
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 9), st.integers(0, 99))
+def test_each_class_gets_its_likeliest_free_candidate(pictures, candidates, wanted, seed):
+    rng = np.random.default_rng(seed)
+    chances = rng.dirichlet(np.ones(3), (pictures, candidates)).astype(np.float32)
+    asked = rng.random((pictures, candidates)) < 0.4
+    classes = rng.integers(0, 3, wanted)
+    chosen = likeliest(chances, asked, classes)
+    free = ~asked
+    for label, (picture, candidate) in zip(classes.tolist(), chosen, strict=False):
+        assert free[picture, candidate]
+        assert chances[picture, candidate, label] == chances[..., label][free].max()
+        free[picture] = False
+    assert len(chosen) == min(wanted, int((~asked).any(1).sum()))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 21])
+def test_the_usual_strategy_is_a_row_of_the_table(classes):
+    assert usual_strategy(classes) in STRATEGIES
 
 
 def test_different_candidates_come_from_each_cluster():
