@@ -137,7 +137,7 @@ class Store:
 
 def masks_of(probe, images, *views):
     """Return the masks by name, and the photographs that features were asked of."""
-    dataset = SimpleNamespace(image_path=str, image=images.get, mask=str)
+    dataset = SimpleNamespace(photograph=str, image=images.get, mask=str)
     store = Store(images)
     found = {name: mask for name, mask, _ in probe_masks(probe, store, dataset, images, *views)}
     return found, store.shown
@@ -175,7 +175,7 @@ def test_of_one_view_the_mirror_image_is_never_looked_at(views):
 def test_a_probe_s_masks_are_its_likeliest_classes(edges, monkeypatch):
     sizes = {"a": (40, 30), "b": (20, 50)}
     dataset = SimpleNamespace(
-        image_path=lambda name: name,
+        photograph=lambda name: name,
         image=lambda name: photograph(sizes[name], 1),
         mask=lambda name: f"truth of {name}",
     )
