@@ -206,6 +206,7 @@ def draw_tiles(folder: Path, examples: "list[Example]") -> list[dict[str, Any]]:
 
 def compare(args: argparse.Namespace) -> None:
     """Compare two groups of runs; print the verdict and the table, and write everything."""
+    from weakseg.data.datasets import say
     from weakseg.evaluation.comparison import analyse
     from weakseg.evaluation.comparison_text import NOTES, comparison_table, verdict
     from weakseg.evaluation.results import dataset_of
@@ -213,6 +214,7 @@ def compare(args: argparse.Namespace) -> None:
     # The numbers.
     groups = load_groups(args)
     dataset, _ = dataset_of(groups[0][0], args.data_dir, args.cache_dir)
+    say(dataset.notes())
     annotator = choose_annotator(args, groups[0][0])
     analysis = analyse(groups, dataset, annotator, args.resamples, args.seed)
     analysis |= {"verdict": verdict(analysis), "commit": commit()}

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from weakseg.command_line import Parser
 from weakseg.common import UserError, atomic_path, run_cli, write_json
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.datasets import say
 from weakseg.data.ids import is_folder_name
 from weakseg.evaluation.pricing import reprice, reprice_files
 from weakseg.evaluation.results import (
@@ -175,15 +176,9 @@ def find_runs(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
             f"--checkpoint_dir {root}: no trained run is there; train one with python train.py"
         )
     runs = {name: load_checkpoint(root / name / "best.pt") for name in names}
-    first = next(iter(runs))
     for name, run in runs.items():
         if run["args"].get("learner") != "probe":
             refuse_unfit(root / name / "best.pt", run, args.encoder)
-        if run["test_fingerprint"] != runs[first]["test_fingerprint"]:
-            raise UserError(
-                f"runs {first} and {name} have different test images or classes; "
-                "choose with --run_name"
-            )
     return dict(sorted(runs.items(), key=lambda item: table_order(item[1]["args"]["modes"])))
 
 
@@ -207,11 +202,36 @@ def evaluate_runs(args: argparse.Namespace, schedule: Schedule, band: Schedule) 
         refuse_tiles_of_probes(runs)
     for run in runs.values():
         reprice(run, band)  # what has no price is refused before anything is predicted
+    data = {name: dataset_of(run, args.data_dir, args.cache_dir) for name, run in runs.items()}
+    check_test({name: dataset for name, (dataset, _) in data.items()})
     accelerator = make_accelerator(args.device, amp=False)  # the same numbers on every device
-    results = [evaluate_run(name, run, args, accelerator) for name, run in runs.items()]
-    dataset, _ = dataset_of(results[0], args.data_dir, args.cache_dir)
+    results = [evaluate_run(name, runs[name], *data[name], args, accelerator) for name in runs]
+    dataset, _ = data[results[0]["run"]]
     draw_comparison(Path(args.results_dir) / "comparison.png", results, dataset)
     return results
+
+
+def check_test(data: dict[str, SegmentationDataset]) -> None:
+    """Refuse test splits that differ, lack masks or have unfit ones, before anything is predicted.
+
+    data: {name of a run: its data set}. What else is missing there is said once.
+    """
+    first, lines = next(iter(data)), []
+    for name, dataset in data.items():
+        if dataset.test_fingerprint() != data[first].test_fingerprint():
+            raise UserError(
+                f"runs {first} and {name} have different test images or classes; "
+                "choose with --run_name"
+            )
+        names = dataset.ids("test")
+        lacking = sorted({*names} - {*dataset.masked(names)})
+        if lacking:
+            raise UserError(
+                f"{dataset.mask_path(lacking[0])}: no such mask, nor those of {len(lacking) - 1} "
+                "other test images; draw them, or take the images off the list of the test"
+            )
+        lines += [*dataset.notes(), *dataset.check_test_masks()]
+    say(lines)
 
 
 def refuse_tiles_of_probes(runs: dict[str, dict[str, Any]]) -> None:
@@ -225,17 +245,21 @@ def refuse_tiles_of_probes(runs: dict[str, dict[str, Any]]) -> None:
 
 
 def evaluate_run(
-    name: str, checkpoint: dict[str, Any], args: argparse.Namespace, accelerator: "Accelerator"
+    name: str,
+    checkpoint: dict[str, Any],
+    dataset: SegmentationDataset,
+    cache_dir: str,
+    args: argparse.Namespace,
+    accelerator: "Accelerator",
 ) -> Result:
     """Score one run on the test split, write its masks and its result file, and return the result.
 
-    checkpoint: with the prices that the result shall state
+    checkpoint: with the prices that the result shall state; dataset, cache_dir: of `dataset_of`
     """
     from weakseg.evaluation.scoring import aggregate, score_image
     from weakseg.training.checkpoints import Log
 
     log = Log(Path(args.checkpoint_dir) / name / "log.jsonl").read()
-    dataset, cache_dir = dataset_of(checkpoint, args.data_dir, args.cache_dir)
     tile, classes = windows(dataset, args), checkpoint["task"]["classes"]
     images: dict[str, Any] = dict.fromkeys(dataset.ids("test"))  # in this order, whatever comes
     for image, prediction, truth in predictions(
@@ -245,7 +269,6 @@ def evaluate_run(
         write_mask(Path(args.results_dir) / mask, prediction, len(classes))
         metrics = score_image(prediction, truth, len(classes))
         images[image] = {**metrics, "mask": mask, "tags": [*dataset.tags(image)]}
-    refuse_nothing_labelled(images, dataset)
     result = {
         "run": name,
         "supervision": checkpoint["args"]["modes"],
@@ -259,24 +282,12 @@ def evaluate_run(
         "args": checkpoint["args"],
         "commit": checkpoint["commit"],
         "fingerprint": checkpoint["fingerprint"],
-        "test_fingerprint": checkpoint["test_fingerprint"],
+        "test_fingerprint": dataset.test_fingerprint(),
         "labels": checkpoint["labels"],
         "images": images,
     }
     write_json(Path(args.results_dir) / f"{name}.json", result)
     return result
-
-
-def refuse_nothing_labelled(
-    images: dict[str, dict[str, Any]], dataset: SegmentationDataset
-) -> None:
-    """Refuse a test split whose masks ignore every pixel; images: {id: metrics}."""
-    if not any(any(map(any, metrics["confusion"])) for metrics in images.values()):
-        raise UserError(
-            f"--data_dir {dataset.root}: all pixels of the {len(images)} test images are ignored "
-            f"(255), as in {dataset.mask_path(next(iter(images)))}; label some, or list other "
-            "images for the test"
-        )
 
 
 def windows(dataset: SegmentationDataset, args: argparse.Namespace) -> dict[str, Any] | None:

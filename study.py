@@ -24,13 +24,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weakseg.command_line import Parser, parse_with_rest
 from weakseg.common import UserError, atomic_path, run_cli, write_json
-from weakseg.data.datasets import DataOptions, add_data_arguments
+from weakseg.data.datasets import DataOptions, add_data_arguments, say
 from weakseg.labels.costs import DEFAULT, schedule_in_seconds
 from weakseg.labels.person import add_faults_argument
 from weakseg.labels.signals import parse_modes
@@ -226,6 +226,7 @@ def compare(args: argparse.Namespace) -> None:
     from weakseg.planning.runner import collect, run_grid
 
     grid = Grid(study_of(args))
+    say([*grid.dataset.notes(), *grid.dataset.check_test_masks(), *grid.notes])
     report_left_out(grid)
     failed = run_grid(grid.cells, grid.study.folder, workers)
     content = collect(grid, band)
@@ -311,6 +312,8 @@ def ask(args: argparse.Namespace) -> None:
 
     study = ask_study_of(args)
     dataset = open_dataset(study.data)
+    say([*dataset.notes(), *dataset.check_test_masks()])
+    study = replace(study, data=study.data.of_data(dataset))
     words = ["--supervision_mode", "pixels", *data_words(study.data, ""), *study.training]
     run = run_of(words)
     settings = asdict(run.probe) | run.recorded()  # the session's model is a probe in any case

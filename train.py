@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from weakseg.common import UserError, commit, run_cli, seed_everything
 from weakseg.data.base import SegmentationDataset
-from weakseg.data.datasets import open_dataset
+from weakseg.data.datasets import open_dataset, say
 from weakseg.labels.training_labels import TrainingLabels, read_training_labels, training_ids
 from weakseg.training import options
 from weakseg.training.recipes import LossOptions, term_weights
@@ -49,6 +49,7 @@ def main(args: argparse.Namespace) -> None:
     run = TrainingRun.of_flags(vars(args))
     refuse_processes(run)
     dataset = open_dataset(run)
+    run = run.of_data(dataset)
     weights = term_weights(
         run.recipe,
         run.signals,
@@ -63,6 +64,7 @@ def main(args: argparse.Namespace) -> None:
     labels = read_training_labels(
         run.weak_label_path, dataset, ids, run.signals, run.selection, run.data_dir
     )
+    report_gaps(dataset, labels)
 
     from weakseg.training.checkpoints import lock_run
 
@@ -86,7 +88,6 @@ def train_on_features(
 
     checkpoint = find_checkpoint(run)
     device = make_accelerator(run.device, amp=False).device
-    report_absent(run, dataset)
     description = describe(run, dataset, labels)
     if (
         checkpoint is None
@@ -115,13 +116,11 @@ def refuse_processes(run: TrainingRun) -> None:
         )
 
 
-def report_absent(run: TrainingRun, dataset: SegmentationDataset) -> None:
-    """Say how many listed images are absent."""
-    if dataset.absent:
-        print(
-            f"{run.data_dir}: {dataset.absent} listed images are absent; "
-            "the split of the others is unchanged"
-        )
+def report_gaps(dataset: SegmentationDataset, labels: TrainingLabels) -> None:
+    """Say once what of the images, the masks and the labels is missing, or looks like a mistake."""
+    lines = [*dataset.notes(), *dataset.check_test_masks(), *labels.notes]
+    if os.environ.get("RANK", "0") == "0":
+        say(lines)
 
 
 def refuse_empty_boxes(
@@ -155,8 +154,6 @@ def train(
         refuse_other_data(checkpoint, description, run.folder)
     tracker = {} if run.log_with == "none" else {"log_with": run.log_with}
     accelerator = make_accelerator(run.device, run.amp, project_dir=run.checkpoint_dir, **tracker)
-    if accelerator.is_main_process:
-        report_absent(run, dataset)
     if checkpoint is None or checkpoint["epoch"] < run.epochs:
         rounds = pseudo_mask_rounds(run, dataset, labels, weights)
         model = new_network(run, dataset, is_resumed=checkpoint is not None)
@@ -326,12 +323,15 @@ def describe(
     run: TrainingRun, dataset: SegmentationDataset, labels: TrainingLabels
 ) -> dict[str, Any]:
     """Return what a checkpoint says of its run besides the weights: plain values."""
+    seen = sorted({*labels.train_ids, *labels.val_ids})
     return {
         "args": run.recorded(),
         "commit": commit(),
         "task": dataset.task,
         "fingerprint": dataset.fingerprint(),
         "test_fingerprint": dataset.test_fingerprint(),
+        "seen": seen,
+        "images": dataset.images_digest(seen),
         "labels": labels.digest,
         "cost": labels.cost,
         "selection": {"by": run.selection if labels.val_ids else None, **labels.selection_cost},

@@ -28,7 +28,7 @@ from typing import Any
 from weakseg.command_line import Parser
 from weakseg.common import UserError, run_cli
 from weakseg.data.base import SegmentationDataset
-from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset
+from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset, say
 from weakseg.labels import simulate
 from weakseg.labels.annotators import MATCH, Options
 from weakseg.labels.human_clicks import HumanClicks
@@ -224,6 +224,7 @@ def main(args: argparse.Namespace) -> None:
     given = {field.name: getattr(args, field.name) for field in fields(Options)}
     options = Options(**given | {"faults": faults_of(args.faults, "--faults")})
     names = dataset.ids("trainval")
+    say(dataset.notes())
     refuse_unmasked(dataset, names)
 
     points, drawn_with = clicks_of_people(args, dataset, names)

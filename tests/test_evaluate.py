@@ -378,7 +378,21 @@ def test_foreign_data_and_missing_runs_are_refused(trained, tmp_path):
         )
 
 
-def test_a_test_split_without_a_labelled_pixel_is_refused(pets_dir, pets_labels, tmp_path):
+def probe_of_clicks(folder, labels, data, *flags):
+    """Return functions that train a tiny probe, and evaluate it, in a folder."""
+    where = ["--cache_dir", folder / "cache", "--device", "cpu", "--checkpoint_dir", folder]
+    tiny = ["--learner", "probe", "--img_size", 64, "--rounds", 0, "--run_name", "r", *where]
+    mode = ["--supervision_mode", "points", "--weak_label_path", labels, "--data_dir", data]
+    return (
+        lambda: run(train, *mode, *tiny, *flags),
+        lambda: run(evaluate, "--results_dir", folder / "results", *where),
+    )
+
+
+@pytest.mark.parametrize("spoilt", ["ignored", "of another size", "of no class", "gone"])
+def test_bad_test_masks_are_told_before_training_and_before_predicting(
+    spoilt, pets_dir, pets_labels, tmp_path, capsys, monkeypatch
+):
     data = tmp_path / "pets"
     shutil.copytree(pets_dir, data)
     dataset = Pets(data, cache_dir=tmp_path / "cache")

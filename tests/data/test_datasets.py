@@ -426,9 +426,8 @@ def test_bad_folders_are_named(folder):
         with pytest.raises(UserError, match=f"classes.txt.*{message}"):
             opened(folder)
     write(folder / "classes.txt", "sky", "owl")  # masks hold a 2 as well
-    dataset = opened(folder)
-    with pytest.raises(UserError, match="holds the number 2, which is no class"):
-        [dataset.mask(name) for name in dataset.ids("trainval")]
+    with pytest.raises(UserError, match="holds the number 2, which is no class .*--mask_values"):
+        opened(folder)
     shutil.rmtree(folder / "images")
     with pytest.raises(UserError, match="images: no image is there"):
         opened(folder)

@@ -15,7 +15,7 @@ import numpy as np
 from datasets import Dataset
 
 from data_utils import SegmentationItems
-from vlm_itl.config import Data
+from vlm_itl.sections import Data
 from weakseg.common import UserError, stable_seed
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
@@ -57,7 +57,14 @@ def find_source(data: Data) -> Path:
     if Path(data.source).is_dir():
         return Path(data.source)
     if re.fullmatch(r"\w[\w.-]*/[\w.-]+", data.source):
-        source = HubSource(data.source, data.hub_image, data.hub_mask, data.hub_test)
+        source = HubSource(
+            data.source,
+            data.hub_image,
+            data.hub_mask,
+            data.hub_test,
+            data.hub_train,
+            data.hub_classes,
+        )
         return export_hub(source, data.data_dir)
     raise UserError(
         f"data.source {data.source}: no such folder; give one, 'shapes' for the drawn set, "
@@ -84,7 +91,7 @@ def splits_of(dataset: SegmentationDataset, data: Data) -> dict[str, list[str]]:
 
 def fingerprint(dataset: SegmentationDataset, splits: Mapping[str, Sequence[str]]) -> str:
     """Return a short hash: runs with the same one saw the same pool, validation and test images."""
-    text = repr((dataset.fingerprint(), sorted(splits.items())))
+    text = repr((dataset.fingerprint(masks=True), sorted(splits.items())))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

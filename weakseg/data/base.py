@@ -5,16 +5,21 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from PIL import Image
 
-from weakseg.common import UserError, stable_seed
-from weakseg.data.cache import ResizedCache
+from weakseg.common import IGNORE, UserError, stable_seed
+from weakseg.data.cache import ResizedCache, cached_classes
 from weakseg.data.ids import check_id, is_shown
-from weakseg.data.image_io import image_size, read_image, read_instances, read_mask
+from weakseg.data.image_io import image_size, read_image, read_instances
+from weakseg.data.mask_values import MaskValues, read_class_numbers
+from weakseg.data.reading import USUAL, Photograph, Reading
+from weakseg.data.value_range import value_range
 
 STRAY = 254  # stands for a number that is no class while a mask is read
 SPLITS = ("train", "val", "test")
@@ -37,6 +42,7 @@ class SegmentationDataset(ABC):
     flags: words of a command line that opens the data set alike
     absent: number of listed images that are not there; they are left out, and the split of the
         others is what it would be with them
+    mask_values: what the values in mask files mean; None where they are class numbers
     """
 
     name: ClassVar[str]
@@ -59,20 +65,27 @@ class SegmentationDataset(ABC):
         val_fraction: float = 0.1,
         split_seed: int = 0,
         without_background: bool = False,
+        mask_values: Sequence[str] = (),
+        mask_ignore: str | None = None,
+        reading: Reading = USUAL,
     ) -> None:
         if not 0 < val_fraction < 1:
             raise UserError(f"--val_fraction {val_fraction}: must lie between 0 and 1")
         self.root, self.cache_dir, self.split_seed = Path(root), cache_dir, split_seed
-        self.without_background = without_background
+        self.without_background, self.chosen = without_background, reading
         self.flags = ["--classes", *classes] if classes else []
         self.flags += ["--tag_set", tag_set] if tag_set != "default" else []
         self.flags += ["--split_seed", str(split_seed)] if split_seed else []
         self.flags += ["--no_background"] if without_background else []
+        self.flags += reading.flags
+        self.flags += ["--mask_values", *mask_values] if mask_values else []
+        self.flags += ["--mask_ignore", mask_ignore] if mask_ignore is not None else []
         self.read_lists()
         if without_background and not self.may_lack_background:
             raise UserError(
                 f"--no_background: {self.root} is {self.name}, which has a background; leave it out"
             )
+        self.mask_values = self.meaning_of_masks(mask_values, mask_ignore)
         self.set_classes(list(classes), tag_set)
         strata = {name: self.stratum(name) for name in self.listed("trainval")}
         test = set(self.listed("test"))
@@ -92,6 +105,15 @@ class SegmentationDataset(ABC):
     @abstractmethod
     def set_classes(self, classes: list[str], tag_set: str) -> None:
         """Set `class_names`, `tag_names` and `tag_class` by --classes and --tag_set."""
+
+    def meaning_of_masks(self, words: Sequence[str], ignored: str | None) -> MaskValues | None:
+        """Return what --mask_values and --mask_ignore say of the values in mask files."""
+        if words or ignored is not None:
+            raise UserError(
+                f"--mask_values, --mask_ignore: {self.root} is {self.name}, whose masks are known; "
+                "leave them out"
+            )
+        return None
 
     @property
     def task(self) -> dict[str, Any]:
@@ -158,18 +180,40 @@ class SegmentationDataset(ABC):
             return sorted(self._ids["train"] + self._ids["val"])
         return self._ids[split]
 
+    def notes(self) -> list[str]:
+        """Return lines for people: what of the data set is missing, or looks like a mistake."""
+        if not self.absent:
+            return []
+        return [
+            f"{self.root}: {self.absent} listed images are absent; the split of the others is "
+            "unchanged"
+        ]
+
     def part(self, names: Collection[str]) -> Self:
         """Return a data set of these images alone, without splits, to send to another process."""
         part = copy.copy(self)
+        vars(part)["reading"] = self.reading
         part.lists, part._ids = {}, {}
         for key in self.by_image:
             whole = getattr(self, key)
             setattr(part, key, {name: whole[name] for name in names if name in whole})
         return part
 
+    @cached_property
+    def reading(self) -> Reading:
+        """How all photographs are read: as chosen; those to train on decide the range of values."""
+        names = () if self.chosen.value_range else self.ids("trainval")
+        photographs = [Photograph(self.image_path(name), self.chosen) for name in names]
+        measured = value_range(photographs, self.cache_dir)
+        return replace(self.chosen, value_range=measured or self.chosen.value_range)
+
+    def photograph(self, name: str) -> Photograph:
+        """Return the file of a photograph, and how it is read."""
+        return Photograph(self.image_path(name), self.reading)
+
     def image(self, name: str) -> Image.Image:
         """Return the photograph, upright, in RGB."""
-        return read_image(self.image_path(name))
+        return read_image(self.photograph(name))
 
     def image_size(self, name: str) -> tuple[int, int]:
         """Return (width, height) of the original image, upright."""
@@ -177,7 +221,7 @@ class SegmentationDataset(ABC):
 
     def mask(self, name: str) -> np.ndarray:
         """Return [H, W] uint8 classes, 255 = ignore; another size than the image's is refused."""
-        values = read_mask(self.mask_path(name))
+        values = read_class_numbers(self.mask_path(name), self.mask_values)
         self.check_size(name, values.shape)
         return self.to_classes(name, values)
 
@@ -203,7 +247,44 @@ class SegmentationDataset(ABC):
 
     def resized_mask(self, name: str, cache: ResizedCache) -> np.ndarray:
         """Return [S, S] uint8 classes at the size of the cache, 255 = ignore."""
-        return self.to_classes(name, cache.mask(self.mask_path(name)))
+        return self.to_classes(name, cache.mask(self.mask_path(name), self.mask_values))
+
+    def masked(self, names: Iterable[str]) -> list[str]:
+        """Return those of `names` that have a mask."""
+        return [name for name in names if self.mask_path(name).exists()]
+
+    def mask_numbers(self, names: Iterable[str]) -> dict[str, list[int]]:
+        """Return {id: class numbers in its mask file}, remembered in the cache folder."""
+        paths = {name: self.mask_path(name) for name in names}
+        return cached_classes(paths, self.cache_dir, self.mask_values)
+
+    def check_test_masks(self) -> list[str]:
+        """Check the masks of the test split that are there -> lines on what they lack.
+
+        A mask of another size than its image, one that holds no number of a class, and a split in
+        which every pixel is ignored are a `UserError`.
+        """
+        names = self.ids("test")
+        numbers = self.mask_numbers(self.masked(names))
+        for name in numbers:
+            self.check_mask_size(name)
+            self.check_numbers(name, numbers[name])
+        blank = [name for name in numbers if (self.lookup(name)[numbers[name]] == IGNORE).all()]
+        if numbers and len(blank) == len(numbers):
+            raise UserError(
+                f"--data_dir {self.root}: all pixels of the {len(numbers)} test masks are ignored "
+                f"(255), as in {self.mask_path(blank[0])}; label some, or list other images for "
+                "the test"
+            )
+        notes = []
+        if blank:
+            notes.append(
+                f"{self.root}: {len(blank)} of {len(names)} test masks are ignored all over"
+            )
+        if len(numbers) < len(names):
+            lacking = len(names) - len(numbers)
+            notes.append(f"{self.root}: {lacking} of {len(names)} test images have no mask yet")
+        return notes
 
     def check_mask_size(self, name: str) -> None:
         """Refuse a mask, by its header alone, whose size is not the upright image's."""
@@ -229,31 +310,60 @@ class SegmentationDataset(ABC):
         table = self.lookup(name)
         classes = cv2.LUT(values, np.where(table < 0, STRAY, table).astype(np.uint8))
         if (classes == STRAY).any():  # of strays, or of as many classes
-            strays = [number for number in np.unique(values) if table[number] < 0]
-            if strays:
-                raise UserError(
-                    f"{self.mask_path(name)}: holds the number {strays[0]}, "
-                    "which is no class of this data set"
-                )
+            self.check_numbers(name, np.unique(values).tolist())
         return classes
 
-    def fingerprint(self) -> str:
-        """Return a short hash of ids, splits, classes and file sizes.
+    def check_numbers(self, name: str, numbers: Iterable[int]) -> None:
+        """Refuse a mask that holds numbers which are no class."""
+        table = self.lookup(name)
+        strays = [number for number in numbers if table[number] < 0]
+        if strays:
+            raise UserError(
+                f"{self.mask_path(name)}: holds the number {strays[0]}, which is no class of this "
+                "data set; mend the mask, or say what it means (--mask_values, --mask_ignore)"
+            )
 
-        Runs with the same one saw the same data.
+    def images_digest(self, names: Iterable[str]) -> str:
+        """Return a short hash of some images: their ids and the sizes of their files."""
+        sizes = [(name, self.image_path(name).stat().st_size) for name in sorted(names)]
+        return hashlib.sha256(repr(sizes).encode()).hexdigest()[:16]
+
+    def test_on(self, names: Iterable[str]) -> None:
+        """Keep no other images in the test split; one without any is a `UserError`."""
+        kept = sorted({*self.ids("test")} & {*names})
+        if not kept:
+            raise UserError(
+                f"--data_dir {self.root}: no test image is left that the run was not trained on; "
+                "write trainval.txt and test.txt, and train again"
+            )
+        self._ids = self._ids | {"test": kept}
+
+    def fingerprint(self, masks: bool = False) -> str:
+        """Return a short hash of ids, splits, classes and sizes of image files.
+
+        Runs with the same one saw the same images. masks: the sizes of mask files count too, as
+        they do for simulated annotators
         """
-        return self._digest((self.name, self.class_names, self.tag_names), SPLITS)
+        return self._digest((self.name, self.class_names, self.tag_names), SPLITS, masks)
 
     def test_fingerprint(self) -> str:
-        """Return that of the test split alone: runs with the same one can be compared."""
+        """Return that of the test split and its masks: runs with the same one can be compared."""
         head = (self.name, self.class_names, *(() if self.has_background else (NO_BACKGROUND,)))
-        return self._digest(head, ("test",))
+        return self._digest(head, ("test",), masks=True)
 
-    def _digest(self, head: tuple[object, ...], splits: Iterable[str]) -> str:
+    def mask_identity(self, name: str) -> str:
+        """Return a text that changes when the mask of an image does, or what its values mean."""
+        size = self.mask_path(name).stat().st_size
+        return f"{size} {self.mask_values.key}" if self.mask_values else f"{size}"
+
+    def _digest(self, head: tuple[object, ...], splits: Iterable[str], masks: bool) -> str:
+        head += (self.mask_values.key,) if self.mask_values else ()
+        shown = replace(self.chosen, value_range=None).key
+        head += (shown,) if shown else ()
         digest = hashlib.sha256(repr(head).encode())
         for split in splits:
             for name in self.ids(split):
-                paths = self.image_path(name), self.mask_path(name)
+                paths = self.image_path(name), *([self.mask_path(name)] if masks else [])
                 sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
                 digest.update(repr((split, name, sizes)).encode())
         return digest.hexdigest()[:16]

@@ -14,7 +14,9 @@ import numpy as np
 from PIL import Image
 
 from weakseg.common import UserError, atomic_path, stable_seed
-from weakseg.data.image_io import read_image, read_mask, to_square
+from weakseg.data.image_io import read_image, to_square
+from weakseg.data.mask_values import MaskValues, read_class_numbers
+from weakseg.data.reading import Source, as_photograph
 
 NPY_HEADER = 128  # bytes of an .npy file before the array
 ALLOWANCE = 1 / 64  # of a limited cache's room that a process fills before it looks again
@@ -42,22 +44,29 @@ class ResizedCache:
         other.room = self.room
         return other
 
-    def image(self, path: str | Path) -> np.ndarray:
+    def image(self, source: Source) -> np.ndarray:
         """Return [3, size, size] uint8, resized with antialiasing."""
-        return self._get(path, "image", (3, self.size, self.size))
+        shape = (3, self.size, self.size)
+        return self._get(source, "image", shape, lambda: to_square(read_image(source), self.size))
 
-    def mask(self, path: str | Path) -> np.ndarray:
-        """Return [size, size] uint8, the file's own numbers, nearest neighbour."""
-        return self._get(path, "mask", (self.size, self.size))
+    def mask(self, path: str | Path, values: MaskValues | None = None) -> np.ndarray:
+        """Return [size, size] uint8, class numbers, nearest neighbour.
 
-    def _make(self, path: str | Path, kind: str) -> np.ndarray:
-        if kind == "image":
-            return to_square(read_image(path), self.size)
-        mask = Image.fromarray(read_mask(path))
-        return np.asarray(mask.resize((self.size, self.size), Image.Resampling.NEAREST))
+        values: what those in the file mean; None: they are class numbers
+        """
 
-    def _get(self, path: str | Path, kind: str, shape: tuple[int, ...]) -> np.ndarray:
-        stored = self.folder / f"{source_key(path)}.{kind}.npy"
+        def make() -> np.ndarray:
+            mask = Image.fromarray(read_class_numbers(path, values))
+            return np.asarray(mask.resize((self.size, self.size), Image.Resampling.NEAREST))
+
+        kind = f"mask-{values.key}" if values else "mask"
+        return self._get(path, kind, (self.size, self.size), make)
+
+    def _get(
+        self, source: Source, kind: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]
+    ) -> np.ndarray:
+        """Return an array of a kind and shape that is made of a file, from its own file if any."""
+        stored = self.folder / f"{source_key(source)}.{kind}.npy"
         try:
             with stored.open("rb") as file:
                 array = np.lib.format.read_array(file, allow_pickle=False)
@@ -65,7 +74,7 @@ class ResizedCache:
                 return array
         except (OSError, ValueError, EOFError):  # not there yet, or damaged: it is made anew
             pass
-        array = self._make(path, kind)
+        array = make()
         if self.room.take(array.nbytes + NPY_HEADER):
             write(stored, lambda file: np.save(file, array))
         return array
@@ -146,36 +155,48 @@ def write(path: Path, save: Callable[[BinaryIO], object]) -> None:
         ) from error
 
 
-def source_key(path: str | Path) -> str:
-    """Return a name for a file that changes when the file does."""
+def source_key(source: Source) -> str:
+    """Return a name for a file that changes when the file does, or how it is read."""
+    photograph = as_photograph(source)
+    path, special = photograph.path, [photograph.reading.key] if photograph.reading.key else []
     try:
-        stat = Path(path).stat()
+        stat = path.stat()
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); run python download_data.py"
         ) from error
-    seed = stable_seed(CACHE_VERSION, Path(path).resolve(), stat.st_size, stat.st_mtime_ns)
+    of_file = path.resolve(), stat.st_size, stat.st_mtime_ns
+    seed = stable_seed(CACHE_VERSION, *of_file, *special)
     return f"{seed:016x}"
 
 
-def cached_classes(paths: Mapping[str, Path], cache_dir: str | Path) -> dict[str, list[int]]:
+def cached_classes(
+    paths: Mapping[str, Path], cache_dir: str | Path, values: MaskValues | None = None
+) -> dict[str, list[int]]:
     """Return {id: class numbers in its mask}, read once and remembered in the cache folder.
 
     paths: {id: mask path}; a mask that changed is read anew
+    values: what those in the files mean; None: they are class numbers
     """
     from tqdm import tqdm
 
-    keys = {name: source_key(path) for name, path in paths.items()}
+    own = f"-{values.key}" if values else ""
+    keys = {name: f"{source_key(path)}{own}" for name, path in paths.items()}
     folders = sorted({str(Path(path).parent.resolve()) for path in paths.values()})
     store = Path(cache_dir) / f"classes-{stable_seed(*folders):016x}.json"
     try:
         known = dict(json.loads(store.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):  # not there yet, or damaged
         known = {}
-    missing = [name for name, key in keys.items() if key not in known]
+    missing = [name for name, key in keys.items() if not are_numbers(known.get(key))]
     for name in tqdm(missing, desc="reading masks for their classes", disable=len(missing) < 200):
-        counts = np.bincount(read_mask(paths[name]).ravel(), minlength=256)
+        counts = np.bincount(read_class_numbers(paths[name], values).ravel(), minlength=256)
         known[keys[name]] = np.flatnonzero(counts).tolist()
     if missing:
         write(store, lambda file: file.write(json.dumps(known).encode()))
     return {name: known[key] for name, key in keys.items()}
+
+
+def are_numbers(value: object) -> bool:
+    """Return whether a value is a list of numbers that masks can hold."""
+    return isinstance(value, list) and all(type(n) is int and 0 <= n <= 255 for n in value)

@@ -4,11 +4,10 @@ To add one, write a subclass of `SegmentationDataset` and name it in `DATASETS`.
 """
 
 import argparse
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -21,8 +20,11 @@ from weakseg.data.base import (
     read_list,
     says_no_background,
 )
-from weakseg.data.cache import cached_classes
+from weakseg.data.folder_files import by_id, compared, files_below, is_picture
 from weakseg.data.ids import check_id
+from weakseg.data.mask_values import MaskValues
+from weakseg.data.reading import Reading
+from weakseg.validation import shorten
 
 
 class Pets(SegmentationDataset):
@@ -93,7 +95,8 @@ class MaskClasses(SegmentationDataset):
     """Data sets whose masks hold class numbers and whose tags are the classes that the mask shows.
 
     --classes chooses a subset: `cat dog` keeps two classes, `pet=cat+dog` merges them under one
-    name. Other classes become background, and only images that show a chosen class are used.
+    name. Other classes become background, and only images whose mask shows a chosen class are used,
+    with those that have no mask.
     Where no number is background, the first class is one like any other, and what --classes leaves
     out is the background; classes that cover all leave none.
 
@@ -135,8 +138,34 @@ class MaskClasses(SegmentationDataset):
         self.table[IGNORE] = IGNORE
         for member, label in zip(self.tag_names, self.tag_class, strict=True):
             self.table[self.all_classes.index(member)] = label
-        masks = {name: self.mask_path(name) for name in self.labelled()}
-        self.shown = cached_classes(masks, self.cache_dir)
+        self.shown = self.mask_numbers(self.labelled())
+        self.check_shown(first)
+
+    def check_shown(self, first: int) -> None:
+        """Refuse masks that hold numbers of no class, and those that show no object at all.
+
+        first: number of the first class that is an object
+        """
+        for name, numbers in self.shown.items():
+            self.check_numbers(name, numbers)
+        every = {number for numbers in self.shown.values() for number in numbers}
+        if self.shown and not any(first <= number < IGNORE for number in every):
+            path = self.mask_path(min(self.shown)).parent
+            name = self.all_classes[first]
+            remedy = f"if it is {name}, add --mask_values {IGNORE}={name}"
+            raise UserError(
+                f"{path}: the {len(self.shown)} masks show no object, they hold "
+                f"{' and '.join(map(str, sorted(every)))} alone"
+                + (f", and {IGNORE} is ignored; {remedy}" if IGNORE in every else "; mend them")
+            )
+
+    def notes(self) -> list[str]:
+        every = {number for numbers in self.shown.values() for number in numbers}
+        lacking = [name for name in self.tag_names if self.all_classes.index(name) not in every]
+        if not lacking or not self.shown:
+            return super().notes()
+        names = shorten(", ".join(lacking), 120)
+        return [*super().notes(), f"{self.root}: none of {len(self.shown)} masks shows {names}"]
 
     def labelled(self) -> list[str]:
         """Return the listed ids that must have a mask."""
@@ -145,7 +174,7 @@ class MaskClasses(SegmentationDataset):
     def listed(self, split: str) -> list[str]:
         if self.is_whole:
             return list(self.lists[split])
-        return [name for name in self.lists[split] if self.tags(name)]
+        return [n for n in self.lists[split] if self.tags(n) or n not in self.shown]
 
     def tags(self, name: str) -> tuple[str, ...]:
         numbers = [number for number in self.shown.get(name, ()) if number < len(self.all_classes)]
@@ -157,6 +186,15 @@ class MaskClasses(SegmentationDataset):
 
     def lookup(self, name: str) -> np.ndarray:
         return self.table
+
+
+def without_labelme(names: list[str]) -> list[str]:
+    """Return a list of classes as LabelMe writes it without what is no class of a mask.
+
+    Its first lines are `__ignore__`, 255 in masks, and `_background_`, 0.
+    """
+    names = names[1:] if names[0] == "__ignore__" else names
+    return ["background", *names[1:]] if names[:1] == ["_background_"] else names
 
 
 def parse_groups(words: list[str], background: str, known: list[str]) -> dict[str, list[str]]:
@@ -230,17 +268,24 @@ class Folder(MaskClasses):
     of the images that have a mask, each by a hash of its id, so that images that come later move no
     other. Training images may lack masks when weak labels come from elsewhere.
 
-    files: {id: path of its image}
+    Names are compared as `weakseg.data.folder_files` says. Values of masks may have other meanings,
+    by --mask_values and --mask_ignore.
+
+    files, masks, objects: {id: path of its image, its mask, its instances}
+    asides: lines for people: files that belong to no image
     """
 
     name = "folder"
-    by_image = ("shown", "files")
+    by_image = ("shown", "files", "masks", "objects")
     may_lack_background = True
     files: dict[str, Path]
+    masks: dict[str, Path]
+    objects: dict[str, Path]
+    asides: list[str]
 
     def read_lists(self) -> None:
         names = self.root / "classes.txt"
-        self.all_classes = read_list(names)
+        self.all_classes = without_labelme(read_list(names))
         self.has_background = not (self.without_background or says_no_background(names))
         refuse_repeats(self.all_classes, f"{names}: the class")
         if not 2 <= len(self.all_classes) <= IGNORE:
@@ -248,7 +293,10 @@ class Folder(MaskClasses):
                 f"{names}: names {len(self.all_classes)} classes; write 2 to {IGNORE}, "
                 "one a line, the background first, or with the line '# no background'"
             )
+        self.asides = []
         self.files = self.find_files()
+        self.masks = self.find_masks(self.root / "masks")
+        self.objects = self.find_masks(self.root / "instances")
         given = {split: self.root / f"{split}.txt" for split in ("trainval", "test")}
         there = [path for path in given.values() if path.exists()]
         if len(there) == 1:
@@ -258,63 +306,72 @@ class Folder(MaskClasses):
             )
         self.lists = self.given_lists(given) if there else self.hashed_lists()
 
+    def notes(self) -> list[str]:
+        return [*super().notes(), *self.asides]
+
     def given_lists(self, given: Mapping[str, Path]) -> dict[str, list[str]]:
         """Return the ids of each split that the lists name, by stem or by file name."""
-        stems = {f"{stem}{path.suffix}": stem for stem, path in self.files.items()}
+        known = {compared(f"{name}{path.suffix}"): name for name, path in self.files.items()}
+        known |= {compared(name): name for name in self.files}
         return {
-            split: [stems.get(line, line) for line in read_ids(path, first_word=False)]
+            split: [known.get(compared(line), line) for line in read_ids(path, first_word=False)]
             for split, path in given.items()
         }
 
     def hashed_lists(self) -> dict[str, list[str]]:
         """Return the ids of each split, a fifth of those that have a mask for the test."""
-        masked = [name for name in self.files if self.mask_path(name).exists()]
+        masked = self.masked(self.files)
         chance = {name: stable_seed("test", name) / 2**63 for name in masked}
         test = [name for name in masked if chance[name] < 0.2]
         test = test or sorted(masked, key=lambda name: chance[name])[:1]
         return {"trainval": sorted(set(self.files) - set(test)), "test": sorted(test)}
 
     def find_files(self) -> dict[str, Path]:
-        """Return {id: path} of the images, in folders of their own too."""
+        """Return {id: path} of the images, in folders of their own too; note what is no picture."""
         folder = self.root / "images"
-        files: dict[str, Path] = {}
-        for path in files_below(folder):
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            check_id(name, folder, "rename the file")
-            if name in files:
-                raise UserError(f"{path}: two images share the name {name}; rename one")
-            files[name] = path
-        if not files:
-            raise UserError(f"{folder}: no image is there")
-        return files
+        files = files_below(folder)
+        pictures = [path for path in files if is_picture(path)]
+        others = sorted({*files} - {*pictures})
+        if not pictures:
+            first = f"; the first of {len(others)} other files is {others[0]}" if others else ""
+            raise UserError(f"{folder}: no image is there{first}")
+        if others:
+            self.asides.append(
+                f"{folder}: {len(others)} files are no pictures and are left out, the first is "
+                f"{others[0].name}"
+            )
+        return by_id(pictures, folder)
+
+    def find_masks(self, folder: Path) -> dict[str, Path]:
+        """Return {id: path} of the PNGs in a folder of masks; note those without an image."""
+        paths = [path for path in files_below(folder) if path.suffix.casefold() == ".png"]
+        masks = by_id(paths, folder)
+        strays = [path for name, path in masks.items() if name not in self.files]
+        if strays:
+            self.asides.append(
+                f"{folder}: {len(strays)} of {len(paths)} masks have the name of no image, the "
+                f"first is {strays[0].name}"
+            )
+        return masks
 
     def labelled(self) -> list[str]:
-        return [name for name in super().labelled() if self.mask_path(name).exists()]
+        return self.masked(super().labelled())
 
     def can_validate(self, names: Iterable[str]) -> list[str]:
         everything = list(names)
-        return [name for name in everything if self.mask_path(name).exists()] or everything
+        return self.masked(everything) or everything
+
+    def meaning_of_masks(self, words: Sequence[str], ignored: str | None) -> MaskValues | None:
+        return MaskValues.of_flags(words, ignored, self.all_classes)
 
     def image_path(self, name: str) -> Path:
         return self.files.get(name, self.root / "images" / name)
 
     def mask_path(self, name: str) -> Path:
-        return self.root / "masks" / f"{name}.png"
+        return self.masks.get(name, self.root / "masks" / f"{name}.png")
 
     def instances_path(self, name: str) -> Path:
-        return self.root / "instances" / f"{name}.png"
-
-
-def files_below(folder: Path) -> list[Path]:
-    """Return the sorted files in a folder and in those below it.
-
-    Hidden ones are left out, and what is no file. A link that leads nowhere counts as one.
-    """
-    files = []
-    for at, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [Path(at, name) for name in names if not name.startswith(".")]
-    return sorted(path for path in files if path.is_file() or not path.exists())
+        return self.objects.get(name, self.root / "instances" / f"{name}.png")
 
 
 DATASETS: dict[str, type[SegmentationDataset]] = {cls.name: cls for cls in (Pets, Voc, Folder)}
@@ -332,12 +389,28 @@ class DataOptions:
     split_seed: int = 0
     cache_dir: str = "./data/.cache"
     no_background: bool = False
+    mask_values: tuple[str, ...] = ()
+    mask_ignore: str | None = None
+    page: int | None = None
+    channels: tuple[int, ...] | None = None
+    value_range: tuple[float, ...] | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """How photographs are read."""
+        return Reading(self.page, self.channels, self.value_range)
+
+    def of_data(self, dataset: SegmentationDataset) -> Self:
+        """Return these options with what the data set itself decided: the range of its values."""
+        return replace(self, value_range=dataset.reading.value_range)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "DataOptions":
         """Take these options out of others, as a command line or a result file gives them."""
         known = {field.name: given[field.name] for field in fields(cls) if field.name in given}
-        return cls(**known | {"classes": tuple(known.get("classes") or ())})
+        known["classes"] = known.get("classes") or ()
+        known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
+        return cls(**known)
 
 
 def open_dataset(options: DataOptions) -> SegmentationDataset:
@@ -352,10 +425,19 @@ def open_dataset(options: DataOptions) -> SegmentationDataset:
         val_fraction=options.val_fraction,
         split_seed=options.split_seed,
         without_background=options.no_background,
+        mask_values=options.mask_values,
+        mask_ignore=options.mask_ignore,
+        reading=options.reading,
     )
     if options.dataset != "auto":
         dataset.flags += ["--dataset", name]
     return dataset
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print lines for people, each once."""
+    for line in dict.fromkeys(lines):
+        print(line)
 
 
 def detect(root: Path) -> str:
@@ -399,6 +481,19 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         f"'# {NO_BACKGROUND}' says too",
     )
     group.add_argument(
+        "--mask_values",
+        nargs="+",
+        default=[],
+        metavar="VALUE=CLASS",
+        help="folder: what numbers or colours in masks mean: 255=blob, or '#ff0000=road' (default: "
+        "the number of a line of classes.txt)",
+    )
+    group.add_argument(
+        "--mask_ignore",
+        metavar="VALUE",
+        help="folder: number or colour in masks that is no class and doesn't count (default: 255)",
+    )
+    group.add_argument(
         "--tag_set", default="default", help="pets: tags are the 'species' (default) or the 'breed'"
     )
     group.add_argument(
@@ -409,6 +504,25 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     )
     group.add_argument(
         "--split_seed", type=int, default=0, help="seed of that choice (default: %(default)s)"
+    )
+    group.add_argument(
+        "--page", type=int, help="of pictures with several pages: which one to show, from 1"
+    )
+    group.add_argument(
+        "--channels",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="of pictures with several channels, or pages of one channel: which to show, from 1; "
+        "one, or three for red, green and blue",
+    )
+    group.add_argument(
+        "--value_range",
+        type=float,
+        nargs=2,
+        metavar=("BLACK", "WHITE"),
+        help="of pictures deeper than 8 bits: which values to show black and white (default: the "
+        "range of all pictures to train on together)",
     )
     group.add_argument(
         "--cache_dir",

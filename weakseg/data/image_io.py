@@ -245,7 +245,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     if values.ndim != 2 or values.dtype.kind == "f" or values.max() > 255 or values.min() < 0:
         raise UserError(
             f"{path}: a mask must be an 8-bit grey or palette image of class numbers, "
-            f"not {image.mode}"
+            f"not {image.mode}; --mask_values says what other values mean"
         )
     return values.astype(np.uint8)
 

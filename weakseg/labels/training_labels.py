@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class TrainingLabels:
     classes         number of classes that an annotator looks for, the background not counted
     has_background  whether class 0 is one
     notes           lines for people: what the labels lack
+    masks           {id: what changes with its mask} of the masks that the run looks at
     """
 
     images: Mapping[str, Annotations]
@@ -37,6 +38,7 @@ class TrainingLabels:
     classes: int
     has_background: bool = True
     notes: tuple[str, ...] = ()
+    masks: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Annotations:
         return self.images[name]
@@ -56,8 +58,9 @@ class TrainingLabels:
 
     @cached_property
     def digest(self) -> str:
-        """A short hash of all annotations that the run learns from and is chosen by."""
-        return labels_digest(self.images, {*self.train_ids, *self.val_ids}, self.signals)
+        """A short hash of all annotations and masks that the run learns from and is chosen by."""
+        used = {*self.train_ids, *self.val_ids}
+        return labels_digest(self.images, used, self.signals, self.masks)
 
 
 def training_order(dataset: SegmentationDataset, seed: int) -> list[str]:
@@ -118,7 +121,15 @@ def read_training_labels(
         classes=len(dataset.object_names),
         has_background=dataset.has_background,
         notes=tuple(notes),
+        masks=masks_used(dataset, train_ids, signals) | masks_used(dataset, val_ids, selected_with),
     )
+
+
+def masks_used(
+    dataset: SegmentationDataset, names: Iterable[str], signals: Collection[str]
+) -> dict[str, str]:
+    """Return {id: what changes with its mask} where masks are among the signals."""
+    return {name: dataset.mask_identity(name) for name in names if "full" in signals}
 
 
 def tally(
@@ -178,15 +189,19 @@ def annotation_cost(
 
 
 def labels_digest(
-    labels: Mapping[str, Annotations], names: Iterable[str], signals: Sequence[str]
+    labels: Mapping[str, Annotations],
+    names: Iterable[str],
+    signals: Sequence[str],
+    masks: Mapping[str, str] | None = None,
 ) -> str:
-    """Return a short hash of the annotations of `names`."""
+    """Return a short hash of the annotations of `names`, and of their `masks_used`."""
     digest, before = hashlib.sha256(b"["), ""
     for name in sorted(names):
         annotations = labels[name]
         content: tuple[Any, ...] = name, [annotations[s] for s in signals]
         some = [s for s in signals if s in LISTS and not is_complete(annotations, s)]
         content += (some,) if some else ()
+        content += (masks[name],) if masks and name in masks else ()
         digest.update(f"{before}{content!r}".encode())
         before = ", "
     digest.update(b"]")

@@ -25,6 +25,7 @@ from weakseg.labels.training_labels import (
     TrainingLabels,
     annotation_cost,
     labels_digest,
+    masks_used,
     read_training_labels,
     training_ids,
 )
@@ -112,11 +113,12 @@ def simulation(study: AskStudy, dataset: SegmentationDataset, store: FeatureStor
     options = replace(study.options, seconds=question_seconds(study.schedule, classes))
     names = training_ids(dataset, options.seed, study.train_limit)
     sizes = [dataset.image_size(name) for name in names]
-    key = pool_key([dataset.fingerprint(), store.folder.name])
+    shown = [dataset.reading.key] if dataset.reading.key else []
+    key = pool_key([dataset.fingerprint(masks=True), store.folder.name, *shown])
     pool = make_pool(
         names,
         sizes,
-        lambda name: store(dataset.image_path(name)),
+        lambda name: store(dataset.photograph(name)),
         store.folder.parent / "pools",
         key,
         options.seed,
@@ -124,7 +126,7 @@ def simulation(study: AskStudy, dataset: SegmentationDataset, store: FeatureStor
     given = other_labels(study, dataset, names) if study.labels else None
     asking = Asking(
         pool,
-        lambda picture, places: store(dataset.image_path(names[picture])).at(places),
+        lambda picture, places: store(dataset.photograph(names[picture])).at(places),
         classes,
         options,
         label_pixels(study, dataset, store, given) if given else None,
@@ -271,7 +273,9 @@ def run_of_answers(
         *["--checkpoint_dir", str(study.folder / "runs"), "--seed", str(study.options.seed)],
         *["--train_limit", str(len(images)), *study.training],
     ]
-    digest = labels_digest(images, images, study.signals)
+    digest = labels_digest(
+        images, images, study.signals, masks_used(dataset, images, study.signals)
+    )
     named, run, identity = named_words(words, len(images), dataset.fingerprint(), digest)
     return Cell(
         " + ".join(study.signals), 0.0, study.options.seed, len(images), False, named, run, identity

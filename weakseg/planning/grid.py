@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,13 @@ from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.costs import Schedule
 from weakseg.labels.signals import count_actions, parse_modes, was_looked_at
-from weakseg.labels.training_labels import labels_digest, read_training_labels, training_order
+from weakseg.labels.training_labels import (
+    labels_digest,
+    masks_used,
+    read_training_labels,
+    selection_signals,
+    training_order,
+)
 from weakseg.planning.cell import Cell, data_words, named_words, run_of
 
 HOURS = {"h": 1.0, "m": 1 / 60, "min": 1 / 60, "s": 1 / 3600}
@@ -63,6 +69,8 @@ class Grid:
 
     labels       {id: annotations} of the training images and of those that choose checkpoints
     val_ids      the latter
+    selection    what chooses them, a name of `SELECTION`
+    notes        lines for people: what the labels lack
     cells        seeds outermost: a study cut short has compared all modes on the first seeds
     left_out     {(mode, budget): [hours of the first image, ...]}, one for each seed whose budget
                  buys no image, and which so has no cell
@@ -71,19 +79,20 @@ class Grid:
     """
 
     def __init__(self, study: Study) -> None:
-        self.study = study
         self.dataset = open_dataset(study.data)
+        self.study = study = replace(study, data=study.data.of_data(self.dataset))
         self.fingerprint = self.dataset.fingerprint()
+        self.selection = run_of(["--supervision_mode", "full", *study.training]).selection
         every = tuple(dict.fromkeys(s for signals in study.modes.values() for s in signals))
         labels = read_training_labels(
             study.weak_label_path,
             self.dataset,
             self.dataset.ids("train"),
             every,
-            run_of(["--supervision_mode", "full", *study.training]).selection,
+            self.selection,
             study.data.data_dir,
         )
-        self.labels, self.val_ids = labels.images, labels.val_ids
+        self.labels, self.val_ids, self.notes = labels.images, labels.val_ids, labels.notes
         self.cells: list[Cell] = []
         self.left_out: dict[tuple[str, float], list[float]] = {}
         self.all_hours: dict[str, float] = {}
@@ -140,7 +149,10 @@ class Grid:
         words += ["--train_limit", str(len(names))]
         words += ["--checkpoint_dir", str(self.study.folder / "runs"), "--resume", "auto"]
         used = {*names, *self.val_ids}
-        labels = labels_digest(self.labels, used, signals)
+        masks = masks_used(self.dataset, names, signals)
+        selected_with = selection_signals(signals, self.selection)
+        masks |= masks_used(self.dataset, self.val_ids, selected_with)
+        labels = labels_digest(self.labels, used, signals, masks)
         named, run, identity = named_words(
             [*words, *self.study.training], len(names), self.fingerprint, labels
         )

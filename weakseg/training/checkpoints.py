@@ -31,6 +31,9 @@ CONTENT = {
     "test_fingerprint",
     "labels",
 }
+# What best.pt has as well where there is such a thing: the weights of a frozen encoder, and which
+# images the run saw, which those of earlier versions lack.
+OPTIONAL = {"encoder", "seen", "images"}
 # Settings without which nobody knows how a learner sees photographs, and of what kind they are.
 OF_UNETS: dict[str, Any] = {"encoder": str, "img_size": int}
 OF_PROBES: dict[str, Any] = {
@@ -66,7 +69,7 @@ def save_best(folder: Path, content: Mapping[str, Any]) -> None:
     last.pt is written first and says whether its epoch was selected, so a kill between the two
     loses nothing.
     """
-    kept = (*sorted(CONTENT), "commit", "epoch", "best", *({"encoder"} & content.keys()))
+    kept = (*sorted(CONTENT), "commit", "epoch", "best", *(OPTIONAL & content.keys()))
     save_checkpoint(folder / "best.pt", {key: content[key] for key in kept})
 
 

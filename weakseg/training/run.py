@@ -48,13 +48,24 @@ FORMER: dict[str, None] = {"lambda_colour": None, "lambda_fill": None}
 # Flags that checkpoints may lack, with the value of a run that was made before them.
 LATER: dict[str, Any] = {
     "no_background": False,
+    "page": None,
+    "channels": None,
+    "value_range": None,
+    "mask_values": [],
+    "mask_ignore": None,
     "learner": "unet",
     "start": None,
     "frozen": 0.0,
 }
 
 
-RESOLVED = {"classes", "run_name", "open_boxes", "img_size"}  # flags that `of_flags` completes
+SEVERAL = ("classes", "mask_values", "channels", "value_range")  # flags with several values
+RESOLVED = {*SEVERAL, "run_name", "open_boxes", "img_size"}  # flags that `of_flags` completes
+
+
+def listed(values: Any, kind: type) -> Any:
+    """Return several values in a list or tuple; None stays None."""
+    return None if values is None else kind(values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +144,7 @@ class TrainingRun(DataOptions):
         plain = {option.name for option in fields(cls)} & given.keys()
         run = cls(
             **{name: given[name] for name in plain - RESOLVED},
-            classes=tuple(given["classes"]),
+            **{flag: listed(given[flag], tuple) for flag in SEVERAL},
             signals=signals,
             weights={term: given[f"lambda_{term}"] for term in (*TERMS, *ADDED_TERMS)},
             added=AddedOptions(**own),
@@ -187,7 +198,7 @@ class TrainingRun(DataOptions):
             kept |= {option.name: getattr(probe, option.name) for option in fields(probe)}
         return kept | {
             "modes": list(signals),
-            "classes": list(self.classes),
+            **{flag: listed(getattr(self, flag), list) for flag in SEVERAL},
             **{f"lambda_{term}": weight for term, weight in weights.items()},
             **{option.name: getattr(added, option.name) for option in fields(added)},
         }
@@ -218,6 +229,7 @@ class TrainingRun(DataOptions):
                 self.img_size >= 64 and self.img_size % multiple == 0,
                 f"must be {f'a multiple of {multiple}, ' if multiple > 1 else ''}at least 64",
             ),
+            ("encoder_weights", self._has_weights(), "no such file; take imagenet, none or a file"),
             ("epochs", self.epochs > 0, "must be at least 1"),
             ("seed", 0 <= self.seed < 2**63, "must not be negative, and be less than 2**63"),
             ("batch_size", self.batch_size > 0, "must be at least 1"),
@@ -259,6 +271,12 @@ class TrainingRun(DataOptions):
             ("train_limit", self.train_limit is None or self.train_limit > 0, "must be at least 1"),
             *probe,
         ]
+
+    def _has_weights(self) -> bool:
+        """Return whether the encoder's weights can be there; a network that goes on needs none."""
+        goes_on = self.resume and self.learner == "unet" and (self.folder / "last.pt").exists()
+        named = self.encoder_weights in ("imagenet", "none")
+        return bool(named or goes_on or Path(self.encoder_weights).is_file())
 
     def _probe_rules(self) -> list[tuple[str, bool, str]]:
         """Return the rules of the probe's own flags, see `_rules`."""

@@ -1,0 +1,269 @@
+"""Labels that people drew: what is missing is unlabelled, lists are complete where they say so."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from conftest import run
+from hypothesis import given
+from hypothesis import strategies as st
+from test_label_file import WEAK, opened
+
+import train
+from weakseg.common import UserError
+from weakseg.labels.checks import Picture
+from weakseg.labels.label_file import labels_for, load_labels
+from weakseg.labels.label_record import LabelTally, complete_lists, read_record
+from weakseg.labels.signals import LISTS, SIGNALS, count_actions, is_complete
+from weakseg.labels.training_labels import labels_digest, read_training_labels
+
+BY_PEOPLE = Picture((60, 40), ["background", "cat", "dog"], ["cat", "dog"])
+BY_PROGRAM = Picture((60, 40), ["background", "cat", "dog"], ["cat", "dog"], is_simulated=True)
+places = st.tuples(st.floats(2, 59, width=32), st.floats(2, 39, width=32)).map(list)
+RECORDS = st.fixed_dictionaries(
+    {
+        "points": st.lists(st.tuples(places, st.integers(0, 2)).map(lambda p: [*p[0], p[1]])),
+        "scribbles": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "class": st.integers(0, 2),
+                    "width": st.integers(0, 40),
+                    "path": st.lists(places, min_size=1, max_size=4),
+                }
+            )
+        ),
+        "boxes": st.lists(
+            st.tuples(places, st.integers(1, 2)).map(
+                lambda p: [p[0][0] - 2, p[0][1] - 2, *p[0], p[1]]
+            )
+        ),
+        "tags": st.sampled_from(
+            [{"present": ["cat"], "absent": []}, {"present": [], "absent": ["dog", "cat"]}]
+        ),
+        "full": st.fixed_dictionaries({"objects": st.integers(2, 9), "classes": st.integers(0, 2)}),
+    }
+)
+
+
+@given(record=RECORDS, picture=st.sampled_from([BY_PEOPLE, BY_PROGRAM]))
+def test_what_makes_sense_is_read_as_it_is(record, picture):
+    """So that runs and their digests stay what they are."""
+    record = {"size": [60, 40], **record}
+    signals = [signal for signal in SIGNALS if signal in record]
+    read = read_record(copy.deepcopy(record), picture, signals)
+    assert read == record and repr(read) == repr(record)
+
+
+@given(record=RECORDS, order=st.permutations(range(4)))
+def test_any_two_opposite_corners_make_a_box(record, order):
+    turned = [
+        [*(box[i] for i in corners), box[4]]
+        for box in record["boxes"]
+        for corners in [[(0, 1, 2, 3), (2, 1, 0, 3), (0, 3, 2, 1), (2, 3, 0, 1)][order[0]]]
+    ]
+    read = read_record({"boxes": turned}, BY_PEOPLE, ["boxes"])
+    assert read["boxes"] == record["boxes"]
+
+
+def test_places_on_the_edge_are_moved_into_the_picture():
+    record = {
+        "points": [[60, 40.5, 1], [-0.5, 3, 1]],
+        "boxes": [[-0.5, 0, 60.5, 40.5, 1]],
+        "scribbles": [{"class": 1, "width": 1, "path": [[60, 3], [59, 40]]}],
+    }
+    read = read_record(record, BY_PEOPLE, list(record))
+    assert read["points"] == [[59.99, 39.99, 1], [0, 3, 1]]
+    assert read["boxes"] == [[0, 0, 60, 40, 1]]
+    assert read["scribbles"][0]["path"] == [[59.99, 3], [59, 39.99]]
+
+
+def test_whole_numbers_may_be_written_with_a_point():
+    read = read_record({"points": [[3.5, 3.5, 1.0]]}, BY_PEOPLE, ["points"])
+    assert read["points"] == [[3.5, 3.5, 1]] and type(read["points"][0][2]) is int
+
+
+# ---- complete, or some
+
+
+@pytest.mark.parametrize(
+    ("said", "usual", "lists"),
+    [
+        ({}, (), ()),
+        ({}, LISTS, LISTS),
+        ({"complete": True}, (), LISTS),
+        ({"complete": False}, LISTS, ()),
+        ({"complete": ["boxes"]}, (), ("boxes",)),
+        ({"complete": ["boxes"]}, LISTS, ("boxes",)),
+        ({"complete": []}, LISTS, ()),
+    ],
+)
+def test_a_record_or_else_its_file_says_which_lists_are_complete(said, usual, lists):
+    record = {"points": [], "scribbles": [], "boxes": [], **said}
+    read = read_record(record, BY_PEOPLE, LISTS, usual)
+    assert [name for name in LISTS if is_complete(read, name)] == [
+        name for name in LISTS if name in lists
+    ]
+    assert ("complete" in read) == ({*lists} != {*LISTS})
+
+
+@pytest.mark.parametrize("said", ["boxes", ["box"], [1], 7, None, ["tags"]])
+def test_lists_that_there_are_not_are_refused_with_the_nearest(said):
+    with pytest.raises(ValueError, match="'complete'") as caught:
+        complete_lists(said)
+    assert said != ["box"] or "did you mean boxes?" in str(caught.value)
+
+
+def test_a_kind_that_is_missing_is_unlabelled_even_in_a_complete_file():
+    read = read_record({"points": [[3, 3, 1]]}, BY_PEOPLE, ["points", "boxes", "tags"], LISTS)
+    assert read["boxes"] == [] and read["tags"] == {"present": [], "absent": []}
+    assert is_complete(read, "points") and not is_complete(read, "boxes")
+    with pytest.raises(ValueError, match="has no boxes"):
+        read_record({"size": [60, 40], "points": []}, BY_PROGRAM, ["points", "boxes"])
+    with pytest.raises(ValueError, match="has no full, the price of its masks"):
+        read_record({}, BY_PEOPLE, ["full"])
+
+
+def test_a_picture_without_objects_costs_a_look_and_one_without_labels_nothing():
+    looked = {"size": [60, 40], "boxes": []}
+    for signals in (("boxes",), ("points",)):
+        label = looked | {"points": []}
+        assert count_actions(label, signals, 2)[signals[0]]["image"] == 1
+        none = count_actions({**label, "complete": []}, signals, 2)[signals[0]]
+        assert none["image"] == none["absent"] == 0
+    some = {"boxes": [[1, 1, 9, 9, 1]], "complete": []}
+    assert count_actions(some, ("boxes",), 2)["boxes"] == {"image": 1, "box": 1, "absent": 0}
+    assert count_actions({"full": {"objects": 0, "classes": 0}}, ("full",), 2)["full"]["image"] == 1
+    nobody = {"tags": {"present": [], "absent": []}, "pixels": []}
+    assert not any(
+        actions["image"] for actions in count_actions(nobody, ("tags", "pixels"), 2).values()
+    )
+
+
+def test_the_digest_sees_what_is_complete_and_masks_that_are_used():
+    whole = {"a": {"boxes": [[1, 1, 9, 9, 1]], "points": []}}
+    some = {"a": whole["a"] | {"complete": ["points"]}}
+    digests = [labels_digest(one, ["a"], ["boxes"]) for one in (whole, some)]
+    assert digests[0] != digests[1]
+    assert labels_digest(some, ["a"], ["points"]) == labels_digest(whole, ["a"], ["points"])
+    assert labels_digest(whole, ["a"], ["boxes"], {"b": "1"}) == digests[0]
+    assert labels_digest(whole, ["a"], ["boxes"], {"a": "1"}) != digests[0]
+
+
+# ---- a file of people
+
+
+@pytest.fixture
+def by_people(tmp_path, pets_labels):
+    """Return a function that writes the labels of the tiny data set as people's: they have no
+    options, and `change` may spoil them.
+    """
+
+    def write(change=lambda content: None):
+        content = copy.deepcopy(load_labels(pets_labels)) | {"options": {}}
+        change(content)
+        path = tmp_path / "people.pkl"
+        path.write_bytes(pickle.dumps(content | {"count": len(content["images"])}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def dataset(pets_dir, tmp_path):
+    return opened(pets_dir, tmp_path / "cache")
+
+
+def test_images_and_kinds_that_nobody_labelled_are_counted_in_one_line(by_people, dataset):
+    names = dataset.ids("train")
+
+    def drop(content):
+        del content["images"][names[0]]
+        del content["images"][names[1]]["points"]
+        content["images"][names[2]]["points"] = []
+
+    path = by_people(drop)
+    labels = read_training_labels(path, dataset, names, ("points",), None, "data")
+    assert labels.notes == (f"{path}: 3 of {len(names)} training images have no label",)
+    assert [labels[name]["points"] for name in names[:3]] == [[], [], []]
+    assert labels.cost["images"] == len(names) - 3
+
+
+def test_a_file_says_for_all_its_images_that_lists_are_complete(by_people, dataset):
+    names = dataset.ids("train")
+    for said, complete in ((None, False), (True, True), (["boxes"], True), (["points"], False)):
+        path = by_people(lambda c, said=said: c.update({} if said is None else {"complete": said}))
+        found = labels_for(path, dataset, names, WEAK, "data")
+        assert is_complete(found[names[0]], "boxes") == complete
+    path = by_people(lambda content: content.update(complete=["box"]))
+    with pytest.raises(UserError, match=r"'complete' names 'box'; did you mean boxes\?"):
+        labels_for(path, dataset, names, WEAK, "data")
+
+
+def emptied(content, signal):
+    for label in content["images"].values():
+        label[signal] = copy.deepcopy(SIGNALS[signal].nothing)
+
+
+@pytest.mark.parametrize("signal", WEAK)
+def test_a_mode_that_nothing_is_labelled_in_is_an_error(signal, by_people, dataset):
+    path, names = by_people(lambda content: emptied(content, signal)), dataset.ids("train")
+    for signals in ((signal,), ("full", signal)):
+        with pytest.raises(UserError) as caught:
+            read_training_labels(path, dataset, names, signals, None, "data")
+        assert str(caught.value) == (
+            f"{path}: none of the {len(names)} training images has {signal}; label some, or take "
+            "another --supervision_mode"
+        )
+
+
+def test_labels_of_the_background_alone_are_an_error(by_people, dataset):
+    def change(content):
+        for label in content["images"].values():
+            label["points"] = [[3.5, 3.5, 0]]
+
+    path, names = by_people(change), dataset.ids("train")
+    with pytest.raises(UserError, match=r"the labels of the \d+ training images show no object"):
+        read_training_labels(path, dataset, names, ("points",), None, "data")
+
+
+def test_classes_that_no_label_shows_are_said():
+    tally = LabelTally(("points", "boxes"), True)
+    tally.add({"points": [[1, 1, 0], [2, 2, 1]], "boxes": []})
+    assert tally.classes == {0, 1} and tally.objects == 1
+    tally = LabelTally(("points", "tags"), True)
+    tally.add({"points": [[1, 1, 2]], "tags": {"present": ["cat"], "absent": []}})
+    assert tally.classes is None
+
+
+def test_a_run_of_some_boxes_and_unlabelled_pictures_trains(by_people, pets_dir, tmp_path, capsys):
+    """What the run learns of an unlabelled picture is nothing, not that all is background."""
+    names = opened(pets_dir, tmp_path / "cache").ids("train")
+
+    def change(content):
+        for name in names[: len(names) // 2]:
+            del content["images"][name]
+
+    where = ["--data_dir", pets_dir, "--cache_dir", tmp_path / "cache", "--device", "cpu"]
+    tiny = ["--weak_label_path", by_people(change), "--checkpoint_dir", tmp_path, "--img_size", 64]
+    mode = ["--supervision_modes", "boxes", "points"]
+    run(train, *where, *tiny, *mode, "--learner", "probe", "--rounds", 1, "--run_name", "probe")
+    short = "--epochs 1 --encoder_weights none --select_by weak_val_loss --recipe strong".split()
+    run(train, *where, *tiny, *mode, *short, "--run_name", "unet")
+    said = capsys.readouterr().out
+    assert said.count(f"{len(names) // 2} of {len(names)} training images have no label") == 2
+
+
+def test_the_outside_of_some_boxes_is_no_background(by_people, dataset):
+    from data_utils import SegmentationItems
+    from weakseg.data.cache import ResizedCache
+
+    names = dataset.ids("train")[:3]
+    for complete in (True, False):
+        path = by_people(lambda content, c=complete: content.update(complete=c))
+        labels = labels_for(path, dataset, names, ["boxes"], "data")
+        items = SegmentationItems(
+            dataset, names, ResizedCache(dataset.cache_dir, 64), labels, ["boxes"]
+        )
+        target = items[0, 0]["targets"]["boxes"].numpy()
+        assert (0 in np.unique(target)) == complete
