@@ -744,6 +744,32 @@ def test_trackers_write_their_logs(flags, tmp_path, monkeypatch):
     assert list(tmp_path.rglob("*.wandb"))
 
 
+def test_a_run_that_goes_on_is_one_run_of_its_tracker(flags, tmp_path, monkeypatch):
+    """It stops after its first epoch is saved, before the tracker hears of it."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from weakseg.training import loop
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    for tracker in ("tensorboard", "wandb"):
+        words = ["--supervision_mode", "points", "--run_name", tracker, "--epochs", 2, *flags]
+        words += ["--log_with", tracker]
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(loop, "track_epoch", stop)
+            run(train, *words)
+        run(train, *words, "--resume")
+    (file,) = (tmp_path / "tensorboard").glob("events.out.tfevents*")
+    steps = [event.step for event in EventAccumulator(str(file)).Reload().Scalars("loss")]
+    assert steps == [1, 2]
+    (folder,) = (tmp_path / "wandb").glob("offline-run-*")
+    assert folder.name.endswith((tmp_path / "wandb" / "tracker_id").read_text())
+
+
 SEED_COMMANDS = [c.removeprefix("train.py ") for c in COMMANDS if c.startswith("train.py ")]
 
 

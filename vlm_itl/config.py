@@ -12,7 +12,8 @@ from pydantic import Field
 
 from vlm_itl.loop_sections import ActiveLearning, VlmItl
 from vlm_itl.sections import Data, Model, Training
-from vlm_itl.settings import Section, build, read_settings
+from vlm_itl.settings import Section, build
+from vlm_itl.settings_file import read_settings
 from weakseg.common import UserError
 from weakseg.labels.annotators import Options
 
@@ -36,7 +37,12 @@ class Config(Section):
     log_with: Literal["none", "wandb", "tensorboard"] = Field(
         default="none", description="tracker; log.jsonl is always written"
     )
-    project: str = Field(default="vlm-itl", description="project name in the tracker")
+    project: str = Field(
+        default="vlm-itl",
+        max_length=128,
+        pattern=r"^[^/\\#?%:]+$",
+        description="project name in the tracker",
+    )
     data: Data = Data()
     model: Model = Model()
     training: Training = Training()

@@ -1,15 +1,12 @@
-"""How settings are read: sections of keys in YAML, checked by pydantic, told in one line if wrong.
+"""What settings are: sections of keys, checked by pydantic, told in one line if wrong.
 
 A key that is unknown, mistyped or of the wrong type is a `UserError` that names it and the nearest
-known one. `--set section.key=value` overrides a key; the value is read as YAML.
+known one. How a file of them is read stands in `vlm_itl.settings_file`.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from weakseg.common import UserError, suggestion
@@ -101,37 +98,3 @@ def describe_keys(cls: type[BaseModel], indent: str = "") -> str:
         words = f"{indent}{name}: {'null' if shown is None else shown}"
         lines.append(f"{words:<36}# {field.description}")
     return "\n".join(lines)
-
-
-def read_settings(path: Path | str, overrides: Sequence[str] = ()) -> Any:
-    """Return the content of a YAML file with `overrides` ("section.key=value") written into it."""
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--config {path}: cannot be read ({error})") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: what looks like a date but is none
-        raise UserError(f"--config {path}: not YAML ({' '.join(str(error).split())})") from error
-    content = {} if content is None else content
-    for override in overrides:
-        apply_override(content, override)
-    return content
-
-
-def apply_override(content: Any, override: str) -> None:
-    """Set one key, "section.key=value", in the nested dict `content`."""
-    name, sign, text = override.partition("=")
-    *sections, last = name.strip().split(".")
-    if not sign or not last or not isinstance(content, dict):
-        raise UserError(
-            f"--set {override}: write section.key=value, for example training.steps=100"
-        )
-    for section in sections:
-        if content.get(section) is None:
-            content[section] = {}
-        content = content[section]
-        if not isinstance(content, dict):
-            raise UserError(f"--set {override}: in the file, {section} is no table of keys")
-    try:
-        content[last] = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"--set {override}: {text!r} is not YAML") from error

@@ -9,7 +9,6 @@ of labelled images, and the figures. A run of one round, such as a baseline, is 
 later stage, gets from it what stands there, so that it stays one run with each step once.
 """
 
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -21,10 +20,9 @@ from accelerate import Accelerator
 
 from vlm_itl.config import Config
 from vlm_itl.settings import as_plain
-from weakseg.common import atomic_path
 from weakseg.data.image_io import read_image
 from weakseg.training.checkpoints import Log
-from weakseg.training.tracking import wandb_mode
+from weakseg.training.tracking import TOKEN, steps_known, wandb_identity
 
 # Keys of a line of the log that say what it is about; all others are numbers and pictures.
 PLACES = ("round", "member", "summary", "stage", "step")
@@ -63,7 +61,7 @@ class Tracker:
         """Empty the log of a run that begins: what stands there is another's."""
         self.written.clear()
         self.lines.path.unlink(missing_ok=True)
-        (self.folder / "tracker_id").unlink(missing_ok=True)
+        (self.folder / TOKEN).unlink(missing_ok=True)
 
     # ---- what is told
 
@@ -155,41 +153,25 @@ class Tracker:
             return
         self.stop()
         self.open = name
-        mode = wandb_mode()
+        shutil.rmtree(self.folder / "tensorboard" / name, ignore_errors=True)
         wandb = {
             "name": name,
-            "id": self.remove_earlier(name),
-            "resume": None if mode == "offline" else "allow",
             "group": self.folder.name,
             "dir": str(self.folder),
-            "mode": mode,
+            **wandb_identity(self.folder, name.removeprefix(self.folder.name), self.folder),
             "config": as_plain(self.settings),
             "reinit": "create_new",
         }
         is_wandb = self.settings.log_with == "wandb"
         project = self.settings.project if is_wandb else name
         self.accelerator.init_trackers(project, init_kwargs={"wandb": wandb})
-        known = 0
-        if is_wandb:
+        if is_wandb and name.endswith(f"-{SUMMARY}"):
             run = self.accelerator.get_tracker("wandb", unwrap=True)
-            known = run.starting_step  # of a run that a server keeps: what it has comes no more
-            if name.endswith(f"-{SUMMARY}"):
-                run.define_metric("*", step_metric="percent")
+            run.define_metric("*", step_metric="percent")
+        known = steps_known(self.accelerator)
         for line in self.lines.read():
             if self.name_of(line) == name and line["step"] >= known:
                 self.hand_over(line)
-
-    def remove_earlier(self, name: str) -> str:
-        """Remove the files of a run that is opened again, and return wandb's id for it."""
-        shutil.rmtree(self.folder / "tensorboard" / name, ignore_errors=True)
-        path = self.folder / "tracker_id"
-        if not path.exists():
-            with atomic_path(path) as temporary:
-                temporary.write_text(secrets.token_hex(4))
-        run_id = path.read_text().strip() + name.removeprefix(self.folder.name)
-        for earlier in (self.folder / "wandb").glob(f"offline-run-*-{run_id}"):
-            shutil.rmtree(earlier, ignore_errors=True)
-        return run_id
 
     def hand_over(self, line: Mapping[str, Any]) -> None:
         """Hand the numbers and the pictures of a line of the log to the open run."""

@@ -1,5 +1,6 @@
 """What is shipped loads, what is wrong is named, what is left out has its default."""
 
+import itertools
 import types
 import typing
 from pathlib import Path
@@ -244,6 +245,49 @@ def test_a_file_that_is_no_table_is_refused_by_its_name(tmp_path, text):
     with pytest.raises(UserError, match=r"a\.yaml: ") as caught:
         load_config(path)
     assert "\n" not in str(caught.value)
+
+
+ALIASES = "a: &a [x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in itertools.pairwise("abcdefgh")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seed: 1\nseed: 2", "the key 'seed' stands twice"),
+        ("data: {image_size: 64, image_size: 96}", "the key 'image_size' stands twice"),
+        ("vlm_itl: {vlm_options: {model: a, model: b}}", "the key 'model' stands twice"),
+        ("1: 2", "the key '1' is no word"),
+        ("? [1]\n: 2", "is no word"),
+        ("data: " + "[" * 20000, "too deep"),
+        ("{a: " * 5000, "too deep"),
+        ("vlm_itl: {vlm_options: &a {cache: *a}}", "a part of itself"),
+        (ALIASES + "data: {hub_image: *h}", "data.hub_image: must be text"),
+        ("data: {image_size: 1:30}", "image_size: must be a whole number, not '1:30'"),
+        ("training: {steps: 1000000000000000000000}", "training.steps: must be at most 1e+07"),
+        ("seed: !!python/object/apply:os.system [exit]", "could not determine a constructor"),
+        ("project: a/b", "project: "),
+        ("#" * 1_000_001, "is no file of settings"),
+    ],
+)
+def test_what_a_file_may_not_hold_is_one_line(tmp_path, text, words):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"a\.yaml: ") as caught:
+        load_config(path)
+    message = str(caught.value)
+    assert words in message and "\n" not in message and len(message) < 500
+
+
+def test_a_whole_number_is_decimal_and_a_merged_table_may_be_overridden(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("seed: 010\ntraining: {steps: 1_000}\n")
+    config, _ = load_config(path)
+    assert config.seed == 10 and config.training.steps == 1000
+    path.write_text("data: &usual {image_size: 64}\nmodel: {name: x, <<: {name: y, head: small}}\n")
+    config, _ = load_config(path)
+    assert (config.model.name, config.model.head) == ("x", "small")
 
 
 def test_an_override_does_not_hide_that_the_file_is_no_table(tmp_path):

@@ -12,7 +12,7 @@ from test_loop import AL, bought, held_out, kill_at, ledger, opened, start
 
 from vlm_itl.config import Config
 from vlm_itl.settings import build
-from vlm_itl.start import recorded
+from vlm_itl.start import LATER, look_up, recorded
 from weakseg.common import UserError
 from weakseg.learners.small_network import fit_small_network
 from weakseg.training.probe_options import ProbeOptions
@@ -180,7 +180,7 @@ def test_it_works_without_a_background(tmp_path):
         ("active_learning.strategy=disagreement", r"active_learning\.ensemble_size 1"),
         ("model.name=segformer-tiny", r"model\.name segformer-tiny: no encoder of the probe"),
         ("model.name=tu-nothing", r"model\.name tu-nothing: timm has no stages of it"),
-        ("model.weights=nowhere.pth", r"model\.weights: cannot read weights from nowhere\.pth"),
+        ("model.weights=nowhere.pth", r"model\.weights nowhere\.pth: no such file"),
         ("model.network=prob", r"model\.network: .*did you mean probe\?"),
     ],
 )
@@ -192,6 +192,11 @@ def test_what_it_cannot_do_is_refused_in_one_line(override, words, settings, tmp
 
 def test_ledgers_of_other_networks_are_as_before():
     """What a run without a probe writes of its settings says nothing of one."""
-    assert not {"network", "head"} & recorded(Config(), ()).get("model").keys()
+    usual = recorded(Config(), ())
+    for name in LATER:
+        section, _, key = name.partition(".")
+        assert key not in usual[section] and look_up(usual, name) == LATER[name]
+    asked = build(Config, {"active_learning": {"pixels_per_image": 9}})
+    assert look_up(recorded(asked, ()), "active_learning.pixels_per_image") == 9
     probe = build(Config, {"model": {"network": "probe", "head": "small"}})
     assert recorded(probe, ())["model"].items() >= {"network": "probe", "head": "small"}.items()

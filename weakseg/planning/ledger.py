@@ -34,6 +34,7 @@ FREE = {
     "enabled",
     "base_url",
     "api_key_env",
+    "limit_name",
     "cache",
     "replay",
     "budget_name",

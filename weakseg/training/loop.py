@@ -25,7 +25,7 @@ from weakseg.training.checkpoints import Log
 from weakseg.training.distributed import average_buffers, global_means
 from weakseg.training.mean_teacher import Teacher
 from weakseg.training.run import SELECTION, TrainingRun
-from weakseg.training.tracking import start_tracking
+from weakseg.training.tracking import start_tracking, track_epoch
 
 Line = dict[str, Any]  # of log.jsonl: one epoch
 # What a state that is not of a part raises when it is loaded into it.
@@ -287,7 +287,6 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     replaced = checkpoints.leftovers(folder) if checkpoint else checkpoints.run_files(folder)
     accelerator.wait_for_everyone()
-    start_tracking(run, accelerator)
     log, best, first = Log(folder / "log.jsonl"), None, 0
     if checkpoint:
         training.load(checkpoint, folder / "last.pt")
@@ -300,6 +299,7 @@ def fit(
         if checkpoint and checkpoint["selected"]:
             checkpoints.save_best(folder, checkpoint)
         log.keep_until(first)
+    start_tracking(run, accelerator, log.read() if checkpoint else [])
     accelerator.wait_for_everyone()
 
     steps, num_classes = len(training.batches), len(description["task"]["classes"])
@@ -330,9 +330,7 @@ def fit(
             if line["selected"]:
                 checkpoints.save_best(folder, content)
             bar.write(epoch_line(line, run.epochs))
-        numbers = {name: value for name, value in line.items() if isinstance(value, float)}
-        terms = {f"terms/{name}": value for name, value in line["terms"].items()}
-        accelerator.log(numbers | terms, step=epoch)
+        track_epoch(accelerator, line)
     bar.close()
 
 

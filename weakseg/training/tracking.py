@@ -1,27 +1,85 @@
-"""Weights & Biases and TensorBoard, by Accelerate's trackers."""
+"""Weights & Biases and TensorBoard, by Accelerate's trackers.
+
+A run that goes on after a kill is one run there too: its files are written anew from `log.jsonl`,
+and a server's run is taken up by its id.
+"""
 
 import netrc
 import os
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
+from weakseg.common import atomic_path
 from weakseg.training.run import TrainingRun
 
+TOKEN = "tracker_id"  # the file in a run's folder that makes the run's id in wandb
 
-def start_tracking(run: TrainingRun, accelerator: Accelerator) -> None:
-    """Open the tracker's run.
+
+def start_tracking(
+    run: TrainingRun, accelerator: Accelerator, lines: Iterable[Mapping[str, Any]]
+) -> None:
+    """Open the tracker's run; lines: of its log so far, none where it begins.
 
     Without a key, wandb logs to files, which `wandb sync` uploads later.
     """
+    if run.log_with == "none" or not accelerator.is_main_process:
+        return
+    lines = list(lines)
+    if not lines:
+        (run.folder / TOKEN).unlink(missing_ok=True)
+    for earlier in run.folder.glob("events.out.tfevents.*"):
+        earlier.unlink()
     wandb = {
         "name": run.run_name,
         "config": run.recorded(),
-        "mode": wandb_mode(),
         "dir": os.environ.get("WANDB_DIR"),
+        **wandb_identity(run.folder, "", Path(os.environ.get("WANDB_DIR") or ".")),
     }
     # TensorBoard takes the project's name for the folder: the run's own.
     project = "weak-supervision" if run.log_with == "wandb" else run.run_name
     accelerator.init_trackers(project, init_kwargs={"wandb": wandb})
+    known = steps_known(accelerator)
+    for line in lines:
+        if line["epoch"] >= known:
+            track_epoch(accelerator, line)
+
+
+def track_epoch(accelerator: Accelerator, line: Mapping[str, Any]) -> None:
+    """Hand the numbers of an epoch's line in the log to the tracker."""
+    numbers = {name: value for name, value in line.items() if isinstance(value, float)}
+    terms = {f"terms/{name}": value for name, value in line["terms"].items()}
+    accelerator.log(numbers | terms, step=line["epoch"])
+
+
+def wandb_identity(folder: Path, suffix: str, where: Path) -> dict[str, Any]:
+    """Return what `wandb.init` needs, so that a run which is opened again stays one run.
+
+    Files of it that were written without a server go, as all is written again.
+
+    folder: of the run, which keeps a token; suffix: of its id behind that; where: wandb's own
+    folder is below it
+    """
+    path, mode = folder / TOKEN, wandb_mode()
+    if not path.exists():
+        with atomic_path(path) as temporary:
+            temporary.write_text(secrets.token_hex(4))
+    run_id = path.read_text().strip() + suffix
+    for earlier in (where / "wandb").glob(f"offline-run-*-{run_id}"):
+        shutil.rmtree(earlier, ignore_errors=True)
+    return {"id": run_id, "mode": mode, "resume": None if mode == "offline" else "allow"}
+
+
+def steps_known(accelerator: Accelerator) -> int:
+    """Return how many steps of the open run a server has: they come no more."""
+    for tracker in accelerator.trackers:
+        if tracker.name == "wandb":
+            return getattr(tracker.tracker, "starting_step", 0)
+    return 0
 
 
 def wandb_mode() -> str | None:
