@@ -42,8 +42,8 @@ def simulated(
 
 def miou(bench: Bench, asking: Asking) -> float:
     """Return the mIoU in % of a session's model on the validation images."""
-    assert asking.head is not None
-    probe = Probe(asking.standard, asking.head)
+    assert asking.model.head is not None
+    probe = Probe(asking.model.standard, asking.model.head)
     return 100 * float(scores(confusions([(bench, probe)], "val").sum(0))["miou"])
 
 

@@ -189,17 +189,17 @@ def test_the_model_is_the_fit_to_all_answers_that_tell(pool):
     rows = asking.answers.pixels(asking.answers.last_of_each())
     told = rows.part(rows.classes != IGNORE)
     assert (told.images % 5 != 0).all() and (told.weights == 1).all()
-    x = asking.standard(told.features)
-    fresh = fit_linear(x, told.classes, told.weights, asking.penalty, 2)
-    places = torch.from_numpy(asking.standard(pool.features[3]))
-    ours, theirs = (head.logits(places).softmax(1) for head in (asking.head, fresh))
+    x = asking.model.standard(told.features)
+    fresh = fit_linear(x, told.classes, told.weights, asking.model.penalty, 2)
+    places = torch.from_numpy(asking.model.standard(pool.features[3]))
+    ours, theirs = (head.logits(places).softmax(1) for head in (asking.model.head, fresh))
     assert torch.allclose(ours, theirs, atol=2e-3)
 
 
 def test_what_people_cannot_tell_is_learned(pool):
     asking = session(pool)
     answered(asking, 120, answer=lambda q, c: IGNORE if q.place[1] < SIDE / 3 else truth(q))
-    tells = asking.chances(np.arange(PICTURES), asking.tell)[..., 1]
+    tells = asking.chances(np.arange(PICTURES), asking.model.tell)[..., 1]
     above = pool.places[..., 1] < SIDE / 4
     assert tells[above].mean() < 0.5 < tells[pool.places[..., 1] > SIDE / 2].mean()
 
@@ -207,10 +207,10 @@ def test_what_people_cannot_tell_is_learned(pool):
 def test_one_class_alone_makes_no_model(pool):
     asking = session(pool)
     answered(asking, 20, answer=lambda q, c: 1)
-    assert asking.head is None and len(asking.answers) == 20
+    assert asking.model.head is None and len(asking.answers) == 20
     assert {question.drawn for question in asking.next(10)} == {RANDOM}
     answered(asking, 10)
-    assert asking.head is not None
+    assert asking.model.head is not None
 
 
 def test_labels_that_are_there_begin_the_model_and_cannot_hurt_for_long(pool):
@@ -221,10 +221,10 @@ def test_labels_that_are_there_begin_the_model_and_cannot_hurt_for_long(pool):
     for classes, weighs in ((right, True), (1 - right, False)):
         labels = LabelledPixels(features, classes, np.ones(PICTURES), pictures)
         asking = session(pool, labels=labels)
-        asking.fit()
+        asking.model.fit(asking.answers)
         questions = answered(asking, 100, batch=5)
         assert any(question.drawn != RANDOM for question in questions[:5])  # there is a model
-        assert (asking.weight > 0) == weighs
+        assert (asking.model.weight > 0) == weighs
 
 
 def test_the_labels_of_held_out_pictures_teach_their_judge_nothing(pool):
@@ -237,11 +237,11 @@ def test_the_labels_of_held_out_pictures_teach_their_judge_nothing(pool):
     features_at = lambda picture, places: np.repeat(features[picture][:1], len(places), 0)  # noqa: E731
     asking = Asking(odd, features_at, 2, AskingOptions(random_share=1.0), labels)
     answered(asking, 60, answer=lambda question, classes: int(of_picture[question.picture]))
-    asking.weight = 400.0
+    asking.model.weight = 400.0
     found = out_of_fold(asking)
     assert np.mean(found.predicted == found.answers) < 0.75
     told = asking.answers.pixels(np.arange(60))
-    assert asking.held_out_loss(told, 400.0) > 60 * 0.6  # as good as a coin, not perfect
+    assert asking.model.held_out_loss(told, 400.0) > 60 * 0.6  # as good as a coin, not perfect
 
 
 # ---- on disk
@@ -259,8 +259,9 @@ def test_a_session_goes_on_bit_by_bit(pool, tmp_path_factory, cut, strategy):
     resumed = session(pool, seed=1, strategy=strategy)
     assert load_session(path, resumed, "key")
     assert begun + answered(resumed, 80 - 10 * cut) == questions
-    assert torch.equal(resumed.head.weights, whole.head.weights)
-    assert resumed.penalty == whole.penalty and resumed.fits == whole.fits
+    assert torch.equal(resumed.model.head.weights, whole.model.head.weights)
+    assert resumed.model.penalty == whole.model.penalty
+    assert resumed.model.fits == whole.model.fits
 
 
 def test_a_session_with_repeated_pixels_goes_on_bit_by_bit(pool, tmp_path):
@@ -273,7 +274,7 @@ def test_a_session_with_repeated_pixels_goes_on_bit_by_bit(pool, tmp_path):
     save_session(tmp_path / "session.npz", halves, "key")
     assert load_session(tmp_path / "session.npz", resumed, "key")
     answered(resumed, 5, 1, answer=answer)
-    assert torch.equal(resumed.head.weights, whole.head.weights)
+    assert torch.equal(resumed.model.head.weights, whole.model.head.weights)
 
 
 def test_there_may_be_no_session(pool, tmp_path):

@@ -53,11 +53,11 @@ def test_a_picture_is_predicted_by_a_model_of_the_others(asking, pool):
     told = rows.part(rows.classes != IGNORE)
     for group in (0, 7):
         others = told.part(told.images % FOLDS != group)
-        x = asking.standard(others.features)
-        head = fit_linear(x, others.classes, others.weights, asking.penalty, 2)
+        x = asking.model.standard(others.features)
+        head = fit_linear(x, others.classes, others.weights, asking.model.penalty, 2)
         mine = np.arange(PICTURES) % FOLDS == group
         features = pool.features[mine].reshape(-1, pool.features.shape[-1])
-        logits = head.logits(torch.from_numpy(asking.standard(features)))
+        logits = head.logits(torch.from_numpy(asking.model.standard(features)))
         clear = (logits[:, 0] - logits[:, 1]).abs() > 0.05
         ours = found.pool.reshape(PICTURES, -1)[mine].ravel()
         assert (ours == logits.argmax(1).numpy())[clear.numpy()].all()

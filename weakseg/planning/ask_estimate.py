@@ -28,9 +28,9 @@ def estimated(
     The predictions and answers stay beside the session, for `benchmarks/coverage.py`.
     """
     asking = session.asking
-    if asking.head is None:
+    if asking.model.head is None:
         return {}
-    start = Probe(asking.standard, asking.head, LARGEST_RADIUS)
+    start = Probe(asking.model.standard, asking.model.head, LARGEST_RADIUS)
     edges = smaller_radius(dataset, asking.pool.names, store, start, as_of_masks=True)
     found = out_of_fold(asking, mask_of=mask_of(asking, store, dataset, edges))
     if found is None:

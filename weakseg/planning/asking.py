@@ -1,9 +1,8 @@
 """Asked pixels: the machine chooses a pixel, a person names the class under it or can't tell.
 
 A share of the questions is drawn at random (`candidates.RandomQuestions`): they say how good the
-model is. The others ask where the model is least sure (`strategies`). The model is a linear head on
-frozen features, fitted anew from its last weights as answers come in; every answer weighs the same.
-The method follows PixelPick (Shin et al., "All you need are a few pixels", ICCV workshops 2021),
+model is. The others ask where the model (`answer_model`) is least sure (`strategies`). The method
+follows PixelPick (Shin et al., "All you need are a few pixels", ICCV workshops 2021),
 with a model that is refitted in a fraction of a second.
 """
 
@@ -15,9 +14,8 @@ import torch
 
 from weakseg.common import IGNORE, stable_seed
 from weakseg.labels.answers import RANDOM
-from weakseg.learners.logistic import Axes, LinearHead, axes_of, fit_linear
-from weakseg.learners.penalty import PENALTIES, choose_penalty, folds_of
-from weakseg.learners.probe import Probe
+from weakseg.learners.logistic import LinearHead
+from weakseg.planning.answer_model import AnswerModel
 from weakseg.planning.candidates import Pool, RandomQuestions
 from weakseg.planning.questions import Answer, Answers, Question
 from weakseg.planning.strategies import (
@@ -31,17 +29,9 @@ from weakseg.planning.strategies import (
     likeliest,
     usual_strategy,
 )
-from weakseg.training.pixel_sample import LabelledPixels, merged
+from weakseg.training.pixel_sample import LabelledPixels
 
-TOLERANCE = 1e-4  # of the gradient: chances then differ by less than a hundredth of their spread
-GROWTH = 1.25  # the penalty is chosen again when there are so many times more answers
-FEW_UNTOLD = 10  # answers of *cannot tell* from which on their chance is learned
-TELL_PENALTY = 0.1  # of the head that learns it
 BAND = 200  # pictures whose candidates are looked at together
-# Labels that were there weigh as many answers as held-out answers like best, of these numbers.
-WEIGHTS_OF_LABELS = (0.0, 30.0, 100.0, 400.0)
-FEW_ANSWERS = 20  # below it nothing is held out, and they weigh `USUAL_WEIGHT`
-USUAL_WEIGHT = 100.0
 
 FeaturesAt = Callable[[int, np.ndarray], np.ndarray]  # picture, places [N, 2] -> [N, D]
 
@@ -73,8 +63,6 @@ class Asking:
     num_classes  C
     labels       pixels of other labels that are there, whose weights are comparable with each other
     questions    the random ones; None: over all pictures of the pool from the start
-    head         of the last fit, on features that `standard` standardises; None before any
-    fits         how many there were
     """
 
     def __init__(
@@ -87,20 +75,15 @@ class Asking:
         questions: RandomQuestions | None = None,
     ) -> None:
         self.pool, self.features_at, self.num_classes = pool, features_at, num_classes
-        self.options, self.labels = options, labels
+        self.options = options
         self.strategy = options.strategy or usual_strategy(num_classes)
         self.random = questions or RandomQuestions(options.seed, pool.sizes)
-        self.standard = pool.standard()
+        self.model = AnswerModel(pool.standard(), num_classes, options.seed, labels)
         self.answers = Answers(pool.features.shape[-1])
         self.asked = np.zeros(pool.features.shape[:2], bool)
         self.seen = np.zeros(len(pool), bool)
         self.drawn = 0  # random questions so far, answered or waiting
         self.placed = 0  # questions so far, of any kind but examples
-        self.head: LinearHead | None = None
-        self.tell: LinearHead | None = None
-        self.fits, self.penalty, self.weight, self.chosen_at = 0, PENALTIES[4], USUAL_WEIGHT, 0
-        self.axes: Axes | None = None  # of the features, which speed fits up
-        self.axes_at = 0  # answers that they were found of
 
     @property
     def seconds_spent(self) -> float:
@@ -116,7 +99,7 @@ class Asking:
         Where it has none, random questions take their place, if any are asked. A random question
         whose pixel was asked about before is `repeated`.
         """
-        share = self.options.random_share if self.head else 1.0
+        share = self.options.random_share if self.model.head else 1.0
         numbers = self.placed + np.arange(count)
         is_random = np.floor((numbers + 1) * share) > np.floor(numbers * share)
         chosen = self.chosen(count - int(is_random.sum()))
@@ -138,7 +121,7 @@ class Asking:
                 picture,
                 (x, y),
                 RANDOM,
-                self.fits,
+                self.model.fits,
                 self.answers.label_of(picture, (x, y)) is not None,
             )
             for picture, (x, y) in zip(pictures.tolist(), places.tolist(), strict=True)
@@ -146,7 +129,7 @@ class Asking:
 
     def chosen(self, count: int) -> list[Question]:
         """Return up to `count` questions that the strategy chooses."""
-        if not count or self.head is None:
+        if not count or self.model.head is None:
             return []
         served = self.served(count) if STRATEGIES[self.strategy].serves else []
         return served + self.doubtful(count - len(served))
@@ -162,12 +145,12 @@ class Asking:
         left = np.flatnonzero(~self.asked.all(1))
         if not due or not len(poor) or not len(left):
             return []
-        rng = np.random.default_rng(stable_seed(self.options.seed, "served", self.fits))
+        rng = np.random.default_rng(stable_seed(self.options.seed, "served", self.model.fits))
         looked = np.sort(rng.choice(left, min(BAND, len(left)), replace=False))
-        assert self.head is not None
+        assert self.model.head is not None
         classes = np.resize(poor[np.argsort(counts[poor], kind="stable")], due)
         return self.asks(
-            looked, likeliest(self.chances(looked, self.head), self.asked[looked], classes)
+            looked, likeliest(self.chances(looked, self.model.head), self.asked[looked], classes)
         )
 
     def doubtful(self, count: int) -> list[Question]:
@@ -180,8 +163,8 @@ class Asking:
         if strategy.spreads:  # pictures whose best candidates are unlike each other
             pictures = -(-count // options.per_picture)
             rows, candidates = best_candidates(scores, asked, MANY_TIMES * pictures, 1)
-            features = self.standard(self.pool.features[looked[rows], candidates])
-            seed = stable_seed(options.seed, "spread", self.fits) % 2**32
+            features = self.model.standard(self.pool.features[looked[rows], candidates])
+            seed = stable_seed(options.seed, "spread", self.model.fits) % 2**32
             values = np.maximum(scores[rows, candidates], 1e-6)
             kept = np.sort(rows[different(features, values, pictures, seed)])
             looked, scores, asked = looked[kept], scores[kept], asked[kept]
@@ -195,7 +178,7 @@ class Asking:
             picture = int(looked[row])
             self.asked[picture, candidate] = True
             x, y = self.pool.places[picture, candidate].tolist()
-            questions.append(Question(picture, (x, y), self.strategy, self.fits))
+            questions.append(Question(picture, (x, y), self.strategy, self.model.fits))
         return questions
 
     def counts(self) -> np.ndarray:
@@ -212,18 +195,18 @@ class Asking:
         wanted = -(-count // self.options.per_picture) * self.options.looked_at
         if wanted >= len(left):
             return left
-        rng = np.random.default_rng(stable_seed(self.options.seed, "looked at", self.fits))
+        rng = np.random.default_rng(stable_seed(self.options.seed, "looked at", self.model.fits))
         return np.sort(rng.choice(left, wanted, replace=False))
 
     def outlook(self, looked: np.ndarray) -> Outlook:
         """Return what is known of the candidates of some pictures [I]."""
         answer, look = self.options.seconds
         tells = np.ones((len(looked), self.pool.features.shape[1]), np.float32)
-        if self.tell is not None:
-            tells = self.chances(looked, self.tell)[..., 1]
-        assert self.head is not None
+        if self.model.tell is not None:
+            tells = self.chances(looked, self.model.tell)[..., 1]
+        assert self.model.head is not None
         return Outlook(
-            self.chances(looked, self.head),
+            self.chances(looked, self.model.head),
             self.counts(),
             tells,
             answer + look * ~self.seen[looked],
@@ -232,16 +215,10 @@ class Asking:
     def chances(self, pictures: np.ndarray, head: LinearHead) -> np.ndarray:
         """Return class probabilities [I, K, C] float32 of the candidates of pictures [I]."""
         logits = [
-            self.logits(self.pool.features[pictures[first : first + BAND]], head)
+            self.model.logits(self.pool.features[pictures[first : first + BAND]], head)
             for first in range(0, len(pictures), BAND)
         ]
         found: np.ndarray = torch.from_numpy(np.concatenate(logits)).softmax(-1).numpy()
-        return found
-
-    def logits(self, features: np.ndarray, head: LinearHead) -> np.ndarray:
-        """Return the logits [..., C] float32 that a head gives features [..., D]."""
-        weights, bias = Probe(self.standard, head).folded(head.weights, head.bias)
-        found: np.ndarray = (torch.from_numpy(features).float() @ weights + bias).numpy()
         return found
 
     # ---- answers
@@ -258,7 +235,7 @@ class Asking:
             features |= dict(zip(numbers, own, strict=True))
         for number, (question, label) in enumerate(zip(questions, labels, strict=True)):
             self.keep(Answer(question, int(label)), features[number])
-        self.fit()
+        self.model.fit(self.answers)
 
     def keep(self, answer: Answer, features: np.ndarray) -> None:
         """Take in one answer, with the features [D] of its pixel, without a fit."""
@@ -266,103 +243,3 @@ class Asking:
         self.answers.add(answer, features)
         self.seen[picture] = True
         self.asked[picture] |= (self.pool.places[picture] == answer.question.place).all(1)
-
-    def fit(self) -> None:
-        """Fit the model to all answers and labels so far, from its last weights."""
-        if not len(self.answers) and self.labels is None:
-            return
-        self.fits += 1
-        rows = self.answers.pixels(self.answers.last_of_each())
-        told = rows.part(rows.classes != IGNORE)
-        if len(rows) >= self.chosen_at * GROWTH or self.axes is None:
-            self.choose(told)
-            self.chosen_at, self.axes_at = len(rows), len(self.answers)
-            self.find_axes()
-        head = self.fitted(told, self.head)
-        self.head = head or self.head
-        if np.count_nonzero(rows.classes == IGNORE) >= FEW_UNTOLD:
-            can = (rows.classes != IGNORE).astype(np.int64)
-            x = self.standard(rows.features)
-            self.tell = fit_linear(
-                x, can, rows.weights, TELL_PENALTY, 2, self.tell, self.axes, TOLERANCE
-            )
-
-    def find_axes(self) -> None:
-        """Find the axes of the pixels that fits learn from, of the first `axes_at` answers."""
-        rows = self.answers.pixels(self.answers.last_of_each(self.axes_at))
-        rows = with_labels(rows, self.labels, self.weight)
-        x, weights = torch.from_numpy(self.standard(rows.features)), torch.from_numpy(rows.weights)
-        self.axes = axes_of(x, weights)
-
-    def fitted(
-        self, told: LabelledPixels, start: LinearHead | None, unseen: np.ndarray | None = None
-    ) -> LinearHead | None:
-        """Return the head that answers and labels give; None while they show only one class.
-
-        told: answers with a class; start: the head that the fit begins from; unseen: pictures whose
-        labels it must not learn from
-        """
-        labels = self.labels if unseen is None else without_pictures(self.labels, unseen)
-        rows = with_labels(told, labels, self.weight)
-        if len(np.unique(rows.classes)) < 2:
-            return None
-        x = self.standard(rows.features)
-        return fit_linear(
-            x,
-            rows.classes,
-            rows.weights,
-            self.penalty,
-            self.num_classes,
-            start,
-            self.axes,
-            TOLERANCE,
-        )
-
-    def choose(self, told: LabelledPixels) -> None:
-        """Choose the penalty, and the weight of other labels, by cross-validation over pictures."""
-        if self.labels is not None and len(told) >= FEW_ANSWERS:
-            losses = {w: self.held_out_loss(told, w) for w in WEIGHTS_OF_LABELS}
-            self.weight = min(losses, key=losses.__getitem__)
-        rows = with_labels(told, self.labels, self.weight)
-        if len(np.unique(rows.classes)) > 1:
-            x = self.standard(rows.features)
-            parts = x, rows.classes, rows.weights, rows.images
-            self.penalty = choose_penalty(*parts, self.num_classes, seed=self.options.seed).penalty
-
-    def held_out_loss(self, told: LabelledPixels, weight: float) -> float:
-        """Return the cross-entropy of answers on held-out pictures.
-
-        weight: of other labels, in answers
-        """
-        folds, loss = folds_of(told.images, 3, self.options.seed).numpy(), 0.0
-        for fold in np.unique(folds):
-            held = told.part(folds == fold)
-            held_pictures = np.unique(held.images)
-            labels = without_pictures(self.labels, held_pictures)
-            rows = with_labels(told.part(folds != fold), labels, weight)
-            if len(np.unique(rows.classes)) < 2:
-                return np.inf
-            x = self.standard(rows.features)
-            head = fit_linear(
-                x, rows.classes, rows.weights, self.penalty, self.num_classes, tolerance=1e-3
-            )
-            log_p = head.logits(torch.from_numpy(self.standard(held.features))).log_softmax(1)
-            log_p = log_p.clamp(min=-7)  # a class that nobody has named yet is no catastrophe
-            loss -= float(log_p[torch.arange(len(log_p)), torch.from_numpy(held.classes)].sum())
-        return loss
-
-
-def without_pictures(labels: LabelledPixels | None, pictures: np.ndarray) -> LabelledPixels | None:
-    """Return the labels of all other pictures."""
-    return None if labels is None else labels.part(~np.isin(labels.images, pictures))
-
-
-def with_labels(
-    told: LabelledPixels, labels: LabelledPixels | None, weight: float
-) -> LabelledPixels:
-    """Return answers together with other labels, which weigh as much as `weight` answers."""
-    if labels is None or not weight or not len(labels):
-        return told
-    share = weight / labels.weights.sum()
-    scaled = LabelledPixels(labels.features, labels.classes, labels.weights * share, labels.images)
-    return merged([told, scaled], labels.features)

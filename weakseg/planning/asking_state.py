@@ -62,10 +62,10 @@ def state_of(asking: Asking) -> dict[str, np.ndarray]:
         "repeated": np.array([question.repeated for question in questions], bool),
         "label": np.array([row.label for row in answers.rows], np.int64),
         "features": np.array(answers.features, np.float16).reshape(-1, depth),
-        **{name: np.array(getattr(asking, name)) for name in NUMBERS},
+        **{name: np.array(getattr(asking.model, name)) for name in NUMBERS},
     }
     for name in HEADS:
-        head: LinearHead | None = getattr(asking, name)
+        head: LinearHead | None = getattr(asking.model, name)
         if head is not None:
             state |= {f"{name}_weights": head.weights.numpy(), f"{name}_bias": head.bias.numpy()}
     return state
@@ -81,13 +81,13 @@ def restore(asking: Asking, state: dict[str, Any]) -> None:
         question = Question(picture, (x, y), drawn, fit, repeated)
         asking.keep(Answer(question, label), features)
     for name in NUMBERS:
-        setattr(asking, name, state[name].item())
+        setattr(asking.model, name, state[name].item())
     # A question that nobody has answered is asked again.
     drawn = [row.question.drawn for row in asking.answers.rows]
     asking.drawn, asking.placed = drawn.count(RANDOM), len(drawn) - drawn.count(EXAMPLE)
-    if asking.axes_at:
-        asking.find_axes()
+    if asking.model.axes_at:
+        asking.model.find_axes(asking.answers)
     for name in HEADS:
         if f"{name}_weights" in state:
             weights, bias = (torch.from_numpy(state[f"{name}_{part}"]) for part in PARTS)
-            setattr(asking, name, LinearHead(weights, bias))
+            setattr(asking.model, name, LinearHead(weights, bias))

@@ -98,10 +98,10 @@ def out_of_fold(
     for fold, head in heads.items():
         mine = folds[pictures] == fold
         if mine.any():
-            at_answers[mine] = asking.logits(features[mine], head)
+            at_answers[mine] = asking.model.logits(features[mine], head)
         own = folds[looked] == fold
         if own.any():
-            at_pool[own] = asking.logits(pool.features[looked[own]], head)
+            at_pool[own] = asking.model.logits(pool.features[looked[own]], head)
     labels = np.array([rows[i].label for i in random], int)
     at_pool /= temperature(at_answers, labels)
     predicted, classes = at_answers.argmax(1), at_pool.argmax(2)
@@ -135,7 +135,7 @@ def fold_heads(asking: Asking, folds: np.ndarray, answers: int) -> dict[int, Lin
     heads = {}
     for fold in np.unique(folds):
         others = told.part(folds[told.images] != fold)
-        head = asking.fitted(others, asking.head, np.flatnonzero(folds == fold))
+        head = asking.model.fitted(others, asking.model.head, np.flatnonzero(folds == fold))
         if head is None:
             return None
         heads[int(fold)] = head

@@ -119,7 +119,7 @@ def mask_of(asking: Asking, store: FeatureStore, dataset: SegmentationDataset, e
     def mask(picture: int, head: LinearHead) -> np.ndarray:
         name = asking.pool.names[picture]
         maps = store(dataset.photograph(name))
-        probe = Probe(asking.standard, head, edges)
+        probe = Probe(asking.model.standard, head, edges)
         return probe_mask(probe, maps, np.asarray(dataset.image(name)))
 
     return mask
