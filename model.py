@@ -7,6 +7,7 @@
 The U-Net, with a head for tags, stands in `weakseg/learners/unet.py`, the probe in `probe.py`.
 """
 
+import contextlib
 import importlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from torch import nn
 
 from weakseg.common import UserError, reason
 from weakseg.inference.weights import load_encoder
-from weakseg.learners.downloads import refuse_remote, stored_weights, untrusted
+from weakseg.learners.downloads import quick_download, refuse_remote, stored_weights, untrusted
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.features import FrameSize, FrozenEncoder, weights_digest
 from weakseg.learners.probe_unet import ProbeHead, ProbeUnet
@@ -238,7 +239,9 @@ def new_stages(encoder: str, download: bool = False, stored: Path | None = None)
     if stored:
         options["pretrained_cfg_overlay"] = {"file": str(stored)}
     try:
-        with torch.random.fork_rng(devices=[]):
+        from_hub = download and not stored
+        quick = quick_download() if from_hub else contextlib.nullcontext()
+        with quick, torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
             network: nn.Module = timm.create_model(
                 name, pretrained=download, features_only=True, **options
@@ -305,9 +308,9 @@ def download_imagenet(encoder: str) -> dict[str, torch.Tensor]:
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     try:
-        state: dict[str, torch.Tensor] = smp.encoders.get_encoder(
-            encoder, weights="imagenet"
-        ).state_dict()
+        with quick_download():
+            encoder_with_weights = smp.encoders.get_encoder(encoder, weights="imagenet")
+        state: dict[str, torch.Tensor] = encoder_with_weights.state_dict()
     except (OSError, HfHubHTTPError, OfflineModeIsEnabled, KeyError, RuntimeError) as error:
         raise no_weights(encoder, error) from error
     return state

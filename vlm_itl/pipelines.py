@@ -13,7 +13,7 @@ from typing import Any
 from vlm_itl.config import Config, budgets, check_judging, load_config
 from vlm_itl.settings import describe_keys
 from weakseg.command_line import Parser
-from weakseg.common import UserError
+from weakseg.common import UserError, choose
 from weakseg.data.ids import is_folder_name
 from weakseg.threads import add_threads_argument
 
@@ -77,10 +77,23 @@ def vlm_itl(path: str, overrides: Sequence[str]) -> dict[str, Any]:
 def load(path: str, overrides: Sequence[str]) -> tuple[Config, dict[str, Any]]:
     """Return the settings of a file, and the nested dict of the keys that were set."""
     settings, given = load_config(path, overrides)
+    refuse_unknown(settings)
     tracker = settings.log_with
     if tracker != "none" and not importlib.util.find_spec(tracker):
         raise UserError(f"log_with {tracker}: not installed; pip install {tracker}")
     return settings, given
+
+
+def refuse_unknown(settings: Config) -> None:
+    """Refuse names of strategies, judges and files of weights that there are not, at once."""
+    from vlm_itl.judges.registry import JUDGES
+    from weakseg.planning.acquisition import choose_strategy
+
+    choose_strategy(settings.active_learning.strategy)
+    choose([settings.vlm_itl.vlm_handler], list(JUDGES), "vlm_itl.vlm_handler")
+    weights = settings.model.weights
+    if weights not in ("imagenet", "none") and not Path(weights).is_file():
+        raise UserError(f"model.weights {weights}: no such file; take imagenet, none or a file")
 
 
 def run_folder(path: str, settings: Config, given: dict[str, Any], name: str) -> Path:

@@ -1,5 +1,8 @@
 """A run's file names an encoder: nothing is fetched for it unless the user gave the same name."""
 
+import socket
+import time
+
 import pytest
 import timm
 import torch
@@ -9,7 +12,14 @@ import evaluate
 import train
 from model import NewEncoder, model_from, refuse_unfit
 from weakseg.common import UserError
-from weakseg.learners.downloads import HUB_FILES, is_remote, stored_weights
+from weakseg.learners.downloads import (
+    HUB_FILES,
+    PATIENCE,
+    is_reachable,
+    is_remote,
+    quick_download,
+    stored_weights,
+)
 from weakseg.learners.features import FrameSize
 
 REMOTE = ["tu-hf-hub:owner/model", "hf-hub:owner/model", "tu-hf_hub:a/b", "tu-local-dir:/tmp/a"]
@@ -97,3 +107,22 @@ def test_evaluate_takes_a_hub_encoder_only_from_the_command_line(
     with pytest.raises(UserError):
         run(evaluate, *words, "--encoder", "tu-hf-hub:owner/model")
     assert asked == ["tu-hf-hub:owner/model"]
+
+
+def test_where_no_hub_answers_nothing_is_tried_for_long(monkeypatch):
+    """What is there already is still found: only requests are refused."""
+    from huggingface_hub import constants
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        assert is_reachable(url)
+        monkeypatch.setattr(constants, "ENDPOINT", url)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        with quick_download():
+            assert not constants.HF_HUB_OFFLINE
+    for nowhere in (url, "https://no.such.host.invalid"):
+        monkeypatch.setattr(constants, "ENDPOINT", nowhere)
+        began = time.monotonic()
+        with quick_download():
+            assert constants.HF_HUB_OFFLINE
+        assert time.monotonic() - began < 2 * PATIENCE and not constants.HF_HUB_OFFLINE
