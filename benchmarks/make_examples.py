@@ -23,8 +23,8 @@ import numpy as np
 from PIL import Image
 
 from weakseg.common import UserError, atomic_path, run_cli, stable_seed
-from weakseg.data.base import read_list
 from weakseg.data.image_io import image_size, opened, read_image, read_mask
+from weakseg.data.lists import read_list
 
 MEGABYTE = 1e6  # bytes
 SPLITS = ("trainval", "test")

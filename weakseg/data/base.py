@@ -1,4 +1,4 @@
-"""What all data sets share: lists, deterministic splits, reading, and checks that name a file."""
+"""What all data sets share: deterministic splits, reading, and checks that name a file."""
 
 import copy
 import hashlib
@@ -15,15 +15,14 @@ from PIL import Image
 
 from weakseg.common import IGNORE, UserError, stable_seed
 from weakseg.data.cache import ResizedCache, cached_classes
-from weakseg.data.ids import check_id, is_shown
 from weakseg.data.image_io import image_size, read_image, read_instances
+from weakseg.data.lists import NO_BACKGROUND
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.reading import USUAL, Photograph, Reading
 from weakseg.data.value_range import value_range
 
 STRAY = 254  # stands for a number that is no class while a mask is read
 SPLITS = ("train", "val", "test")
-NO_BACKGROUND = "no background"  # the comment of a list of classes that says so
 
 
 class SegmentationDataset(ABC):
@@ -390,57 +389,3 @@ def hold_out(strata: Mapping[str, tuple[str, ...]], fraction: float, seed: int) 
         held.update(names[:share])
         before = after
     return held or set(sorted(strata, key=lambda name: stable_seed(seed, name))[:1])
-
-
-def read_list(path: Path) -> list[str]:
-    """Return the lines of a list file that are neither empty nor comments, stripped.
-
-    Raises `UserError` for a file that can't be read or lists nothing, and for a line with a control
-    character other than a tab.
-    """
-    return [line for _, line in numbered_lines(path)]
-
-
-def numbered_lines(path: Path) -> list[tuple[int, str]]:
-    """Return what `read_list` does, each line behind its number in the file, from 1."""
-    lines = [(number, line.strip()) for number, line in enumerate(read_lines(path), 1)]
-    lines = [(number, line) for number, line in lines if line and not is_comment(line)]
-    if not lines:
-        raise UserError(f"{path}: lists nothing; mend it, or run python download_data.py")
-    for number, line in lines:
-        if not is_shown(line.replace("\t", " ")):
-            raise UserError(f"{path}, line {number}: has a control character; mend the list")
-    return lines
-
-
-def read_ids(path: Path, first_word: bool = True) -> list[str]:
-    """Return the ids of images in a list file, a line each.
-
-    first_word: of each line; else all of it. What can't be an id is refused with its line.
-    """
-    return [
-        check_id(line.split()[0] if first_word else line, f"{path}, line {number}", "mend the list")
-        for number, line in numbered_lines(path)
-    ]
-
-
-def says_no_background(path: Path) -> bool:
-    """Return whether a list of classes has the comment `# no background`, in any case."""
-    lines = read_lines(path)
-    comments = [line.strip().lstrip("#").casefold().split() for line in filter(is_comment, lines)]
-    return NO_BACKGROUND.split() in comments
-
-
-def is_comment(line: str) -> bool:
-    """Return whether a line of a list is a comment."""
-    return line.lstrip().startswith("#")
-
-
-def read_lines(path: Path) -> list[str]:
-    """Return all lines of a text file; one that can't be read is a `UserError`."""
-    try:
-        return path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}); mend it, or run python download_data.py"
-        ) from error

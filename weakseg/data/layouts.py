@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weakseg.common import UserError
-from weakseg.data.base import read_ids
 from weakseg.data.image_io import MOST_PIXELS, opened, upright_size
+from weakseg.data.lists import read_ids
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from weakseg.common import UserError, atomic_path, stable_seed
-from weakseg.data.base import NO_BACKGROUND, SegmentationDataset
+from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache, source_key
 from weakseg.data.image_io import opened
+from weakseg.data.lists import NO_BACKGROUND
 from weakseg.data.reading import Photograph
 from weakseg.labels.signals import annotations_of
 from weakseg.labels.targets import View

@@ -1,0 +1,140 @@
+"""A folder of one's own pictures, masks and classes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from weakseg.common import IGNORE, UserError, refuse_repeats, stable_seed
+from weakseg.data.folder_files import by_id, compared, files_below, is_picture
+from weakseg.data.lists import read_ids, read_list, says_no_background
+from weakseg.data.mask_classes import MaskClasses
+from weakseg.data.mask_values import MaskValues
+
+
+class Folder(MaskClasses):
+    """Your own pictures: a folder with `images/`, `masks/` and `classes.txt`.
+
+    A mask is a PNG of class numbers with the stem of its image; `classes.txt` has a name a line,
+    that of number 0 first. With the comment `# no background` there, or with --no_background,
+    number 0 is a class like any other. Optional `instances/` has PNGs of 16 bits with the number of
+    the object at each pixel, 0 = none: objects of one class that touch are told apart.
+
+    Pictures may lie in folders below `images/`, their masks in folders of the same names. An id is
+    an image's path below `images/` without its suffix.
+
+    Optional `trainval.txt` and `test.txt` have an id a line. Without them the test split is a fifth
+    of the images that have a mask, each by a hash of its id, so that images that come later move no
+    other. Training images may lack masks when weak labels come from elsewhere.
+
+    Names are compared as `weakseg.data.folder_files` says. Values of masks may have other meanings,
+    by --mask_values and --mask_ignore.
+
+    files, masks, objects: {id: path of its image, its mask, its instances}
+    asides: lines for people: files that belong to no image
+    """
+
+    name = "folder"
+    by_image = ("shown", "files", "masks", "objects")
+    may_lack_background = True
+    files: dict[str, Path]
+    masks: dict[str, Path]
+    objects: dict[str, Path]
+    asides: list[str]
+
+    def read_lists(self) -> None:
+        names = self.root / "classes.txt"
+        self.all_classes = without_labelme(read_list(names))
+        self.has_background = not (self.without_background or says_no_background(names))
+        refuse_repeats(self.all_classes, f"{names}: the class")
+        if not 2 <= len(self.all_classes) <= IGNORE:
+            raise UserError(
+                f"{names}: names {len(self.all_classes)} classes; write 2 to {IGNORE}, "
+                "one a line, the background first, or with the line '# no background'"
+            )
+        self.asides = []
+        self.files = self.find_files()
+        self.masks = self.find_masks(self.root / "masks")
+        self.objects = self.find_masks(self.root / "instances")
+        given = {split: self.root / f"{split}.txt" for split in ("trainval", "test")}
+        there = [path for path in given.values() if path.exists()]
+        if len(there) == 1:
+            raise UserError(
+                f"{there[0]}: the other list is missing; "
+                "write both trainval.txt and test.txt, or neither"
+            )
+        self.lists = self.given_lists(given) if there else self.hashed_lists()
+
+    def notes(self) -> list[str]:
+        return [*super().notes(), *self.asides]
+
+    def given_lists(self, given: Mapping[str, Path]) -> dict[str, list[str]]:
+        """Return the ids of each split that the lists name, by stem or by file name."""
+        known = {compared(f"{name}{path.suffix}"): name for name, path in self.files.items()}
+        known |= {compared(name): name for name in self.files}
+        return {
+            split: [known.get(compared(line), line) for line in read_ids(path, first_word=False)]
+            for split, path in given.items()
+        }
+
+    def hashed_lists(self) -> dict[str, list[str]]:
+        """Return the ids of each split, a fifth of those that have a mask for the test."""
+        masked = self.masked(self.files)
+        chance = {name: stable_seed("test", name) / 2**63 for name in masked}
+        test = [name for name in masked if chance[name] < 0.2]
+        test = test or sorted(masked, key=lambda name: chance[name])[:1]
+        return {"trainval": sorted(set(self.files) - set(test)), "test": sorted(test)}
+
+    def find_files(self) -> dict[str, Path]:
+        """Return {id: path} of the images, in folders of their own too; note what is no picture."""
+        folder = self.root / "images"
+        files = files_below(folder)
+        pictures = [path for path in files if is_picture(path)]
+        others = sorted({*files} - {*pictures})
+        if not pictures:
+            first = f"; the first of {len(others)} other files is {others[0]}" if others else ""
+            raise UserError(f"{folder}: no image is there{first}")
+        if others:
+            self.asides.append(
+                f"{folder}: {len(others)} files are no pictures and are left out, the first is "
+                f"{others[0].name}"
+            )
+        return by_id(pictures, folder)
+
+    def find_masks(self, folder: Path) -> dict[str, Path]:
+        """Return {id: path} of the PNGs in a folder of masks; note those without an image."""
+        paths = [path for path in files_below(folder) if path.suffix.casefold() == ".png"]
+        masks = by_id(paths, folder)
+        strays = [path for name, path in masks.items() if name not in self.files]
+        if strays:
+            self.asides.append(
+                f"{folder}: {len(strays)} of {len(paths)} masks have the name of no image, the "
+                f"first is {strays[0].name}"
+            )
+        return masks
+
+    def labelled(self) -> list[str]:
+        return self.masked(super().labelled())
+
+    def can_validate(self, names: Iterable[str]) -> list[str]:
+        everything = list(names)
+        return self.masked(everything) or everything
+
+    def meaning_of_masks(self, words: Sequence[str], ignored: str | None) -> MaskValues | None:
+        return MaskValues.of_flags(words, ignored, self.all_classes)
+
+    def image_path(self, name: str) -> Path:
+        return self.files.get(name, self.root / "images" / name)
+
+    def mask_path(self, name: str) -> Path:
+        return self.masks.get(name, self.root / "masks" / f"{name}.png")
+
+    def instances_path(self, name: str) -> Path:
+        return self.objects.get(name, self.root / "instances" / f"{name}.png")
+
+
+def without_labelme(names: list[str]) -> list[str]:
+    """Return a list of classes as LabelMe writes it without what is no class of a mask.
+
+    Its first lines are `__ignore__`, 255 in masks, and `_background_`, 0.
+    """
+    names = names[1:] if names[0] == "__ignore__" else names
+    return ["background", *names[1:]] if names[:1] == ["_background_"] else names

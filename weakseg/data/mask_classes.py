@@ -1,0 +1,124 @@
+"""Data sets whose masks hold class numbers: which classes they have, and which masks show them."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from weakseg.common import IGNORE, UserError, choose, refuse_repeats
+from weakseg.data.base import SegmentationDataset
+from weakseg.validation import shorten
+
+
+class MaskClasses(SegmentationDataset):
+    """Data sets whose masks hold class numbers and whose tags are the classes that the mask shows.
+
+    --classes chooses a subset: `cat dog` keeps two classes, `pet=cat+dog` merges them under one
+    name. Other classes become background, and only images whose mask shows a chosen class are used,
+    with those that have no mask.
+    Where no number is background, the first class is one like any other, and what --classes leaves
+    out is the background; classes that cover all leave none.
+
+    all_classes: names of the numbers in mask files, the background first where there is one
+    is_whole: whether no class is left out
+    shown: {id: numbers in its mask}
+    """
+
+    by_image: ClassVar[tuple[str, ...]] = ("shown",)
+    all_classes: list[str]
+    is_whole: bool
+    shown: dict[str, list[int]]
+
+    def set_classes(self, classes: list[str], tag_set: str) -> None:
+        choose([tag_set], ("default",), "--tag_set")
+        first = int(self.has_background)
+        known = self.all_classes[first:]
+        unused = (name for name in ("background", "other", "none of these") if name not in known)
+        background = self.all_classes[0] if first else next(unused)
+        groups = {name: [name] for name in known}
+        if classes:
+            groups = parse_groups(classes, background, known)
+        self.is_whole = sum(map(len, groups.values())) == len(known)
+        self.has_background = self.has_background or not self.is_whole
+        self.class_names = [*([background] if self.has_background else []), *groups]
+        if len(self.class_names) < 2:
+            raise UserError(
+                f"--classes {' '.join(classes)}: is one class that covers all, with no background; "
+                "name two, or leave a member out"
+            )
+        self.tag_names = [member for members in groups.values() for member in members]
+        self.tag_class = [
+            label
+            for label, members in enumerate(groups.values(), int(self.has_background))
+            for _ in members
+        ]
+        self.table = np.full(256, -1, np.int16)
+        self.table[: len(self.all_classes)] = 0
+        self.table[IGNORE] = IGNORE
+        for member, label in zip(self.tag_names, self.tag_class, strict=True):
+            self.table[self.all_classes.index(member)] = label
+        self.shown = self.mask_numbers(self.labelled())
+        self.check_shown(first)
+
+    def check_shown(self, first: int) -> None:
+        """Refuse masks that hold numbers of no class, and those that show no object at all.
+
+        first: number of the first class that is an object
+        """
+        for name, numbers in self.shown.items():
+            self.check_numbers(name, numbers)
+        every = {number for numbers in self.shown.values() for number in numbers}
+        if self.shown and not any(first <= number < IGNORE for number in every):
+            path = self.mask_path(min(self.shown)).parent
+            name = self.all_classes[first]
+            remedy = f"if it is {name}, add --mask_values {IGNORE}={name}"
+            raise UserError(
+                f"{path}: the {len(self.shown)} masks show no object, they hold "
+                f"{' and '.join(map(str, sorted(every)))} alone"
+                + (f", and {IGNORE} is ignored; {remedy}" if IGNORE in every else "; mend them")
+            )
+
+    def notes(self) -> list[str]:
+        every = {number for numbers in self.shown.values() for number in numbers}
+        lacking = [name for name in self.tag_names if self.all_classes.index(name) not in every]
+        if not lacking or not self.shown:
+            return super().notes()
+        names = shorten(", ".join(lacking), 120)
+        return [*super().notes(), f"{self.root}: none of {len(self.shown)} masks shows {names}"]
+
+    def labelled(self) -> list[str]:
+        """Return the listed ids that must have a mask."""
+        return [name for names in self.lists.values() for name in names]
+
+    def listed(self, split: str) -> list[str]:
+        if self.is_whole:
+            return list(self.lists[split])
+        return [n for n in self.lists[split] if self.tags(n) or n not in self.shown]
+
+    def tags(self, name: str) -> tuple[str, ...]:
+        numbers = [number for number in self.shown.get(name, ()) if number < len(self.all_classes)]
+        present = {self.all_classes[number] for number in numbers}
+        return tuple(tag for tag in self.tag_names if tag in present)
+
+    def stratum(self, name: str) -> tuple[str, ...]:
+        return self.tags(name)[:1]
+
+    def lookup(self, name: str) -> np.ndarray:
+        return self.table
+
+
+def parse_groups(words: list[str], background: str, known: list[str]) -> dict[str, list[str]]:
+    """Return {class: its members} by the words of --classes.
+
+    `bird pet=cat+dog` gives {"bird": ["bird"], "pet": ["cat", "dog"]}.
+    """
+    groups, names = {}, [background]
+    for word in words:
+        name, _, members = word.partition("=")
+        groups[name] = choose((members or name).split("+"), known, "--classes")
+        names.append(name)
+    refuse_repeats(names, "--classes: the class")
+    members_of_all = [member for members in groups.values() for member in members]
+    refuse_repeats(members_of_all, "--classes: the member")
+    if "" in groups:
+        raise UserError(f"--classes {' '.join(words)}: write NAME, or NAME=MEMBER+MEMBER")
+    return groups
