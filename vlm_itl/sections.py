@@ -38,6 +38,22 @@ class Data(Section):
         default=False,
         description="your own folder: line 1 of classes.txt is a class like any other",
     )
+    mask_values: tuple[str, ...] = Field(
+        default=(), description="masks of other tools: what their values mean, '255=blob'"
+    )
+    mask_ignore: str | None = Field(
+        default=None, description="the value of masks that says nothing; null: 255"
+    )
+    page: int | None = Field(
+        default=None, ge=1, description="of photographs with several pages: the one to read"
+    )
+    channels: tuple[int, ...] = Field(
+        default=(), description="of photographs with many channels: the one or three to read"
+    )
+    value_range: tuple[float, ...] = Field(
+        default=(),
+        description="values that are shown black and white, deeper than 8 bits; empty: measured",
+    )
     image_size: int = Field(
         default=128,
         ge=64,

@@ -36,6 +36,11 @@ LATER = {
     "model.head": "auto",
     "data.hub_train": ["train"],
     "data.hub_classes": [],
+    "data.mask_values": [],
+    "data.mask_ignore": None,
+    "data.page": None,
+    "data.channels": [],
+    "data.value_range": [],
     "active_learning.pixels_per_image": 4,
 }
 

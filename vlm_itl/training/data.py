@@ -39,11 +39,17 @@ def open_images(data: Data) -> SegmentationDataset:
         split_seed=data.split_seed,
         cache_dir=data.cache_dir,
         no_background=data.no_background,
+        mask_values=data.mask_values,
+        mask_ignore=data.mask_ignore,
+        page=data.page,
+        channels=data.channels or None,
+        value_range=data.value_range or None,
     )
     try:
         return open_dataset(options)
     except UserError as error:
-        raise UserError(f"data.source {data.source}: {error}") from error
+        words = re.sub(rf"--({'|'.join(Data.model_fields)})\b", r"data.\1", str(error))
+        raise UserError(f"data.source {data.source}: {words}") from error
 
 
 def find_source(data: Data) -> Path:

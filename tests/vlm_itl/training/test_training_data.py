@@ -532,6 +532,38 @@ def test_a_folder_without_a_data_set_is_refused(tmp_path):
         open_images(Data(source=str(tmp_path)))
 
 
+def blobs(folder, mask, photo):
+    """A folder of one's own of 12 images, each with this mask and photograph."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for number in range(12):
+        Image.fromarray(photo).save(folder / "images" / f"p{number:02}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"p{number:02}.png")
+    (folder / "classes.txt").write_text("background\nblob\n")
+    return {"source": str(folder), "cache_dir": str(folder / "cache"), "image_size": 64}
+
+
+def test_masks_of_other_tools_are_read_by_their_values(tmp_path):
+    mask, photo = np.zeros((20, 30), np.uint8), np.zeros((20, 30, 3), np.uint8)
+    mask[5:9], photo[5:9] = 255, 200
+    data = blobs(tmp_path, mask, photo)
+    with pytest.raises(UserError, match=r"data\.source .*data\.mask_values") as caught:
+        open_images(Data(**data))
+    assert "--mask_values" not in str(caught.value)
+    dataset = open_images(Data(**data, mask_values=("255=blob",)))
+    assert np.array_equal(dataset.mask("p03"), mask // 255)
+
+
+def test_pictures_of_many_channels_are_chosen_from(tmp_path):
+    mask = np.uint8(np.arange(20) > 9)[:, None].repeat(30, 1)
+    photo = np.arange(600, dtype=np.uint16).reshape(20, 30) * 7
+    data = blobs(tmp_path, mask, photo)
+    dataset = open_images(Data(**data, value_range=(0, 4193)))
+    assert np.asarray(dataset.image("p00"))[-1, -1].tolist() == [255, 255, 255]
+    with pytest.raises(UserError, match=r"data\.channels 1 2: name one channel or three"):
+        open_images(Data(**data, channels=(1, 2)))
+
+
 def test_the_built_in_set_is_drawn_once(tmp_path):
     data = Data(
         shapes_train=8, shapes_test=4, data_dir=str(tmp_path), cache_dir=str(tmp_path / "cache")
