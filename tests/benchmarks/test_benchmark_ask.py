@@ -5,8 +5,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from benchmarks import ask_speed, ask_starts, ask_strategies, ask_table, fitted_probes, probe_table
+from benchmarks import (
+    ask_kinds,
+    ask_speed,
+    ask_starts,
+    ask_strategies,
+    ask_table,
+    fitted_probes,
+    probe_table,
+)
 from weakseg.common import write_json
 from weakseg.labels.label_file import save_labels
 from weakseg.planning.strategies import STRATEGIES
@@ -111,3 +121,67 @@ def test_the_table_is_of_finished_sessions(tiny, tmp_path, monkeypatch, capsys):
     first, second = (tmp_path / "table.md").read_text().strip().split("\n\n")
     assert "80.5 ± 0.7" in first and first.count("\n") == 2
     assert "1 of 2" in second and "0 (pet)" in second and "10.0" in second
+
+
+# ---- other kinds of labels
+
+
+@given(st.lists(st.floats(0, 100), min_size=2, max_size=6), st.floats(0, 100))
+def test_a_curve_reaches_what_it_passes(values, miou):
+    curve = [(2.0**i, value) for i, value in enumerate(values)]
+    time = ask_kinds.reached(curve, miou)
+    if time is None:
+        assert max(values) < miou
+        return
+    logs, height = np.log([hours for hours, _ in curve]), [value for _, value in curve]
+    if time > 1:
+        assert np.interp(np.log(time), logs, height) == pytest.approx(miou, abs=1e-6)
+    earlier = np.linspace(0, np.log(time), 50, endpoint=False)
+    assert (np.interp(earlier, logs, height) <= miou + 1e-6).all() or time == 1
+
+
+def test_a_price_that_breaks_even_takes_as_long():
+    assert ask_kinds.break_even(1.0, 800, 400) == pytest.approx((3600 - 1.5 * 400) / 800)
+    row = {"answers": 800, "pictures": 400, "miou": 85.0}
+    assert ask_kinds.verdict([(0.5, 80.0), (2.0, 90.0)], row) == "1 h, 3.8 s"
+    assert ask_kinds.verdict([(0.5, 80.0), (2.0, 84.0)], row) == "never"
+    assert ask_kinds.verdict([(0.5, 86.0)], row) == "at most 0.5 h, 1.5 s"
+
+
+def test_masks_are_priced_anew():
+    cost = {
+        "counts": {"full": {"object": 30, "image": 4}},
+        "seconds": {"full": 30 * 79.0, "look": 6.0},
+    }
+    assert ask_kinds.hours_at(cost) == pytest.approx((30 * 79 + 6) / 3600)
+    assert ask_kinds.hours_at(cost, "object", 10.0) == pytest.approx(306 / 3600)
+    assert ask_kinds.hours_at(cost, "image", 60.0) == pytest.approx(246 / 3600)
+
+
+def test_kinds_over_hours_stand_beside_answers(tiny, pets_labels, tmp_path, monkeypatch, capsys):
+    rows = [{"point": 5, "answers": 5, "pictures": 3, "miou": 20.0}]
+    write_json(tmp_path / "answers" / "sessions" / "tiny-0" / "ask.json", {"rows": rows})
+    monkeypatch.setattr(ask_kinds, "SIZES", {"tiny": 64})
+    monkeypatch.setattr(ask_kinds, "labels", lambda *_: pets_labels)
+    real = ask_kinds.run
+    encoder = "--encoder_weights", "none"
+    monkeypatch.setattr(
+        ask_kinds, "run", lambda *w, **k: real(*w, *(encoder if w[0] == "train.py" else ()), **k)
+    )
+    args = SimpleNamespace(
+        data=tiny,
+        folder=tmp_path,
+        answers=tmp_path / "answers",
+        only=["tiny"],
+        kinds=["full"],
+        pictures=[2],
+        seeds=[0],
+        jobs=1,
+    )
+    ask_kinds.main(args)
+    table = (tmp_path / "table.md").read_text()
+    assert "| tiny | full   |     1 | 2: " in table and "as 5 answers" in table
+    monkeypatch.setattr(ask_kinds, "run", None)
+    capsys.readouterr()
+    ask_kinds.main(args)
+    assert capsys.readouterr().out == table
