@@ -1,0 +1,166 @@
+"""A folder of one's own: which files are pictures, how names are compared, what is said of gaps."""
+
+import json
+import unicodedata
+
+import numpy as np
+import pytest
+from conftest import run
+from PIL import Image
+from test_datasets import mask, opened, picture, write
+
+import analyze
+import evaluate
+import train
+import weak_label_generator
+from weakseg.common import UserError
+from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.data.folder_files import compared, is_picture
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Ten pictures of one's own, of two classes, without lists."""
+    root = tmp_path / "data"
+    write(root / "classes.txt", "background", "fox", "owl")
+    for k in range(10):
+        picture(root / "images" / f"p{k:02d}.jpg")
+        mask(root / "masks" / f"p{k:02d}.png", [0, 1 + k % 2])
+    return root
+
+
+def test_files_that_are_no_pictures_are_left_out_and_counted(folder):
+    images = folder / "images"
+    (images / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0 thumbs")
+    (images / ".DS_Store").write_bytes(b"store")
+    (images / "p01.json").write_text('{"shapes": []}')
+    (images / "p02.xml").write_text("<annotation/>")
+    (images / "notes.txt").write_text("hello")
+    Image.new("RGB", (8, 6)).save(images / "scan", format="PNG")  # known by its content
+    dataset = opened(folder)
+    assert dataset.files.keys() == {*(f"p{k:02d}" for k in range(10)), "scan"}
+    (note,) = (line for line in dataset.notes() if "no pictures" in line)
+    assert note == f"{images}: 4 files are no pictures and are left out, the first is Thumbs.db"
+    assert is_picture(images / "scan") and not is_picture(images / "p01.json")
+
+
+def test_a_folder_of_other_files_alone_says_so(folder):
+    for path in (folder / "images").iterdir():
+        path.unlink()
+    (folder / "images" / "IMG_1.HEIC").write_bytes(b"....ftypheic")
+    with pytest.raises(UserError, match=r"no image is there; the first of 1 other files .*HEIC"):
+        opened(folder)
+
+
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+@pytest.mark.parametrize("listed", ["NFC", "NFD"])
+def test_names_are_compared_composed_and_suffixes_in_any_case(on_disk, listed, folder):
+    name = "Dübendorf é"
+    there, said = (unicodedata.normalize(form, name) for form in (on_disk, listed))
+    for k in range(10):
+        (folder / "images" / f"p{k:02d}.jpg").unlink()
+    picture(folder / "images" / f"{there} 1.JPG")
+    picture(folder / "images" / "sub" / f"{there} 2.Png")
+    picture(folder / "images" / "p01.jpeg")
+    picture(folder / "images" / "p02.jpg")
+    mask(folder / "masks" / f"{unicodedata.normalize('NFD', name)} 1.PNG", [0, 1])
+    mask(folder / "masks" / "sub" / f"{unicodedata.normalize('NFC', name)} 2.png", [0, 2])
+    write(folder / "test.txt", f"{said} 1.jpg", "p01.JPEG")
+    write(folder / "trainval.txt", f"sub/{said} 2", "p02")
+    dataset = opened(folder)
+    assert dataset.absent == 0
+    composed = unicodedata.normalize("NFC", name)
+    assert dataset.ids("test") == sorted([f"{composed} 1", "p01"])
+    assert dataset.ids("trainval") == sorted([f"sub/{composed} 2", "p02"])
+    assert dataset.tags(f"sub/{composed} 2") == ("owl",)
+    assert {*np.unique(dataset.mask(f"{composed} 1"))} == {0, 1}
+    assert compared(f"{said}.JPG") == compared(f"{there}.jpg") == f"{composed}.jpg"
+
+
+def test_two_files_of_one_composed_name_are_refused(folder):
+    for form in ("NFC", "NFD"):
+        picture(folder / "images" / f"{unicodedata.normalize(form, 'é')}.jpg")
+    if len([*(folder / "images").iterdir()]) == 12:  # a Mac keeps them apart no more than we do
+        with pytest.raises(UserError, match="two images share the name é"):
+            opened(folder)
+
+
+def test_masks_that_belong_to_no_image_are_said(folder):
+    mask(folder / "masks" / "p01_mask.png", [0, 1])
+    (note,) = (line for line in opened(folder).notes() if "have the name of no image" in line)
+    assert note.startswith(f"{folder / 'masks'}: 1 of 11 masks have the name of no image, the")
+
+
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        (["__ignore__", "_background_", "fox", "owl"], ["background", "fox", "owl"]),
+        (["_background_", "fox", "owl"], ["background", "fox", "owl"]),
+        (["_backdrop_", "fox", "owl"], ["_backdrop_", "fox", "owl"]),
+    ],
+)
+def test_lists_of_labelme_are_recognised(lines, names, folder):
+    write(folder / "classes.txt", *lines)
+    dataset = opened(folder)
+    assert dataset.class_names == names
+    assert dataset.tags("p01") == ("owl",)
+
+
+def test_classes_that_no_mask_shows_are_said(folder):
+    write(folder / "classes.txt", "background", "fox", "owl", "wolf", "bear")
+    assert opened(folder).notes() == [f"{folder}: none of 10 masks shows wolf, bear"]
+    assert opened(folder, classes=["fox", "wolf"]).notes() == [
+        f"{folder}: none of 10 masks shows wolf"
+    ]
+
+
+def test_a_choice_of_classes_keeps_images_without_a_mask(folder):
+    for k in (2, 3):
+        (folder / "masks" / f"p{k:02d}.png").unlink()
+    write(folder / "test.txt", "p00", "p01")
+    write(folder / "trainval.txt", *(f"p{k:02d}" for k in range(2, 10)))
+    dataset = opened(folder, classes=["fox"])
+    assert dataset.ids("trainval") == ["p02", "p03", "p04", "p06", "p08"]
+    assert dataset.ids("test") == ["p00"]
+
+
+def test_every_command_says_how_many_listed_images_are_absent(tmp_path, capsys):
+    root, cache = tmp_path / "data", ["--cache_dir", tmp_path / "cache"]
+    write(root / "classes.txt", "background", "fox")
+    for k in range(10):
+        noise = np.random.default_rng(k).integers(0, 99, (40, 40, 3)).astype(np.uint8)
+        shown = np.zeros((40, 40), np.uint8)
+        shown[5:25, 5:25] = 1
+        noise[shown == 1] += 120
+        for kind, array in (("images", noise), ("masks", shown)):
+            (root / kind).mkdir(exist_ok=True)
+            Image.fromarray(array).save(root / kind / f"p{k}.png")
+    write(root / "test.txt", "p8", "p9", "gone1")
+    write(root / "trainval.txt", *(f"p{k}" for k in range(8)), "gone2")
+    labels, line = tmp_path / "labels.pkl", f"{root}: 2 listed images are absent; the split"
+    data = ["--data_dir", root, *cache]
+    run(weak_label_generator, *data, "--output_file", labels, "--jobs", 1)
+    assert capsys.readouterr().out.count(line) == 1
+    tiny = ["--learner", "probe", "--img_size", 64, "--rounds", 0, "--device", "cpu"]
+    where = ["--weak_label_path", labels, "--checkpoint_dir", tmp_path / "runs"]
+    for name in ("a", "b"):
+        run(train, *data, *where, *tiny, "--supervision_mode", "points", "--run_name", name)
+        assert capsys.readouterr().out.count(line) == 1
+    results = ["--results_dir", tmp_path / "results"]
+    run(evaluate, "--checkpoint_dir", tmp_path / "runs", *results, "--device", "cpu")
+    assert capsys.readouterr().out.count(line) == 1  # of both runs
+    run(analyze, "--a", "a", "--b", "b", *results, "--resamples", 100, "--examples", 0)
+    assert capsys.readouterr().out.count(line) == 1
+    assert json.loads((tmp_path / "results" / "a.json").read_text())["images"].keys() == {
+        "p8",
+        "p9",
+    }
+
+
+def test_part_of_a_folder_finds_its_masks_in_another_process(folder):
+    import pickle
+
+    dataset = open_dataset(DataOptions(str(folder), cache_dir=str(folder / "cache")))
+    part = pickle.loads(pickle.dumps(dataset.part(["p01"])))
+    assert np.array_equal(part.mask("p01"), dataset.mask("p01"))
+    assert part.masks.keys() == {"p01"}
