@@ -67,8 +67,7 @@ def opened(
         ) from error
     except Image.DecompressionBombError as error:
         raise UserError(
-            f"{path}: over the limit of {most // 10**6} megapixels ({error}); write a "
-            "smaller copy with python download_data.py --from_dir ... --max_side 1024"
+            f"{path}: over the limit of {most // 10**6} megapixels ({error}); {smaller_way(most)}"
         ) from error
     except UnidentifiedImageError as error:
         raise UserError(
@@ -77,6 +76,16 @@ def opened(
         ) from error
     except DAMAGE as error:
         raise UserError(f"{path}: not a readable image ({error}); replace or remove it") from error
+
+
+def smaller_way(most: int) -> str:
+    """Return what to do with a picture of more pixels than `most`."""
+    if most > MAX_PIXELS:
+        return "make it smaller with another program"
+    return (
+        "write a smaller copy with python download_data.py --dataset folder --from_dir HERE "
+        "--data_dir SMALLER --max_side 4096 (pets and voc: the same with their name)"
+    )
 
 
 def source_of(path: str | Path, content: bytes | None) -> BinaryIO:
@@ -123,11 +132,28 @@ def turn_upright(image: Image.Image, turn: int | None = None) -> None:
         ImageOps.exif_transpose(image, in_place=True)
 
 
+@contextlib.contextmanager
+def tiff_of(path: str | Path, most: int) -> Iterator[TiffStack]:
+    """Open a TIFF file with its pages and channels; its pixels are not read yet.
+
+    most: pixels that it may have
+    """
+    with opened_stack(path) as stack:
+        width, height = stack.size
+        if width * height * max(1, stack.channels / 4) > most:
+            shown = f"{width}x{height} pixels, {stack.channels} channels"
+            raise UserError(
+                f"{path}: over the limit of {most // 10**6} megapixels ({shown}); "
+                f"{smaller_way(most)}"
+            )
+        yield stack
+
+
 def image_size(source: Source) -> tuple[int, int]:
     """Return (width, height) as the image is meant to be seen, from the header alone."""
     photograph = as_photograph(source)
     if is_tiff(photograph.path):
-        with opened_stack(photograph.path, MAX_PIXELS) as stack:
+        with tiff_of(photograph.path, MAX_PIXELS) as stack:
             return stack.size
     with opened(photograph.path) as image:
         return upright_size(image)
@@ -156,7 +182,7 @@ def read_shown(photograph: Photograph, most: int = MAX_PIXELS) -> Image.Image | 
     """
     path, reading = photograph.path, photograph.reading
     if is_tiff(path):
-        with opened_stack(path, most) as stack:
+        with tiff_of(path, most) as stack:
             return read_stack(stack, reading, most)
     with opened(path, most=most) as image:
         # A phone's MPO holds the photograph first, and what belongs to it.
@@ -190,7 +216,7 @@ def is_deep_file(photograph: Photograph) -> bool:
     """Return whether the values in a file need more than 8 bits, from its header."""
     path = photograph.path
     if is_tiff(path):
-        with opened_stack(path, MAX_PIXELS) as stack:
+        with tiff_of(path, MAX_PIXELS) as stack:
             return stack.is_deep
     with opened(path) as image:
         return is_deep(image)

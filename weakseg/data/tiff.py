@@ -128,11 +128,11 @@ def upright(values: np.ndarray, turn: int) -> np.ndarray:
 
 
 @contextmanager
-def opened_stack(path: str | Path, most: int) -> Iterator[TiffStack]:
+def opened_stack(path: str | Path) -> Iterator[TiffStack]:
     """Open a TIFF file; its pixels are not read yet.
 
-    most: pixels that a page may have. Raises `UserError`, which names the file, for what can't be
-    read here or in the body of the `with`.
+    Raises `UserError`, which names the file, for what can't be read here or in the body of the
+    `with`.
     """
     import logging
 
@@ -141,14 +141,7 @@ def opened_stack(path: str | Path, most: int) -> Iterator[TiffStack]:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong is told in one line
     try:
         with tifffile.TiffFile(path) as file:
-            stack = TiffStack(path, file)
-            width, height = stack.size
-            if width * height > most or width * height * stack.channels > 4 * most:
-                raise UserError(
-                    f"{path}: over the limit of {most // 10**6} megapixels "
-                    f"({width}x{height}x{stack.channels}); write a smaller copy"
-                )
-            yield stack
+            yield TiffStack(path, file)
     except (*DAMAGE, tifffile.TiffFileError) as error:
         raise UserError(
             f"{path}: not a readable image ({reason(error)}); replace or remove it"

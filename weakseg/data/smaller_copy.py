@@ -1,0 +1,169 @@
+"""A smaller copy of a folder of one's own, for pictures that are too large to be read whole.
+
+One picture is in memory at a time. What is small enough already is copied as it is; a picture with
+several pages, many channels or deep values keeps them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from weakseg.common import UserError, atomic_path
+from weakseg.data.download import copy_file, save, shrunk, writing
+from weakseg.data.folder_files import by_id, compared, files_below, is_picture
+from weakseg.data.image_io import (
+    MOST_PIXELS,
+    is_deep,
+    opened,
+    orientation,
+    tiff_of,
+    turn_upright,
+    upright_size,
+    values_of,
+)
+from weakseg.data.lists import read_ids
+from weakseg.data.tiff import TiffStack, is_tiff, upright
+
+LISTS = ("trainval.txt", "test.txt")
+EXACT = (np.uint8, np.uint16, np.float32, np.float64)  # what OpenCV resizes
+
+
+def copy_folder(source: Path, target: Path, max_side: int) -> int:
+    """Copy `images/`, `masks/`, `instances/`, classes.txt and lists -> the number of images.
+
+    No side of the copies has more than `max_side` pixels. What is there already is written again.
+    """
+    from tqdm import tqdm
+
+    if source.resolve() == target.resolve():
+        raise UserError(
+            f"--from_dir {source} and --data_dir {target} are one place; the smaller copy needs "
+            "another"
+        )
+    folder = source / "images"
+    images = by_id(filter(is_picture, files_below(folder)), folder)
+    if not images:
+        raise UserError(f"{folder}: no image is there; check --from_dir")
+    if not (source / "classes.txt").is_file():
+        raise UserError(f"{source / 'classes.txt'}: is missing; write the classes, one a line")
+    parts = {
+        part: by_id(filter(is_png, files_below(source / part)), source / part)
+        for part in ("masks", "instances")
+    }
+    for name, path in tqdm(images.items(), "copying", unit="image", leave=False):
+        change = copy_image(path, f"{target / 'images' / name}", max_side)
+        for part, masks in parts.items():
+            if name in masks:
+                copy_mask(masks[name], target / part / f"{name}.png", change)
+    known = {compared(f"{name}{path.suffix}"): name for name, path in images.items()}
+    for file in LISTS:
+        if (source / file).exists():
+            lines = read_ids(source / file, first_word=False)
+            write_lines(target / file, [known.get(compared(line), line) for line in lines])
+    copy_file(source / "classes.txt", target / "classes.txt")
+    return len(images)
+
+
+def is_png(path: Path) -> bool:
+    """Return whether a file is a mask: they are PNGs."""
+    return path.suffix.casefold() == ".png"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of a photograph: (width, height) as stored, its turn, and its size afterwards.
+
+    size: None where it was copied as it is
+    """
+
+    stored: tuple[int, int]
+    turn: int
+    size: tuple[int, int] | None
+
+
+def copy_image(path: Path, target: str, max_side: int) -> Change:
+    """Copy a photograph; target: the path without a suffix."""
+    if is_tiff(path):
+        with tiff_of(path, MOST_PIXELS) as stack:
+            if not stack.is_plain or len(stack.pages) > 1:
+                return copy_stack(stack, path, target, max_side)
+    with opened(path, most=MOST_PIXELS) as image:
+        stored, turn, whole = image.size, orientation(image), upright_size(image)
+        size = shrunk(whole, max_side)
+        if size == whole:
+            copy_file(path, Path(f"{target}{path.suffix}"))
+            return Change(stored, turn, None)
+        if is_deep(image):
+            values = upright(values_of(image, path), turn)
+            write_tiff(Path(f"{target}.tif"), [resized(values, size)], values.shape[2] >= 3)
+            return Change(stored, turn, size)
+        is_jpeg = image.format in ("JPEG", "MPO")
+        if is_jpeg:  # decoded at a half, a quarter or an eighth where that is enough
+            width, height = shrunk(stored, max_side)
+            image.draft(image.mode, (2 * width, 2 * height))
+        turn_upright(image, turn)
+        smaller = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    options = {"quality": 95} if is_jpeg else {}
+    save(smaller, Path(f"{target}{'.jpg' if is_jpeg else '.png'}"), **options)
+    return Change(stored, turn, size)
+
+
+def copy_stack(stack: TiffStack, path: Path, target: str, max_side: int) -> Change:
+    """Copy a TIFF file with all its pages and channels, without thumbnails."""
+    size = shrunk(stack.size, max_side)
+    if size == stack.size:
+        copy_file(path, Path(f"{target}{path.suffix}"))
+        return Change(size, stack.turn, None)
+    pages = [resized(stack.read(number), size) for number in range(len(stack.pages))]
+    write_tiff(Path(f"{target}.tif"), pages, stack.colours == 3)
+    stored = stack.size[::-1] if stack.turn >= 5 else stack.size
+    return Change(stored, stack.turn, size)
+
+
+def copy_mask(path: Path, target: Path, change: Change) -> None:
+    """Copy a mask, or the numbers of objects, as its photograph was copied."""
+    if change.size is None:
+        copy_file(path, target)
+        return
+    with opened(path, most=MOST_PIXELS) as mask:
+        # A mask drawn over the stored pixels turns with them; one that lies upright stays.
+        turn_upright(mask, change.turn if mask.size == change.stored else None)
+        save(mask.resize(change.size, Image.Resampling.NEAREST), target)
+
+
+def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return values [H, W, C] averaged down to a size (width, height), of the same kind."""
+    import cv2
+
+    exact = values if values.dtype in EXACT else values.astype(np.float64)
+    channels = [
+        cv2.resize(np.ascontiguousarray(exact[..., number]), size, interpolation=cv2.INTER_AREA)
+        for number in range(values.shape[2])
+    ]
+    smaller = np.stack(channels, axis=2)
+    return smaller if smaller.dtype == values.dtype else smaller.round().astype(values.dtype)
+
+
+def write_tiff(path: Path, pages: Sequence[np.ndarray], is_colour: bool) -> None:
+    """Write pages [H, W, C] of any depth, atomically; is_colour: the first channels are RGB."""
+    import tifffile
+
+    with writing(path), atomic_path(path) as temporary, tifffile.TiffWriter(temporary) as file:
+        for page in pages:
+            file.write(
+                page if page.shape[2] > 1 else page[..., 0],
+                photometric="rgb" if is_colour else "minisblack",
+                planarconfig="contig" if page.shape[2] > 1 else None,
+                compression="zlib",
+                metadata=None,
+                contiguous=False,
+            )
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    """Write a list atomically."""
+    with writing(path), atomic_path(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
