@@ -81,7 +81,7 @@ def gathered(labels, signals):
     labels.train_ids = [*by_name]
     mask = np.tile(np.arange(6, dtype=np.uint8), (5, 1)).repeat(4, 0).repeat(5, 1)  # 6 classes
     dataset = SimpleNamespace(
-        image_path=str, mask=lambda name: mask, has_background=True, class_names=["a", "b", "c"]
+        photograph=str, mask=lambda name: mask, has_background=True, class_names=["a", "b", "c"]
     )
     maps = FeatureMaps((np.zeros((4, 5, 8), np.float16),), (4,), (30, 20), (30, 20))
     run_ = SimpleNamespace(seed=0, signals=signals, probe=ProbeOptions(), weak_label_path="l")

@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from model import NewEncoder
-from vlm_itl.config import Data, Model
+from vlm_itl.sections import Data, Model
 from vlm_itl.training.data import LabelledItems
 from weakseg.common import UserError, stable_seed
 from weakseg.data.image_io import image_size
+from weakseg.data.reading import Source
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.features import FeatureMaps, FrameSize
@@ -191,10 +192,10 @@ def train_probe(
     """
     dataset, cache = items.dataset, items.cache
 
-    def features_of(path: Path) -> FeatureMaps:
+    def features_of(source: Source) -> FeatureMaps:
         """Return the features of the square image; places in it are in original pixels."""
-        maps = network.store.of_pixels(cache.image(path).transpose(1, 2, 0))
-        return replace(maps, size=image_size(path))
+        maps = network.store.of_pixels(cache.image(source).transpose(1, 2, 0))
+        return replace(maps, size=image_size(source))
 
     labels = training_labels(items)
     masks = FeatureMasks(dataset, items.signals, cache)
@@ -218,7 +219,7 @@ def training_labels(items: LabelledItems) -> TrainingLabels:
     assert items.labels is not None
     images = {name: items.labels[name] for name in items.ids}
     for name in items.pseudo:
-        images[name] = {"size": list(image_size(dataset.image_path(name))), "full": {}}
+        images[name] = {"size": list(dataset.image_size(name)), "full": {}}
     return TrainingLabels(
         images=images,
         train_ids=items.ids,

@@ -108,7 +108,7 @@ def probe_masks(
     views: 2: the mirror image counts as much as the photograph
     """
     for name in names:
-        maps, image = store(dataset.image_path(name)), np.asarray(dataset.image(name))
+        maps, image = store(dataset.photograph(name)), np.asarray(dataset.image(name))
         mirrored = store.of_pixels(np.ascontiguousarray(image[:, ::-1])) if views == 2 else None
         yield name, probe_mask(probe, maps, image, mirrored), dataset.mask(name)
 

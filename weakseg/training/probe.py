@@ -121,7 +121,7 @@ def smaller_radius(
     """
     suggested, least = [], LEAST
     for name in names[:: -(-len(names) // LOOKED_AT)]:
-        maps = store(dataset.image_path(name))
+        maps = store(dataset.photograph(name))
         frame = max(maps.frame)
         mask = class_mask(probe.logits(maps, working_size(*maps.size, frame)))
         own = least_radius(frame)
@@ -155,7 +155,7 @@ def pseudo_labels(
     classes = np.full(evidence.first.shape, IGNORE, np.uint8)
     names = [(i, name) for i, name in enumerate(labels.train_ids) if evidence.weak[i]]
     for number, name in shown(names, "self-training"):
-        maps = store(dataset.image_path(name))
+        maps = store(dataset.photograph(name))
         mask = masks.predicted(name, labels[name], maps, probe, run.probe.confidence)
         classes[number] = seen(mask, evidence.places[number])
     return classes
@@ -186,7 +186,7 @@ def train_probe(
             start, checkpoint = Probe.of_state(checkpoint["model"]), None
 
     # Features first, on as many workers as there are; then the fits.
-    paths = [dataset.image_path(name) for name in labels.train_ids]
+    paths = [dataset.photograph(name) for name in labels.train_ids]
     missing = store.missing(paths)
     computed = store.compute(missing, run.workers)
     few = len(missing) < FEW_IMAGES
