@@ -14,6 +14,7 @@ from benchmarks import (
     ask_starts,
     ask_strategies,
     ask_table,
+    ask_whole,
     fitted_probes,
     probe_table,
 )
@@ -29,7 +30,7 @@ def tiny(pets_dir, pets_labels, monkeypatch):
     """Put tiny photographs into the table, and small frames into each benchmark."""
     real = fitted_probes.Bench.of_flags
     monkeypatch.setitem(probe_table.TABLE, "tiny", ("tiny", {}, {}, (), None))
-    for module in (ask_strategies, ask_starts):
+    for module in (ask_strategies, ask_starts, ask_whole):
         monkeypatch.setattr(module, "SIZE", 64)
     monkeypatch.setattr(ask_starts, "labels", lambda *_: pets_labels)
     monkeypatch.setattr(ask_table, "SIZES", {"tiny": 64})
@@ -185,3 +186,29 @@ def test_kinds_over_hours_stand_beside_answers(tiny, pets_labels, tmp_path, monk
     capsys.readouterr()
     ask_kinds.main(args)
     assert capsys.readouterr().out == table
+
+
+# ---- whole sessions
+
+
+def test_whole_sessions_are_kept_and_counted(tiny, tmp_path, monkeypatch, capsys):
+    args = SimpleNamespace(
+        data=tiny, folder=tmp_path, only=["tiny"], sessions=2, points=[30, 60], refit_every=10
+    )
+    ask_whole.main(args)
+    table = (tmp_path / "table.md").read_text()
+    assert table.count("\n") == 4 and " of 2 " in table
+    monkeypatch.setattr(ask_whole, "simulated", None)
+    capsys.readouterr()
+    ask_whole.main(args)
+    assert capsys.readouterr().out == table
+
+
+def test_the_true_gain_is_that_of_sessions_that_said_so():
+    def row(truth, said):
+        return {"random": 20, "interval": [50, 70], "truth": truth, "said_small": said}
+
+    sessions = [[row(60, True), row(61, True)], [row(40, False), row(50, False)], [{}, row(99, 0)]]
+    first, last = (ask_whole.cells(sessions, number) for number in (0, 1))
+    assert first[1:] == ["1 of 2", "10.0", "50.0", "1 of 2", "+1.00"]
+    assert last[1] == "2 of 3" and last[-1] == "-"
