@@ -1,6 +1,7 @@
 # make demo   real photographs from labels to a page, offline: three minutes on two CPU cores
 # make test   linter, type checker and tests
 # make lint   the linter and the type checker
+# make faults kills, bad flags, damaged and hostile files: ten minutes, with a table at the end
 # make clean  delete what the demo wrote
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt
@@ -19,7 +20,7 @@ define train
 	$(RUN) analyze.py --report results/demo/$(1)
 endef
 
-.PHONY: demo test lint clean
+.PHONY: demo test faults lint clean
 .DELETE_ON_ERROR:
 
 demo: .venv/installed
@@ -34,6 +35,9 @@ demo: .venv/installed
 
 test: .venv/tested lint
 	.venv/bin/python -m pytest -n 2
+
+faults: .venv/tested
+	.venv/bin/python -m pytest -n 2 -m "slow or not slow" tests/faults
 
 lint: .venv/tested
 	.venv/bin/ruff check .

@@ -16,6 +16,7 @@ os.environ["HF_HUB_OFFLINE"] = (
 
 import cv2
 import pytest
+from fault_table import pytest_terminal_summary, tried  # noqa: F401 (pytest finds them here)
 from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent

@@ -58,6 +58,18 @@ def test_numbers_too_long_to_read_and_names_of_bytes_are_told_too(capsys):
     assert "not UTF-8" in said([*words, "--run_name", "a\udcff"], capsys)
 
 
+@pytest.mark.parametrize("number", [10**30, -(10**30), 2**65])
+def test_numbers_that_no_machine_can_serve_are_refused(number, capsys):
+    words = ["--supervision_mode", "points"]
+    assert "must be at most" in said([*words, f"--seed={number}"], capsys)
+    made = Parser()
+    made.add_argument("--num_workers", type=int)
+    made.add_argument("--at", type=int, nargs="+")
+    assert "--num_workers 5000: must be at most 1024" in said(["--num_workers=5000"], capsys, made)
+    assert "--at" in said(["--at", "5", str(abs(number))], capsys, made)
+    assert made.parse_args(["--at", "5", "6", "--num_workers", "8"]).at == [5, 6]
+
+
 @given(st.text(min_size=1))
 def test_a_word_is_taken_or_refused_in_one_line(word):
     assume(word.isprintable() and word != "--")  # argparse takes that one for an end

@@ -10,6 +10,16 @@ from weakseg.common import suggestion
 
 LONGEST = 300  # characters of a line about a mistake
 NEGATIVE = r"^-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"  # number
+# Flags of whole numbers -> the most that means anything; beyond it a machine only runs out of memory
+# or of processes. Of others it is what a file can hold.
+MOST = {
+    **dict.fromkeys(("jobs", "num_workers", "threads", "rounds"), 1024),
+    **dict.fromkeys(("img_size", "size", "max_side", "tile"), 32768),
+    **dict.fromkeys(("seeds", "examples", "questions_per_picture"), 10_000),
+    **dict.fromkeys(("epochs", "resamples", "batch_size", "count_trainval"), 1_000_000),
+    **dict.fromkeys(("count_test", "pixels", "answers", "at"), 1_000_000),
+}
+MOST_OF_ALL = 2**64
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,12 +39,17 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse words, None for those of this process; all flags among them must be known."""
         words = list(sys.argv[1:] if args is None else args)
+        flag = "the command line"
         for word in words:
+            flag = word if is_flag(word) else flag
             if not is_text(word):
-                self.error(f"{word!a}: is not UTF-8; rename the file or folder")
+                self.error(f"{flag}: {word!a} is not UTF-8; rename the file or folder")
         if self._subparsers is None:  # else the flags are those of the commands below
             self.refuse_unknown(words)
-        return super().parse_known_args(words, namespace)
+        args, rest = super().parse_known_args(words, namespace)
+        for action in self._actions:
+            self.refuse_huge(action, getattr(args, action.dest, None))
+        return args, rest
 
     def refuse_unknown(self, words: Sequence[str]) -> None:
         """End with the first flag that is unknown, before a `--`, and the one nearest to it."""
@@ -47,6 +62,14 @@ class Parser(argparse.ArgumentParser):
                 continue
             near = suggestion(f"--{name.lstrip('-')}", known, "did you mean {}? ")
             self.error(f"{name}: no such flag; {near}--help lists all")
+
+    def refuse_huge(self, action: argparse.Action, value: Any) -> None:
+        """End where a whole number is so large that a machine could only fail at it."""
+        most = MOST.get(action.dest, MOST_OF_ALL)
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int) and abs(number) > most:
+                flag = action.option_strings[0] if action.option_strings else action.dest
+                self.error(f"{flag} {number}: must be at most {most}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse what is none of an action's choices, with the nearest one."""
