@@ -186,7 +186,7 @@ def cached_classes(
     store = Path(cache_dir) / f"classes-{stable_seed(*folders):016x}.json"
     try:
         known = dict(json.loads(store.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):  # not there yet, or damaged
+    except (FileNotFoundError, ValueError, TypeError, RecursionError):  # not there yet, or damaged
         known = {}
     missing = [name for name, key in keys.items() if not are_numbers(known.get(key))]
     for name in tqdm(missing, desc="reading masks for their classes", disable=len(missing) < 200):

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from weakseg.common import IGNORE, UserError, choose
+from weakseg.common import IGNORE, UserError, choose, printable
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.folder import Folder
 from weakseg.data.ids import check_id
@@ -185,7 +185,7 @@ def open_dataset(options: DataOptions) -> SegmentationDataset:
 def say(lines: Iterable[str]) -> None:
     """Print lines for people, each once."""
     for line in dict.fromkeys(lines):
-        print(line)
+        print(printable(line))
 
 
 def detect(root: Path) -> str:

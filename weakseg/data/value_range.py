@@ -38,7 +38,7 @@ def value_range(
         low, high = json.loads(stored.read_text(encoding="utf-8"))
         if is_range((low, high)):
             return low, high
-    except (FileNotFoundError, ValueError, TypeError):  # not there yet, or damaged
+    except (OSError, ValueError, TypeError, RecursionError):  # not there yet, or damaged
         pass
     low, high = measured(deep)
     write(stored, lambda file: file.write(json.dumps([low, high]).encode()))

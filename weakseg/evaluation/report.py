@@ -159,10 +159,9 @@ def data_uri(path: Path, side: int) -> str:
     """Return a picture file as the data URI of a JPEG whose sides have at most `side` pixels."""
     from PIL import Image
 
-    from weakseg.data.image_io import opened
+    from weakseg.data.image_io import read_image
 
-    with opened(path) as image:
-        picture = image.convert("RGB")
+    picture = read_image(path)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     memory = io.BytesIO()
     picture.save(memory, "JPEG", quality=82)

@@ -155,7 +155,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Return the content of a YAML file that holds a table; anything else is a `UserError`."""
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not a readable YAML file ({reason})") from error
     if not isinstance(content, dict):

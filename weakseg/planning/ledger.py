@@ -114,7 +114,7 @@ def read_ledger(path: Path) -> tuple[list[dict[str, Any]], int]:
                 break
             try:
                 line = json.loads(raw)
-            except ValueError:
+            except (ValueError, RecursionError):
                 line = None
             if not is_line(line):
                 raise UserError(

@@ -180,6 +180,6 @@ def read_stored(path: Path, size: int) -> tuple[np.ndarray, Counter[str]] | None
     try:
         with opened(path) as picture:
             mask, outcomes = np.array(picture), Counter(json.loads(picture.info["outcome"]))
-    except (UserError, KeyError, TypeError):
+    except (UserError, KeyError, TypeError, RecursionError):
         return None
     return (mask, outcomes) if mask.shape == (size, size) and mask.dtype == np.uint8 else None
