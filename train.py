@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from weakseg.common import UserError, commit, run_cli, seed_everything
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import open_dataset, say
+from weakseg.labels.signals import is_closed
 from weakseg.labels.training_labels import TrainingLabels, read_training_labels, training_ids
 from weakseg.training import options
 from weakseg.training.recipes import LossOptions, term_weights
@@ -59,11 +60,11 @@ def main(args: argparse.Namespace) -> None:
         run.select_by,
         run.start,
     )
-    refuse_empty_boxes(run, dataset, weights)
     ids = training_ids(dataset, run.seed, run.train_limit)
     labels = read_training_labels(
         run.weak_label_path, dataset, ids, run.signals, run.selection, run.data_dir
     )
+    refuse_empty_boxes(run, dataset, labels, weights)
     report_gaps(dataset, labels)
 
     from weakseg.training.checkpoints import lock_run
@@ -124,14 +125,23 @@ def report_gaps(dataset: SegmentationDataset, labels: TrainingLabels) -> None:
 
 
 def refuse_empty_boxes(
-    run: TrainingRun, dataset: SegmentationDataset, weights: Mapping[str, float]
+    run: TrainingRun,
+    dataset: SegmentationDataset,
+    labels: TrainingLabels,
+    weights: Mapping[str, float],
 ) -> None:
-    """Refuse open boxes as the only label of pixels where nothing lies outside of boxes."""
+    """Refuse open boxes as the only label of pixels where nothing is known outside of boxes."""
     used = {term for term, weight in weights.items() if weight}
-    if run.open_boxes and not dataset.has_background and used == {"boxes"}:
+    if run.learner == "probe" or not run.open_boxes or used != {"boxes"}:
+        return
+    if not any(
+        is_closed(labels[name], ("boxes",), dataset.has_background) for name in labels.train_ids
+    ):
+        where = (
+            "no list of boxes is complete" if dataset.has_background else "there is no background"
+        )
         raise UserError(
-            "--open_boxes: says nothing where there is no background; leave it out, or add "
-            "--recipe strong"
+            f"--open_boxes: says nothing where {where}; leave it out, or add --recipe strong"
         )
 
 

@@ -17,6 +17,7 @@ from vlm_itl.tracking import Tracker, tracker_options
 from vlm_itl.training.data import fingerprint, open_images, splits_of
 from weakseg.common import UserError, commit, stable_seed
 from weakseg.data.cache import ResizedCache
+from weakseg.data.datasets import say
 from weakseg.learners.small_network import DROPOUT
 from weakseg.planning.acquisition import check_needs, choose_strategy
 from weakseg.planning.budgets import Budget
@@ -85,6 +86,7 @@ class Run:
             "commit": commit(),
             "config": config,
         }
+        say([*self.dataset.notes(), *self.dataset.check_test_masks()])
         write_or_check_start(self.ledger, self.folder, start)
         unmasked = [n for n in self.dataset.ids("train") if not self.dataset.mask_path(n).exists()]
         if unmasked:

@@ -86,6 +86,18 @@ def test_without_a_background_class_0_is_clicked_and_nothing_is_behind(tmp_path)
             {"size": [4, 4], "points": [at(1, 1, 999)], "background": []},
             "not of the documented form",
         ),
+        *(
+            ({"size": size, "points": [at(1, 1, number)], "background": []}, "not of the docum")
+            for size, number in (
+                ([4, 4], -248),
+                ([4, 4], 1.5),
+                ([4, 4], "8"),
+                ([4, 4], None),
+                ([0, 4], 8),
+                ([4], 8),
+                ("4x4", 8),
+            )
+        ),
     ],
 )
 def test_a_file_of_another_form_is_refused(tmp_path, entry, words):

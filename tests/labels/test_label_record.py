@@ -2,12 +2,14 @@
 
 import copy
 import pickle
+import shutil
 
 import numpy as np
 import pytest
 from conftest import run
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from test_label_file import WEAK, opened
 
 import train
@@ -225,6 +227,46 @@ def test_labels_of_the_background_alone_are_an_error(by_people, dataset):
     path, names = by_people(change), dataset.ids("train")
     with pytest.raises(UserError, match=r"the labels of the \d+ training images show no object"):
         read_training_labels(path, dataset, names, ("points",), None, "data")
+
+
+def test_a_background_that_no_label_shows_is_said(by_people, dataset):
+    """A network that learns from some boxes alone would see objects everywhere."""
+    names = dataset.ids("train")
+    for complete, number in ((["boxes"], 0), ([], 1)):
+        path = by_people(lambda content, c=complete: content.update(complete=c))
+        labels = read_training_labels(path, dataset, names, ("boxes",), None, "data")
+        said = [line for line in labels.notes if "no label shows background" in line]
+        assert len(said) == number
+    assert not read_training_labels(path, dataset, names, ("boxes", "points"), None, "d").notes
+
+
+@pytest.mark.parametrize("learner", ["unet", "probe"])
+def test_open_boxes_of_some_objects_alone_are_refused(learner, by_people, pets_dir, tmp_path):
+    path = by_people()
+    words = ["--data_dir", pets_dir, "--cache_dir", tmp_path / "cache", "--device", "cpu"]
+    words += ["--weak_label_path", path, "--checkpoint_dir", tmp_path, "--img_size", 64]
+    words += ["--supervision_mode", "boxes", "--open_boxes", "--run_name", "r"]
+    if learner == "probe":  # which has no use for the flag
+        run(train, *words, "--learner", "probe", "--rounds", 0)
+        return
+    with pytest.raises(UserError, match="--open_boxes: says nothing where no list of boxes is c"):
+        run(train, *words, "--epochs", 1)
+
+
+def test_masks_that_are_ignored_all_over_teach_nothing(pets_dir, pets_labels, tmp_path):
+    shutil.copytree(pets_dir, tmp_path / "pets")
+    dataset = opened(tmp_path / "pets", tmp_path / "cache")
+    names = dataset.ids("train")
+    for number, name in enumerate(names):
+        if number != 1:
+            Image.new("L", dataset.image_size(name), 3).save(dataset.mask_path(name))
+    labels = read_training_labels(pets_labels, dataset, names, ("full",), None, "data")
+    assert labels.notes == (
+        f"{dataset.root}: {len(names) - 1} of {len(names)} training masks are ignored all over",
+    )
+    Image.new("L", dataset.image_size(names[1]), 3).save(dataset.mask_path(names[1]))
+    with pytest.raises(UserError, match=f"all pixels of the {len(names)} training masks are ign"):
+        read_training_labels(pets_labels, dataset, names, ("full",), None, "data")
 
 
 def test_classes_that_no_label_shows_are_said():

@@ -258,12 +258,15 @@ class SegmentationDataset(ABC):
         return cached_classes(paths, self.cache_dir, self.mask_values)
 
     def check_test_masks(self) -> list[str]:
-        """Check the masks of the test split that are there -> lines on what they lack.
+        """Check the masks of the test split that are there, see `check_masks`."""
+        return self.check_masks(self.ids("test"), "test")
 
-        A mask of another size than its image, one that holds no number of a class, and a split in
-        which every pixel is ignored are a `UserError`.
+    def check_masks(self, names: Collection[str], split: str) -> list[str]:
+        """Check the masks of some images that are there -> lines on what they lack.
+
+        A mask of another size than its image, one that holds a number of no class, and masks in
+        which every pixel is ignored are a `UserError`. split: what the images are, in words
         """
-        names = self.ids("test")
         numbers = self.mask_numbers(self.masked(names))
         for name in numbers:
             self.check_mask_size(name)
@@ -271,18 +274,17 @@ class SegmentationDataset(ABC):
         blank = [name for name in numbers if (self.lookup(name)[numbers[name]] == IGNORE).all()]
         if numbers and len(blank) == len(numbers):
             raise UserError(
-                f"--data_dir {self.root}: all pixels of the {len(numbers)} test masks are ignored "
-                f"(255), as in {self.mask_path(blank[0])}; label some, or list other images for "
-                "the test"
+                f"--data_dir {self.root}: all pixels of the {len(numbers)} {split} masks are "
+                f"ignored (255), as in {self.mask_path(blank[0])}; label some, or list other images"
             )
         notes = []
         if blank:
             notes.append(
-                f"{self.root}: {len(blank)} of {len(names)} test masks are ignored all over"
+                f"{self.root}: {len(blank)} of {len(numbers)} {split} masks are ignored all over"
             )
         if len(numbers) < len(names):
             lacking = len(names) - len(numbers)
-            notes.append(f"{self.root}: {lacking} of {len(names)} test images have no mask yet")
+            notes.append(f"{self.root}: {lacking} of {len(names)} {split} images have no mask yet")
         return notes
 
     def check_mask_size(self, name: str) -> None:

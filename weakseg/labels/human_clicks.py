@@ -23,6 +23,7 @@ from weakseg.common import IGNORE, UserError
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.ids import check_ids
 from weakseg.labels.annotators import Point, Scene, central_pixel, click, random_pixels
+from weakseg.labels.checks import whole
 
 
 class HumanClicks:
@@ -36,7 +37,7 @@ class HumanClicks:
         try:
             text = Path(path).read_bytes()
             self.images = json.loads(text)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"--clicks {path}: is no readable JSON file ({error})") from error
         if not isinstance(self.images, dict):
             raise UserError(f"--clicks {path}: must hold an object of image ids")
@@ -52,10 +53,14 @@ class HumanClicks:
         """
         width, height = dataset.image_size(name)
         try:
-            entry = self.images[name]
-            scale = np.array([width, height]) / entry["size"]
-            table = dataset.lookup(name)
-            clicks = [(p["x"], p["y"], int(table[p["cls"]])) for p in entry["points"]]
+            entry, table = self.images[name], dataset.lookup(name)
+            numbers = [whole(p["cls"], "'cls'") for p in entry["points"]]
+            across, down = entry["size"]
+            if not all(0 <= number < len(table) for number in numbers) or min(across, down) <= 0:
+                raise ValueError("a number of a class, or a size, that masks can't have")
+            scale = width / across, height / down
+            classes = table[numbers].tolist()
+            clicks = [(p["x"], p["y"], c) for p, c in zip(entry["points"], classes, strict=True)]
             clicks = [p for p in clicks if int(dataset.has_background) <= p[2] < IGNORE]
             behind = entry["background"] if dataset.has_background else []
             clicks += [(p["x"], p["y"], 0) for p in behind]

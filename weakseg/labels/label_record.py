@@ -12,7 +12,7 @@ from typing import Any
 
 from weakseg.common import suggestion
 from weakseg.labels.checks import Picture, nearest, rows, shown
-from weakseg.labels.signals import LISTS, SIGNALS, is_labelled
+from weakseg.labels.signals import LISTS, SIGNALS, is_complete, is_labelled
 
 KEYS = ("size", "complete", *SIGNALS)
 
@@ -76,6 +76,7 @@ class LabelTally:
     without     number of images of which no signal says anything, not even that nothing is there
     classes     that lists and answers show; None where other signals may show any
     objects     number of images that show an object
+    background  whether any label shows the background, as the outside of all boxes does
     """
 
     def __init__(self, signals: Sequence[str], has_background: bool) -> None:
@@ -83,6 +84,7 @@ class LabelTally:
         self.images, self.without, self.objects = 0, 0, 0
         self.labelled: Counter[str] = Counter()
         self.classes: set[int] | None = set()
+        self.background = False
 
     def add(self, labels: Mapping[str, Any]) -> None:
         """Take in the labels of an image, as `read_record` returns them."""
@@ -98,3 +100,5 @@ class LabelTally:
             classes = row.shown(labels[signal])
             if self.classes is not None:
                 self.classes = None if isinstance(classes, int) else self.classes | classes
+        outside = "boxes" in self.signals and is_complete(labels, "boxes")
+        self.background |= outside or self.classes is None or 0 in self.classes

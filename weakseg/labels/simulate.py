@@ -146,7 +146,8 @@ def drawn_from(dataset: SegmentationDataset, name: str) -> tuple[Any, ...]:
     Where it changes, the labels are drawn again.
     """
     mask, path = dataset.mask_path(name).stat(), dataset.instances_path(name)
-    source = DRAWING, dataset.tags(name), mask.st_size, mask.st_mtime_ns
+    source: tuple[Any, ...] = DRAWING, dataset.tags(name), mask.st_size, mask.st_mtime_ns
+    source += (dataset.mask_values.key,) if dataset.mask_values else ()
     if path is None or not path.exists():
         return source
     instances = path.stat()

@@ -105,6 +105,8 @@ def read_training_labels(
     selected_with = selection_signals(signals, select_by)
     labels = labels_for(path, dataset, train_ids, signals, data_dir)
     notes = check_tally(path, dataset, tally(labels, signals, dataset), "training")
+    if "full" in signals:
+        notes += dataset.check_masks(train_ids, "training")
     if val_ids:
         of_val = labels_for(
             path, dataset, val_ids, tuple(dict.fromkeys((*signals, *selected_with))), data_dir
@@ -112,6 +114,8 @@ def read_training_labels(
         if select_by == "weak_val_loss":
             check_tally(path, dataset, tally(of_val, signals, dataset), "validation")
         labels |= of_val
+        if "full" in selected_with:
+            notes += dataset.check_masks(val_ids, "validation")
     return TrainingLabels(
         images=labels,
         train_ids=train_ids,
@@ -169,6 +173,11 @@ def check_tally(
     lacking = [name for label, name in names if label not in (counted.classes or ())]
     if lacking and counted.classes is not None:
         notes.append(f"{path}: no label shows {', '.join(lacking)}, so no prediction will")
+    if dataset.has_background and not counted.background:
+        notes.append(
+            f"{path}: no label shows {dataset.class_names[0]}, so a model may see objects "
+            "everywhere; click on it too, or say which lists are complete"
+        )
     return notes
 
 

@@ -95,6 +95,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: not a checkpoint of train.py")
     if not are_names(content["task"]["classes"]):
         raise damaged(path, "a name of a class is no text, or has a control character")
+    if not are_names(content.get("seen", [])):
+        raise damaged(path, "an id among the images that it saw is no text")
     if not is_folder_name(content["args"].get("run_name", "run")):
         raise damaged(path, "the name of its run is no name of a folder")
     if content["args"].get("learner") == "probe":
@@ -333,7 +335,7 @@ class Log:
         lines: list[dict[str, Any]] = []
         text = self.path.read_text(errors="replace") if self.path.exists() else ""
         for words in text.splitlines():
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 line = json.loads(words)
                 if isinstance(line, dict) and line.keys() >= set(self.keys):
                     lines.append(line)
