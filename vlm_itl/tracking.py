@@ -22,7 +22,7 @@ from vlm_itl.config import Config
 from vlm_itl.settings import as_plain
 from weakseg.data.image_io import read_image
 from weakseg.training.checkpoints import Log
-from weakseg.training.tracking import TOKEN, steps_known, wandb_identity
+from weakseg.training.tracking import TOKEN, open_tracker, steps_known, wandb_identity
 
 # Keys of a line of the log that say what it is about; all others are numbers and pictures.
 PLACES = ("round", "member", "summary", "stage", "step")
@@ -164,7 +164,7 @@ class Tracker:
         }
         is_wandb = self.settings.log_with == "wandb"
         project = self.settings.project if is_wandb else name
-        self.accelerator.init_trackers(project, init_kwargs={"wandb": wandb})
+        open_tracker(self.accelerator, project, wandb, "log_with")
         if is_wandb and name.endswith(f"-{SUMMARY}"):
             run = self.accelerator.get_tracker("wandb", unwrap=True)
             run.define_metric("*", step_metric="percent")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from vlm_itl.config import Config
 from vlm_itl.tracking import Tracker, tracker_options
+from weakseg.common import UserError
 from weakseg.training.distributed import make_accelerator
 from weakseg.training.tracking import has_wandb_key
 
@@ -300,6 +301,19 @@ def test_a_resumed_run_is_one_run_with_stages_and_pictures_in_wandb(tmp_path):
     shown = sorted(image.name.partition("_")[0] for image in path.parent.rglob("media/**/*.png"))
     assert shown == ["predictions", "verdicts"]
     assert len({run_id for _, run_id, _ in runs.values()}) == 3
+
+
+@pytest.mark.usefixtures("no_wandb_key")
+def test_a_tracker_that_cannot_be_opened_is_one_line(tmp_path, monkeypatch):
+    import wandb
+
+    def refuse(**_):
+        raise wandb.errors.CommError("no server\nthere")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    with pytest.raises(UserError, match=r"log_with: .*no server.*WANDB_MODE") as caught:
+        make_tracker(tmp_path, "wandb").start(0)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_key_is_found_where_wandb_keeps_it(tmp_path, monkeypatch):

@@ -130,7 +130,7 @@ class CachedJudge(Judge[AskOptionsT]):
             if answer is None:
                 open_questions[key] = question
             else:
-                outcomes[key] = Outcome(answer, FROM_CACHE)
+                outcomes[key] = Outcome(self._checked(answer, question), FROM_CACHE)
         # 2. Ask the model the rest, an equal question only once.
         if self.options.replay:
             outcomes |= {key: Outcome(None, failure="not in the cache") for key in open_questions}
@@ -144,6 +144,16 @@ class CachedJudge(Judge[AskOptionsT]):
             results.append(outcome)
             outcomes[key] = replace(outcome, usage=FROM_CACHE if outcome.answer else NO_USAGE)
         return results
+
+    def _checked(self, answer: Any, question: Question) -> dict[str, Any]:
+        """Return an answer of the cache; one that no model was asked for is a `UserError`."""
+        try:
+            return question.checked(answer)
+        except ValueError as error:
+            raise UserError(
+                f"{self.options.cache}: holds an answer that is none ({error}); move the file, or "
+                f"change {OPTION}"
+            ) from error
 
     @abstractmethod
     def _ask_all(self, questions: Sequence[Question]) -> list[Outcome]:

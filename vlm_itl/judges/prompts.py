@@ -95,15 +95,22 @@ def read_answer(text: str, model: type[BaseModel]) -> dict[str, Any]:
     The last fitting JSON object counts, so words, fences and thoughts around it do no harm.
     ValueError, in one line, where there is none.
     """
-    problem = "it holds no JSON object"
+    problem = ValueError("it holds no JSON object")
     for candidate in reversed(list(_json_objects(text))):
         try:
-            return model.model_validate(candidate).model_dump()
-        except ValidationError as error:
-            problem = "; ".join(
-                f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-            )
-    raise ValueError(problem)
+            return checked_answer(candidate, model)
+        except ValueError as error:
+            problem = error
+    raise problem
+
+
+def checked_answer(content: Any, model: type[BaseModel]) -> dict[str, Any]:
+    """Return a JSON value as an answer; ValueError, in one line, where it doesn't fit."""
+    try:
+        return model.model_validate(content).model_dump()
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors()]
+        raise ValueError("; ".join(faults)) from error
 
 
 def _json_objects(text: str) -> Iterator[dict[str, Any]]:
@@ -231,6 +238,18 @@ class Question:
     def read(self, text: str) -> dict[str, Any]:
         """Return the answer in a model's text; ValueError where none fits (`read_answer`)."""
         return read_answer(text, self.answer_model)
+
+    def checked(self, answer: Any) -> dict[str, Any]:
+        """Return an answer that was kept; ValueError where it is none.
+
+        An answer by one word has no IoU.
+        """
+        is_word = (
+            self.kind == "single" and isinstance(answer, dict) and answer.get("iou", 0) is None
+        )
+        filled = answer | {"iou": 0.0} if is_word else answer
+        checked = checked_answer(filled, self.answer_model)
+        return checked | {"iou": None} if is_word else checked
 
     def is_answered_by(self, text: str) -> bool:
         """Whether a text holds an answer that fits."""

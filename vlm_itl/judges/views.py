@@ -140,7 +140,7 @@ def draw_panel(
     x0, y0, x1, y1 = box
     scale = side / max(x1 - x0, y1 - y0)
     size = max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale))
-    image = Image.fromarray(photograph).resize(size, Image.Resampling.BICUBIC, box)
+    image = Image.fromarray(photograph).resize(size, Image.Resampling.BICUBIC, box, reducing_gap=3)
     height, width = photograph.shape[:2]
     across, down = mask.shape[1] / width, mask.shape[0] / height
     part = resized_mask(

@@ -14,7 +14,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from weakseg.common import atomic_path
+from weakseg.common import UserError, atomic_path, reason
 from weakseg.training.run import TrainingRun
 
 TOKEN = "tracker_id"  # the file in a run's folder that makes the run's id in wandb
@@ -42,11 +42,32 @@ def start_tracking(
     }
     # TensorBoard takes the project's name for the folder: the run's own.
     project = "weak-supervision" if run.log_with == "wandb" else run.run_name
-    accelerator.init_trackers(project, init_kwargs={"wandb": wandb})
+    open_tracker(accelerator, project, wandb, "--log_with")
     known = steps_known(accelerator)
     for line in lines:
         if line["epoch"] >= known:
             track_epoch(accelerator, line)
+
+
+def open_tracker(
+    accelerator: Accelerator, project: str, wandb: Mapping[str, Any], option: str
+) -> None:
+    """Open a tracker's run; one that can't be opened is a `UserError`.
+
+    wandb: arguments of `wandb.init`; option: where the user asked for it
+    """
+    failures: tuple[type[Exception], ...] = (OSError,)
+    if "wandb" in map(str, accelerator.log_with):
+        from wandb.errors import Error
+
+        failures += (Error,)
+    try:
+        accelerator.init_trackers(project, init_kwargs={"wandb": dict(wandb)})
+    except failures as error:
+        raise UserError(
+            f"{option}: the tracker can't be opened ({reason(error)}); set it to none, or for "
+            "wandb the environment variable WANDB_MODE to offline"
+        ) from error
 
 
 def track_epoch(accelerator: Accelerator, line: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import logging
 import random
 import re
 import socket
+import sqlite3
 import threading
 import time
 from email.utils import formatdate
@@ -450,6 +451,18 @@ def test_answers_are_asked_for_once_and_replayed_without_a_network(server, make,
     monkeypatch.delenv("OPENAI_API_KEY")
     replayed = make(replay=True).judge([*some, *cases(1, start=9)])
     assert replayed[:5] == again and replayed[5].failure == "not in the cache"
+
+
+@pytest.mark.parametrize(
+    "answer", [[], {}, "yes", 3, GOOD | {"probability": 2}, GOOD | {"iou": "x"}]
+)
+def test_an_answer_that_somebody_else_wrote_is_one_line(make, tmp_path, answer):
+    make().judge(cases(1))
+    with sqlite3.connect(tmp_path / "cache.sqlite") as database:
+        database.execute("UPDATE answers SET answer = ?", (json.dumps(answer),))
+    with pytest.raises(UserError, match=r"cache\.sqlite: holds an answer that is none") as caught:
+        make().judge(cases(1))
+    assert "\n" not in str(caught.value)
 
 
 def test_replay_needs_a_cache(make, tmp_path):
