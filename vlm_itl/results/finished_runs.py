@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
+from vlm_itl.results.run_file import RunResults
 from weakseg.common import UserError, read_json
 from weakseg.data.ids import check_id
+from weakseg.validation import first_fault
 
 # What a budget is measured in -> how an axis is labelled.
 AXES = {"percent": "labelled images (% of the pool)", "seconds": "human labelling time (s)"}
@@ -69,6 +72,8 @@ class FinishedRun:
                 f"{path}: not a readable file of ids and confusions ({error}); run it again"
             ) from error
         square = confusions.ndim == 3 and confusions.shape[1] == confusions.shape[2]
+        if confusions.dtype.kind not in "iu" or ids.dtype.kind != "U" or (confusions < 0).any():
+            raise UserError(f"{path}: must hold names and counts of pixels; run it again")
         if not square or ids.shape != confusions.shape[:1]:
             raise UserError(
                 f"{path}: ids {ids.shape} and confusions {confusions.shape} must be [N] and "
@@ -111,9 +116,17 @@ def load_run(folder: Path) -> FinishedRun:
         raise UserError(f"{path}: lacks {', '.join(missing)}")
     if not results["curve"]:
         raise UserError(f"{path}: the curve has no round; finish the run first")
-    for point in results["curve"]:
+    for point in results["curve"] if isinstance(results["curve"], list) else ():
+        if not isinstance(point, dict):
+            continue
         if missing := [key for key in POINT_KEYS if point.get(key) is None]:
             raise UserError(f"{path}: round {point.get('round')} lacks {', '.join(missing)}")
+    try:
+        RunResults.model_validate(results)
+    except ValidationError as error:
+        fault = first_fault(error, RunResults)
+        raise UserError(f"{path}: {fault}; restore it, or give its command again") from error
+    for point in results["curve"]:
         check_id(point["test_file"], f"{path}, test_file")
     run = FinishedRun(folder, results)
     for axis in AXES:

@@ -5,23 +5,10 @@ from typing import Any
 
 from vlm_itl.results.budget_curves import REACH
 from vlm_itl.results.finished_runs import FinishedRun, by_arm
+from vlm_itl.results.run_file import JUDGE_COLUMNS
 from weakseg.reporting.tables import markdown, mean_std, p_value, percent
 
 UNITS = {"percent": " %", "seconds": " s"}
-# Column of the judges' table -> (key of `judge_metrics`, factor).
-JUDGE_COLUMNS = {
-    "Spearman": ("spearman", 1),
-    "AUROC": ("auroc", 1),
-    "AUPRC": ("auprc", 1),
-    "ECE": ("ece", 1),
-    "Brier": ("brier", 1),
-    "agreement %": ("agreement", 100),
-    "good %": ("good", 100),
-    "accepted %": ("coverage", 100),
-    "purity %": ("purity", 100),
-    "accepted and bad %": ("accepted_bad", 100),
-    "hours saved": ("seconds_saved", 1 / 3600),
-}
 
 
 def arms_table(summary: Sequence[Mapping[str, Any]], axis: str) -> str:

@@ -1,5 +1,6 @@
 """The comparison's command on written runs: a better arm is found, an equal one is not."""
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ from conftest import assert_tidy, picture, run
 
 from scripts import compare_runs
 from vlm_itl.judges.metrics import judge_metrics
+from vlm_itl.results.finished_runs import AXES, load_runs
+from vlm_itl.results.tables import judges_table
 from weakseg.common import UserError, read_json, write_json
 
 IMAGES, CLASSES = 40, 3
@@ -282,6 +285,43 @@ def test_a_damaged_or_foreign_run_is_named(runs, tmp_path, damage, message):
     with pytest.raises(UserError, match=message):
         run(compare_runs, "--runs", runs[0], tmp_path / "odd", "--output_dir", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+ODD = [None, "x", -1, float("nan"), 10**400, [], {}, True, "\x1b[31m", [[1]], 2.5, "../x"]
+
+
+def places(value, at=()):
+    """Yield the path of each entry of nested values, of lists the first two."""
+    items = value.items() if isinstance(value, dict) else enumerate(value[:2])
+    for key, inner in items:
+        yield (*at, key)
+        if isinstance(inner, (dict, list)):
+            yield from places(inner, (*at, key))
+
+
+def test_every_field_of_a_results_file_is_checked(tmp_path):
+    """What is odd in any of them is refused in one line, or makes numbers that can be compared."""
+    folder = write_run(tmp_path / "odd", "odd", 0, judge=[{"round": 0, "ece": 0.5, "purity": None}])
+    good = (folder / "results.json").read_text()
+    refused = 0
+    for place, odd in itertools.product(list(places(json.loads(good))), ODD):
+        content = json.loads(good)
+        inner = content
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = odd
+        (folder / "results.json").write_text(json.dumps(content))
+        try:
+            (loaded,) = load_runs([folder])
+            judges_table([loaded])
+        except UserError as error:
+            assert str(error).startswith(str(folder)) and "\n" not in str(error)
+            refused += 1
+        else:
+            assert isinstance(loaded.arm, str) and isinstance(loaded.seed, int)
+            for axis in AXES:
+                assert np.isfinite(loaded.budgets(axis)).all() and np.isfinite(loaded.miou).all()
+    assert refused > 150
 
 
 @pytest.mark.parametrize(
