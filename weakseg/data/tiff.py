@@ -106,7 +106,8 @@ def decode(path: Path, number: int, page: Any) -> np.ndarray | None:
     if page.samplesperpixel not in (1, 3, 4):
         return None
     content = np.frombuffer(path.read_bytes(), np.uint8)
-    cv2.setLogLevel(0)  # what is wrong with a file is told in one line
+    # What is wrong with a file is told in one line.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     done, pages = cv2.imdecodemulti(content, cv2.IMREAD_UNCHANGED, range=(number, number + 1))
     shape = sides(page)[::-1]
     if not done or len(pages) != 1 or pages[0].shape[:2] != shape or pages[0].dtype != page.dtype:

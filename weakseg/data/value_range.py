@@ -19,7 +19,8 @@ from weakseg.data.reading import Photograph, is_range
 
 PERCENTILES = (0.1, 99.9)
 VALUES = 4_000_000  # of all pictures together that the percentiles are taken from
-JPEG = b"\xff\xd8"  # begins a file of 8 bits
+# How files begin whose depth needs no decoder: a JPEG has 8 bits, a PNG tells them in byte 25.
+JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 
 
 def value_range(
@@ -52,7 +53,9 @@ def is_deep_photograph(photograph: Photograph) -> bool:
     """
     try:
         with photograph.path.open("rb") as file:
-            return file.read(2) != JPEG and is_deep_file(photograph)
+            head = file.read(25)
+        is_shallow = head.startswith(JPEG) or (head.startswith(PNG) and head[-1] <= 8)
+        return not is_shallow and is_deep_file(photograph)
     except (OSError, UserError):
         return False
 
