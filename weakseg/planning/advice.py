@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weakseg.common import UserError, read_json
+from weakseg.common import UserError
 from weakseg.planning.learning_curves import (
     Choice,
     ForecastCheck,
@@ -16,6 +16,7 @@ from weakseg.planning.learning_curves import (
     hold_out,
     next_run,
 )
+from weakseg.planning.study_file import read_study
 
 # The probability from which the best mode counts as such: two equal ones reach it once in twenty
 # times.
@@ -108,9 +109,7 @@ def advise(path: str | Path, hours: Sequence[float] | None = None) -> list[str]:
     path: of study.json; hours: of annotation, None: those of the study. Raises `UserError` where
     the file holds no study, or the hours buy nothing.
     """
-    study, needed = read_json(path), {"rows", "all_hours", "image_hours", "budgets"}
-    if not (isinstance(study, dict) and needed <= study.keys() and study["rows"]):
-        raise UserError(f"{path}: holds no finished runs of study.py; run that first")
+    study = read_study(path)
     if hours and not all(0 < at < float("inf") for at in hours):
         raise UserError("--hours: must be positive")
     advice = plan(study, hours or study["budgets"])
