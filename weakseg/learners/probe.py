@@ -46,8 +46,9 @@ class Probe:
     """A head on standardised features: features of a photograph -> class logits.
 
     edges   within which radius its predictions follow the edges of a photograph, in longer sides
-    shares  [C] float32 of the classes in what it predicts of the photographs it learned from; then
-            predictions of a photograph follow its own shares. None: they do not
+    shares  float32, of the classes in what it predicts of the photographs it learned from, [C], or
+            [C - 1] without the background; predictions of a photograph then follow its own shares,
+            see `weakseg.inference.shares`. None: they do not
     """
 
     standard: Standard
@@ -151,7 +152,7 @@ class Probe:
         is_small = {"hidden_weights", "hidden_bias"} & state.keys()
         kind: type[Head] = SmallNetwork if is_small else LinearHead
         dimensions = STANDARD | FIELDS[kind] | {"edges": ""}
-        dimensions |= {SHARES: "C"} if SHARES in state else {}
+        dimensions |= {SHARES: "S"} if SHARES in state else {}
         refuse_damage({name: state[name] for name in dimensions}, dimensions)
         mean, deviation = (state[name].float().numpy() for name in STANDARD)
         tensors: dict[str, Any] = {name: state[name].float() for name in FIELDS[kind]}
@@ -160,6 +161,8 @@ class Probe:
         shares = state[SHARES].float().numpy() if SHARES in state else None
         if shares is not None and not (shares > 0).all():
             raise ValueError(f"the tensor {SHARES} holds a number that is not above 0")
+        if shares is not None and len(state["bias"]) - len(shares) not in (0, 1):
+            raise ValueError(f"the tensor {SHARES} holds {len(shares)} shares, which fits no head")
         return cls(Standard(mean, deviation), kind(**tensors), float(state["edges"]), shares)
 
 

@@ -101,7 +101,8 @@ def fit_probe(
             edges = smaller_radius(dataset, labels.train_ids, store, probe, of_answers)
             probe = replace(probe, edges=edges)
         if is_last and of_answers and num_classes > 2:
-            probe = replace(probe, shares=usual_shares(probe, evidence.pool))
+            shares = usual_shares(probe, evidence.pool)
+            probe = replace(probe, shares=shares[int(dataset.has_background) :])
         seconds, began = time.process_time() - began, time.process_time()
         yield probe, {"epoch": fit, "selected": True, "seconds": seconds, "edges": edges, **facts}
 
