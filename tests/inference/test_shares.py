@@ -15,18 +15,30 @@ def random_chances(seed, classes=4, height=5, width=6):
     return np.ascontiguousarray(np.moveaxis(chances, -1, 0)), usual / usual.sum()
 
 
-@given(st.integers(0, 99), st.integers(2, 6))
-def test_it_is_the_tempered_adjustment_pixel_by_pixel(seed, classes):
+@given(st.integers(0, 99), st.integers(2, 6), st.booleans())
+def test_it_is_the_tempered_adjustment_pixel_by_pixel(seed, classes, has_background):
     chances, usual = random_chances(seed, classes)
+    objects = range(int(has_background), classes)
     columns = chances.reshape(classes, -1).astype(float).T
     adjusted = columns
     for _ in range(STEPS):
         own = [sum(row[c] for row in adjusted) / len(adjusted) for c in range(classes)]
-        ratio = [((own[c] + LEAST * usual[c]) / usual[c]) ** POWER for c in range(classes)]
-        raised = [[row[c] * ratio[c] for c in range(classes)] for row in columns]
-        adjusted = [[value / sum(row) for value in row] for row in raised]
-    got = follow_shares(chances, usual).reshape(classes, -1).T
+        ratio = [((own[c] + LEAST * usual[c]) / usual[c]) ** POWER for c in objects]
+        raised = [[row[c] * r for c, r in zip(objects, ratio, strict=True)] for row in columns]
+        rests = [1 - row[0] if has_background else 1 for row in columns]
+        adjusted = [
+            [*row[: objects[0]], *(value * rest / sum(new) for value in new)]
+            for row, rest, new in zip(columns, rests, raised, strict=True)
+        ]
+    got = follow_shares(chances, usual[objects[0] :]).reshape(classes, -1).T
     np.testing.assert_allclose(got, adjusted, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(got.sum(1), 1, rtol=1e-5)
+
+
+def test_a_photograph_of_nothing_but_background_stays_as_it_is():
+    chances = np.zeros((3, 2, 2), np.float32)
+    chances[0] = 1
+    assert np.array_equal(follow_shares(chances, np.array([0.1, 0.2], np.float32)), chances)
 
 
 @given(st.integers(0, 99))

@@ -150,10 +150,11 @@ def test_probabilities_of_pixels_are_those_of_their_logits(is_small):
 
 
 @pytest.mark.parametrize("is_small", [False, True])
-@given(maps=feature_maps(), shares=st.none() | st.just(np.array([0.6, 0.3, 0.1], np.float32)))
+@given(maps=feature_maps(), shares=st.sampled_from([None, [0.6, 0.3, 0.1], [0.3, 0.1]]))
 @settings(max_examples=8)
 def test_a_probe_comes_back_from_its_state_bit_by_bit(is_small, maps, shares):
     probe, file = a_probe(maps.width, is_small), io.BytesIO()
+    shares = None if shares is None else np.array(shares, np.float32)
     probe = replace(probe, edges=1 / 30, shares=shares)
     torch.save(probe.state(), file)
     file.seek(0)
@@ -182,7 +183,7 @@ def test_a_damaged_state_is_refused_by_the_name_of_a_tensor(is_small):
                 Probe.of_state(state | {name: tensor[:-1]})
     with pytest.raises(ValueError, match="deviation"):
         Probe.of_state(state | {"deviation": torch.zeros_like(state["deviation"])})
-    for shares in ([0.5, 0.5], [1.0, 0.0, 0.0], [np.nan, 1, 1]):
+    for shares in ([0.5], [1.0, 0.0, 0.0], [np.nan, 1, 1]):
         with pytest.raises(ValueError, match="the tensor shares "):
             Probe.of_state(state | {"shares": torch.tensor(shares)})
 
