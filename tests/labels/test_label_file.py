@@ -307,7 +307,10 @@ MISFITS = {
         lambda c: first(c).update(size=first(c)["size"][::-1]),
         r"was labelled at size \[80, 57\]",
     ),
-    "no size": (lambda c: first(c).pop("size"), "was labelled at size None"),
+    "no size": (
+        lambda c: first(c).pop("size"),
+        "has no 'size'; write the .width, height. that it was labelled at",
+    ),
     "not a dict": (
         lambda c: c["images"].update(Harbour_tuxedo_1=[1]),
         r"Harbour_tuxedo_1: its labels are \[1\]; write a table",

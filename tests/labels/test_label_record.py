@@ -64,25 +64,36 @@ def test_any_two_opposite_corners_make_a_box(record, order):
         for box in record["boxes"]
         for corners in [[(0, 1, 2, 3), (2, 1, 0, 3), (0, 3, 2, 1), (2, 3, 0, 1)][order[0]]]
     ]
-    read = read_record({"boxes": turned}, BY_PEOPLE, ["boxes"])
+    read = read_record({"size": [60, 40], "boxes": turned}, BY_PEOPLE, ["boxes"])
     assert read["boxes"] == record["boxes"]
 
 
 def test_places_on_the_edge_are_moved_into_the_picture():
     record = {
+        "size": (60, 40),
         "points": [[60, 40.5, 1], [-0.5, 3, 1]],
         "boxes": [[-0.5, 0, 60.5, 40.5, 1]],
         "scribbles": [{"class": 1, "width": 1, "path": [[60, 3], [59, 40]]}],
     }
-    read = read_record(record, BY_PEOPLE, list(record))
+    read = read_record(record, BY_PEOPLE, list(record)[1:])
     assert read["points"] == [[59.99, 39.99, 1], [0, 3, 1]]
     assert read["boxes"] == [[0, 0, 60, 40, 1]]
     assert read["scribbles"][0]["path"] == [[59.99, 3], [59, 39.99]]
 
 
 def test_whole_numbers_may_be_written_with_a_point():
-    read = read_record({"points": [[3.5, 3.5, 1.0]]}, BY_PEOPLE, ["points"])
+    record = {"size": [60, 40], "points": [[3.5, 3.5, 1.0]]}
+    read = read_record(record, BY_PEOPLE, ["points"])
     assert read["points"] == [[3.5, 3.5, 1]] and type(read["points"][0][2]) is int
+
+
+def test_places_need_the_size_that_they_were_drawn_at():
+    """Else those of a smaller copy would pass."""
+    for record in ({"points": [[3, 3, 1]]}, {"boxes": [[1, 1, 9, 9, 1]]}):
+        with pytest.raises(ValueError, match="has no 'size'"):
+            read_record(record, BY_PEOPLE, list(record))
+    tags = {"tags": {"present": ["cat"]}}
+    assert read_record(tags, BY_PEOPLE, ["tags"])["tags"] == {"present": ["cat"], "absent": []}
 
 
 # ---- complete, or some
@@ -117,7 +128,8 @@ def test_lists_that_there_are_not_are_refused_with_the_nearest(said):
 
 
 def test_a_kind_that_is_missing_is_unlabelled_even_in_a_complete_file():
-    read = read_record({"points": [[3, 3, 1]]}, BY_PEOPLE, ["points", "boxes", "tags"], LISTS)
+    record = {"size": [60, 40], "points": [[3, 3, 1]]}
+    read = read_record(record, BY_PEOPLE, ["points", "boxes", "tags"], LISTS)
     assert read["boxes"] == [] and read["tags"] == {"present": [], "absent": []}
     assert is_complete(read, "points") and not is_complete(read, "boxes")
     with pytest.raises(ValueError, match="has no boxes"):
@@ -189,6 +201,24 @@ def test_images_and_kinds_that_nobody_labelled_are_counted_in_one_line(by_people
     assert labels.notes == (f"{path}: 3 of {len(names)} training images have no label",)
     assert [labels[name]["points"] for name in names[:3]] == [[], [], []]
     assert labels.cost["images"] == len(names) - 3
+
+
+def test_images_may_be_named_by_their_files_and_strangers_are_counted(by_people, dataset):
+    names = dataset.ids("train")
+
+    def rename(content):
+        images = content["images"]
+        images[f"{names[0]}.JPG"] = images.pop(names[0])
+        images["nobody"] = images["no-one.png"] = images[names[1]]
+
+    path = by_people(rename)
+    labels = read_training_labels(path, dataset, names, ("points",), None, "data")
+    assert labels.notes == (
+        f"{path}: 2 labelled images are not in the data set, the first is nobody",
+    )
+    path = by_people(lambda c: c["images"].update({f"{names[0]}.png": c["images"][names[0]]}))
+    with pytest.raises(UserError, match=rf"{names[0]} is labelled twice, also as '{names[0]}\.png"):
+        labels_for(path, dataset, names, ["points"], "data")
 
 
 def test_a_file_says_for_all_its_images_that_lists_are_complete(by_people, dataset):

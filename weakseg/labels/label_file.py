@@ -19,7 +19,7 @@ from weakseg.labels.annotators import Options
 from weakseg.labels.checks import Picture
 from weakseg.labels.label_folder import open_folder, shards_in
 from weakseg.labels.label_header import LabelHeader, header
-from weakseg.labels.label_record import complete_lists, read_record
+from weakseg.labels.label_record import by_image, complete_lists, read_record
 from weakseg.labels.plain_pickle import NotPlain, read_plain, write_plain_dict
 from weakseg.validation import first_fault, shorten
 
@@ -91,14 +91,20 @@ def labels_for(
         if content[key] != ours[key]:
             theirs, data = shorten(content[key]), shorten(ours[key])
             raise UserError(f"{path}: made for {key} {theirs}, the data has {data}; {remedy}")
-    images = content["images"]
+    images: Mapping[str, Any] = content["images"]
+    strays: list[str] = []
+    if not is_simulated and isinstance(images, dict):
+        try:
+            images, strays = by_image(images, {*dataset.ids("trainval"), *dataset.ids("test")})
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from error
     missing = {name for name in ids if name not in images}
     if missing and (is_simulated or len(missing) == len(ids)):
         raise UserError(
             f"{path}: {len(missing)} of {len(ids)} images have no labels, the first is "
             f"{min(missing)}; {remedy}"
         )
-    packed = PackedLabels()
+    packed = PackedLabels(strays)
     try:
         complete = complete_lists(content.get("complete", is_simulated))
     except ValueError as error:
@@ -128,9 +134,12 @@ def picture_of(dataset: SegmentationDataset, name: str, is_simulated: bool) -> P
 
 
 class PackedLabels(Mapping[str, Any]):
-    """{id: labels} in memory, each image's labels pickled: an eighth of Python's own numbers."""
+    """{id: labels} in memory, each image's labels pickled: an eighth of Python's own numbers.
 
-    def __init__(self) -> None:
+    strays: names in the file that are of no image of the data set
+    """
+
+    def __init__(self, strays: Sequence[str] = ()) -> None:
         self.packed: dict[str, bytes] = {}
 
     def add(self, name: str, labels: Any) -> None:
@@ -140,6 +149,7 @@ class PackedLabels(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         return pickle.loads(self.packed[name])  # bytes that this process wrote
 
+        self.strays = strays
     def __iter__(self) -> Iterator[str]:
         return iter(self.packed)
 
@@ -147,7 +157,7 @@ class PackedLabels(Mapping[str, Any]):
         return len(self.packed)
 
     def __or__(self, other: "PackedLabels") -> "PackedLabels":
-        both = PackedLabels()
+        both = PackedLabels(self.strays)
         both.packed = self.packed | other.packed
         return both
 

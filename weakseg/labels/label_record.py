@@ -3,18 +3,23 @@
     {"size": [width, height], "points": ..., "boxes": ..., "complete": ["boxes"]}
 
 "complete" names the lists that hold all objects; what lies outside of other lists is unlabelled.
-Labels that people drew may lack kinds, and images: what is missing is unlabelled.
+Labels that people drew may lack kinds, and images: what is missing is unlabelled. They may name an
+image by its file, and in either Unicode form.
 """
 
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from weakseg.common import suggestion
+from weakseg.data.folder_files import PICTURES
 from weakseg.labels.checks import Picture, nearest, rows, shown
 from weakseg.labels.signals import LISTS, SIGNALS, is_complete, is_labelled
 
 KEYS = ("size", "complete", *SIGNALS)
+PLACED = (*LISTS, "pixels")  # signals that name places of a picture of a certain size
 
 
 def read_record(
@@ -34,7 +39,10 @@ def read_record(
         if key not in KEYS and suggestion(key, KEYS):
             raise ValueError(f"has the unknown key {shown(key)}; {suggestion(key, KEYS)}")
     width, height = picture.size
-    size = record.get("size", None if picture.is_simulated else [width, height])
+    needs_size = picture.is_simulated or any(record.get(signal) for signal in PLACED)
+    size = record.get("size", None if needs_size else [width, height])
+    if size is None:
+        raise ValueError("has no 'size'; write the [width, height] that it was labelled at")
     if size != [width, height] and size != (width, height):
         raise ValueError(
             f"was labelled at size {shown(size)}, but the upright picture has {width}x{height} "
@@ -66,6 +74,27 @@ def complete_lists(value: object) -> list[str]:
         if name not in LISTS:
             raise ValueError(f"'complete' names {shown(name)}; {nearest(name, LISTS)}")
     return [name for name in LISTS if name in rows(value, "'complete'")]
+
+
+def by_image(images: Mapping[str, Any], known: Collection[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return ({id: record} of the known images that people labelled, names that are of none).
+
+    Two records of one image are a `ValueError`.
+    """
+    records: dict[str, Any] = {}
+    strays: list[str] = []
+    for name, record in images.items():
+        composed = unicodedata.normalize("NFC", name)
+        path = PurePosixPath(composed)
+        file = path.with_suffix("").as_posix() if path.suffix.casefold() in PICTURES else composed
+        found = next((one for one in (name, composed, file) if one in known), None)
+        if found in records:
+            raise ValueError(f"{found} is labelled twice, also as {shown(name)}; keep one")
+        if found is None:
+            strays.append(name)
+        else:
+            records[found] = record
+    return records, strays
 
 
 class LabelTally:

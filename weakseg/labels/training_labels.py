@@ -105,6 +105,11 @@ def read_training_labels(
     selected_with = selection_signals(signals, select_by)
     labels = labels_for(path, dataset, train_ids, signals, data_dir)
     notes = check_tally(path, dataset, tally(labels, signals, dataset), "training")
+    if labels.strays:
+        notes.append(
+            f"{path}: {len(labels.strays)} labelled images are not in the data set, the first is "
+            f"{labels.strays[0]}"
+        )
     if "full" in signals:
         notes += dataset.check_masks(train_ids, "training")
     if val_ids:
