@@ -180,9 +180,11 @@ def load_result(word: str, folders: Folders) -> Result:
     again = f"run python evaluate.py --run_name {path.stem} again"
     if result is None or not result["images"]:
         raise UserError(f"{path}: not a result of evaluate.py; {again}")
-    image = next(iter(result["images"].values()))
-    lacks = [] if "test_fingerprint" in result else ["test_fingerprint"]
-    lacks += [key for key in ("mask", "tags", "confusion") if key not in image]
+    images = result["images"].values()
+    lacks = [] if result.get("test_fingerprint") else ["test_fingerprint"]
+    lacks += [
+        key for key in ("mask", "tags", "confusion") if any(i.get(key) is None for i in images)
+    ]
     if lacks:
         raise UserError(
             f"{path}: lacks {', '.join(lacks)}, as an older evaluate.py wrote it; {again}"
