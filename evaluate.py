@@ -31,9 +31,9 @@ from weakseg.evaluation.results import (
     mask_name,
     table_order,
     window_words,
-    write_mask,
 )
 from weakseg.labels.costs import DEFAULT, UNITS, Schedule, chosen_schedule, cost_band
+from weakseg.reporting.pictures import write_mask
 from weakseg.threads import add_threads_argument
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def check(args: argparse.Namespace) -> None:
 def find_runs(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Return {name: checkpoint} of the runs to score, in the order of the table."""
     from model import refuse_unfit
-    from weakseg.training.checkpoints import load_checkpoint
+    from weakseg.learners.checkpoint_file import load_checkpoint
 
     root = Path(args.checkpoint_dir)
     names = args.run_name or sorted(path.parent.name for path in root.glob("*/best.pt"))
@@ -321,8 +321,8 @@ def predictions(
     from weakseg.inference.fast_cpu import folded
     from weakseg.inference.predict import full_size_masks, probe_masks
     from weakseg.inference.tiles import larger_than, tiled_masks
+    from weakseg.learners.checkpoint_file import refuse_other_encoder
     from weakseg.learners.probe import Probe
-    from weakseg.training.checkpoints import refuse_other_encoder
 
     names, settings = dataset.ids("test"), checkpoint["args"]
     few = len(names) < FEW_IMAGES

@@ -41,8 +41,8 @@ from benchmarks.commands import flags, prepare, run, train
 from model import model_from
 from weakseg.common import IGNORE, commit, read_json
 from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.learners.checkpoint_file import load_checkpoint
 from weakseg.metrics import boundary_f
-from weakseg.training.checkpoints import load_checkpoint
 
 BATCH = 16
 

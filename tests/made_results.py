@@ -9,8 +9,9 @@ from conftest import run
 import analyze
 from weakseg.common import write_json
 from weakseg.data.datasets import Pets
-from weakseg.evaluation.results import mask_name, write_mask
+from weakseg.evaluation.results import mask_name
 from weakseg.evaluation.scoring import aggregate, score_image
+from weakseg.reporting.pictures import write_mask
 
 CLASSES = 3
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 import analyze
 from weakseg.common import UserError, read_json, write_json
-from weakseg.evaluation.results import RESULT_KEYS, mask_name, write_mask
+from weakseg.evaluation.results import RESULT_KEYS, mask_name
+from weakseg.reporting.pictures import write_mask
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from weakseg.data.datasets import Pets
 from weakseg.evaluation import summary
 from weakseg.evaluation.groups import seed_groups
 from weakseg.evaluation.scoring import aggregate, score_image
+from weakseg.learners.checkpoint_file import load_checkpoint
 from weakseg.reporting.style import palette
-from weakseg.training.checkpoints import load_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from model import WHEELS, NewEncoder, Wheel, build_model
 from weakseg.common import UserError
-from weakseg.inference import weights
+from weakseg.learners import weights
 from weakseg.learners.features import FrameSize
 
 

@@ -10,8 +10,9 @@ from made_results import smallest_result
 from PIL import Image
 
 from weakseg.common import UserError, write_json
-from weakseg.evaluation.results import find_results, mask_name, write_mask
+from weakseg.evaluation.results import find_results, mask_name
 from weakseg.evaluation.summary import results_table
+from weakseg.reporting.pictures import write_mask
 
 
 @pytest.mark.parametrize(

@@ -197,9 +197,9 @@ def test_memory_grows_with_the_shorter_side_alone(turned, monkeypatch):
             for column in tiles.spans(60, 40, 0.25)
         ]
         tracemalloc.start()
-        tiles.blend(
-            ((top, left, torch.ones(3, 40, 40)) for top, left in lines), mask.T if turned else mask
-        )
+        pieces = ((top, left, torch.ones(3, 40, 40)) for top, left in lines)
+        for top, band in tiles.bands(pieces, 60):
+            (mask.T if turned else mask)[top : top + band.shape[1]] = tiles.class_mask(band)
         assert tracemalloc.get_traced_memory()[1] < 30_000  # of a mask of 180,000 bytes
         tracemalloc.stop()
     assert max(bands) == 4 * 3 * 40 * 60

@@ -10,8 +10,8 @@ import evaluate
 import train
 from model import NARROW, build_model, model_from, refuse_unfit
 from weakseg.common import UserError
+from weakseg.learners.checkpoint_file import STATES, damaged
 from weakseg.learners.probe_unet import ProbeHead, ProbeUnet
-from weakseg.training.checkpoints import STATES, damaged
 
 CLASSES, TAGS = 3, 2
 CHANNELS = (24, 40, 80, 112, 192, 320)  # of the stages of efficientnet-lite0 that a probe sees

@@ -34,12 +34,13 @@ from weakseg.inference import predict
 from weakseg.labels.costs import LOOK
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.spacing import MOST_OF_MASKS, OF_BOXES, WITHOUT_PLACES, edge_radius
+from weakseg.learners.checkpoint_file import OF_PROBES
 from weakseg.learners.feature_store import cached_encoder
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.penalty import PENALTIES
 from weakseg.learners.probe import Probe
 from weakseg.training import checkpoints, options, probe, probe_evidence, probe_fit
-from weakseg.training.checkpoints import OF_PROBES, Log
+from weakseg.training.checkpoints import Log
 from weakseg.training.pixel_sample import LabelledPixels, merged
 from weakseg.training.probe_evidence import (
     Evidence,

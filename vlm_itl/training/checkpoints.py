@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from weakseg.common import UserError, atomic_path
-from weakseg.inference.weights import read_tensors
+from weakseg.learners.weights import read_tensors
 
 WEIGHTS = "model.safetensors"
 # Written last into a checkpoint, it lists the files: a kill leaves folders without one of them.

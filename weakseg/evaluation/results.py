@@ -8,17 +8,15 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from PIL import Image
 from pydantic import ValidationError
 
-from weakseg.common import UserError, atomic_path, read_json
+from weakseg.common import UserError, read_json
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.data.ids import are_names, check_ids, is_folder_name
 from weakseg.data.image_io import read_mask
 from weakseg.evaluation.result_model import ResultModel
 from weakseg.labels.signals import SIGNALS
-from weakseg.reporting.style import palette
 from weakseg.validation import first_fault, shorten
 
 Result = dict[str, Any]  # the content of one result file
@@ -52,14 +50,6 @@ def mask_name(image: str) -> str:
     """
     letters = (c if c in SAFE_IN_FILE_NAMES or c.isalnum() else quote(c, safe="") for c in image)
     return "".join(letters) + ".png"
-
-
-def write_mask(path: Path, mask: np.ndarray, num_classes: int) -> None:
-    """Write a mask of classes, uint8 [H, W], as a palette PNG in the colours of all figures."""
-    picture = Image.fromarray(mask)
-    picture.putpalette(palette(num_classes).tobytes())
-    with atomic_path(path) as temporary:
-        picture.save(temporary)
 
 
 def read_prediction(result: Result, image: str, shape: Sequence[int]) -> np.ndarray:

@@ -65,15 +65,26 @@ def full_size_masks(
         for index, logits in zip(batch["index"].tolist(), outputs["seg"], strict=True):
             name = names[index]
             truth = dataset.mask(name)
-            size, side = truth.shape[::-1], max(logits.shape[1:])
-            if follows(radius, size, side):
-                small = at_size(
-                    logits.cpu(), working_size(size[0], size[1], side), antialias=True
-                ).softmax(0)
-                mask = mask_along_edges(small.numpy(), np.asarray(dataset.image(name)), radius)
+            size = truth.shape[::-1]
+            small = to_follow_edges(logits, size, radius)
+            if small is not None:
+                mask = mask_along_edges(small, np.asarray(dataset.image(name)), radius)
             else:
                 mask = class_mask(at_size(logits, size))
             yield name, mask, truth
+
+
+def to_follow_edges(logits: torch.Tensor, size: Sequence[int], radius: float) -> np.ndarray | None:
+    """Return class probabilities [C, h, w] float32 that are to follow the edges of a photograph.
+
+    logits: [C, S, S] of the whole photograph (width, height); None: the radius is below a pixel
+    """
+    side = max(logits.shape[1:])
+    if not follows(radius, size, side):
+        return None
+    small = at_size(logits.cpu(), working_size(size[0], size[1], side), antialias=True)
+    probabilities: np.ndarray = small.softmax(0).numpy()
+    return probabilities
 
 
 def follows(radius: float, size: Sequence[int], frame: int = 0) -> bool:

@@ -26,6 +26,14 @@ SAMPLE = 200  # training images whose sizes tell the usual one
 
 
 @dataclass(frozen=True)
+class Windows:
+    """How images are cut into windows: the side of one in pixels, and how much neighbours share."""
+
+    pixels: int
+    overlap: float
+
+
+@dataclass(frozen=True)
 class Span:
     """One window along one side of an image.
 
@@ -81,7 +89,6 @@ def spans(length: int, window: int, overlap: float) -> list[Span]:
 # ---- one image
 
 
-@torch.no_grad()
 def tiled_mask(
     model: nn.Module,
     image: Image.Image,
@@ -94,6 +101,30 @@ def tiled_mask(
 ) -> np.ndarray:
     """Predict an image in windows -> mask [H, W] uint8; one window gives what the whole image does.
 
+    The settings are those of `tiled_logits`.
+    """
+    mask = np.empty((image.height, image.width), np.uint8)
+    for top, left, logits in tiled_logits(
+        model, image, size, tile, overlap, batch_size, device, autocast
+    ):
+        height, width = logits.shape[1:]
+        mask[top : top + height, left : left + width] = class_mask(logits)
+    return mask
+
+
+@torch.no_grad()
+def tiled_logits(
+    model: nn.Module,
+    image: Image.Image,
+    size: int,
+    tile: int,
+    overlap: float,
+    batch_size: int,
+    device: torch.device | str,
+    autocast: Autocast,
+) -> Iterator["Piece"]:
+    """Yield (top, left, class logits [C, h, w]) of bands that together are the image.
+
     model       in evaluation mode, {"seg": logits [B, C, size, size]} of [B, 3, size, size] uint8
     image       RGB
     size        that windows are resized to for the network, in pixels
@@ -103,16 +134,17 @@ def tiled_mask(
     """
     width, height = image.size
     rows, columns = spans(height, tile, overlap), spans(width, tile, overlap)
-    mask = np.empty((height, width), np.uint8)
     if width <= height:
         windows: Iterator[Window] = itertools.product(rows, columns)
-        blend(weighted_logits(model, image, size, windows, batch_size, device, autocast), mask)
-        return mask
+        pieces = weighted_logits(model, image, size, windows, batch_size, device, autocast)
+        for top, logits in bands(pieces, width):
+            yield top, 0, logits
+        return
     # A wide image goes from left to right: transposed, so that its band lies along its height.
     windows = ((row, column) for column, row in itertools.product(columns, rows))
     pieces = weighted_logits(model, image, size, windows, batch_size, device, autocast)
-    blend(((left, top, logits.mT) for top, left, logits in pieces), mask.T)
-    return mask
+    for left, logits in bands(((left, top, one.mT) for top, left, one in pieces), height):
+        yield 0, left, logits.mT
 
 
 Piece = tuple[int, int, torch.Tensor]  # top, left, weighted logits [C, h, w] of a window
@@ -142,24 +174,23 @@ def weighted_logits(
             yield row.start, column.start, resized[0] * shares.to(device)
 
 
-def blend(pieces: Iterable[Piece], mask: np.ndarray) -> None:
-    """Add up pieces whose tops never fall, and write the class of the largest sum to the mask.
+def bands(pieces: Iterable[Piece], width: int) -> Iterator[tuple[int, torch.Tensor]]:
+    """Add up pieces whose tops never fall, and yield (first line, sums [C, h, width]) of bands.
 
-    pieces: at least one; mask: [H, W] uint8. Logits are kept only for the h lines that later pieces
-    may still reach.
+    pieces: at least one. Logits are kept only for the lines that later pieces may still reach.
     """
     band: torch.Tensor | None = None  # sums [C, h, W] of the lines from `first` on
     first = 0
     for top, left, logits in pieces:
         if band is None:
-            band = logits.new_zeros(*logits.shape[:2], mask.shape[1])
+            band = logits.new_zeros(*logits.shape[:2], width)
         if top > first:  # no later piece reaches the lines above `top`
-            mask[first:top] = class_mask(band[:, : top - first])
+            yield first, band[:, : top - first]
             band = F.pad(band[:, top - first :], (0, 0, 0, top - first))
             first = top
         band[:, :, left : left + logits.shape[2]] += logits
     if band is not None:
-        mask[first:] = class_mask(band)
+        yield first, band
 
 
 # ---- many images

@@ -11,12 +11,12 @@ import numpy as np
 from weakseg.common import UserError, atomic_path, read_json, write_json
 from weakseg.data.base import SegmentationDataset
 from weakseg.inference.predict import probe_mask
+from weakseg.learners.checkpoint_file import load_checkpoint
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.probe import Probe
 from weakseg.planning.ask import AskStudy, session_path
 from weakseg.planning.simulated_asking import Simulation
 from weakseg.reporting.tables import markdown
-from weakseg.training.checkpoints import load_checkpoint
 
 STRIPS = 3  # pictures of the strip
 

@@ -6,9 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
-from weakseg.common import IGNORE
-from weakseg.reporting.style import GAP, GREY, LINE, MARGIN, Look, Sheet, colourise, hex_colour
+from weakseg.common import IGNORE, atomic_path
+from weakseg.reporting.style import (
+    GAP,
+    GREY,
+    LINE,
+    MARGIN,
+    Look,
+    Sheet,
+    colourise,
+    hex_colour,
+    palette,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +27,14 @@ if TYPE_CHECKING:
 BADGE = {"boxstyle": "round,pad=0.25", "facecolor": "black", "alpha": 0.6, "linewidth": 0}
 BACKGROUND_COLOUR = "#bdbdbd"  # of a greyed photograph, in the legend
 CELL, TILE = 1.75, 2.4  # inches: width of a cell of a comparison, and of a tile of a preview
+
+
+def write_mask(path: Path, mask: np.ndarray, num_classes: int) -> None:
+    """Write a mask of classes, uint8 [H, W], as a palette PNG in the colours of all figures."""
+    picture = Image.fromarray(mask)
+    picture.putpalette(palette(num_classes).tobytes())
+    with atomic_path(path) as temporary:
+        picture.save(temporary)
 
 
 def overlay(

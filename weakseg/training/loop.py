@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from weakseg.common import UserError, reason, remove, seed_everything, stable_seed
 from weakseg.inference.predict import predict
+from weakseg.learners.checkpoint_file import damaged, incomplete
 from weakseg.learners.probe_unet import ProbeUnet
 from weakseg.learners.unet import SegmentationModel
 from weakseg.losses.base import BaseCriterion, Mean
@@ -100,12 +101,12 @@ class Training:
             if name not in checkpoint:
                 if name == "scaler":  # the run began in another precision
                     continue
-                raise checkpoints.incomplete(path, f"the state of the {name}")
+                raise incomplete(path, f"the state of the {name}")
             try:
                 part.load_state_dict(checkpoint[name])
             except MISFITS as error:
                 fault = f"its {name} does not fit the run ({reason(error)})"
-                raise checkpoints.damaged(path, fault) from error
+                raise damaged(path, fault) from error
 
     def run_epoch(self, epoch: int, seed: int, num_classes: int, bar: tqdm) -> Line:
         """Train one epoch (from 1) and validate -> its line for the log.

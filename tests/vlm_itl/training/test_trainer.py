@@ -25,7 +25,7 @@ from vlm_itl.training.trainer import (
 )
 from weakseg.common import UserError, seed_everything
 from weakseg.data.cache import ResizedCache
-from weakseg.inference.weights import read_tensors
+from weakseg.learners.weights import read_tensors
 from weakseg.metrics import confusion_matrix, scores
 from weakseg.training.recipes import LossOptions
 
