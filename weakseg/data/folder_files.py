@@ -59,6 +59,9 @@ def by_id(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
         stem = path.relative_to(folder).with_suffix("").as_posix()
         name = check_id(unicodedata.normalize("NFC", stem), folder, "rename the file")
         if name in found:
-            raise UserError(f"{path}: two images share the name {name}; rename one")
+            other = found[name].name
+            raise UserError(
+                f"{path}: two images share the name {name}, this and {other}; rename one"
+            )
         found[name] = path
     return found

@@ -1,0 +1,330 @@
+"""Predict masks for any pictures with a trained run: files, how sure it is of each, objects.
+
+    python predict.py --run_name points --images photographs/ --output_dir predictions/
+    python predict.py --run_name points --images photographs/ --overlay --probabilities
+    python predict.py --run_name nuclei --images slides/ --instances --table objects.csv
+    python predict.py --run_name points --images photographs/ --backend loky --jobs 4
+
+masks/ in the output has a palette PNG of class numbers for each picture, at its own size and below
+the same folders; overlays/ and probabilities/ are there where they are asked for. predictions.csv
+has a line a picture, those that the run is least sure of first. A second call predicts what is
+missing. A picture that can't be read is named, and the others go on.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weakseg.command_line import Parser
+from weakseg.common import UserError, keep_freed_memory, printable, run_cli
+from weakseg.data.ids import is_folder_name
+from weakseg.parallel import BACKENDS, Workers, add_backend_arguments
+from weakseg.threads import add_threads_argument
+
+if TYPE_CHECKING:
+    from weakseg.inference.journal import Journal
+    from weakseg.inference.pictures import Job
+    from weakseg.inference.tiles import Windows
+
+SMALLEST_TILE, OVERLAP, MOST_OVERLAP = 32, 0.25, 0.9  # as in evaluate.py
+LEAST_SURE = 10  # pictures that are printed
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the arguments of the command line."""
+    parser = Parser(description=__doc__)
+    parser.add_argument(
+        "--images", required=True, metavar="DIR", help="folder of pictures, or one picture"
+    )
+    add_model_arguments(parser)
+    add_output_arguments(parser)
+    add_object_arguments(parser)
+    add_work_arguments(parser)
+    return parser.parse_args()
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say which model predicts, and how it is shown a picture."""
+    group = parser.add_argument_group("model")
+    group.add_argument("--run_name", required=True, help="of the trained run")
+    group.add_argument(
+        "--checkpoint_dir",
+        default="./checkpoints",
+        help="folder of the runs (default: %(default)s)",
+    )
+    group.add_argument(
+        "--encoder",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="encoders that may be downloaded; of others, only what is on this machine is used",
+    )
+    group.add_argument(
+        "--tile",
+        type=int,
+        nargs="?",
+        const=0,
+        metavar="PIXELS",
+        help="predict pictures longer than so many pixels in overlapping windows of that side; "
+        "without a number: as long as training pictures usually are (default: whole pictures)",
+    )
+    group.add_argument(
+        "--tile_overlap",
+        type=float,
+        metavar="F",
+        help=f"least share of a window that the next covers too (default: {OVERLAP})",
+    )
+    group.add_argument(
+        "--page", type=int, help="of pictures with several pages, from 1 (default: as in training)"
+    )
+    group.add_argument(
+        "--channels",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="one or three of many channels, from 1 (default: as in training)",
+    )
+    group.add_argument(
+        "--value_range",
+        type=float,
+        nargs=2,
+        metavar=("BLACK", "WHITE"),
+        help="of pictures deeper than 8 bits (default: as in training)",
+    )
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of what is written, and where."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--output_dir", default="./predictions", help="(default: %(default)s)")
+    group.add_argument(
+        "--overlay", action="store_true", help="also the pictures with their masks on them"
+    )
+    group.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="also those of all classes at each pixel: NumPy files, float16 [classes, height, "
+        "width]",
+    )
+    group.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace what another run, or the same with other flags, predicted there",
+    )
+
+
+def add_object_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of single objects."""
+    group = parser.add_argument_group("objects")
+    group.add_argument(
+        "--instances",
+        action="store_true",
+        help="also 16-bit PNGs with the number of the object at each pixel; objects of one class "
+        "that touch are told apart by their shape (without: what is connected is one object)",
+    )
+    group.add_argument(
+        "--clicks",
+        metavar="FILE",
+        help="weak-label file whose points are one on each object: these part it, not its shape",
+    )
+    group.add_argument(
+        "--table",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="CSV of all objects: class, area, box, centre, mean intensity (default name: "
+        "objects.csv in --output_dir)",
+    )
+    group.add_argument(
+        "--min_area",
+        type=int,
+        default=1,
+        metavar="PIXELS",
+        help="smaller objects are none (default: %(default)s)",
+    )
+
+
+def add_work_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say where and how fast the work is done."""
+    group = parser.add_argument_group("work")
+    group.add_argument(
+        "--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="(default: auto)"
+    )
+    add_threads_argument(group)
+    add_backend_arguments(group, BACKENDS, "threading")
+    group.add_argument(
+        "--jobs", type=int, default=1, help="pictures at a time, -1: one a core (default: 1)"
+    )
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse flags that mean nothing, or nothing together."""
+    if not is_folder_name(args.run_name):
+        raise UserError(f"--run_name {args.run_name}: is the name of one folder, without '/'")
+    if args.jobs < 1 and args.jobs != -1:
+        raise UserError(f"--jobs {args.jobs}: must be at least 1, or -1 for all cores")
+    if args.min_area < 1:
+        raise UserError(f"--min_area {args.min_area}: must be at least 1")
+    if args.tile is None and args.tile_overlap is not None:
+        raise UserError(
+            "--tile_overlap: says how far windows overlap, but there are none; add --tile"
+        )
+    if args.tile and args.tile < SMALLEST_TILE:
+        raise UserError(
+            f"--tile {args.tile}: a window has at least {SMALLEST_TILE} pixels a side; take more"
+        )
+    if args.tile_overlap is not None and not 0 <= args.tile_overlap <= MOST_OVERLAP:
+        raise UserError(
+            f"--tile_overlap {args.tile_overlap}: must lie between 0 and {MOST_OVERLAP}"
+        )
+    if args.clicks and not args.instances:
+        raise UserError("--clicks: part objects, but none are asked for; add --instances")
+    if args.min_area > 1 and not args.instances and args.table is None:
+        raise UserError("--min_area: is of objects; add --instances or --table")
+    source, folder = Path(args.images).resolve(), Path(args.output_dir).resolve()
+    if source.is_relative_to(folder):
+        raise UserError(
+            f"--output_dir {args.output_dir}: holds the pictures themselves; take another folder"
+        )
+
+
+def windows(args: argparse.Namespace, checkpoint: dict[str, Any]) -> "Windows | None":
+    """Return the windows that --tile asks for, None for whole pictures."""
+    if args.tile is None:
+        return None
+
+    from weakseg.data.datasets import DataOptions, open_dataset
+    from weakseg.inference.tiles import Windows, usual_side
+
+    if checkpoint["args"].get("learner") == "probe":
+        raise UserError(
+            f"--tile: the probe {args.run_name} sees pictures at the size or scale of its "
+            "training; leave --tile out, or train it with --scale"
+        )
+    side = args.tile
+    if not side:
+        try:
+            side = usual_side(open_dataset(DataOptions.of(checkpoint["args"])))
+        except UserError as error:
+            raise UserError(
+                f"--tile: the pictures of the training are not there ({error}); say how many "
+                "pixels, as in --tile 512"
+            ) from error
+    overlap = OVERLAP if args.tile_overlap is None else args.tile_overlap
+    return Windows(max(SMALLEST_TILE, side), overlap)
+
+
+def plan(args: argparse.Namespace) -> "tuple[Job, dict[str, Any]]":
+    """Return what is to be done with each picture, and what the output folder says of it."""
+    import hashlib
+    from dataclasses import asdict, replace
+
+    from weakseg.data.datasets import DataOptions
+    from weakseg.inference.objects import Separation
+    from weakseg.inference.pictures import Job
+    from weakseg.learners.checkpoint_file import load_checkpoint
+
+    path = Path(args.checkpoint_dir) / args.run_name / "best.pt"
+    checkpoint = load_checkpoint(path)
+    given = {"page": args.page, "channels": args.channels and tuple(args.channels)}
+    given["value_range"] = args.value_range and tuple(args.value_range)
+    reading = DataOptions.of(checkpoint["args"]).reading
+    reading = replace(reading, **{key: value for key, value in given.items() if value})
+    asked = {"overlays": args.overlay, "probabilities": args.probabilities}
+    asked |= {"instances": args.instances}
+    has_objects = args.instances or args.table is not None
+    own = windows(args, checkpoint)
+    job = Job(
+        folder=Path(args.output_dir),
+        checkpoint=path,
+        device=args.device,
+        trusted=tuple(args.encoder),
+        reading=reading,
+        windows=own,
+        parts=("masks", *(part for part, is_asked in asked.items() if is_asked)),
+        separation=Separation(args.instances, args.min_area) if has_objects else None,
+    )
+    record = {
+        "run_name": args.run_name,
+        "model": hashlib.sha256(path.read_bytes()).hexdigest()[:16],
+        "images": str(Path(args.images).resolve()),
+        "clicks": args.clicks and str(Path(args.clicks).resolve()),
+        "tile": own and asdict(own),
+        "reading": reading.key,
+        "classes": list(checkpoint["task"]["classes"]),
+        "has_background": checkpoint["task"].get("has_background", True),
+    }
+    return job, record
+
+
+def predict_all(job: "Job", args: argparse.Namespace, journal: "Journal") -> list[str]:
+    """Predict what is left, and print how it goes -> the faults of pictures that can't be read."""
+    from tqdm import tqdm
+
+    from weakseg.inference.pictures import find_pictures, left_over, predict_pictures
+    from weakseg.inference.tables import write_objects, write_pictures
+
+    pictures, others = find_pictures(Path(args.images), job.folder)
+    if others:
+        print(f"{args.images}: {len(others)} files are no pictures, the first is {others[0].name}")
+    left = left_over(job, pictures, journal)
+    if len(left) < len(pictures):
+        print(f"{job.folder}: {len(pictures) - len(left)} of {len(pictures)} pictures are done")
+    faults = []
+    lines = predict_pictures(job, left, journal, Workers.of(vars(args)), read_clicks(args))
+    bar = tqdm(lines, args.run_name, len(left), unit="img", disable=not left)
+    for line in bar:
+        if "fault" in line:
+            faults.append(line["fault"])
+            bar.write(printable(f"no mask: {line['fault']}"), file=sys.stderr)
+    least_sure = write_pictures(job, journal, pictures, LEAST_SURE)
+    if least_sure:
+        print(f"least sure (confidence, picture), all in {job.folder / 'predictions.csv'}:")
+        print(least_sure)
+    if args.table is not None:
+        table = Path(args.table or job.folder / "objects.csv")
+        count = write_objects(table, job, journal, pictures)
+        print(f"{table}: {count} objects")
+    print(f"{job.folder}: {len(pictures) - len(faults)} masks of {len(pictures)} pictures")
+    return faults
+
+
+def read_clicks(args: argparse.Namespace) -> dict[str, Any]:
+    """Return {id: [[x, y, class], ...]} of --clicks."""
+    if not args.clicks:
+        return {}
+
+    from weakseg.labels.label_file import load_labels
+
+    images = load_labels(args.clicks, "take another file")["images"]
+    return {name: images[name].get("points", ()) for name in images}
+
+
+def main(args: argparse.Namespace) -> None:
+    """Predict all pictures; exit with 2 where some can't be read."""
+    check(args)
+
+    from filelock import FileLock, Timeout
+
+    from weakseg.inference.journal import open_folder
+
+    job, record = plan(args)
+    keep_freed_memory()
+    job.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(job.folder / ".lock", timeout=0):
+            journal = open_folder(job.folder, record, args.overwrite)
+            faults = predict_all(job, args, journal)
+    except Timeout as error:
+        raise UserError(
+            f"--output_dir {job.folder}: another process predicts into it; wait, or take another"
+        ) from error
+    if faults:
+        raise UserError(
+            f"{len(faults)} pictures have no mask, the first: {faults[0]}; the others are done"
+        )
+
+
+if __name__ == "__main__":
+    run_cli(main, parse_args)

@@ -1,0 +1,262 @@
+"""predict.py on tiny runs of both learners: its files, what it resumes, what it refuses."""
+
+import csv
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from conftest import run
+from outcomes import assert_refused, outcome
+from PIL import Image
+
+import evaluate
+import predict
+import train
+from weakseg import load
+from weakseg.common import UserError
+from weakseg.labels.label_file import load_labels, save_labels
+from weakseg.reporting.style import palette
+
+LEARNERS = {"probe": [], "unet": ["--epochs", 1, "--img_size", 64, "--lr", 1e-3]}
+
+
+@pytest.fixture(scope="module")
+def runs(pets_dir, pets_labels, tmp_path_factory):
+    """A tiny run of each learner, `probe` and `unet`, and the result files of both."""
+    root = tmp_path_factory.mktemp("predict")
+    for learner, flags in LEARNERS.items():
+        data = ["--data_dir", pets_dir, "--weak_label_path", pets_labels]
+        words = ["--supervision_mode", "points", "--learner", learner, "--run_name", learner]
+        where = ["--checkpoint_dir", root / "checkpoints", "--cache_dir", root / "cache"]
+        run(train, *words, *flags, *data, *where, "--device", "cpu")
+    words = ["--results_dir", root / "results", "--batch_size", 1, "--device", "cpu"]
+    run(evaluate, "--checkpoint_dir", root / "checkpoints", *words)
+    return root
+
+
+@pytest.fixture
+def photographs(pets_dir, tmp_path):
+    """A folder of four pictures, one of them in a folder of its own."""
+    folder = tmp_path / "photographs"
+    paths = sorted((pets_dir / "images").glob("*.jpg"))[:4]
+    for place, path in zip(("a.jpg", "b.jpg", "c.jpg", "sub/a.jpg"), paths, strict=True):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / place)
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def words(runs, photographs, *more, learner="probe"):
+    """Return the words of a command line that predicts into `out` beside the photographs."""
+    own = ["--run_name", learner, "--checkpoint_dir", runs / "checkpoints", "--device", "cpu"]
+    out = ["--images", photographs, "--output_dir", photographs.parent / "out"]
+    return [*own, *out, *more]
+
+
+def table(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_masks_are_those_of_evaluate(learner, runs, pets_dir, tmp_path):
+    own = ["--run_name", learner, "--checkpoint_dir", runs / "checkpoints", "--device", "cpu"]
+    run(predict, *own, "--images", pets_dir / "images", "--output_dir", tmp_path)
+    masks = sorted((runs / "results" / learner).glob("*.png"))
+    assert len(masks) == 6
+    for path in masks:
+        found, wanted = (Image.open(p) for p in (tmp_path / "masks" / path.name, path))
+        assert found.mode == "P" and bytes(found.getpalette()[:6]) == palette(2).tobytes()
+        assert np.array_equal(np.asarray(found), np.asarray(wanted))
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_files_and_tables_of_everything_that_can_be_asked_for(learner, runs, photographs):
+    asked = ["--overlay", "--probabilities", "--instances", "--table"]
+    run(predict, *words(runs, photographs, *asked, learner=learner))
+    out = photographs.parent / "out"
+    model, rows = load(runs / "checkpoints" / learner, "cpu"), table(out / "predictions.csv")
+    assert [float(row["confidence"]) for row in rows] == sorted(
+        float(row["confidence"]) for row in rows
+    )
+    assert {row["picture"] for row in rows} == {"a.jpg", "b.jpg", "c.jpg", "sub/a.jpg"}
+    objects = table(out / "objects.csv")
+    for row in rows:
+        stem = row["picture"].removesuffix(".jpg")
+        picture = Image.open(photographs / row["picture"])
+        mask = np.asarray(Image.open(out / row["mask"]))
+        assert row["mask"] == f"masks/{stem}.png" and mask.shape == picture.size[::-1]
+        assert np.array_equal(mask, model.predict(photographs / row["picture"]))
+        assert float(row["share pet"]) == pytest.approx((mask == 1).mean(), abs=1e-5)
+        chances = np.load(out / "probabilities" / f"{stem}.npy")
+        assert chances.dtype == np.float16 and chances.shape == (2, *mask.shape)
+        sums = chances.astype(float).sum(0)
+        assert sums == pytest.approx(np.ones(mask.shape), abs=2e-3)
+        assert (chances.argmax(0) == mask).mean() > 0.999  # halves may be equal
+        overlay = Image.open(out / "overlays" / f"{stem}.jpg")
+        assert overlay.size == picture.size
+        numbers = np.asarray(Image.open(out / "instances" / f"{stem}.png"))
+        assert np.array_equal(numbers > 0, mask > 0)
+        own = [one for one in objects if one["picture"] == row["picture"]]
+        assert len(own) == int(row["objects pet"]) == numbers.max()
+        for one in own:
+            where = numbers == int(one["object"])
+            assert int(one["area"]) == where.sum() and one["class"] == "pet"
+            y, x = np.nonzero(where)
+            box = [int(one[key]) for key in ("x0", "y0", "x1", "y1")]
+            assert box == [x.min(), y.min(), x.max() + 1, y.max() + 1]
+            assert float(one["x"]) == pytest.approx(x.mean() + 0.5, abs=0.01)
+            grey = np.asarray(picture.convert("L"))[where].mean()
+            assert float(one["intensity"]) == pytest.approx(grey, abs=0.01)
+
+
+def test_a_second_run_does_only_what_is_missing(runs, photographs, capsys):
+    run(predict, *words(runs, photographs))
+    out = photographs.parent / "out"
+    before = {path: path.stat().st_mtime_ns for path in (out / "masks").rglob("*.png")}
+    (out / "masks" / "b.png").unlink()
+    shutil.copy(photographs / "b.jpg", photographs / "c.jpg")  # another picture under its name
+    with (out / "predictions.jsonl").open("ab") as file:
+        file.write(b'{"id": "a", "fi')  # as a kill leaves it
+    capsys.readouterr()
+    run(predict, *words(runs, photographs))
+    assert "2 of 4 pictures are done" in capsys.readouterr().out
+    after = {path: path.stat().st_mtime_ns for path in before}
+    changed = {path.relative_to(out / "masks").as_posix() for path in before} - {
+        path.relative_to(out / "masks").as_posix() for path in before if before[path] == after[path]
+    }
+    assert changed == {"b.png", "c.png"}
+    same = [np.asarray(Image.open(out / "masks" / f"{name}.png")) for name in "bc"]
+    assert np.array_equal(*same)
+    run(predict, *words(runs, photographs, "--overlay"))  # asks for more: all are seen again
+    assert len(list((out / "overlays").rglob("*.jpg"))) == 4
+    capsys.readouterr()
+    run(predict, *words(runs, photographs))
+    assert "4 of 4 pictures are done" in capsys.readouterr().out
+
+
+def test_another_model_or_other_flags_are_refused_without_overwrite(runs, photographs, capsys):
+    run(predict, *words(runs, photographs))
+    out = photographs.parent / "out"
+    for line, other in [
+        ("another run_name", words(runs, photographs, learner="unet")),
+        ("another images", words(runs, photographs / "sub")),
+    ]:
+        other[other.index("--output_dir") + 1] = out
+        assert line in assert_refused(predict, other, capsys)
+    other = words(runs, photographs / "sub", "--overwrite", learner="unet")
+    other[other.index("--output_dir") + 1] = out
+    assert outcome(predict, other, capsys).code == 0
+    assert [path.name for path in (out / "masks").rglob("*.png")] == ["a.png"]
+    assert json.loads((out / "predictions.json").read_text())["run_name"] == "unet"
+
+
+def test_masks_of_anybody_else_are_never_touched(runs, photographs, capsys):
+    mask = photographs.parent / "out" / "masks" / "a.png"
+    mask.parent.mkdir(parents=True)
+    mask.write_bytes(b"drawn by hand")
+    for flags in ([], ["--overwrite"]):
+        line = assert_refused(predict, words(runs, photographs, *flags), capsys)
+        assert "did not write" in line and mask.read_bytes() == b"drawn by hand"
+
+
+def test_a_broken_picture_is_named_and_the_others_go_on(runs, photographs, capsys):
+    content = (photographs / "b.jpg").read_bytes()
+    (photographs / "b.jpg").write_bytes(content[:200])
+    (photographs / "z.png").symlink_to("nowhere")
+    line = assert_refused(predict, words(runs, photographs), capsys)
+    assert "2 pictures have no mask" in line
+    masks = photographs.parent / "out" / "masks"
+    assert {path.stem for path in masks.rglob("*.png")} == {"a", "c"}
+    assert len(table(masks.parent / "predictions.csv")) == 3
+    (photographs / "b.jpg").write_bytes(content)
+    (photographs / "z.png").unlink()
+    assert outcome(predict, words(runs, photographs), capsys).code == 0
+    assert (masks / "b.png").exists()
+
+
+def test_two_pictures_of_one_name_are_shown_both(runs, photographs, capsys):
+    shutil.copy(photographs / "a.jpg", photographs / "a.png")
+    line = assert_refused(predict, words(runs, photographs), capsys)
+    assert "a.jpg" in line and "a.png" in line
+
+
+@pytest.mark.parametrize("kind", ["threading", pytest.param("loky", marks=pytest.mark.slow)])
+def test_workers_give_the_same_files(kind, runs, photographs):
+    """In other threads or processes, with the journal and the tables of one."""
+    run(predict, *words(runs, photographs, "--table"))
+    out, other = photographs.parent / "out", photographs.parent / "other"
+    again = words(runs, photographs, "--table", "--backend", kind, "--jobs", 2)
+    again[again.index("--output_dir") + 1] = other
+    run(predict, *again)
+    for name in ("predictions.csv", "objects.csv", "masks/a.png", "masks/sub/a.png"):
+        assert (out / name).read_bytes() == (other / name).read_bytes()
+
+
+def test_windows_show_a_large_picture_in_parts(runs, photographs):
+    run(predict, *words(runs, photographs, "--tile", 40, "--probabilities", learner="unet"))
+    out = photographs.parent / "out"
+    for path in (out / "masks").rglob("*.png"):
+        name = path.relative_to(out / "masks").with_suffix(".npy")
+        chances = np.load(out / "probabilities" / name)
+        assert (chances.argmax(0) == np.asarray(Image.open(path))).mean() > 0.99
+
+
+def test_one_click_an_object_decides_their_number(runs, photographs, pets_labels, tmp_path):
+    """Two clicks on one connected part of the mask make two objects of it."""
+    mask = load(runs / "checkpoints" / "probe", "cpu").predict(photographs / "a.jpg")
+    _, numbers = cv2.connectedComponents((mask == 1).astype(np.uint8))
+    y, x = np.nonzero(numbers == 1)
+    clicks = [[int(x[k]), int(y[k]), 1] for k in (0, -1)]
+    head = {key: value for key, value in load_labels(pets_labels).items() if key != "images"}
+    path = tmp_path / "clicks.pkl"
+    save_labels(path, head | {"count": 1}, 1, [("a", {"size": mask.shape[::-1], "points": clicks})])
+    run(predict, *words(runs, photographs, "--instances", "--clicks", path))
+    found = np.asarray(Image.open(tmp_path / "out" / "instances" / "a.png"))
+    assert found[y[0], x[0]] != found[y[-1], x[-1]]
+    assert len(np.unique(found[numbers == 1])) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--run_name", "../x"], "--run_name"),
+        (["--run_name", "nowhere"], "no such checkpoint"),
+        (["--images", "nowhere"], "--images nowhere"),
+        (["--tile", "8"], "--tile 8"),
+        (["--tile", "64"], "the probe"),
+        (["--tile_overlap", "0.5"], "add --tile"),
+        (["--jobs", "0"], "--jobs 0"),
+        (["--min_area", "0"], "--min_area 0"),
+        (["--min_area", "5"], "add --instances or --table"),
+        (["--clicks", "x.pkl"], "add --instances"),
+        (["--clicks", "x.pkl", "--instances"], "x.pkl: no such weak-label file"),
+        (["--value_range", "5", "1"], "--value_range 5"),
+        (["--channels", "1", "2"], "--channels 1 2"),
+        (["--output_dir", "."], "holds the pictures"),
+    ],
+)
+def test_flags_that_mean_nothing_are_one_line(
+    flags, message, runs, photographs, capsys, monkeypatch
+):
+    monkeypatch.chdir(photographs)
+    assert message in assert_refused(predict, words(runs, photographs, *flags), capsys)
+
+
+def test_a_model_takes_files_images_and_arrays(runs, photographs):
+    for learner in LEARNERS:
+        model = load(runs / "checkpoints" / learner / "best.pt", device="cpu")
+        path = photographs / "a.jpg"
+        image = Image.open(path).convert("RGB")
+        masks = [model.predict(one) for one in (path, str(path), image, np.asarray(image))]
+        assert all(np.array_equal(masks[0], mask) for mask in masks[1:])
+        assert model.classes == ["background", "pet"] and model.has_background
+        assert model.probabilities(path).shape == (2, *masks[0].shape)
+        grey = model.predict(np.asarray(image.convert("L")))
+        assert grey.shape == masks[0].shape
+        with pytest.raises(UserError, match="no picture"):
+            model.predict(np.zeros((4, 4, 3)))
+    with pytest.raises(UserError, match="no such checkpoint"):
+        load(runs / "nowhere")

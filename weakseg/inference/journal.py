@@ -1,0 +1,124 @@
+"""What a folder of predictions says of itself: which model made it, and a line for each picture.
+
+A picture whose line is there is done. A kill in between costs the pictures that were at work.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from weakseg.common import UserError, read_json, remove, write_json
+
+RECORD, LINES = "predictions.json", "predictions.jsonl"
+PARTS = {  # kind of file -> folder and suffix
+    "masks": ".png",
+    "overlays": ".jpg",
+    "probabilities": ".npy",
+    "instances": ".png",
+}
+
+Line = dict[str, Any]  # of one picture
+
+
+class Journal:
+    """The lines of a folder of predictions, each behind its id; the last one of an id counts.
+
+    A line stays on disk: memory holds where each begins.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / LINES
+        self.places: dict[str, int] = {}
+        whole = 0  # bytes of whole lines: what a kill cut short is no line
+        for place, line in self.all_lines():
+            self.places[line["id"]] = place
+            whole = place + line["length"]
+        if self.path.exists() and self.path.stat().st_size != whole:
+            with self.path.open("r+b") as file:
+                file.truncate(whole)
+
+    def all_lines(self) -> Iterator[tuple[int, Line]]:
+        """Yield (first byte, line with its length) up to one that is cut short or damaged."""
+        place = 0
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            for words in file:
+                line = parsed(words)
+                if line is None:
+                    return
+                yield place, line | {"length": len(words)}
+                place += len(words)
+
+    def add(self, line: Line) -> None:
+        """Add the line of a picture."""
+        with self.path.open("ab") as file:
+            self.places[line["id"]] = file.tell()
+            file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+
+    def lines(self, names: Iterable[str]) -> Iterator[Line]:
+        """Yield the lines of those of some ids that have one."""
+        known = [name for name in names if name in self.places]
+        if not known:
+            return
+        with self.path.open("rb") as file:
+            for name in known:
+                file.seek(self.places[name])
+                line = parsed(file.readline())
+                if line is not None:
+                    yield line
+
+
+def parsed(words: bytes) -> Line | None:
+    """Return what a line of the journal says; None for what is none."""
+    try:
+        line = json.loads(words)
+    except (ValueError, RecursionError):
+        return None
+    is_whole = isinstance(line, dict) and isinstance(line.get("id"), str) and words.endswith(b"\n")
+    return line if is_whole else None
+
+
+def open_folder(folder: Path, record: Mapping[str, Any], overwrite: bool) -> Journal:
+    """Return the journal of a folder of predictions that is new, or was made in the same way.
+
+    record: {flag or other fact: value}. A folder of another record is emptied of its predictions by
+    `overwrite`, else refused; one with masks of anybody else is refused always.
+    """
+    path = folder / RECORD
+    if not path.exists():
+        strangers = [part for part in PARTS if any((folder / part).glob("*"))]
+        if strangers:
+            raise UserError(
+                f"{folder / strangers[0]}: holds files that predict.py did not write; take another "
+                "--output_dir"
+            )
+    else:
+        before = read_json(path)
+        other = [key for key, value in record.items() if before.get(key) != value]
+        if other and not overwrite:
+            raise UserError(
+                f"{folder}: was predicted with another {other[0]} ({before.get(other[0])}, not "
+                f"{record[other[0]]}); take another --output_dir, or replace it with --overwrite"
+            )
+        if overwrite:
+            empty(folder)
+    write_json(path, record)
+    return Journal(folder)
+
+
+def empty(folder: Path) -> None:
+    """Delete the predictions in a folder: all that its journal names."""
+    for name in Journal(folder).places:
+        for part in PARTS:
+            remove(part_path(folder, part, name))
+    remove(folder / LINES)
+
+
+def part_path(folder: Path, part: str, name: str) -> Path:
+    """Return where a picture's file of one kind lies, or would lie.
+
+    part: a key of `PARTS`; name: id of the picture
+    """
+    return folder / part / f"{name}{PARTS[part]}"

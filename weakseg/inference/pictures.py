@@ -1,0 +1,179 @@
+"""Masks of many pictures: what is predicted of each, and which are left."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from weakseg.common import UserError, atomic_path
+from weakseg.data.folder_files import by_id, files_below, is_picture
+from weakseg.data.reading import Photograph, Reading
+from weakseg.inference.journal import Journal, Line, part_path
+from weakseg.inference.objects import Clicks, Separation, describe, separate
+from weakseg.inference.tiles import Windows
+from weakseg.inference.trained import Prediction, TrainedModel, load
+from weakseg.parallel import Workers, backend, stream
+from weakseg.reporting.pictures import overlay, write_mask
+
+QUALITY = 90  # of overlays, which are JPEGs
+
+
+def find_pictures(source: Path, outside: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Return ({id: path} of the pictures in a folder, its other files); a file is one picture.
+
+    An id is the path below the folder without its suffix. outside: a folder that is left out.
+    Two pictures of one id are a `UserError`, and so is a folder without any.
+    """
+    if source.is_file():
+        return {source.stem: source}, []
+    if not source.is_dir():
+        raise UserError(f"--images {source}: no such folder; mend the name")
+    files = files_below(source)
+    if outside.resolve().is_relative_to(source.resolve()):
+        files = [path for path in files if not path.resolve().is_relative_to(outside.resolve())]
+    pictures = [path for path in files if is_picture(path)]
+    others = sorted({*files} - {*pictures})
+    if not pictures:
+        first = f"; the first of {len(others)} other files is {others[0].name}" if others else ""
+        raise UserError(f"--images {source}: no picture is there{first}")
+    return by_id(pictures, source), others
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is predicted of each picture, and where it goes.
+
+    folder      of predictions
+    checkpoint  of the model
+    device      that it runs on
+    trusted     names of encoders that may be downloaded
+    reading     of the pictures
+    windows     of larger pictures; None: they are seen whole
+    parts       which of `PARTS` are written
+    separation  how objects are told apart; None: they are not looked for
+    """
+
+    folder: Path
+    checkpoint: Path
+    device: str
+    trusted: tuple[str, ...]
+    reading: Reading
+    windows: Windows | None
+    parts: tuple[str, ...]
+    separation: Separation | None
+
+    def __call__(self, name: str, path: Path, clicks: Clicks = ()) -> Line:
+        """Predict a picture, write its files and return its line; a bad picture's has a fault.
+
+        name: its id; clicks: on its objects, as `separate` takes them
+        """
+        model = model_of(self.checkpoint, self.device, self.trusted)
+        photograph = Photograph(path, self.reading)
+        try:
+            line: Line = {"id": name, "file": path.name, **stamp(path)}
+            seen = model.look(photograph, "probabilities" in self.parts, self.windows)
+            line |= facts(seen, len(model.classes))
+            if self.separation is not None:
+                numbers, classes = separate(
+                    seen.mask, self.separation, model.has_background, clicks
+                )
+                line["objects"] = describe(numbers, classes, photograph, seen.image)
+                line["separation"] = self.separation.key
+                self.write_instances(name, numbers)
+        except UserError as error:
+            return {"id": name, "fault": str(error)}
+        self.write(name, seen, model)
+        return line
+
+    def write(self, name: str, seen: Prediction, model: TrainedModel) -> None:
+        """Write a picture's files but for its instances."""
+        write_mask(self.path("masks", name), seen.mask, len(model.classes))
+        if "overlays" in self.parts:
+            drawn = overlay(seen.image, seen.mask, has_background=model.has_background)
+            with atomic_path(self.path("overlays", name)) as temporary:
+                Image.fromarray(drawn).save(temporary, quality=QUALITY)
+        if seen.probabilities is not None:
+            with atomic_path(self.path("probabilities", name)) as temporary:
+                with temporary.open("wb") as file:
+                    np.save(file, seen.probabilities.astype(np.float16))
+
+    def write_instances(self, name: str, numbers: np.ndarray) -> None:
+        """Write the number of the object at each pixel, where that is asked for."""
+        if "instances" in self.parts:
+            with atomic_path(self.path("instances", name)) as temporary:
+                Image.fromarray(numbers.astype(np.uint16)).save(temporary)
+
+    def path(self, part: str, name: str) -> Path:
+        """Return where a picture's file of one kind lies, or would lie."""
+        return part_path(self.folder, part, name)
+
+    def is_done(self, line: Line, path: Path) -> bool:
+        """Return whether a line is of this picture as it is, with all that is asked for."""
+        is_same = all(line.get(key) == value for key, value in stamp(path).items())
+        has_objects = self.separation is None or line.get("separation") == self.separation.key
+        return (
+            is_same and has_objects and all(self.path(p, line["id"]).exists() for p in self.parts)
+        )
+
+
+@lru_cache(maxsize=1)
+def model_of(checkpoint: Path, device: str, trusted: tuple[str, ...]) -> TrainedModel:
+    """Return the model of a checkpoint; each process loads it once."""
+    return load(checkpoint, device, trusted)
+
+
+def stamp(path: Path) -> dict[str, int | None]:
+    """Return what changes with a file: its size in bytes, and the time of its last change.
+
+    They are None where it is gone.
+    """
+    try:
+        stat = path.stat()
+    except OSError:
+        return {"bytes": None, "changed": None}
+    return {"bytes": stat.st_size, "changed": stat.st_mtime_ns}
+
+
+def facts(seen: Prediction, classes: int) -> Line:
+    """Return what a picture's line says of its mask."""
+    height, width = seen.mask.shape
+    pixels = np.bincount(seen.mask.ravel(), minlength=classes)
+    return {
+        "width": width,
+        "height": height,
+        "confidence": round(seen.confidence, 6),
+        "shares": [round(share, 6) for share in (pixels / seen.mask.size).tolist()],
+    }
+
+
+def predict_pictures(
+    job: Job,
+    pictures: Mapping[str, Path],
+    journal: Journal,
+    workers: Workers,
+    clicks: Mapping[str, Clicks],
+) -> Iterator[Line]:
+    """Predict pictures on workers, and yield the line of each when it is done and in the journal.
+
+    pictures: {id: path}; clicks: {id: those on its objects}. The line of a picture that can't be
+    read has its "fault", and is not kept.
+    """
+    from joblib import delayed
+
+    tasks = (delayed(job)(name, path, clicks.get(name, ())) for name, path in pictures.items())
+    with backend(workers):
+        for line in stream(tasks, workers, in_order=False):
+            if "fault" not in line:
+                journal.add(line)
+            yield line
+
+
+def left_over(job: Job, pictures: Mapping[str, Path], journal: Journal) -> dict[str, Path]:
+    """Return {id: path} of the pictures that are not done yet."""
+    done = {
+        line["id"] for line in journal.lines(pictures) if job.is_done(line, pictures[line["id"]])
+    }
+    return {name: path for name, path in pictures.items() if name not in done}
