@@ -1,0 +1,1 @@
+"""Label files of other tools: one short file a format, see `weakseg.labels.formats.table`."""

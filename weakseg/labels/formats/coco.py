@@ -1,0 +1,146 @@
+"""COCO's JSON: instances and keypoints, https://cocodataset.org/#format-data.
+
+Several polygons of one annotation are one object; they hold no holes. Runs go column by column.
+Keypoints are the numbers of pixels, so half a pixel is added. A crowd is no object: its pixels are
+of no class.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from weakseg.common import UserError, write_json
+from weakseg.labels.formats.files import Files
+from weakseg.labels.formats.geometry import area_pixels, picture_size, polygon, reach
+from weakseg.labels.formats.records import (
+    Classes,
+    Dropped,
+    Nothing,
+    PictureRecord,
+    Shape,
+    Unreadable,
+    number,
+    pairs,
+    size_of,
+    text,
+)
+from weakseg.labels.formats.runs import coco_pixels, coco_segmentation, mask_geometry
+
+
+def recognise(files: Files, name: str) -> bool:
+    """Return whether a file is of this format."""
+    if not name.casefold().endswith(".json"):
+        return False
+    content = files.json(name)
+    return isinstance(content, dict) and {"images", "categories"} <= content.keys()
+
+
+def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
+    """Yield what the export says of its pictures."""
+    for name in files.with_suffix(".json"):
+        if not recognise(files, name):
+            continue
+        content = files.json(name)
+        try:
+            classes = {one["id"]: text(one["name"]) for one in content["categories"]}
+            images = {one["id"]: one for one in content["images"]}
+            annotations: dict[Any, list[Any]] = {key: [] for key in images}
+            for place, one in enumerate(content.get("annotations") or [], 1):
+                if one.get("image_id") not in annotations:
+                    dropped.add("of a picture that the file doesn't list", f"annotation {place}")
+                    continue
+                annotations[one["image_id"]].append(one)
+            records = [
+                picture_of(images[key], annotations[key], classes, dropped) for key in images
+            ]
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise UserError(
+                f"{files.where(name)}: its images, categories or annotations are not of COCO's "
+                "form; export it anew"
+            ) from error
+        yield from records
+
+
+def picture_of(
+    image: Any, annotations: Sequence[Any], classes: dict[Any, str], dropped: Dropped
+) -> PictureRecord:
+    name, shapes = text(image["file_name"]), []
+    for one in annotations:
+        with dropped.unless_read(name, f"annotation {one.get('id')}"):
+            if one["category_id"] not in classes:
+                raise Unreadable("of a category that the file doesn't list")
+            shapes += shapes_of(one, classes[one["category_id"]])
+    size = size_of(image.get("width"), image.get("height"))
+    return PictureRecord(name, size, tuple(shapes))
+
+
+def shapes_of(one: Any, label: str) -> list[Shape]:
+    """Return the shapes of one annotation: its outline, or else its box, and its keypoints."""
+    score = one.get("score")
+    score = None if score is None else number(score)
+    outline, box = one.get("segmentation"), one.get("bbox")
+    points = one.get("keypoints") or []
+    joints = zip(points[::3], points[1::3], points[2::3], strict=True)
+    seen = [[number(x) + 0.5, number(y) + 0.5] for x, y, visible in joints if visible]
+    clicks = [Shape("click", label, place) for place in seen]
+    name = None if one.get("iscrowd") else label
+    if isinstance(outline, dict):
+        return [Shape("mask", name, mask_geometry(coco_pixels(outline)), score), *clicks]
+    if outline:
+        rings = [pairs(ring) for ring in outline]
+        return [Shape("polygon", name, polygon([[ring] for ring in rings]), score), *clicks]
+    if box:
+        left, top, width, height = map(number, box)
+        if not width or not height:
+            raise Nothing("a box without an area")
+        return [Shape("box", name, [left, top, left + width, top + height], score), *clicks]
+    if clicks:
+        return clicks
+    raise Unreadable("an annotation without a shape")
+
+
+# ---- writing
+
+
+def write(records: Sequence[PictureRecord], path: Path, classes: Classes, dropped: Dropped) -> None:
+    """Write `instances.json`; objects are numbered from 1 in their order."""
+    numbers = {name: place for place, name in enumerate(classes.to_write(records), 1)}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for key, record in enumerate(records, 1):
+        size = picture_size(record)
+        images.append({"id": key, "file_name": record.name, "width": size[0], "height": size[1]})
+        for shape in record.shapes:
+            with dropped.unless_read(record.name):
+                told = {"id": len(annotations) + 1, "image_id": key}
+                annotations.append(told | annotation(shape, size, numbers))
+    categories = [{"id": key, "name": name} for name, key in numbers.items()]
+    write_json(path, {"images": images, "annotations": annotations, "categories": categories})
+
+
+def annotation(shape: Shape, size: tuple[int, int], numbers: dict[str, int]) -> dict[str, Any]:
+    """Return the annotation of one shape, without its number and its picture's."""
+    if shape.kind in ("click", "stroke", "tag"):
+        raise Unreadable(f"a {shape.kind}, which COCO has no word for")
+    if shape.label is None and not numbers:
+        raise Unreadable("a shape of no class")
+    outline: list[Any] | dict[str, Any]
+    if shape.kind == "box":
+        box, outline = shape.geometry, []
+        area = (box[2] - box[0]) * (box[3] - box[1])
+    else:
+        pixels = area_pixels(shape, size)
+        box, area = reach(shape), int(pixels.sum())
+        has_holes = shape.kind != "polygon" or any(len(part) > 1 for part in shape.geometry)
+        is_plain = not has_holes and shape.label is not None
+        rings = shape.geometry if is_plain else []
+        outline = [[value for place in part[0] for value in place] for part in rings]
+        outline = outline if is_plain else coco_segmentation(pixels)
+    return {
+        "category_id": numbers[shape.label] if shape.label else min(numbers.values()),
+        "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+        "area": area,
+        "segmentation": outline,
+        "iscrowd": int(shape.label is None),
+        **({} if shape.score is None else {"score": shape.score}),
+    }

@@ -1,0 +1,184 @@
+"""CVAT for images 1.1: an XML file, https://docs.cvat.ai/docs/manual/advanced/xml_format/.
+
+A box turns about its centre. A mask's runs go row by row within its own box. Lines have no width.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+from weakseg.common import UserError, atomic_path
+from weakseg.labels.formats.files import Files
+from weakseg.labels.formats.geometry import (
+    Ring,
+    as_mask,
+    box_of,
+    corners,
+    ellipse,
+    polygon,
+    single_outline,
+    turned,
+)
+from weakseg.labels.formats.records import (
+    Classes,
+    Dropped,
+    PictureRecord,
+    Shape,
+    Unreadable,
+    number,
+    places,
+    size_of,
+    text,
+    whole,
+)
+from weakseg.labels.formats.runs import checked_size, pixels_of
+
+Element = ElementTree.Element
+
+
+def recognise(files: Files, name: str) -> bool:
+    """Return whether a file is of this format."""
+    return name.casefold().endswith(".xml") and files.xml(name).tag == "annotations"
+
+
+def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
+    """Yield what the export says of its pictures; shapes are in the order in which they lie."""
+    for name in files.with_suffix(".xml"):
+        root = files.xml(name)
+        if root.tag != "annotations":
+            continue
+        if root.find("track") is not None:
+            raise UserError(
+                f"{files.where(name)}: is 'CVAT for video'; export the task as 'CVAT for images'"
+            )
+        for image in root.iter("image"):
+            yield picture_of(image, project_of(root, image), dropped)
+
+
+def project_of(root: Element, image: Element) -> str:
+    """Return what a picture is part of: its task, which names it in a project's export too."""
+    if image.get("task_id"):
+        return f"task {image.get('task_id')}"
+    for kind in ("task", "job", "project"):
+        found = root.findtext(f"meta/{kind}/id")
+        if found:
+            return f"{kind} {found.strip()}"
+    return ""
+
+
+def picture_of(image: Element, project: str, dropped: Dropped) -> PictureRecord:
+    name, shapes = image.get("name", ""), []
+    for place, one in enumerate(sorted(image, key=layer), 1):
+        with dropped.unless_read(name, f"shape {place}"):
+            shapes += shapes_of(one)
+            if one.tag == "box" and number(one.get("rotation", 0)) % 360:
+                dropped.change("turned boxes, taken as the box around them", name)
+    size = size_of(image.get("width"), image.get("height"))
+    return PictureRecord(name, size, tuple(shapes), project=project)
+
+
+def layer(shape: Element) -> int:
+    """Return how far up a shape lies; what states none lies at the bottom."""
+    try:
+        return int(shape.get("z_order", 0))
+    except ValueError:
+        return 0
+
+
+def shapes_of(one: Element) -> list[Shape]:
+    """Return the shapes of one element: several where it holds several points."""
+    label = text(one.get("label"))
+    if one.tag == "box":
+        box = [number(one.get(key)) for key in ("xtl", "ytl", "xbr", "ybr")]
+        middle = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
+        angle = number(one.get("rotation", 0))
+        return [Shape("box", label, box_of(turned(corners(box), middle, angle)))]
+    if one.tag == "polygon":
+        return [Shape("polygon", label, polygon([[path_of(one)]]))]
+    if one.tag == "ellipse":
+        centre, radii = ([number(one.get(a)), number(one.get(b))] for a, b in ELLIPSE)
+        outline = ellipse(centre, radii, number(one.get("rotation", 0)))
+        return [Shape("polygon", label, polygon([[outline]]))]
+    if one.tag == "polyline":
+        return [Shape("stroke", label, {"width": 1.0, "path": path_of(one)})]
+    if one.tag == "points":
+        return [Shape("click", label, place) for place in path_of(one)]
+    if one.tag == "skeleton":
+        seen = [joint for joint in one.iter("points") if joint.get("outside") != "1"]
+        return [Shape("click", label, place) for joint in seen for place in path_of(joint)]
+    if one.tag == "mask":
+        return [Shape("mask", label, mask_of(one))]
+    if one.tag == "tag":
+        return [Shape("tag", label, True)]
+    raise Unreadable(f"a {one.tag}, which is no label here")
+
+
+ELLIPSE = (("cx", "cy"), ("rx", "ry"))
+
+
+def path_of(one: Element) -> Ring:
+    return places(pair.split(",") for pair in one.get("points", "").split(";"))
+
+
+def mask_of(one: Element) -> dict[str, object]:
+    width, height = checked_size(one.get("width"), one.get("height"))
+    counts = [whole(count) for count in one.get("rle", "").split(",")]
+    pixels_of(counts, width * height)  # refuses runs of another length
+    box = {"left": whole(one.get("left")), "top": whole(one.get("top"))}
+    return {**box, "width": width, "height": height, "counts": counts}
+
+
+# ---- writing
+
+
+def write(records: Sequence[PictureRecord], path: Path, classes: Classes, dropped: Dropped) -> None:
+    """Write `annotations.xml`, which CVAT loads into a task of the same pictures."""
+    root = ElementTree.Element("annotations")
+    ElementTree.SubElement(root, "version").text = "1.1"
+    for place, record in enumerate(records):
+        width, height = record.size or (0, 0)
+        attributes = {"id": str(place), "name": record.name}
+        attributes |= {"width": f"{width:g}", "height": f"{height:g}"}
+        image = ElementTree.SubElement(root, "image", attributes)
+        for shape in record.shapes:
+            with dropped.unless_read(record.name):
+                add(image, shape, record, dropped)
+    ElementTree.indent(root)
+    with atomic_path(path) as temporary:
+        ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
+
+
+def add(image: Element, shape: Shape, record: PictureRecord, dropped: Dropped) -> None:
+    """Add one shape to the element of a picture."""
+    if shape.label is None:
+        raise Unreadable("a shape of no class")
+    given = {"label": shape.label, "source": "file"}
+    if shape.kind != "tag":
+        given |= {"occluded": "0", "z_order": str(len(image))}
+    if shape.kind == "box":
+        sides = zip(("xtl", "ytl", "xbr", "ybr"), shape.geometry, strict=True)
+        given |= {side: f"{value:.2f}" for side, value in sides}
+    elif shape.kind == "click":
+        given["points"] = written([shape.geometry])
+    elif shape.kind == "stroke":
+        given["points"] = written(shape.geometry["path"])
+        if shape.geometry["width"] != 1:
+            dropped.change("a stroke's width, which the format has no place for", record.name)
+        ElementTree.SubElement(image, "polyline", given)
+        return
+    elif shape.kind == "polygon" and single_outline(shape):
+        given["points"] = written(shape.geometry[0][0])
+    elif shape.kind == "tag":
+        if not shape.geometry:
+            raise Unreadable("a tag that says that a class is not there")
+    else:
+        one = as_mask(shape, record, dropped)
+        given |= {key: str(one[key]) for key in ("left", "top", "width", "height")}
+        given["rle"] = ", ".join(map(str, one["counts"]))
+        ElementTree.SubElement(image, "mask", given)
+        return
+    ElementTree.SubElement(image, {"click": "points"}.get(shape.kind, shape.kind), given)
+
+
+def written(path: Ring) -> str:
+    return ";".join(f"{x:.2f},{y:.2f}" for x, y in path)

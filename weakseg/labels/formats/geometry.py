@@ -1,0 +1,164 @@
+"""Geometry of shapes: turned boxes, ellipses, clipped outlines, and areas as pixels and back.
+
+A pixel belongs to an area when its centre does.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from weakseg.labels.formats.records import Dropped, Nothing, PictureRecord, Shape, Unreadable
+from weakseg.labels.formats.runs import mask_geometry, mask_pixels
+
+Ring = list[list[float]]
+ELLIPSE = 64  # vertices that an ellipse becomes
+FINER = 2  # pixels of the grid on which an outline is followed, for each of the mask
+
+
+def box_of(places: Sequence[Sequence[float]]) -> list[float]:
+    """Return the box [left, top, right, bottom] around places."""
+    columns, rows = zip(*places, strict=True)
+    return [min(columns), min(rows), max(columns), max(rows)]
+
+
+def turned(places: Ring, centre: Sequence[float], degrees: float) -> Ring:
+    """Return places turned about a centre, clockwise as one sees it, since y goes down."""
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    cx, cy = centre
+    return [
+        [cx + (x - cx) * cosine - (y - cy) * sine, cy + (x - cx) * sine + (y - cy) * cosine]
+        for x, y in places
+    ]
+
+
+def corners(box: Sequence[float]) -> Ring:
+    """Return the corners of a box [left, top, right, bottom], clockwise."""
+    left, top, right, bottom = box
+    return [[left, top], [right, top], [right, bottom], [left, bottom]]
+
+
+def ellipse(centre: Sequence[float], radii: Sequence[float], degrees: float = 0) -> Ring:
+    """Return the outline of an ellipse, turned about its centre."""
+    angles = [2 * math.pi * i / ELLIPSE for i in range(ELLIPSE)]
+    outline = [
+        [centre[0] + radii[0] * math.cos(a), centre[1] + radii[1] * math.sin(a)] for a in angles
+    ]
+    return turned(outline, centre, degrees)
+
+
+def ring_area(ring: Ring) -> float:
+    """Return the area that a ring encloses, in square pixels."""
+    x, y = np.array(ring, float).reshape(-1, 2).T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+def clipped(ring: Ring, size: Sequence[float]) -> Ring:
+    """Return the part of a ring within [0, width] x [0, height]: Sutherland and Hodgman's rule."""
+    for axis in (0, 1):
+        for sign, limit in ((1, 0.0), (-1, -float(size[axis]))):
+            inside = [sign * place[axis] >= limit for place in ring]
+            kept: Ring = []
+            for i, place in enumerate(ring):
+                before = ring[i - 1]
+                if inside[i] != inside[i - 1]:
+                    share = (sign * limit - before[axis]) / (place[axis] - before[axis])
+                    cut = [before[k] + share * (place[k] - before[k]) for k in (0, 1)]
+                    cut[axis] = sign * limit
+                    kept.append(cut)
+                if inside[i]:
+                    kept.append(place)
+            ring = kept
+    return ring
+
+
+def polygon(parts: Sequence[Sequence[Ring]]) -> list[list[Ring]]:
+    """Return the geometry of a polygon from rings; what has no area is left out, or refused."""
+    whole = [
+        [outline, *(hole for hole in holes if ring_area(hole) > 0)]
+        for outline, *holes in parts
+        if len(outline) > 2 and ring_area(outline) > 0
+    ]
+    if not whole:
+        raise Nothing("a polygon without an area")
+    return whole
+
+
+def area_pixels(shape: Shape, size: tuple[int, int]) -> np.ndarray:
+    """Return the pixels [H, W] bool that a polygon, mask or brush covers in a picture.
+
+    size: (width, height). A polygon in which no pixel has its centre covers the pixel in its
+    middle.
+    """
+    width, height = size
+    canvas = np.zeros((height, width), bool)
+    if shape.kind != "polygon":
+        pixels, left, top = mask_pixels(shape.geometry)
+        part = canvas[max(0, top) : top + pixels.shape[0], max(0, left) : left + pixels.shape[1]]
+        shown = pixels[max(0, -top) :, max(0, -left) :][: part.shape[0], : part.shape[1]]
+        part |= shown
+        return canvas
+    from skimage.draw import polygon as fill
+
+    for outline, *holes in shape.geometry:
+        part = np.zeros_like(canvas)
+        for ring, value in [(outline, True), *((hole, False) for hole in holes)]:
+            x, y = np.array(ring, float).T
+            part[fill(y - 0.5, x - 0.5, part.shape)] = value
+        canvas |= part
+    if not canvas.any():
+        x0, y0, x1, y1 = box_of([place for part in shape.geometry for place in part[0]])
+        column, row = int((x0 + x1) / 2), int((y0 + y1) / 2)
+        canvas[min(max(row, 0), height - 1), min(max(column, 0), width - 1)] = True
+    return canvas
+
+
+def outlines(shape: Shape) -> list[list[Ring]]:
+    """Return the parts [outline, hole, ...] of a polygon, mask or brush, in pixels.
+
+    Those of pixels lie within half a pixel of their edges.
+    """
+    if shape.kind == "polygon":
+        return shape.geometry
+    import cv2
+
+    pixels, left, top = mask_pixels(shape.geometry)
+    finer = pixels.repeat(FINER, 0).repeat(FINER, 1).view(np.uint8)
+    lines, tree = cv2.findContours(finer, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    rings = [((line[:, 0] + 0.5) / FINER + (left, top)).tolist() for line in lines]
+    parents = [int(links[3]) for links in tree[0]]
+    return [
+        [ring, *(hole for hole, above in zip(rings, parents, strict=True) if above == number)]
+        for number, ring in enumerate(rings)
+        if parents[number] < 0
+    ]
+
+
+def single_outline(shape: Shape) -> Ring | None:
+    """Return the outline of a polygon of one part without holes; None of any other."""
+    is_single = shape.kind == "polygon" and len(shape.geometry) == len(shape.geometry[0]) == 1
+    return shape.geometry[0][0] if is_single else None
+
+
+def reach(shape: Shape) -> list[float]:
+    """Return the box around a polygon, mask or brush."""
+    if shape.kind == "polygon":
+        return box_of([place for part in shape.geometry for place in part[0]])
+    one = shape.geometry
+    return [one["left"], one["top"], one["left"] + one["width"], one["top"] + one["height"]]
+
+
+def picture_size(record: PictureRecord) -> tuple[int, int]:
+    """Return (width, height) of a picture in whole pixels; one without a size is refused."""
+    if record.size is None:
+        raise Unreadable("a shape of a picture whose size is not known")
+    return int(record.size[0]), int(record.size[1])
+
+
+def as_mask(shape: Shape, record: PictureRecord, dropped: Dropped) -> dict[str, Any]:
+    """Return the geometry of a mask that covers the same area; polygons are counted as changed."""
+    if shape.kind != "polygon":
+        return shape.geometry
+    dropped.change("polygons of several parts or with holes, written as masks", record.name)
+    return mask_geometry(area_pixels(shape, picture_size(record)))

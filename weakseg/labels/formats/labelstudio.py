@@ -1,0 +1,212 @@
+"""Label Studio's JSON: a list of tasks, https://labelstud.io/guide/task_format.
+
+Coordinates are percent of the picture's sides. A rectangle turns about its corner at the top left,
+in pixels. Of several annotations of one task the one that was marked as truth holds, else the
+latest; cancelled ones don't count. Seconds are `lead_time`, which counts idle time too.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from weakseg.common import UserError, write_json
+from weakseg.labels.formats.files import Files
+from weakseg.labels.formats.geometry import (
+    area_pixels,
+    box_of,
+    corners,
+    ellipse,
+    picture_size,
+    polygon,
+    single_outline,
+    turned,
+)
+from weakseg.labels.formats.records import (
+    Classes,
+    Dropped,
+    PictureRecord,
+    Shape,
+    Unreadable,
+    number,
+    places,
+    size_of,
+    text,
+)
+from weakseg.labels.formats.runs import brush_code, brush_pixels, mask_geometry
+
+PICTURE = re.compile(r"\.(jpe?g|png|tiff?|webp|bmp|gif|jp2|avif)(\?|$)", re.IGNORECASE)
+
+
+def recognise(files: Files, name: str) -> bool:
+    """Return whether a file is of this format."""
+    if not name.casefold().endswith(".json"):
+        return False
+    tasks = files.json(name)
+    return isinstance(tasks, list) and bool(tasks) and is_task(tasks[0])
+
+
+def is_task(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("data"), dict)
+
+
+def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
+    """Yield what the export says of its pictures."""
+    for name in files.with_suffix(".json"):
+        if not recognise(files, name):
+            continue
+        for place, task in enumerate(files.json(name), 1):
+            with dropped.unless_read(files.where(name), f"task {place}"):
+                yield picture_of(task, dropped)
+
+
+def picture_of(task: Any, dropped: Dropped) -> PictureRecord:
+    name = picture_name(task["data"])
+    annotation = chosen([*task.get("annotations", task.get("completions", []))], name, dropped)
+    project = f"project {task['project']}" if task.get("project") is not None else ""
+    if annotation is None:
+        return PictureRecord(name, None, (), project=project)
+    results = [one for one in annotation.get("result", []) if isinstance(one.get("value"), dict)]
+    sizes = [size_of(one.get("original_width"), one.get("original_height")) for one in results]
+    size = next((one for one in sizes if one), None)
+    shapes: list[Shape] = []
+    for place, one in enumerate(results, 1):
+        where = f"{name}, region {place}"
+        for label in labels_of(one, results):
+            with dropped.unless_read(where):
+                shapes.append(Shape(*shape_of(one, size, label, where, dropped)))
+    lead = annotation.get("lead_time")
+    person = annotation.get("completed_by")
+    person = person.get("email", person.get("id", "")) if isinstance(person, dict) else person
+    return PictureRecord(
+        name,
+        size,
+        tuple(shapes),
+        seconds=None if lead is None else max(0.0, number(lead)),
+        annotator="" if person is None else str(person),
+        project=project,
+    )
+
+
+def picture_name(data: Mapping[str, Any]) -> str:
+    """Return the name of a task's picture: the value that ends as names of pictures do."""
+    values = [value for value in data.values() if isinstance(value, str)]
+    for value in values:
+        if PICTURE.search(value):
+            return value
+    if len(values) == 1:
+        return values[0]
+    raise Unreadable("a task that names no picture")
+
+
+def chosen(annotations: list[Any], name: str, dropped: Dropped) -> Any:
+    """Return the one annotation of a task that holds; None where there is none."""
+    kept = [one for one in annotations if not one.get("was_cancelled")]
+    for _ in range(len(annotations) - len(kept)):
+        dropped.add("annotations that were cancelled", name)
+    for _ in range(len(kept) - 1):
+        dropped.add("further annotations of one task, of which the latest is taken", name)
+    rank = [(bool(one.get("ground_truth")), str(one.get("updated_at", ""))) for one in kept]
+    return kept[max(range(len(kept)), key=lambda i: (rank[i], i))] if kept else None
+
+
+def labels_of(one: Any, results: Sequence[Any]) -> list[str | None]:
+    """Return the classes of a region; those of a `labels` region with the same id count too."""
+    values = [one["value"].get(one.get("type"))]
+    if values[0] is None and one.get("id") is not None:
+        same = [other for other in results if other.get("id") == one["id"] and other is not one]
+        values = [other["value"].get("labels") for other in same]
+    names = [name for value in values if isinstance(value, list) for name in value]
+    return list(dict.fromkeys(names)) or [None]
+
+
+def shape_of(
+    one: Any, size: tuple[float, float] | None, label: object, where: str, dropped: Dropped
+) -> tuple[str, str, Any]:
+    """Return the kind, class and geometry of a region."""
+    kind, value = str(one.get("type")), one["value"]
+    if kind == "choices":
+        return "tag", text(label), True
+    if kind == "labels":
+        raise Unreadable("a label without a region")
+    name = text(label)
+    if size is None:
+        raise Unreadable("a region that doesn't state the size of its picture")
+    if number(one.get("image_rotation", 0)) % 360:
+        raise Unreadable("drawn on a picture that was turned in the tool")
+    width, height = size[0] / 100, size[1] / 100
+    if kind.startswith("rectangle"):
+        left, top = number(value["x"]) * width, number(value["y"]) * height
+        right = left + number(value["width"]) * width
+        bottom = top + number(value["height"]) * height
+        angle = number(value.get("rotation", 0))
+        if angle % 360:
+            dropped.change("turned boxes, taken as the box around them", where)
+        box = box_of(turned(corners([left, top, right, bottom]), [left, top], angle))
+        return "box", name, box
+    if kind.startswith("polygon"):
+        outline = [[x * width, y * height] for x, y in places(value["points"])]
+        return "polygon", name, polygon([[outline]])
+    if kind.startswith("ellipse"):
+        centre = [number(value["x"]) * width, number(value["y"]) * height]
+        radii = [number(value["radiusX"]) * width, number(value["radiusY"]) * height]
+        return "polygon", name, polygon([[ellipse(centre, radii, number(value["rotation"]))]])
+    if kind.startswith("keypoint"):
+        return "click", name, [number(value["x"]) * width, number(value["y"]) * height]
+    if kind.startswith("brush") and value.get("format") == "rle":
+        return "brush", name, mask_geometry(brush_pixels(value["rle"], *size))
+    raise Unreadable(f"a region of the type {kind[:40]}, which is no label here")
+
+
+# ---- writing
+
+
+def write(records: Sequence[PictureRecord], path: Path, classes: Classes, dropped: Dropped) -> None:
+    """Write tasks with annotations, for a project whose labels are named `label`."""
+    tasks = []
+    for record in records:
+        results = []
+        for place, shape in enumerate(record.shapes):
+            with dropped.unless_read(record.name):
+                results.append(region(shape, record, f"{place}", dropped))
+        annotation: dict[str, Any] = {"result": results}
+        if record.seconds is not None:
+            annotation["lead_time"] = record.seconds
+        empty = not results and not record.complete
+        tasks.append({"data": {"image": record.name}, "annotations": [] if empty else [annotation]})
+    if not all(map(is_task, tasks)):
+        raise UserError(f"{path}: no picture to write")
+    write_json(path, tasks)
+
+
+def region(shape: Shape, record: PictureRecord, number: str, dropped: Dropped) -> dict[str, Any]:
+    """Return the region of one shape."""
+    if shape.label is None:
+        raise Unreadable("a shape of no class")
+    if shape.kind == "tag" and not shape.geometry:
+        raise Unreadable("a tag that says that a class is not there")
+    size = picture_size(record)
+    across, down = 100 / size[0], 100 / size[1]
+    value: dict[str, Any]
+    outline = single_outline(shape)
+    if shape.kind == "tag":
+        kind, value = "choices", {}
+    elif shape.kind == "box":
+        left, top, right, bottom = shape.geometry
+        kind, value = "rectanglelabels", {"x": left * across, "y": top * down, "rotation": 0}
+        value |= {"width": (right - left) * across, "height": (bottom - top) * down}
+    elif shape.kind == "click":
+        x, y = shape.geometry
+        kind, value = "keypointlabels", {"x": x * across, "y": y * down, "width": 0.5}
+    elif outline:
+        kind, value = "polygonlabels", {"points": [[x * across, y * down] for x, y in outline]}
+    else:
+        if shape.kind != "brush":
+            dropped.change(f"a {shape.kind}, written as a brush", record.name)
+        code = brush_code(area_pixels(shape, size))
+        kind, value = "brushlabels", {"format": "rle", "rle": code}
+    told: dict[str, Any] = {"original_width": size[0], "original_height": size[1]}
+    told |= {"image_rotation": 0}
+    told |= {} if shape.score is None else {"score": shape.score}
+    names = {"from_name": "choice" if kind == "choices" else "label", "to_name": "image"}
+    return {"id": number, **names, "type": kind, **told, "value": {**value, kind: [shape.label]}}

@@ -1,0 +1,103 @@
+"""A folder of masks: PNGs of class numbers, or of values that --mask_values gives a meaning.
+
+A pixel of 255, or of the value of --mask_ignore, is not labelled; a mask without any is complete,
+and its class 0 needs no shape. Connected regions of a class are one shape each; specks are part of
+the largest region.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from weakseg.common import IGNORE, UserError, atomic_path
+from weakseg.data.mask_values import MaskValues, read_class_numbers
+from weakseg.labels.annotators import connected_regions
+from weakseg.labels.formats.files import Files
+from weakseg.labels.formats.geometry import picture_size
+from weakseg.labels.formats.painting import painted
+from weakseg.labels.formats.records import AREAS, Classes, Dropped, PictureRecord, Shape
+from weakseg.labels.formats.runs import mask_geometry
+
+SPECK = 0.001  # share of the picture; a smaller region is no object of its own
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the numbers in masks mean: those of classes, unless `values` says something else."""
+
+    classes: Classes = field(default_factory=Classes)
+    values: MaskValues | None = None
+
+
+def recognise(files: Files, name: str) -> bool:
+    """Return whether a file is of this format."""
+    return name.casefold().endswith(".png")
+
+
+def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRecord]:
+    """Yield what each mask says of its picture."""
+    if not meaning.classes.names:
+        raise UserError(
+            f"{files.path}: holds masks of numbers; name their classes in order with --classes, or "
+            "in classes.txt beside the pictures' folder"
+        )
+    for name in files.with_suffix(".png"):
+        with files.on_disk(name) as path:
+            try:
+                mask = read_class_numbers(path, meaning.values)
+            except UserError as error:
+                raise UserError(str(error).replace(str(path), files.where(name))) from error
+        numbers = set(np.unique(mask).tolist())
+        strays = {number for number in numbers - {IGNORE} if number >= len(meaning.classes.names)}
+        if strays:
+            raise UserError(
+                f"{files.where(name)}: holds the number {min(strays)}, which is no class; say what "
+                "it means with --mask_values, or --mask_ignore"
+            )
+        is_complete = IGNORE not in numbers and meaning.classes.has_background
+        shown = sorted(numbers - {IGNORE} - ({0} if is_complete else set()))
+        shapes = [shape for number in shown for shape in regions(mask, number, meaning)]
+        yield PictureRecord(
+            PurePosixPath(name).with_suffix("").as_posix(),
+            (mask.shape[1], mask.shape[0]),
+            tuple(shapes),
+            ("full",) if is_complete else (),
+        )
+
+
+def regions(mask: np.ndarray, number: int, meaning: Meaning) -> list[Shape]:
+    """Return a shape for each connected region of a class, the largest with all specks."""
+    name, found = meaning.classes.names[number], connected_regions(mask, number)
+    if number == 0 and meaning.classes.has_background:
+        return [Shape("mask", name, mask_geometry(mask == 0))]
+    large = [region for region in found[1:] if region.area >= SPECK * mask.size]
+    rest = mask == number
+    shapes = []
+    for region in large:
+        left, top, right, bottom = region.box
+        rest[top:bottom, left:right] &= ~region.pixels
+        shapes.append(Shape("mask", name, mask_geometry(region.pixels, left, top)))
+    return [Shape("mask", name, mask_geometry(rest)), *shapes]
+
+
+# ---- writing
+
+
+def write(records: Sequence[PictureRecord], path: Path, classes: Classes, dropped: Dropped) -> None:
+    """Write a PNG of class numbers for each picture with a polygon or mask, or known to be empty.
+
+    What no area covers is the background where the list is complete, else 255.
+    """
+    for record in records:
+        for shape in record.shapes:
+            if shape.kind not in AREAS:
+                dropped.add(f"a {shape.kind}, which is no mask", record.name)
+        areas = [shape for shape in record.shapes if shape.kind in AREAS]
+        is_complete = classes.has_background and "full" in (record.complete or ())
+        if areas or is_complete:
+            mask = painted(areas, picture_size(record), classes.names, 0 if is_complete else IGNORE)
+            with atomic_path((path / record.name).with_suffix(".png")) as temporary:
+                Image.fromarray(mask).save(temporary, optimize=True)

@@ -1,0 +1,52 @@
+"""Pascal VOC's XML, a file for each picture: boxes, numbered from 1, with both corners inside."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from xml.etree import ElementTree
+
+from weakseg.labels.formats.files import Files
+from weakseg.labels.formats.records import (
+    Dropped,
+    Nothing,
+    PictureRecord,
+    Shape,
+    Unreadable,
+    number,
+    size_of,
+    text,
+)
+
+
+def recognise(files: Files, name: str) -> bool:
+    """Return whether a file is of this format."""
+    return name.casefold().endswith(".xml") and files.xml(name).tag == "annotation"
+
+
+def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
+    """Yield what each file says of its picture."""
+    for name in files.with_suffix(".xml"):
+        root = files.xml(name)
+        if root.tag == "annotation":
+            yield picture_of(root, name, dropped)
+
+
+def picture_of(root: ElementTree.Element, file: str, dropped: Dropped) -> PictureRecord:
+    name = (root.findtext("filename") or "").strip() or PurePosixPath(file).stem
+    shapes = []
+    for place, one in enumerate(root.iter("object"), 1):
+        with dropped.unless_read(name, f"object {place}"):
+            shapes.append(Shape("box", text(one.findtext("name")), box(one.find("bndbox"))))
+    size = size_of(root.findtext("size/width"), root.findtext("size/height"))
+    return PictureRecord(name, size, tuple(shapes))
+
+
+def box(corners: ElementTree.Element | None) -> list[float]:
+    """Return [left, top, right, bottom] of an object's corners."""
+    if corners is None:
+        raise Unreadable("an object without a box")
+    left, top, right, bottom = (
+        number(corners.findtext(key)) for key in ("xmin", "ymin", "xmax", "ymax")
+    )
+    if right < left or bottom < top:
+        raise Nothing("a box without an area")
+    return [left - 1, top - 1, right, bottom]

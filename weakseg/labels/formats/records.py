@@ -1,0 +1,205 @@
+"""What a label file says of one picture, whatever the tool that wrote it: shapes, and their time.
+
+Coordinates are (x, y) in pixels of the upright picture, x to the right and y down; pixel i covers
+[i, i + 1). What a shape's geometry is depends on its kind:
+
+    click    [x, y]
+    stroke   {"width": pixels, "path": [[x, y], ...]}
+    box      [left, top, right, bottom]
+    polygon  [[outline, hole, ...], ...]: the parts of one object; a ring is [[x, y], ...]
+    mask     {"left", "top", "width", "height", "counts"}: runs row by row within its box, the first
+             of what is not covered
+    brush    as a mask: what a person painted over, which need not fill the object
+    tag      true where the class is there, false where it is not
+"""
+
+import contextlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+KINDS = ("click", "stroke", "box", "polygon", "mask", "brush", "tag")
+AREAS = ("polygon", "mask", "brush")
+SHARES = (1.0, 1.0)  # size of a picture whose coordinates are shares of its sides
+# How Python reports a value that is not what a format's documentation says.
+MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
+
+
+class Unreadable(ValueError):
+    """A shape that can't be taken over; the message is the reason, in words."""
+
+
+class Nothing(Unreadable):
+    """A shape that covers nothing of the picture: a slip of the mouse, which hides no object."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One thing that a person drew, or said, about a picture.
+
+    label  the name of its class; None where nobody can tell, as in a crowd
+    score  how sure a model is of it, 0 to 1; None of what people drew
+    """
+
+    kind: str
+    label: str | None
+    geometry: Any
+    score: float | None = None
+
+    @property
+    def key(self) -> str:
+        """A text that two shapes share when they say the same, to a hundredth of a pixel."""
+        return json.dumps([self.kind, self.label, rounded(self.geometry)])
+
+
+@dataclass(frozen=True)
+class PictureRecord:
+    """What one file says of one picture.
+
+    name       of the picture, as the file has it: a path, a URL, a name
+    size       (width, height) that the coordinates belong to; None: those of the upright picture
+    complete   kinds of label whose list holds all objects; None: the file doesn't say
+    seconds    that a person needed, where the tool measured it
+    project    what the tool calls the whole that the picture is part of, in later exports too
+    """
+
+    name: str
+    size: tuple[float, float] | None
+    shapes: tuple[Shape, ...]
+    complete: tuple[str, ...] | None = None
+    seconds: float | None = None
+    annotator: str = ""
+    project: str = ""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The names of the classes, the background first where there is one."""
+
+    names: Sequence[str] = ()
+    has_background: bool = True
+
+    @property
+    def objects(self) -> list[str]:
+        """All but the background."""
+        return list(self.names[int(self.has_background) :])
+
+    def to_write(self, records: Iterable[PictureRecord]) -> list[str]:
+        """Return the objects, and behind them what else the shapes of records are of."""
+        shown = [shape.label for record in records for shape in record.shapes if shape.label]
+        return list(dict.fromkeys([*self.objects, *shown]))
+
+
+class Dropped:
+    """What could not be taken over, and what had to be changed: counted by reason, the first named.
+
+    counts   {(whether it is lost, reason): number}
+    first    {the same: where}
+    hidden   names of pictures that lost what may have been an object
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[bool, str]] = Counter()
+        self.first: dict[tuple[bool, str], str] = {}
+        self.hidden: set[str] = set()
+
+    def add(self, reason: str, picture: str, place: str = "") -> None:
+        """Count something that is lost.
+
+        picture: its name; place: of the thing in it, in words
+        """
+        self._count((True, reason), f"{picture}, {place}" if place else picture)
+        self.hidden.add(picture)
+
+    def change(self, reason: str, picture: str) -> None:
+        """Count something that is kept, but not as it was."""
+        self._count((False, reason), picture)
+
+    def _count(self, key: tuple[bool, str], where: str) -> None:
+        self.counts[key] += 1
+        self.first.setdefault(key, where)
+
+    @contextlib.contextmanager
+    def unless_read(self, picture: str, place: str = "") -> Iterator[None]:
+        """Count what is wrong with a shape, and go on after the body of the `with`."""
+        try:
+            yield
+        except Nothing as error:
+            self._count((True, str(error)), f"{picture}, {place}" if place else picture)
+        except Unreadable as error:
+            self.add(str(error), picture, place)
+        except MALFORMED:
+            self.add("not of the documented form", picture, place)
+
+    @property
+    def lost(self) -> int:
+        """The number of things that are lost."""
+        return sum(number for (is_lost, _), number in self.counts.items() if is_lost)
+
+    def lines(self) -> list[str]:
+        """Return a line for each reason."""
+        return [
+            f"{number} {'dropped' if key[0] else 'changed'}, {key[1]}; the first: {self.first[key]}"
+            for key, number in self.counts.items()
+        ]
+
+
+def number(value: object) -> float:
+    """Return a finite number, which may be written as a text; others are a `ValueError`."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"{value!r} is no number")
+    result = float(value)
+    if not math.isfinite(result):
+        raise ValueError(f"{value!r} is not finite")
+    return result
+
+
+def whole(value: object) -> int:
+    """Return a whole number; others are a `ValueError`."""
+    result = number(value)
+    if result != int(result):
+        raise ValueError(f"{value!r} is not whole")
+    return int(result)
+
+
+def places(values: Any) -> list[list[float]]:
+    """Return [[x, y], ...] of a list of pairs."""
+    return [[number(x), number(y)] for x, y in values]
+
+
+def pairs(values: Any) -> list[list[float]]:
+    """Return [[x, y], ...] of a flat list x, y, x, y, ..."""
+    numbers = [number(value) for value in values]
+    if len(numbers) % 2:
+        raise Unreadable("an odd number of coordinates")
+    return [list(pair) for pair in zip(numbers[::2], numbers[1::2], strict=True)]
+
+
+def text(value: object) -> str:
+    """Return the name of a class, without spaces around it; what is no text is a `ValueError`."""
+    if not isinstance(value, str) or not value.strip():
+        raise Unreadable("without the name of a class")
+    return value.strip()
+
+
+def size_of(width: object, height: object) -> tuple[float, float] | None:
+    """Return a picture's size as a file states it; None where it states none, or nonsense."""
+    try:
+        size = number(width), number(height)
+    except ValueError:
+        return None
+    return size if min(size) >= 1 else None
+
+
+def rounded(value: Any) -> Any:
+    """Return a geometry whose coordinates are rounded to hundredths."""
+    if isinstance(value, float):
+        return round(value, 2) + 0.0
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, dict):
+        return {key: rounded(value[key]) for key in sorted(value)}
+    return [rounded(one) for one in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,97 @@
+"""Supervisely's JSON, `ann/NAME.jpg.json` for each picture, https://developer.supervisely.com.
+
+A bitmap is a PNG, packed by zlib, in base 64, with the pixel at its top left. Corners of rectangles
+are pixels, both inside.
+"""
+
+import base64
+import binascii
+import zlib
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from weakseg.common import UserError
+from weakseg.data.image_io import opened
+from weakseg.labels.formats.files import Files
+from weakseg.labels.formats.geometry import box_of, polygon
+from weakseg.labels.formats.records import (
+    Dropped,
+    PictureRecord,
+    Shape,
+    Unreadable,
+    places,
+    size_of,
+    text,
+    whole,
+)
+from weakseg.labels.formats.runs import checked_size, mask_geometry
+
+MOST_BYTES = 2**27  # of the PNG of one bitmap
+
+
+def recognise(files: Files, name: str) -> bool:
+    """Return whether a file is of this format."""
+    if not name.casefold().endswith(".json"):
+        return False
+    content = files.json(name)
+    return isinstance(content, dict) and {"objects", "size"} <= content.keys()
+
+
+def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
+    """Yield what each file says of its picture."""
+    for name in files.with_suffix(".json"):
+        if recognise(files, name):
+            with dropped.unless_read(files.where(name)):
+                yield picture_of(files.json(name), name, dropped)
+
+
+def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
+    parts = [part for part in PurePosixPath(file).parts if part != "ann"]
+    name = "/".join(parts).removesuffix(".json").removesuffix(".JSON")
+    shapes = []
+    for place, one in enumerate(content["objects"], 1):
+        with dropped.unless_read(name, f"object {place}"):
+            shapes.append(shape_of(one))
+    for tag in content.get("tags") or []:
+        with dropped.unless_read(name, "tag"):
+            shapes.append(Shape("tag", text(tag["name"] if isinstance(tag, dict) else tag), True))
+    size = size_of(content["size"].get("width"), content["size"].get("height"))
+    return PictureRecord(name, size, tuple(shapes))
+
+
+def shape_of(one: Any) -> Shape:
+    """Return the shape of one object."""
+    label, kind = text(one["classTitle"]), one.get("geometryType")
+    if kind == "bitmap":
+        left, top = map(whole, one["bitmap"]["origin"])
+        return Shape("mask", label, mask_geometry(decoded(one["bitmap"]["data"]), left, top))
+    exterior = places(one["points"]["exterior"])
+    if kind == "polygon":
+        holes = [places(hole) for hole in one["points"].get("interior") or []]
+        return Shape("polygon", label, polygon([[exterior, *holes]]))
+    if kind == "rectangle":
+        x0, y0, x1, y1 = box_of(exterior)
+        return Shape("box", label, [x0, y0, x1 + 1, y1 + 1])
+    if kind == "point":
+        return Shape("click", label, [exterior[0][0] + 0.5, exterior[0][1] + 0.5])
+    if kind in ("line", "polyline"):
+        path = [[x + 0.5, y + 0.5] for x, y in exterior]
+        return Shape("stroke", label, {"width": 1.0, "path": path})
+    raise Unreadable(f"an object of the type {str(kind)[:40]}, which is no label here")
+
+
+def decoded(content: str) -> np.ndarray:
+    """Return the mask [h, w] bool of a bitmap: what is opaque, or else what is not black."""
+    try:
+        packed = base64.b64decode(content, validate=True)
+        picture = zlib.decompressobj().decompress(packed, MOST_BYTES)
+        with opened("bitmap", picture) as image:
+            checked_size(*image.size)
+            if "A" in image.getbands() or "transparency" in image.info:
+                return np.asarray(image.convert("RGBA"))[..., 3] > 0
+            return np.asarray(image.convert("L")) > 0
+    except (UserError, binascii.Error, zlib.error) as error:
+        raise Unreadable("a bitmap that can't be read") from error

@@ -1,0 +1,80 @@
+"""The table of label formats, and which of them a file is of, by its content.
+
+To add a format, write a file with `recognise` and `read`, and `write` where labels go out in it,
+and add a row to `FORMATS`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from weakseg.common import UserError
+from weakseg.labels.formats import (
+    coco,
+    cvat,
+    labelme,
+    labelstudio,
+    masks,
+    pascalvoc,
+    plain,
+    supervisely,
+    yolo,
+)
+from weakseg.labels.formats.files import Files
+from weakseg.labels.formats.masks import Meaning
+from weakseg.labels.formats.records import Classes, Dropped, PictureRecord
+
+Read = Callable[[Files, Dropped], Iterator[PictureRecord]]
+Write = Callable[[Sequence[PictureRecord], Path, Classes, Dropped], None]
+LOOKED_AT = 50  # files of one suffix that are opened to recognise a format
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    recognise  (files, name of one of them) -> whether that is of the format
+    suffix     of the one file that `write` makes; "" where it fills a folder
+    """
+
+    title: str
+    recognise: Callable[[Files, str], bool]
+    read: Callable[..., Iterator[PictureRecord]]
+    write: Write | None = None
+    suffix: str = ""
+
+
+# The first that recognises a file reads it.
+FORMATS = {
+    "weakseg": Format("our own", plain.recognise, plain.read, plain.write, ".json"),
+    "labelstudio": Format(
+        "Label Studio", labelstudio.recognise, labelstudio.read, labelstudio.write, ".json"
+    ),
+    "labelme": Format("LabelMe", labelme.recognise, labelme.read, labelme.write),
+    "coco": Format("COCO", coco.recognise, coco.read, coco.write, ".json"),
+    "supervisely": Format("Supervisely", supervisely.recognise, supervisely.read),
+    "cvat": Format("CVAT for images", cvat.recognise, cvat.read, cvat.write, ".xml"),
+    "voc": Format("Pascal VOC", pascalvoc.recognise, pascalvoc.read),
+    "yolo": Format("YOLO", yolo.recognise, yolo.read, yolo.write),
+    "masks": Format("masks", masks.recognise, masks.read, masks.write),
+}
+WRITABLE = [name for name, row in FORMATS.items() if row.write]
+SUFFIXES = (".json", ".xml", ".csv", ".txt", ".png")  # in this order, since pictures may lie beside
+
+
+def recognise(files: Files) -> str:
+    """Return the name of the format of an export; one of no known format is a `UserError`."""
+    for suffix in SUFFIXES:
+        for name in files.with_suffix(suffix)[:LOOKED_AT]:
+            for known, row in FORMATS.items():
+                if row.recognise(files, name):
+                    return known
+    titles = ", ".join(row.title for row in FORMATS.values())
+    raise UserError(f"{files.path}: of no format that is known: {titles}")
+
+
+def reader(name: str, meaning: Meaning) -> Read:
+    """Return the function that reads a format; meaning: of the numbers in masks."""
+    row = FORMATS[name]
+    return partial(row.read, meaning=meaning) if name == "masks" else row.read

@@ -1,0 +1,152 @@
+"""YOLO's text files, one for each picture: boxes, outlines and keypoints in shares of its sides.
+
+A line is `class x y width height`, or `class x y x y x y ...` of an outline; classes count from 0,
+which is an object like any other. Their names stand in data.yaml, or a line each in classes.txt or
+obj.names. A file without a line says that its picture shows nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from weakseg.common import UserError, atomic_path
+from weakseg.common import reason as reason_of
+from weakseg.labels.formats.files import Files, lines_of
+from weakseg.labels.formats.geometry import outlines, picture_size, polygon, ring_area
+from weakseg.labels.formats.records import (
+    AREAS,
+    SHARES,
+    Classes,
+    Dropped,
+    PictureRecord,
+    Shape,
+    Unreadable,
+    number,
+    pairs,
+    whole,
+)
+
+NAMES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
+LISTS = ("train.txt", "val.txt", "valid.txt", "test.txt", "trainval.txt", "readme.txt")
+
+
+def recognise(files: Files, name: str) -> bool:
+    """Return whether a file is of this format: each line begins with a number, and has five."""
+    if not is_label_file(name):
+        return False
+    lines = lines_of(files.text(name))
+    try:
+        return all(len(line.split()) > 4 and [*map(float, line.split())] for line in lines)
+    except ValueError:
+        return False
+
+
+def is_label_file(name: str) -> bool:
+    last = PurePosixPath(name).name.casefold()
+    return last.endswith(".txt") and last not in NAMES and last not in LISTS
+
+
+def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
+    """Yield what each file says of its picture."""
+    classes, points = description(files)
+    for file in filter(is_label_file, files.names):
+        name = PurePosixPath(file).with_suffix("").as_posix()
+        name = "/".join("images" if part == "labels" else part for part in name.split("/"))
+        shapes: list[Shape] = []
+        for place, line in enumerate(lines_of(files.text(file)), 1):
+            with dropped.unless_read(name, f"line {place}"):
+                shapes += shapes_of(line.split(), classes, points)
+        yield PictureRecord(name, SHARES, tuple(shapes))
+
+
+def description(files: Files) -> tuple[dict[int, str], tuple[int, int] | None]:
+    """Return {number: class}, and how many keypoints of how many values an object has, if any."""
+    for name in files.with_suffix(".yaml", ".yml"):
+        try:
+            content = yaml.safe_load(files.text(name))
+        except (yaml.YAMLError, RecursionError) as error:
+            raise UserError(
+                f"{files.where(name)}: no readable YAML file ({reason_of(error)})"
+            ) from error
+        names = content.get("names") if isinstance(content, dict) else None
+        if names:
+            named = names if isinstance(names, dict) else dict(enumerate(names))
+            shape = content.get("kpt_shape")
+            return {int(key): str(name).strip() for key, name in named.items()}, (
+                (int(shape[0]), int(shape[1])) if shape else None
+            )
+    for name in files.names:
+        if PurePosixPath(name).name.casefold() in NAMES:
+            return dict(enumerate(lines_of(files.text(name)))), None
+    raise UserError(
+        f"{files.path}: looks like YOLO, but names no classes; add data.yaml or classes.txt to it"
+    )
+
+
+def shapes_of(
+    words: Sequence[str], classes: dict[int, str], points: tuple[int, int] | None
+) -> list[Shape]:
+    """Return the shapes of one line, in shares."""
+    label, values = whole(words[0]), [number(word) for word in words[1:]]
+    if label not in classes:
+        raise Unreadable(f"of the class {label}, which has no name")
+    name, clicks = classes[label], []
+    if points and len(values) == 4 + points[0] * points[1]:
+        joints = [values[i : i + points[1]] for i in range(4, len(values), points[1])]
+        seen = [joint for joint in joints if (joint[2] > 0 if points[1] > 2 else any(joint))]
+        clicks = [Shape("click", name, joint[:2]) for joint in seen]
+        values = values[:4]
+    if len(values) in (4, 5):  # the fifth is how sure a model is
+        x, y, width, height = values[:4]
+        score = values[4] if len(values) == 5 else None
+        box = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
+        return [Shape("box", name, box, score), *clicks]
+    if len(values) < 6:
+        raise Unreadable("a line of too few numbers")
+    return [Shape("polygon", name, polygon([[pairs(values)]]))]
+
+
+# ---- writing
+
+
+def write(records: Sequence[PictureRecord], path: Path, classes: Classes, dropped: Dropped) -> None:
+    """Write `labels/` with a file for each picture, and `data.yaml`, into a folder."""
+    names = classes.to_write(records)
+    numbers = {name: place for place, name in enumerate(names)}
+    for record in records:
+        lines: list[str] = []
+        for shape in record.shapes:
+            with dropped.unless_read(record.name):
+                lines.append(line_of(shape, record, numbers, dropped))
+        with atomic_path((path / "labels" / record.name).with_suffix(".txt")) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    content: dict[str, Any] = {"path": ".", "train": "images", "val": "images"}
+    content["names"] = dict(enumerate(names))
+    with atomic_path(path / "data.yaml") as temporary:
+        words = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
+        temporary.write_text(words, encoding="utf-8")
+
+
+def line_of(shape: Shape, record: PictureRecord, numbers: dict[str, int], dropped: Dropped) -> str:
+    """Return the line of one shape."""
+    if shape.label is None:
+        raise Unreadable("a shape of no class")
+    width, height = picture_size(record)
+    if shape.kind == "box":
+        left, top, right, bottom = shape.geometry
+        places = [[(left + right) / 2, (top + bottom) / 2], [right - left, bottom - top]]
+    elif shape.kind in AREAS:
+        parts = sorted(outlines(shape), key=lambda part: -ring_area(part[0]))
+        if len(parts) > 1:
+            dropped.change(
+                "an object of several parts, of which the largest is written", record.name
+            )
+        if len(parts[0]) > 1:
+            dropped.change("holes, which YOLO has no word for", record.name)
+        places = parts[0][0]
+    else:
+        raise Unreadable(f"a {shape.kind}, which YOLO has no word for")
+    shares = [f"{x / width:.6f} {y / height:.6f}" for x, y in places]
+    return f"{numbers[shape.label]} {' '.join(shares)}"
