@@ -1,6 +1,8 @@
 """An on-disk cache of resized images and masks, and of the classes that masks show."""
 
 import contextlib
+import functools
+import io
 import json
 import math
 import os
@@ -67,17 +69,28 @@ class ResizedCache:
     ) -> np.ndarray:
         """Return an array of a kind and shape that is made of a file, from its own file if any."""
         stored = self.folder / f"{source_key(source)}.{kind}.npy"
-        try:
-            with stored.open("rb") as file:
-                array = np.lib.format.read_array(file, allow_pickle=False)
-            if array.shape == shape and array.dtype == np.uint8:
-                return array
-        except (OSError, ValueError, EOFError):  # not there yet, or damaged: it is made anew
-            pass
+        header = npy_header(np.dtype(np.uint8).str, shape)
+        with contextlib.suppress(OSError):  # not there yet; what is damaged is made anew too
+            content = stored.read_bytes()
+            if content.startswith(header) and len(content) == len(header) + math.prod(shape):
+                numbers = np.frombuffer(bytearray(content), np.uint8, offset=len(header))
+                return numbers.reshape(shape)
         array = make()
         if self.room.take(array.nbytes + NPY_HEADER):
             write(stored, lambda file: np.save(file, array))
         return array
+
+
+@functools.lru_cache(maxsize=64)
+def npy_header(kind: str, shape: tuple[int, ...]) -> bytes:
+    """Return what an .npy file of an array begins with; kind: of its numbers, as "|u1".
+
+    Whole headers are compared: one that is damaged may still be read, and shift the numbers.
+    """
+    file = io.BytesIO()
+    description = {"descr": kind, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, description)
+    return file.getvalue()
 
 
 class Room:
