@@ -248,6 +248,14 @@ class SegmentationDataset(ABC):
         """Return [S, S] uint8 classes at the size of the cache, 255 = ignore."""
         return self.to_classes(name, cache.mask(self.mask_path(name), self.mask_values))
 
+    def add_masks(self, paths: Mapping[str, Path]) -> None:
+        """Take masks of class numbers {id: path} of images that have none; no split changes."""
+        if paths:
+            raise UserError(
+                f"--data_dir {self.root}: is {self.name}, whose masks come with it, but that of "
+                f"{min(paths)} is missing; only a folder of one's own takes masks of other tools"
+            )
+
     def masked(self, names: Iterable[str]) -> list[str]:
         """Return those of `names` that have a mask."""
         return [name for name in names if self.mask_path(name).exists()]

@@ -127,6 +127,9 @@ class Folder(MaskClasses):
     def mask_path(self, name: str) -> Path:
         return self.masks.get(name, self.root / "masks" / f"{name}.png")
 
+    def add_masks(self, paths: Mapping[str, Path]) -> None:
+        self.masks = {**paths, **self.masks}
+
     def instances_path(self, name: str) -> Path:
         return self.objects.get(name, self.root / "instances" / f"{name}.png")
 

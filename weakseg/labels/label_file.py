@@ -21,6 +21,8 @@ from weakseg.labels.label_folder import open_folder, shards_in
 from weakseg.labels.label_header import LabelHeader, header
 from weakseg.labels.label_record import by_image, complete_lists, read_record
 from weakseg.labels.plain_pickle import NotPlain, read_plain, write_plain_dict
+from weakseg.labels.store import is_store
+from weakseg.labels.store_labels import give_masks, store_content
 from weakseg.validation import first_fault, shorten
 
 ANEW = "generate it anew with python weak_label_generator.py"
@@ -83,7 +85,11 @@ def labels_for(
     signals: that each image must have; labels that people drew may lack some, or whole images
     data_dir: as the user gave it, for the command that a mistake's message proposes
     """
-    content = load_labels(path, f"run {command(path, dataset, data_dir)}")
+    content = (
+        store_content(path, dataset)
+        if is_store(path)
+        else load_labels(path, f"run {command(path, dataset, data_dir)}")
+    )
     is_simulated = bool(content["options"])  # people's labels have none
     remedy = f"run {command(path, dataset, data_dir, content)}" if is_simulated else MEND
     ours = header(dataset, 0, {})
@@ -109,6 +115,8 @@ def labels_for(
         complete = complete_lists(content.get("complete", is_simulated))
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
+    if "full" in signals and "drawn" in content:
+        give_masks(path, dataset, content["drawn"], ids)
     for name in ids:
         picture = picture_of(dataset, name, is_simulated)
         try:
@@ -141,6 +149,7 @@ class PackedLabels(Mapping[str, Any]):
 
     def __init__(self, strays: Sequence[str] = ()) -> None:
         self.packed: dict[str, bytes] = {}
+        self.strays = strays
 
     def add(self, name: str, labels: Any) -> None:
         """Take in the labels of an image."""
@@ -149,7 +158,6 @@ class PackedLabels(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         return pickle.loads(self.packed[name])  # bytes that this process wrote
 
-        self.strays = strays
     def __iter__(self) -> Iterator[str]:
         return iter(self.packed)
 

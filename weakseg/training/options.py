@@ -36,8 +36,9 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     group = add_data_arguments(parser)
     group.add_argument(
         "--weak_label_path",
+        "--labels",
         default="./weak_labels/weak_labels_train.pkl",
-        help="(default: %(default)s)",
+        help="a weak-label file or folder, or a store of python labels.py (default: %(default)s)",
     )
     group.add_argument(
         "--cache_limit",

@@ -1,0 +1,291 @@
+"""Labels of other tools in, and out again: one store for all that people give.
+
+    python labels.py import export.zip --images my_data/images --output labels/mine
+    python labels.py import boxes.xml clicks.json --images my_data/images --output labels/mine \
+        --complete boxes --map "Dog=dog,phone=-"
+    python labels.py check --labels labels/mine
+    python labels.py show --labels labels/mine --images my_data/images
+    python labels.py export --labels labels/mine --format coco --output coco.json
+
+`import` takes CVAT for images, Label Studio, LabelMe, COCO, Pascal VOC, YOLO, Supervisely, folders
+of masks, and a simple CSV or JSON of our own, as files, folders or zip archives, and tells them
+apart by their content. `train.py --labels labels/mine` learns from the store. `labels.py COMMAND
+--help` lists the flags of a command.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weakseg.command_line import Parser
+from weakseg.common import IGNORE, UserError, printable, run_cli
+from weakseg.labels.converting import WISHES
+from weakseg.labels.formats.table import FORMATS, WRITABLE
+
+if TYPE_CHECKING:
+    from weakseg.labels.carried import Carried
+    from weakseg.labels.formats.records import Classes
+    from weakseg.labels.importing import Imported, Wishes
+    from weakseg.labels.matching import Pictures
+
+ACROSS = 6  # tiles of a contact sheet in a row
+COMPLETE = ("full", "boxes", "points", "scribbles", "none")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = Parser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    add_import_arguments(commands.add_parser("import", help="bring labels into a store"))
+    add_export_arguments(commands.add_parser("export", help="write a store in a tool's format"))
+    check = commands.add_parser("check", help="count labels, and name suspicious ones")
+    show = commands.add_parser("show", help="draw labels over the photographs")
+    for one in (check, show):
+        one.add_argument("--labels", required=True, metavar="DIR", help="a store")
+    show.add_argument("--images", required=True, metavar="DIR", help="folder of the photographs")
+    show.add_argument("--output", metavar="FILE", help="(default: sheet.png in the store's folder)")
+    show.add_argument("--count", type=int, default=24, help="photographs (default: %(default)s)")
+    return parser.parse_args(argv)
+
+
+def add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `import`."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files, folders or zip archives")
+    parser.add_argument("--images", required=True, metavar="DIR", help="folder of the photographs")
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="the store, such as labels/mine"
+    )
+    parser.add_argument("--format", choices=[*FORMATS], help="(default: by the content)")
+    parser.add_argument(
+        "--as",
+        dest="areas_as",
+        choices=WISHES,
+        help="what polygons, masks and brushes become (default: masks, and strokes for brushes)",
+    )
+    parser.add_argument(
+        "--empty",
+        choices=("unlabelled", "background"),
+        default="unlabelled",
+        help="what a picture without shapes means: nobody looked, or nothing is there (default: "
+        "%(default)s)",
+    )
+    parser.add_argument(
+        "--complete",
+        nargs="+",
+        choices=COMPLETE,
+        default=["full"],
+        metavar="KIND",
+        help="kinds of label that show all objects of a picture, so that the rest is background: "
+        f"{', '.join(COMPLETE)} (default: full, what polygons and masks become)",
+    )
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=CLASS,...",
+        help="classes of the file that have other names here; CLASS - leaves one out",
+    )
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="all that are known, the background first (default: classes.txt beside --images, else "
+        "those of the labels)",
+    )
+    parser.add_argument(
+        "--source",
+        help="what the labels come from: a later import of the same replaces it (default: the "
+        "format, and the tool's number of the project or else the file's name)",
+    )
+    parser.add_argument(
+        "--mask_values",
+        nargs="+",
+        default=[],
+        metavar="VALUE=CLASS",
+        help="what numbers or colours in masks mean: 255=blob, '#ff0000=road'",
+    )
+    parser.add_argument("--mask_ignore", metavar="VALUE", help="of masks: what is not labelled")
+
+
+def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `export`."""
+    parser.add_argument("--labels", required=True, metavar="DIR", help="a store")
+    parser.add_argument("--format", required=True, choices=WRITABLE)
+    parser.add_argument("--output", required=True, metavar="PATH", help="file, or folder to fill")
+    parser.add_argument(
+        "--images", metavar="DIR", help="folder of the photographs, whose names are written"
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    commands = {"import": import_labels, "export": export, "check": check, "show": show}
+    commands[args.command](args)
+
+
+def import_labels(args: argparse.Namespace) -> None:
+    """Read the files into the store, and say what came of them."""
+    from weakseg.labels.importing import keep, read_labels
+    from weakseg.labels.matching import Pictures
+    from weakseg.labels.store import opened_store
+
+    pictures, wishes = Pictures(args.images), wishes_of(args)
+    files = [read_labels(path, pictures, wishes) for path in args.files]
+    with opened_store(args.output, create=True) as store:
+        for found in files:
+            report(found, pictures)
+            change = keep(store, found)
+            print(
+                f"  {change.added} shapes added, {change.removed} removed, {change.kept} as "
+                f"before; {change.pictures} of {found.pictures} pictures changed"
+            )
+        store.say_classes(all_classes(store.classes(), wishes, files))
+    print_state(args.output)
+    print(f"next: python train.py --labels {args.output} --data_dir {Path(args.images).parent}")
+
+
+def wishes_of(args: argparse.Namespace) -> Wishes:
+    """Return what the flags of `import` say, with the classes that are known."""
+    from weakseg.data.mask_values import MaskValues
+    from weakseg.labels.formats.masks import Meaning
+    from weakseg.labels.formats.records import Classes
+    from weakseg.labels.importing import Wishes, classes_beside, renames
+
+    classes = Classes(tuple(args.classes)) if args.classes else classes_beside(args.images)
+    if (args.mask_values or args.mask_ignore is not None) and not classes.names:
+        raise UserError("--mask_values, --mask_ignore: name the classes too, with --classes")
+    values = MaskValues.of_flags(args.mask_values, args.mask_ignore, classes.names)
+    return Wishes(
+        format=args.format,
+        areas_as=args.areas_as,
+        is_empty=args.empty == "background",
+        complete=() if "none" in args.complete else tuple(args.complete),
+        names=renames(args.map),
+        meaning=Meaning(classes, values),
+        source=args.source,
+    )
+
+
+def all_classes(before: Classes, wishes: Wishes, files: list[Imported]) -> Classes:
+    """Return the classes of a store: those that are known, or else all that its labels show."""
+    from weakseg.labels.formats.records import Classes
+
+    if wishes.meaning.classes.names:
+        return wishes.meaning.classes
+    names = [*(before.names or ["background"]), *(name for one in files for name in one.classes)]
+    return Classes(tuple(dict.fromkeys(names)), before.has_background)
+
+
+def report(found: Imported, pictures: Pictures) -> None:
+    """Say what came of one file: a line for each thing that a person must know."""
+    say(f"{found.path}: {found.title}, {found.pictures} pictures of {pictures.folder}")
+    if found.shown:
+        say(f"  {', '.join(f'{number} {kind}' for kind, number in found.shown.items())}")
+    if found.absent:
+        say(f"  {len(found.absent)} pictures are not there, the first is {found.absent[0]}")
+    if found.empty:
+        say(f"  {found.empty} pictures have no shape: {EMPTY[found.is_empty]}")
+    for line in found.dropped.lines():
+        say(f"  {line}")
+    if found.dropped.hidden:
+        say(
+            f"  {len(found.dropped.hidden)} pictures lost shapes, so none of their lists is complete"
+        )
+
+
+EMPTY = {
+    True: "background, as --empty says",
+    False: "unlabelled (--empty background: somebody looked, and nothing is there)",
+}
+
+
+def print_state(folder: str) -> None:
+    """Say what a store holds, by kind of label, and what its sources have in common."""
+    from weakseg.labels.importing import carried_in
+    from weakseg.labels.store import opened_store
+    from weakseg.labels.store_check import summary
+
+    with opened_store(folder) as store:
+        for line in summary(dict(carried_in(store))):
+            say(f"{folder}: {line}")
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write what the store carries in a format, and count what that can't say."""
+    from weakseg.labels.exporting import records_of, write_labels
+    from weakseg.labels.importing import carried_in
+    from weakseg.labels.matching import Pictures
+    from weakseg.labels.store import opened_store
+
+    pictures = Pictures(args.images) if args.images else None
+    with opened_store(args.labels) as store:
+        records, classes = records_of(carried_in(store), pictures), store.classes()
+    dropped = write_labels(args.format, records, Path(args.output), classes)
+    say(f"{args.output}: {FORMATS[args.format].title}, {len(records)} pictures")
+    for line in dropped.lines():
+        say(f"  {line}")
+
+
+def check(args: argparse.Namespace) -> None:
+    """Count labels by kind and class, and name what looks like a mistake."""
+    from weakseg.labels.importing import carried_in
+    from weakseg.labels.store import opened_store
+    from weakseg.labels.store_check import class_lines, summary, suspicious
+
+    with opened_store(args.labels) as store:
+        carried, classes = dict(carried_in(store)), store.classes()
+    for line in [*summary(carried), *class_lines(carried, classes), *suspicious(carried)]:
+        say(line)
+
+
+def show(args: argparse.Namespace) -> None:
+    """Draw a contact sheet of labels over their photographs."""
+    from weakseg.labels.importing import carried_in
+    from weakseg.labels.matching import Pictures
+    from weakseg.labels.store import opened_store
+    from weakseg.reporting.pictures import label_preview
+
+    if args.count < 1:
+        raise UserError(f"--count {args.count}: must be at least 1")
+    pictures = Pictures(args.images)
+    with opened_store(args.labels) as store:
+        found = carried_in(store)
+        carried = {key: one for key, one in found if key in pictures.files and one.signals}
+        classes = store.classes()
+    if not carried:
+        raise UserError(f"--images {args.images}: no picture of {args.labels} is there")
+    step = max(1, len(carried) // args.count)
+    chosen = [*carried][::step][: args.count]
+    path = Path(args.output or Path(args.labels) / "sheet.png")
+    tiles = [tile(pictures.files[key], key, carried[key], classes) for key in chosen]
+    label_preview(path, tiles, classes.names, ACROSS)
+    say(f"{path}: {len(chosen)} of {len(carried)} pictures")
+
+
+def tile(path: Path, key: str, carried: Carried, classes: Classes) -> dict[str, Any]:
+    """Return a tile of a contact sheet: a photograph with its masks, and what is drawn over it."""
+    import numpy as np
+
+    from weakseg.data.image_io import read_image
+    from weakseg.labels.carried import label_record
+    from weakseg.labels.formats.painting import painted
+    from weakseg.reporting.pictures import overlay
+
+    image = np.asarray(read_image(path))
+    size, has_background = (image.shape[1], image.shape[0]), classes.has_background
+    tags = [shape.label for shape in carried.shapes if shape.kind == "tag" and shape.label]
+    annotation = label_record(carried, classes.names, tags, has_background)
+    if "full" in annotation:
+        mask = painted(carried.shapes, size, classes.names, 0 if has_background else IGNORE)
+        image = overlay(image, mask, has_background=has_background)
+    return {"title": key, "image": image, "annotation": annotation}
+
+
+def say(line: str) -> None:
+    """Print a line in which nothing of a stranger's file steers the terminal."""
+    print(printable(line))
+
+
+if __name__ == "__main__":
+    run_cli(main, parse_args)

@@ -1,0 +1,155 @@
+"""What a picture carries when all its sources are put together, and the label record it makes.
+
+The rule: the shapes of all sources hold together, and the same thing said twice counts once: equal
+shapes, and boxes of one class that overlap by `SAME_BOX`, of which the latest stays. A list is
+complete where one source says so. The latest answer to a tag holds.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from weakseg.common import IGNORE, suggestion
+from weakseg.labels.formats.records import AREAS, Shape
+from weakseg.labels.signals import LISTS
+from weakseg.labels.store import Given
+
+SAME_BOX = 0.8  # IoU from which on two boxes of a class are one
+SIGNAL = {"click": "points", "stroke": "scribbles", "box": "boxes", "tag": "tags"} | dict.fromkeys(
+    AREAS, "full"
+)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a picture carries.
+
+    shapes    of all sources, the latest last
+    complete  kinds of label whose list holds all objects; "full": what no area covers is background
+    seconds   of all sources together; None where none was measured
+    sources   their number
+    same      number of shapes that another source had too
+    disputed  whether one source calls the picture empty and another shows something there
+    """
+
+    size: tuple[int, int] | None
+    shapes: tuple[Shape, ...]
+    complete: tuple[str, ...]
+    seconds: float | None
+    sources: int
+    same: int
+    disputed: bool
+
+    @property
+    def signals(self) -> list[str]:
+        """The kinds of label that it has, lists that are known to be empty included."""
+        shown = {SIGNAL.get(shape.kind, shape.kind) for shape in self.shapes}
+        return sorted(shown | set(self.complete))
+
+
+def merged(sources: Mapping[str, Given]) -> Carried:
+    """Return what a picture carries; sources: in the order in which they came."""
+    kept: dict[str, Shape] = {}
+    same = 0
+    for given in sources.values():
+        # Only other sources say things twice: one that draws two equal boxes means two objects.
+        before, mine = dict(kept), {}
+        for place, shape in enumerate(given.shapes.values()):
+            twins = [key for key, other in before.items() if is_same(other, shape)]
+            for key in twins:
+                before.pop(key)
+                kept.pop(key)
+            same += len(twins)
+            mine[f"{len(kept)} {id(given)} {place}"] = shape
+        kept |= mine
+    seconds = [given.seconds for given in sources.values() if given.seconds is not None]
+    complete = {signal for given in sources.values() for signal in given.complete}
+    sizes = [given.size for given in sources.values() if given.size]
+    empty = [not given.shapes and bool(given.complete) for given in sources.values()]
+    return Carried(
+        size=sizes[-1] if sizes else None,
+        shapes=tuple(kept.values()),
+        complete=tuple(sorted(complete)),
+        seconds=sum(seconds) if seconds else None,
+        sources=len(sources),
+        same=same,
+        disputed=any(empty) and bool(kept),
+    )
+
+
+def is_same(one: Shape, other: Shape) -> bool:
+    """Return whether two shapes of two sources mean the same thing."""
+    if (one.kind, one.label) != (other.kind, other.label):
+        return False
+    if one.kind == "tag":
+        return True
+    return (
+        overlap(one.geometry, other.geometry) >= SAME_BOX
+        if one.kind == "box"
+        else (one.geometry == other.geometry)
+    )
+
+
+def overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the IoU of two boxes [left, top, right, bottom]."""
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    down = min(one[3], other[3]) - max(one[1], other[1])
+    both = max(0.0, across) * max(0.0, down)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return both / (sum(areas) - both) if both else 0.0
+
+
+# ---- the record that training reads
+
+
+def label_record(
+    carried: Carried, classes: Sequence[str], tag_names: Sequence[str], has_background: bool
+) -> dict[str, Any]:
+    """Return the labels of an image as a label file holds them, see `label_record.read_record`.
+
+    Kinds that the picture doesn't have are missing. A class that is none of the data set's is a
+    `ValueError`.
+    """
+    record: dict[str, Any] = {"complete": [name for name in LISTS if name in carried.complete]}
+    if carried.size:
+        record["size"] = list(carried.size)
+    for signal in record["complete"]:
+        record[signal] = []
+    numbers = {name: number for number, name in enumerate(classes)}
+    for shape in carried.shapes:
+        if shape.kind == "tag":
+            known(shape.label, tag_names)
+            tags = record.setdefault("tags", {"present": [], "absent": []})
+            tags["present" if shape.geometry else "absent"].append(shape.label)
+            continue
+        number = IGNORE if shape.label is None else numbers[known(shape.label, classes)]
+        if shape.kind == "click":
+            record.setdefault("points", []).append([*shape.geometry, number])
+        elif shape.kind == "stroke":
+            record.setdefault("scribbles", []).append({"class": number, **shape.geometry})
+        elif shape.kind == "box" and number != IGNORE and not (number == 0 and has_background):
+            record.setdefault("boxes", []).append([*shape.geometry, number])
+    areas = [shape for shape in carried.shapes if shape.kind in AREAS]
+    if areas or ("full" in carried.complete and has_background):
+        record["full"] = outlined(areas, classes, has_background)
+    return record
+
+
+def outlined(
+    areas: Iterable[Shape], classes: Sequence[str], has_background: bool
+) -> dict[str, int]:
+    """Return {"objects", "classes"}: what the person who drew these areas outlined."""
+    background = classes[0] if has_background else None
+    shown = [shape.label for shape in areas if shape.label not in (None, background)]
+    return {"objects": len(shown), "classes": len(set(shown))}
+
+
+def known(name: str | None, names: Sequence[str]) -> str:
+    """Return the name of a class; one that the data set doesn't have is a `ValueError`."""
+    if name not in names:
+        hint = suggestion(name, names, "; did you mean {}?") or ";"
+        raise ValueError(
+            f"the class {name!r} is none of {', '.join(names)}{hint} import with --map "
+            f"{name}=CLASS, or {name}=- to leave it out"
+        )
+    return str(name)

@@ -1,0 +1,213 @@
+"""Labels of other tools brought into the store: read, matched, fitted, named, converted."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from weakseg.common import UserError, suggestion
+from weakseg.data.folder import without_labelme
+from weakseg.data.lists import read_list, says_no_background
+from weakseg.labels.carried import SIGNAL, Carried, merged
+from weakseg.labels.converting import converted
+from weakseg.labels.fitting import Fit, Seen
+from weakseg.labels.formats.files import Files
+from weakseg.labels.formats.masks import Meaning
+from weakseg.labels.formats.records import (
+    Classes,
+    Dropped,
+    PictureRecord,
+    Shape,
+    Unreadable,
+)
+from weakseg.labels.formats.table import FORMATS, reader, recognise
+from weakseg.labels.matching import Pictures
+from weakseg.labels.signals import LISTS
+from weakseg.labels.store import Change, Given, Store
+
+BACKGROUND = "_background_"  # as LabelMe calls it
+NOTHING = "-"  # a class that --map leaves out
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What to do with what a label file says.
+
+    format      a name of `FORMATS`; None: by content
+    areas_as    of `converting.WISHES`; None: masks, and strokes for brushes
+    is_empty    whether a picture without shapes shows nothing; else it is unlabelled
+    complete    kinds of label whose list holds all objects, where a picture has any of the kind
+    names       {class in the file: class here, or `NOTHING`}
+    meaning     of the numbers in masks; its classes, where there are some, are all that are known
+    source      what the labels come from; a later import of the same replaces it; None: by the file
+    """
+
+    format: str | None = None
+    areas_as: str | None = None
+    is_empty: bool = False
+    complete: tuple[str, ...] = ("full",)
+    names: Mapping[str, str] = field(default_factory=dict)
+    meaning: Meaning = field(default_factory=Meaning)
+    source: str | None = None
+
+
+@dataclass
+class Imported:
+    """What came of one file.
+
+    sources  {source: {id: what it says}}
+    shown    {kind of label: number of shapes}
+    empty    number of pictures without shapes
+    is_empty  whether they are known to show nothing
+    absent   names of pictures that the folder doesn't have
+    classes  that the shapes are of, in the order of the file
+    """
+
+    path: Path
+    title: str
+    sources: dict[str, dict[str, Given]] = field(default_factory=dict)
+    shown: Counter[str] = field(default_factory=Counter)
+    empty: int = 0
+    absent: list[str] = field(default_factory=list)
+    dropped: Dropped = field(default_factory=Dropped)
+    is_empty: bool = False
+    classes: list[str] = field(default_factory=list)
+
+    @property
+    def pictures(self) -> int:
+        """The number of pictures that it says something of."""
+        return len({key for pictures in self.sources.values() for key in pictures})
+
+
+def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Imported:
+    """Read the labels in a file, folder or archive, for the pictures that are there.
+
+    What can't be taken over is counted; a file of which no picture is there is a `UserError`.
+    """
+    files = Files(path)
+    name = wishes.format or recognise(files)
+    found = Imported(files.path, FORMATS[name].title, is_empty=wishes.is_empty)
+    called: dict[str, str] = {}
+    for record in reader(name, wishes.meaning)(files, found.dropped):
+        key = pictures.find(record.name)
+        if key is None:
+            found.absent.append(record.name)
+            continue
+        if called.setdefault(key, record.name) != record.name:
+            raise UserError(
+                f"{path}: {called[key]} and {record.name} both mean {pictures.paths[key]}; keep one"
+            )
+        source = wishes.source or f"{name} {record.project or files.title}"
+        with found.dropped.unless_read(record.name):
+            given = given_by(record, Seen.of(pictures.files[key]), wishes, found)
+            of_source = found.sources.setdefault(source, {})
+            of_source[key] = joined(of_source[key], given) if key in of_source else given
+    if not found.sources:
+        first = f"; the first of {len(found.absent)} is {found.absent[0]}" if found.absent else ""
+        raise UserError(
+            f"{path}: {found.title} of no picture in {pictures.folder}{first}; mend --images"
+        )
+    return found
+
+
+def given_by(record: PictureRecord, seen: Seen, wishes: Wishes, found: Imported) -> Given:
+    """Return what a record says of its picture, in the picture's own pixels and classes."""
+    fit = Fit.of(record, seen)
+    shapes: list[Shape] = []
+    for place, shape in enumerate(record.shapes, 1):
+        with found.dropped.unless_read(record.name, f"shape {place}"):
+            named = renamed(shape, wishes)
+            if named is not None:
+                shapes.append(converted(fit.shape(named), wishes.areas_as, seen.size))
+                if named.label is not None and named.label not in found.classes:
+                    found.classes.append(named.label)
+    found.shown.update(SIGNAL[shape.kind] for shape in shapes)
+    is_whole = record.name not in found.dropped.hidden
+    found.empty += not record.shapes and record.complete is None and is_whole
+    complete = complete_kinds(record, shapes, wishes) if is_whole else []
+    return Given(
+        dict(enumerate(shapes)), seen.size, tuple(complete), record.seconds, record.annotator
+    )
+
+
+def renamed(shape: Shape, wishes: Wishes) -> Shape | None:
+    """Return a shape with the name that its class has here; None where it is left out.
+
+    A class that is not known is `Unreadable`, with the nearest one.
+    """
+    if shape.label is None:
+        return shape
+    name = wishes.names.get(shape.label, shape.label)
+    classes = wishes.meaning.classes.names
+    if name == NOTHING:
+        return None
+    if name == BACKGROUND and classes and wishes.meaning.classes.has_background:
+        name = classes[0]
+    # Tags need not be classes of masks: a data set's tags may be breeds.
+    if classes and shape.kind != "tag" and name not in classes:
+        hint = suggestion(name, classes, "; did you mean {}?") or f"; known: {', '.join(classes)}"
+        raise Unreadable(f"of the class {name!r}, which is unknown{hint} (--map)")
+    return replace(shape, label=name)
+
+
+def complete_kinds(record: PictureRecord, shapes: Sequence[Shape], wishes: Wishes) -> list[str]:
+    """Return the kinds of label whose list holds all objects of a picture."""
+    if not record.shapes and wishes.is_empty:
+        return [*LISTS, "full"]
+    if record.complete is not None:
+        said = set(record.complete)
+        if "full" in said and wishes.areas_as not in (None, "full"):
+            said = said - {"full"} | {wishes.areas_as}
+        return sorted(said)
+    return sorted({SIGNAL[shape.kind] for shape in shapes} & {*wishes.complete})
+
+
+def joined(one: Given, other: Given) -> Given:
+    """Return what two records of one file say of the same picture."""
+    shapes = [*one.shapes.values(), *other.shapes.values()]
+    seconds = [given.seconds for given in (one, other) if given.seconds is not None]
+    complete = tuple(sorted({*one.complete, *other.complete}))
+    return replace(
+        one,
+        shapes=dict(enumerate(shapes)),
+        complete=complete,
+        seconds=sum(seconds) if seconds else None,
+    )
+
+
+def keep(store: Store, found: Imported) -> Change:
+    """Bring the store to what a file says, and return what that changed."""
+    changes = [store.update(source, given) for source, given in found.sources.items()]
+    return Change(*(sum(getattr(one, key) for one in changes) for key in Change.__annotations__))
+
+
+def carried_in(store: Store) -> Iterator[tuple[str, Carried]]:
+    """Yield (id, what it carries) of the pictures in a store, in the order of their ids."""
+    for key, sources in sorted(store.given().items()):
+        yield key, merged(sources)
+
+
+# ---- names of classes
+
+
+def classes_beside(images: str | Path) -> Classes:
+    """Return the classes in the `classes.txt` in or beside a folder of photographs, if any."""
+    for folder in (Path(images), Path(images).resolve().parent):
+        path = folder / "classes.txt"
+        if path.is_file():
+            return Classes(tuple(without_labelme(read_list(path))), not says_no_background(path))
+    return Classes()
+
+
+def renames(words: Sequence[str]) -> dict[str, str]:
+    """Return {class in the file: class here} of --map's words "Dog=dog,phone=-"."""
+    names: dict[str, str] = {}
+    for word in (part for words_ in words for part in words_.split(",") if part.strip()):
+        old, sign, new = (part.strip() for part in word.partition("="))
+        if not (old and sign and new):
+            raise UserError(f"--map {word.strip()}: write NAME=CLASS, or NAME={NOTHING}")
+        if names.setdefault(old, new) != new:
+            raise UserError(
+                f"--map {word.strip()}: {old} has the name {names[old]} already; keep one"
+            )
+    return names

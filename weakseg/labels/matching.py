@@ -1,0 +1,92 @@
+"""Which picture a label file means: names of other machines, matched with those in a folder."""
+
+import re
+import unicodedata
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from weakseg.common import UserError
+from weakseg.data.folder_files import by_id, files_below, is_picture
+
+# What tools put before or behind the names of pictures that were uploaded.
+UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)|\.rf\.[0-9a-f]{20,}")
+SUFFIX = re.compile(r"\.[A-Za-z0-9]{2,5}$")
+
+
+class Pictures:
+    """The pictures of a folder, found by the names that label files give them.
+
+    files  {id: path}; an id is a path below the folder without its suffix
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise UserError(f"--images {folder}: no such folder; name that of the photographs")
+        pictures = [path for path in files_below(self.folder) if is_picture(path)]
+        if not pictures:
+            raise UserError(f"--images {folder}: no picture is there")
+        self.files = by_id(pictures, self.folder)
+        self.paths = {key: self.name_of(key) for key in self.files}
+        self.by_name: dict[str, list[str]] = {}
+        for key in self.files:
+            name = self.paths[key].rsplit("/", 1)[-1]
+            for form in {compared(name), compared(stem(name))}:
+                self.by_name.setdefault(form, []).append(key)
+
+    def name_of(self, key: str) -> str:
+        """Return the path of a picture below the folder, with its suffix."""
+        return self.files[key].relative_to(self.folder).as_posix()
+
+    def find(self, name: str) -> str | None:
+        """Return the id of the picture that a label file calls `name`; None where none is there.
+
+        By the whole path, by as much of its end as fits, by the name, by the name without what an
+        upload adds to it. Two that fit equally well are a `UserError`.
+        """
+        path = plain_path(name)
+        for wanted in dict.fromkeys((path, UPLOADED.sub("", path.rsplit("/", 1)[-1]))):
+            last = wanted.rsplit("/", 1)[-1]
+            candidates = self.by_name.get(compared(last)) or self.by_name.get(compared(stem(last)))
+            if not candidates:
+                continue
+            fits = {key: self._fit(key, wanted) for key in candidates}
+            best = [key for key in candidates if fits[key] == max(fits.values())]
+            if len(best) > 1:
+                shown = " and ".join(self.paths[key] for key in best[:2])
+                raise UserError(
+                    f"{self.folder}: {name} may be {shown}; keep one of them, or name their "
+                    "folders in the labels"
+                )
+            return best[0]
+        return None
+
+    def _fit(self, key: str, wanted: str) -> tuple[int, bool, bool]:
+        """Return how well a picture fits a path: folders that agree from the end on, then more."""
+        mine, theirs = (compared(path).split("/") for path in (self.paths[key], wanted))
+        agree = 0
+        for one, other in zip(mine[-2::-1], theirs[-2::-1], strict=False):
+            if one != other:
+                break
+            agree += 1
+        return agree, len(mine) == len(theirs), mine[-1] == theirs[-1]
+
+
+def plain_path(name: str) -> str:
+    """Return the path in a name that may be a URL, Windows' path, or Label Studio's `?d=path`."""
+    parts = urlsplit(name.replace("\\", "/")) if re.match(r"^[a-z]+://|^/data/", name) else None
+    if parts:
+        local = parse_qs(parts.query).get("d")
+        name = local[0] if local else unquote(parts.path)
+    path = re.sub(r"^[A-Za-z]:", "", name.replace("\\", "/"))
+    return "/".join(part for part in path.strip().split("/") if part not in ("", "."))
+
+
+def stem(name: str) -> str:
+    """Return a name without the suffix of a picture."""
+    return SUFFIX.sub("", name)
+
+
+def compared(name: str) -> str:
+    """Return a name in the form in which names are compared: composed, in small letters."""
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,324 @@
+"""The store of what people give: events that are appended, with their time, and never rewritten.
+
+`labels/NAME/store.sqlite` has one table, which docs/labels.md describes; importers and pages write
+it. What a picture carries is a view of it: the shapes that no later event replaced.
+
+    act       kind and class          geometry (JSON)                     replaced: the event
+    shape     of a shape              its geometry, see formats/records   that it corrects, or -
+    removed   -                       -                                   that no longer holds
+    looked    -                       {"size": [w, h], "complete": [...]} -
+    classes   -                       {"names", "has_background"}         -
+
+Further acts, such as a page's raw strokes of the mouse, are kept and not read here.
+"""
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from weakseg.common import UserError, reason
+from weakseg.data.ids import fault_of_id
+from weakseg.labels.formats.records import MALFORMED, Classes, Shape, number, rounded
+
+FILE, VERSION = "store.sqlite", 1
+APPLICATION = 0x77656B73  # marks the file as a store
+PATIENCE = 30.0  # seconds to wait while another process writes
+
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS events (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  time REAL NOT NULL,
+  annotator TEXT NOT NULL,
+  source TEXT NOT NULL,
+  picture TEXT NOT NULL,
+  act TEXT NOT NULL,
+  kind TEXT,
+  class TEXT,
+  geometry TEXT,
+  seconds REAL,
+  replaced INTEGER REFERENCES events(number)
+);
+CREATE INDEX IF NOT EXISTS by_picture ON events(picture);
+CREATE INDEX IF NOT EXISTS by_replaced ON events(replaced) WHERE replaced IS NOT NULL;
+CREATE VIEW IF NOT EXISTS shapes AS SELECT * FROM events WHERE act = 'shape' AND number NOT IN
+  (SELECT replaced FROM events WHERE replaced IS NOT NULL);
+CREATE TRIGGER IF NOT EXISTS never_changed BEFORE UPDATE ON events
+  BEGIN SELECT RAISE(ABORT, 'events are never rewritten'); END;
+CREATE TRIGGER IF NOT EXISTS never_deleted BEFORE DELETE ON events
+  BEGIN SELECT RAISE(ABORT, 'events are never deleted'); END;
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {VERSION};
+"""
+COLUMNS = "time, annotator, source, picture, act, kind, class, geometry, seconds, replaced"
+# The text of the views: a stranger's file may define its own.
+SHAPES = """SELECT number, source, annotator, picture, kind, class, geometry FROM events
+  WHERE act = 'shape' AND number NOT IN (SELECT replaced FROM events WHERE replaced IS NOT NULL)"""
+LOOKS = """SELECT number, source, annotator, picture, geometry, seconds FROM events
+  WHERE act = 'looked'"""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event; see the table above for what stands in it."""
+
+    source: str
+    picture: str
+    act: str
+    annotator: str = ""
+    kind: str | None = None
+    label: str | None = None
+    geometry: Any = None
+    seconds: float | None = None
+    replaced: int | None = None
+
+
+@dataclass
+class Given:
+    """What one source says of one picture.
+
+    shapes    {number of the event: shape}, in the order in which they came
+    size      (width, height) of the upright picture
+    complete  kinds of label whose list holds all objects
+    seconds   that all looks took together; None where nobody measured them
+    """
+
+    shapes: dict[int, Shape] = field(default_factory=dict)
+    size: tuple[int, int] | None = None
+    complete: tuple[str, ...] = ()
+    seconds: float | None = None
+    annotator: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an update of a source did: numbers of shapes and of pictures."""
+
+    added: int
+    removed: int
+    kept: int
+    pictures: int
+
+
+class Store:
+    """A store that is open; `with` closes it."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.connection, self.path = connection, path
+
+    def append(self, events: Iterable[Event], at: float | None = None) -> None:
+        """Append events, all of them or none.
+
+        at: seconds since 1970 (UTC); None: the clock's
+        """
+        moment = time.time() if at is None else at
+        with self._writing():
+            self._insert(events, moment)
+
+    def _insert(self, events: Iterable[Event], moment: float) -> None:
+        rows = (
+            (
+                moment,
+                one.annotator,
+                one.source,
+                one.picture,
+                one.act,
+                one.kind,
+                one.label,
+                None if one.geometry is None else json.dumps(one.geometry, allow_nan=False),
+                one.seconds,
+                one.replaced,
+            )
+            for one in events
+        )
+        marks = ", ".join("?" * len(COLUMNS.split(",")))
+        self.connection.executemany(f"INSERT INTO events ({COLUMNS}) VALUES ({marks})", rows)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Hold the store for writing; what fails leaves it as it was."""
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException:
+                self.connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise UserError(f"{self.path}: can't be written ({reason(error)})") from error
+
+    def update(self, source: str, pictures: Mapping[str, Given]) -> Change:
+        """Bring the store to what a source says of some pictures at present.
+
+        A shape that is there already, to a hundredth of a pixel, stays; one that the source no
+        longer has is removed; so a source that is read twice is read once. Pictures that it doesn't
+        name stay as they are.
+        """
+        added = removed = kept = touched = 0
+        with self._writing():
+            before = self.given([source])
+            events: list[Event] = []
+            for picture, now in pictures.items():
+                old = before.get(picture, {}).get(source)
+                had = Counter(one.key for one in old.shapes.values()) if old else Counter()
+                start = len(events)
+                for shape in now.shapes.values():
+                    if had[shape.key]:
+                        had[shape.key] -= 1
+                        kept += 1
+                        continue
+                    events.append(
+                        Event(
+                            source,
+                            picture,
+                            "shape",
+                            now.annotator,
+                            shape.kind,
+                            shape.label,
+                            rounded(shape.geometry),
+                        )
+                    )
+                    added += 1
+                for event, shape in reversed(old.shapes.items()) if old else ():
+                    if had[shape.key]:
+                        had[shape.key] -= 1
+                        events.append(Event(source, picture, "removed", replaced=event))
+                        removed += 1
+                look = self._look(source, picture, old, now)
+                events += [look] if look else []
+                touched += len(events) > start
+            self._insert(events, time.time())
+        return Change(added, removed, kept, touched)
+
+    @staticmethod
+    def _look(source: str, picture: str, old: Given | None, now: Given) -> Event | None:
+        """Return the event of what a source says of a picture as a whole; None where it is known.
+
+        Its seconds are those that came on top of the ones that are known.
+        """
+        before = old or Given()
+        spent = (now.seconds or 0.0) - (before.seconds or 0.0)
+        same = old and (old.size, set(old.complete)) == (now.size, set(now.complete))
+        if same and now.seconds == before.seconds:
+            return None
+        state = {"size": now.size and list(now.size), "complete": list(now.complete)}
+        seconds = None if now.seconds is None else spent
+        return Event(source, picture, "looked", now.annotator, geometry=state, seconds=seconds)
+
+    def given(self, sources: Sequence[str] = ()) -> dict[str, dict[str, Given]]:
+        """Return {picture: {source: what it says}}, sources in the order of their first event.
+
+        sources: the only ones to be read; none: all
+        """
+        where, words = "", tuple(sources)
+        if sources:
+            where = f" AND source IN ({', '.join('?' * len(words))})"
+        found: dict[str, dict[str, Given]] = {}
+        for row in self._rows(f"{LOOKS}{where} ORDER BY number", words):
+            event, source, annotator, picture, state, seconds = row
+            with self._checked(event):
+                one = found.setdefault(check(picture), {}).setdefault(source, Given())
+                read = json.loads(state)
+                one.size = (int(read["size"][0]), int(read["size"][1])) if read["size"] else None
+                one.complete, one.annotator = tuple(map(str, read["complete"])), annotator
+                if seconds is not None:
+                    one.seconds = (one.seconds or 0.0) + number(seconds)
+        for row in self._rows(f"{SHAPES}{where} ORDER BY number", words):
+            event, source, annotator, picture, kind, label, geometry = row
+            with self._checked(event):
+                one = found.setdefault(check(picture), {}).setdefault(source, Given())
+                one.shapes[event] = Shape(str(kind), label, json.loads(geometry))
+        return found
+
+    def classes(self) -> Classes:
+        """Return the classes; none where nothing says them."""
+        rows = self._rows(
+            "SELECT number, geometry FROM events WHERE act = 'classes' ORDER BY number", ()
+        )
+        classes = Classes()
+        for event, content in rows:
+            with self._checked(event):
+                read = json.loads(content)
+                names = tuple(str(name) for name in read["names"])
+                classes = Classes(names, bool(read["has_background"]))
+        return classes
+
+    def say_classes(self, classes: Classes) -> None:
+        """Append the names of the classes, where they are others than before."""
+        if classes != self.classes():
+            said = {"names": list(classes.names), "has_background": classes.has_background}
+            self.append([Event("", "", "classes", geometry=said)])
+
+    def _rows(self, query: str, words: tuple[str, ...]) -> list[Any]:
+        try:
+            return self.connection.execute(query, words).fetchall()
+        except (sqlite3.Error, UnicodeError) as error:
+            raise UserError(f"{self.path}: is damaged ({reason(error)}); import anew") from error
+
+    @contextlib.contextmanager
+    def _checked(self, event: int) -> Iterator[None]:
+        try:
+            yield
+        except (*MALFORMED, RecursionError) as error:
+            raise UserError(
+                f"{self.path}: event {event} is not of the documented form ({reason(error)})"
+            ) from error
+
+
+def check(picture: object) -> str:
+    """Return the id of a picture; what can't be one is a `ValueError`."""
+    fault = fault_of_id(picture)
+    if fault or not isinstance(picture, str):
+        raise ValueError(f"the name of its picture {fault}")
+    return picture
+
+
+def is_store(path: str | Path) -> bool:
+    """Return whether a path is the folder of a store."""
+    return (Path(path) / FILE).is_file()
+
+
+@contextlib.contextmanager
+def opened_store(folder: str | Path, create: bool = False) -> Iterator[Store]:
+    """Open the store in a folder; one that isn't there is made, or else a `UserError`."""
+    path = Path(folder) / FILE
+    if not create and not path.is_file():
+        raise UserError(f"{folder}: holds no store; make one with python labels.py import")
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    mode = "rwc" if create else "rw"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    try:
+        connection = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)
+    except sqlite3.Error as error:
+        raise UserError(f"{path}: can't be opened ({reason(error)})") from error
+    with contextlib.closing(connection):
+        try:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            prepare(connection, path)
+        except sqlite3.Error as error:
+            raise UserError(
+                f"{path}: is no store of labels ({reason(error)}); name another folder"
+            ) from error
+        yield Store(connection, path)
+
+
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the table of a file that is empty; one of another kind or version is a `UserError`."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+        return
+    (kind,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if (kind, version) != (APPLICATION, VERSION):
+        raise UserError(
+            f"{path}: is no store of labels, or of another version; name another folder"
+        )

@@ -1,0 +1,83 @@
+"""What stands in a store, counted, and what of it looks like a mistake."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+
+from weakseg.labels.carried import SIGNAL, Carried
+from weakseg.labels.formats.records import AREAS, Classes
+
+WHOLE = 0.98  # share of the picture from which on a box is all of it
+BORDER = 1.0  # pixels: a click as near to the picture's edge may be a slip
+SHOWN = 5  # pictures that a line names
+
+
+def summary(carried: Mapping[str, Carried]) -> Iterator[str]:
+    """Yield lines: pictures, shapes and pictures of each kind, and seconds."""
+    shapes: Counter[str] = Counter()
+    pictures: Counter[str] = Counter()
+    complete: Counter[str] = Counter()
+    for one in carried.values():
+        kinds = [SIGNAL.get(shape.kind, shape.kind) for shape in one.shapes]
+        shapes.update(kinds)
+        pictures.update(set(kinds))
+        complete.update(one.complete)
+    labelled = sum(bool(one.signals) for one in carried.values())
+    yield f"{len(carried)} pictures, {labelled} of them labelled"
+    for kind in sorted(shapes | complete):
+        whole = f", the list of {complete[kind]} complete" if complete[kind] else ""
+        yield f"{kind}: {shapes[kind]} in {pictures[kind]} pictures{whole}"
+    timed = [one.seconds for one in carried.values() if one.seconds is not None]
+    if timed:
+        yield f"seconds: {sum(timed):.0f}, measured in {len(timed)} pictures"
+    several = sum(one.sources > 1 for one in carried.values())
+    if several:
+        same = sum(one.same for one in carried.values())
+        yield (
+            f"{several} pictures have several sources: what they drew holds together, {same} "
+            "shapes that two of them drew alike count once"
+        )
+
+
+def class_lines(carried: Mapping[str, Carried], classes: Classes) -> Iterator[str]:
+    """Yield a line for each class: how many shapes of each kind, and in how many pictures."""
+    shapes: dict[str, Counter[str]] = defaultdict(Counter)
+    pictures: Counter[str] = Counter()
+    for one in carried.values():
+        for shape in one.shapes:
+            shapes[shape.label or "(of no class)"][SIGNAL.get(shape.kind, shape.kind)] += 1
+        pictures.update({shape.label or "(of no class)" for shape in one.shapes})
+    for name in dict.fromkeys([*classes.names, *shapes]):
+        told = ", ".join(f"{number} {kind}" for kind, number in sorted(shapes[name].items()))
+        yield f"class {name}: {told or 'nothing'} in {pictures[name]} pictures"
+
+
+def suspicious(carried: Mapping[str, Carried]) -> Iterator[str]:
+    """Yield a line for each kind of label that looks like a mistake, with the first pictures."""
+    found: dict[str, list[str]] = defaultdict(list)
+    seen: dict[str, list[str]] = defaultdict(list)
+    for key, one in carried.items():
+        for shape in one.shapes:
+            if shape.label:
+                seen[shape.label].append(key)
+            if shape.kind == "box" and one.size:
+                left, top, right, bottom = shape.geometry
+                share = (right - left) * (bottom - top) / (one.size[0] * one.size[1])
+                if share >= WHOLE:
+                    found["boxes of the whole picture"].append(key)
+            if shape.kind == "click" and one.size:
+                sides = zip(shape.geometry, one.size, strict=True)
+                if any(min(at, side - at) < BORDER for at, side in sides):
+                    found["clicks on the border of the picture"].append(key)
+        areas = sum(shape.kind in AREAS for shape in one.shapes)
+        boxes = sum(shape.kind == "box" for shape in one.shapes)
+        if areas and boxes and {"full", "boxes"} <= {*one.complete} and areas < boxes:
+            found["pictures with fewer outlines than boxes, though both are complete"].append(key)
+        if one.disputed:
+            found["pictures that one source calls empty and another does not"].append(key)
+    for label, keys in seen.items():
+        if len(keys) == 1:
+            found["classes that appear once"].append(f"{label} ({keys[0]})")
+    for fault, keys in sorted(found.items()):
+        names = list(dict.fromkeys(keys))
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        yield f"suspicious: {len(keys)} {fault}: {', '.join(names[:SHOWN])}{more}"
