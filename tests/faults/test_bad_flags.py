@@ -192,6 +192,7 @@ SENSELESS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", SENSELESS)
 def test_values_that_make_no_sense_are_one_line(
     command, pets_dir, pets_labels, tried, capsys, tmp_path, monkeypatch
@@ -240,6 +241,7 @@ OVERRIDES = [
 ]
 
 
+@pytest.mark.slow
 def test_settings_that_mean_nothing_are_one_line(tried, capsys, tmp_path):
     from conftest import ROOT
 
