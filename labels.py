@@ -189,9 +189,8 @@ def report(found: Imported, pictures: Pictures) -> None:
     for line in found.dropped.lines():
         say(f"  {line}")
     if found.dropped.hidden:
-        say(
-            f"  {len(found.dropped.hidden)} pictures lost shapes, so none of their lists is complete"
-        )
+        number = len(found.dropped.hidden)
+        say(f"  {number} pictures lost shapes, so that none of their lists is complete")
 
 
 EMPTY = {

@@ -62,14 +62,17 @@ class Pictures:
         return None
 
     def _fit(self, key: str, wanted: str) -> tuple[int, bool, bool]:
-        """Return how well a picture fits a path: folders that agree from the end on, then more."""
+        """Return how well a picture fits a path.
+
+        By the folders that agree from the end on, whether they are all of its own, and its suffix.
+        """
         mine, theirs = (compared(path).split("/") for path in (self.paths[key], wanted))
         agree = 0
         for one, other in zip(mine[-2::-1], theirs[-2::-1], strict=False):
             if one != other:
                 break
             agree += 1
-        return agree, len(mine) == len(theirs), mine[-1] == theirs[-1]
+        return agree, agree == len(mine) - 1, mine[-1] == theirs[-1]
 
 
 def plain_path(name: str) -> str:

@@ -51,7 +51,7 @@ class Files:
         elif zipfile.is_zipfile(self.path):
             self.names = self._open_archive()
         else:
-            self.names = [self.path.name]
+            self.names = [self.path.name + missing_suffix(self.path)]
         if len(self.names) > MOST_FILES:
             raise UserError(f"{self.path}: holds over {MOST_FILES} files; take a folder of labels")
         self._parsed = lru_cache(maxsize=2)(self._read_json)
@@ -80,7 +80,8 @@ class Files:
 
     def where(self, name: str) -> str:
         """Return how a line for people names a file."""
-        return str(self.path) if name == self.path.name else f"{self.path}/{name}"
+        is_single = not self.archive and not self.path.is_dir()
+        return str(self.path) if is_single else f"{self.path}/{name}"
 
     def with_suffix(self, *suffixes: str) -> list[str]:
         """Return the names that end so, in capitals or not."""
@@ -161,6 +162,15 @@ class Files:
 
     def _refuse(self, name: str, fault: str) -> NoReturn:
         raise UserError(f"{self.where(name) if name else self.path}: {fault}")
+
+
+def missing_suffix(path: Path) -> str:
+    """Return the suffix of a file by its first letter, "" where it has one of labels already."""
+    if path.suffix.casefold() in (".json", ".xml", ".csv", ".txt", ".png"):
+        return ""
+    with path.open("rb") as file:
+        first = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    return {b"{": ".json", b"[": ".json", b"<": ".xml"}.get(first, "")
 
 
 def no_constant(name: str) -> NoReturn:

@@ -1,0 +1,433 @@
+"""Traps of formats: each file is written here as the format's documentation has it."""
+
+import base64
+import io
+import json
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from weakseg.common import UserError
+from weakseg.labels.formats.files import Files
+from weakseg.labels.formats.geometry import area_pixels
+from weakseg.labels.formats.masks import Meaning
+from weakseg.labels.formats.records import Classes, Dropped
+from weakseg.labels.formats.runs import mask_pixels
+from weakseg.labels.formats.table import reader, recognise
+
+MEANING = Meaning(Classes(("background", "cat", "dog")))
+
+
+def read(path):
+    """Return ({name: record}, dropped) of an export, whose format is recognised."""
+    files, dropped = Files(path), Dropped()
+    records = list(reader(recognise(files), MEANING)(files, dropped))
+    return {record.name: record for record in records}, dropped
+
+
+def only(path):
+    """Return (the shapes of the only picture, dropped)."""
+    records, dropped = read(path)
+    (record,) = records.values()
+    return record.shapes, dropped
+
+
+def put(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def reasons(dropped):
+    return sorted(reason for _, reason in dropped.counts)
+
+
+# ---- CVAT
+
+
+def cvat(shapes, name="a.jpg", meta="<task><id>7</id></task>", more=""):
+    return (
+        f'<?xml version="1.0"?><annotations><version>1.1</version><meta>{meta}</meta>'
+        f'<image id="0" name="{name}" width="200" height="100" {more}>{shapes}</image>'
+        "</annotations>"
+    )
+
+
+def test_cvat_turns_a_box_about_its_centre(tmp_path):
+    box = '<box label="cat" xtl="80" ytl="40" xbr="120" ybr="60" rotation="90.0"/>'
+    (shape,), dropped = only(put(tmp_path / "a.xml", cvat(box)))
+    assert np.allclose(shape.geometry, [90, 30, 110, 70])
+    assert reasons(dropped) == ["turned boxes, taken as the box around them"] and not dropped.lost
+
+
+def test_cvat_masks_run_row_by_row_from_their_own_corner(tmp_path):
+    mask = '<mask label="cat" rle="1, 2, 3" left="10" top="20" width="3" height="2"/>'
+    (shape,), _ = only(put(tmp_path / "a.xml", cvat(mask)))
+    pixels, left, top = mask_pixels(shape.geometry)
+    assert pixels.tolist() == [[False, True, True], [False] * 3] and (left, top) == (10, 20)
+
+
+def test_cvat_has_many_clicks_in_one_element_and_layers(tmp_path):
+    shapes = (
+        '<polyline label="cat" points="1,1;5,5" z_order="1"/>'
+        '<points label="dog" points="1.50,2.00;3.00,4.00" z_order="0"/>'
+        '<tag label="cat"/><ellipse label="cat" cx="50" cy="50" rx="10" ry="5" z_order="2"/>'
+        '<cuboid label="cat" xtl1="1"/><polygon label="cat" points="1,1;2,2" z_order="3"/>'
+        '<box label="cat" xtl="x" ytl="1" xbr="2" ybr="3"/><box xtl="1" ytl="1" xbr="2" ybr="3"/>'
+    )
+    found, dropped = only(put(tmp_path / "a.xml", cvat(shapes)))
+    assert [one.kind for one in found] == ["click", "click", "tag", "stroke", "polygon"]
+    assert dropped.lost == 4 and "a cuboid, which is no label here" in reasons(dropped)
+
+
+def test_cvat_names_the_task_of_a_picture_in_a_projects_export_too(tmp_path):
+    of_task, _ = read(put(tmp_path / "a.xml", cvat("")))
+    path = put(
+        tmp_path / "b.xml", cvat("", meta="<project><id>3</id></project>", more='task_id="7"')
+    )
+    of_project, _ = read(path)
+    assert of_task["a.jpg"].project == of_project["a.jpg"].project == "task 7"
+    assert of_task["a.jpg"].complete is None  # nobody may have opened it
+
+
+def test_cvat_for_video_is_told_apart(tmp_path):
+    path = put(tmp_path / "a.xml", "<annotations><track id='0'/></annotations>")
+    with pytest.raises(UserError, match="export the task as 'CVAT for images'"):
+        read(path)
+
+
+# ---- Label Studio
+
+
+def task(*results, **more):
+    sizes = {"original_width": 200, "original_height": 100, "image_rotation": 0}
+    annotation = {"id": 1, "result": [sizes | one for one in results], "lead_time": 12.5}
+    return {
+        "id": 1,
+        "project": 3,
+        "data": {"image": "/data/upload/3/0a1b2c3d-a.jpg"},
+        "annotations": [annotation | more],
+    }
+
+
+def rectangle(**value):
+    value = {"x": 10, "y": 20, "width": 20, "height": 20, "rectanglelabels": ["cat"]} | value
+    return {"type": "rectanglelabels", "value": value}
+
+
+def test_label_studio_turns_a_box_about_its_corner_in_pixels(tmp_path):
+    (shape,), _ = only(put(tmp_path / "a.json", [task(rectangle(rotation=90))]))
+    # 40 x 20 pixels at (20, 20): turned clockwise about the corner it lies to the left of it.
+    assert np.allclose(shape.geometry, [0, 20, 20, 60])
+
+
+def test_label_studio_takes_the_latest_annotation_that_was_not_cancelled(tmp_path):
+    one = task(rectangle())
+    one["annotations"] += [
+        {"result": [], "was_cancelled": True, "updated_at": "2026-03-01"},
+        {
+            "result": one["annotations"][0]["result"] * 2,
+            "updated_at": "2026-02-01",
+            "completed_by": {"email": "ann"},
+            "lead_time": 3,
+        },
+    ]
+    records, dropped = read(put(tmp_path / "a.json", [one]))
+    (record,) = records.values()
+    assert len(record.shapes) == 2 and (record.annotator, record.seconds) == ("ann", 3)
+    assert record.project == "project 3" and len(reasons(dropped)) == 2
+
+
+def test_label_studio_without_an_annotation_is_not_looked_at(tmp_path):
+    one = task() | {"annotations": [], "predictions": [{"result": [rectangle()]}]}
+    (record,) = read(put(tmp_path / "a.json", [one]))[0].values()
+    assert record.shapes == () and record.seconds is None
+
+
+def test_label_studio_has_further_kinds(tmp_path):
+    results = [
+        {"type": "keypointlabels", "value": {"x": 50, "y": 50, "keypointlabels": ["dog"]}},
+        {"type": "choices", "value": {"choices": ["cat", "dog"]}},
+        {"type": "rectangle", "id": "z", "value": {"x": 0, "y": 0, "width": 10, "height": 10}},
+        {"type": "labels", "id": "z", "value": {"x": 0, "y": 0, "labels": ["cat"]}},
+        {"type": "textarea", "value": {"text": ["hello"]}},
+        {**rectangle(), "image_rotation": 90},
+    ]
+    shapes, dropped = only(put(tmp_path / "a.json", [task(*results)]))
+    assert [(one.kind, one.label) for one in shapes] == [
+        ("click", "dog"),
+        ("tag", "cat"),
+        ("tag", "dog"),
+        ("box", "cat"),
+    ]
+    assert shapes[0].geometry == [100, 50] and dropped.lost == 3
+
+
+# ---- LabelMe
+
+
+def labelme(*shapes, **more):
+    return {
+        "version": "5.4.1",
+        "flags": {},
+        "shapes": list(shapes),
+        "imageData": None,
+        "imagePath": "a.jpg",
+        "imageWidth": 200,
+        "imageHeight": 100,
+    } | more
+
+
+def drawn(kind, points, label="cat", **more):
+    return {"label": label, "points": points, "shape_type": kind, "group_id": None} | more
+
+
+def test_labelme_has_corners_in_any_order_and_groups_and_flags(tmp_path):
+    content = labelme(
+        drawn("rectangle", [[50, 40], [10, 20]]),
+        drawn("polygon", [[0, 0], [9, 0], [9, 9]], group_id=4),
+        drawn("polygon", [[20, 0], [29, 0], [29, 9]], group_id=4),
+        drawn("polygon", [[20, 0], [29, 0], [29, 9]], group_id=4, label="dog"),
+        drawn("circle", [[50, 50], [60, 50]]),
+        drawn("polygon", [[1, 1], [2, 2], [3, 3]]),
+        flags={"cat": True, "dog": False},
+    )
+    shapes, dropped = only(put(tmp_path / "a.json", content))
+    assert [one.kind for one in shapes] == ["box", "polygon", "polygon", "polygon", "tag"]
+    assert shapes[0].geometry == [10, 20, 50, 40] and len(shapes[1].geometry) == 2
+    area = area_pixels(shapes[3], (200, 100)).sum()
+    assert abs(area - np.pi * 100) < 5
+    assert reasons(dropped) == ["a polygon without an area"] and not dropped.hidden
+
+
+def test_labelme_masks_have_inclusive_corners(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(np.array([[0, 255], [255, 255]], np.uint8)).save(buffer, "PNG")
+    mask = base64.b64encode(buffer.getvalue()).decode()
+    content = labelme(
+        drawn("mask", [[5, 6], [6, 7]], mask=mask), drawn("mask", [[5, 6], [6, 7]], mask="AAAA")
+    )
+    (shape,), dropped = only(put(tmp_path / "a.json", content))
+    assert area_pixels(shape, (20, 20)).sum() == 3 and area_pixels(shape, (20, 20))[7, 5]
+    assert dropped.lost == 1
+
+
+def test_labelme_ignores_what_its_list_calls_so(tmp_path):
+    (shape,), _ = only(put(tmp_path / "a.json", labelme(drawn("point", [[1, 1]], "__ignore__"))))
+    assert shape.label is None
+
+
+# ---- COCO
+
+
+def coco(*annotations, **more):
+    return {
+        "images": [{"id": 0, "file_name": "a.jpg", "width": 20, "height": 10}],
+        "categories": [{"id": 0, "name": "cat"}, {"id": 90, "name": "dog"}],
+        "annotations": [
+            {"id": i, "image_id": 0, "category_id": 0} | one for i, one in enumerate(annotations)
+        ],
+    } | more
+
+
+def test_coco_has_category_0_and_gaps_and_both_kinds_of_runs(tmp_path):
+    square = np.zeros((10, 20), bool)
+    square[1:3, 1:3] = True
+    content = coco(
+        {"segmentation": {"size": [10, 20], "counts": [11, 2, 8, 2, 177]}},
+        {"segmentation": {"size": [5, 4], "counts": "62304"}, "category_id": 90},
+        {"segmentation": [[0, 0, 4, 0, 4, 4], [6, 0, 9, 0, 9, 4]], "iscrowd": 0},
+        {"segmentation": {"size": [10, 20], "counts": [0, 200]}, "iscrowd": 1},
+        {"bbox": [1, 2, 3, 4]},
+        {"bbox": [1, 2, 0, 4]},
+        {"bbox": [1, 2, 3, 4], "category_id": 7},
+        {"segmentation": {"size": [10, 20], "counts": [1, 2]}},
+        {"keypoints": [3, 4, 2, 0, 0, 0], "num_keypoints": 1},
+    )
+    shapes, dropped = only(put(tmp_path / "a.json", content))
+    kinds = [(one.kind, one.label) for one in shapes]
+    assert kinds == [
+        ("mask", "cat"),
+        ("mask", "dog"),
+        ("polygon", "cat"),
+        ("mask", None),
+        ("box", "cat"),
+        ("click", "cat"),
+    ]
+    assert (area_pixels(shapes[0], (20, 10)) == square).all()
+    assert len(shapes[2].geometry) == 2  # one object of two parts
+    assert shapes[5].geometry == [3.5, 4.5] and dropped.lost == 3
+
+
+def test_coco_without_its_tables_is_one_line(tmp_path):
+    path = put(tmp_path / "a.json", coco() | {"images": [{"file_name": "a.jpg"}]})
+    with pytest.raises(UserError, match="not of COCO's form"):
+        read(path)
+
+
+# ---- Pascal VOC, YOLO, Supervisely
+
+
+def test_voc_counts_from_1_with_both_corners_inside(tmp_path):
+    content = (
+        "<annotation><filename>a.jpg</filename><size><width>0</width><height>0</height></size>"
+        "<object><name> cat </name><difficult>1</difficult><bndbox><xmin>1</xmin><ymin>1</ymin>"
+        "<xmax>10</xmax><ymax>5</ymax></bndbox></object><object><name>cat</name></object></annotation>"
+    )
+    records, dropped = read(put(tmp_path / "a.xml", content))
+    record = records["a.jpg"]
+    assert record.size is None and record.shapes[0].geometry == [0, 0, 10, 5]
+    assert record.shapes[0].label == "cat" and dropped.lost == 1
+
+
+def test_yolo_counts_objects_from_0_in_shares(tmp_path):
+    put(tmp_path / "y/data.yaml", "names: {0: cat, 2: dog}\n")
+    lines = "0 0.5 0.5 1.01 1\r\n2 0 0 1 0 1 1\r\n1 0.5 0.5 1 1\r\n0 1 1\r\n0 0.5 0.5 1 x\r\n"
+    put(tmp_path / "y/labels/sub/a.txt", b"\xef\xbb\xbf" + lines.encode())
+    put(tmp_path / "y/labels/b.txt", "")
+    records, dropped = read(tmp_path / "y")
+    a, b = records["images/sub/a"], records["images/b"]
+    assert [(one.kind, one.label) for one in a.shapes] == [("box", "cat"), ("polygon", "dog")]
+    assert np.allclose(a.shapes[0].geometry, [-0.005, 0, 1.005, 1]) and b.shapes == ()
+    assert dropped.lost == 3 and dropped.hidden == {"images/sub/a"}
+
+
+def test_yolo_without_names_says_so(tmp_path):
+    put(tmp_path / "y/a.txt", "0 0.5 0.5 1 1\n")
+    with pytest.raises(UserError, match="names no classes"):
+        read(tmp_path / "y")
+
+
+def test_supervisely_has_bitmaps_and_holes(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(np.array([[255, 0]], np.uint8)).save(buffer, "PNG")
+    data = base64.b64encode(zlib.compress(buffer.getvalue())).decode()
+    bomb = base64.b64encode(zlib.compress(b"\0" * 2**24)).decode()
+    ring = [[0, 0], [9, 0], [9, 9], [0, 9]]
+    hole = [[2, 2], [6, 2], [6, 6], [2, 6]]
+    objects = [
+        {"classTitle": "cat", "geometryType": "bitmap", "bitmap": {"data": data, "origin": [3, 4]}},
+        {"classTitle": "cat", "geometryType": "bitmap", "bitmap": {"data": bomb, "origin": [3, 4]}},
+        {
+            "classTitle": "dog",
+            "geometryType": "polygon",
+            "points": {"exterior": ring, "interior": [hole]},
+        },
+        {
+            "classTitle": "dog",
+            "geometryType": "rectangle",
+            "points": {"exterior": [[0, 0], [9, 4]], "interior": []},
+        },
+    ]
+    content = {"size": {"width": 20, "height": 10}, "tags": [{"name": "cat"}], "objects": objects}
+    put(tmp_path / "s/set/ann/a.jpg.json", content)
+    records, dropped = read(tmp_path / "s")
+    bitmap, outline, box, tag = records["set/a.jpg"].shapes
+    assert area_pixels(bitmap, (20, 10))[4, 3] and area_pixels(bitmap, (20, 10)).sum() == 1
+    assert area_pixels(outline, (20, 10)).sum() == 81 - 16
+    assert box.geometry == [0, 0, 10, 5] and tag.label == "cat" and dropped.lost == 1
+
+
+# ---- masks and our own
+
+
+def test_masks_with_unlabelled_pixels_say_nothing_of_the_rest(tmp_path):
+    whole, part = np.zeros((40, 50), np.uint8), np.full((40, 50), 255, np.uint8)
+    whole[2:9, 2:9], whole[20:30, 20:30], whole[35, 45] = 1, 1, 1
+    part[5, 5:20], part[30, 5:20] = 2, 0
+    for name, mask in {"a": whole, "b": part}.items():
+        (tmp_path / "m").mkdir(exist_ok=True)
+        Image.fromarray(mask).save(tmp_path / f"m/{name}.png")
+    records, _ = read(tmp_path / "m")
+    assert records["a"].complete == ("full",) and records["b"].complete == ()
+    assert [one.label for one in records["a"].shapes] == ["cat", "cat"]  # the speck is no third
+    assert sum(area_pixels(one, (50, 40)).sum() for one in records["a"].shapes) == 49 + 100 + 1
+    assert {one.label for one in records["b"].shapes} == {"background", "dog"}
+
+
+def test_a_number_that_is_no_class_is_one_line(tmp_path):
+    (tmp_path / "m").mkdir()
+    Image.fromarray(np.full((4, 4), 9, np.uint8)).save(tmp_path / "m/a.png")
+    with pytest.raises(UserError, match=r"a\.png: holds the number 9"):
+        read(tmp_path / "m")
+
+
+def test_our_table_takes_spreadsheets_as_they_come(tmp_path):
+    rows = (
+        "\ufeffImage, Kind,class,x,y\r\na.jpg,click,cat,1.5,2\r\na.jpg,box,dog,9,8,1,2,,\r\n"
+        "b.jpg\r\n\r\nc.jpg,polygon,cat,0,0,5,0,5,5\r\nc.jpg,stroke,cat,0,0,5,5\r\n"
+        "c.jpg,tag,dog\r\nc.jpg,click,cat,1\r\nc.jpg,circle,cat,1,2\r\nc.jpg,click,cat,nan,2\r\n"
+    )
+    records, dropped = read(put(tmp_path / "a.csv", rows.encode()))
+    assert [one.geometry for one in records["a.jpg"].shapes] == [[1.5, 2], [1, 2, 9, 8]]
+    assert records["b.jpg"].shapes == ()
+    assert [one.kind for one in records["c.jpg"].shapes] == ["polygon", "stroke", "tag"]
+    assert dropped.lost == 3
+
+
+# ---- files
+
+
+def zipped(path, **members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("__", "/"), content)
+    return path
+
+
+def test_an_archive_is_read_where_it_is(tmp_path):
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("annotations.xml", cvat('<tag label="cat"/>'))
+        archive.writestr("images/a.jpg", b"a picture")
+        archive.writestr("__MACOSX/._a.xml", b"junk")
+    assert only(path)[0][0].kind == "tag"
+    assert [one.name for one in tmp_path.iterdir()] == ["export.zip"]
+
+
+def test_an_archive_that_leads_out_of_its_folder_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("../../a.xml", cvat(""))
+    with pytest.raises(UserError, match="leads out of its folder"):
+        read(tmp_path / "a.zip")
+
+
+def test_bombs_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.json", b" " * 2**22)
+    with pytest.raises(UserError, match="larger than 1 MB"):
+        Files(tmp_path / "a.zip", most_bytes=2**20).json("a.json")
+    bomb = '<!DOCTYPE x [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><annotations>&b;</annotations>'
+    with pytest.raises(UserError, match="document type"):
+        read(put(tmp_path / "a.xml", bomb))
+    with pytest.raises(UserError, match="100 deep"):
+        read(put(tmp_path / "a.xml", "<annotations>" + "<a>" * 1000))
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("a.json", "[" * 100_000),
+        ("a.json", "{"),
+        ("a.json", '{"shapes": NaN}'),
+        ("a.json", b"\xff\xfe\x00\xd8"),
+        ("a.json", b'{"a": "\xff"}'),
+        ("a.json", "[1, 2]"),
+        ("a.xml", "<annotations>"),
+        ("a.xml", '<?xml version="1.0" encoding="nonsense"?><annotations/>'),
+        ("a.csv", "name,x,y\n"),
+        ("a.txt", "hello"),
+        ("a.zip", b"PK\x05\x06" + b"\0" * 18),
+    ],
+)
+def test_what_is_no_label_file_is_one_line(name, content, tmp_path):
+    path = put(tmp_path / name, content)
+    with pytest.raises(UserError, match=str(path)) as error:
+        read(path)
+    assert "\n" not in str(error.value)

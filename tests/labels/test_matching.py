@@ -1,0 +1,63 @@
+"""Names of label files find their pictures: by path, by name, without what an upload adds."""
+
+import pytest
+from PIL import Image
+
+from weakseg.common import UserError
+from weakseg.labels.matching import Pictures
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.jpg", "x/b.jpg", "y/b.jpg", "x/Café 1.JPG", "0a1b2c3d-real.png", "c.tar.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    return Pictures(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name, found",
+    [
+        ("a.jpg", "a"),
+        ("a", "a"),
+        ("A.JPG", "a"),
+        ("a.png", "a"),  # converted for the tool
+        ("./a.jpg", "a"),
+        ("C:\\Users\\me\\pictures\\a.jpg", "a"),
+        ("/home/me/data/x/b.jpg", "x/b"),
+        ("images/y/b.jpg", "y/b"),
+        ("/data/local-files/?d=set/y/b.jpg", "y/b"),
+        ("/data/upload/3/0a1b2c3d-a.jpg", "a"),
+        ("https://host.example/files/a.jpg?token=1", "a"),
+        ("0a1b2c3d-real.png", "0a1b2c3d-real"),
+        ("/data/upload/1/x/Caf%C3%A9%201.jpg", "x/Café 1"),
+        ("Cafe\u0301 1.jpg", "x/Café 1"),
+        ("c.tar.jpg", "c.tar"),
+        ("c.tar", "c.tar"),
+        ("d.jpg", None),
+        ("", None),
+    ],
+)
+def test_a_name_finds_its_picture(folder, name, found):
+    assert folder.find(name) == found
+
+
+@pytest.mark.parametrize("name", ["b.jpg", "b", "z/b.jpg", "C:\\b.jpg"])
+def test_two_candidates_are_an_error_that_shows_both(folder, name):
+    with pytest.raises(UserError, match=r"may be x/b\.jpg and y/b\.jpg"):
+        folder.find(name)
+
+
+def test_a_path_that_is_a_pictures_own_is_not_ambiguous(tmp_path):
+    for name in ("a.jpg", "x/a.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    pictures = Pictures(tmp_path)
+    assert (pictures.find("a.jpg"), pictures.find("x/a.jpg")) == ("a", "x/a")
+
+
+def test_a_folder_without_pictures_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="no picture is there"):
+        Pictures(tmp_path)
+    with pytest.raises(UserError, match="no such folder"):
+        Pictures(tmp_path / "none")
