@@ -6,24 +6,27 @@
     python evaluate.py --cost_schedule my.yaml --cost_band bearman2016
     python evaluate.py --tile          (larger images in windows; --tile 512: of 512 pixels)
     python evaluate.py --reprice --cost_schedule my.yaml     (from result files: predicts nothing)
+    python evaluate.py --predictions masks_of_another_model/ --data_dir my_data
 
 Every run under --checkpoint_dir is scored with its best.pt at the masks' own resolution. Intervals
 are 95 % bootstrap intervals over test images: they say how much the test set, not the seed, could
 have changed the number. Runs that differ in nothing but their seed are also shown together, in
-cost.png with the 95 % t-interval of their mean.
+cost.png with the 95 % t-interval of their mean. With --predictions the masks in folders are scored
+instead, beside the runs of --run_name if there are any.
 """
 
 import argparse
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weakseg.command_line import Parser
 from weakseg.common import UserError, atomic_path, run_cli, write_json
 from weakseg.data.base import SegmentationDataset
-from weakseg.data.datasets import say
+from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset
 from weakseg.data.ids import is_folder_name
+from weakseg.evaluation.other_masks import OtherMasks
 from weakseg.evaluation.pricing import reprice, reprice_files
 from weakseg.evaluation.results import (
     Result,
@@ -32,6 +35,7 @@ from weakseg.evaluation.results import (
     table_order,
     window_words,
 )
+from weakseg.evaluation.test_split import check_test, restrict
 from weakseg.labels.costs import DEFAULT, UNITS, Schedule, chosen_schedule, cost_band
 from weakseg.reporting.pictures import write_mask
 from weakseg.threads import add_threads_argument
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
 
 SMALLEST_TILE = 32  # pixels: the middle of a smaller window has nearly no surroundings
 OVERLAP, MOST_OVERLAP = 0.25, 0.9  # at 0.9 a hundred windows see each pixel
+MOVED = "data_dir", "cache_dir"  # that a run may find elsewhere
 FEW_IMAGES = 10  # below it no progress bar is shown
 
 
@@ -49,13 +54,15 @@ def parse_args() -> argparse.Namespace:
     """Return the arguments of the command line."""
     parser = Parser(description=__doc__)
     add_run_arguments(parser)
+    add_data_arguments(parser)
+    parser.set_defaults(data_dir=None, cache_dir=None)  # the run's own
     add_inference_arguments(parser)
     add_output_arguments(parser)
     return parser.parse_args()
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say which runs, and where their data lies."""
+    """Add the flags that say which runs, or which masks."""
     group = parser.add_argument_group("runs")
     group.add_argument(
         "--checkpoint_dir",
@@ -66,9 +73,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--run_name", nargs="+", help="only these runs (default: all that are there)"
     )
     group.add_argument(
-        "--data_dir", help="where the data lies now (default: where each run found it)"
+        "--predictions",
+        nargs="+",
+        metavar="DIR",
+        help="score the masks of any model, PNGs of class numbers with the names of the images; of "
+        "runs only those of --run_name, whose data set it is",
     )
-    group.add_argument("--cache_dir", help="folder of resized images (default: each run's own)")
     group.add_argument(
         "--encoder",
         nargs="+",
@@ -157,9 +167,24 @@ def check(args: argparse.Namespace) -> None:
         )
     if args.reprice and args.tile is not None:
         raise UserError("--reprice: predicts nothing; leave out --tile")
+    check_data_flags(args)
     for name in args.run_name or ():
         if not is_folder_name(name):
             raise UserError(f"--run_name {name}: is the name of one folder, without '/'")
+
+
+def check_data_flags(args: argparse.Namespace) -> None:
+    """Refuse flags that describe the data set of a run, which describes it itself."""
+    if args.reprice and args.predictions:
+        raise UserError("--reprice: scores nothing; leave out --predictions")
+    if args.predictions and not args.run_name:
+        return
+    usual = vars(DataOptions())
+    for flag, value in vars(DataOptions.of(vars(args))).items():
+        if flag not in ("data_dir", "cache_dir") and value != usual[flag]:
+            raise UserError(
+                f"--{flag}: a run knows its own; it is for --predictions without --run_name"
+            )
 
 
 def find_runs(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -168,6 +193,8 @@ def find_runs(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     from weakseg.learners.checkpoint_file import load_checkpoint
 
     root = Path(args.checkpoint_dir)
+    if args.predictions and not args.run_name:
+        return {}
     names = args.run_name or sorted(path.parent.name for path in root.glob("*/best.pt"))
     if not args.run_name:
         report_left_out(root)
@@ -203,35 +230,42 @@ def evaluate_runs(args: argparse.Namespace, schedule: Schedule, band: Schedule) 
     for run in runs.values():
         reprice(run, band)  # what has no price is refused before anything is predicted
     data = {name: dataset_of(run, args.data_dir, args.cache_dir) for name, run in runs.items()}
-    check_test({name: dataset for name, (dataset, _) in data.items()})
-    accelerator = make_accelerator(args.device, amp=False)  # the same numbers on every device
-    results = [evaluate_run(name, runs[name], *data[name], args, accelerator) for name in runs]
-    dataset, _ = data[results[0]["run"]]
-    draw_comparison(Path(args.results_dir) / "comparison.png", results, dataset)
+    others = {masks.name: masks for masks in map(OtherMasks, map(Path, args.predictions or ()))}
+    refuse_names(args, runs, list(others))
+    first = next(iter(runs.values()))["args"] if runs else vars(args)
+    moved = {name: path for name, path in vars(args).items() if name in MOVED and path}
+    options = DataOptions.of({key: v for key, v in first.items() if v is not None} | moved)
+    sets = {name: open_dataset(options) for name in others}
+    restrict([*(dataset for dataset, _ in data.values()), *sets.values()], list(others.values()))
+    check_test({name: dataset for name, (dataset, _) in data.items()} | sets)
+
+    results = []
+    if runs:
+        accelerator = make_accelerator(args.device, amp=False)  # the same numbers on every device
+        results += [evaluate_run(name, runs[name], *data[name], args, accelerator) for name in runs]
+    for name, masks in others.items():
+        facts = reprice(masks.facts(sets[name], options), schedule)
+        pairs = masks.pairs(sets[name])
+        results.append(score(name, [], pairs, sets[name], None, None, facts, args))
+    dataset = {name: dataset for name, (dataset, _) in data.items()} | sets
+    draw_comparison(Path(args.results_dir) / "comparison.png", results, dataset[results[0]["run"]])
     return results
 
 
-def check_test(data: dict[str, SegmentationDataset]) -> None:
-    """Refuse test splits that differ, lack masks or have unfit ones, before anything is predicted.
-
-    data: {name of a run: its data set}. What else is missing there is said once.
-    """
-    first, lines = next(iter(data)), []
-    for name, dataset in data.items():
-        if dataset.test_fingerprint() != data[first].test_fingerprint():
+def refuse_names(args: argparse.Namespace, runs: dict[str, Any], others: list[str]) -> None:
+    """Refuse folders of masks whose results would replace others, or the masks themselves."""
+    if len(others) < len(args.predictions or ()):
+        raise UserError("--predictions: two folders have the same name; rename one")
+    for name, path in zip(others, args.predictions or (), strict=True):
+        target = Path(args.results_dir) / name
+        if name in runs or target.resolve() in (
+            Path(path).resolve(),
+            Path(path, "masks").resolve(),
+        ):
             raise UserError(
-                f"runs {first} and {name} have different test images or classes; "
-                "choose with --run_name"
+                f"--predictions {path}: a run's results have this name; rename the folder, or take "
+                "another --results_dir"
             )
-        names = dataset.ids("test")
-        lacking = sorted({*names} - {*dataset.masked(names)})
-        if lacking:
-            raise UserError(
-                f"{dataset.mask_path(lacking[0])}: no such mask, nor those of {len(lacking) - 1} "
-                "other test images; draw them, or take the images off the list of the test"
-            )
-        lines += [*dataset.notes(), *dataset.check_test_masks()]
-    say(lines)
 
 
 def refuse_tiles_of_probes(runs: dict[str, dict[str, Any]]) -> None:
@@ -256,34 +290,54 @@ def evaluate_run(
 
     checkpoint: with the prices that the result shall state; dataset, cache_dir: of `dataset_of`
     """
-    from weakseg.evaluation.scoring import aggregate, score_image
     from weakseg.training.checkpoints import Log
 
     log = Log(Path(args.checkpoint_dir) / name / "log.jsonl").read()
-    tile, classes = windows(dataset, args), checkpoint["task"]["classes"]
+    tile, epochs = windows(dataset, args), log[-1]["epoch"] if log else None
+    pairs = predictions(checkpoint, dataset, cache_dir, tile, args, accelerator)
+    signals = checkpoint["args"]["modes"]
+    return score(name, signals, pairs, dataset, tile, epochs, checkpoint, args)
+
+
+def score(
+    name: str,
+    signals: list[str],
+    pairs: Iterable[tuple[str, "np.ndarray", "np.ndarray"]],
+    dataset: SegmentationDataset,
+    tile: dict[str, Any] | None,
+    epochs: int | None,
+    facts: dict[str, Any],
+    args: argparse.Namespace,
+) -> Result:
+    """Score masks on the test split, write them and their result file, and return the result.
+
+    signals: that the model learnt from; pairs: (id, predicted mask, truth), as `predictions` yields
+    them; epochs: that it learnt for; facts: what else there is to say, as a checkpoint says it
+    """
+    from weakseg.evaluation.scoring import aggregate, score_image
+
+    classes = facts["task"]["classes"]
     images: dict[str, Any] = dict.fromkeys(dataset.ids("test"))  # in this order, whatever comes
-    for image, prediction, truth in predictions(
-        checkpoint, dataset, cache_dir, tile, args, accelerator
-    ):
+    for image, prediction, truth in pairs:
         mask = f"{name}/{mask_name(image)}"
         write_mask(Path(args.results_dir) / mask, prediction, len(classes))
         metrics = score_image(prediction, truth, len(classes))
         images[image] = {**metrics, "mask": mask, "tags": [*dataset.tags(image)]}
     result = {
         "run": name,
-        "supervision": checkpoint["args"]["modes"],
-        "task": checkpoint["task"],
+        "supervision": signals,
+        "task": facts["task"],
         "tile": tile,
         "aggregate": aggregate(images, args.resamples, dataset.has_background),
-        "cost": checkpoint["cost"],
-        "selection": checkpoint["selection"],
-        "epoch": checkpoint["epoch"],
-        "epochs_done": log[-1]["epoch"] if log else None,
-        "args": checkpoint["args"],
-        "commit": checkpoint["commit"],
-        "fingerprint": checkpoint["fingerprint"],
+        "cost": facts["cost"],
+        "selection": facts["selection"],
+        "epoch": facts["epoch"],
+        "epochs_done": epochs,
+        "args": facts["args"],
+        "commit": facts["commit"],
+        "fingerprint": facts["fingerprint"],
         "test_fingerprint": dataset.test_fingerprint(),
-        "labels": checkpoint["labels"],
+        "labels": facts["labels"],
         "images": images,
     }
     write_json(Path(args.results_dir) / f"{name}.json", result)

@@ -488,3 +488,102 @@ def test_a_hostile_checkpoint_runs_no_code(trained, tmp_path):
     with pytest.raises(UserError, match=r"evil.*best\.pt"):
         run(evaluate, "--checkpoint_dir", tmp_path)
     assert not (tmp_path / "ran").exists()
+
+
+# ---- masks of any model
+
+
+def test_masks_in_a_folder_score_as_the_run_that_predicted_them(trained, pets_dir, tmp_path):
+    """Beside the run, and alone; in the table, the files, the page and a comparison."""
+    import analyze
+
+    others = tmp_path / "theirs"
+    shutil.copytree(trained["results"] / "points", others / "masks")
+    data = ["--data_dir", pets_dir, "--cache_dir", trained["cache"], "--device", "cpu"]
+    beside = ["--run_name", "points", "--checkpoint_dir", trained["checkpoints"]]
+    for name, flags in {"alone": [], "beside": beside}.items():
+        folder = tmp_path / name
+        run(evaluate, "--predictions", others, *flags, *data, "--results_dir", folder)
+        found = json.loads((folder / "theirs.json").read_text())
+        for key in ("aggregate", "test_fingerprint", "task"):
+            assert found[key] == result(trained, "points")[key], key
+        for image, one in result(trained, "points")["images"].items():
+            mine = found["images"][image]
+            assert {**one, "mask": ""} == {**mine, "mask": ""}
+            masks = [
+                Image.open(folder / mine["mask"]),
+                Image.open(trained["results"] / one["mask"]),
+            ]
+            assert np.array_equal(*map(np.asarray, masks))
+        row = next(
+            line for line in (folder / "table.md").read_text().splitlines() if "theirs" in line
+        )
+        assert row.split("|")[1].strip() == "-" and "nothing" not in row
+        assert (folder / "cost.png").exists() == bool(flags)
+        run(analyze, "--report", folder)
+    run(analyze, "--a", "points", "--b", "theirs", "--results_dir", folder, "--resamples", 100)
+    run(evaluate, "--reprice", "--results_dir", folder, "--cost_schedule", "bearman2016")
+
+
+def test_the_images_that_have_both_masks_are_scored_and_the_others_counted(
+    trained, pets_dir, tmp_path, capsys
+):
+    data, others = tmp_path / "pets", tmp_path / "theirs"
+    shutil.copytree(pets_dir, data)
+    shutil.copytree(trained["results"] / "points", others)
+    dataset = Pets(data, cache_dir=tmp_path / "cache")
+    first, second, *rest = dataset.ids("test")
+    dataset.mask_path(first).unlink()
+    (others / f"{second}.png").unlink()
+    words = ["--predictions", others, "--run_name", "full", "--results_dir", tmp_path / "results"]
+    where = ["--checkpoint_dir", trained["checkpoints"], "--data_dir", data, "--device", "cpu"]
+    run(evaluate, *words, *where, "--cache_dir", tmp_path / "cache")
+    printed = capsys.readouterr().out
+    assert "1 of 6 test images have no mask yet" in printed
+    assert "1 of 5 test images have no predicted mask" in printed
+    for name in ("full", "theirs"):
+        found = json.loads((tmp_path / "results" / f"{name}.json").read_text())
+        assert [*found["images"]] == rest
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "message"),
+    [
+        ("size", "is 5x5, the image"),
+        ("class", "holds the number 2; a predicted mask holds 0 to 1"),
+        ("none", "no such mask, nor of another test image"),
+        ("folder", "no such folder"),
+        ("flags", "--classes: a run knows its own"),
+        ("reprice", "leave out --predictions"),
+        ("name", "results have this name"),
+        ("twice", "two folders have the same name"),
+    ],
+)
+def test_unfit_masks_of_another_model_are_refused(spoilt, message, trained, pets_dir, tmp_path):
+    others = tmp_path / "theirs"
+    shutil.copytree(trained["results"] / "points", others)
+    first = min(others.glob("*.png"))
+    size = (5, 5) if spoilt == "size" else Image.open(first).size
+    if spoilt in ("size", "class"):
+        Image.new("L", size, 2).save(first)
+    if spoilt == "none":
+        shutil.rmtree(others)
+        others.mkdir()
+    folders = [tmp_path / "nowhere" if spoilt == "folder" else others]
+    folders += [others] if spoilt == "twice" else []
+    flags = {
+        "flags": ["--classes", "species", "--run_name", "full"],
+        "reprice": ["--reprice"],
+        "name": ["--results_dir", tmp_path],
+    }.get(spoilt, [])
+    data = [
+        "--data_dir",
+        pets_dir,
+        "--cache_dir",
+        trained["cache"],
+        "--results_dir",
+        tmp_path / "r",
+    ]
+    with pytest.raises(UserError, match=message) as caught:
+        run(evaluate, "--predictions", *folders, *data, *flags)
+    assert "\n" not in str(caught.value)

@@ -206,7 +206,9 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     """Add the flags that say which data, which classes and which split, and return their group."""
     group = parser.add_argument_group("data")
     group.add_argument(
-        "--data_dir", default="./data", help="folder of the data set (default: %(default)s)"
+        "--data_dir",
+        default="./data",
+        help="folder of the data set (default: ./data; of a trained run: where it found it)",
     )
     group.add_argument(
         "--dataset",
@@ -275,6 +277,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     group.add_argument(
         "--cache_dir",
         default="./data/.cache",
-        help="where decoded, resized images are kept (default: %(default)s)",
+        help="where decoded, resized images are kept (default: ./data/.cache; of a trained run: "
+        "its own)",
     )
     return group

@@ -119,13 +119,16 @@ def signal_words(signals: Sequence[str]) -> str:
 
 
 def supervision_words(result: Result) -> str:
-    """Return what a run learnt from, for people: "Masks", "Boxes, strong", "Tags, probe"."""
-    signals = signal_words(result["supervision"])
+    """Return what a run learnt from, for people: "Masks", "Boxes, strong", "Tags, probe".
+
+    Of masks of another model nobody knows: it is their name.
+    """
+    signals = signal_words(result["supervision"]) or result["run"]
     if result["args"].get("learner") == "probe":
         return f"{signals}, probe"
     recipe = result["args"].get("recipe", "plain")
     # For masks the recipes are the same.
-    is_plain = recipe == "plain" or result["supervision"] == ["full"]
+    is_plain = recipe == "plain" or result["supervision"] in (["full"], [])
     return signals if is_plain else f"{signals}, {recipe}"
 
 

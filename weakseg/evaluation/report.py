@@ -12,7 +12,7 @@ from weakseg.evaluation.comparison_text import NOTES, estimate_cells, table_rows
 from weakseg.evaluation.groups import seed_groups, seed_of, supervision_words, title
 from weakseg.evaluation.pricing import by_one_schedule
 from weakseg.evaluation.results import Result, find_results, window_words
-from weakseg.evaluation.summary import cost_point
+from weakseg.evaluation.summary import cost_point, has_price
 from weakseg.labels.costs import hours
 from weakseg.reporting.charts import cost_chart
 from weakseg.reporting.tables import percent
@@ -90,15 +90,22 @@ def set_view(index: int, results: Sequence[Result]) -> dict[str, Any]:
 
     task, tile, groups = results[0]["task"], results[0].get("tile"), seed_groups(results)
     points = [cost_point(title(group, groups), group, "seconds") for group in groups]
-    chart = cost_chart(points, "hours").svg(
-        f"set{index}", "Test mIoU over hours of annotation, one mark a run, its seeds together"
-    )
+    priced = [point for point, group in zip(points, groups, strict=True) if has_price(group[0])]
+    words = "Test mIoU over hours of annotation, one mark a run, its seeds together"
+    chart = cost_chart(priced, "hours").svg(f"set{index}", words) if priced else ""
     return {
         "dataset": task["dataset"] + (f", in {window_words(tile)}" if tile else ""),
         "classes": task["classes"],
         "images": len(results[0]["images"]),
         "runs": [run_view(result) for result in results],
-        "groups": [{"point": p, "seeds": len(g)} for p, g in zip(points, groups, strict=True)],
+        "groups": [
+            {
+                "point": point,
+                "seeds": len(group),
+                "hours": point.cost if has_price(group[0]) else None,
+            }
+            for point, group in zip(points, groups, strict=True)
+        ],
         "chart": Markup(chart),  # the texts in it are escaped
     }
 
@@ -114,7 +121,7 @@ def run_view(result: Result) -> dict[str, Any]:
         "miou": metrics["miou"],
         "low": low,
         "high": high,
-        "hours": hours(result["cost"]),
+        "hours": hours(result["cost"]) if has_price(result) else None,
         "images": result["cost"]["images"],
         "accuracy": metrics["pixel_accuracy"],
         "boundary": metrics["boundary_f"],

@@ -95,7 +95,7 @@ class ResultModel(Part):
     """The content of a result file."""
 
     run: str
-    supervision: list[Signal] = Field(min_length=1)
+    supervision: list[Signal]  # none: masks of a model of which nobody knows
     task: Task
     aggregate: Aggregate
     cost: LabelCost

@@ -60,18 +60,24 @@ def _table_row(result: Result, classes: int) -> list[str]:
     """Return the cells of one run, with the IoU of the first `classes` classes."""
     metrics, cost, chosen = result["aggregate"], result["cost"], result["selection"]
     low, high = metrics["miou_interval"]
+    nothing = "nothing" if has_price(result) else "-"
     return [
-        supervision_words(result),
+        supervision_words(result) if has_price(result) else "-",
         result["run"],
         percent(metrics["miou"]),
         f"{percent(low)} to {percent(high)}",
         *map(percent, metrics["iou"][:classes]),
         percent(metrics["pixel_accuracy"]),
         percent(metrics["boundary_f"]),
-        f"{3600 * hours(cost) / cost['images']:.1f}",
-        f"{hours(cost):.2f}",
-        f"{chosen['by']} (+{hours(chosen):.2f} h)" if chosen["by"] else "nothing",
+        f"{3600 * hours(cost) / cost['images']:.1f}" if has_price(result) else "-",
+        f"{hours(cost):.2f}" if has_price(result) else "-",
+        f"{chosen['by']} (+{hours(chosen):.2f} h)" if chosen["by"] else nothing,
     ]
+
+
+def has_price(result: Result) -> bool:
+    """Return whether it is known what a model learnt from, so that its labels have a price."""
+    return bool(result["supervision"])
 
 
 def seeds_table(results: Sequence[Result]) -> str:
@@ -175,7 +181,11 @@ def draw_costs(
     band: a schedule of the same unit; costs are drawn as a range to its prices
     """
     unit = schedule.unit
-    priced = [result for result in results if in_unit(result["cost"], unit) is not None]
+    priced = [
+        result
+        for result in results
+        if has_price(result) and in_unit(result["cost"], unit) is not None
+    ]
     groups = seed_groups(priced)
     if groups:
         names = " to ".join(dict.fromkeys((schedule.name, band.name)))

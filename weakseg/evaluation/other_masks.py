@@ -1,0 +1,81 @@
+"""Predicted masks of any model, read from a folder, and the result that they have."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from weakseg.common import UserError
+from weakseg.data.base import SegmentationDataset
+from weakseg.data.datasets import DataOptions
+from weakseg.data.ids import is_folder_name
+from weakseg.data.image_io import read_mask
+from weakseg.evaluation.results import mask_name
+
+
+class OtherMasks:
+    """The masks that a model predicted, PNGs of class numbers by the ids of their images.
+
+    folder  that they lie in, or in its folder `masks/`; a mask is `<id>.png` there
+    name    what tables call them: the folder's
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise UserError(f"--predictions {folder}: no such folder; mend the name")
+        inner = folder / "masks"
+        self.folder = inner if inner.is_dir() else folder
+        self.name = folder.resolve().name
+        if not is_folder_name(self.name):
+            raise UserError(f"--predictions {folder}: its name can't be shown; rename it")
+
+    def path(self, image: str) -> Path:
+        """Return where the mask of an image lies, or would lie."""
+        paths = [self.folder / f"{image}.png", self.folder / mask_name(image)]
+        return next((path for path in paths if path.exists()), paths[0])
+
+    def of(self, names: Collection[str]) -> list[str]:
+        """Return those of the ids that have a predicted mask; none at all is a `UserError`."""
+        there = [name for name in names if self.path(name).exists()]
+        if not there:
+            raise UserError(
+                f"{self.path(min(names))}: no such mask, nor of another test image; "
+                "masks have the names of the images, with .png"
+            )
+        return there
+
+    def pairs(self, dataset: SegmentationDataset) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Yield (id, predicted mask, true mask) of the test split, both uint8 [H, W].
+
+        A mask of another size, or with a number of no class, is a `UserError`.
+        """
+        for name in dataset.ids("test"):
+            path, truth = self.path(name), dataset.mask(name)
+            mask, classes = read_mask(path), len(dataset.class_names)
+            if mask.shape != truth.shape:
+                raise UserError(
+                    f"{path}: is {mask.shape[1]}x{mask.shape[0]}, the image {name} is "
+                    f"{truth.shape[1]}x{truth.shape[0]}; save it in the image's size"
+                )
+            if mask.max() >= classes:
+                raise UserError(
+                    f"{path}: holds the number {mask.max()}; a predicted mask holds 0 to "
+                    f"{classes - 1}, the numbers of the classes"
+                )
+            yield name, mask, truth
+
+    def facts(self, dataset: SegmentationDataset, options: DataOptions) -> dict[str, Any]:
+        """Return what a result says of a run, where nobody knows what the model learnt from."""
+        nothing: Mapping[str, Any] = {"images": 0, "seconds": {}, "counts": {}}
+        return {
+            "args": {**asdict(options), "run_name": self.name, "modes": []},
+            "task": dataset.task,
+            "cost": {**nothing, "relative": None, "schedule": ""},
+            "selection": {**nothing, "by": None},
+            "epoch": None,
+            "commit": None,
+            "fingerprint": dataset.fingerprint(),
+            "labels": None,
+        }

@@ -1,0 +1,53 @@
+"""The images that runs are tested on: those that have masks, and the same for all of them."""
+
+from collections.abc import Sequence
+
+from weakseg.common import UserError
+from weakseg.data.base import SegmentationDataset
+from weakseg.data.datasets import say
+from weakseg.evaluation.other_masks import OtherMasks
+
+
+def restrict(datasets: Sequence[SegmentationDataset], others: Sequence[OtherMasks]) -> None:
+    """Test on the images whose masks are there, true and predicted; say how many are not."""
+    lines: list[str] = []
+    for dataset in datasets:
+        names = dataset.ids("test")
+        masked = dataset.masked(names)
+        if not masked:
+            raise UserError(
+                f"{dataset.mask_path(names[0])}: no such mask, nor those of {len(names) - 1} "
+                "other test images; draw some, or choose other images for the test"
+            )
+        if len(masked) < len(names):
+            lines.append(
+                f"{dataset.root}: {len(names) - len(masked)} of {len(names)} test images have no "
+                "mask yet; they are left out"
+            )
+        for masks in others:
+            there = masks.of(masked)
+            if len(there) < len(masked):
+                lines.append(
+                    f"{masks.folder}: {len(masked) - len(there)} of {len(masked)} test images have "
+                    "no predicted mask; they are left out"
+                )
+            masked = there
+        dataset.test_on(masked)
+    say(lines)
+
+
+def check_test(data: dict[str, SegmentationDataset]) -> None:
+    """Refuse test splits that differ or have unfit masks, before anything is predicted.
+
+    data: {name of a run: its data set}. What else is missing there is said once.
+    """
+    first = next(iter(data))
+    lines: list[str] = []
+    for name, dataset in data.items():
+        if dataset.test_fingerprint() != data[first].test_fingerprint():
+            raise UserError(
+                f"runs {first} and {name} have different test images or classes; "
+                "choose with --run_name"
+            )
+        lines += [*dataset.notes(), *dataset.check_test_masks()]
+    say(lines)
