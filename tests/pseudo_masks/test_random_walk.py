@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from model import build_model
@@ -295,6 +295,8 @@ WITH, WITHOUT = (SimpleNamespace(has_background=answer) for answer in (True, Fal
 def test_without_a_background_all_that_is_not_clicked_is_a_clicked_class_or_in_doubt(
     affinities, points
 ):
+    # Walks start in cells: clicks of several classes in one are a tie everywhere.
+    assume(len({(int(x * 8 / 100), int(y * 8 / 50)) for x, y, _ in points}) == len(points))
     mask = from_labels.mask_from_annotations(
         {"points": points}, (100, 50), halves(), affinities, False
     )
