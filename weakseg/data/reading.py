@@ -92,8 +92,8 @@ class Reading:
                 "--value_range which two values are black and white"
             )
         low, high = self.value_range
-        kind = np.float32 if values.itemsize <= 2 else np.float64
-        share = (values.astype(kind) - kind(low)) / kind(high - low)
+        exact = values.astype("float32" if values.itemsize <= 2 else "float64")
+        share = (exact - low) / (high - low)
         return (255 * np.nan_to_num(share, nan=0).clip(0, 1) + 0.5).astype(np.uint8)
 
     @property
