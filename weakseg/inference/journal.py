@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError, read_json, remove, write_json
+from weakseg.data.ids import fault_of_id
 
 RECORD, LINES = "predictions.json", "predictions.jsonl"
 PARTS = {  # kind of file -> folder and suffix
@@ -76,8 +77,8 @@ def parsed(words: bytes) -> Line | None:
         line = json.loads(words)
     except (ValueError, RecursionError):
         return None
-    is_whole = isinstance(line, dict) and isinstance(line.get("id"), str) and words.endswith(b"\n")
-    return line if is_whole else None
+    is_whole = isinstance(line, dict) and words.endswith(b"\n")
+    return line if is_whole and fault_of_id(line.get("id")) is None else None
 
 
 def open_folder(folder: Path, record: Mapping[str, Any], overwrite: bool) -> Journal:
@@ -96,6 +97,8 @@ def open_folder(folder: Path, record: Mapping[str, Any], overwrite: bool) -> Jou
             )
     else:
         before = read_json(path)
+        if not isinstance(before, dict):
+            raise UserError(f"{path}: not a record of predict.py; take another --output_dir")
         other = [key for key, value in record.items() if before.get(key) != value]
         if other and not overwrite:
             raise UserError(
