@@ -105,7 +105,8 @@ class Tracker:
         last = results["curve"][-1]
         for point in results["curve"]:
             judge = judged.get(point["round"], {})
-            numbers = {f"judge/{key}": value for key, value in only_numbers(judge).items()}
+            metrics = only_numbers(judge).items()
+            numbers = {f"judge/{key}": value for key, value in metrics if key != "round"}
             shown = pictures if point is last else {}
             self.log(only_numbers(point) | numbers, point["round"], {SUMMARY: True}, shown)
         self.stop()
@@ -154,15 +155,16 @@ class Tracker:
         self.stop()
         self.open = name
         shutil.rmtree(self.folder / "tensorboard" / name, ignore_errors=True)
+        is_wandb = self.settings.log_with == "wandb"
+        suffix = name.removeprefix(self.folder.name)
         wandb = {
             "name": name,
             "group": self.folder.name,
             "dir": str(self.folder),
-            **wandb_identity(self.folder, name.removeprefix(self.folder.name), self.folder),
+            **(wandb_identity(self.folder, suffix, self.folder) if is_wandb else {}),
             "config": as_plain(self.settings),
             "reinit": "create_new",
         }
-        is_wandb = self.settings.log_with == "wandb"
         project = self.settings.project if is_wandb else name
         open_tracker(self.accelerator, project, wandb, "log_with")
         if is_wandb and name.endswith(f"-{SUMMARY}"):

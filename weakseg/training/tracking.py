@@ -34,14 +34,12 @@ def start_tracking(
         (run.folder / TOKEN).unlink(missing_ok=True)
     for earlier in run.folder.glob("events.out.tfevents.*"):
         earlier.unlink()
-    wandb = {
-        "name": run.run_name,
-        "config": run.recorded(),
-        "dir": os.environ.get("WANDB_DIR"),
-        **wandb_identity(run.folder, "", Path(os.environ.get("WANDB_DIR") or ".")),
-    }
-    # TensorBoard takes the project's name for the folder: the run's own.
-    project = "weak-supervision" if run.log_with == "wandb" else run.run_name
+    wandb: dict[str, Any] = {}
+    project = run.run_name  # TensorBoard takes the project's name for the folder: the run's own
+    if run.log_with == "wandb":
+        where, project = os.environ.get("WANDB_DIR"), "weak-supervision"
+        wandb = {"name": run.run_name, "config": run.recorded(), "dir": where}
+        wandb |= wandb_identity(run.folder, "", Path(where or "."))
     open_tracker(accelerator, project, wandb, "--log_with")
     known = steps_known(accelerator)
     for line in lines:
