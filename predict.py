@@ -258,21 +258,35 @@ def plan(args: argparse.Namespace) -> "tuple[Job, dict[str, Any]]":
     return job, record
 
 
-def predict_all(job: "Job", args: argparse.Namespace, journal: "Journal") -> list[str]:
+def listed(args: argparse.Namespace, folder: Path) -> dict[str, Path]:
+    """Return {id: path} of the pictures to predict; say how many other files there are."""
+    from weakseg.inference.pictures import find_pictures
+
+    pictures, others = find_pictures(Path(args.images), folder)
+    if others:
+        first = printable(others[0].name)
+        print(f"{args.images}: {len(others)} files are no pictures, the first is {first}")
+    return pictures
+
+
+def predict_all(
+    job: "Job",
+    args: argparse.Namespace,
+    pictures: dict[str, Path],
+    clicks: dict[str, Any],
+    journal: "Journal",
+) -> list[str]:
     """Predict what is left, and print how it goes -> the faults of pictures that can't be read."""
     from tqdm import tqdm
 
-    from weakseg.inference.pictures import find_pictures, left_over, predict_pictures
+    from weakseg.inference.pictures import left_over, predict_pictures
     from weakseg.inference.tables import write_objects, write_pictures
 
-    pictures, others = find_pictures(Path(args.images), job.folder)
-    if others:
-        print(f"{args.images}: {len(others)} files are no pictures, the first is {others[0].name}")
     left = left_over(job, pictures, journal)
     if len(left) < len(pictures):
         print(f"{job.folder}: {len(pictures) - len(left)} of {len(pictures)} pictures are done")
     faults = []
-    lines = predict_pictures(job, left, journal, Workers.of(vars(args)), read_clicks(args))
+    lines = predict_pictures(job, left, journal, Workers.of(vars(args)), clicks)
     bar = tqdm(lines, args.run_name, len(left), unit="img", disable=not left)
     for line in bar:
         if "fault" in line:
@@ -310,12 +324,13 @@ def main(args: argparse.Namespace) -> None:
     from weakseg.inference.journal import open_folder
 
     job, record = plan(args)
+    pictures, clicks = listed(args, job.folder), read_clicks(args)
     keep_freed_memory()
     job.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(job.folder / ".lock", timeout=0):
             journal = open_folder(job.folder, record, args.overwrite)
-            faults = predict_all(job, args, journal)
+            faults = predict_all(job, args, pictures, clicks, journal)
     except Timeout as error:
         raise UserError(
             f"--output_dir {job.folder}: another process predicts into it; wait, or take another"
