@@ -24,7 +24,8 @@ from typing import Any
 
 from weakseg.common import UserError, reason
 from weakseg.data.ids import fault_of_id
-from weakseg.labels.formats.records import MALFORMED, Classes, Shape, number, rounded
+from weakseg.labels.formats.plain import checked
+from weakseg.labels.formats.records import KINDS, MALFORMED, Classes, Shape, number, rounded
 
 FILE, VERSION = "store.sqlite", 1
 APPLICATION = 0x77656B73  # marks the file as a store
@@ -232,8 +233,9 @@ class Store:
         for row in self._rows(f"{SHAPES}{where} ORDER BY number", words):
             event, source, annotator, picture, kind, label, geometry = row
             with self._checked(event):
-                one = found.setdefault(check(picture), {}).setdefault(source, Given())
-                one.shapes[event] = Shape(str(kind), label, json.loads(geometry))
+                if kind in KINDS:
+                    one = found.setdefault(check(picture), {}).setdefault(source, Given())
+                    one.shapes[event] = checked(kind, label, json.loads(geometry))
         return found
 
     def classes(self) -> Classes:

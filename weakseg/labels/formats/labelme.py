@@ -55,7 +55,8 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
 
 
 def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
-    name = content.get("imagePath") or str(Path(file).with_suffix(""))
+    said = content.get("imagePath")
+    name = said if isinstance(said, str) and said else Path(file).stem
     folder = Path(file).parent.as_posix()
     if folder != "." and "/" not in name and "\\" not in name:
         name = f"{folder}/{name}"  # the path of a picture is that from its file

@@ -68,7 +68,10 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
         content = files.json(name)
         if content.get("version") != VERSION:
             raise UserError(f"{files.where(name)}: is of version {content.get('version')!r}, not 1")
-        for place, one in enumerate(content.get("pictures") or [], 1):
+        pictures = content.get("pictures")
+        if not isinstance(pictures, list):
+            raise UserError(f"{files.where(name)}: has no list of 'pictures'; add it")
+        for place, one in enumerate(pictures, 1):
             with dropped.unless_read(files.where(name), f"picture {place}"):
                 yield picture_of(one, dropped)
 

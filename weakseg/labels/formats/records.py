@@ -15,14 +15,17 @@ Coordinates are (x, y) in pixels of the upright picture, x to the right and y do
 
 import contextlib
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from weakseg.common import printable
+from weakseg.data.ids import is_shown
+
 KINDS = ("click", "stroke", "box", "polygon", "mask", "brush", "tag")
 AREAS = ("polygon", "mask", "brush")
+MOST = 1e9  # pixels, or seconds, that make sense
 SHARES = (1.0, 1.0)  # size of a picture whose coordinates are shares of its sides
 # How Python reports a value that is not what a format's documentation says.
 MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
@@ -141,19 +144,21 @@ class Dropped:
 
     def lines(self) -> list[str]:
         """Return a line for each reason."""
-        return [
-            f"{number} {'dropped' if key[0] else 'changed'}, {key[1]}; the first: {self.first[key]}"
-            for key, number in self.counts.items()
-        ]
+        lines = []
+        for (is_lost, why), number in self.counts.items():
+            where = self.first[is_lost, why]
+            fate = "dropped" if is_lost else "changed"
+            lines.append(printable(f"{number} {fate}, {why}; the first: {where}"))
+        return lines
 
 
 def number(value: object) -> float:
-    """Return a finite number, which may be written as a text; others are a `ValueError`."""
+    """Return a number up to `MOST`, which may be written as a text; others are a `ValueError`."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"{value!r} is no number")
     result = float(value)
-    if not math.isfinite(result):
-        raise ValueError(f"{value!r} is not finite")
+    if not abs(result) <= MOST:
+        raise ValueError(f"{value!r} is not finite, or too large")
     return result
 
 
@@ -182,6 +187,8 @@ def text(value: object) -> str:
     """Return the name of a class, without spaces around it; what is no text is a `ValueError`."""
     if not isinstance(value, str) or not value.strip():
         raise Unreadable("without the name of a class")
+    if not is_shown(value.strip()):
+        raise Unreadable("of a class whose name has a control character")
     return value.strip()
 
 

@@ -17,6 +17,7 @@ from weakseg.labels.formats.files import Files, lines_of
 from weakseg.labels.formats.geometry import outlines, picture_size, polygon, ring_area
 from weakseg.labels.formats.records import (
     AREAS,
+    MALFORMED,
     SHARES,
     Classes,
     Dropped,
@@ -25,6 +26,7 @@ from weakseg.labels.formats.records import (
     Unreadable,
     number,
     pairs,
+    text,
     whole,
 )
 
@@ -66,17 +68,16 @@ def description(files: Files) -> tuple[dict[int, str], tuple[int, int] | None]:
     for name in files.with_suffix(".yaml", ".yml"):
         try:
             content = yaml.safe_load(files.text(name))
-        except (yaml.YAMLError, RecursionError) as error:
+            names = content.get("names") if isinstance(content, dict) else None
+            if names:
+                named = names if isinstance(names, dict) else dict(enumerate(names))
+                shape = content.get("kpt_shape")
+                classes = {whole(key): text(str(value)) for key, value in named.items()}
+                return classes, (whole(shape[0]), whole(shape[1])) if shape else None
+        except (yaml.YAMLError, RecursionError, *MALFORMED) as error:
             raise UserError(
-                f"{files.where(name)}: no readable YAML file ({reason_of(error)})"
+                f"{files.where(name)}: no readable description of YOLO ({reason_of(error)})"
             ) from error
-        names = content.get("names") if isinstance(content, dict) else None
-        if names:
-            named = names if isinstance(names, dict) else dict(enumerate(names))
-            shape = content.get("kpt_shape")
-            return {int(key): str(name).strip() for key, name in named.items()}, (
-                (int(shape[0]), int(shape[1])) if shape else None
-            )
     for name in files.names:
         if PurePosixPath(name).name.casefold() in NAMES:
             return dict(enumerate(lines_of(files.text(name)))), None
@@ -92,7 +93,7 @@ def shapes_of(
     label, values = whole(words[0]), [number(word) for word in words[1:]]
     if label not in classes:
         raise Unreadable(f"of the class {label}, which has no name")
-    name, clicks = classes[label], []
+    name, clicks = text(classes[label]), []
     if points and len(values) == 4 + points[0] * points[1]:
         joints = [values[i : i + points[1]] for i in range(4, len(values), points[1])]
         seen = [joint for joint in joints if (joint[2] > 0 if points[1] > 2 else any(joint))]
