@@ -15,9 +15,13 @@ from weakseg.labels.signals import LISTS
 from weakseg.labels.store import Given
 
 SAME_BOX = 0.8  # IoU from which on two boxes of a class are one
-SIGNAL = {"click": "points", "stroke": "scribbles", "box": "boxes", "tag": "tags"} | dict.fromkeys(
-    AREAS, "full"
-)
+SIGNAL = {
+    "click": "points",
+    "stroke": "scribbles",
+    "box": "boxes",
+    "tag": "tags",
+    "answer": "pixels",
+} | dict.fromkeys(AREAS, "full")
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,8 @@ def label_record(
             record.setdefault("points", []).append([*shape.geometry, number])
         elif shape.kind == "stroke":
             record.setdefault("scribbles", []).append({"class": number, **shape.geometry})
+        elif shape.kind == "answer":
+            record.setdefault("pixels", []).append({**shape.geometry, "class": number})
         elif shape.kind == "box" and number != IGNORE and not (number == 0 and has_background):
             record.setdefault("boxes", []).append([*shape.geometry, number])
     areas = [shape for shape in carried.shapes if shape.kind in AREAS]

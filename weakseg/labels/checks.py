@@ -31,6 +31,7 @@ class Picture:
     size          (width, height), original pixels
     class_names, tag_names, has_background   of the data set
     is_simulated  whether a program drew the annotations, which knows what pixels are
+    in_pixels     whether they were brought to the picture's pixels, as those of a store are
     """
 
     size: tuple[int, int]
@@ -38,6 +39,7 @@ class Picture:
     tag_names: Sequence[str]
     has_background: bool = True
     is_simulated: bool = False
+    in_pixels: bool = False
 
 
 def check_objects(annotation: Annotation, picture: Picture) -> dict[str, int]:
@@ -234,7 +236,8 @@ def refuse_outside(x: object, y: object, picture: Picture, name: str) -> NoRetur
 def refuse_shares(places: Sequence[Sequence[float]], picture: Picture) -> None:
     """Refuse places that a person gave in shares of the picture's sides: all lie within 0..1."""
     shares = bool(places) and all(0 <= value <= 1 for place in places for value in place)
-    if shares and not picture.is_simulated and max(picture.size) > 2:
+    known = picture.is_simulated or picture.in_pixels
+    if shares and not known and max(picture.size) > 2:
         raise ValueError(
             "all coordinates lie between 0 and 1, in shares of the picture; multiply them by its "
             f"width and height, {picture.size[0]} and {picture.size[1]}"

@@ -115,6 +115,10 @@ class Fit:
             raise Nothing("outside of the picture")
         return self._inside(x, y)
 
+    def _answer(self, geometry: Any) -> dict[str, Any]:
+        x, y = self._click([geometry["x"], geometry["y"]])
+        return {**geometry, "x": x, "y": y}
+
     def _inside(self, x: float, y: float) -> list[float]:
         width, height = self.size
         return [min(max(x, 0.0), width - 0.01), min(max(y, 0.0), height - 0.01)]

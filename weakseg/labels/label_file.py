@@ -118,7 +118,7 @@ def labels_for(
     if "full" in signals and "drawn" in content:
         give_masks(path, dataset, content["drawn"], ids)
     for name in ids:
-        picture = picture_of(dataset, name, is_simulated)
+        picture = picture_of(dataset, name, is_simulated, in_pixels="drawn" in content)
         try:
             record = {} if name in missing else images[name]
             packed.add(name, read_record(record, picture, signals, complete))
@@ -130,7 +130,9 @@ def labels_for(
     return packed
 
 
-def picture_of(dataset: SegmentationDataset, name: str, is_simulated: bool) -> Picture:
+def picture_of(
+    dataset: SegmentationDataset, name: str, is_simulated: bool, in_pixels: bool = False
+) -> Picture:
     """Return what the labels of an image must fit."""
     return Picture(
         dataset.image_size(name),
@@ -138,6 +140,7 @@ def picture_of(dataset: SegmentationDataset, name: str, is_simulated: bool) -> P
         dataset.tag_names,
         dataset.has_background,
         is_simulated,
+        in_pixels,
     )
 
 

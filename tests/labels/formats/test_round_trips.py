@@ -27,12 +27,15 @@ SIZES = st.tuples(st.integers(20, 90), st.integers(20, 90))
 def shapes(draw, size):
     """Draw a shape that lies in a picture of a size."""
     across, down = (st.floats(0, side) for side in size)
-    kind = draw(st.sampled_from(["click", "stroke", "box", "polygon", "mask", "tag"]))
+    kind = draw(st.sampled_from(["click", "stroke", "box", "polygon", "mask", "tag", "answer"]))
     label = draw(LABELS)
     if kind == "tag":
         return Shape(kind, label, draw(st.booleans()))
     if kind == "click":
         return Shape(kind, label, [draw(across), draw(down)])
+    if kind == "answer":
+        place = {"x": draw(across), "y": draw(down)}
+        return Shape(kind, label, {**place, "drawn": "random", "fit": 2})
     if kind == "stroke":
         path = draw(st.lists(st.tuples(across, down).map(list), min_size=1, max_size=4))
         return Shape(kind, label, {"width": draw(st.sampled_from([1.0, 3.0])), "path": path})
@@ -94,6 +97,8 @@ def near(one, other, size):
         return rim_only(differ, one, size)
     if one.kind != other.kind:
         return False
+    if one.kind == "answer":
+        return one.key == other.key
     if one.kind == "stroke":
         pairs = zip(one.geometry["path"], other.geometry["path"], strict=True)
         return all(np.allclose(a, b, atol=0.5) for a, b in pairs)

@@ -13,6 +13,7 @@ from weakseg.common import UserError, write_json
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.geometry import area_pixels, picture_size, polygon, reach
 from weakseg.labels.formats.records import (
+    AREAS,
     Classes,
     Dropped,
     Nothing,
@@ -120,7 +121,7 @@ def write(records: Sequence[PictureRecord], path: Path, classes: Classes, droppe
 
 def annotation(shape: Shape, size: tuple[int, int], numbers: dict[str, int]) -> dict[str, Any]:
     """Return the annotation of one shape, without its number and its picture's."""
-    if shape.kind in ("click", "stroke", "tag"):
+    if shape.kind != "box" and shape.kind not in AREAS:
         raise Unreadable(f"a {shape.kind}, which COCO has no word for")
     if shape.label is None and not numbers:
         raise Unreadable("a shape of no class")

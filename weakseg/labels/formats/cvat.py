@@ -20,6 +20,7 @@ from weakseg.labels.formats.geometry import (
     turned,
 )
 from weakseg.labels.formats.records import (
+    AREAS,
     Classes,
     Dropped,
     PictureRecord,
@@ -171,6 +172,8 @@ def add(image: Element, shape: Shape, record: PictureRecord, dropped: Dropped) -
     elif shape.kind == "tag":
         if not shape.geometry:
             raise Unreadable("a tag that says that a class is not there")
+    elif shape.kind not in AREAS:
+        raise Unreadable(f"a {shape.kind}, which CVAT has no word for")
     else:
         one = as_mask(shape, record, dropped)
         given |= {key: str(one[key]) for key in ("left", "top", "width", "height")}

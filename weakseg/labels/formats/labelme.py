@@ -23,6 +23,7 @@ from weakseg.labels.formats.geometry import (
     single_outline,
 )
 from weakseg.labels.formats.records import (
+    AREAS,
     Classes,
     Dropped,
     PictureRecord,
@@ -157,6 +158,8 @@ def entries(
             dropped.change("a stroke's width, which the format has no place for", record.name)
     elif shape.kind == "tag":
         raise Unreadable("a tag that says that a class is not there")
+    elif shape.kind not in AREAS:
+        raise Unreadable(f"a {shape.kind}, which LabelMe has no word for")
     elif single_outline(shape):
         parts = [("polygon", shape.geometry[0][0])]
     elif shape.kind == "polygon" and all(len(part) == 1 for part in shape.geometry):

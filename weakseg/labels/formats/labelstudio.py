@@ -23,6 +23,7 @@ from weakseg.labels.formats.geometry import (
     turned,
 )
 from weakseg.labels.formats.records import (
+    AREAS,
     Classes,
     Dropped,
     PictureRecord,
@@ -200,6 +201,8 @@ def region(shape: Shape, record: PictureRecord, number: str, dropped: Dropped) -
         kind, value = "keypointlabels", {"x": x * across, "y": y * down, "width": 0.5}
     elif outline:
         kind, value = "polygonlabels", {"points": [[x * across, y * down] for x, y in outline]}
+    elif shape.kind not in AREAS:
+        raise Unreadable(f"a {shape.kind}, which Label Studio has no word for")
     else:
         if shape.kind != "brush":
             dropped.change(f"a {shape.kind}, written as a brush", record.name)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError, write_json
+from weakseg.labels.answers import AnswerModel
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.geometry import box_of, polygon
 from weakseg.labels.formats.records import (
@@ -154,6 +155,9 @@ def checked(kind: Any, label: Any, geometry: Any) -> Shape:
         mask_pixels(geometry)
         keys = ("left", "top", "width", "height", "counts")
         return Shape(kind, name, {key: geometry[key] for key in keys})
+    if kind == "answer":
+        one = AnswerModel.model_validate({**geometry, "class": 0})
+        return Shape(kind, name, {"x": one.x, "y": one.y, "drawn": one.drawn, "fit": one.fit})
     if kind == "tag" and isinstance(geometry, bool):
         return Shape(kind, name, geometry)
     raise Unreadable(f"of the kind {str(kind)[:40]!r}; known are {', '.join(KINDS)}")

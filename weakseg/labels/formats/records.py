@@ -11,6 +11,7 @@ Coordinates are (x, y) in pixels of the upright picture, x to the right and y do
              of what is not covered
     brush    as a mask: what a person painted over, which need not fill the object
     tag      true where the class is there, false where it is not
+    answer   {"x", "y", "drawn", "fit"}: a pixel that was asked, see labels/answers.py
 """
 
 import contextlib
@@ -23,7 +24,7 @@ from typing import Any
 from weakseg.common import printable
 from weakseg.data.ids import is_shown
 
-KINDS = ("click", "stroke", "box", "polygon", "mask", "brush", "tag")
+KINDS = ("click", "stroke", "box", "polygon", "mask", "brush", "tag", "answer")
 AREAS = ("polygon", "mask", "brush")
 MOST = 1e9  # pixels, or seconds, that make sense
 SHARES = (1.0, 1.0)  # size of a picture whose coordinates are shares of its sides
@@ -202,11 +203,10 @@ def size_of(width: object, height: object) -> tuple[float, float] | None:
 
 
 def rounded(value: Any) -> Any:
-    """Return a geometry whose coordinates are rounded to hundredths."""
+    """Return a geometry in hundredths of a pixel, whole numbers without a point."""
     if isinstance(value, float):
-        return round(value, 2) + 0.0
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        near = round(value, 2)
+        return int(near) if near.is_integer() else near
     if isinstance(value, dict):
         return {key: rounded(value[key]) for key in sorted(value)}
     return [rounded(one) for one in value] if isinstance(value, list | tuple) else value
