@@ -10,8 +10,8 @@ from weakseg.common import suggestion
 
 LONGEST = 300  # characters of a line about a mistake
 NEGATIVE = r"^-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"  # number
-# Flags of whole numbers -> the most that means anything; beyond it a machine only runs out of memory
-# or of processes. Of others it is what a file can hold.
+# Flags of whole numbers -> the most that means anything: beyond it a machine only runs out of
+# memory or of processes. Of others it is what a file can hold.
 MOST = {
     **dict.fromkeys(("jobs", "num_workers", "threads", "rounds"), 1024),
     **dict.fromkeys(("img_size", "size", "max_side", "tile"), 32768),
@@ -46,10 +46,11 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"{flag}: {word!a} is not UTF-8; rename the file or folder")
         if self._subparsers is None:  # else the flags are those of the commands below
             self.refuse_unknown(words)
-        args, rest = super().parse_known_args(words, namespace)
+        found = namespace or argparse.Namespace()
+        found, rest = super().parse_known_args(words, found)
         for action in self._actions:
-            self.refuse_huge(action, getattr(args, action.dest, None))
-        return args, rest
+            self.refuse_huge(action, getattr(found, action.dest, None))
+        return found, rest
 
     def refuse_unknown(self, words: Sequence[str]) -> None:
         """End with the first flag that is unknown, before a `--`, and the one nearest to it."""

@@ -342,7 +342,10 @@ BAD_LISTS = {
     "empty": (b"", r"trainval\.txt: lists nothing"),
     "comments": (b"# nothing\n\n", r"trainval\.txt: lists nothing"),
     "latin-1": (b"caf\xe9_1 1 1 1\n", r"trainval\.txt: cannot be read \('utf-8' codec"),
-    "short line": (b"cat_1 1\n", r"trainval\.txt, line 1: 'cat_1 1' is not 'name class species breed'"),
+    "short line": (
+        b"cat_1 1\n",
+        r"trainval\.txt, line 1: 'cat_1 1' is not 'name class species breed'",
+    ),
     "bad species": (b"cat_1 1 3 1\n", r"'cat_1 1 3 1' is not"),
     "nothing there": (
         b"a_1 1 1 1\nb_1 1 2 1\n",
@@ -426,7 +429,7 @@ def test_bad_folders_are_named(folder):
         with pytest.raises(UserError, match=f"classes.txt.*{message}"):
             opened(folder)
     write(folder / "classes.txt", "sky", "owl")  # masks hold a 2 as well
-    with pytest.raises(UserError, match="holds the number 2, which is no class .*--mask_values"):
+    with pytest.raises(UserError, match=r"holds the number 2, which is no class .*--mask_values"):
         opened(folder)
     shutil.rmtree(folder / "images")
     with pytest.raises(UserError, match="images: no image is there"):

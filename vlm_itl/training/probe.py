@@ -6,7 +6,6 @@ step of an optimiser trains it: `weakseg.training.probe` fits its head.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
