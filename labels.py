@@ -44,6 +44,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     for one in (check, show):
         one.add_argument("--labels", required=True, metavar="DIR", help="a store")
     show.add_argument("--images", required=True, metavar="DIR", help="folder of the photographs")
+    check.add_argument(
+        "--images", metavar="DIR", help="folder of the photographs, to count those without a label"
+    )
     show.add_argument("--output", metavar="FILE", help="(default: sheet.png in the store's folder)")
     show.add_argument("--count", type=int, default=24, help="photographs (default: %(default)s)")
     return parser.parse_args(argv)
@@ -229,12 +232,20 @@ def export(args: argparse.Namespace) -> None:
 def check(args: argparse.Namespace) -> None:
     """Count labels by kind and class, and name what looks like a mistake."""
     from weakseg.labels.importing import carried_in
+    from weakseg.labels.matching import Pictures
     from weakseg.labels.store import opened_store
     from weakseg.labels.store_check import class_lines, summary, suspicious
 
     with opened_store(args.labels) as store:
         carried, classes = dict(carried_in(store)), store.classes()
-    for line in [*summary(carried), *class_lines(carried, classes), *suspicious(carried)]:
+    for line in summary(carried):
+        say(line)
+    if args.images:
+        names = [*Pictures(args.images).files]
+        bare = [name for name in names if name not in carried or not carried[name].signals]
+        first = f", the first is {bare[0]}" if bare else ""
+        say(f"{len(bare)} of {len(names)} pictures of {args.images} have no label{first}")
+    for line in [*class_lines(carried, classes), *suspicious(carried)]:
         say(line)
 
 

@@ -127,8 +127,9 @@ def test_files_of_several_tools_make_one_store(data, capsys):
     _, read = records(data, ("boxes", "points", "scribbles"))
     assert read["a"]["boxes"] and read["b"]["points"] == [[3.0, 4.0, 2]]
     assert read["c"]["scribbles"][0]["path"] == [[1.0, 1.0], [9.0, 9.0]]
-    run(labels, "check", "--labels", "labels/mine")
+    run(labels, "check", "--labels", "labels/mine", "--images", "my/images")
     out = capsys.readouterr().out
+    assert "3 of 6 pictures of my/images have no label, the first is d" in out
     assert (
         "full: 1 in 1 pictures, the list of 1 complete" in out
         and "class dog: 1 full, 1 points" in out
@@ -171,6 +172,26 @@ def test_the_run_counts_what_was_given(data):
     read = read_training_labels("labels/mine", dataset, ["a", "b", "c"], ("boxes",), None, "my")
     # Two pictures were looked at; in each a class that isn't there was looked for.
     assert read.cost["images"] == 2 and read.cost["counts"]["boxes"]["box"] == 3
+
+
+@pytest.mark.parametrize("modes", [["points", "boxes"], ["full"]])
+def test_train_learns_from_a_store(data, modes):
+    import train
+
+    if "full" in modes:
+        shapes = {name: POLYGON for name in ("a", "b", "c", "d", "sub/a")}
+    else:
+        click = (
+            '<points label="cat" points="40,30;50,35"/><points label="background" points="3,3"/>'
+        )
+        shapes = {"a": box() + click, "b": box("dog"), "c": click}
+    bring(cvat(data / "one.xml", shapes), complete="boxes full")
+    words = ["--labels", "labels/mine", "--data_dir", "my", "--supervision_modes", *modes]
+    words += ["--learner", "probe", "--img_size", 64, "--encoder_weights", "none", "--rounds", 0]
+    words += ["--head", "linear", "--run_name", "mine", "--device", "cpu", "--jobs", 1]
+    words += ["--select_by", "weak_val_loss", "--pixels", 50]
+    run(train, *words)
+    assert (data / "checkpoints/mine/best.pt").exists()
 
 
 @pytest.mark.parametrize("form", ["weakseg", "labelme", "coco", "cvat", "yolo", "labelstudio"])
