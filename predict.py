@@ -4,6 +4,7 @@
     python predict.py --run_name points --images photographs/ --overlay --probabilities
     python predict.py --run_name nuclei --images slides/ --instances --table objects.csv
     python predict.py --run_name points --images photographs/ --backend loky --jobs 4
+    python predict.py --run_name points --export points.onnx
 
 masks/ in the output has a palette PNG of class numbers for each picture, at its own size and below
 the same folders; overlays/ and probabilities/ are there where they are asked for. predictions.csv
@@ -34,9 +35,7 @@ LEAST_SURE = 10  # pictures that are printed
 def parse_args() -> argparse.Namespace:
     """Return the arguments of the command line."""
     parser = Parser(description=__doc__)
-    parser.add_argument(
-        "--images", required=True, metavar="DIR", help="folder of pictures, or one picture"
-    )
+    parser.add_argument("--images", metavar="DIR", help="folder of pictures, or one picture")
     add_model_arguments(parser)
     add_output_arguments(parser)
     add_object_arguments(parser)
@@ -106,6 +105,11 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also those of all classes at each pixel: NumPy files, float16 [classes, height, "
         "width]",
+    )
+    group.add_argument(
+        "--export",
+        metavar="FILE",
+        help="write the network itself as ONNX, and predict nothing",
     )
     group.add_argument(
         "--overwrite",
@@ -178,6 +182,12 @@ def check(args: argparse.Namespace) -> None:
         raise UserError(
             f"--tile_overlap {args.tile_overlap}: must lie between 0 and {MOST_OVERLAP}"
         )
+    if args.export:
+        if args.images:
+            raise UserError("--export: predicts nothing; leave out --images")
+        return
+    if not args.images:
+        raise UserError("--images: name the folder of the pictures")
     if args.clicks and not args.instances:
         raise UserError("--clicks: part objects, but none are asked for; add --instances")
     if args.min_area > 1 and not args.instances and args.table is None:
@@ -315,9 +325,25 @@ def read_clicks(args: argparse.Namespace) -> dict[str, Any]:
     return {name: images[name].get("points", ()) for name in images}
 
 
+def export_network(args: argparse.Namespace) -> None:
+    """Write the network of the run as ONNX, and say which pictures it takes."""
+    from weakseg.inference.onnx_export import export
+    from weakseg.inference.trained import load
+
+    path = Path(args.checkpoint_dir) / args.run_name / "best.pt"
+    height, width = export(load(path, "cpu", args.encoder), Path(args.export))
+    print(
+        f"{args.export}: image, uint8 [1, 3, {height}, {width}] -> probabilities, float32 "
+        f"[1, classes, {height}, {width}]"
+    )
+
+
 def main(args: argparse.Namespace) -> None:
-    """Predict all pictures; exit with 2 where some can't be read."""
+    """Predict all pictures, exit with 2 where some can't be read; or export the network."""
     check(args)
+    if args.export:
+        export_network(args)
+        return
 
     from filelock import FileLock, Timeout
 

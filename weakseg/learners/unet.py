@@ -223,7 +223,8 @@ def upsampled_convolution(
 
     channels = [x.shape[1], convolution.in_channels - x.shape[1]]
     kernel, skip_kernel = convolution.weight.split(channels, dim=1)
-    sums = F.avg_pool2d(kernel.flip(2, 3), 2, stride=1, padding=1, divisor_override=1)
+    # Four times the mean is the sum, to the bit; ONNX knows no other divisor.
+    sums = 4 * F.avg_pool2d(kernel.flip(2, 3), 2, stride=1, padding=1)
     transposed = sums.transpose(0, 1)  # [C, D, 4, 4]
     y = F.conv_transpose2d(x, transposed, convolution.bias, stride=2, padding=1)
     if skip is None or not skip.shape[1]:
