@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weakseg.command_line import Parser
-from weakseg.common import IGNORE, UserError, printable, run_cli
+from weakseg.common import UserError, printable, run_cli
 from weakseg.labels.converting import WISHES
 from weakseg.labels.formats.table import FORMATS, WRITABLE
 
@@ -129,20 +129,23 @@ def main(args: argparse.Namespace) -> None:
 
 def import_labels(args: argparse.Namespace) -> None:
     """Read the files into the store, and say what came of them."""
-    from weakseg.labels.importing import keep, read_labels
+    from weakseg.labels.importing import keep, read_labels, refuse_same_source
     from weakseg.labels.matching import Pictures
     from weakseg.labels.store import opened_store
 
     pictures, wishes = Pictures(args.images), wishes_of(args)
     files = [read_labels(path, pictures, wishes) for path in args.files]
+    refuse_same_source(files)
     with opened_store(args.output, create=True) as store:
         for found in files:
             report(found, pictures)
             change = keep(store, found)
-            print(
+            say(
                 f"  {change.added} shapes added, {change.removed} removed, {change.kept} as "
                 f"before; {change.pictures} of {found.pictures} pictures changed"
             )
+            if change.removed:
+                say(f"  removed: of {', '.join(found.sources)} before; another --source keeps both")
         store.say_classes(all_classes(store.classes(), wishes, files))
     print_state(args.output)
     print(f"next: python train.py --labels {args.output} --data_dir {Path(args.images).parent}")
@@ -279,7 +282,7 @@ def tile(path: Path, key: str, carried: Carried, classes: Classes) -> dict[str, 
 
     from weakseg.data.image_io import read_image
     from weakseg.labels.carried import label_record
-    from weakseg.labels.formats.painting import painted
+    from weakseg.labels.formats.painting import mask_of
     from weakseg.reporting.pictures import overlay
 
     image = np.asarray(read_image(path))
@@ -287,7 +290,7 @@ def tile(path: Path, key: str, carried: Carried, classes: Classes) -> dict[str, 
     tags = [shape.label for shape in carried.shapes if shape.kind == "tag" and shape.label]
     annotation = label_record(carried, classes.names, tags, has_background)
     if "full" in annotation:
-        mask = painted(carried.shapes, size, classes.names, 0 if has_background else IGNORE)
+        mask = mask_of(carried.shapes, size, classes, "full" in carried.complete)
         image = overlay(image, mask, has_background=has_background)
     return {"title": key, "image": image, "annotation": annotation}
 

@@ -147,6 +147,24 @@ def test_polygons_become_masks_that_training_reads(data):
     assert (mask == 255).sum() == 2400 - 100
 
 
+@pytest.mark.parametrize(
+    "more, is_whole",
+    [
+        ('<box label="dog" xtl="9" ytl="10" xbr="20" ybr="21"/>', True),
+        (box("cat"), False),
+        ('<points label="dog" points="15,15"/><points label="background" points="50,3"/>', True),
+        ('<points label="cat" points="50,30"/>', False),
+        ('<polyline label="dog" points="12,12;40,12"/>', False),
+    ],
+)
+def test_what_is_boxed_or_clicked_is_never_background_in_a_mask(data, more, is_whole):
+    bring(cvat(data / "one.xml", {"b": POLYGON + more}))
+    mask = records(data, ("full",), names=["b"])[0].mask("b")
+    assert ((mask == 0).any(), (mask == 255).any()) == (is_whole, not is_whole)
+    run(labels, "export", "--labels", "labels/mine", "--format", "masks", "--output", "out")
+    assert (np.asarray(Image.open("out/b.png")) == mask).all()
+
+
 def test_an_own_mask_comes_before_that_of_a_store(data):
     (data / "my/masks").mkdir()
     Image.fromarray(np.ones(SIZE[::-1], np.uint8)).save(data / "my/masks/b.png")
@@ -198,7 +216,8 @@ def test_train_learns_from_a_store(data, modes):
 def test_what_goes_out_comes_in_again(data, form, capsys):
     runs = "0, 4" if form == "yolo" else "1, 2, 1"  # whose outlines have one part
     mask = f'<mask label="cat" rle="{runs}" left="40" top="30" width="2" height="2"/>'
-    shapes = {"a": box(), "sub/a": box("dog") + POLYGON + mask}
+    around = '<box label="dog" xtl="9" ytl="9" xbr="20" ybr="21"/>'
+    shapes = {"a": box(), "sub/a": around + POLYGON + mask}
     bring(cvat(data / "one.xml", shapes), complete="boxes full")
     words = ["--labels", "labels/mine", "--output", "out/x.any", "--images", "my/images"]
     run(labels, "export", "--format", form, *words)
@@ -261,11 +280,13 @@ def test_the_contact_sheet_is_drawn(data):
         (["other.xml"], "CVAT for images of no picture in my/images; the first of 1 is zz.jpg"),
         (["twice.xml"], "x/c.jpg and c.jpg both mean c.jpg"),
         (["one.xml", "--mask_values", "7=horse"], "--mask_values 7=horse"),
+        (["one.xml", "same.xml"], "same.xml: is of the source cvat task 7, as one.xml is"),
     ],
 )
 def test_a_mistake_is_one_line(data, words, line):
     cvat(data / "one.xml", {"a": box()})
     cvat(data / "other.xml", {"zz": box()})
+    cvat(data / "same.xml", {"a": POLYGON})
     cvat(data / "twice.xml", {"x/c": box(), "c": box()})
     with pytest.raises(UserError) as error:
         bring(*words)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weakseg.common import IGNORE, suggestion
+from weakseg.labels.formats.geometry import overlap
 from weakseg.labels.formats.records import AREAS, Shape
 from weakseg.labels.signals import LISTS
 from weakseg.labels.store import Given
@@ -92,15 +93,6 @@ def is_same(one: Shape, other: Shape) -> bool:
         if one.kind == "box"
         else (one.geometry == other.geometry)
     )
-
-
-def overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return the IoU of two boxes [left, top, right, bottom]."""
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    down = min(one[3], other[3]) - max(one[1], other[1])
-    both = max(0.0, across) * max(0.0, down)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return both / (sum(areas) - both) if both else 0.0
 
 
 # ---- the record that training reads

@@ -175,6 +175,21 @@ def joined(one: Given, other: Given) -> Given:
     )
 
 
+def refuse_same_source(files: Sequence[Imported]) -> None:
+    """Refuse files of one source with labels of the same picture: the later would replace."""
+    told: dict[tuple[str, str], Path] = {}
+    for found in files:
+        for source, pictures in found.sources.items():
+            for key in pictures:
+                other = told.setdefault((source, key), found.path)
+                if other is not found.path:
+                    raise UserError(
+                        f"{found.path}: is of the source {source}, as {other} is, and both have "
+                        f"labels of {key}; import them one after the other, with --source if both "
+                        "are to hold"
+                    )
+
+
 def keep(store: Store, found: Imported) -> Change:
     """Bring the store to what a file says, and return what that changed."""
     changes = [store.update(source, given) for source, given in found.sources.items()]

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from weakseg.labels.carried import SIGNAL, Carried
-from weakseg.labels.formats.records import AREAS, Classes
+from weakseg.labels.formats.records import Classes
 
 WHOLE = 0.98  # share of the picture from which on a box is all of it
 BORDER = 1.0  # pixels: a click as near to the picture's edge may be a slip
@@ -68,10 +68,6 @@ def suspicious(carried: Mapping[str, Carried]) -> Iterator[str]:
                 sides = zip(shape.geometry, one.size, strict=True)
                 if any(min(at, side - at) < BORDER for at, side in sides):
                     found["clicks on the border of the picture"].append(key)
-        areas = sum(shape.kind in AREAS for shape in one.shapes)
-        boxes = sum(shape.kind == "box" for shape in one.shapes)
-        if areas and boxes and {"full", "boxes"} <= {*one.complete} and areas < boxes:
-            found["pictures with fewer outlines than boxes, though both are complete"].append(key)
         if one.disputed:
             found["pictures that one source calls empty and another does not"].append(key)
     for label, keys in seen.items():

@@ -5,14 +5,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from weakseg.common import IGNORE, UserError, atomic_path
+from weakseg.common import UserError, atomic_path
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.carried import Carried, label_record, merged
-from weakseg.labels.formats.painting import painted
-from weakseg.labels.formats.records import AREAS, MALFORMED, Unreadable
+from weakseg.labels.formats.painting import mask_of
+from weakseg.labels.formats.records import MALFORMED, Classes, Unreadable
 from weakseg.labels.label_header import header
 from weakseg.labels.store import opened_store
 
@@ -71,14 +70,13 @@ def give_masks(
 
 def mask_file(folder: Path, dataset: SegmentationDataset, name: str, carried: Carried) -> Path:
     """Return the PNG of class numbers that a picture's areas make, drawn unless it is there."""
-    areas = [shape for shape in carried.shapes if shape.kind in AREAS]
-    outside = 0 if dataset.has_background and "full" in carried.complete else IGNORE
-    size = dataset.image_size(name)
-    content = repr((size, outside, list(dataset.class_names), [shape.key for shape in areas]))
+    classes = Classes(tuple(dataset.class_names), dataset.has_background)
+    size, is_complete = dataset.image_size(name), "full" in carried.complete
+    content = repr((size, is_complete, classes, [shape.key for shape in carried.shapes]))
     digest = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
     path = folder / f"{digest}.png"
     if not path.exists():
-        mask = painted(areas, size, dataset.class_names, outside)
+        mask = mask_of(carried.shapes, size, classes, is_complete)
         with atomic_path(path) as temporary:
-            Image.fromarray(np.asarray(mask)).save(temporary, optimize=True)
+            Image.fromarray(mask).save(temporary, optimize=True)
     return path

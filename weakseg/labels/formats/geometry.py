@@ -162,3 +162,12 @@ def as_mask(shape: Shape, record: PictureRecord, dropped: Dropped) -> dict[str, 
         return shape.geometry
     dropped.change("polygons of several parts or with holes, written as masks", record.name)
     return mask_geometry(area_pixels(shape, picture_size(record)))
+
+
+def overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the IoU of two boxes [left, top, right, bottom]."""
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    down = min(one[3], other[3]) - max(one[1], other[1])
+    both = max(0.0, across) * max(0.0, down)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return both / (sum(areas) - both) if both else 0.0

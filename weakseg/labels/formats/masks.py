@@ -17,7 +17,7 @@ from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.labels.annotators import connected_regions
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.geometry import picture_size
-from weakseg.labels.formats.painting import painted
+from weakseg.labels.formats.painting import mask_of
 from weakseg.labels.formats.records import AREAS, Classes, Dropped, PictureRecord, Shape
 from weakseg.labels.formats.runs import mask_geometry
 
@@ -98,6 +98,6 @@ def write(records: Sequence[PictureRecord], path: Path, classes: Classes, droppe
         areas = [shape for shape in record.shapes if shape.kind in AREAS]
         is_complete = classes.has_background and "full" in (record.complete or ())
         if areas or is_complete:
-            mask = painted(areas, picture_size(record), classes.names, 0 if is_complete else IGNORE)
+            mask = mask_of(record.shapes, picture_size(record), classes, is_complete)
             with atomic_path((path / record.name).with_suffix(".png")) as temporary:
                 Image.fromarray(mask).save(temporary, optimize=True)

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from weakseg.common import IGNORE
-from weakseg.labels.formats.geometry import area_pixels
-from weakseg.labels.formats.records import AREAS, Shape
+from weakseg.labels.formats.geometry import area_pixels, overlap, reach
+from weakseg.labels.formats.records import AREAS, Classes, Shape
+
+SAME_OBJECT = 0.5  # IoU from which on a box is that of an area
 
 
 def painted(
@@ -23,3 +25,33 @@ def painted(
     for one, pixels in sorted(areas, key=lambda area: (area[0].label is not None, -area[1].sum())):
         mask[pixels] = IGNORE if one.label is None else classes.index(one.label)
     return mask
+
+
+def mask_of(
+    shapes: Sequence[Shape], size: tuple[int, int], classes: Classes, is_complete: bool
+) -> np.ndarray:
+    """Return the mask [H, W] uint8 of a picture; what no area covers is background, or else 255.
+
+    is_complete: whether areas show all objects. They don't where a box, a click or a stroke shows
+    one that no area covers, whatever else was said.
+    """
+    if not (is_complete and classes.has_background):
+        return painted(shapes, size, classes.names, IGNORE)
+    mask = painted(shapes, size, classes.names, 0)
+    if all(is_explained(one, shapes, mask, classes) for one in shapes):
+        return mask
+    return painted(shapes, size, classes.names, IGNORE)
+
+
+def is_explained(one: Shape, shapes: Sequence[Shape], mask: np.ndarray, classes: Classes) -> bool:
+    """Return whether what a box, click or stroke shows is no background in a mask [H, W]."""
+    if one.label is None or one.label == classes.names[0]:
+        return True
+    if one.kind == "box":
+        areas = [reach(area) for area in shapes if area.kind in AREAS and area.label == one.label]
+        return any(overlap(one.geometry, box) >= SAME_OBJECT for box in areas)
+    if one.kind in ("click", "stroke"):
+        places = [one.geometry] if one.kind == "click" else one.geometry["path"]
+        height, width = mask.shape
+        return all(mask[min(int(y), height - 1), min(int(x), width - 1)] != 0 for x, y in places)
+    return True
