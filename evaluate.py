@@ -35,7 +35,7 @@ from weakseg.evaluation.results import (
     table_order,
     window_words,
 )
-from weakseg.evaluation.test_split import check_test, restrict
+from weakseg.evaluation.tested_images import check_test, restrict
 from weakseg.labels.costs import DEFAULT, UNITS, Schedule, chosen_schedule, cost_band
 from weakseg.reporting.pictures import write_mask
 from weakseg.threads import add_threads_argument
