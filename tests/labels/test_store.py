@@ -1,6 +1,7 @@
 """The store: read twice is read once, a later export updates, sources merge, events stay."""
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -152,6 +153,27 @@ def test_a_damaged_event_is_one_line(picture, geometry, tmp_path):
 
 def test_a_folder_without_a_store_is_told_how_to_make_one(tmp_path):
     with pytest.raises(UserError, match=r"python labels\.py import"):
+        carried(tmp_path)
+
+
+def test_a_store_in_a_folder_that_cant_be_written_is_read(tmp_path, monkeypatch):
+    update(tmp_path, "tool", a=says(CAT))
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert carried(tmp_path)["a"].shapes == (CAT,)
+    with pytest.raises(UserError, match="can't be written"), opened_store(tmp_path) as store:
+        store.say_classes(Classes(NAMES))
+
+
+def test_many_write_at_once(tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: update(tmp_path, f"tool {n}", **{f"p{n}": says(CAT)}), range(12)))
+    assert len(carried(tmp_path)) == 12
+
+
+def test_a_base_of_something_else_is_one_line(tmp_path):
+    with sqlite3.connect(tmp_path / "store.sqlite") as base:
+        base.execute("CREATE TABLE events (number)")
+    with pytest.raises(UserError, match="no store of labels"):
         carried(tmp_path)
 
 

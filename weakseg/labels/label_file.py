@@ -21,7 +21,7 @@ from weakseg.labels.label_folder import open_folder, shards_in
 from weakseg.labels.label_header import LabelHeader, header
 from weakseg.labels.label_record import by_image, complete_lists, read_record
 from weakseg.labels.plain_pickle import NotPlain, read_plain, write_plain_dict
-from weakseg.labels.store import is_store
+from weakseg.labels.store_file import is_store
 from weakseg.labels.store_labels import give_masks, store_content
 from weakseg.validation import first_fault, shorten
 

@@ -26,36 +26,8 @@ from weakseg.common import UserError, reason
 from weakseg.data.ids import fault_of_id
 from weakseg.labels.formats.plain import checked
 from weakseg.labels.formats.records import KINDS, MALFORMED, Classes, Shape, number, rounded
+from weakseg.labels.store_file import connected
 
-FILE, VERSION = "store.sqlite", 1
-APPLICATION = 0x77656B73  # marks the file as a store
-PATIENCE = 30.0  # seconds to wait while another process writes
-
-SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS events (
-  number INTEGER PRIMARY KEY AUTOINCREMENT,
-  time REAL NOT NULL,
-  annotator TEXT NOT NULL,
-  source TEXT NOT NULL,
-  picture TEXT NOT NULL,
-  act TEXT NOT NULL,
-  kind TEXT,
-  class TEXT,
-  geometry TEXT,
-  seconds REAL,
-  replaced INTEGER REFERENCES events(number)
-);
-CREATE INDEX IF NOT EXISTS by_picture ON events(picture);
-CREATE INDEX IF NOT EXISTS by_replaced ON events(replaced) WHERE replaced IS NOT NULL;
-CREATE VIEW IF NOT EXISTS shapes AS SELECT * FROM events WHERE act = 'shape' AND number NOT IN
-  (SELECT replaced FROM events WHERE replaced IS NOT NULL);
-CREATE TRIGGER IF NOT EXISTS never_changed BEFORE UPDATE ON events
-  BEGIN SELECT RAISE(ABORT, 'events are never rewritten'); END;
-CREATE TRIGGER IF NOT EXISTS never_deleted BEFORE DELETE ON events
-  BEGIN SELECT RAISE(ABORT, 'events are never deleted'); END;
-PRAGMA application_id = {APPLICATION};
-PRAGMA user_version = {VERSION};
-"""
 COLUMNS = "time, annotator, source, picture, act, kind, class, geometry, seconds, replaced"
 # The text of the views: a stranger's file may define its own.
 SHAPES = """SELECT number, source, annotator, picture, kind, class, geometry FROM events
@@ -281,46 +253,8 @@ def check(picture: object) -> str:
     return picture
 
 
-def is_store(path: str | Path) -> bool:
-    """Return whether a path is the folder of a store."""
-    return (Path(path) / FILE).is_file()
-
-
 @contextlib.contextmanager
 def opened_store(folder: str | Path, create: bool = False) -> Iterator[Store]:
     """Open the store in a folder; one that isn't there is made, or else a `UserError`."""
-    path = Path(folder) / FILE
-    if not create and not path.is_file():
-        raise UserError(f"{folder}: holds no store; make one with python labels.py import")
-    if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    mode = "rwc" if create else "rw"
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    try:
-        connection = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)
-    except sqlite3.Error as error:
-        raise UserError(f"{path}: can't be opened ({reason(error)})") from error
-    with contextlib.closing(connection):
-        try:
-            connection.execute("PRAGMA trusted_schema = OFF")
-            prepare(connection, path)
-        except sqlite3.Error as error:
-            raise UserError(
-                f"{path}: is no store of labels ({reason(error)}); name another folder"
-            ) from error
+    with connected(folder, create) as (connection, path):
         yield Store(connection, path)
-
-
-def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the table of a file that is empty; one of another kind or version is a `UserError`."""
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
-        return
-    (kind,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if (kind, version) != (APPLICATION, VERSION):
-        raise UserError(
-            f"{path}: is no store of labels, or of another version; name another folder"
-        )
