@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from weakseg.command_line import Parser
 from weakseg.common import UserError, keep_freed_memory, printable, run_cli
 from weakseg.data.ids import is_folder_name
+from weakseg.data.reading import counted
 from weakseg.parallel import BACKENDS, Workers, add_backend_arguments
 from weakseg.threads import add_threads_argument
 
@@ -348,10 +349,12 @@ def main(args: argparse.Namespace) -> None:
     from filelock import FileLock, Timeout
 
     from weakseg.inference.journal import open_folder
+    from weakseg.inference.pictures import model_of
 
     job, record = plan(args)
     pictures, clicks = listed(args, job.folder), read_clicks(args)
     keep_freed_memory()
+    model_of(job.checkpoint, job.device, job.trusted)  # an unfit one is told before all else
     job.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(job.folder / ".lock", timeout=0):
@@ -362,9 +365,8 @@ def main(args: argparse.Namespace) -> None:
             f"--output_dir {job.folder}: another process predicts into it; wait, or take another"
         ) from error
     if faults:
-        raise UserError(
-            f"{len(faults)} pictures have no mask, the first: {faults[0]}; the others are done"
-        )
+        count = counted(len(faults), "picture")
+        raise UserError(f"{count} without a mask, the first: {faults[0]}; the others are done")
 
 
 if __name__ == "__main__":

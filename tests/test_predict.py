@@ -167,7 +167,7 @@ def test_a_broken_picture_is_named_and_the_others_go_on(runs, photographs, capsy
     (photographs / "b.jpg").write_bytes(content[:200])
     (photographs / "z.png").symlink_to("nowhere")
     line = assert_refused(predict, words(runs, photographs), capsys)
-    assert "2 pictures have no mask" in line
+    assert "2 pictures without a mask" in line
     masks = photographs.parent / "out" / "masks"
     assert {path.stem for path in masks.rglob("*.png")} == {"a", "c"}
     assert len(table(masks.parent / "predictions.csv")) == 3
@@ -175,6 +175,29 @@ def test_a_broken_picture_is_named_and_the_others_go_on(runs, photographs, capsy
     (photographs / "z.png").unlink()
     assert outcome(predict, words(runs, photographs), capsys).code == 0
     assert (masks / "b.png").exists()
+
+
+def test_a_stack_is_read_as_it_is_told_and_deep_values_as_in_the_range(runs, photographs, capsys):
+    pages = [Image.open(photographs / f"{name}.jpg").convert("RGB") for name in "ab"]
+    pages[1] = pages[1].resize(pages[0].size)
+    pages[0].save(photographs / "stack.tif", save_all=True, append_images=[pages[1]])
+    deep = np.asarray(pages[0].convert("L")).astype(np.uint16) * 200
+    Image.fromarray(deep).save(photographs / "deep.png")
+    line = assert_refused(predict, words(runs, photographs), capsys)
+    assert "2 pictures without a mask" in line
+    for path in photographs.glob("?.jpg"):
+        path.unlink()
+    flags = ["--page", 2, "--value_range", 0, 51000, "--overwrite"]
+    assert "deep" in assert_refused(predict, words(runs, photographs, *flags), capsys)
+    model = load(runs / "checkpoints" / "probe", "cpu")
+    mask = np.asarray(Image.open(photographs.parent / "out" / "masks" / "stack.png"))
+    assert np.array_equal(mask, model.predict(pages[1]))
+    (photographs / "stack.tif").unlink()
+    shutil.rmtree(photographs / "sub")
+    again = words(runs, photographs, "--value_range", 0, 51000, "--overwrite", "--table")
+    assert outcome(predict, again, capsys).code == 0
+    mask = np.asarray(Image.open(photographs.parent / "out" / "masks" / "deep.png"))
+    assert np.array_equal(mask, model.predict(pages[0].convert("L")))
 
 
 def test_two_pictures_of_one_name_are_shown_both(runs, photographs, capsys):

@@ -150,7 +150,7 @@ def describe(
         raise UserError(f"{photograph}: {len(classes)} objects; raise --min_area")
     shown = read_shown(photograph)
     if isinstance(shown, np.ndarray) and shown.dtype != np.uint8:
-        grey = shown.mean(2)
+        grey = np.nan_to_num(shown.mean(2, dtype=float), nan=0, posinf=0, neginf=0)
     else:
         grey = np.asarray(Image.fromarray(image).convert("L"))
     everyone = np.arange(1, len(classes) + 1)
