@@ -48,7 +48,8 @@ def separate(
     """
     import cv2
 
-    numbers, classes = np.zeros(mask.shape, np.int32), []
+    numbers = np.zeros(mask.shape, np.int32)
+    classes: list[int] = []
     for label in np.unique(mask).tolist():
         if label == 0 and has_background:
             continue
@@ -60,11 +61,11 @@ def separate(
             part = parts[window] == number
             own = [(column - x, row - y) for column, row in of_part.get(number, ())]
             cut = cut_part(part, own) if own or separation.by_shape else part.astype(np.int32)
-            for one in range(1, cut.max() + 1):
-                pixels = cut == one
-                if pixels.sum() >= separation.min_area:
-                    classes.append(label)
-                    numbers[window][pixels] = len(classes)
+            is_kept = np.bincount(cut.ravel()) >= separation.min_area
+            is_kept[0] = False  # what surrounds the part
+            own_numbers = np.where(is_kept, len(classes) + is_kept.cumsum(), 0)[cut]
+            np.copyto(numbers[window], own_numbers, where=own_numbers > 0, casting="unsafe")
+            classes += [label] * int(is_kept.sum())
     return numbers, classes
 
 
