@@ -192,6 +192,17 @@ def test_compressed_runs_are_those_of_the_tools_own_package(height, width, seed)
     assert (runs.coco_pixels(segmentation) == pixels).all()
 
 
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
+@settings(max_examples=50)
+def test_codes_of_brushes_are_those_of_the_tools_own_package(height, width, seed):
+    tool = pytest.importorskip("label_studio_sdk.converter.brush")
+    pixels = np.random.default_rng(seed).random((height, width)) < 0.4
+    code = [int(byte) for byte in tool.mask2rle(pixels.astype(np.uint8) * 255)]
+    assert (runs.brush_pixels(code, width, height) == pixels).all()
+    back = tool.decode_rle(runs.brush_code(pixels)).reshape(height, width, 4)
+    assert (back[..., 3] > 0).tolist() == pixels.tolist()
+
+
 def test_a_known_code_is_read():
     # By pycocotools 2.0.10, of a square of 2 x 2 pixels at (1, 1) in a picture of 4 x 5.
     square = np.zeros((5, 4), bool)

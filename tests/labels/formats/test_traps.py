@@ -351,6 +351,25 @@ def test_masks_with_unlabelled_pixels_say_nothing_of_the_rest(tmp_path):
     assert {one.label for one in records["b"].shapes} == {"background", "dog"}
 
 
+def test_cvats_masks_say_themselves_what_their_colours_mean(tmp_path):
+    colours = np.zeros((40, 50, 3), np.uint8)
+    colours[5:20, 5:20] = (250, 50, 83)
+    for folder in ("SegmentationClass", "SegmentationObject"):
+        (tmp_path / f"m/{folder}").mkdir(parents=True)
+        Image.fromarray(colours).save(tmp_path / f"m/{folder}/a.png")
+    lines = "# label:color_rgb:parts:actions\ndog:250,50,83::\nbackground:0,0,0::\n"
+    put(tmp_path / "m/labelmap.txt", lines)
+    records, _ = read(tmp_path / "m")
+    (record,) = records.values()
+    assert [one.label for one in record.shapes] == ["dog"] and record.complete == ("full",)
+    put(tmp_path / "m/labelmap.txt", "dog:250,50,84::\nbackground:0,0,0::\n")
+    with pytest.raises(UserError, match="holds the colour '#fa3253', which means nothing"):
+        read(tmp_path / "m")
+    put(tmp_path / "m/labelmap.txt", "dog\n")
+    with pytest.raises(UserError, match="a line is not 'name:red"):
+        read(tmp_path / "m")
+
+
 def test_a_number_that_is_no_class_is_one_line(tmp_path):
     (tmp_path / "m").mkdir()
     Image.fromarray(np.full((4, 4), 9, np.uint8)).save(tmp_path / "m/a.png")

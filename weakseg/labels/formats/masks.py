@@ -15,12 +15,14 @@ from PIL import Image
 from weakseg.common import IGNORE, UserError, atomic_path
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.labels.annotators import connected_regions
-from weakseg.labels.formats.files import Files
+from weakseg.labels.formats.files import Files, lines_of
 from weakseg.labels.formats.geometry import picture_size
 from weakseg.labels.formats.painting import mask_of
-from weakseg.labels.formats.records import AREAS, Classes, Dropped, PictureRecord, Shape
+from weakseg.labels.formats.records import AREAS, Classes, Dropped, PictureRecord, Shape, text
 from weakseg.labels.formats.runs import mask_geometry
 
+COLOURS = "labelmap.txt"  # of CVAT's masks: `name:red,green,blue:parts:actions` a line
+OBJECTS = "SegmentationObject"  # folder of its masks of instances
 SPECK = 0.001  # share of the picture; a smaller region is no object of its own
 
 
@@ -38,13 +40,16 @@ def recognise(files: Files, name: str) -> bool:
 
 
 def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRecord]:
-    """Yield what each mask says of its picture."""
+    """Yield what each mask says of its picture; colours mean what the export itself says."""
+    meaning = labelmap(files) or meaning
     if not meaning.classes.names:
         raise UserError(
             f"{files.path}: holds masks of numbers; name their classes in order with --classes, or "
             "in classes.txt beside the pictures' folder"
         )
     for name in files.with_suffix(".png"):
+        if OBJECTS in PurePosixPath(name).parts:
+            continue
         with files.on_disk(name) as path:
             try:
                 mask = read_class_numbers(path, meaning.values)
@@ -66,6 +71,27 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
             tuple(shapes),
             ("full",) if is_complete else (),
         )
+
+
+def labelmap(files: Files) -> Meaning | None:
+    """Return what CVAT's list says that colours mean; None where there is no list."""
+    for name in files.names:
+        if PurePosixPath(name).name != COLOURS:
+            continue
+        colours: dict[str, int] = {}
+        try:
+            for line in lines_of(files.text(name)):
+                if not line.startswith("#"):
+                    label, colour, *_ = line.split(":")
+                    red, green, blue = (int(part) for part in colour.split(","))
+                    colours[text(label)] = red << 16 | green << 8 | blue
+        except ValueError as error:
+            raise UserError(f"{files.where(name)}: a line is not 'name:red,green,blue:'") from error
+        names = sorted(colours, key=lambda label: label != "background")
+        values = {colours[label]: number for number, label in enumerate(names)}
+        has_background = names[:1] == ["background"]
+        return Meaning(Classes(names, has_background), MaskValues(values, True, len(names), False))
+    return None
 
 
 def regions(mask: np.ndarray, number: int, meaning: Meaning) -> list[Shape]:

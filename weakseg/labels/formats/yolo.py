@@ -31,7 +31,15 @@ from weakseg.labels.formats.records import (
 )
 
 NAMES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
-LISTS = ("train.txt", "val.txt", "valid.txt", "test.txt", "trainval.txt", "readme.txt")
+LISTS = (
+    "train.txt",
+    "val.txt",
+    "valid.txt",
+    "test.txt",
+    "trainval.txt",
+    "readme.txt",
+    "labelmap.txt",
+)
 
 
 def recognise(files: Files, name: str) -> bool:
@@ -47,7 +55,7 @@ def recognise(files: Files, name: str) -> bool:
 
 def is_label_file(name: str) -> bool:
     last = PurePosixPath(name).name.casefold()
-    return last.endswith(".txt") and last not in NAMES and last not in LISTS
+    return last.endswith(".txt") and last not in (*NAMES, *LISTS, *OTHERS)
 
 
 def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
