@@ -10,7 +10,14 @@ The parts stand in `weakseg/learners/`: the U-Net, with a head for tags, in `une
 model of either kind is `weakseg.load("checkpoints/RUN")`.
 """
 
-from weakseg.learners.encoders import WHEELS, NewEncoder, Wheel, feature_store, normalisation
+from weakseg.learners.encoders import (
+    WHEELS,
+    NewEncoder,
+    Wheel,
+    feature_store,
+    load_imagenet,
+    normalisation,
+)
 from weakseg.learners.networks import DECODER, NARROW, build_model, model_from, refuse_unfit
 
 __all__ = [
@@ -21,6 +28,7 @@ __all__ = [
     "Wheel",
     "build_model",
     "feature_store",
+    "load_imagenet",
     "model_from",
     "normalisation",
     "refuse_unfit",
