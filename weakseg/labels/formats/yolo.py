@@ -31,15 +31,8 @@ from weakseg.labels.formats.records import (
 )
 
 NAMES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
-LISTS = (
-    "train.txt",
-    "val.txt",
-    "valid.txt",
-    "test.txt",
-    "trainval.txt",
-    "readme.txt",
-    "labelmap.txt",
-)
+LISTS = ("train.txt", "val.txt", "valid.txt", "test.txt", "trainval.txt")
+OTHERS = ("readme.txt", "labelmap.txt")
 
 
 def recognise(files: Files, name: str) -> bool:
