@@ -1,6 +1,7 @@
 """labels.py as a user calls it: in, checked, shown, out, and what train.py reads of it."""
 
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -235,6 +236,16 @@ def test_what_goes_out_comes_in_again(data, form, capsys):
     for name in ("a", "sub/a"):
         assert np.allclose(one[name]["boxes"], other[name]["boxes"], atol=0.5)
         assert is_complete(one[name], "boxes") and is_complete(other[name], "boxes")
+
+
+@pytest.mark.parametrize("form", ["coco", "masks"])
+def test_a_pipe_is_not_replaced_by_a_file(data, form):
+    bring(cvat(data / "one.xml", {"a": box() + POLYGON}))
+    os.mkfifo(data / "pipe")
+    words = ["--labels", "labels/mine", "--format", form, "--output", "pipe"]
+    with pytest.raises(UserError, match="--output pipe: is neither a file nor a folder"):
+        run(labels, "export", *words)
+    assert (data / "pipe").is_fifo()
 
 
 def test_masks_go_out_as_those_of_a_data_set(data):

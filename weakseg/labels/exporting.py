@@ -38,6 +38,8 @@ def write_labels(
         raise UserError(f"--format {name}: can be read, but not written")
     if not records:
         raise UserError("the store carries no label; import some first")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"--output {path}: is neither a file nor a folder; name one")
     if row.suffix and path.is_dir():
         path = path / f"labels{row.suffix}"
     if not row.suffix and path.is_file():
