@@ -18,7 +18,14 @@ from weakseg.learners.encoders import (
     load_imagenet,
     normalisation,
 )
-from weakseg.learners.networks import DECODER, NARROW, build_model, model_from, refuse_unfit
+from weakseg.learners.networks import (
+    DECODER,
+    NARROW,
+    build_model,
+    model_from,
+    new_unet,
+    refuse_unfit,
+)
 
 __all__ = [
     "DECODER",
@@ -30,6 +37,7 @@ __all__ = [
     "feature_store",
     "load_imagenet",
     "model_from",
+    "new_unet",
     "normalisation",
     "refuse_unfit",
 ]
