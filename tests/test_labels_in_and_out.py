@@ -148,6 +148,16 @@ def test_polygons_become_masks_that_training_reads(data):
     assert (mask == 255).sum() == 2400 - 100
 
 
+def test_another_mask_is_another_label_of_a_run(data):
+    digests = set()
+    for at in (10, 11, 10):
+        polygon = f'<polygon label="dog" points="{at},10;20,10;20,20;{at},20"/>'
+        bring(cvat(data / "one.xml", {name: polygon for name in "bcd"}))
+        words = "labels/mine", Folder(data / "my"), ["b", "c"], ("full",), None, "my"
+        digests.add(read_training_labels(*words).digest)
+    assert len(digests) == 2
+
+
 @pytest.mark.parametrize(
     "more, is_whole",
     [

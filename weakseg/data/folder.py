@@ -29,15 +29,17 @@ class Folder(MaskClasses):
     by --mask_values and --mask_ignore.
 
     files, masks, objects: {id: path of its image, its mask, its instances}
+    drawn: those of the masks that labels of other tools make, whose names change with them
     asides: lines for people: files that belong to no image
     """
 
     name = "folder"
-    by_image = ("shown", "files", "masks", "objects")
+    by_image = ("shown", "files", "masks", "objects", "drawn")
     may_lack_background = True
     files: dict[str, Path]
     masks: dict[str, Path]
     objects: dict[str, Path]
+    drawn: dict[str, Path]
     asides: list[str]
 
     def read_lists(self) -> None:
@@ -52,7 +54,7 @@ class Folder(MaskClasses):
             )
         self.asides = []
         self.files = self.find_files()
-        self.masks = self.find_masks(self.root / "masks")
+        self.masks, self.drawn = self.find_masks(self.root / "masks"), {}
         self.objects = self.find_masks(self.root / "instances")
         given = {split: self.root / f"{split}.txt" for split in ("trainval", "test")}
         there = [path for path in given.values() if path.exists()]
@@ -128,7 +130,12 @@ class Folder(MaskClasses):
         return self.masks.get(name, self.root / "masks" / f"{name}.png")
 
     def add_masks(self, paths: Mapping[str, Path]) -> None:
+        self.drawn = {**self.drawn, **paths}
         self.masks = {**paths, **self.masks}
+
+    def mask_identity(self, name: str) -> str:
+        is_drawn = name in self.drawn and self.mask_path(name) == self.drawn[name]
+        return self.drawn[name].stem if is_drawn else super().mask_identity(name)
 
     def instances_path(self, name: str) -> Path:
         return self.objects.get(name, self.root / "instances" / f"{name}.png")
