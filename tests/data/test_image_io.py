@@ -363,9 +363,11 @@ def test_classes_of_masks_are_remembered_until_a_mask_changes(tmp_path, monkeypa
     paths = {"a": mask("a.png", 0, 3, 255), "b": mask("b.png", 7, 7)}
     cache = tmp_path / "cache"
     assert cached_classes(paths, cache) == {"a": [0, 3, 255], "b": [7]}
-    real, read = cache_module.read_mask, []
+    real, read = cache_module.read_class_numbers, []
     monkeypatch.setattr(
-        cache_module, "read_mask", lambda path: read.append(path.name) or real(path)
+        cache_module,
+        "read_class_numbers",
+        lambda path, values: read.append(path.name) or real(path, values),
     )
     assert cached_classes(paths, cache) == {"a": [0, 3, 255], "b": [7]}
     assert read == []

@@ -38,8 +38,10 @@ DAMAGE = (
 
 
 def is_tiff(path: str | Path) -> bool:
-    """Return whether a file begins as a TIFF does, whatever its suffix is."""
+    """Return whether a file begins as a TIFF does, whatever its suffix is; a pipe is none."""
     try:
+        if not Path(path).is_file():  # opening a pipe waits for whoever writes into it
+            return False
         with Path(path).open("rb") as file:
             return file.read(4) in MAGIC
     except OSError:  # whoever reads it says why

@@ -52,6 +52,8 @@ def is_deep_photograph(photograph: Photograph) -> bool:
     Whoever reads such a file says what is wrong with it.
     """
     try:
+        if not photograph.path.is_file():  # opening a pipe waits for whoever writes into it
+            return False
         with photograph.path.open("rb") as file:
             head = file.read(25)
         is_shallow = head.startswith(JPEG) or (head.startswith(PNG) and head[-1] <= 8)
