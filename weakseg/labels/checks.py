@@ -52,7 +52,7 @@ def check_objects(annotation: Annotation, picture: Picture) -> dict[str, int]:
     checked = {key: whole(value, f"'{key}'") for key, value in counts.items()}
     for key, number in checked.items():
         if not 0 <= number <= most[key]:
-            raise ValueError(f"'{key}' is {number}; it must lie between 0 and {most[key]}")
+            raise ValueError(f"'{key}' is {shown(number)}; it must lie between 0 and {most[key]}")
     if checked.get("classes", 0) > checked["objects"]:
         raise ValueError(f"has {checked['classes']} classes in {checked['objects']} objects")
     return checked

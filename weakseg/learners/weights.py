@@ -23,6 +23,7 @@ def read_tensors(path: str | Path, flag: str) -> Any:
     flag: where the path comes from, for the message
     """
     import pickle
+    import struct
 
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -37,8 +38,11 @@ def read_tensors(path: str | Path, flag: str) -> Any:
         RuntimeError,
         EOFError,
         ValueError,
+        TypeError,
         LookupError,
         AttributeError,
+        ArithmeticError,
+        struct.error,
         pickle.UnpicklingError,
         SafetensorError,
     ) as error:
