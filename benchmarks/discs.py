@@ -34,7 +34,7 @@ class Discs:
 
     name = "discs"
     class_names, tag_names = ["background", "disc"], ["disc"]
-    has_background = True
+    has_background, mask_values = True, None
 
     def part(self, names):
         return self

@@ -697,7 +697,7 @@ def test_other_images_are_fitted_and_other_classes_refused(tmp_path, capsys):
         Image.fromarray(np.roll(np.asarray(Image.open(path)), 20, 0)).save(path)
     capsys.readouterr()
     run(train, *words, "r")
-    assert "r: the images changed since the last fit; fitting again" in capsys.readouterr().out
+    assert "r: the labels changed since the last fit; fitting again" in capsys.readouterr().out
     run(train, *words, "fresh")
     assert close(state(tmp_path / "r"), state(tmp_path / "fresh"))
 
