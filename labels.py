@@ -118,6 +118,9 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", required=True, choices=WRITABLE)
     parser.add_argument("--output", required=True, metavar="PATH", help="file, or folder to fill")
     parser.add_argument(
+        "--overwrite", action="store_true", help="replace files that are there with other content"
+    )
+    parser.add_argument(
         "--images", metavar="DIR", help="folder of the photographs, whose names are written"
     )
 
@@ -226,7 +229,7 @@ def export(args: argparse.Namespace) -> None:
     pictures = Pictures(args.images) if args.images else None
     with opened_store(args.labels) as store:
         records, classes = records_of(carried_in(store), pictures), store.classes()
-    dropped = write_labels(args.format, records, Path(args.output), classes)
+    dropped = write_labels(args.format, records, Path(args.output), classes, args.overwrite)
     say(f"{args.output}: {FORMATS[args.format].title}, {len(records)} pictures")
     for line in dropped.lines():
         say(f"  {line}")
@@ -271,6 +274,8 @@ def show(args: argparse.Namespace) -> None:
     step = max(1, len(carried) // args.count)
     chosen = [*carried][::step][: args.count]
     path = Path(args.output or Path(args.labels) / "sheet.png")
+    if args.output and path.exists():
+        raise UserError(f"--output {path}: is there already; move it, or name another file")
     tiles = [tile(pictures.files[key], key, carried[key], classes) for key in chosen]
     label_preview(path, tiles, classes.names, ACROSS)
     say(f"{path}: {len(chosen)} of {len(carried)} pictures")

@@ -265,6 +265,33 @@ def test_masks_go_out_as_those_of_a_data_set(data):
     assert Folder(data / "my").mask("sub/a").sum() == 200
 
 
+@pytest.mark.parametrize("form", ["coco", "labelme", "masks", "yolo"])
+def test_an_export_replaces_nothing_that_is_there_unless_it_may(data, form):
+    bring(cvat(data / "one.xml", {"a": box() + POLYGON}))
+    words = ["--labels", "labels/mine", "--format", form, "--output", "out/place"]
+    run(labels, "export", *words)
+    before = {path: path.read_bytes() for path in (data / "out").rglob("*") if path.is_file()}
+    run(labels, "export", *words)  # the same again is no loss
+    drawn = max(before, key=lambda path: path.suffix in (".png", ".json", ".txt"))
+    drawn.write_bytes(b"drawn by hand")
+    with pytest.raises(UserError, match=f"--output .*{drawn.name}: is there already, with other"):
+        run(labels, "export", *words)
+    assert drawn.read_bytes() == b"drawn by hand"
+    run(labels, "export", *words, "--overwrite")
+    after = {path: path.read_bytes() for path in (data / "out").rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_a_sheet_takes_the_place_of_no_photograph(data):
+    bring(cvat(data / "one.xml", {"a": box()}))
+    images = next(path for path in data.rglob("a.*") if path.suffix in (".jpg", ".png"))
+    before = images.read_bytes()
+    words = ["--labels", "labels/mine", "--images", images.parent, "--output", images]
+    with pytest.raises(UserError, match="is there already"):
+        run(labels, "show", *words)
+    assert images.read_bytes() == before
+
+
 def test_suspicious_labels_are_named(data, capsys):
     shapes = (
         '<box label="dog" xtl="0" ytl="0" xbr="60" ybr="40"/><points label="cat" points="0.2,3"/>'

@@ -1,5 +1,8 @@
 """What a store carries, written for other tools."""
 
+import filecmp
+import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -27,11 +30,17 @@ def records_of(
 
 
 def write_labels(
-    name: str, records: Sequence[PictureRecord], path: Path, classes: Classes
+    name: str,
+    records: Sequence[PictureRecord],
+    path: Path,
+    classes: Classes,
+    overwrite: bool = False,
 ) -> Dropped:
     """Write records in a format of `WRITABLE`, and return what it could not say.
 
     path: of the file, or of the folder that formats of many files fill
+    overwrite: whether files that are there with other content may be replaced; else `UserError`
+        names the first, and nothing is written
     """
     row, dropped = FORMATS[name], Dropped()
     if row.write is None:
@@ -44,5 +53,30 @@ def write_labels(
         path = path / f"labels{row.suffix}"
     if not row.suffix and path.is_file():
         raise UserError(f"--output {path}: is a file; {row.title} fills a folder, name one")
-    row.write(records, path, classes, dropped)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+        draft = Path(folder) / path.name
+        row.write(records, draft, classes, dropped)
+        move_into_place(draft, path, overwrite)
     return dropped
+
+
+def move_into_place(draft: Path, path: Path, overwrite: bool) -> None:
+    """Move a file, or all files below a folder, to where they belong.
+
+    overwrite: as `write_labels` takes it
+    """
+    files = [draft] if draft.is_file() else sorted(p for p in draft.rglob("*") if p.is_file())
+    places = {file: path / file.relative_to(draft) for file in files}
+    for file, place in places.items():
+        is_other = place.exists() and not (
+            place.is_file() and filecmp.cmp(file, place, shallow=False)
+        )
+        if is_other and not overwrite:
+            raise UserError(
+                f"--output {place}: is there already, with other content; name another place, or "
+                "add --overwrite"
+            )
+    for file, place in places.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(file, place)
