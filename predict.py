@@ -193,6 +193,10 @@ def check(args: argparse.Namespace) -> None:
         raise UserError("--clicks: part objects, but none are asked for; add --instances")
     if args.min_area > 1 and not args.instances and args.table is None:
         raise UserError("--min_area: is of objects; add --instances or --table")
+    if args.table:
+        from weakseg.inference.tables import refuse_other_table
+
+        refuse_other_table(Path(args.table), "--table")
     source, folder = Path(args.images).resolve(), Path(args.output_dir).resolve()
     if source.is_relative_to(folder):
         raise UserError(

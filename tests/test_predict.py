@@ -283,3 +283,13 @@ def test_a_model_takes_files_images_and_arrays(runs, photographs):
             model.predict(np.zeros((4, 4, 3)))
     with pytest.raises(UserError, match="no such checkpoint"):
         load(runs / "nowhere")
+
+
+def test_a_table_takes_the_place_of_no_other_file(runs, photographs):
+    kept = photographs / "classes.txt"
+    kept.write_text("background\npet\n")
+    with pytest.raises(UserError, match=r"--table .*classes\.txt: is there and is no table"):
+        run(predict, *words(runs, photographs, "--table", kept))
+    assert kept.read_text() == "background\npet\n" and not (photographs.parent / "out").exists()
+    for _ in range(2):  # its own table is written anew
+        run(predict, *words(runs, photographs, "--table", photographs.parent / "objects.csv"))

@@ -21,6 +21,7 @@ from weakseg.data import cache as cache_module
 from weakseg.data import image_io
 from weakseg.data.cache import ResizedCache, cached_classes, file_size
 from weakseg.data.image_io import image_size, read_image, read_mask, to_square
+from weakseg.data.mask_values import MaskValues, read_class_numbers
 
 
 def photograph(width=30, height=20, seed=0):
@@ -82,7 +83,8 @@ def test_rotated_pictures_come_upright_with_their_size(tmp_path, orientation, ki
     image = read_image(path)
     assert image.size == upright.size
     assert np.abs(np.asarray(image, int) - np.asarray(upright, int)).mean() < 4
-    if kind in ("WEBP", "TIFF"):  # has no grey pictures; Pillow maps plain grey ones wrongly
+    # A JPEG is no mask, WEBP has no grey pictures, and Pillow maps plain grey TIFFs wrongly.
+    if kind != "PNG":
         return
     mask = store(tmp_path / "mask.png", stored.getchannel(0), kind, exif=block, quality=95)
     shown = read_mask(mask)
@@ -378,3 +380,31 @@ def test_classes_of_masks_are_remembered_until_a_mask_changes(tmp_path, monkeypa
     for damage in ("{", "[1]", "null", ""):
         next(cache.iterdir()).write_text(damage)
         assert cached_classes(paths, cache) == {"a": [0, 3, 255], "b": [1, 2, 3]}
+
+
+# ---- masks
+
+
+@pytest.mark.parametrize("name", ["mask.png", "mask.jpg"])
+def test_a_mask_that_is_a_jpeg_is_refused_whatever_its_name_says(tmp_path, name):
+    values = np.random.default_rng(0).integers(0, 3, (16, 16)).astype(np.uint8)
+    Image.fromarray(values).save(tmp_path / name, "JPEG")
+    with pytest.raises(UserError, match=f"{name}: is a JPEG, .* write masks as PNG"):
+        read_mask(tmp_path / name)
+    for meaning in ("1=blob", "#ff0000=blob"):
+        with pytest.raises(UserError, match="is a JPEG"):
+            read_class_numbers(tmp_path / name, MaskValues.of_flags([meaning], None, ["blob"]))
+
+
+def test_transparent_pixels_of_a_mask_are_nobodys(tmp_path):
+    colours = np.zeros((8, 8, 4), np.uint8)
+    colours[..., 0], colours[:, :4, 3] = 255, 255
+    Image.fromarray(colours).save(tmp_path / "mask.png")
+    with pytest.raises(UserError, match="some of its pixels are transparent"):
+        read_class_numbers(
+            tmp_path / "mask.png", MaskValues.of_flags(["#ff0000=blob"], None, ["blob"])
+        )
+    colours[..., 3] = 255
+    Image.fromarray(colours).save(tmp_path / "mask.png")
+    values = MaskValues.of_flags(["#ff0000=blob"], None, ["blob"])
+    assert len({*read_class_numbers(tmp_path / "mask.png", values).flat}) == 1

@@ -27,6 +27,7 @@ Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # Pillow refuses twice as many as this by 
 # formats that no camera writes. A phone's MPO is a JPEG.
 FORMATS = ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000"]
 FORMATS += ["AVIF"] if find_spec("PIL.AvifImagePlugin") else []
+LOSSY = ("JPEG", "MPO")  # of these, formats whose values are not those that were saved
 # How Pillow's decoders report a damaged file, and its EXIF reader a damaged block.
 DAMAGE = (
     OSError,
@@ -259,14 +260,34 @@ def refuse_pages(image: Image.Image, path: str | Path) -> None:
         raise UserError(f"{path}: has {count} pages, a mask has one; save the one that it is")
 
 
+@contextlib.contextmanager
+def opened_mask(path: str | Path) -> Iterator[Image.Image]:
+    """Open a mask, as `opened` does, upright.
+
+    Raises `UserError` for a JPEG, which changes the values that are stored, for several pages, and
+    where some pixels are transparent: nobody says what these are.
+    """
+    with opened(path) as image:
+        if image.format in LOSSY:
+            raise UserError(
+                f"{path}: is a JPEG, whatever its name says, which blurs class numbers; "
+                "write masks as PNG"
+            )
+        refuse_pages(image, path)
+        turn_upright(image)
+        if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() != (255, 255):
+            raise UserError(
+                f"{path}: some of its pixels are transparent; write the mask without transparency"
+            )
+        yield image
+
+
 def read_mask(path: str | Path) -> np.ndarray:
     """Read a mask of class numbers, [H, W] uint8, upright.
 
-    Raises `UserError` for a colour picture and for numbers above 255.
+    Raises `UserError` for what `opened_mask` refuses, a colour picture, and numbers above 255.
     """
-    with opened(path) as image:
-        refuse_pages(image, path)
-        turn_upright(image)
+    with opened_mask(path) as image:
         values = np.asarray(image)
     if values.ndim != 2 or values.dtype.kind == "f" or values.max() > 255 or values.min() < 0:
         raise UserError(
@@ -281,9 +302,7 @@ def read_instances(path: str | Path) -> np.ndarray:
 
     Raises `UserError` for a colour picture and for numbers above 65535.
     """
-    with opened(path) as image:
-        refuse_pages(image, path)
-        turn_upright(image)
+    with opened_mask(path) as image:
         values = np.asarray(image)
     if (
         values.ndim != 2

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from weakseg.common import IGNORE, UserError, choose
-from weakseg.data.image_io import opened, read_mask, turn_upright
+from weakseg.data.image_io import opened_mask, read_mask
 
 COLOUR, NUMBER = re.compile(r"#[0-9a-fA-F]{6}"), re.compile(r"[0-9]{1,5}")
 MOST = 65535  # number that a mask may hold
@@ -120,16 +120,14 @@ def add(given: dict[str, int], value: str, label: int, flag: str) -> None:
 
 def read_colours(path: str | Path) -> np.ndarray:
     """Read the colours 0xrrggbb of a mask, [H, W] int64, upright; palettes are applied."""
-    with opened(path) as image:
-        turn_upright(image)
+    with opened_mask(path) as image:
         channels = np.asarray(image.convert("RGB")).astype(np.int64)
     return channels @ np.array([1 << 16, 1 << 8, 1])
 
 
 def read_numbers(path: str | Path) -> np.ndarray:
     """Read the numbers of a mask, [H, W], upright; a grey picture may be stored in colours."""
-    with opened(path) as image:
-        turn_upright(image)
+    with opened_mask(path) as image:
         values, mode = np.asarray(image), image.mode
     if values.ndim == 3:
         colours = values[..., : values.shape[2] - mode.endswith("A")]

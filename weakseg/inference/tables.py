@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from weakseg.common import atomic_path, printable
+from weakseg.common import UserError, atomic_path, printable
 from weakseg.inference.journal import Journal, Line
 from weakseg.inference.objects import MEASURES
 from weakseg.inference.pictures import Job, model_of
+
+HEAD = ["picture", "object", *MEASURES]  # of the table of objects
 
 
 def write_pictures(job: Job, journal: Journal, pictures: Mapping[str, Path], shown: int) -> str:
@@ -48,8 +50,15 @@ def write_objects(path: Path, job: Job, journal: Journal, pictures: Mapping[str,
                 count += 1
                 yield [picture_of(line), number, classes[label], *measures]
 
-    write_csv(path, ["picture", "object", *MEASURES], rows())
+    write_csv(path, HEAD, rows())
     return count
+
+
+def refuse_other_table(path: Path, flag: str) -> None:
+    """Raise `UserError` where a file is there that `write_objects` did not write."""
+    head = ",".join(HEAD).encode()
+    if path.is_dir() or (path.exists() and not path.read_bytes()[: len(head)] == head):
+        raise UserError(f"{flag} {path}: is there and is no table of objects; name another file")
 
 
 def picture_of(line: Line) -> str:
