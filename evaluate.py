@@ -17,12 +17,12 @@ instead, beside the runs of --run_name if there are any.
 
 import argparse
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from weakseg.command_line import Parser
-from weakseg.common import UserError, atomic_path, run_cli, write_json
+from weakseg.common import UserError, atomic_path, printable, run_cli, write_json
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset
 from weakseg.data.ids import is_folder_name
@@ -48,6 +48,8 @@ SMALLEST_TILE = 32  # pixels: the middle of a smaller window has nearly no surro
 OVERLAP, MOST_OVERLAP = 0.25, 0.9  # at 0.9 a hundred windows see each pixel
 MOVED = "data_dir", "cache_dir"  # that a run may find elsewhere
 FEW_IMAGES = 10  # below it no progress bar is shown
+
+T = TypeVar("T")  # what is made of a run
 
 
 def parse_args() -> argparse.Namespace:
@@ -202,11 +204,36 @@ def find_runs(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
         raise UserError(
             f"--checkpoint_dir {root}: no trained run is there; train one with python train.py"
         )
-    runs = {name: load_checkpoint(root / name / "best.pt") for name in names}
-    for name, run in runs.items():
+
+    def checkpoint(name: str) -> dict[str, Any]:
+        path = root / name / "best.pt"
+        run: dict[str, Any] = load_checkpoint(path)
         if run["args"].get("learner") != "probe":
-            refuse_unfit(root / name / "best.pt", run, args.encoder)
+            refuse_unfit(path, run, args.encoder)
+        return run
+
+    runs = usable(names, checkpoint, bool(args.run_name))
     return dict(sorted(runs.items(), key=lambda item: table_order(item[1]["args"]["modes"])))
+
+
+def usable(names: Iterable[str], make: Callable[[str], T], are_named: bool) -> dict[str, T]:
+    """Return {name: what `make` makes of it} of runs, without those where it raises `UserError`.
+
+    These are printed with the reason. It is raised where the user named the runs, or none is left.
+    """
+    made, faults = {}, {}
+    for name in names:
+        try:
+            made[name] = make(name)
+        except UserError as error:
+            faults[name] = error
+            if are_named:
+                raise
+    if faults and not made:
+        raise next(iter(faults.values()))
+    for name, error in faults.items():
+        print(printable(f"left out: {name}: {error}"))
+    return made
 
 
 def report_left_out(root: Path) -> None:
@@ -229,7 +256,12 @@ def evaluate_runs(args: argparse.Namespace, schedule: Schedule, band: Schedule) 
         refuse_tiles_of_probes(runs)
     for run in runs.values():
         reprice(run, band)  # what has no price is refused before anything is predicted
-    data = {name: dataset_of(run, args.data_dir, args.cache_dir) for name, run in runs.items()}
+    data = usable(
+        runs,
+        lambda name: dataset_of(runs[name], args.data_dir, args.cache_dir),
+        bool(args.run_name),
+    )
+    runs = {name: runs[name] for name in data}
     others = {masks.name: masks for masks in map(OtherMasks, map(Path, args.predictions or ()))}
     refuse_names(args, runs, list(others))
     first = next(iter(runs.values()))["args"] if runs else vars(args)

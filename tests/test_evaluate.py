@@ -587,3 +587,25 @@ def test_unfit_masks_of_another_model_are_refused(spoilt, message, trained, pets
     with pytest.raises(UserError, match=message) as caught:
         run(evaluate, "--predictions", *folders, *data, *flags)
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_cannot_be_scored_is_left_out_by_name(pets_dir, pets_labels, tmp_path, capsys):
+    train_it, evaluate_it = probe_of_clicks(tmp_path, pets_labels, pets_dir)
+    train_it()
+    gone = tmp_path / "gone"
+    shutil.copytree(tmp_path / "r", gone)
+    content = torch.load(gone / "best.pt", weights_only=True)
+    content["args"]["data_dir"] = str(tmp_path / "moved away")
+    torch.save(content, gone / "best.pt")
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "best.pt").write_bytes(b"junk")
+    capsys.readouterr()
+    evaluate_it()
+    lines = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
+    assert [line.split(":")[1].strip() for line in lines] == ["damaged", "gone"]
+    assert "moved away" in lines[1]
+    assert [path.name for path in (tmp_path / "results").glob("*.json")] == ["r.json"]
+    for name in ("gone", "damaged"):
+        with pytest.raises(UserError):
+            run(evaluate, "--run_name", name, "--checkpoint_dir", tmp_path, "--device", "cpu")
