@@ -319,15 +319,50 @@ def predict_all(
     return faults
 
 
-def read_clicks(args: argparse.Namespace) -> dict[str, Any]:
-    """Return {id: [[x, y, class], ...]} of --clicks."""
+def read_clicks(
+    args: argparse.Namespace, pictures: dict[str, Path], record: dict[str, Any]
+) -> dict[str, Any]:
+    """Return {id: [[x, y, class], ...]} of --clicks, checked as clicks to learn from are.
+
+    record: what the journal says of the model, with its "classes" and "has_background"
+    """
     if not args.clicks:
         return {}
 
+    from weakseg.data.image_io import image_size
+    from weakseg.labels.checks import Picture
     from weakseg.labels.label_file import load_labels
+    from weakseg.labels.label_record import by_image, read_record
 
-    images = load_labels(args.clicks, "take another file")["images"]
-    return {name: images[name].get("points", ()) for name in images}
+    content, classes = load_labels(args.clicks, "take another file"), record["classes"]
+    if list(content["classes"]) != classes:
+        raise UserError(
+            f"--clicks {args.clicks}: is of the classes {', '.join(content['classes'])}, but the "
+            f"model knows {', '.join(classes)}"
+        )
+    checked: dict[str, Any] = {}
+    try:
+        records, strays = by_image(content["images"], pictures)
+    except ValueError as error:
+        raise UserError(f"--clicks {args.clicks}: {error}") from error
+    for name, own in records.items():
+        try:
+            size = image_size(pictures[name])
+        except UserError:  # whoever predicts it says why
+            continue
+        picture = Picture(size, classes, classes, record["has_background"])
+        try:
+            checked[name] = read_record(own, picture, ["points"]).get("points", ())
+        except ValueError as error:
+            raise UserError(f"--clicks {args.clicks}, {name}: {error}") from error
+    if strays:
+        print(
+            printable(
+                f"{args.clicks}: {len(strays)} names are of no picture in {args.images}, the first "
+                f"is {strays[0]}"
+            )
+        )
+    return checked
 
 
 def export_network(args: argparse.Namespace) -> None:
@@ -356,7 +391,8 @@ def main(args: argparse.Namespace) -> None:
     from weakseg.inference.pictures import model_of
 
     job, record = plan(args)
-    pictures, clicks = listed(args, job.folder), read_clicks(args)
+    pictures = listed(args, job.folder)
+    clicks = read_clicks(args, pictures, record)
     keep_freed_memory()
     model_of(job.checkpoint, job.device, job.trusted)  # an unfit one is told before all else
     job.folder.mkdir(parents=True, exist_ok=True)

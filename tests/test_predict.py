@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 import shutil
 
 import cv2
@@ -240,6 +241,47 @@ def test_one_click_an_object_decides_their_number(runs, photographs, pets_labels
     found = np.asarray(Image.open(tmp_path / "out" / "instances" / "a.png"))
     assert found[y[0], x[0]] != found[y[-1], x[-1]]
     assert len(np.unique(found[numbers == 1])) == 2
+
+
+@pytest.mark.parametrize(
+    ("clicks", "message"),
+    [
+        ([["a", "b", 1]], "click 1"),
+        ([[10, 10]], "click 1"),
+        ([[float("nan"), 1, 1]], "click 1"),
+        ([[1000, 1, 1]], "click 1"),
+        ([[5, 5, 7]], "click 1"),
+        ([[5, 5, "pet"]], "click 1"),
+    ],
+)
+def test_clicks_that_make_no_sense_part_nothing(
+    clicks, message, runs, photographs, pets_labels, tmp_path
+):
+    content = load_labels(pets_labels)
+    head = {key: value for key, value in content.items() if key != "images"}
+    with Image.open(photographs / "a.jpg") as image:
+        size = image.size
+    path = tmp_path / "clicks.pkl"
+    path.write_bytes(
+        pickle.dumps({**head, "count": 1, "images": {"a": {"size": [*size], "points": clicks}}})
+    )
+    with pytest.raises(UserError, match=rf"--clicks .*clicks\.pkl, a: .*{message}"):
+        run(predict, *words(runs, photographs, "--instances", "--clicks", path))
+    assert not (tmp_path / "out" / "masks").exists()
+
+
+def test_clicks_of_other_classes_or_pictures_are_said(
+    runs, photographs, pets_labels, tmp_path, capsys
+):
+    head = {key: value for key, value in load_labels(pets_labels).items() if key != "images"}
+    path = tmp_path / "clicks.pkl"
+    names = {"classes": ["background", "blob"], "count": 1, "images": {"a": {"points": []}}}
+    path.write_bytes(pickle.dumps({**head, **names}))
+    with pytest.raises(UserError, match="is of the classes background, blob, but the model"):
+        run(predict, *words(runs, photographs, "--instances", "--clicks", path))
+    path.write_bytes(pickle.dumps({**head, "count": 1, "images": {"elsewhere": {"points": []}}}))
+    run(predict, *words(runs, photographs, "--instances", "--clicks", path))
+    assert "1 names are of no picture" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
