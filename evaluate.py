@@ -36,6 +36,7 @@ from weakseg.evaluation.results import (
     window_words,
 )
 from weakseg.evaluation.tested_images import check_test, restrict
+from weakseg.inference.tile_flags import OVERLAP, SMALLEST_TILE, check_tile
 from weakseg.labels.costs import DEFAULT, UNITS, Schedule, chosen_schedule, cost_band
 from weakseg.reporting.pictures import write_mask
 from weakseg.threads import add_threads_argument
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     import numpy as np
     from accelerate import Accelerator
 
-SMALLEST_TILE = 32  # pixels: the middle of a smaller window has nearly no surroundings
-OVERLAP, MOST_OVERLAP = 0.25, 0.9  # at 0.9 a hundred windows see each pixel
 MOVED = "data_dir", "cache_dir"  # that a run may find elsewhere
 FEW_IMAGES = 10  # below it no progress bar is shown
 
@@ -155,18 +154,7 @@ def check(args: argparse.Namespace) -> None:
         raise UserError(
             f"--cache_limit {args.cache_limit}: must be a number of gigabytes, 0 or more"
         )
-    if args.tile is None and args.tile_overlap is not None:
-        raise UserError(
-            "--tile_overlap: says how far windows overlap, but there are none; add --tile"
-        )
-    if args.tile and args.tile < SMALLEST_TILE:
-        raise UserError(
-            f"--tile {args.tile}: a window has at least {SMALLEST_TILE} pixels a side; take more"
-        )
-    if args.tile_overlap is not None and not 0 <= args.tile_overlap <= MOST_OVERLAP:
-        raise UserError(
-            f"--tile_overlap {args.tile_overlap}: must lie between 0 and {MOST_OVERLAP}"
-        )
+    check_tile(args.tile, args.tile_overlap)
     if args.reprice and args.tile is not None:
         raise UserError("--reprice: predicts nothing; leave out --tile")
     check_data_flags(args)

@@ -21,6 +21,7 @@ from weakseg.command_line import Parser
 from weakseg.common import UserError, keep_freed_memory, printable, run_cli
 from weakseg.data.ids import is_folder_name
 from weakseg.data.reading import counted
+from weakseg.inference.tile_flags import OVERLAP, SMALLEST_TILE, check_tile
 from weakseg.parallel import BACKENDS, Workers, add_backend_arguments
 from weakseg.threads import add_threads_argument
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from weakseg.inference.pictures import Job
     from weakseg.inference.tiles import Windows
 
-SMALLEST_TILE, OVERLAP, MOST_OVERLAP = 32, 0.25, 0.9  # as in evaluate.py
 LEAST_SURE = 10  # pictures that are printed
 
 
@@ -171,18 +171,7 @@ def check(args: argparse.Namespace) -> None:
         raise UserError(f"--jobs {args.jobs}: must be at least 1, or -1 for all cores")
     if args.min_area < 1:
         raise UserError(f"--min_area {args.min_area}: must be at least 1")
-    if args.tile is None and args.tile_overlap is not None:
-        raise UserError(
-            "--tile_overlap: says how far windows overlap, but there are none; add --tile"
-        )
-    if args.tile and args.tile < SMALLEST_TILE:
-        raise UserError(
-            f"--tile {args.tile}: a window has at least {SMALLEST_TILE} pixels a side; take more"
-        )
-    if args.tile_overlap is not None and not 0 <= args.tile_overlap <= MOST_OVERLAP:
-        raise UserError(
-            f"--tile_overlap {args.tile_overlap}: must lie between 0 and {MOST_OVERLAP}"
-        )
+    check_tile(args.tile, args.tile_overlap)
     if args.export:
         if args.images:
             raise UserError("--export: predicts nothing; leave out --images")

@@ -19,9 +19,10 @@ from weakseg.data.image_io import to_square
 from weakseg.evaluation.groups import group_name
 from weakseg.evaluation.results import refuse_other_windows
 from weakseg.inference import tiles
+from weakseg.inference.tile_flags import MOST_OVERLAP
 
 SIDES = st.integers(1, 90)
-OVERLAPS = st.floats(0, evaluate.MOST_OVERLAP)
+OVERLAPS = st.floats(0, MOST_OVERLAP)
 FEW = st.floats(0, 0.6)
 
 
