@@ -121,14 +121,25 @@ def test_a_finished_session_is_not_run_again(done, flags, tmp_path, capsys):
     assert content(folder) == content(done)
 
 
-def test_a_session_that_was_stopped_ends_the_same(done, flags, tmp_path):
-    """Stopped after 20 answers, and in the middle of scoring them."""
+def stopped_before_evaluation(command, *rest):
+    """Stand for the running of a command that is stopped when a run is trained, not evaluated."""
+    if "evaluate.py" in command[1]:
+        raise KeyboardInterrupt
+    return call(command, *rest)
+
+
+@pytest.mark.parametrize(
+    "place, stop",
+    [
+        ("weakseg.planning.runner.run_command", stopped_before_evaluation),
+        ("weakseg.planning.ask.estimated", KeyboardInterrupt),
+    ],
+)
+def test_a_session_that_was_stopped_ends_the_same(place, stop, done, flags, tmp_path):
+    """Stopped after 20 answers: with a run that is not evaluated, and not estimated."""
     folder = tmp_path / "ask"
     common = [*flags, "--study_dir", folder]
-    with (
-        patch("weakseg.planning.ask.estimated", side_effect=KeyboardInterrupt),
-        pytest.raises(KeyboardInterrupt),
-    ):
+    with patch(place, side_effect=stop), pytest.raises(KeyboardInterrupt):
         run(study, *common, "--answers", 40, "--at", 20, *TINY)
     assert not (folder / "ask.json").exists()
     run(study, *common, "--answers", 40, "--at", 20, *TINY)

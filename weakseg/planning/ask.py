@@ -271,7 +271,8 @@ def run_of_answers(
     words = [
         *["--supervision_modes", *study.signals, *data_words(study.data, str(labels))],
         *["--checkpoint_dir", str(study.folder / "runs"), "--seed", str(study.options.seed)],
-        *["--train_limit", str(len(images)), *study.training],
+        *["--train_limit", str(len(images))],
+        *["--resume", "auto", *study.training],
     ]
     digest = labels_digest(
         images, images, study.signals, masks_used(dataset, images, study.signals)
