@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from weakseg.command_line import Parser
 from weakseg.common import UserError, atomic_path, commit, run_cli, write_json
+from weakseg.own_files import is_record, take
 from weakseg.threads import add_threads_argument
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from weakseg.evaluation.comparison_figures import Example
     from weakseg.evaluation.results import Result
 
+FILES = ("analysis.json", "analysis.md", "failures.png", "completeness.png", "examples.png")
+FILES += ("examples",)  # a folder
 DRAWN = "points", "scribbles", "boxes", "pixels"  # labels that an example's photograph shows
 
 
@@ -222,7 +225,8 @@ def compare(args: argparse.Namespace) -> None:
     # The figures.
     names = f"{analysis['a']['name']}_vs_{analysis['b']['name']}"
     folder = Path(args.output_dir or Path(args.results_dir) / "analysis" / names)
-    folder.mkdir(parents=True, exist_ok=True)
+    is_ours = is_record(folder / "analysis.json", "verdict")
+    take(folder, FILES, "analyze.py", "take another --output_dir", is_ours)
     examples = choose_examples(groups, dataset, annotator, args.examples)
     figures = draw(folder, analysis, examples)
 

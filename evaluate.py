@@ -33,6 +33,7 @@ from weakseg.evaluation.results import (
     dataset_of,
     mask_name,
     table_order,
+    take_folder,
     window_words,
 )
 from weakseg.evaluation.tested_images import check_test, restrict
@@ -257,7 +258,9 @@ def evaluate_runs(args: argparse.Namespace, schedule: Schedule, band: Schedule) 
     options = DataOptions.of({key: v for key, v in first.items() if v is not None} | moved)
     sets = {name: open_dataset(options) for name in others}
     restrict([*(dataset for dataset, _ in data.values()), *sets.values()], list(others.values()))
-    check_test({name: dataset for name, (dataset, _) in data.items()} | sets)
+    tested = {name: dataset for name, (dataset, _) in data.items()} | sets
+    check_test(tested)
+    take_folder(Path(args.results_dir), {name: one.ids("test") for name, one in tested.items()})
 
     results = []
     if runs:
@@ -267,8 +270,7 @@ def evaluate_runs(args: argparse.Namespace, schedule: Schedule, band: Schedule) 
         facts = reprice(masks.facts(sets[name], options), schedule)
         pairs = masks.pairs(sets[name])
         results.append(score(name, [], pairs, sets[name], None, None, facts, args))
-    dataset = {name: dataset for name, (dataset, _) in data.items()} | sets
-    draw_comparison(Path(args.results_dir) / "comparison.png", results, dataset[results[0]["run"]])
+    draw_comparison(Path(args.results_dir) / "comparison.png", results, tested[results[0]["run"]])
     return results
 
 

@@ -283,6 +283,7 @@ def predict_all(
     """Predict what is left, and print how it goes -> the faults of pictures that can't be read."""
     from tqdm import tqdm
 
+    from weakseg.inference.journal import OBJECTS, TABLE
     from weakseg.inference.pictures import left_over, predict_pictures
     from weakseg.inference.tables import write_objects, write_pictures
 
@@ -298,10 +299,10 @@ def predict_all(
             bar.write(printable(f"no mask: {line['fault']}"), file=sys.stderr)
     least_sure = write_pictures(job, journal, pictures, LEAST_SURE)
     if least_sure:
-        print(f"least sure (confidence, picture), all in {job.folder / 'predictions.csv'}:")
+        print(f"least sure (confidence, picture), all in {job.folder / TABLE}:")
         print(least_sure)
     if args.table is not None:
-        table = Path(args.table or job.folder / "objects.csv")
+        table = Path(args.table or job.folder / OBJECTS)
         count = write_objects(table, job, journal, pictures)
         print(f"{table}: {count} objects")
     print(f"{job.folder}: {len(pictures) - len(faults)} masks of {len(pictures)} pictures")

@@ -34,6 +34,7 @@ from weakseg.data.datasets import DataOptions, add_data_arguments, say
 from weakseg.labels.costs import DEFAULT, schedule_in_seconds
 from weakseg.labels.person import add_faults_argument
 from weakseg.labels.signals import parse_modes
+from weakseg.own_files import is_record, take
 from weakseg.parallel import BACKENDS, Workers, add_backend_arguments
 from weakseg.planning.strategies import STRATEGIES
 from weakseg.threads import add_threads_argument
@@ -229,6 +230,7 @@ def compare(args: argparse.Namespace) -> None:
     grid = Grid(study_of(args))
     say([*grid.dataset.notes(), *grid.dataset.check_test_masks(), *grid.notes])
     report_left_out(grid)
+    take_folder(grid.study.folder, "study")
     failed = run_grid(grid.cells, grid.study.folder, workers)
     content = collect(grid, band)
     write_study(grid.study.folder, content)
@@ -258,6 +260,13 @@ def study_of(args: argparse.Namespace) -> Study:
         training=training_flags(args.steps, args.rest),
         folder=Path(args.study_dir),
     )
+
+
+def take_folder(folder: Path, stem: str) -> None:
+    """Take the folder of a study; stem: "study" or "ask", of its files."""
+    is_ours = is_record(folder / f"{stem}.json", "rows")
+    names = ("table.md", *(f"{stem}.{suffix}" for suffix in ("json", "png")), "strip.png")
+    take(folder, names, "study.py", "take another --study_dir", is_ours)
 
 
 def report_left_out(grid: Grid) -> None:
@@ -317,6 +326,7 @@ def ask(args: argparse.Namespace) -> None:
     study = replace(study, data=study.data.of_data(dataset))
     words = ["--supervision_mode", "pixels", *data_words(study.data, ""), *study.training]
     run = run_of(words)
+    take_folder(study.folder, "ask")
     settings = asdict(run.probe) | run.recorded()  # the session's model is a probe in any case
     store = feature_store(settings, run.cache_dir, run.cache_limit)
     rows = finished_rows(study)

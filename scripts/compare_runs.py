@@ -26,8 +26,10 @@ from vlm_itl.results.finished_runs import AXES, FinishedRun, by_arm, load_runs
 from vlm_itl.results.tables import arms_table, judges_table, pairs_table
 from weakseg.command_line import Parser
 from weakseg.common import UserError, atomic_path, commit, run_cli, write_json
+from weakseg.own_files import is_record, take
 
 SIGNIFICANT = 0.05
+FILES = ("table.md", "comparison.json", "win_matrix.png", *(f"curves_{one}.png" for one in AXES))
 
 
 def parse_args() -> argparse.Namespace:
@@ -91,6 +93,8 @@ def main(args: argparse.Namespace) -> None:
     pairs = compare(runs, args.axis, resamples=args.resamples, seed=args.seed)
     arms, shares = win_matrix(runs, args.axis, budgets)
 
+    is_ours = is_record(folder / "comparison.json", "pairs")
+    take(folder, FILES, "compare_runs.py", "take another --output_dir", is_ours)
     text = tables(runs, summary, pairs, args.axis, args.baseline)
     with atomic_path(folder / "table.md") as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -175,6 +175,14 @@ def test_mistakes_are_one_line_with_a_way_out(results, data, tmp_path):
 
     refused(match="--a and --b")
     refused("--a", "x", "--b", "y", "--report", results, match="--report")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "analysis.md").write_text("mine")
+    theirs = ["--a", "perfect", "--b", "points_s0", "--output_dir", tmp_path / "theirs"]
+    refused(*theirs, match="analysis.md: is there, and analyze.py did not write it; take another")
+    report = results / "report.html"
+    report.write_text("mine")
+    refused("--report", results, match="report.html: is there, .*move it")
+    report.unlink()
     refused("--a", "nowhere", "--b", "perfect", match=r"nowhere\.json.*evaluate\.py --run_name")
     refused("--a", "points_s0", "points_s0", "--b", "perfect", match="seed 0")
     refused("--a", "points_s0", "hybrid_s1", "--b", "perfect", match="differ in modes")

@@ -21,6 +21,7 @@ from weakseg.common import UserError
 from weakseg.data.datasets import Pets
 from weakseg.evaluation import summary
 from weakseg.evaluation.groups import seed_groups
+from weakseg.evaluation.results import mask_name
 from weakseg.evaluation.scoring import aggregate, score_image
 from weakseg.learners.checkpoint_file import load_checkpoint
 from weakseg.reporting.style import palette
@@ -609,3 +610,28 @@ def test_a_run_that_cannot_be_scored_is_left_out_by_name(pets_dir, pets_labels, 
     for name in ("gone", "damaged"):
         with pytest.raises(UserError):
             run(evaluate, "--run_name", name, "--checkpoint_dir", tmp_path, "--device", "cpu")
+
+
+@pytest.mark.parametrize("theirs", ["points/{mask}", "points.json", "table.md", "cost.png"])
+def test_results_replace_nothing_of_a_person(trained, pets_dir, tmp_path, monkeypatch, theirs):
+    """Such as the masks of a data set, whose folder is named as a run; a killed call goes on."""
+    words = ["--checkpoint_dir", trained["checkpoints"], "--results_dir", tmp_path, "--device"]
+    words += ["cpu", "--run_name", "points"]
+    mask = mask_name(min(Pets(pets_dir, cache_dir=trained["cache"]).ids("test")))
+    path = tmp_path / theirs.format(mask=mask)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("[7]")
+    (tmp_path / "points" / "note.txt").parent.mkdir(exist_ok=True)
+    (tmp_path / "points" / "note.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"is there, and evaluate\.py did not write it; take"):
+        run(evaluate, *words)
+    assert path.read_text() == "[7]"
+    path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "write_json", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(evaluate, *words)
+    assert (tmp_path / "points" / mask).exists()
+    run(evaluate, *words)
+    run(evaluate, *words)
+    assert (tmp_path / "points" / "note.txt").read_text() == "mine"

@@ -161,6 +161,8 @@ def test_masks_of_anybody_else_are_never_touched(runs, photographs, capsys):
     for flags in ([], ["--overwrite"]):
         line = assert_refused(predict, words(runs, photographs, *flags), capsys)
         assert "did not write" in line and mask.read_bytes() == b"drawn by hand"
+    mask.rename(mask.parents[1] / "predictions.csv")
+    assert "predictions.csv" in assert_refused(predict, words(runs, photographs), capsys)
 
 
 def test_a_broken_picture_is_named_and_the_others_go_on(runs, photographs, capsys):

@@ -308,6 +308,13 @@ def test_a_study_compares_modes_at_equal_hours(done):
     assert (done / "study.png").stat().st_size > 10_000
 
 
+def test_a_study_replaces_no_file_of_a_person(flags, tmp_path):
+    (tmp_path / "table.md").write_text("mine")
+    with pytest.raises(UserError, match="did not write it; take another --study_dir"):
+        run(study, *flags, "--study_dir", tmp_path, *TINY)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_finished_study_repeats_nothing_and_prices_are_free(done, flags, tmp_path, monkeypatch):
     folder = copied(done, tmp_path / "study")
     monkeypatch.setattr(runner, "execute", None)  # would fail if any run were started

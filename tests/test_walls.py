@@ -79,7 +79,7 @@ FLOORS = [
     {"reporting"},
     {"labels"},
     {"data"},
-    {"metrics", "parallel", "validation", "command_line"},
+    {"metrics", "parallel", "validation", "command_line", "own_files"},
     {"common"},
     {"threads", "shortage", "parent"},
 ]

@@ -84,9 +84,11 @@ def _fail(line: str, code: int) -> int:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which is renamed over it on success, else removed.
 
-    The next to write the same file takes over what a killed process left.
+    The next to write the same file takes over what a killed process left. Only a file is replaced:
+    a link, a pipe or a device is a `UserError`.
     """
     path = Path(path)
+    refuse_special(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = _reserve(path)
     try:
@@ -99,6 +101,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         os.close(handle)
     _sweep(path)
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse to write a file in place of a link, a pipe, a device or a socket."""
+    if path.is_symlink():
+        raise UserError(f"{path}: is a link, which is not replaced; name the file it leads to")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path}: is a pipe, a device or a socket, and no file; name another")
 
 
 def _temporary(path: Path, number: int) -> Path:

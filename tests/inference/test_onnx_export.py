@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import run
+from PIL import Image
 
 import predict
 import train
@@ -57,6 +58,11 @@ def test_the_file_gives_what_the_network_does(learner, runs, tmp_path, capsys):
     pytest.importorskip("onnxscript")
     words = ["--run_name", learner, "--checkpoint_dir", runs]
     run(predict, *words, "--export", tmp_path / "model.onnx")
+    run(predict, *words, "--export", tmp_path / "model.onnx")  # its own is replaced
+    theirs = tmp_path / "photograph.png"
+    Image.fromarray(picture((8, 8))).save(theirs)
+    with pytest.raises(UserError, match="name another --export"):
+        run(predict, *words, "--export", theirs)
     model = load(runs / learner, "cpu")
     network, shape = graph_of(model)
     assert f"[1, 3, {shape[0]}, {shape[1]}]" in capsys.readouterr().out

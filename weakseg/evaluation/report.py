@@ -14,10 +14,12 @@ from weakseg.evaluation.pricing import by_one_schedule
 from weakseg.evaluation.results import Result, find_results, window_words
 from weakseg.evaluation.summary import cost_point, has_price
 from weakseg.labels.costs import hours
+from weakseg.own_files import refuse_to_replace
 from weakseg.reporting.charts import cost_chart
 from weakseg.reporting.tables import percent
 
 TEMPLATE = Path(__file__).with_name("report.html")
+TITLE = "<title>Segmentation from weak labels: results</title>"  # of the page
 ANALYSIS = {"a", "b", "classes", "images", "overall", "by_size", "by_tag", "verdict", "examples"}
 EXAMPLE_SIDE, COMPARISON_SIDE = 400, 1600  # pixels of pictures in the page
 
@@ -29,6 +31,8 @@ def write_report(folder: Path, schedule: str | None = None) -> Path:
     """
     text = render(folder, schedule)
     path = folder / "report.html"
+    if path.exists() and TITLE not in path.read_text(encoding="utf-8", errors="replace"):
+        refuse_to_replace(folder, [path.name], "analyze.py", "move it")
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path

@@ -1,7 +1,7 @@
 """Result files `<results_dir>/<run>.json` of evaluate.py, and the predicted masks beside them."""
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from weakseg.data.ids import are_names, check_ids, is_folder_name
 from weakseg.data.image_io import read_mask
 from weakseg.evaluation.result_model import ResultModel
 from weakseg.labels.signals import SIGNALS
+from weakseg.own_files import has_mark, refuse_to_replace, take
 from weakseg.validation import first_fault, shorten
 
 Result = dict[str, Any]  # the content of one result file
@@ -32,6 +33,7 @@ RESULT_KEYS = {
     "fingerprint",
     "images",
 }
+TABLES = ("table.md", "comparison.png", "cost.png")  # of all results in a folder
 SAFE_IN_FILE_NAMES = string.ascii_letters + string.digits + " ._-+=@()[],&!~"
 
 
@@ -114,6 +116,31 @@ def is_result(content: object) -> bool:
         and content.keys() >= RESULT_KEYS
         and isinstance(content["images"], dict)
     )
+
+
+def take_folder(folder: Path, images: Mapping[str, Iterable[str]]) -> None:
+    """Take a folder for results, unless it has other files of the names of those to be written.
+
+    images: {name of a run: ids of the images that it is tested on}
+    """
+    writer, way_out = "evaluate.py", "take another --results_dir"
+    if not any(is_named_result(path) for path in sorted(folder.glob("*.json"))):
+        refuse_to_replace(folder, TABLES, writer, way_out)
+    for name, ids in images.items():
+        path = folder / f"{name}.json"
+        is_ours = is_named_result(path) or has_mark(folder / name, writer)
+        if not is_ours:
+            refuse_to_replace(folder, [path.name], writer, way_out)
+        take(folder / name, map(mask_name, ids), writer, way_out, is_ours)
+
+
+def is_named_result(path: Path) -> bool:
+    """Return whether a JSON file is the result, of this version or another, of the run it names."""
+    try:
+        content = read_json(path)
+    except UserError:
+        return False
+    return isinstance(content, dict) and content.get("run") == path.stem
 
 
 def read_result(path: Path) -> Result | None:

@@ -10,8 +10,10 @@ from typing import Any
 
 from weakseg.common import UserError, read_json, remove, write_json
 from weakseg.data.ids import fault_of_id
+from weakseg.own_files import refuse_to_replace
 
 RECORD, LINES = "predictions.json", "predictions.jsonl"
+TABLE, OBJECTS = "predictions.csv", "objects.csv"
 PARTS = {  # kind of file -> folder and suffix
     "masks": ".png",
     "overlays": ".jpg",
@@ -89,12 +91,8 @@ def open_folder(folder: Path, record: Mapping[str, Any], overwrite: bool) -> Jou
     """
     path = folder / RECORD
     if not path.exists():
-        strangers = [part for part in PARTS if any((folder / part).glob("*"))]
-        if strangers:
-            raise UserError(
-                f"{folder / strangers[0]}: holds files that predict.py did not write; take another "
-                "--output_dir"
-            )
+        names = (*PARTS, LINES, TABLE, OBJECTS)
+        refuse_to_replace(folder, names, "predict.py", "take another --output_dir")
     else:
         before = read_json(path)
         if not isinstance(before, dict):

@@ -11,6 +11,7 @@ from weakseg.common import UserError, atomic_path
 from weakseg.inference.trained import TrainedModel, TrainedProbe, TrainedUnet
 from weakseg.learners.features import stages_of
 from weakseg.learners.probe_unet import ProbeHead
+from weakseg.own_files import refuse_to_replace
 
 NEEDED = "onnx", "onnxscript"
 SIDE = 512  # of the frames of a probe that sees pictures at a scale of their own
@@ -56,6 +57,18 @@ class UnetGraph(nn.Module):
         return probabilities
 
 
+def is_export(path: Path) -> bool:
+    """Return whether a file is a network that `export` wrote."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        content = onnx.load(path, load_external_data=False)
+    except (OSError, DecodeError):
+        return False
+    return any(entry.key == "run" for entry in content.metadata_props)
+
+
 def graph_of(model: TrainedModel) -> tuple[nn.Module, tuple[int, int]]:
     """Return a model's network, and the (height, width) of the pictures that it is exported for."""
     if isinstance(model, TrainedProbe):
@@ -78,6 +91,8 @@ def export(model: TrainedModel, path: Path) -> tuple[int, int]:
 
     import onnx
 
+    if path.exists() and not is_export(path):
+        refuse_to_replace(path.parent, [path.name], "predict.py", "name another --export")
     network, shape = graph_of(model)
     program = torch.onnx.export(
         network.cpu(),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError, atomic_path, printable
-from weakseg.inference.journal import Journal, Line
+from weakseg.inference.journal import TABLE, Journal, Line
 from weakseg.inference.objects import MEASURES
 from weakseg.inference.pictures import Job, model_of
 
@@ -34,7 +34,7 @@ def write_pictures(job: Job, journal: Journal, pictures: Mapping[str, Path], sho
             row += [counts[number] for number in range(first, len(classes))]
         rows.append(row)
     rows.sort(key=lambda row: (row[4], row[0]))
-    write_csv(job.folder / "predictions.csv", head, rows)
+    write_csv(job.folder / TABLE, head, rows)
     return "\n".join(printable(f"  {row[4]:.3f}  {row[0]}") for row in rows[:shown])
 
 

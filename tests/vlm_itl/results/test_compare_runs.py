@@ -152,8 +152,12 @@ def test_one_seed_has_an_interval_but_no_p_value(runs, tmp_path):
 
 
 def test_a_single_run_has_no_pairs(runs, tmp_path):
-    run(compare_runs, "--runs", runs[0], "--output_dir", tmp_path)
-    assert read_json(tmp_path / "comparison.json")["pairs"] == []
+    run(compare_runs, "--runs", runs[0], "--output_dir", tmp_path / "out")
+    run(compare_runs, "--runs", runs[0], "--output_dir", tmp_path / "out")
+    (tmp_path / "table.md").write_text("mine")
+    with pytest.raises(UserError, match=r"table\.md: is there"):
+        run(compare_runs, "--runs", runs[0], "--output_dir", tmp_path)
+    assert read_json(tmp_path / "out" / "comparison.json")["pairs"] == []
 
 
 def test_what_all_labels_reach_comes_from_the_baseline_runs(runs, tmp_path):
