@@ -1,0 +1,85 @@
+"""Our own table of labels, as scripts write it and spreadsheets of all countries save it."""
+
+import pytest
+from test_traps import only, put, read, reasons
+
+from weakseg.common import UserError
+
+HEAD = "image,kind,class,x,y"
+LINES = ("a.jpg,Box,cat,1.5,2,9,8", "a.jpg,CLICK,dog,3,4")
+
+
+def written(separator, point):
+    """Return the table as a spreadsheet of some country saves it."""
+    content = "\r\n".join([HEAD, *LINES])
+    return content.replace(",", separator).replace(".5", f"{point}5")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt"])
+@pytest.mark.parametrize("separator, point", [(",", "."), (";", "."), (";", ","), ("\t", ",")])
+def test_our_table_is_read_as_spreadsheets_of_all_countries_save_it(
+    tmp_path, name, separator, point
+):
+    for coding in ("utf-8-sig", "utf-16"):
+        shapes, dropped = only(put(tmp_path / name, written(separator, point).encode(coding)))
+        assert [(one.kind, one.label, one.geometry) for one in shapes] == [
+            ("box", "cat", [1.5, 2, 9, 8]),
+            ("click", "dog", [3, 4]),
+        ]
+        assert not dropped.counts
+
+
+def test_numbers_with_commas_and_with_points_are_refused(tmp_path):
+    content = written(";", ",") + "\r\nb.jpg;click;cat;1.5;2"
+    with pytest.raises(UserError, match=r"a decimal comma and others with a point, as 1,5 and 1.5"):
+        read(put(tmp_path / "a.csv", content))
+
+
+@pytest.mark.parametrize(
+    "columns, numbers",
+    [
+        ("x,y", "2,3,12,23"),
+        ("x1,y1,x2,y2", "2,3,12,23"),
+        ("xmin,ymin,xmax,ymax", "2,3,12,23"),
+        ("XMin,XMax,YMin,YMax", "2,12,3,23"),
+        ("x,y,width,height", "2,3,10,20"),
+        ("left,top,w,h", "2,3,10,20"),
+        ("Left;Top;Width;Height", "2;3;10;20"),
+        ("x,y,,", "2,3,12,23"),
+    ],
+)
+def test_the_names_of_columns_say_what_stands_in_them(tmp_path, columns, numbers):
+    sign = ";" if ";" in columns else ","
+    rows = f"image,kind,class,{columns}\na.jpg,box,cat,{numbers}\na.jpg,tag,dog\n"
+    shapes, dropped = only(put(tmp_path / "a.csv", rows.replace(",", sign)))
+    assert [one.geometry for one in shapes] == [[2, 3, 12, 23], True] and not dropped.counts
+
+
+@pytest.mark.parametrize(
+    "columns", ["x,y,score", "y,x", "x_center,y_center,width,height", "x,y,width", "a,b,c,d"]
+)
+def test_columns_that_may_be_anything_are_refused(tmp_path, columns):
+    path = put(tmp_path / "a.csv", f"image,kind,class,{columns}\na.jpg,click,cat,1,2,3,4\n")
+    with pytest.raises(UserError, match="the columns behind the class are called") as error:
+        read(path)
+    assert columns.split(",")[0] in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "head, line, why",
+    [
+        ("x,y", "bbox,cat,1,2,3,4", "did you mean box?"),
+        ("x,y", "circle,cat,1,2,3,4", "known are click"),
+        ("x,y", "click,cat,1,,2", "a coordinate is missing"),
+        ("x,y", "polygon,cat,1,1,,,9,1,9,9", "a coordinate is missing"),
+        ("x,y", "box,cat,1,2,3", "odd number"),
+        ("x,y,width,height", "box,cat,1,2,3", "a box of 3 numbers"),
+        ("x,y,width,height", "box,cat,9,9,-3,-3", "negative width"),
+        ("x,y,width,height", "polygon,cat,1,1,9,1,9,9", "columns are the sides of boxes"),
+        ("xmin,xmax,ymin,ymax", "click,cat,1,2", "columns are the sides of boxes"),
+    ],
+)
+def test_a_line_that_means_nothing_is_counted_with_its_reason(tmp_path, head, line, why):
+    shapes, dropped = only(put(tmp_path / "a.csv", f"image,kind,class,{head}\na.jpg,{line}\n"))
+    assert not shapes and dropped.hidden == {"a.jpg"}
+    assert why in reasons(dropped)[0]

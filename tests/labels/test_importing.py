@@ -1,0 +1,156 @@
+"""What comes in of a label file: in pixels of the picture, corners as corners, nothing in part."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from weakseg.common import UserError
+from weakseg.labels.box_order import FEWEST, BoxOrder
+from weakseg.labels.formats.masks import Meaning
+from weakseg.labels.formats.records import Classes
+from weakseg.labels.importing import Wishes, read_labels
+from weakseg.labels.matching import Pictures
+
+SIZE = (60, 40)
+CLASSES = Classes(("background", "cat", "dog"))
+KNOWN = Wishes(meaning=Meaning(CLASSES), complete=("boxes", "points", "full"))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    for name in "abcdefgh":
+        Image.fromarray(np.zeros((*SIZE[::-1], 3), np.uint8)).save(folder / f"{name}.png")
+    return Pictures(folder)
+
+
+@pytest.fixture
+def bring(pictures, tmp_path):
+    """Return a function that reads rows of our table, or a COCO file of boxes."""
+
+    def read(content, wishes=KNOWN):
+        name = "a.csv" if isinstance(content, list) else "a.json"
+        head = "image,kind,class,x,y"
+        text = "\n".join([head, *content]) if name == "a.csv" else json.dumps(content)
+        (tmp_path / name).write_text(text)
+        return read_labels(tmp_path / name, pictures, wishes)
+
+    return read
+
+
+def coco(*boxes, size=SIZE):
+    image = {"id": 1, "file_name": "a.png", "width": size[0], "height": size[1]}
+    annotations = [
+        {"id": k, "image_id": 1, "category_id": 1, "bbox": box, "iscrowd": 0}
+        for k, box in enumerate(boxes)
+    ]
+    categories = [{"id": 1, "name": "cat"}]
+    return {"images": [image], "annotations": annotations, "categories": categories}
+
+
+def shapes_of(found, key="a"):
+    return [shape for given in found.sources.values() for shape in given[key].shapes.values()]
+
+
+def complete_of(found, key="a"):
+    return [kind for given in found.sources.values() for kind in given[key].complete]
+
+
+# ---- shares, and other sizes
+
+
+@pytest.mark.parametrize(
+    "shape", ["click,cat,0.4,0.5", "box,cat,0.1,0.1,0.5,0.9", "polygon,cat,0,0,1,0,1,1"]
+)
+def test_shares_are_no_pixels(shape, bring):
+    with pytest.raises(UserError, match=r"in shares of the picture's sides, .*; multiply them"):
+        bring([f"a.png,{shape}", f"b.png,{shape}"])
+    found = bring([f"a.png,{shape}", "b.png,click,cat,5,5"])
+    assert found.dropped.lost == 1 and next(iter(found.sources.values())).keys() == {"b"}
+
+
+def test_shares_are_no_pixels_in_a_file_that_states_the_size(bring):
+    with pytest.raises(UserError, match="in shares of the picture's sides"):
+        bring(coco([0.1, 0.1, 0.8, 0.8]))
+    assert shapes_of(bring(coco([0, 0, 1, 1], [5, 5, 9, 9])))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "box,cat,5,5,900,700",
+        "click,cat,500,7",
+        "stroke,cat,5,5,500,7",
+        "polygon,cat,1,1,99,1,99,39",
+        "box,cat,-9,5,20,20",
+    ],
+)
+def test_what_was_drawn_on_a_larger_picture_is_refused_where_nothing_states_its_size(shape, bring):
+    with pytest.raises(UserError, match="reaching outside of the picture, as if drawn on a larger"):
+        bring([f"a.png,{shape}"])
+    found = bring([f"a.png,{shape}", "a.png,box,cat,1,1,9,9", "a.png,click,cat,5,5"])
+    assert len(shapes_of(found)) == 2 and found.dropped.lost == 1
+    assert not complete_of(found), "an object may be lost"
+
+
+def test_what_is_rounded_beyond_the_edge_is_moved_there(bring):
+    found = bring(["a.png,box,cat,-1,5,60.6,41"])
+    assert [one.geometry for one in shapes_of(found)] == [[0, 5, 60, 40]]
+    assert [*found.dropped.counts] == [(False, "cut at the edge of the picture")]
+
+
+def test_a_box_that_is_cut_is_counted(bring):
+    found = bring(coco([5, 5, 100, 20], [5, 5, 20, 20]))
+    assert [one.geometry for one in shapes_of(found)] == [[5, 5, 60, 25], [5, 5, 25, 25]]
+    assert found.dropped.lines() == ["1 changed, cut at the edge of the picture; the first: a.png"]
+
+
+def test_pictures_of_another_shape_are_called_so(bring):
+    with pytest.raises(UserError) as error:
+        bring(coco([5, 5, 20, 20], size=(60, 60)))
+    assert "nothing of it can be taken over: 1 dropped, labelled at 60x60, but the" in str(error)
+
+
+def test_a_file_that_is_lost_whole_replaces_nothing(bring):
+    with pytest.raises(UserError, match=r"nothing of it .* of the class 'cow', which is unknown"):
+        bring(["a.png,box,cow,1,1,9,9", "b.png,box,cow,1,1,9,9"])
+    assert bring(["a.png,box,cow,1,1,9,9", "b.png"]).empty == 1
+
+
+# ---- corners, or width and height
+
+
+SIZES = [[30, 20, 10, 12], [40, 5, 9, 9], [2, 25, 20, 9], [25, 28, 30, 10], [12, 12, 14, 20]]
+
+
+def test_widths_and_heights_are_no_corners(bring):
+    rows = [
+        f"{name}.png,box,cat,{','.join(map(str, box))}"
+        for name, box in zip("abcde", SIZES, strict=True)
+    ]
+    with pytest.raises(UserError, match=r"look like \[x, y, width, height\]: of 5, 4 have"):
+        bring(rows)
+    assert len(bring(rows[:3]).sources) == 1  # too few to be sure
+
+
+boxes = st.tuples(st.floats(0, 59), st.floats(0, 39), st.floats(0, 59), st.floats(0, 39))
+
+
+@given(st.lists(boxes, max_size=30))
+def test_ordered_corners_are_never_taken_for_widths(drawn):
+    order = BoxOrder()
+    for x0, y0, x1, y1 in drawn:
+        order.add([min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)], SIZE)
+    assert not order.fault
+
+
+@given(st.lists(boxes, min_size=FEWEST, max_size=30))
+def test_corners_in_any_order_are_corners_once_one_box_is_right_of_the_middle(drawn):
+    order = BoxOrder()
+    for box in [*drawn, [59, 30, 10, 39]]:
+        order.add(box, SIZE)
+    assert not order.fault
