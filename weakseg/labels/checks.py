@@ -234,14 +234,19 @@ def refuse_outside(x: object, y: object, picture: Picture, name: str) -> NoRetur
 
 
 def refuse_shares(places: Sequence[Sequence[float]], picture: Picture) -> None:
-    """Refuse places that a person gave in shares of the picture's sides: all lie within 0..1."""
-    shares = bool(places) and all(0 <= value <= 1 for place in places for value in place)
+    """Refuse places that a person gave in shares of the picture's sides."""
     known = picture.is_simulated or picture.in_pixels
-    if shares and not known and max(picture.size) > 2:
+    if not known and are_shares(places, picture.size):
         raise ValueError(
             "all coordinates lie between 0 and 1, in shares of the picture; multiply them by its "
             f"width and height, {picture.size[0]} and {picture.size[1]}"
         )
+
+
+def are_shares(places: Sequence[Sequence[float]], size: Sequence[float]) -> bool:
+    """Return whether places of a picture of a size are shares of its sides: all within 0..1."""
+    inside = bool(places) and all(0 <= value <= 1 for place in places for value in place)
+    return inside and max(size) > 2
 
 
 def nearest(word: object, known: Sequence[str]) -> str:

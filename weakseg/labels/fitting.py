@@ -13,7 +13,7 @@ import numpy as np
 from weakseg.data.image_io import image_size, opened, orientation, upright_size
 from weakseg.data.tiff import is_tiff
 from weakseg.labels.checks import EDGE
-from weakseg.labels.formats.geometry import box_of, clipped, corners, polygon
+from weakseg.labels.formats.geometry import box_of, clipped, corners, polygon, reach
 from weakseg.labels.formats.records import SHARES, Nothing, PictureRecord, Shape, Unreadable
 from weakseg.labels.formats.runs import mask_geometry, mask_pixels
 
@@ -57,11 +57,13 @@ class Fit:
     """The map from a label file's coordinates to those of the upright picture.
 
     given  (width, height) of the first; turn: applied to them before they are scaled to `size`
+    is_stated  whether the file says its size, so that nothing was drawn on a copy of another one
     """
 
     given: tuple[float, float]
     turn: int
     size: tuple[int, int]
+    is_stated: bool = True
 
     @classmethod
     def of(cls, record: PictureRecord, seen: Seen) -> "Fit":
@@ -72,7 +74,7 @@ class Fit:
         """
         given = record.size
         if given is None:
-            return cls(seen.size, 1, seen.size)
+            return cls(seen.size, 1, seen.size, is_stated=False)
         if given == SHARES:
             return cls(SHARES, 1, seen.size)
         turned = seen.turn > 4
@@ -103,11 +105,28 @@ class Fit:
     def shape(self, shape: Shape) -> Shape:
         """Return a shape in the upright picture, cut at its edges.
 
-        One that lies outside, or has no area, is `Unreadable`.
+        One that lies outside, or has no area, is `Unreadable`, and so is one that reaches far
+        beyond the picture where the file doesn't say how large that was.
         """
         if shape.kind == "tag":
             return shape
+        if not self.is_stated and self.beyond(shape) > ASPECT * max(self.size):
+            raise Unreadable(
+                "reaching outside of the picture, as if drawn on a larger one; label it at its own "
+                "size"
+            )
         return replace(shape, geometry=getattr(self, f"_{shape.kind}")(shape.geometry))
+
+    def beyond(self, shape: Shape) -> float:
+        """Return how far a shape reaches beyond the edges of the upright picture, in pixels."""
+        marks = places_of(shape)
+        if shape.kind in ("mask", "brush"):
+            left, top, right, bottom = reach(shape)
+            marks = [[left, top], [right, bottom]]
+        if not marks:
+            return 0.0
+        left, top, right, bottom = box_of([self.place(x, y) for x, y in marks])
+        return max(0.0, -left, -top, right - self.size[0], bottom - self.size[1])
 
     def _click(self, geometry: Any) -> list[float]:
         x, y = self.place(*geometry)
@@ -183,6 +202,20 @@ class Fit:
         return mask_geometry(whole)
 
     _brush = _mask
+
+
+def places_of(shape: Shape) -> list[list[float]]:
+    """Return the places [x, y] that a person set who drew a shape; none of pixels and tags."""
+    geometry = shape.geometry
+    if shape.kind == "click":
+        return [geometry]
+    if shape.kind == "box":
+        return [geometry[:2], geometry[2:]]
+    if shape.kind == "stroke":
+        return list(geometry["path"])
+    if shape.kind == "polygon":
+        return [place for part in geometry for ring in part for place in ring]
+    return []
 
 
 def same(one: tuple[float, float], other: tuple[float, float]) -> bool:

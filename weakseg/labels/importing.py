@@ -8,12 +8,15 @@ from pathlib import Path
 from weakseg.common import UserError, suggestion
 from weakseg.data.folder import without_labelme
 from weakseg.data.lists import read_list, says_no_background
+from weakseg.labels.box_order import BoxOrder
 from weakseg.labels.carried import SIGNAL, Carried, merged
+from weakseg.labels.checks import EDGE, are_shares
 from weakseg.labels.converting import converted
-from weakseg.labels.fitting import Fit, Seen
+from weakseg.labels.fitting import Fit, Seen, places_of
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import (
+    SHARES,
     Classes,
     Dropped,
     PictureRecord,
@@ -61,6 +64,7 @@ class Imported:
     is_empty  whether they are known to show nothing
     absent   names of pictures that the folder doesn't have
     classes  that the shapes are of, in the order of the file
+    order    of the numbers in its boxes
     """
 
     path: Path
@@ -72,6 +76,7 @@ class Imported:
     dropped: Dropped = field(default_factory=Dropped)
     is_empty: bool = False
     classes: list[str] = field(default_factory=list)
+    order: BoxOrder = field(default_factory=BoxOrder)
 
     @property
     def pictures(self) -> int:
@@ -82,7 +87,8 @@ class Imported:
 def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Imported:
     """Read the labels in a file, folder or archive, for the pictures that are there.
 
-    What can't be taken over is counted; a file of which no picture is there is a `UserError`.
+    What can't be taken over is counted; a file of which no picture is there, or no shape can be
+    taken over, is a `UserError`.
     """
     files = Files(path)
     name = wishes.format or recognise(files)
@@ -102,23 +108,48 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
             given = given_by(record, Seen.of(pictures.files[key]), wishes, found)
             of_source = found.sources.setdefault(source, {})
             of_source[key] = joined(of_source[key], given) if key in of_source else given
+    refuse_unusable(found, pictures, is_matched=bool(called))
+    return found
+
+
+def refuse_unusable(found: Imported, pictures: Pictures, is_matched: bool) -> None:
+    """Refuse a file of which nothing is left, and one whose boxes are no corners.
+
+    is_matched: whether any of its pictures is there
+    """
+    path = found.path
+    if found.order.fault:
+        raise UserError(f"{path}: {found.order.fault}")
+    if is_matched and found.dropped.lost and not found.shown and not found.empty:
+        raise UserError(
+            f"{path}: nothing of it can be taken over: {'; '.join(found.dropped.lines()[:3])}"
+        )
     if not found.sources:
         first = f"; the first of {len(found.absent)} is {found.absent[0]}" if found.absent else ""
         raise UserError(
             f"{path}: {found.title} of no picture in {pictures.folder}{first}; mend --images"
         )
-    return found
 
 
 def given_by(record: PictureRecord, seen: Seen, wishes: Wishes, found: Imported) -> Given:
     """Return what a record says of its picture, in the picture's own pixels and classes."""
     fit = Fit.of(record, seen)
+    marks = [place for shape in record.shapes for place in places_of(shape)]
+    if record.size != SHARES and are_shares(marks, seen.size):
+        raise Unreadable(
+            "labelled in shares of the picture's sides, all within 0 and 1; multiply them by its "
+            "width and height"
+        )
     shapes: list[Shape] = []
     for place, shape in enumerate(record.shapes, 1):
         with found.dropped.unless_read(record.name, f"shape {place}"):
             named = renamed(shape, wishes)
             if named is not None:
                 shapes.append(converted(fit.shape(named), wishes.areas_as, seen.size))
+                if named.kind != "click" and fit.beyond(named) > EDGE:
+                    found.dropped.change("cut at the edge of the picture", record.name)
+                if named.kind == "box" and fit.turn == 1:
+                    found.order.add(named.geometry, fit.given)
                 if named.label is not None and named.label not in found.classes:
                     found.classes.append(named.label)
     found.shown.update(SIGNAL[shape.kind] for shape in shapes)

@@ -384,7 +384,7 @@ def test_our_table_takes_spreadsheets_as_they_come(tmp_path):
         "c.jpg,tag,dog\r\nc.jpg,click,cat,1\r\nc.jpg,circle,cat,1,2\r\nc.jpg,click,cat,nan,2\r\n"
     )
     records, dropped = read(put(tmp_path / "a.csv", rows.encode()))
-    assert [one.geometry for one in records["a.jpg"].shapes] == [[1.5, 2], [1, 2, 9, 8]]
+    assert [one.geometry for one in records["a.jpg"].shapes] == [[1.5, 2], [9, 8, 1, 2]]
     assert records["b.jpg"].shapes == ()
     assert [one.kind for one in records["c.jpg"].shapes] == ["polygon", "stroke", "tag"]
     assert dropped.lost == 3

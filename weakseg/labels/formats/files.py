@@ -166,7 +166,7 @@ class Files:
 
 def missing_suffix(path: Path) -> str:
     """Return the suffix of a file by its first letter, "" where it has one of labels already."""
-    if path.suffix.casefold() in (".json", ".xml", ".csv", ".txt", ".png"):
+    if path.suffix.casefold() in (".json", ".xml", ".csv", ".tsv", ".txt", ".png"):
         return ""
     with path.open("rb") as file:
         first = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]

@@ -5,7 +5,7 @@ Coordinates are (x, y) in pixels of the upright picture, x to the right and y do
 
     click    [x, y]
     stroke   {"width": pixels, "path": [[x, y], ...]}
-    box      [left, top, right, bottom]
+    box      [left, top, right, bottom]; as it is read, any two opposite corners
     polygon  [[outline, hole, ...], ...]: the parts of one object; a ring is [[x, y], ...]
     mask     {"left", "top", "width", "height", "counts"}: runs row by row within its box, the first
              of what is not covered

@@ -60,7 +60,14 @@ FORMATS = {
     "masks": Format("masks", masks.recognise, masks.read, masks.write),
 }
 WRITABLE = [name for name, row in FORMATS.items() if row.write]
-SUFFIXES = (".json", ".xml", ".csv", ".txt", ".png")  # in this order, since pictures may lie beside
+SUFFIXES = (
+    ".json",
+    ".xml",
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".png",
+)  # in this order, since pictures may lie beside
 
 
 def recognise(files: Files) -> str:

@@ -1,0 +1,181 @@
+"""Our own table of labels, a shape a line, as scripts write it and spreadsheets save it.
+
+image,kind,class,x,y             more coordinates follow in further columns
+a.jpg,click,cat,120.5,80
+a.jpg,box,cat,80,40,200,160      two opposite corners, or what the names of the columns say
+b.jpg,polygon,dog,1,1,9,1,9,9    also of strokes
+b.jpg,tag,dog
+c.jpg                            a picture that was looked at, without a shape
+
+Words stand apart by commas, semicolons or tabs. With the last two, numbers may have decimal commas.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from weakseg.common import UserError, suggestion
+from weakseg.labels.formats.geometry import polygon
+from weakseg.labels.formats.records import (
+    Dropped,
+    PictureRecord,
+    Shape,
+    Unreadable,
+    number,
+    pairs,
+    text,
+)
+
+FIRST = ["image", "kind", "class"]
+KINDS = ("click", "box", "polygon", "stroke", "tag")
+SUFFIXES = (".csv", ".tsv", ".txt")  # a spreadsheet calls its text with tabs .txt
+SEPARATORS = (",", ";", "\t")
+SIDES = {  # names of columns -> what of a box stands there
+    "left": "left x x0 x1 xmin xtl",
+    "top": "top y y0 y1 ymin ytl",
+    "right": "right x1 x2 xmax xbr",
+    "bottom": "bottom y1 y2 ymax ybr",
+    "width": "width w",
+    "height": "height h",
+}
+CORNERS, SIZES = ("left", "top", "right", "bottom"), ("left", "top", "width", "height")
+PAIR = re.compile(r"x\d*,y\d*")
+DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+POINT = re.compile(r"-?\d*\.\d+")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the first line of a table says.
+
+    separator  of words
+    sides      of a box in the order of the columns behind the class, of `CORNERS` or `SIZES`; ()
+               where coordinates follow in pairs
+    """
+
+    separator: str
+    sides: tuple[str, ...] = ()
+
+
+def is_sheet(content: str) -> bool:
+    """Return whether a text begins with the names of our first columns."""
+    return first_line(content) is not None
+
+
+def first_line(content: str) -> tuple[str, list[str]] | None:
+    """Return (separator, names of the columns) of a table; None where a text is none of ours."""
+    line = content[: content.find("\n") + 1] or content
+    for separator in SEPARATORS:
+        names = [word.strip().strip('"').casefold() for word in line.split(separator)]
+        if names[: len(FIRST)] == FIRST:
+            return separator, names
+    return None
+
+
+def columns_of(content: str, where: str) -> Columns:
+    """Return what the first line says; names that could mean something else are a `UserError`."""
+    found = first_line(content)
+    assert found, "whoever calls it has recognised the table"
+    separator, names = found
+    rest = names[len(FIRST) :]
+    while rest and not rest[-1]:
+        rest.pop()
+    couples = [",".join(rest[place : place + 2]) for place in range(0, len(rest), 2)]
+    if all(PAIR.fullmatch(couple) for couple in couples):
+        return Columns(separator)
+    for sides in (CORNERS, SIZES):
+        order = tuple(
+            side for name in rest for side in sides if name.replace("_", "") in SIDES[side].split()
+        )
+        if sorted(order) == sorted(sides) and len(rest) == len(sides):
+            return Columns(separator, order)
+    raise UserError(
+        f"{where}: the columns behind the class are called {', '.join(rest)}; call them x and y in "
+        "turn, or left, top, right, bottom, or left, top, width, height"
+    )
+
+
+def of_rows(content: str, where: str, dropped: Dropped) -> Iterator[PictureRecord]:
+    """Yield the pictures of a table, each with all its shapes."""
+    columns = columns_of(content, where)
+    pictures: dict[str, list[Shape]] = {}
+    rows = csv.reader(io.StringIO(content, newline=None), delimiter=columns.separator)
+    try:
+        lines = [[word.strip() for word in row] for row in rows]
+    except csv.Error as error:
+        raise UserError(f"{where}: no readable table ({error}); save it anew") from error
+    if columns.separator != ",":
+        lines = with_points(lines, where)
+    for place, words in enumerate(lines[1:], 2):
+        while words and not words[-1]:
+            words.pop()
+        if not words:
+            continue
+        shapes = pictures.setdefault(words[0], [])
+        if len(words) > 1:
+            with dropped.unless_read(words[0], f"line {place}"):
+                kind, label = words[1].casefold(), text(words[2])
+                shapes.append(shape_of(kind, label, words[len(FIRST) :], columns))
+    for name, shapes in pictures.items():
+        yield PictureRecord(name, None, tuple(shapes))
+
+
+def with_points(lines: list[list[str]], where: str) -> list[list[str]]:
+    """Return lines whose numbers have decimal points; a table that has both is a `UserError`."""
+    numbers = [word for words in lines for word in words[len(FIRST) :]]
+    commas = [word for word in numbers if DECIMAL_COMMA.fullmatch(word)]
+    points = [word for word in numbers if POINT.fullmatch(word)]
+    if commas and points:
+        raise UserError(
+            f"{where}: has numbers with a decimal comma and others with a point, as {commas[0]} "
+            f"and {points[0]}; write all of them alike"
+        )
+    return [
+        [*words[: len(FIRST)], *(plain_number(word) for word in words[len(FIRST) :])]
+        for words in lines
+    ]
+
+
+def plain_number(word: str) -> str:
+    """Return a number with a decimal point; other words stay."""
+    return word.replace(",", ".") if DECIMAL_COMMA.fullmatch(word) else word
+
+
+def shape_of(kind: str, label: str, words: Sequence[str], columns: Columns) -> Shape:
+    """Return the shape of a line; words: its coordinates, in the order of the columns."""
+    if kind not in KINDS:
+        hint = suggestion(kind, KINDS, "did you mean {}?") or f"known are {', '.join(KINDS)}"
+        raise Unreadable(f"of the kind {kind[:40]!r}; {hint}")
+    if "" in words:
+        raise Unreadable("a line in which a coordinate is missing")
+    if columns.sides and kind == "box":
+        return Shape(kind, label, box_by_sides(words, columns.sides))
+    if columns.sides and (len(words) > 2 or columns.sides[:2] != ("left", "top")) and words:
+        raise Unreadable(f"a {kind} in a table whose columns are the sides of boxes")
+    values = pairs(words)
+    if kind == "click" and len(values) == 1:
+        return Shape(kind, label, values[0])
+    if kind == "box" and len(values) == 2:
+        return Shape(kind, label, [*values[0], *values[1]])
+    if kind == "polygon":
+        return Shape(kind, label, polygon([[values]]))
+    if kind == "stroke" and values:
+        return Shape(kind, label, {"width": 1.0, "path": values})
+    if kind == "tag" and not values:
+        return Shape(kind, label, True)
+    raise Unreadable(f"a {kind} of {2 * len(values)} numbers")
+
+
+def box_by_sides(words: Sequence[str], sides: Sequence[str]) -> list[float]:
+    """Return [left, top, right, bottom] of numbers that stand for the sides."""
+    if len(words) != len(sides):
+        raise Unreadable(f"a box of {len(words)} numbers")
+    given = {side: number(word) for side, word in zip(sides, words, strict=True)}
+    if "width" in given:
+        if min(given["width"], given["height"]) < 0:
+            raise Unreadable("a box of a negative width or height")
+        given["right"] = given["left"] + given["width"]
+        given["bottom"] = given["top"] + given["height"]
+    return [given[side] for side in CORNERS]
