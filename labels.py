@@ -251,7 +251,7 @@ def check(args: argparse.Namespace) -> None:
         bare = [name for name in names if name not in carried or not carried[name].signals]
         first = f", the first is {bare[0]}" if bare else ""
         say(f"{len(bare)} of {len(names)} pictures of {args.images} have no label{first}")
-    for line in [*class_lines(carried, classes), *suspicious(carried)]:
+    for line in [*class_lines(carried, classes), *suspicious(carried, classes)]:
         say(line)
 
 
@@ -293,7 +293,10 @@ def tile(path: Path, key: str, carried: Carried, classes: Classes) -> dict[str, 
     image = np.asarray(read_image(path))
     size, has_background = (image.shape[1], image.shape[0]), classes.has_background
     tags = [shape.label for shape in carried.shapes if shape.kind == "tag" and shape.label]
-    annotation = label_record(carried, classes.names, tags, has_background)
+    try:
+        annotation = label_record(carried, classes.names, tags, has_background)
+    except ValueError as error:
+        raise UserError(f"{key}: {error}") from error
     if "full" in annotation:
         mask = mask_of(carried.shapes, size, classes, "full" in carried.complete)
         image = overlay(image, mask, has_background=has_background)

@@ -196,7 +196,7 @@ def test_polygons_become_other_labels(data, wish):
 
 
 def test_the_run_counts_what_was_given(data):
-    bring(cvat(data / "one.xml", {"a": box() + box("dog"), "b": box()}), complete="boxes")
+    bring(cvat(data / "one.xml", {"a": box() + box("dog", 8), "b": box()}), complete="boxes")
     dataset = Folder(data / "my")
     read = read_training_labels("labels/mine", dataset, ["a", "b", "c"], ("boxes",), None, "my")
     # Two pictures were looked at; in each a class that isn't there was looked for.
@@ -295,6 +295,7 @@ def test_a_sheet_takes_the_place_of_no_photograph(data):
 def test_suspicious_labels_are_named(data, capsys):
     shapes = (
         '<box label="dog" xtl="0" ytl="0" xbr="60" ybr="40"/><points label="cat" points="0.2,3"/>'
+        '<points label="cat" points="9.1,3"/><points label="background" points="9.8,3.2"/>'
     )
     bring(cvat(data / "one.xml", {"a": shapes, "b": box()}))
     bring(cvat(data / "two.xml", {"b": ""}, task=8), empty="background")
@@ -305,7 +306,8 @@ def test_suspicious_labels_are_named(data, capsys):
         "1 boxes of the whole picture: a" in out
         and "1 clicks on the border of the picture: a" in out
     )
-    assert "1 classes that appear once: dog (a)" in out
+    assert "2 classes that appear once: dog (a), background (a)" in out
+    assert "1 clicks of two classes on one pixel: a" in out
     assert "1 pictures that one source calls empty and another does not: b" in out
     assert "1 pictures have several sources" in out
 

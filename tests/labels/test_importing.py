@@ -1,6 +1,7 @@
 """What comes in of a label file: in pixels of the picture, corners as corners, nothing in part."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -154,3 +155,37 @@ def test_corners_in_any_order_are_corners_once_one_box_is_right_of_the_middle(dr
     for box in [*drawn, [59, 30, 10, 39]]:
         order.add(box, SIZE)
     assert not order.fault
+
+
+# ---- boxes around no object
+
+
+@pytest.mark.parametrize("wishes", [KNOWN, Wishes(complete=("boxes",))])
+@pytest.mark.parametrize("name", ["background", "_background_"])
+def test_a_box_of_the_background_is_counted_and_leaves_no_list_complete(name, wishes, bring):
+    found = bring(
+        [f"a.png,box,{name},1,1,9,9", "a.png,box,cat,20,20,40,39", "b.png,tag,cat"], wishes
+    )
+    assert len(shapes_of(found)) == 1 and not complete_of(found) and found.dropped.lost == 1
+    assert "a box of background, which is what no object covers" in found.dropped.lines()[0] or (
+        name == "_background_"
+    )
+    clicks = [f"a.png,click,{name},3,3", f"a.png,stroke,{name},3,3,9,9"]
+    assert len(shapes_of(bring(clicks, wishes))) == 2
+
+
+def test_areas_of_the_background_become_no_boxes(bring):
+    rows = ["a.png,polygon,background,1,1,9,1,9,9", "a.png,polygon,cat,20,20,40,20,40,39"]
+    found = bring(rows, replace(KNOWN, areas_as="boxes"))
+    assert [one.kind for one in shapes_of(found)] == ["box"] and complete_of(found) == ["boxes"]
+
+
+def test_a_crowd_leaves_no_list_of_boxes_complete(bring):
+    content = coco([5, 5, 9, 9], [20, 20, 9, 9])
+    content["annotations"][0]["iscrowd"] = 1
+    found = bring(content)
+    assert len(shapes_of(found)) == 1 and not complete_of(found)
+    ring = [20, 20, 29, 20, 29, 29]
+    content["annotations"][0]["segmentation"] = [ring]
+    assert complete_of(bring(content)) == ["boxes", "full"]  # its pixels are of no class
+    assert not complete_of(bring(content, replace(KNOWN, areas_as="boxes")))

@@ -25,7 +25,10 @@ BY_PROGRAM = Picture((60, 40), ["background", "cat", "dog"], ["cat", "dog"], is_
 places = st.tuples(st.floats(2, 59, width=32), st.floats(2, 39, width=32)).map(list)
 RECORDS = st.fixed_dictionaries(
     {
-        "points": st.lists(st.tuples(places, st.integers(0, 2)).map(lambda p: [*p[0], p[1]])),
+        "points": st.lists(
+            st.tuples(places, st.integers(0, 2)).map(lambda p: [*p[0], p[1]]),
+            unique_by=lambda click: (int(click[0]), int(click[1])),
+        ),
         "scribbles": st.lists(
             st.fixed_dictionaries(
                 {
@@ -38,7 +41,8 @@ RECORDS = st.fixed_dictionaries(
         "boxes": st.lists(
             st.tuples(places, st.integers(1, 2)).map(
                 lambda p: [p[0][0] - 2, p[0][1] - 2, *p[0], p[1]]
-            )
+            ),
+            unique_by=lambda box: tuple(box[:4]),
         ),
         "tags": st.sampled_from(
             [{"present": ["cat"], "absent": []}, {"present": [], "absent": ["dog", "cat"]}]
@@ -85,6 +89,32 @@ def test_whole_numbers_may_be_written_with_a_point():
     record = {"size": [60, 40], "points": [[3.5, 3.5, 1.0]]}
     read = read_record(record, BY_PEOPLE, ["points"])
     assert read["points"] == [[3.5, 3.5, 1]] and type(read["points"][0][2]) is int
+
+
+@given(
+    place=places,
+    other=st.tuples(st.floats(0, 0.9), st.floats(0, 0.9)),
+    classes=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+)
+def test_one_pixel_is_of_one_class(place, other, classes):
+    pixel = [int(value) for value in place]
+    again = [value + more for value, more in zip(pixel, other, strict=True)]
+    record = {"size": [60, 40], "points": [[*pixel, classes[0]], [*again, classes[1]]]}
+    assert read_record(record, BY_PROGRAM, ["points"])["points"] == record["points"]
+    record["points"].append([*pixel, 255])  # "can't tell" contradicts nobody
+    if classes[0] == classes[1]:
+        assert read_record(record, BY_PEOPLE, ["points"])["points"] == record["points"]
+        return
+    with pytest.raises(ValueError, match=r"click 1 and click 2 lie in one place, .*; keep one"):
+        read_record(record, BY_PEOPLE, ["points"])
+
+
+def test_one_box_is_around_one_class():
+    record = {"size": [60, 40], "boxes": [[1, 1, 9, 9, 1], [9, 9, 1, 1, 2], [1, 1, 9, 9, 1]]}
+    with pytest.raises(ValueError, match=r"box 1 and box 2 lie in one place.* of cat and dog; ke"):
+        read_record(record, BY_PEOPLE, ["boxes"])
+    record["boxes"].pop(1)
+    assert len(read_record(record, BY_PEOPLE, ["boxes"])["boxes"]) == 2
 
 
 def test_places_need_the_size_that_they_were_drawn_at():
@@ -135,7 +165,8 @@ def test_a_kind_that_is_missing_is_unlabelled_even_in_a_complete_file():
     with pytest.raises(ValueError, match="has no boxes"):
         read_record({"size": [60, 40], "points": []}, BY_PROGRAM, ["points", "boxes"])
     with pytest.raises(ValueError, match="has no full, the price of its masks"):
-        read_record({}, BY_PEOPLE, ["full"])
+        read_record({"size": [60, 40]}, BY_PROGRAM, ["full"])
+    assert "full" not in read_record({}, BY_PEOPLE, ["full"])
 
 
 def test_a_picture_without_objects_costs_a_look_and_one_without_labels_nothing():

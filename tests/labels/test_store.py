@@ -208,3 +208,15 @@ def test_the_record_has_each_kind_that_the_picture_has():
 def test_a_class_that_the_data_lacks_is_named_with_the_nearest():
     with pytest.raises(ValueError, match=r"'cats' is none of .* did you mean cat\? import with"):
         label_record(merged({"t": says(Shape("click", "cats", [1, 1]))}), NAMES, (), True)
+
+
+def test_a_box_around_no_object_makes_no_background():
+    """Neither one of the background, nor one of which nobody can tell what is in it."""
+    with pytest.raises(ValueError, match=r"a box is of background, .*; import with --map"):
+        label_record(merged({"t": says(Shape("box", "background", [1, 1, 9, 9]))}), NAMES, (), True)
+    crowd = Shape("box", None, [1.0, 1.0, 9.0, 9.0])
+    complete = ("boxes", "points")
+    record = label_record(merged({"t": says(CAT, crowd, complete=complete)}), NAMES, (), True)
+    assert record["complete"] == ["points"] and len(record["boxes"]) == 1
+    without = label_record(merged({"t": says(Shape("box", "x", [1, 1, 9, 9]))}), ("x",), (), False)
+    assert without["boxes"] == [[1, 1, 9, 9, 0]]

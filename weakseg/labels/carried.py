@@ -125,7 +125,15 @@ def label_record(
             record.setdefault("scribbles", []).append({"class": number, **shape.geometry})
         elif shape.kind == "answer":
             record.setdefault("pixels", []).append({**shape.geometry, "class": number})
-        elif shape.kind == "box" and number != IGNORE and not (number == 0 and has_background):
+        elif shape.kind == "box" and number == IGNORE:
+            # Nobody can tell what is in it, so not all that no other box shows is background.
+            record["complete"] = [name for name in record["complete"] if name != "boxes"]
+        elif shape.kind == "box":
+            if number == 0 and has_background:
+                raise ValueError(
+                    f"a box is of {shape.label}, which is what no object covers; import with --map "
+                    f"{shape.label}=CLASS, or {shape.label}=- to leave it out"
+                )
             record.setdefault("boxes", []).append([*shape.geometry, number])
     areas = [shape for shape in carried.shapes if shape.kind in AREAS]
     if areas or ("full" in carried.complete and has_background):

@@ -7,7 +7,7 @@ by half a pixel at most, as rounding makes it, is moved to the edge.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -80,6 +80,8 @@ def check_points(annotation: Annotation, picture: Picture) -> list[list[float]]:
         place = inside(x, y, picture, f"click {number}")
         clicks.append([*place, class_of(label, picture, f"click {number}")])
     refuse_shares([click[:2] for click in clicks], picture)
+    pixels = [(int(x), int(y)) for x, y, _ in clicks]
+    refuse_two_classes("click", pixels, [click[2] for click in clicks], picture)
     return clicks
 
 
@@ -127,6 +129,8 @@ def check_boxes(annotation: Annotation, picture: Picture) -> list[list[float]]:
             raise ValueError(f"{name} is of class {IGNORE}, which no object has; leave it out")
         boxes.append([left, top, right, bottom, chosen])
     refuse_shares([corner for box in boxes for corner in (box[:2], box[2:4])], picture)
+    sides = [(left, top, right, bottom) for left, top, right, bottom, _ in boxes]
+    refuse_two_classes("box", sides, [box[4] for box in boxes], picture)
     return boxes
 
 
@@ -241,6 +245,27 @@ def refuse_shares(places: Sequence[Sequence[float]], picture: Picture) -> None:
             "all coordinates lie between 0 and 1, in shares of the picture; multiply them by its "
             f"width and height, {picture.size[0]} and {picture.size[1]}"
         )
+
+
+def refuse_two_classes(
+    kind: str, places: Sequence[tuple[float, ...]], classes: Sequence[int], picture: Picture
+) -> None:
+    """Refuse two labels of people in one place that name different classes."""
+    if picture.is_simulated:
+        return
+    told: dict[tuple[float, ...], tuple[int, int]] = {}
+    for number, (place, label) in enumerate(zip(places, classes, strict=True), 1):
+        first, other = told.setdefault(place, (number, label))
+        if label != other and IGNORE not in (label, other):
+            raise ValueError(
+                f"{kind} {first} and {kind} {number} lie in one place, ({numbers(place)}), but are "
+                f"of {picture.class_names[other]} and {picture.class_names[label]}; keep one"
+            )
+
+
+def numbers(values: Iterable[float]) -> str:
+    """Return numbers for a line of an error."""
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def are_shares(places: Sequence[Sequence[float]], size: Sequence[float]) -> bool:

@@ -16,9 +16,11 @@ from weakseg.labels.fitting import Fit, Seen, places_of
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import (
+    AREAS,
     SHARES,
     Classes,
     Dropped,
+    Nothing,
     PictureRecord,
     Shape,
     Unreadable,
@@ -145,6 +147,7 @@ def given_by(record: PictureRecord, seen: Seen, wishes: Wishes, found: Imported)
         with found.dropped.unless_read(record.name, f"shape {place}"):
             named = renamed(shape, wishes)
             if named is not None:
+                refuse_box_of_nothing(named, wishes)
                 shapes.append(converted(fit.shape(named), wishes.areas_as, seen.size))
                 if named.kind != "click" and fit.beyond(named) > EDGE:
                     found.dropped.change("cut at the edge of the picture", record.name)
@@ -179,6 +182,27 @@ def renamed(shape: Shape, wishes: Wishes) -> Shape | None:
         hint = suggestion(name, classes, "; did you mean {}?") or f"; known: {', '.join(classes)}"
         raise Unreadable(f"of the class {name!r}, which is unknown{hint} (--map)")
     return replace(shape, label=name)
+
+
+def refuse_box_of_nothing(shape: Shape, wishes: Wishes) -> None:
+    """Refuse a shape that is a box, or is to become one, but is around no object of a class."""
+    is_area = shape.kind in AREAS
+    if shape.kind != "box" and not (is_area and wishes.areas_as == "boxes"):
+        return
+    if shape.label is None:
+        raise Unreadable("a box of no class, of which nobody can tell what is in it")
+    if shape.label in backgrounds(wishes.meaning.classes):
+        # An area of the background hides no object: that it becomes no box is no loss.
+        raise (Nothing if is_area else Unreadable)(
+            f"a box of {shape.label}, which is what no object covers (--map {shape.label}=CLASS)"
+        )
+
+
+def backgrounds(classes: Classes) -> list[str]:
+    """Return the names that the background has: one, or the usual ones where no class is known."""
+    if not classes.has_background:
+        return []
+    return list(classes.names[:1]) or ["background", BACKGROUND]
 
 
 def complete_kinds(record: PictureRecord, shapes: Sequence[Shape], wishes: Wishes) -> list[str]:

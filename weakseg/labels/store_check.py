@@ -51,12 +51,20 @@ def class_lines(carried: Mapping[str, Carried], classes: Classes) -> Iterator[st
         yield f"class {name}: {told or 'nothing'} in {pictures[name]} pictures"
 
 
-def suspicious(carried: Mapping[str, Carried]) -> Iterator[str]:
+def suspicious(carried: Mapping[str, Carried], classes: Classes) -> Iterator[str]:
     """Yield a line for each kind of label that looks like a mistake, with the first pictures."""
     found: dict[str, list[str]] = defaultdict(list)
     seen: dict[str, list[str]] = defaultdict(list)
+    background = classes.names[0] if classes.names and classes.has_background else None
     for key, one in carried.items():
+        clicked: dict[tuple[int, ...], str | None] = {}
         for shape in one.shapes:
+            if shape.kind == "box" and shape.label in (None, background):
+                found["boxes of the background, or of no class"].append(key)
+            if shape.kind == "click" and shape.label:
+                pixel = tuple(map(int, shape.geometry))
+                if clicked.setdefault(pixel, shape.label) != shape.label:
+                    found["clicks of two classes on one pixel"].append(key)
             if shape.label:
                 seen[shape.label].append(key)
             if shape.kind == "box" and one.size:
