@@ -252,6 +252,25 @@ def test_images_may_be_named_by_their_files_and_strangers_are_counted(by_people,
         labels_for(path, dataset, names, ["points"], "data")
 
 
+def test_widths_and_heights_are_not_taken_for_corners(by_people, dataset):
+    names = dataset.ids("train")
+
+    def sizes(content):
+        for label in content["images"].values():
+            label["boxes"] = [[30, 25, 10, 20, 1]]
+
+    def corners(content):
+        sizes(content)
+        content["images"][names[0]]["boxes"].append([45, 40, 40, 39, 1])
+
+    path = by_people(sizes)
+    with pytest.raises(UserError, match=r"people\.pkl: its boxes look like \[x, y, width, height\]"):
+        labels_for(path, dataset, names, ["boxes"], "data")
+    assert labels_for(path, dataset, names, ["points"], "data")
+    labels = labels_for(by_people(corners), dataset, names, ["boxes"], "data")
+    assert labels[names[1]]["boxes"] == [[10, 20, 30, 25, 1]]
+
+
 def test_a_file_says_for_all_its_images_that_lists_are_complete(by_people, dataset):
     names = dataset.ids("train")
     for said, complete in ((None, False), (True, True), (["boxes"], True), (["points"], False)):

@@ -115,6 +115,11 @@ class SegmentationDataset(ABC):
         return None
 
     @property
+    def mask_meaning(self) -> dict[str, str]:
+        """{value in mask files: name of its class}; {} where it is always the same."""
+        return {}
+
+    @property
     def task(self) -> dict[str, Any]:
         """What a network has to tell apart: plain values, for a checkpoint."""
         task = {"dataset": self.name, "classes": self.class_names, "tag_names": self.tag_names}

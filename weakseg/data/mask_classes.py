@@ -6,6 +6,7 @@ import numpy as np
 
 from weakseg.common import IGNORE, UserError, choose, refuse_repeats
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.mask_values import described
 from weakseg.validation import shorten
 
 
@@ -76,6 +77,10 @@ class MaskClasses(SegmentationDataset):
                 f"{' and '.join(map(str, sorted(every)))} alone"
                 + (f", and {IGNORE} is ignored; {remedy}" if IGNORE in every else "; mend them")
             )
+
+    @property
+    def mask_meaning(self) -> dict[str, str]:
+        return described(self.mask_values, self.all_classes)
 
     def notes(self) -> list[str]:
         every = {number for numbers in self.shown.values() for number in numbers}

@@ -18,6 +18,7 @@ from weakseg.data.image_io import opened_mask, read_mask
 
 COLOUR, NUMBER = re.compile(r"#[0-9a-fA-F]{6}"), re.compile(r"[0-9]{1,5}")
 MOST = 65535  # number that a mask may hold
+IGNORED = "nothing (ignored)"
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,23 @@ class MaskValues:
             f"{path}: holds the {kind} {shown}, which means nothing; add {shown}=CLASS to "
             f"--mask_values, or --mask_ignore {shown}"
         )
+
+
+def described(values: MaskValues | None, names: Sequence[str]) -> dict[str, str]:
+    """Return {value in mask files: name of its class, or `IGNORED`}, as headers of labels hold it.
+
+    values: what those in the files mean; None: they are class numbers. names: of the classes
+    """
+    are_colours = values is not None and values.are_colours
+    table = {} if are_colours else dict(enumerate(names))
+    if not are_colours and (values is None or values.ignores):
+        table[IGNORE] = IGNORED
+    if values:
+        table |= {
+            value: IGNORED if label == IGNORE else names[label]
+            for value, label in values.meaning.items()
+        }
+    return {f"#{value:06x}" if are_colours else str(value): table[value] for value in sorted(table)}
 
 
 def read_class_numbers(path: str | Path, values: MaskValues | None = None) -> np.ndarray:

@@ -16,6 +16,7 @@ from weakseg.common import UserError, atomic_path
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.ids import check_ids
 from weakseg.labels.annotators import Options
+from weakseg.labels.box_order import BoxOrder
 from weakseg.labels.checks import Picture
 from weakseg.labels.label_folder import open_folder, shards_in
 from weakseg.labels.label_header import LabelHeader, header
@@ -97,6 +98,8 @@ def labels_for(
         if content[key] != ours[key]:
             theirs, data = shorten(content[key]), shorten(ours[key])
             raise UserError(f"{path}: made for {key} {theirs}, the data has {data}; {remedy}")
+    if is_simulated:
+        refuse_other_masks(path, content.get("mask_values") or {}, dataset.mask_meaning, remedy)
     images: Mapping[str, Any] = content["images"]
     strays: list[str] = []
     if not is_simulated and isinstance(images, dict):
@@ -117,6 +120,7 @@ def labels_for(
         raise UserError(f"{path}: {error}") from error
     if "full" in signals and "drawn" in content:
         give_masks(path, dataset, content["drawn"], ids)
+    order = BoxOrder()
     for name in ids:
         picture = picture_of(dataset, name, is_simulated, in_pixels="drawn" in content)
         try:
@@ -125,9 +129,32 @@ def labels_for(
         except ValueError as error:
             end = f"; {remedy}" if is_simulated else ""
             raise UserError(f"{path}: {name}: {error}{end}") from error
+        for box in record.get("boxes", ()) if "boxes" in signals else ():
+            order.add(box, picture.size)
         if "full" in signals:
             dataset.check_mask_size(name)
+    if not is_simulated and order.fault:
+        raise UserError(f"{path}: {order.fault}")
     return packed
+
+
+def refuse_other_masks(
+    path: str | Path, drawn: Mapping[str, str], ours: Mapping[str, str], remedy: str
+) -> None:
+    """Refuse labels that were drawn from masks whose values meant something else.
+
+    drawn, ours: {value in mask files: what it means}; {} where it is not told. A value that one of
+    them lacks was in no mask.
+    """
+    shared = [value for value in drawn if value in ours]
+    other = [value for value in shared if drawn[value] != ours[value]]
+    if other or (drawn and ours and not shared):
+        value = (other or [*drawn])[0]
+        raise UserError(
+            f"{path}: was drawn from masks in which {value} means {drawn[value]}, but here it "
+            f"means {ours.get(value, 'nothing')}; give --mask_values and --mask_ignore as then, or "
+            f"{remedy}"
+        )
 
 
 def picture_of(

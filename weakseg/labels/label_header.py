@@ -30,6 +30,7 @@ class LabelHeader(BaseModel):
     count                         number of images
     complete                      names of the lists that hold all objects, or whether all do, of
                                   images that don't say it; by default those of simulated annotators
+    mask_values                   {value: what it means} in the masks that simulated annotators saw
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
@@ -43,10 +44,12 @@ class LabelHeader(BaseModel):
     options: dict[str, bool | int | Finite | str | FaultsModel]
     count: Annotated[int, Field(ge=0)]
     complete: bool | list[str] = True
+    mask_values: dict[str, str] | None = None
 
 
 def header(dataset: SegmentationDataset, seed: int, options: dict[str, Any]) -> dict[str, Any]:
     """Return the header of labels for a data set, without their count."""
+    masks = {"mask_values": dataset.mask_meaning} if dataset.mask_meaning else {}
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -55,4 +58,5 @@ def header(dataset: SegmentationDataset, seed: int, options: dict[str, Any]) -> 
         "tag_names": list(dataset.tag_names),
         "seed": seed,
         "options": options,
+        **masks,
     }
