@@ -1,6 +1,8 @@
 """Masks of other tools: their numbers and colours become classes, or get one line."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -170,6 +172,25 @@ def test_masks_of_0_and_255_are_refused_until_a_flag_says_what_they_show(tmp_pat
     run(evaluate, *folders, "--device", "cpu")
     result = json.loads((tmp_path / "results" / "r.json").read_text())
     assert result["args"]["mask_values"] == ["255=blob"] and result["aggregate"]["miou"] > 0.9
+
+
+def test_masks_of_0_and_255_among_those_of_0_and_1_are_said(tmp_path):
+    root = blobs(tmp_path / "mine", value=1)
+    paths = sorted((root / "masks").iterdir())
+    for path in paths[::2]:
+        Image.fromarray(np.asarray(Image.open(path)) * IGNORE).save(path)
+    options = DataOptions(data_dir=str(root), cache_dir=str(tmp_path / "cache"))
+    (line,) = open_dataset(options).notes()
+    assert line.startswith(
+        f"{root}: {len(paths[::2])} of {len(paths)} masks, the first {paths[0].name}, hold only 0"
+    )
+    (flag,) = re.findall(r"--mask_values (\S+)", line)
+    assert open_dataset(replace(options, mask_values=(flag,))).notes() == []
+    # 255 beside objects is what it says: pixels that are ignored.
+    mask = np.asarray(Image.open(paths[1])).copy()
+    mask[0] = IGNORE
+    Image.fromarray(mask).save(paths[1])
+    assert open_dataset(options).notes() == []
 
 
 def test_what_masks_mean_is_part_of_what_the_data_are(tmp_path):

@@ -85,10 +85,27 @@ class MaskClasses(SegmentationDataset):
     def notes(self) -> list[str]:
         every = {number for numbers in self.shown.values() for number in numbers}
         lacking = [name for name in self.tag_names if self.all_classes.index(name) not in every]
+        notes = [*super().notes(), *self.mixture()]
         if not lacking or not self.shown:
-            return super().notes()
+            return notes
         names = shorten(", ".join(lacking), 120)
-        return [*super().notes(), f"{self.root}: none of {len(self.shown)} masks shows {names}"]
+        return [*notes, f"{self.root}: none of {len(self.shown)} masks shows {names}"]
+
+    def mixture(self) -> list[str]:
+        """Return a line where some masks show objects as 255, which the others don't hold."""
+        if self.mask_values or not self.has_background:
+            return []
+        white = [name for name, numbers in self.shown.items() if {*numbers} == {0, IGNORE}]
+        objects = [numbers for numbers in self.shown.values() if {*numbers} - {0, IGNORE}]
+        if not white or not objects or any(IGNORE in numbers for numbers in objects):
+            return []
+        names = self.all_classes[1:]
+        name = names[0] if len(names) == 1 else "CLASS"
+        return [
+            f"{self.root}: {len(white)} of {len(self.shown)} masks, the first "
+            f"{self.mask_path(min(white)).name}, hold only 0 and {IGNORE}, which is ignored and in "
+            f"no other mask; if objects are {IGNORE} there, add --mask_values {IGNORE}={name}"
+        ]
 
     def labelled(self) -> list[str]:
         """Return the listed ids that must have a mask."""
