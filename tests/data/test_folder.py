@@ -24,7 +24,9 @@ def folder(tmp_path):
     root = tmp_path / "data"
     write(root / "classes.txt", "background", "fox", "owl")
     for k in range(10):
-        picture(root / "images" / f"p{k:02d}.jpg")
+        path = root / "images" / f"p{k:02d}.jpg"
+        picture(path)
+        path.write_bytes(path.read_bytes() + bytes(k))  # no two files are equal
         mask(root / "masks" / f"p{k:02d}.png", [0, 1 + k % 2])
     return root
 

@@ -8,6 +8,7 @@ from weakseg.data.folder_files import by_id, compared, files_below, is_picture
 from weakseg.data.lists import read_ids, read_list, says_no_background
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.mask_values import MaskValues
+from weakseg.data.twins import equal_files
 
 
 class Folder(MaskClasses):
@@ -66,7 +67,19 @@ class Folder(MaskClasses):
         self.lists = self.given_lists(given) if there else self.hashed_lists()
 
     def notes(self) -> list[str]:
-        return [*super().notes(), *self.asides]
+        return [*super().notes(), *self.asides, *self.tested_twins()]
+
+    def tested_twins(self) -> list[str]:
+        """Return a line on test images whose file is that of an image to train on, if any."""
+        tested, trained = (map(self.image_path, self.ids(s)) for s in ("test", "trainval"))
+        twins = equal_files(tested, trained)
+        if not twins:
+            return []
+        one, other = (path.relative_to(self.root) for path in twins[0])
+        return [
+            f"{self.root}: {len(twins)} of {len(self.ids('test'))} test images are also trained "
+            f"on, the first {one} as {other}, so scores are too good; remove one of the two"
+        ]
 
     def given_lists(self, given: Mapping[str, Path]) -> dict[str, list[str]]:
         """Return the ids of each split that the lists name, by stem or by file name."""
