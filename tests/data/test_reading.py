@@ -19,6 +19,7 @@ import weak_label_generator
 from weakseg.common import UserError
 from weakseg.data.cache import ResizedCache, source_key
 from weakseg.data.datasets import DataOptions, Folder, open_dataset
+from weakseg.data.folder_files import is_picture
 from weakseg.data.image_io import image_size, read_image, read_mask
 from weakseg.data.reading import Photograph, Reading
 from weakseg.data.value_range import value_range
@@ -54,6 +55,51 @@ DEEP = {
     ),
     "packed.tif": lambda path: path if cv2.imwrite(str(path), COLOURS[..., ::-1]) else None,
 }
+
+
+def raw(path, tags=(), **page):
+    """Write what a camera does: a small copy, and the sensor's values where most readers miss them.
+
+    page: options of the first page, which shows the copy
+    """
+    small, sensor = np.zeros((10, 15, 3), np.uint8), np.zeros((80, 120), np.uint16)
+    usual = {"photometric": "rgb", "subfiletype": 1, "subifds": 1, "extratags": tags}
+    usual |= page
+    with tifffile.TiffWriter(path) as file:
+        file.write(small if usual["photometric"] == "rgb" else sensor, metadata=None, **usual)
+        if usual["subifds"]:
+            file.write(sensor, photometric="minisblack", subfiletype=0, metadata=None)
+    return path
+
+
+DNG = [(50706, 1, 4, bytes([1, 4, 0, 0]), True)]
+MOSAIC = [(33421, 3, 2, (2, 2), True), (33422, 1, 4, bytes([0, 1, 1, 2]), True)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"tags": DNG, "subfiletype": 0, "subifds": 0},
+        {"tags": MOSAIC, "photometric": "cfa", "subfiletype": 0, "subifds": 0},
+    ],
+)
+def test_the_small_copy_in_a_cameras_raw_file_is_no_photograph(options, tmp_path):
+    path = raw(tmp_path / "a.tif", **options)
+    for read in (image_size, read_image):
+        with pytest.raises(
+            UserError, match=r"a\.tif: is a camera's raw file, .*; develop it to JPE"
+        ):
+            read(path)
+    path.rename(tmp_path / "a.dng")
+    assert not is_picture(tmp_path / "a.dng"), "so that the JPEG beside it is the photograph"
+
+
+def test_a_small_copy_behind_the_photograph_is_no_raw_file(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(np.zeros((80, 120, 3), np.uint8), photometric="rgb", subifds=1, metadata=None)
+        file.write(np.zeros((10, 15, 3), np.uint8), photometric="rgb", subfiletype=1)
+    assert image_size(tmp_path / "a.tif") == (120, 80)
 
 
 @pytest.mark.parametrize("name", DEEP)

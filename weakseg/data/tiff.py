@@ -19,6 +19,9 @@ from weakseg.common import UserError, reason
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ALPHA = (1, 2)  # kinds of an extra channel that say how much is seen of the others
 INKS = 5  # the photometric interpretation of CMYK
+RAW = (32803, 34892)  # those of a camera's sensor
+DNG_VERSION = 50706  # a tag that only raw files have
+CANON = (b"CR\x02", 8)  # what a Canon's raw file has behind its first bytes, and where
 SIDEWAYS = (5, 6, 7, 8)  # orientations whose turn swaps width and height
 # How damaged bytes derail tifffile.
 DAMAGE = (
@@ -57,6 +60,7 @@ class TiffStack:
 
     def __init__(self, path: str | Path, file: Any) -> None:
         self.path = path
+        refuse_raw(path, file)
         pages = [page for page in file.pages if not page.keyframe.is_reduced] or [file.pages[0]]
         width, height = max(map(sides, pages), key=math.prod)
         self.pages = [page for page in pages if sides(page) == (width, height)]
@@ -94,6 +98,21 @@ class TiffStack:
                 values = np.moveaxis(values, 0, -1)
         width, height = sides(page)
         return upright(values.reshape(height, width, -1), self.turn)
+
+
+def refuse_raw(path: str | Path, file: Any) -> None:
+    """Refuse a camera's raw file: what can be read of it is a small copy, or a sensor's mosaic."""
+    first = file.pages[0].keyframe
+    word, place = CANON
+    with Path(path).open("rb") as content:
+        content.seek(place)
+        is_canon = content.read(len(word)) == word
+    is_copy = bool(first.is_reduced) and "SubIFDs" in first.tags
+    if is_canon or is_copy or DNG_VERSION in first.tags or first.photometric in RAW:
+        raise UserError(
+            f"{path}: is a camera's raw file, of which only a small copy could be read; develop it "
+            "to JPEG, PNG or TIFF"
+        )
 
 
 def sides(page: Any) -> tuple[int, int]:
