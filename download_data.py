@@ -6,7 +6,8 @@
     python download_data.py --dataset folder --from_dir ./mine --data_dir ./small --max_side 4096
     python download_data.py --dataset shapes --count_trainval 240 --count_test 60 --size 160
 
-Running it again is safe: what is there and whole is kept, what is missing is added.
+Running it again is safe: what is there and whole is kept, what is missing is added. Nothing that it
+did not write is replaced.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from weakseg.command_line import Parser
 from weakseg.common import UserError, run_cli
-from weakseg.data.download import obtain, writing
+from weakseg.data.download import obtain, refuse_own_folder, writing
 from weakseg.data.layouts import LAYOUTS, PETS, Layout, names_in
 from weakseg.data.synthetic import draw_shapes
 
@@ -87,6 +88,7 @@ def main(args: argparse.Namespace) -> None:
         )
     else:
         target = data_dir
+        refuse_own_folder(data_dir)
         with writing(data_dir):
             draw_shapes(data_dir, args.count_trainval, args.count_test, args.size, args.seed)
     layout = LAYOUTS.get(args.dataset, PETS)  # the shapes lie like Pet

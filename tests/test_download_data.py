@@ -397,6 +397,66 @@ def test_a_faulty_source_is_named_and_gives_no_lists(tmp_path, damage):
     assert not list((tmp_path / "here").rglob("*.txt"))
 
 
+@pytest.mark.parametrize("flags", [(), ("--max_side", 24)])
+@pytest.mark.parametrize(
+    "there",
+    ["images/Tiny_cat_1.jpg", "annotations/trimaps/Tiny_cat_1.png", "annotations/test.txt"],
+)
+def test_a_data_set_of_a_person_is_not_replaced(tmp_path, there, flags):
+    """Such as corrected masks and lists of one's own, whatever else is there."""
+    source, target = pets(tmp_path / "there"), tmp_path / "here"
+    argv = "--data_dir", target, "--from_dir", source, *flags
+    for is_copied in (False, True):
+        path = target / there
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if there.endswith("txt"):
+            path.write_text("Tiny_cat_1 1 1 1\n")
+        else:
+            Image.new("L", (9, 7), 1).save(path)
+        before = path.read_bytes()
+        with pytest.raises(UserError, match=r"other content|another size"):
+            run(*argv)
+        assert path.read_bytes() == before
+        path.unlink()
+        if not is_copied:
+            run(*argv)
+
+
+def test_a_whole_data_set_is_not_made_smaller_in_its_place(tmp_path):
+    source, target = pets(tmp_path / "there"), tmp_path / "here"
+    run("--data_dir", target, "--from_dir", source)
+    before = files(target)
+    with pytest.raises(UserError, match="in another size than --max_side 24 makes"):
+        run("--data_dir", target, "--from_dir", source, "--max_side", 24)
+    assert files(target) == before
+    with pytest.raises(UserError, match="lies inside what is copied"):
+        run("--data_dir", source / "small", "--from_dir", source, "--max_side", 24)
+
+
+@pytest.mark.parametrize("words", [["--dataset", "shapes"], ["--dataset", "pets"]])
+def test_ones_own_folder_gets_no_other_data_set(tmp_path, words):
+    mine, source = tmp_path / "mine", pets(tmp_path / "there")
+    mine.mkdir()
+    (mine / "classes.txt").write_text("background\nblob\n")
+    flags = [] if "shapes" in words else ["--from_dir", source]
+    with pytest.raises(UserError, match="a data set of your own is here"):
+        run(*words, "--data_dir", mine, *flags)
+    assert [path.name for path in mine.iterdir()] == ["classes.txt"]
+
+
+def test_shapes_are_not_drawn_over_a_photograph(tmp_path):
+    words = ["--dataset", "shapes", "--count_trainval", 4, "--count_test", 4, "--size", 48]
+    run(*words, "--data_dir", tmp_path)
+    path = sorted((tmp_path / "images").iterdir())[0]
+    Image.new("RGB", (48, 40)).save(path)
+    before = files(tmp_path)
+    with pytest.raises(UserError, match="another picture is here"):
+        run(*words, "--data_dir", tmp_path)
+    assert files(tmp_path) == before
+    path.unlink()
+    run(*words, "--data_dir", tmp_path)
+
+
 def test_same_folder(tmp_path):
     source = pets(tmp_path / "data")
     before = files(source)

@@ -55,7 +55,7 @@ def mine(tmp_path):
 
 def test_every_picture_and_mask_is_shrunk_alike_and_keeps_its_kind(mine, tmp_path):
     small = tmp_path / "small"
-    for _ in range(2):  # the second time it is written again
+    for _ in range(2):  # the second time finds all as it is
         run(
             download_data, "--dataset", "folder", "--from_dir", mine, "--data_dir", small,
             "--max_side", 64,
@@ -102,3 +102,42 @@ def test_a_copy_needs_its_flags_and_another_place(mine, tmp_path):
     with pytest.raises(UserError, match="no image is there; check --from_dir"):
         run(download_data, "--dataset", "folder", "--from_dir", tmp_path, "--max_side", 64,
             "--data_dir", tmp_path / "other")  # fmt: skip
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [
+        ("classes.txt", "other content"),
+        ("masks/photo.png", "other content"),
+        ("images/small.png", "other content"),
+        ("test.txt", "other content"),
+        ("images/theirs.png", "of no picture that is copied"),
+        ("masks/theirs.png", "of no picture that is copied"),
+    ],
+)
+def test_a_copy_replaces_nothing_and_joins_no_other_pictures(mine, tmp_path, there, message):
+    small = tmp_path / "small"
+    (small / there).parent.mkdir(parents=True)
+    if there.endswith("png"):
+        Image.fromarray(blob(20, 20)[0]).save(small / there)
+    else:
+        (small / there).write_text("background\nmine\n")
+    before, source = contents(small), contents(mine)
+    words = ["--dataset", "folder", "--from_dir", mine, "--max_side", 64, "--data_dir", small]
+    with pytest.raises(UserError, match=message):
+        run(download_data, *words)
+    assert before.items() <= contents(small).items() and contents(mine) == source
+    assert message == "other content" or contents(small) == before
+
+
+@pytest.mark.parametrize("place", ["small", "images/small", "images"])
+def test_a_copy_inside_what_is_copied_is_refused(mine, place):
+    source = contents(mine)
+    words = ["--dataset", "folder", "--from_dir", mine, "--max_side", 64]
+    with pytest.raises(UserError, match="lies inside what is copied"):
+        run(download_data, *words, "--data_dir", mine / place)
+    assert contents(mine) == source

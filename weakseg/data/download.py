@@ -1,6 +1,7 @@
 """Oxford-IIIT Pet and PASCAL VOC 2012 from the network, or from a copy that lies elsewhere."""
 
 import contextlib
+import filecmp
 import http.client
 import shutil
 import socket
@@ -34,7 +35,8 @@ def obtain(
 ) -> Path:
     """Bring a data set below `data_dir` and return the folder of its lists.
 
-    What is there and whole is kept, what is missing or damaged is replaced.
+    What is there and whole is kept, what is missing or damaged is replaced. Raises `UserError`
+    rather than replace anything else, or add to another data set.
 
     dataset: a name in `LAYOUTS`
     from_dir: a copy to take it from; None: the network
@@ -43,6 +45,9 @@ def obtain(
     layout = LAYOUTS[dataset]
     target = data_dir / layout.home
     source = layout.find(from_dir) if from_dir else None
+    refuse_own_folder(data_dir)
+    if source:
+        refuse_inside(source, target)
     if is_drawn(target) and not (source and is_drawn(source)):
         raise UserError(
             f"{target}: the drawn shapes are here; name another --data_dir or remove this one"
@@ -62,6 +67,22 @@ def obtain(
             f"{source}: already in its place, but not whole; run without --from_dir to complete it"
         )
     return target
+
+
+def refuse_own_folder(data_dir: Path) -> None:
+    """Refuse to add a data set to a folder of a person's own pictures."""
+    if (data_dir / "classes.txt").exists():
+        raise UserError(
+            f"--data_dir {data_dir}: a data set of your own is here (classes.txt); take another"
+        )
+
+
+def refuse_inside(source: Path, target: Path) -> None:
+    """Refuse a target inside the source, which would grow by its own copy."""
+    if source.resolve() in target.resolve().parents:
+        raise UserError(
+            f"--data_dir {target}: lies inside what is copied, {source}; take a folder beside it"
+        )
 
 
 def is_complete(layout: Layout, target: Path, max_side: int | None) -> bool:
@@ -148,15 +169,19 @@ def take_over(
 ) -> None:
     """Bring what the lists below `source` name to `target`, no side above `max_side` pixels.
 
-    The lists come last, so a folder that has them is whole.
+    The lists come last, so a folder that has them is whole. Other lists that are there are refused
+    before anything is written.
 
     place: `copy_file` or `move_file`, for what needs no change
     """
+    last = [*layout.extras, *layout.more_lists, *layout.lists]
+    last = [relative for relative in last if (source / relative).is_file()]
+    for relative in last:
+        refuse_other(source / relative, target / relative)
     calls = [(layout, source, target, name, max_side, place) for name in layout.names(source)]
     in_parallel(take_over_pair, "copying", calls)
-    for relative in (*layout.extras, *layout.more_lists, *layout.lists):
-        if (source / relative).is_file():
-            copy_file(source / relative, target / relative)
+    for relative in last:
+        copy_file(source / relative, target / relative)
 
 
 def take_over_pair(
@@ -167,7 +192,10 @@ def take_over_pair(
     max_side: int | None,
     place: Callable[[Path, Path], None],
 ) -> None:
-    """Put an image and its mask below `target`, unless they are there already."""
+    """Put an image and its mask below `target`, unless they are there already.
+
+    Others that are whole are refused; only what is downloaded gives way to them.
+    """
     fault = layout.find_fault(source, name)
     if fault:
         raise UserError(f"{fault}; mend the source or take the name out of its lists")
@@ -178,10 +206,20 @@ def take_over_pair(
         opened(mask_path, most=MOST_PIXELS) as mask,
     ):
         turn, size = orientation(image), shrunk(upright_size(image), max_side)
+        is_whole = layout.find_fault(target, name) is None
         if not max_side or (turn == 1 and size == image.size):
-            place(image_path, new_image)
-            place(mask_path, new_mask)
-        elif layout.find_fault(target, name) or stored_size(new_image) != size:
+            if is_whole and place is move_file:
+                return
+            for path, new in ((image_path, new_image), (mask_path, new_mask)):
+                if is_readable(new):
+                    refuse_other(path, new)
+                place(path, new)
+        elif is_whole and stored_size(new_image) != size:
+            raise UserError(
+                f"{new_image}: is there in another size than --max_side {max_side} makes; take "
+                "another --data_dir"
+            )
+        elif not is_whole:
             # A mask drawn over the raw pixels turns with them; one that lies upright stays.
             if mask.size == image.size:
                 turn_upright(mask, turn)
@@ -215,13 +253,37 @@ def in_parallel(
     return list(tqdm(results, title, total=len(calls), unit="image", leave=False))
 
 
+def is_readable(path: Path) -> bool:
+    """Return whether a picture is there and whole."""
+    try:
+        with opened(path, most=MOST_PIXELS) as picture:
+            picture.load()
+    except UserError:
+        return False
+    return True
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Return whether two files are there and have the same bytes."""
+    return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
+
+
+def refuse_other(source: Path, target: Path) -> None:
+    """Refuse to write a file in place of one that has other content.
+
+    source: a file of the content that is to be written
+    """
+    if target.is_file() and not is_same(source, target):
+        raise UserError(
+            f"{target}: is there with other content; move it away, or take another --data_dir"
+        )
+
+
 def copy_file(source: Path, target: Path) -> None:
     """Copy bytes as they are; a target with the same bytes stays untouched."""
-    content = source.read_bytes()
-    is_same_size = target.is_file() and target.stat().st_size == len(content)
-    if not is_same_size or target.read_bytes() != content:
+    if not is_same(source, target):
         with writing(target), atomic_path(target) as temporary:
-            temporary.write_bytes(content)
+            shutil.copyfile(source, temporary)
 
 
 def move_file(source: Path, target: Path) -> None:
@@ -232,9 +294,22 @@ def move_file(source: Path, target: Path) -> None:
 
 
 def save(picture: Image.Image, path: Path, **options: Any) -> None:
-    """Write a picture atomically; options: as of `PIL.Image.Image.save`."""
+    """Write a picture atomically, unless another whole one is there.
+
+    options: as of `PIL.Image.Image.save`
+    """
     with writing(path), atomic_path(path) as temporary:
         picture.save(temporary, **options)
+        if is_readable(path):
+            refuse_other(temporary, path)
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path for a file that takes the place of no other content, atomically."""
+    with writing(path), atomic_path(path) as temporary:
+        yield temporary
+        refuse_other(temporary, path)
 
 
 @contextlib.contextmanager

@@ -4,15 +4,16 @@ One picture is in memory at a time. What is small enough already is copied as it
 several pages, many channels or deep values keeps them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from weakseg.common import UserError, atomic_path
-from weakseg.data.download import copy_file, save, shrunk, writing
+from weakseg.common import UserError
+from weakseg.data.download import copy_file, new_file, refuse_inside, refuse_other, shrunk
 from weakseg.data.folder_files import by_id, compared, files_below, is_picture
 from weakseg.data.image_io import (
     MOST_PIXELS,
@@ -34,7 +35,8 @@ EXACT = (np.uint8, np.uint16, np.float32, np.float64)  # what OpenCV resizes
 def copy_folder(source: Path, target: Path, max_side: int) -> int:
     """Copy `images/`, `masks/`, `instances/`, classes.txt and lists -> the number of images.
 
-    No side of the copies has more than `max_side` pixels. What is there already is written again.
+    No side of the copies has more than `max_side` pixels. What an earlier call wrote stays as it
+    is; anything else that is there is a `UserError`.
     """
     from tqdm import tqdm
 
@@ -47,12 +49,16 @@ def copy_folder(source: Path, target: Path, max_side: int) -> int:
     images = by_id(filter(is_picture, files_below(folder)), folder)
     if not images:
         raise UserError(f"{folder}: no image is there; check --from_dir")
+    refuse_inside(source, target)
     if not (source / "classes.txt").is_file():
         raise UserError(f"{source / 'classes.txt'}: is missing; write the classes, one a line")
     parts = {
         part: by_id(filter(is_png, files_below(source / part)), source / part)
         for part in ("masks", "instances")
     }
+    refuse_strangers(target, images)
+    if (target / "classes.txt").exists():
+        refuse_other(source / "classes.txt", target / "classes.txt")
     for name, path in tqdm(images.items(), "copying", unit="image", leave=False):
         change = copy_image(path, f"{target / 'images' / name}", max_side)
         for part, masks in parts.items():
@@ -65,6 +71,17 @@ def copy_folder(source: Path, target: Path, max_side: int) -> int:
             write_lines(target / file, [known.get(compared(line), line) for line in lines])
     copy_file(source / "classes.txt", target / "classes.txt")
     return len(images)
+
+
+def refuse_strangers(target: Path, images: Collection[str]) -> None:
+    """Refuse a folder that holds pictures, masks or objects of others than some images."""
+    for part in ("images", "masks", "instances"):
+        for name, path in by_id(files_below(target / part), target / part).items():
+            if name not in images:
+                raise UserError(
+                    f"{path}: is of no picture that is copied; take another --data_dir, in which "
+                    "no other pictures are"
+                )
 
 
 def is_png(path: Path) -> bool:
@@ -94,7 +111,7 @@ def copy_image(path: Path, target: str, max_side: int) -> Change:
         stored, turn, whole = image.size, orientation(image), upright_size(image)
         size = shrunk(whole, max_side)
         if size == whole:
-            copy_file(path, Path(f"{target}{path.suffix}"))
+            copy_new(path, Path(f"{target}{path.suffix}"))
             return Change(stored, turn, None)
         if is_deep(image):
             values = upright(values_of(image, path), turn)
@@ -106,16 +123,23 @@ def copy_image(path: Path, target: str, max_side: int) -> Change:
             image.draft(image.mode, (2 * width, 2 * height))
         turn_upright(image, turn)
         smaller = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    options = {"quality": 95} if is_jpeg else {}
-    save(smaller, Path(f"{target}{'.jpg' if is_jpeg else '.png'}"), **options)
+    options: dict[str, Any] = {"quality": 95} if is_jpeg else {}
+    with new_file(Path(f"{target}{'.jpg' if is_jpeg else '.png'}")) as temporary:
+        smaller.save(temporary, **options)
     return Change(stored, turn, size)
+
+
+def copy_new(source: Path, target: Path) -> None:
+    """Copy bytes as they are, to where nothing else is."""
+    refuse_other(source, target)
+    copy_file(source, target)
 
 
 def copy_stack(stack: TiffStack, path: Path, target: str, max_side: int) -> Change:
     """Copy a TIFF file with all its pages and channels, without thumbnails."""
     size = shrunk(stack.size, max_side)
     if size == stack.size:
-        copy_file(path, Path(f"{target}{path.suffix}"))
+        copy_new(path, Path(f"{target}{path.suffix}"))
         return Change(size, stack.turn, None)
     pages = [resized(stack.read(number), size) for number in range(len(stack.pages))]
     write_tiff(Path(f"{target}.tif"), pages, stack.colours == 3)
@@ -126,12 +150,13 @@ def copy_stack(stack: TiffStack, path: Path, target: str, max_side: int) -> Chan
 def copy_mask(path: Path, target: Path, change: Change) -> None:
     """Copy a mask, or the numbers of objects, as its photograph was copied."""
     if change.size is None:
-        copy_file(path, target)
+        copy_new(path, target)
         return
     with opened(path, most=MOST_PIXELS) as mask:
         # A mask drawn over the stored pixels turns with them; one that lies upright stays.
         turn_upright(mask, change.turn if mask.size == change.stored else None)
-        save(mask.resize(change.size, Image.Resampling.NEAREST), target)
+        with new_file(target) as temporary:
+            mask.resize(change.size, Image.Resampling.NEAREST).save(temporary)
 
 
 def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -151,7 +176,7 @@ def write_tiff(path: Path, pages: Sequence[np.ndarray], is_colour: bool) -> None
     """Write pages [H, W, C] of any depth, atomically; is_colour: the first channels are RGB."""
     import tifffile
 
-    with writing(path), atomic_path(path) as temporary, tifffile.TiffWriter(temporary) as file:
+    with new_file(path) as temporary, tifffile.TiffWriter(temporary) as file:
         for page in pages:
             file.write(
                 page if page.shape[2] > 1 else page[..., 0],
@@ -165,5 +190,5 @@ def write_tiff(path: Path, pages: Sequence[np.ndarray], is_colour: bool) -> None
 
 def write_lines(path: Path, lines: Sequence[str]) -> None:
     """Write a list atomically."""
-    with writing(path), atomic_path(path) as temporary:
+    with new_file(path) as temporary:
         temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

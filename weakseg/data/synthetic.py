@@ -25,6 +25,7 @@ from weakseg.parent import Tied
 
 DRAWING = 2  # raise it when the pictures change: files of an older drawing are then drawn anew
 MARK = "Drawn by download_data.py --dataset shapes"  # stands in list.txt
+RECIPE = b"shapes drawing "  # begins what a picture says of how it was drawn
 MANY = 100  # images from which starting worker processes pays
 OVERSAMPLE = 4  # strokes are drawn at this many times the size and shrunk: smooth edges
 COLOURS = np.array(  # dark, middle and light RGB
@@ -217,6 +218,8 @@ def draw_shapes(data_dir: str | Path, trainval: int, test: int, size: int, seed:
             print(f"{root}: an older version drew what is here; all of it is drawn anew")
     names = sorted(name for listed in splits.values() for name in listed)
     todo = [name for name in names if not is_kept(root, name, size, seed)]
+    for name in todo:
+        refuse_stranger(PETS.image_path(root, name))
     if todo:  # a reader that comes in between finds no lists instead of half a data set
         for path in lists.values():
             path.unlink(missing_ok=True)
@@ -247,7 +250,7 @@ def image_names(count: int, test: bool = False) -> list[str]:
 
 def recipe(name: str, size: int, seed: int) -> bytes:
     """Return what an image depends on, as its JPEG says it."""
-    return f"shapes drawing {DRAWING} {name} size {size} seed {seed}".encode()
+    return RECIPE + f"{DRAWING} {name} size {size} seed {seed}".encode()
 
 
 def is_kept(root: Path, name: str, size: int, seed: int) -> bool:
@@ -256,6 +259,17 @@ def is_kept(root: Path, name: str, size: int, seed: int) -> bool:
         return False
     with opened(PETS.image_path(root, name)) as image:
         return image.info.get("comment") == recipe(name, size, seed)
+
+
+def refuse_stranger(path: Path) -> None:
+    """Refuse to draw in place of a picture that was not drawn here."""
+    try:
+        with opened(path) as image:
+            comment = image.info.get("comment")
+    except UserError:  # absent or damaged
+        return
+    if not (isinstance(comment, bytes) and comment.startswith(RECIPE)):
+        raise UserError(f"{path}: another picture is here; name an empty --data_dir for the shapes")
 
 
 def write(root: Path, name: str, size: int, seed: int) -> None:

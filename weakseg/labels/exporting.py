@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from weakseg.common import UserError
+from weakseg.common import UserError, refuse_special
 from weakseg.labels.carried import Carried
 from weakseg.labels.formats.records import Classes, Dropped, PictureRecord
 from weakseg.labels.formats.table import FORMATS
@@ -69,6 +69,7 @@ def move_into_place(draft: Path, path: Path, overwrite: bool) -> None:
     files = [draft] if draft.is_file() else sorted(p for p in draft.rglob("*") if p.is_file())
     places = {file: path / file.relative_to(draft) for file in files}
     for file, place in places.items():
+        refuse_special(place)
         is_other = place.exists() and not (
             place.is_file() and filecmp.cmp(file, place, shallow=False)
         )
