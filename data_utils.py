@@ -14,7 +14,7 @@ from weakseg.common import UserError, stable_seed
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
 from weakseg.labels.signals import SIGNALS, is_closed
-from weakseg.labels.targets import View, crop_mask
+from weakseg.labels.targets import View, blank, crop_mask
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.features import interpolation
 from weakseg.training.recipes import ADDED_TERMS
@@ -97,6 +97,8 @@ class SegmentationItems(Dataset):
 
     def target(self, name: str, labels: Mapping[str, Any], signal: str, view: View) -> np.ndarray:
         """Return what the network learns from one of an image's labels, as an array."""
+        if signal not in labels:  # a mask that nobody drew
+            return blank(view)
         annotation = self.mask(name) if signal == "full" else labels[signal]
         closed = is_closed(labels, (signal,), self.dataset.has_background)
         return SIGNALS[signal].target(annotation, view, self.dataset.tag_names, closed)
@@ -287,7 +289,7 @@ def make_loaders(
         seed=run.seed,
         extras=extras,
     )
-    with_masks = run.select_by != "weak_val_loss"
+    with_masks = "full" in labels.selected_with and run.select_by != "weak_val_loss"
     val = SegmentationItems(dataset, labels.val_ids, cache, labels, run.signals, masks=with_masks)
 
     world = accelerator.num_processes

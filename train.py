@@ -3,6 +3,7 @@
     python train.py --supervision_mode points --run_name points_run1 --epochs 10 --lr 1e-4
     python train.py --supervision_mode hybrid_tags_points --run_name hybrid_run1 --lambda_seg 1.0
     python train.py --supervision_modes points boxes --lambda_points 1.0 --run_name mix --augment
+    python train.py --supervision_mode any --labels labels/mine --data_dir my_data
     python train.py --supervision_mode points --run_name points_run1 --epochs 10 --resume auto
     python train.py --learner probe --supervision_mode points --run_name points_probe
     python train.py --recipe strong --start probe --supervision_mode points --run_name points_both
@@ -51,19 +52,14 @@ def main(args: argparse.Namespace) -> None:
     refuse_processes(run)
     dataset = open_dataset(run)
     run = run.of_data(dataset)
-    weights = term_weights(
-        run.recipe,
-        run.signals,
-        len(dataset.class_names),
-        run.weights,
-        run.lambda_seg,
-        run.select_by,
-        run.start,
-    )
+    if run.signals:  # mistakes in flags are told before any label is read
+        weights_of(run, dataset)
     ids = training_ids(dataset, run.seed, run.train_limit)
     labels = read_training_labels(
-        run.weak_label_path, dataset, ids, run.signals, run.selection, run.data_dir
+        run.weak_label_path, dataset, ids, run.signals or None, run.selection, run.data_dir
     )
+    run = run.of_labels(labels)
+    weights = weights_of(run, dataset)
     refuse_empty_boxes(run, dataset, labels, weights)
     report_gaps(dataset, labels)
 
@@ -74,6 +70,20 @@ def main(args: argparse.Namespace) -> None:
             train_on_features(run, dataset, labels)
         else:
             train(run, dataset, labels, weights)
+
+
+def weights_of(run: TrainingRun, dataset: SegmentationDataset) -> dict[str, float]:
+    """Return {term: weight} of the losses of a run."""
+    return term_weights(
+        run.recipe,
+        run.signals,
+        len(dataset.class_names),
+        run.weights,
+        run.lambda_seg,
+        run.select_by,
+        run.start,
+        run.all_masks,
+    )
 
 
 def train_on_features(

@@ -122,7 +122,9 @@ def test_only_pictures_with_boxes_have_places_in_doubt_of_boxes(seed, clicked):
         empty = pixels(0, np.empty(0, np.int64), np.empty(0, np.int64))
         pool = np.zeros((number, PLACES, WIDTH), np.float16)
         all_of_them = np.ones(number, bool)
-        return Evidence(empty, empty, empty, pool, None, None, all_of_them, 0.0, all_of_them)
+        return Evidence(
+            empty, empty, empty, pool, None, None, all_of_them, 0.0, all_of_them, all_of_them
+        )
 
     alone, _ = rows_of(evidence(boxed), first, 2, doubt_is_object=True)
     both = evidence(boxed + clicked)

@@ -139,7 +139,7 @@ def test_clicks_on_the_background_and_on_objects_weigh_the_same(rows):
     pool, places = np.zeros((1, 3, 2), np.float16), np.zeros((1, 3, 2))
     marks = pixels(classes, weights)
     none, weak = pixels([], []), np.array([True])
-    evidence = Evidence(marks, none, none, pool, places, nothing, weak, 0.0, weak)
+    evidence = Evidence(marks, none, none, pool, places, nothing, weak, 0.0, weak, weak)
     found = rows_of(evidence, nothing, 2)[0].weights
     there = np.unique(classes)
     np.testing.assert_allclose(np.bincount(classes, found)[there], 1 / len(there))
@@ -174,6 +174,7 @@ def test_weak_labels_weigh_as_many_images_as_have_them_and_answers_as_many_as_th
         np.arange(images) < weak,
         0.0,
         np.zeros(images, bool),
+        np.ones(images, bool),
     )
     rows, is_exact = rows_of(evidence, pseudo, 3)
     labelled, exact = pseudo != IGNORE, 2 * masks + len(answers)

@@ -23,7 +23,7 @@ def test_a_run_records_every_flag_that_it_has_use_for_and_cannot_be_changed(lear
     of_probe = {option.name for option in dataclasses.fields(ProbeOptions)}
     assert recorded.keys() == args.keys() - (set() if learner == "probe" else of_probe)
     # These get their values from the others.
-    unsettled = {"run_name", "open_boxes", "img_size"}
+    unsettled = {"run_name", "open_boxes", "img_size", "select_by"}
     assert {k: v for k, v in recorded.items() if k not in unsettled} == {
         k: args[k] for k in recorded if k not in unsettled
     }

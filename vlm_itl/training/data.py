@@ -211,7 +211,7 @@ class LabelledItems(SegmentationItems):
         labels: dict[str, Mapping[str, Any]] = {
             name: label.annotations for name, label in oracle.labels.items()
         }
-        labels |= {name: {"size": [cache.size, cache.size]} for name in pseudo}
+        labels |= {name: {"size": [cache.size, cache.size], "full": {}} for name in pseudo}
         super().__init__(
             dataset,
             [*sorted(oracle.labels), *sorted(pseudo)],

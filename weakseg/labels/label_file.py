@@ -22,6 +22,7 @@ from weakseg.labels.label_folder import open_folder, shards_in
 from weakseg.labels.label_header import LabelHeader, header
 from weakseg.labels.label_record import by_image, complete_lists, read_record
 from weakseg.labels.plain_pickle import NotPlain, read_plain, write_plain_dict
+from weakseg.labels.simulate import annotate
 from weakseg.labels.store_file import is_store
 from weakseg.labels.store_labels import give_masks, store_content
 from weakseg.validation import first_fault, shorten
@@ -56,6 +57,7 @@ def load_labels(path: str | Path, remedy: str = ANEW) -> dict[str, Any]:
                 content = read_plain(file)
         if not isinstance(content, dict):
             raise NotPlain("it holds no table")
+        content |= {key: [*one] for key, one in content.items() if isinstance(one, tuple)}
         LabelHeader.model_validate(content)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such weak-label file; {remedy}") from error
@@ -79,11 +81,15 @@ def labels_for(
     ids: Sequence[str],
     signals: Collection[str],
     data_dir: str | Path,
+    may_lack: bool = False,
+    with_masks: bool = True,
 ) -> "PackedLabels":
     """Return the labels of `ids`, checked: they were made for this data set and these images.
 
     path: of a weak-label file, or of a folder, of which nothing but these images is read
     signals: that each image must have; labels that people drew may lack some, or whole images
+    may_lack: whether simulated labels may lack some of the signals too
+    with_masks: whether masks of the data set count that people's labels don't mention
     data_dir: as the user gave it, for the command that a mistake's message proposes
     """
     content = (
@@ -108,7 +114,9 @@ def labels_for(
         except ValueError as error:
             raise UserError(f"{path}: {error}") from error
     missing = {name for name in ids if name not in images}
-    if missing and (is_simulated or len(missing) == len(ids)):
+    takes_masks = with_masks and "full" in signals and not is_simulated
+    own_masks = {*dataset.masked(ids)} if takes_masks else set()
+    if missing and (is_simulated or (len(missing) == len(ids) and not own_masks)):
         raise UserError(
             f"{path}: {len(missing)} of {len(ids)} images have no labels, the first is "
             f"{min(missing)}; {remedy}"
@@ -125,17 +133,28 @@ def labels_for(
         picture = picture_of(dataset, name, is_simulated, in_pixels="drawn" in content)
         try:
             record = {} if name in missing else images[name]
-            packed.add(name, read_record(record, picture, signals, complete))
+            if name in own_masks:
+                record = with_mask(record, dataset, name)
+            lacks = may_lack or not is_simulated
+            labels = read_record(record, picture, signals, complete, lacks)
         except ValueError as error:
             end = f"; {remedy}" if is_simulated else ""
             raise UserError(f"{path}: {name}: {error}{end}") from error
+        if "full" in signals and "full" in labels:
+            dataset.check_mask_size(name)
+        packed.add(name, labels)
         for box in record.get("boxes", ()) if "boxes" in signals else ():
             order.add(box, picture.size)
-        if "full" in signals:
-            dataset.check_mask_size(name)
     if not is_simulated and order.fault:
         raise UserError(f"{path}: {order.fault}")
     return packed
+
+
+def with_mask(record: Any, dataset: SegmentationDataset, name: str) -> Any:
+    """Return the labels of an image, with the price of its mask unless they state it."""
+    if not isinstance(record, Mapping) or "full" in record:
+        return record
+    return {**record, **annotate(dataset, name, Options(), 0, ("full",)), **record}
 
 
 def refuse_other_masks(

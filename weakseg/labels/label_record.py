@@ -4,12 +4,12 @@
 
 "complete" names the lists that hold all objects; what lies outside of other lists is unlabelled.
 Labels that people drew may lack kinds, and images: what is missing is unlabelled. They may name an
-image by its file, and in either Unicode form.
+image by its file, with folders of their own above it, and in either Unicode form.
 """
 
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -23,13 +23,20 @@ PLACED = (*LISTS, "pixels")  # signals that name places of a picture of a certai
 
 
 def read_record(
-    record: Any, picture: Picture, signals: Collection[str], complete: Collection[str] = LISTS
+    record: Any,
+    picture: Picture,
+    signals: Collection[str],
+    complete: Collection[str] = LISTS,
+    may_lack: bool | None = None,
 ) -> dict[str, Any]:
     """Return the labels of an image, of which those that `signals` need are checked.
+
+    A kind that it lacks is unlabelled: it is as if nobody had said anything, and a mask is missing.
 
     record: {} of an image without labels
     complete: names of the lists that are complete where the record doesn't say it. The labels have
         the key "complete" where not all of them are.
+    may_lack: whether kinds may be missing; None: those that people drew
 
     Raises `ValueError` with one line for what makes no sense or doesn't fit the picture.
     """
@@ -56,12 +63,13 @@ def read_record(
                 labels[signal] = SIGNALS[signal].check(record[signal], picture)
             except ValueError as error:
                 raise ValueError(f"{signal}: {error}") from error
-        elif picture.is_simulated or SIGNALS[signal].nothing is None:
+        elif picture.is_simulated if may_lack is None else not may_lack:
             price = ", the price of its masks (not needed with --select_by weak_val_loss)"
             raise ValueError(f"has no {signal}{price if signal == 'full' else ''}")
         else:
-            labels[signal] = SIGNALS[signal].nothing
             known = [name for name in known if name != signal]
+            if SIGNALS[signal].nothing is not None:
+                labels[signal] = SIGNALS[signal].nothing
     labels.pop("complete", None)
     return labels if {*known} >= {*LISTS} else labels | {"complete": known}
 
@@ -84,10 +92,7 @@ def by_image(images: Mapping[str, Any], known: Collection[str]) -> tuple[dict[st
     records: dict[str, Any] = {}
     strays: list[str] = []
     for name, record in images.items():
-        composed = unicodedata.normalize("NFC", name)
-        path = PurePosixPath(composed)
-        file = path.with_suffix("").as_posix() if path.suffix.casefold() in PICTURES else composed
-        found = next((one for one in (name, composed, file) if one in known), None)
+        found = next((one for one in names_of(name) if one in known), None)
         if found in records:
             raise ValueError(f"{found} is labelled twice, also as {shown(name)}; keep one")
         if found is None:
@@ -95,6 +100,16 @@ def by_image(images: Mapping[str, Any], known: Collection[str]) -> tuple[dict[st
         else:
             records[found] = record
     return records, strays
+
+
+def names_of(name: str) -> Iterator[str]:
+    """Yield the ids that a name may mean: itself, that of its file, and those below its folders."""
+    composed = unicodedata.normalize("NFC", name)
+    yield from (name, composed)
+    path = PurePosixPath(composed.replace("\\", "/"))
+    file = path.with_suffix("") if path.suffix.casefold() in PICTURES else path
+    for first in range(len(file.parts)):
+        yield "/".join(file.parts[first:])
 
 
 class LabelTally:
@@ -117,7 +132,11 @@ class LabelTally:
 
     def add(self, labels: Mapping[str, Any]) -> None:
         """Take in the labels of an image, as `read_record` returns them."""
-        have = [name for name in self.signals if labels[name] != SIGNALS[name].nothing]
+        have = [
+            name
+            for name in self.signals
+            if name in labels and labels[name] != SIGNALS[name].nothing
+        ]
         self.images += 1
         self.without += not any(is_labelled(labels, signal) for signal in self.signals)
         self.labelled.update(have)

@@ -200,7 +200,19 @@ def annotations_of(label: Mapping[str, Any], signals: Iterable[str]) -> dict[str
 def is_labelled(label: Mapping[str, Any], signal: str) -> bool:
     """Return whether an annotation says anything; a complete list does so even when it is empty."""
     row = SIGNALS[signal]
+    if signal not in label or row.nothing is None:
+        return signal in label
     return label[signal] != row.nothing or (row.is_list and is_complete(label, signal))
+
+
+def kinds_of(label: Mapping[str, Any], signals: Sequence[str]) -> list[str]:
+    """Return those of a run's signals by which an image is known: none of an unlabelled image.
+
+    In a run of one kind of weak label every image is one of that kind, whether it says anything.
+    """
+    if len(signals) == 1:
+        return [signal for signal in signals if signal in label]
+    return [signal for signal in signals if is_labelled(label, signal)]
 
 
 def count_actions(
@@ -215,11 +227,12 @@ def count_actions(
     classes: number of classes that the annotator looks for, the background not counted. One that
     isn't there is looked for once: tags, which ask for it, take the count, and other signals only
     what is left. Who names pixels, or marks some of the objects, looks for no class; where there is
-    no label nobody has looked.
+    no label nobody has looked. A kind that an image lacks counts nothing.
     """
     counts: dict[str, dict[str, int]] = {}
     ruled_out = 0
-    for name in sorted(signals, key=lambda name: name != "tags"):
+    given = [name for name in signals if name in annotations]
+    for name in sorted(given, key=lambda name: name != "tags"):
         signal, annotation = SIGNALS[name], annotations[name]
         actions = signal.actions(annotation, classes + has_background)
         shown = signal.count_shown(annotation, has_background)

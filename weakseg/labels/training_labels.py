@@ -12,7 +12,14 @@ from weakseg.data.base import SegmentationDataset
 from weakseg.labels.costs import add_counts, price_labels
 from weakseg.labels.label_file import labels_for
 from weakseg.labels.label_record import LabelTally
-from weakseg.labels.signals import LISTS, count_actions, is_complete, was_looked_at
+from weakseg.labels.signals import (
+    LISTS,
+    SIGNALS,
+    count_actions,
+    is_complete,
+    is_labelled,
+    was_looked_at,
+)
 
 Annotations = Mapping[str, Any]  # of one image: {"size": [width, height], signal: annotation, ...}
 
@@ -42,6 +49,11 @@ class TrainingLabels:
 
     def __getitem__(self, name: str) -> Annotations:
         return self.images[name]
+
+    @cached_property
+    def all_masks(self) -> bool:
+        """Whether every training image has a mask that the run learns from."""
+        return "full" in self.signals and all("full" in self[name] for name in self.train_ids)
 
     @cached_property
     def cost(self) -> dict[str, Any]:
@@ -84,7 +96,7 @@ def selection_signals(signals: Sequence[str], select_by: str | None) -> tuple[st
 
     select_by: a name of `weakseg.training.run.SELECTION`; None where nothing is chosen
     """
-    if select_by is None:
+    if select_by in (None, "last"):
         return ()
     return tuple(signals) if select_by == "weak_val_loss" else ("full",)
 
@@ -93,29 +105,44 @@ def read_training_labels(
     path: str | Path,
     dataset: SegmentationDataset,
     train_ids: Sequence[str],
-    signals: Sequence[str],
+    signals: Sequence[str] | None,
     select_by: str | None,
     data_dir: str | Path,
 ) -> TrainingLabels:
     """Read the labels of a run from a weak-label file, checked against the data set.
 
+    signals: that the run learns from; None: all that any of its images has. Masks that lie in the
+        data set are among them where only some images have one
     data_dir: as the user gave it, for the command that a mistake's message proposes
     """
-    val_ids = dataset.ids("val") if select_by else []
+    takes_any = signals is None
+    # A data set whose masks are all there has them to simulate or to test, not as labels.
+    some_masks = not takes_any or len(dataset.masked(train_ids)) < len(train_ids)
+    labels = labels_for(
+        path, dataset, train_ids, signals or [*SIGNALS], data_dir, takes_any, some_masks
+    )
+    signals = tuple(signals or kinds_in(path, labels))
     selected_with = selection_signals(signals, select_by)
-    labels = labels_for(path, dataset, train_ids, signals, data_dir)
+    val_ids = dataset.ids("val") if selected_with else []
+    if select_by != "weak_val_loss" and val_ids:
+        val_ids = dataset.masked(val_ids)
+        if not val_ids:
+            raise UserError(
+                f"--select_by {select_by}: no validation image has a mask; take last, or "
+                "weak_val_loss, which looks at their labels"
+            )
     notes = check_tally(path, dataset, tally(labels, signals, dataset), "training")
     if labels.strays:
         notes.append(
             f"{path}: {len(labels.strays)} labelled images are not in the data set, the first is "
             f"{labels.strays[0]}"
         )
-    if "full" in signals:
-        notes += dataset.check_masks(train_ids, "training")
+    masked = [name for name in train_ids if "full" in signals and "full" in labels[name]]
+    if masked:
+        notes += dataset.check_masks(masked, "training")
     if val_ids:
-        of_val = labels_for(
-            path, dataset, val_ids, tuple(dict.fromkeys((*signals, *selected_with))), data_dir
-        )
+        needed = tuple(dict.fromkeys((*signals, *selected_with)))
+        of_val = labels_for(path, dataset, val_ids, needed, data_dir, takes_any)
         if select_by == "weak_val_loss":
             check_tally(path, dataset, tally(of_val, signals, dataset), "validation")
         labels |= of_val
@@ -130,15 +157,30 @@ def read_training_labels(
         classes=len(dataset.object_names),
         has_background=dataset.has_background,
         notes=tuple(notes),
-        masks=masks_used(dataset, train_ids, signals) | masks_used(dataset, val_ids, selected_with),
+        masks=masks_used(dataset, labels, train_ids, signals)
+        | masks_used(dataset, labels, val_ids, selected_with),
     )
 
 
+def kinds_in(path: str | Path, labels: Mapping[str, Annotations]) -> tuple[str, ...]:
+    """Return the kinds of label that any of the images has; none at all is a `UserError`."""
+    kinds = {signal for one in labels.values() for signal in SIGNALS if is_labelled(one, signal)}
+    if not kinds:
+        raise UserError(
+            f"{path}: none of the {len(labels)} training images has a label; label some"
+        )
+    return tuple(signal for signal in SIGNALS if signal in kinds)
+
+
 def masks_used(
-    dataset: SegmentationDataset, names: Iterable[str], signals: Collection[str]
+    dataset: SegmentationDataset,
+    labels: Mapping[str, Annotations],
+    names: Iterable[str],
+    signals: Collection[str],
 ) -> dict[str, str]:
-    """Return {id: what changes with its mask} where masks are among the signals."""
-    return {name: dataset.mask_identity(name) for name in names if "full" in signals}
+    """Return {id: what changes with its mask} of the masks that are labels, by the signals."""
+    used = "full" in signals
+    return {n: dataset.mask_identity(n) for n in names if used and "full" in labels[n]}
 
 
 def tally(
@@ -159,12 +201,13 @@ def check_tally(
     path: of the labels
     """
     images = f"{counted.images} {split} images"
-    for signal in counted.signals:
-        if not counted.labelled[signal]:
-            raise UserError(
-                f"{path}: none of the {images} has {signal}; label some, or take another "
-                "--supervision_mode"
-            )
+    lacking = [signal for signal in counted.signals if not counted.labelled[signal]]
+    # Of a mix few validation images may lack some kind by chance.
+    if lacking and (split == "training" or len(lacking) == len(counted.signals)):
+        raise UserError(
+            f"{path}: none of the {images} has {lacking[0]}; label some, or take another "
+            "--supervision_mode"
+        )
     # The first answers of a session may well be about the background alone.
     if not counted.objects and "pixels" not in counted.signals:
         raise UserError(
@@ -175,9 +218,9 @@ def check_tally(
     if counted.without:
         notes.append(f"{path}: {counted.without} of {images} have no label")
     names = [*enumerate(dataset.class_names)][int(dataset.has_background) :]
-    lacking = [name for label, name in names if label not in (counted.classes or ())]
-    if lacking and counted.classes is not None:
-        notes.append(f"{path}: no label shows {', '.join(lacking)}, so no prediction will")
+    unseen = [name for label, name in names if label not in (counted.classes or ())]
+    if unseen and counted.classes is not None:
+        notes.append(f"{path}: no label shows {', '.join(unseen)}, so no prediction will")
     if dataset.has_background and not counted.background:
         notes.append(
             f"{path}: no label shows {dataset.class_names[0]}, so a model may see objects "
@@ -212,7 +255,7 @@ def labels_digest(
     digest, before = hashlib.sha256(b"["), ""
     for name in sorted(names):
         annotations = labels[name]
-        content: tuple[Any, ...] = name, [annotations[s] for s in signals]
+        content: tuple[Any, ...] = name, [annotations.get(s) for s in signals]
         some = [s for s in signals if s in LISTS and not is_complete(annotations, s)]
         content += (some,) if some else ()
         content += (masks[name],) if masks and name in masks else ()

@@ -275,7 +275,7 @@ def run_of_answers(
         *["--resume", "auto", *study.training],
     ]
     digest = labels_digest(
-        images, images, study.signals, masks_used(dataset, images, study.signals)
+        images, images, study.signals, masks_used(dataset, images, images, study.signals)
     )
     named, run, identity = named_words(words, len(images), dataset.fingerprint(), digest)
     return Cell(

@@ -82,7 +82,8 @@ class Grid:
         self.dataset = open_dataset(study.data)
         self.study = study = replace(study, data=study.data.of_data(self.dataset))
         self.fingerprint = self.dataset.fingerprint()
-        self.selection = run_of(["--supervision_mode", "full", *study.training]).selection
+        run = run_of(["--supervision_mode", "full", *study.training])
+        self.selection = run.of_data(self.dataset).selection
         every = tuple(dict.fromkeys(s for signals in study.modes.values() for s in signals))
         labels = read_training_labels(
             study.weak_label_path,
@@ -148,10 +149,11 @@ class Grid:
         words += ["--supervision_modes", *signals, "--seed", str(seed)]
         words += ["--train_limit", str(len(names))]
         words += ["--checkpoint_dir", str(self.study.folder / "runs"), "--resume", "auto"]
+        words += ["--select_by", "last"] if self.selection == "last" else []
         used = {*names, *self.val_ids}
-        masks = masks_used(self.dataset, names, signals)
+        masks = masks_used(self.dataset, self.labels, names, signals)
         selected_with = selection_signals(signals, self.selection)
-        masks |= masks_used(self.dataset, self.val_ids, selected_with)
+        masks |= masks_used(self.dataset, self.labels, self.val_ids, selected_with)
         labels = labels_digest(self.labels, used, signals, masks)
         named, run, identity = named_words(
             [*words, *self.study.training], len(names), self.fingerprint, labels

@@ -19,7 +19,7 @@ from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
 from weakseg.inference.edges import follow_edges
 from weakseg.labels.signals import annotations_of as of_signals
-from weakseg.labels.signals import is_complete
+from weakseg.labels.signals import is_complete, kinds_of
 from weakseg.labels.targets import View, parts_of_boxes, tag_vector
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.probe import Probe
@@ -92,7 +92,7 @@ class FeatureMasks:
 
         label: {"size", signal: annotation, ...}
         """
-        signals, side = [signal for signal in self.signals if signal in label], side_of(maps)
+        signals, side = kinds_of(label, self.signals), side_of(maps)
         annotations = annotations_of(label, signals)
         if "boxes" in annotations:
             if has_small_boxes(label, side):
@@ -123,7 +123,7 @@ class FeatureMasks:
         on show all is background where the labels are complete, and in doubt where they are not.
         Small boxes hold the same ellipses whatever the probe says.
         """
-        signals, side = [signal for signal in self.signals if signal in label], side_of(maps)
+        signals, side = kinds_of(label, self.signals), side_of(maps)
         annotations = annotations_of(label, signals)
         if "boxes" in annotations and has_small_boxes(label, side):
             ellipses = self.of_ellipses(annotations, label["size"], finer(side))

@@ -101,9 +101,11 @@ def refuse_other_flags(run: TrainingRun, recorded: Mapping[str, Any]) -> None:
                 f"{run.folder / 'last.pt'}: was trained with {flag} = {recorded[flag]}, which "
                 "train.py no longer has; take another --run_name"
             )
+    # What kinds of label there are may change, and a probe is fitted to them again.
+    free = FREE | ({"modes"} if run.takes_any and run.learner == "probe" else set())
     for flag, now in run.recorded().items():
         before = recorded.get(flag, LATER.get(flag))
-        if flag not in FREE and before != now:
+        if flag not in free and before != now:
             raise UserError(
                 f"{run.folder / 'last.pt'}: was trained with {flag} = {before}, not {now}; "
                 "keep it, or take another --run_name"

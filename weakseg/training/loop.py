@@ -25,7 +25,7 @@ from weakseg.training import checkpoints
 from weakseg.training.checkpoints import Log
 from weakseg.training.distributed import average_buffers, global_means
 from weakseg.training.mean_teacher import Teacher
-from weakseg.training.run import SELECTION, TrainingRun
+from weakseg.training.run import SCORES, TrainingRun
 from weakseg.training.tracking import start_tracking, track_epoch
 
 Line = dict[str, Any]  # of log.jsonl: one epoch
@@ -145,8 +145,11 @@ class Training:
     def counts(self, epoch: int, select_by: str) -> bool:
         """Return whether an epoch may be the best one: not while a term is missing from its loss.
 
-        What a probe gave, epoch 0, may be; but a weak loss without the term cannot be compared.
+        What a probe gave, epoch 0, may be; but a weak loss without the term cannot be compared. By
+        `last` every epoch is the best one so far.
         """
+        if select_by == "last":
+            return True
         return epoch > self.warm or (epoch == 0 and (not self.warm or select_by != "weak_val_loss"))
 
     def scored(self, epoch: int, num_classes: int, cam: bool) -> dict[str, float | None]:
@@ -230,7 +233,8 @@ def validate(
     """Return {"val_loss", "val_miou", "weak_val_loss"}, exact over the split and all processes.
 
     val_loss (cross-entropy) and val_miou use masks at the network's size and are None when the
-    loader has none; weak_val_loss is the weighted sum of the run's own terms.
+    loader has none; weak_val_loss is the weighted sum of the run's own terms. It is
+    None where nothing is labelled.
     """
     criterion.eval()
     sums: dict[str, torch.Tensor] = {}
@@ -259,7 +263,7 @@ def validate(
     return {
         "val_loss": values.pop("mask", None),
         "val_miou": float(scores(confusion)["miou"]) if has_masks else None,
-        "weak_val_loss": criterion.weighted(values),
+        "weak_val_loss": criterion.weighted(values) if values else None,
     }
 
 
@@ -304,6 +308,7 @@ def fit(
     accelerator.wait_for_everyone()
 
     steps, num_classes = len(training.batches), len(description["task"]["classes"])
+    by = run.select_by or "val_loss"
     bar = tqdm(
         total=run.epochs * steps, initial=first * steps, desc=run.run_name, disable=not is_main
     )
@@ -318,8 +323,8 @@ def fit(
             line = training.first_line(num_classes)
         else:
             line = training.run_epoch(epoch, run.seed, num_classes, bar)
-        line["selected"] = training.counts(epoch, run.select_by) and is_better(run, line, best)
-        best = line[run.select_by] if line["selected"] else best
+        line["selected"] = training.counts(epoch, by) and is_better(by, line, best)
+        best = line.get(by) if line["selected"] else best
         # Before last.pt is written: a run that is killed meanwhile makes the masks anew.
         for term, number in rounds.due(epoch):
             rounds.make(term, number, training.best_network, accelerator)
@@ -335,10 +340,10 @@ def fit(
     bar.close()
 
 
-def is_better(run: TrainingRun, line: Line, best: float | None) -> bool:
-    """Return whether an epoch's score beats the best one so far, by --select_by."""
-    score = line[run.select_by]
-    return best is None or SELECTION[run.select_by](score, best) == score != best
+def is_better(by: str, line: Line, best: float | None) -> bool:
+    """Return whether an epoch's score beats the best one so far; by: what --select_by says."""
+    score = line.get(by)
+    return best is None or SCORES[by](score, best) == score != best
 
 
 def report(run: TrainingRun, lines: list[Line]) -> None:
@@ -357,7 +362,7 @@ def report(run: TrainingRun, lines: list[Line]) -> None:
 def epoch_line(line: Line, epochs: int) -> str:
     """Return what is printed of an epoch."""
     terms = " ".join(f"{name} {value:.3f}" for name, value in line["terms"].items())
-    scored = " ".join(f"{name} {line[name]:.4f}" for name in SELECTION if line[name] is not None)
+    scored = " ".join(f"{name} {line[name]:.4f}" for name in SCORES if line[name] is not None)
     epoch, star = f"epoch {line['epoch']}/{epochs}", "  *" * line["selected"]
     if line["loss"] is None:
         return f"{epoch}  the probe  {scored}{star}"

@@ -11,7 +11,7 @@ from weakseg.threads import add_threads_argument
 from weakseg.training.flags import add_options
 from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.recipes import ADDED_TERMS, STRONG, AddedOptions, LossOptions
-from weakseg.training.run import LEARNERS, SELECTION
+from weakseg.training.run import ANY, LEARNERS, SELECTION
 
 
 def parse_args(
@@ -75,7 +75,8 @@ def add_supervision_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODE",
         nargs=1,
         dest="modes",
-        help=f"{', '.join(SIGNALS)}, or a mix such as hybrid_tags_points",
+        help=f"{', '.join(SIGNALS)}, a mix such as hybrid_tags_points, or {ANY}: whatever labels "
+        "each image has",
     )
     one.add_argument(
         "--supervision_modes", metavar="MODE", nargs="+", dest="modes", help="several of them"
@@ -252,8 +253,8 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--select_by",
         choices=SELECTION,
-        default="val_loss",
-        help="chooses best.pt; weak_val_loss needs no masks (default: %(default)s)",
+        help="chooses best.pt; weak_val_loss looks at the labels of validation images, last at "
+        "nothing (default: val_loss, or last where no validation image has a mask)",
     )
     group.add_argument(
         "--resume",

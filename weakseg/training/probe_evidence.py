@@ -21,7 +21,7 @@ from weakseg.labels.pixels import (
     pixels_of_scribbles,
     random_places,
 )
-from weakseg.labels.signals import is_complete
+from weakseg.labels.signals import is_complete, kinds_of
 from weakseg.labels.spacing import LEAST, edge_radius, things_in, usual_radius
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.features import FeatureMaps
@@ -75,6 +75,7 @@ class Evidence:
     weak    [I] bool: which images self-training labels, see `self_trains`
     edges   radius that the labels suggest for `weakseg.inference.edges.follow_edges`
     boxed   [I] bool: which images have boxes of all their objects
+    known   [I] bool: which images have a label
     """
 
     marks: LabelledPixels
@@ -86,6 +87,7 @@ class Evidence:
     weak: np.ndarray
     edges: float
     boxed: np.ndarray
+    known: np.ndarray
 
 
 def pixels_per_image(wanted: int, images: int) -> int:
@@ -110,7 +112,8 @@ def gather(
     count = pixels_per_image(run.probe.pixels, len(labels.train_ids))
     mask_of = mask_of or dataset.mask
     marks, drawn, asked = (PixelSample(MOST_PIXELS) for _ in range(3))
-    pool, places, first, weak, boxed, radii, finest = [], [], [], [], [], [], LEAST
+    pool, places, first, weak, boxed, known = [], [], [], [], [], []
+    radii, finest = [], LEAST
     for number, name in enumerate(shown(labels.train_ids, "labels to pixels")):
         rng = np.random.default_rng(stable_seed(run.seed, "pixels", name))
         maps, label = store(dataset.photograph(name)), labels[name]
@@ -140,9 +143,10 @@ def gather(
         finest = min(finest, least)
         mask = None if has_mask else masks.first(name, label, maps)
         first.append(seen(mask, places[-1]))
-        kinds = [signal for signal in run.signals if signal in label]
+        kinds = kinds_of(label, run.signals)
         weak.append(self_trains(kinds, len(dataset.class_names)))
         boxed.append("boxes" in kinds and is_complete(label, "boxes"))
+        known.append(bool(kinds))
     evidence = Evidence(
         marks.drawn(pool[0]),
         drawn.drawn(pool[0]),
@@ -153,6 +157,7 @@ def gather(
         np.array(weak),
         usual_radius(radii, finest),
         np.array(boxed),
+        np.array(known),
     )
     found = len(evidence.marks) + len(evidence.masks) + len(evidence.answers)
     if not found and (evidence.first == IGNORE).all():

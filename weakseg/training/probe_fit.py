@@ -53,13 +53,15 @@ def rows_of(
     """Return the rows of one fit, and whether each is exact: of a mask, or an answer.
 
     pseudo: [I, P] uint8 classes of the random places, else 255. Masks and weak labels weigh as many
-    images as have them, and answers as many as there are of them.
+    images as have them, pseudo-labels included, and answers as many as there are of them.
     doubt_is_object: whether places in doubt most likely show objects, which then weigh as much
         more; it counts for images with boxes of all their objects
     """
     images, positions = np.nonzero(pseudo != IGNORE)
     marks, masks, answers = evidence.marks, evidence.masks, evidence.answers
-    weak_images = float(evidence.weak.sum())
+    known = evidence.known.copy()
+    known[images] = True
+    weak_images = float((evidence.weak & known).sum())
     share = (MARKS_SHARE if len(images) else 1.0) if len(marks) else 0.0
     many = num_classes > 2
     rare = RARE if many else 0.0

@@ -20,6 +20,7 @@ from weakseg.data.cache import ResizedCache
 from weakseg.data.image_io import image_size
 from weakseg.data.reading import Source
 from weakseg.inference.edges import follow_edges, working_size
+from weakseg.labels.signals import kinds_of
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.features import FeatureMaps, FrameSize, FrozenEncoder, weights_digest
@@ -93,7 +94,7 @@ class ProbeStart:
         mirror image, and follows the image's edges.
         """
         label, side = self.labels[name], self.cache.size
-        signals = [signal for signal in self.settings.signals if signal in label]
+        signals = kinds_of(label, self.settings.signals)
         if "full" in signals:
             cells_across = side // CELL
             return np.zeros((len(self.dataset.class_names) * cells_across, cells_across), np.uint8)

@@ -31,7 +31,7 @@ STRONG_MANY: dict[str, dict[str, float]] = {
     "scribbles": {"teacher": 0.0},
     "pixels": {"teacher": 0.0},
 }
-# What is different where a run starts from a probe and there are no masks: the probe's chances
+# What is different where a run starts from a probe and images lack masks: the probe's chances
 # replace all added terms. Clicks and answers hold the network where they are, and count more; what
 # boxes say is in the chances as well.
 FROM_PROBE = {"probe": 1.0, "points": 0.3, "boxes": 0.1, "pixels": 0.3}
@@ -108,14 +108,20 @@ class LossOptions:
 
 
 def usual_weights(
-    recipe: str, signals: Sequence[str], num_classes: int, start: str | None = None
+    recipe: str,
+    signals: Sequence[str],
+    num_classes: int,
+    start: str | None = None,
+    all_masks: bool | None = None,
 ) -> dict[str, float]:
     """Return {term: weight} that a recipe, 'plain' or 'strong', gives a run of these signals.
 
     A mix has the terms of all its signals, each with its largest weight, but for those that a
     better one replaces. num_classes: the background is one of them; start: 'probe', whose
-    pseudo-masks replace all that is added, or None
+    pseudo-masks replace all that is added, or None; all_masks: whether every image has a mask; by
+    default where masks are among the signals
     """
+    all_masks = "full" in signals if all_masks is None else all_masks
     weights: dict[str, float] = {}
     for signal in signals if recipe == "strong" else ():
         many = STRONG_MANY.get(signal, {}) if num_classes > 2 else {}
@@ -128,7 +134,7 @@ def usual_weights(
     }
     if recipe == "strong" and start == "probe":
         replaced = {*ADDED_TERMS} - FROM_PROBE.keys()
-        if "full" not in signals:
+        if not all_masks:
             used = {"probe", *signals}
             weights |= {term: weight for term, weight in FROM_PROBE.items() if term in used}
     return {term: weight for term, weight in weights.items() if term not in replaced}
@@ -140,13 +146,15 @@ def term_weights(
     num_classes: int,
     given: Mapping[str, float | None],
     lambda_seg: float = 1.0,
-    select_by: str = "val_loss",
+    select_by: str | None = "val_loss",
     start: str | None = None,
+    all_masks: bool | None = None,
 ) -> dict[str, float]:
     """Return {term: weight} of a run: the signals' own terms, and those of the recipe.
 
     given: {term: weight or None} of --lambda_TERM, which beat the recipe
     lambda_seg: multiplies the terms of pixels, all but the classification of tags
+    start, all_masks: as `usual_weights` takes them
     Raises `UserError` for weights that this run has no loss for, or that make no sense.
     """
     # What the recipe and the signals would have.
@@ -154,7 +162,7 @@ def term_weights(
     if "tags" in signals:
         usual["cam"] = 1.0 if signals == ("tags",) and recipe == "plain" else 0.0
     usual |= {term: 0.0 for term, added in ADDED_TERMS.items() if added.serves(signals)}
-    usual |= usual_weights(recipe, signals, num_classes, start)
+    usual |= usual_weights(recipe, signals, num_classes, start, all_masks)
 
     # What the user gave instead.
     weights = {}

@@ -2,25 +2,29 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from weakseg.common import UserError
+from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import DataOptions
 from weakseg.data.ids import is_folder_name
 from weakseg.labels.signals import TERMS, parse_modes
+from weakseg.labels.training_labels import TrainingLabels
 from weakseg.parallel import Workers
 from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.recipes import ADDED_TERMS, AddedOptions
 
-# What chooses best.pt, and whether less or more of it is better.
-SELECTION: dict[str, Callable[..., float]] = {
+# What chooses best.pt among the epochs, and whether less or more of it is better.
+SCORES: dict[str, Callable[..., float]] = {
     "val_loss": min,
     "val_miou": max,
     "weak_val_loss": min,
 }
+SELECTION = (*SCORES, "last")
+ANY = "any"  # the mode that takes whatever labels the images have
 # Flags that say where and how fast a run goes, not what it computes: they may differ when it is
 # resumed.
 FREE = {
@@ -72,13 +76,17 @@ def listed(values: Any, kind: type) -> Any:
 class TrainingRun(DataOptions):
     """One run of train.py: where its images and labels lie, what it learns, and how.
 
-    signals    of the labels that it learns from, in the order of `SIGNALS`
+    signals    of the labels that it learns from, in the order of `SIGNALS`; none before `of_labels`
+               of a run that takes any
+    all_masks  whether all training images have masks; None where nobody has looked
     weights    {term: weight} as given by --lambda_TERM; None where the recipe decides
     added      what the recipe's added losses need besides weights
     probe      what the probe needs
     """
 
     signals: tuple[str, ...]
+    takes_any: bool = False
+    all_masks: bool | None = None
     weights: Mapping[str, float | None]
     added: AddedOptions = field(default_factory=AddedOptions)
     learner: str
@@ -122,7 +130,7 @@ class TrainingRun(DataOptions):
     amp: bool | None
     threads: int | None
     # output
-    select_by: str
+    select_by: str | None
     resume: str | None
     overwrite: bool
     log_with: str
@@ -134,7 +142,8 @@ class TrainingRun(DataOptions):
         given: {flag: value}. Raises `UserError` with the first flag that means nothing, before
         anything is read.
         """
-        signals = parse_modes(given["modes"])
+        takes_any = given["modes"] == [ANY]
+        signals = () if takes_any else parse_modes(given["modes"])
         is_open = given["open_boxes"]
         learner = given["learner"]
         own, probe = (
@@ -146,15 +155,31 @@ class TrainingRun(DataOptions):
             **{name: given[name] for name in plain - RESOLVED},
             **{flag: listed(given[flag], tuple) for flag in SEVERAL},
             signals=signals,
+            takes_any=takes_any,
             weights={term: given[f"lambda_{term}"] for term in (*TERMS, *ADDED_TERMS)},
             added=AddedOptions(**own),
             probe=ProbeOptions(**probe),
             img_size=LEARNERS[learner] if given["img_size"] is None else given["img_size"],
-            run_name=given["run_name"] or "_".join(signals),
+            run_name=given["run_name"] or "_".join(signals) or ANY,
             open_boxes=given["recipe"] == "strong" if is_open is None else is_open,
         )
         run.check()
         return run
+
+    def of_data(self, dataset: SegmentationDataset) -> Self:
+        """Return the run with what the data set decides: also by what to choose best.pt.
+
+        Without --select_by that is the loss on validation masks, or nothing where there are none.
+        """
+        run = super().of_data(dataset)
+        if self.learner == "probe" or self.select_by:
+            return run
+        has_masks = bool(dataset.masked(dataset.ids("val")))
+        return replace(run, select_by="val_loss" if has_masks else "last")
+
+    def of_labels(self, labels: TrainingLabels) -> Self:
+        """Return the run with what its labels decide: the kinds that there are."""
+        return replace(self, signals=labels.signals, all_masks=labels.all_masks)
 
     @property
     def folder(self) -> Path:
@@ -166,12 +191,12 @@ class TrainingRun(DataOptions):
         """The epoch after which the run is finished; each fit of the probe is one."""
         if self.learner == "unet":
             return self.epochs
-        return self.probe.fits("full" in self.signals)  # then every image has a mask
+        return self.probe.fits("full" in self.signals if self.all_masks is None else self.all_masks)
 
     @property
     def selection(self) -> str | None:
         """What chooses best.pt, a name of `SELECTION`; None for the probe, whose last fit it is."""
-        return self.select_by if self.learner == "unet" else None
+        return (self.select_by or "val_loss") if self.learner == "unet" else None
 
     @property
     def fits_probe(self) -> bool:
@@ -191,9 +216,11 @@ class TrainingRun(DataOptions):
     def recorded(self) -> dict[str, Any]:
         """Return what a checkpoint says of the run: plain values by the names of the flags."""
         kept = {option.name: getattr(self, option.name) for option in fields(self)}
-        signals, weights, added, probe = (
-            kept.pop(name) for name in ("signals", "weights", "added", "probe")
+        signals, weights, added, probe, *_ = (
+            kept.pop(name)
+            for name in ("signals", "weights", "added", "probe", "takes_any", "all_masks")
         )
+        kept["select_by"] = self.select_by or "val_loss"
         if self.fits_probe:
             kept |= {option.name: getattr(probe, option.name) for option in fields(probe)}
         return kept | {
