@@ -156,7 +156,7 @@ def spoilt_files(target):
         "persistent id": buffer.getvalue(),
         "extension registry": b"\x80\x02\x82\x01.",
         "build on a dict": b"\x80\x02}}X\x01\x00\x00\x00aK\x01sb.",
-        "numpy": pickle.dumps({**HEAD, "count": 1, "images": {"a": np.float64(1)}}),
+        "numpy complex": pickle.dumps({**HEAD, "count": 1, "images": {"a": np.complex64(1)}}),
         "bytes": pickle.dumps({**HEAD, "count": 1, "images": {"a": b"bytes"}}),
         "set": pickle.dumps({**HEAD, "count": 1, "images": {"a": {1, 2}}}),
         "complex": pickle.dumps({**HEAD, "count": 1, "images": {"a": 1j}}),

@@ -16,7 +16,7 @@ import train
 from weakseg.common import UserError
 from weakseg.labels.checks import Picture
 from weakseg.labels.label_file import labels_for, load_labels
-from weakseg.labels.label_record import LabelTally, complete_lists, read_record
+from weakseg.labels.label_record import LabelTally, by_image, complete_lists, read_record
 from weakseg.labels.signals import LISTS, SIGNALS, count_actions, is_complete
 from weakseg.labels.training_labels import labels_digest, read_training_labels
 
@@ -264,11 +264,66 @@ def test_widths_and_heights_are_not_taken_for_corners(by_people, dataset):
         content["images"][names[0]]["boxes"].append([45, 40, 40, 39, 1])
 
     path = by_people(sizes)
-    with pytest.raises(UserError, match=r"people\.pkl: its boxes look like \[x, y, width, height\]"):
+    with pytest.raises(
+        UserError, match=r"people\.pkl: its boxes look like \[x, y, width, height\]"
+    ):
         labels_for(path, dataset, names, ["boxes"], "data")
     assert labels_for(path, dataset, names, ["points"], "data")
     labels = labels_for(by_people(corners), dataset, names, ["boxes"], "data")
     assert labels[names[1]]["boxes"] == [[10, 20, 30, 25, 1]]
+
+
+def test_names_may_have_the_folders_of_another_machine(by_people, dataset):
+    names = dataset.ids("train")
+
+    def rename(content):
+        images = content["images"]
+        images[f"images/{names[0]}.jpg"] = images.pop(names[0])
+        images[f"my data/photos/{names[1]}.JPG"] = images.pop(names[1])
+
+    labels = read_training_labels(by_people(rename), dataset, names, ("points",), None, "data")
+    assert not labels.notes and all(labels[name]["points"] for name in names)
+    path = by_people(lambda c: c["images"].update({f"old/{names[0]}": c["images"][names[0]]}))
+    with pytest.raises(UserError, match=rf"{names[0]} is labelled twice, also as 'old/{names[0]}'"):
+        labels_for(path, dataset, names, ["points"], "data")
+
+
+@given(
+    parts=st.lists(st.sampled_from(["a", "b", "p.0"]), min_size=1, max_size=3),
+    known=st.sets(st.sampled_from(["a", "b", "p.0", "a/b", "b/a", "a/p.0", "b/a/p.0"])),
+)
+def test_as_much_of_the_end_of_a_name_as_fits_is_the_image(parts, known):
+    name = "/".join(parts)
+    records, strays = by_image({f"{name}.jpg": 1}, known)
+    ends = ["/".join(parts[first:]) for first in range(len(parts))]
+    fits = [end for end in ends if end in known]
+    assert [*records] == fits[:1] and strays == ([] if fits else [f"{name}.jpg"])
+
+
+def test_tuples_and_numbers_of_numpy_are_labels_too(by_people, dataset):
+    names = dataset.ids("train")
+
+    def tuples(content):
+        content |= {"classes": tuple(content["classes"]), "complete": ("boxes",)}
+        for label in content["images"].values():
+            label["size"] = tuple(label["size"])
+            label["points"] = [tuple(click) for click in label["points"]]
+            label["scribbles"] = tuple(label["scribbles"])
+
+    def numpy(content):
+        for label in content["images"].values():
+            label["size"] = np.array(label["size"])
+            label["points"] = np.array(label["points"])
+            label["scribbles"] = [s | {"path": np.array(s["path"])} for s in label["scribbles"]]
+            label["boxes"] = [
+                [np.float32(v) for v in b[:4]] + [np.int64(1)] for b in label["boxes"]
+            ]
+
+    usual = labels_for(by_people(), dataset, names, WEAK, "data")
+    for change in (tuples, numpy):
+        found = labels_for(by_people(change), dataset, names, WEAK, "data")
+        for signal in ("points", "scribbles", "boxes"):
+            assert all(found[name][signal] == usual[name][signal] for name in names), signal
 
 
 def test_a_file_says_for_all_its_images_that_lists_are_complete(by_people, dataset):

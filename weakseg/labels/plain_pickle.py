@@ -2,13 +2,15 @@
 
 A pickle is a small program, and Python's own reader lets it call any function: whoever opens a
 stranger's file runs the stranger's code. `read_plain` reads the same files, but a program that asks
-for a function or a class is refused. `write_plain_dict` writes a dict that may exceed the memory.
+for a function or a class is refused; NumPy's numbers and arrays become plain ones (`plain_numpy`).
+`write_plain_dict` writes a dict that may exceed the memory.
 """
 
 import pickle
 from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO, NoReturn
 
+from weakseg.labels.plain_numpy import STAND_INS, Values
 from weakseg.validation import shorten
 
 SCALARS = (str, int, float, bool, type(None))
@@ -20,9 +22,14 @@ class NotPlain(ValueError):
 
 
 class PlainUnpickler(pickle.Unpickler):
-    """An unpickler that finds no function and no class, so that nothing can be called."""
+    """An unpickler that finds no function and no class, so that nothing can be called.
 
-    def find_class(self, module: str, name: str) -> NoReturn:
+    Only what NumPy's numbers and arrays are made by is found: stand-ins that make plain values.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}" in STAND_INS:
+            return STAND_INS[f"{module}.{name}"]()  # anew: a pickle may spoil what it was given
         function = shorten(f"{module}.{name}")
         raise pickle.UnpicklingError(f"it asks for {function}, but weak labels are plain values")
 
@@ -69,7 +76,7 @@ def is_plain(value: object) -> bool:
         seen.add(id(value))
         if type(value) is dict:
             rest += [*value.keys(), *value.values()]
-        elif type(value) is list or type(value) is tuple:
+        elif type(value) in (list, tuple, Values):
             rest += value
         else:
             return False
