@@ -80,8 +80,8 @@ def check_points(annotation: Annotation, picture: Picture) -> list[list[float]]:
         place = inside(x, y, picture, f"click {number}")
         clicks.append([*place, class_of(label, picture, f"click {number}")])
     refuse_shares([click[:2] for click in clicks], picture)
-    pixels = [(int(x), int(y)) for x, y, _ in clicks]
-    refuse_two_classes("click", pixels, [click[2] for click in clicks], picture)
+    pixels: list[tuple[float, ...]] = [(int(x), int(y)) for x, y, _ in clicks]
+    refuse_two_classes("click", pixels, [int(click[2]) for click in clicks], picture)
     return clicks
 
 
@@ -129,8 +129,10 @@ def check_boxes(annotation: Annotation, picture: Picture) -> list[list[float]]:
             raise ValueError(f"{name} is of class {IGNORE}, which no object has; leave it out")
         boxes.append([left, top, right, bottom, chosen])
     refuse_shares([corner for box in boxes for corner in (box[:2], box[2:4])], picture)
-    sides = [(left, top, right, bottom) for left, top, right, bottom, _ in boxes]
-    refuse_two_classes("box", sides, [box[4] for box in boxes], picture)
+    sides: list[tuple[float, ...]] = [
+        (left, top, right, bottom) for left, top, right, bottom, _ in boxes
+    ]
+    refuse_two_classes("box", sides, [int(box[4]) for box in boxes], picture)
     return boxes
 
 

@@ -30,7 +30,7 @@ class Kind:
             raise ValueError(f"it holds values of NumPy's kind {self.code}, which are not plain")
         if self.code == "U0":  # of an empty text, which has no bytes
             return np.array([""])
-        return np.frombuffer(content, np.dtype(self.code).newbyteorder(self.order))
+        return np.frombuffer(content, np.dtype(f"{self.order}{self.code}"))
 
 
 class Values(list[Any]):

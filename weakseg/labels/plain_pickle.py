@@ -76,7 +76,7 @@ def is_plain(value: object) -> bool:
         seen.add(id(value))
         if type(value) is dict:
             rest += [*value.keys(), *value.values()]
-        elif type(value) in (list, tuple, Values):
+        elif type(value) is list or type(value) is tuple or type(value) is Values:
             rest += value
         else:
             return False
