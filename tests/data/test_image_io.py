@@ -20,7 +20,7 @@ from weakseg.common import UserError
 from weakseg.data import cache as cache_module
 from weakseg.data import image_io
 from weakseg.data.cache import ResizedCache, cached_classes, file_size
-from weakseg.data.image_io import image_size, read_image, read_mask, to_square
+from weakseg.data.image_io import image_size, read_image, read_instances, read_mask, to_square
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 
 
@@ -408,3 +408,15 @@ def test_transparent_pixels_of_a_mask_are_nobodys(tmp_path):
     Image.fromarray(colours).save(tmp_path / "mask.png")
     values = MaskValues.of_flags(["#ff0000=blob"], None, ["blob"])
     assert len({*read_class_numbers(tmp_path / "mask.png", values).flat}) == 1
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "I;16"])
+def test_numbers_of_objects_may_have_few_bits(mode, tmp_path):
+    numbers = np.eye(5, dtype=np.uint16)
+    Image.fromarray(numbers.astype({"1": bool, "L": np.uint8}.get(mode, np.uint16))).save(
+        tmp_path / "a.png"
+    )
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode == mode
+    read = read_instances(tmp_path / "a.png")
+    assert read.dtype == np.uint16 and (read == numbers).all()

@@ -300,13 +300,14 @@ def read_mask(path: str | Path) -> np.ndarray:
 def read_instances(path: str | Path) -> np.ndarray:
     """Read the numbers of objects, [H, W] uint16, upright; 0 is no object.
 
-    Raises `UserError` for a colour picture and for numbers above 65535.
+    In a picture of one bit all objects are one. Raises `UserError` for a colour picture and for
+    numbers above 65535.
     """
     with opened_mask(path) as image:
         values = np.asarray(image)
     if (
         values.ndim != 2
-        or values.dtype.kind not in "iu"
+        or values.dtype.kind not in "biu"
         or values.max() > 65535
         or values.min() < 0
     ):
