@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from weakseg.command_line import Parser
 from weakseg.common import UserError, keep_freed_memory, printable, run_cli
 from weakseg.data.ids import is_folder_name
-from weakseg.data.reading import counted
+from weakseg.data.reading import add_reading_arguments, counted
 from weakseg.inference.tile_flags import OVERLAP, SMALLEST_TILE, check_tile
 from weakseg.parallel import BACKENDS, Workers, add_backend_arguments
 from weakseg.threads import add_threads_argument
@@ -75,23 +75,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="F",
         help=f"least share of a window that the next covers too (default: {OVERLAP})",
     )
-    group.add_argument(
-        "--page", type=int, help="of pictures with several pages, from 1 (default: as in training)"
-    )
-    group.add_argument(
-        "--channels",
-        type=int,
-        nargs="+",
-        metavar="N",
-        help="one or three of many channels, from 1 (default: as in training)",
-    )
-    group.add_argument(
-        "--value_range",
-        type=float,
-        nargs=2,
-        metavar=("BLACK", "WHITE"),
-        help="of pictures deeper than 8 bits (default: as in training)",
-    )
+    add_reading_arguments(group, "as in training")
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:

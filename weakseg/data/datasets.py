@@ -17,7 +17,7 @@ from weakseg.data.folder import Folder
 from weakseg.data.ids import check_id
 from weakseg.data.lists import NO_BACKGROUND, numbered_lines, read_ids
 from weakseg.data.mask_classes import MaskClasses
-from weakseg.data.reading import Reading
+from weakseg.data.reading import Reading, add_reading_arguments
 
 
 class Pets(SegmentationDataset):
@@ -255,25 +255,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     group.add_argument(
         "--split_seed", type=int, default=0, help="seed of that choice (default: %(default)s)"
     )
-    group.add_argument(
-        "--page", type=int, help="of pictures with several pages: which one to show, from 1"
-    )
-    group.add_argument(
-        "--channels",
-        type=int,
-        nargs="+",
-        metavar="N",
-        help="of pictures with several channels, or pages of one channel: which to show, from 1; "
-        "one, or three for red, green and blue",
-    )
-    group.add_argument(
-        "--value_range",
-        type=float,
-        nargs=2,
-        metavar=("BLACK", "WHITE"),
-        help="of pictures deeper than 8 bits: which values to show black and white (default: the "
-        "range of all pictures to train on together)",
-    )
+    add_reading_arguments(group)
     group.add_argument(
         "--cache_dir",
         default="./data/.cache",

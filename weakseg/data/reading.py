@@ -4,6 +4,7 @@ A photograph of a camera needs none of this. A stack of a microscope or a satell
 shown of it is chosen once for the whole data set, and a run remembers it.
 """
 
+import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -141,3 +142,34 @@ Source = str | Path | Photograph  # what a photograph can be read from
 def as_photograph(source: Source) -> Photograph:
     """Return a photograph; a path alone is read in the usual way."""
     return source if isinstance(source, Photograph) else Photograph(Path(source))
+
+
+def add_reading_arguments(group: argparse._ActionsContainer, default: str = "") -> None:
+    """Add the flags that say how pictures are read.
+
+    default: what holds without them, in words; "": pictures must need none, and those to train on
+    decide the range of values
+    """
+    usual = f" (default: {default})" if default else ""
+    group.add_argument(
+        "--page",
+        type=int,
+        help=f"of pictures with several pages: which one to show, from 1{usual}",
+    )
+    group.add_argument(
+        "--channels",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="of pictures with several channels, or pages of one channel: which to show, from 1; "
+        f"one, or three for red, green and blue{usual}",
+    )
+    of_training = " (default: the range of all pictures to train on together)"
+    group.add_argument(
+        "--value_range",
+        type=float,
+        nargs=2,
+        metavar=("BLACK", "WHITE"),
+        help="of pictures deeper than 8 bits: which values to show black and white"
+        f"{usual or of_training}",
+    )

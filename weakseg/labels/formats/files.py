@@ -10,7 +10,7 @@ import json
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,6 +20,7 @@ from xml.parsers import expat
 from weakseg.common import UserError, reason
 from weakseg.data.folder_files import files_below
 from weakseg.data.ids import fault_of_id
+from weakseg.labels.formats.records import Dropped, PictureRecord
 
 MOST_FILES = 1_000_000
 MOST_BYTES = 2**30  # of one file, unpacked
@@ -162,6 +163,22 @@ class Files:
 
     def _refuse(self, name: str, fault: str) -> NoReturn:
         raise UserError(f"{self.where(name) if name else self.path}: {fault}")
+
+
+def one_a_picture(
+    files: Files,
+    recognise: Callable[[Files, str], bool],
+    picture_of: Callable[[Any, str, Dropped], PictureRecord],
+    dropped: Dropped,
+) -> Iterator[PictureRecord]:
+    """Yield what each JSON file of a format says of its picture; what can't be read is counted.
+
+    picture_of: (content of a file, its name, dropped) -> what it says
+    """
+    for name in files.with_suffix(".json"):
+        if recognise(files, name):
+            with dropped.unless_read(files.where(name)):
+                yield picture_of(files.json(name), name, dropped)
 
 
 def missing_suffix(path: Path) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from weakseg.common import UserError, write_json
 from weakseg.data.image_io import opened
-from weakseg.labels.formats.files import Files
+from weakseg.labels.formats.files import Files, one_a_picture
 from weakseg.labels.formats.geometry import (
     as_mask,
     box_of,
@@ -48,11 +48,8 @@ def recognise(files: Files, name: str) -> bool:
 
 
 def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
-    """Yield what each file says of its picture."""
-    for name in files.with_suffix(".json"):
-        if recognise(files, name):
-            with dropped.unless_read(files.where(name)):
-                yield picture_of(files.json(name), name, dropped)
+    """Return what each file says of its picture."""
+    return one_a_picture(files, recognise, picture_of, dropped)
 
 
 def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
