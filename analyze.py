@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FILES = ("analysis.json", "analysis.md", "failures.png", "completeness.png", "examples.png")
 FILES += ("examples",)  # a folder
-DRAWN = "points", "scribbles", "boxes", "pixels"  # labels that an example's photograph shows
+DRAWN = "points", "scribbles", "boxes", "outlines", "pixels"  # what an example's photograph shows
 
 
 def parse_args() -> argparse.Namespace:

@@ -77,6 +77,7 @@ SIGNAL_LOSSES: dict[str, SignalLoss] = {
     "points": mask_loss("points"),
     "scribbles": mask_loss("scribbles"),
     "boxes": boxes_loss,
+    "outlines": mask_loss("outlines"),
     "pixels": mask_loss("pixels"),
 }
 

@@ -198,7 +198,7 @@ def test_every_class_gets_every_label_in_plain_types_and_on_the_picture(mask, no
     for seed in (0, 1):
         labels = {
             kind: SIGNALS[kind].extract(scene, np.random.default_rng(seed))
-            for kind in ("tags", "points", "scribbles", "boxes")
+            for kind in ("tags", "points", "scribbles", "boxes", "outlines")
         }
         assert json.loads(json.dumps(labels)) == labels
         assert all(0 <= x < width and 0 <= y < height for x, y, _ in labels["points"])
@@ -209,6 +209,10 @@ def test_every_class_gets_every_label_in_plain_types_and_on_the_picture(mask, no
             0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
             for x0, y0, x1, y1, _ in labels["boxes"]
         )
+        assert all(
+            0 <= x <= width and 0 <= y <= height for o in labels["outlines"] for x, y in o["polygon"]
+        )
+        assert {o["class"] for o in labels["outlines"]} == set(objects(mask))
         assert {p[2] for p in labels["points"]} == {*objects(mask), *([0] if 0 in mask else [])}
         assert {s["class"] for s in labels["scribbles"]} == {
             *objects(mask),
@@ -291,7 +295,7 @@ def test_noisy_scribbles_are_shifted():
 
 def test_the_same_stream_gives_the_same_labels():
     scene = Scene(disc(), ("a",), ("a", "b"), Options(noise=0.3, points_per_object=5))
-    for kind in ("tags", "points", "scribbles", "boxes"):
+    for kind in ("tags", "points", "scribbles", "boxes", "outlines"):
         extract = SIGNALS[kind].extract
         assert extract(scene, np.random.default_rng(3)) == extract(scene, np.random.default_rng(3))
         assert extract(scene, np.random.default_rng(3)) != extract(scene, np.random.default_rng(4))

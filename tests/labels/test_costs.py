@@ -52,6 +52,10 @@ def images(draw):
             for c in draw(st.lists(st.integers(0, CLASSES), max_size=4))
         ],
         "boxes": [[0, 0, 1, 1, c] for c in draw(st.lists(label, max_size=4))],
+        "outlines": [
+            {"class": c, "polygon": [[0, 0], [9, 0], [0, 9]]}
+            for c in draw(st.lists(label, max_size=4))
+        ],
         "pixels": draw(st.lists(answer, max_size=6)),
     }
 

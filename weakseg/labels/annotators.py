@@ -36,6 +36,7 @@ class Options:
     scribble_width                         widest pen, original pixels
     min_area                               smallest object, share of the image; where instances are
                                            known, none of them is too small
+    outline_iou                            IoU of coarse outlines with their objects
     noise                                  error rate, as each `annotate_` function says
     pixels_per_image                       pixels of an image that the person is asked to name
     faults                                 of the person who names them
@@ -47,6 +48,7 @@ class Options:
     scribble_length: float = 0.7
     scribble_width: int = 3
     min_area: float = 0.001
+    outline_iou: float = 0.9
     noise: float = 0.0
     pixels_per_image: int = 4
     faults: Faults = USUAL

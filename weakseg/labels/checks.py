@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import cv2
+import numpy as np
 from pydantic import ValidationError
 
 from weakseg.common import IGNORE, suggestion
@@ -119,21 +121,32 @@ def check_boxes(annotation: Annotation, picture: Picture) -> list[list[float]]:
         (left, right), (top, bottom) = (sorted(axis) for axis in zip(*corners, strict=True))
         if min(right - left, bottom - top) < EDGE:
             raise ValueError(f"{name} is empty, {shown(box)}; leave it out, or draw it anew")
-        chosen = class_of(label, picture, name)
-        if chosen == 0 and picture.has_background:
-            raise ValueError(
-                f"{name} is of class 0, {picture.class_names[0]}, which is what no object covers; "
-                "number objects from 1"
-            )
-        if chosen == IGNORE:
-            raise ValueError(f"{name} is of class {IGNORE}, which no object has; leave it out")
-        boxes.append([left, top, right, bottom, chosen])
+        boxes.append([left, top, right, bottom, class_of_object(label, picture, name)])
     refuse_shares([corner for box in boxes for corner in (box[:2], box[2:4])], picture)
     sides: list[tuple[float, ...]] = [
         (left, top, right, bottom) for left, top, right, bottom, _ in boxes
     ]
     refuse_two_classes("box", sides, [int(box[4]) for box in boxes], picture)
     return boxes
+
+
+def check_outlines(annotation: Annotation, picture: Picture) -> list[dict[str, Any]]:
+    """Return outlines [{"class", "polygon": [[x, y], ...]}, ...] around objects."""
+    outlines: list[dict[str, Any]] = []
+    for number, outline in enumerate(rows(annotation, "the list of outlines"), 1):
+        name, form = f"outline {number}", '{"class": class, "polygon": [[x, y], ...]}'
+        if not isinstance(outline, Mapping) or not {"class", "polygon"} <= outline.keys():
+            raise ValueError(f"{name} is {shown(outline)}; write {form}")
+        polygon = []
+        for i, vertex in enumerate(rows(outline["polygon"], f"the polygon of {name}"), 1):
+            x, y = row(vertex, 2, f"{name}, vertex {i}", "[x, y]")
+            polygon.append(inside(x, y, picture, f"{name}, vertex {i}", 0))
+        if len(polygon) < 3 or hull_area(polygon) < EDGE**2:
+            raise ValueError(f"{name} encloses nothing; leave it out, or draw it anew")
+        label = class_of_object(outline["class"], picture, name)
+        outlines.append({**outline, "class": label, "polygon": polygon})
+    refuse_shares([vertex for one in outlines for vertex in one["polygon"]], picture)
+    return outlines
 
 
 def check_answers(annotation: Annotation, picture: Picture) -> list[dict[str, Any]]:
@@ -208,6 +221,25 @@ def class_of(value: object, picture: Picture, name: str) -> int:
         listed = shorten(", ".join(f"{i} {text}" for i, text in enumerate(names)), 120)
         raise ValueError(f"the class of {name} is {shown(number)}; classes are {listed}")
     return number
+
+
+def class_of_object(value: object, picture: Picture, name: str) -> int:
+    """Return the number of the class of something that is drawn around an object."""
+    number = class_of(value, picture, name)
+    if number == 0 and picture.has_background:
+        raise ValueError(
+            f"{name} is of class 0, {picture.class_names[0]}, which is what no object covers; "
+            "number objects from 1"
+        )
+    if number == IGNORE:
+        raise ValueError(f"{name} is of class {IGNORE}, which no object has; leave it out")
+    return number
+
+
+def hull_area(places: Sequence[Sequence[float]]) -> float:
+    """Return the area of the convex hull of places [[x, y], ...], in square pixels."""
+    hull = cv2.convexHull(np.array(places, np.float32).reshape(-1, 1, 2))
+    return float(cv2.contourArea(hull))
 
 
 def inside(

@@ -26,11 +26,13 @@ from weakseg.labels.checks import (
     check_answers,
     check_boxes,
     check_objects,
+    check_outlines,
     check_points,
     check_strokes,
     check_tags,
 )
 from weakseg.labels.costs import load_schedule
+from weakseg.labels.outlines import Outline, annotate_outlines, draw_outlines
 from weakseg.labels.scribbles import Stroke, annotate_scribbles
 from weakseg.labels.targets import (
     View,
@@ -154,6 +156,18 @@ SIGNALS: dict[str, Signal[Any]] = {
         actions=lambda annotation, num_classes: {"box": len(annotation)},
         shown=lambda annotation: {int(box[4]) for box in annotation},
         check=check_boxes,
+        nothing=[],
+        is_list=True,
+    ),
+    "outlines": Signal[list[Outline]](
+        name="outlines",
+        extract=annotate_outlines,
+        target=lambda annotation, view, tag_names, closed=True: draw_outlines(
+            annotation, view, 0 if closed else IGNORE
+        ),
+        actions=lambda annotation, num_classes: {"outline": len(annotation)},
+        shown=lambda annotation: {outline["class"] for outline in annotation},
+        check=check_outlines,
         nothing=[],
         is_list=True,
     ),

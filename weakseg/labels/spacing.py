@@ -36,8 +36,12 @@ def edge_radius(
     longer = max(label["size"])
     if things is not None:
         return radius_of_things(things, least)
-    if "boxes" in signals and label.get("boxes"):
-        corners = np.array([box[:4] for box in label["boxes"]], float)
+    boxes = [box[:4] for box in label.get("boxes", ())] if "boxes" in signals else []
+    if "outlines" in signals:
+        polygons = [np.array(one["polygon"]) for one in label.get("outlines", ())]
+        boxes += [[*polygon.min(0), *polygon.max(0)] for polygon in polygons]
+    if boxes:
+        corners = np.array(boxes, float)
         return OF_BOXES * float(np.median(np.abs(corners[:, 2:] - corners[:, :2]).min(1))) / longer
     distance = distance_between_classes(marks)
     if distance is not None:

@@ -171,7 +171,7 @@ class FeatureMasks:
                 continue
             y, x = (np.linspace(-1, 1, 2 * length + 1)[1::2] for length in part.shape)
             part[y[:, None] ** 2 + x**2 <= 1] = value
-        marks = draw_marks(annotations, view)
+        marks = draw_marks(annotations, view, has_background)
         return np.where(marks == IGNORE, mask, marks)
 
     def image(self, name: str, side: int) -> torch.Tensor:

@@ -197,7 +197,7 @@ def marks_rivals(signals: Collection[str], has_background: bool) -> bool:
 
     Clicks mark too little background; where there is none, they mark all that there is.
     """
-    return not has_background or "scribbles" in signals or "boxes" in signals
+    return not has_background or bool({"scribbles", "boxes", "outlines"} & {*signals})
 
 
 def draw_evidence(annotations: Annotations, view: View, has_background: bool = True) -> np.ndarray:
@@ -206,7 +206,7 @@ def draw_evidence(annotations: Annotations, view: View, has_background: bool = T
     That is the background outside of boxes, or without a background their class where boxes of one
     class alone are. Boxes of some objects say nothing for sure.
     """
-    marks = draw_marks(annotations, view)
+    marks = draw_marks(annotations, view, has_background)
     if "boxes" not in annotations or not is_complete(annotations, "boxes"):
         return marks
     if has_background:

@@ -26,7 +26,7 @@ from weakseg.common import IGNORE
 from weakseg.labels.signals import SIGNALS, is_closed, is_complete
 from weakseg.labels.targets import View, blank, parts_of_boxes
 
-MARKS = ("points", "scribbles")  # signals that mark pixels
+MARKS = ("points", "scribbles", "outlines")  # signals that mark pixels
 USED = (*MARKS, "boxes")  # signals that can be cut along
 
 Window = tuple[slice, slice]  # rows and columns of a picture
@@ -123,7 +123,7 @@ def pseudo_mask(
     """
     if image.shape != (view.size, view.size, 3):
         raise ValueError(f"the image is {image.shape}, but the view {view.size} pixels a side")
-    marks, boxes = draw_marks(annotations, view), annotations.get("boxes")
+    marks, boxes = draw_marks(annotations, view, has_background), annotations.get("boxes")
     if boxes is None:
         objects = cut_classes(image, marks, options, has_background)
     else:
@@ -145,12 +145,18 @@ def pseudo_mask(
     return np.where(marks == IGNORE, mask, marks), outcomes
 
 
-def draw_marks(annotations: Mapping[str, Any], view: View) -> np.ndarray:
-    """Draw the clicks and, under them, the strokes -> [S, S] uint8, 255 where there are none."""
+def draw_marks(
+    annotations: Mapping[str, Any], view: View, has_background: bool = True
+) -> np.ndarray:
+    """Draw the clicks and, under them, the strokes -> [S, S] uint8, 255 where there are none.
+
+    Under both lie coarse outlines, and where all objects have one, the background around them.
+    """
     marks = blank(view)
     for signal in MARKS:
         if signal in annotations:
-            drawn = SIGNALS[signal].target(annotations[signal], view, ())
+            closed = is_closed(annotations, [signal], has_background)
+            drawn = SIGNALS[signal].target(annotations[signal], view, (), closed)
             marks = np.where(marks == IGNORE, drawn, marks)
     return marks
 

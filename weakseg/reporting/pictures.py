@@ -168,8 +168,8 @@ def label_preview(
 
     tiles: dicts `title`, `image` uint8 [H, W, 3] and `annotation`, a dict with any of
         `tags` {"present": [names], "absent": [names]}, `points` [[x, y, class], ...], `scribbles`
-        [{"class", "width", "path": [[x, y], ...]}, ...], `boxes` [[x0, y0, x1, y1, class], ...] and
-        `pixels` [{"x", "y", "class", ...}, ...], in pixels of that image: x right, y down, pixel i
+        [{"class", "width", "path": [[x, y], ...]}, ...], `boxes` [[x0, y0, x1, y1, class], ...],
+        `outlines` [{"class", "polygon": [[x, y], ...]}, ...] and `pixels` [{"x", "y", "class", ...}, ...], in pixels of that image: x right, y down, pixel i
         covers [i, i + 1)
     classes: class names for a legend; there is none without them
     Raises ValueError without tiles.
@@ -204,11 +204,13 @@ def _tag_line(tags: Mapping[str, Sequence[str]]) -> str:
 
 
 def draw_annotation(axes: "Axes", annotation: Mapping[str, Any], scale: float) -> None:
-    """Draw scribbles, boxes, points and answers with a white rim; an empty scribble is none.
+    """Draw scribbles, outlines, boxes, points and answers with a white rim.
+
+    An empty scribble is none.
 
     annotation: as a tile of `label_preview` has it; scale: length of one pixel in 1/72 inch
     """
-    from matplotlib.patches import Rectangle
+    from matplotlib.patches import Polygon, Rectangle
 
     for scribble in annotation.get("scribbles", []):
         if not len(scribble["path"]):
@@ -219,6 +221,9 @@ def draw_annotation(axes: "Axes", annotation: Mapping[str, Any], scale: float) -
         # point show as a dot.
         path = zip((x, y), (x + 0.1 / scale, y), *rest, strict=True)
         axes.plot(*path, solid_capstyle="round", solid_joinstyle="round", snap=False, **pen)
+    for outline in annotation.get("outlines", []):
+        look = {"fill": False, "zorder": 2.4} | _pen(outline["class"], 1.8)
+        axes.add_patch(Polygon(outline["polygon"], closed=True, **look))
     for x0, y0, x1, y1, label in annotation.get("boxes", []):
         box = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, zorder=2.5, **_pen(label, 1.8))
         axes.add_patch(box)

@@ -12,6 +12,7 @@ from weakseg.data.base import SegmentationDataset
 from weakseg.data.reading import Source
 from weakseg.inference.edges import LONGEST, longest_copy
 from weakseg.labels.answers import pixels_of_answers
+from weakseg.labels.outlines import draw_outlines
 from weakseg.labels.pixels import (
     NOTHING,
     Pixels,
@@ -21,8 +22,9 @@ from weakseg.labels.pixels import (
     pixels_of_scribbles,
     random_places,
 )
-from weakseg.labels.signals import is_complete, kinds_of
+from weakseg.labels.signals import is_closed, is_complete, kinds_of
 from weakseg.labels.spacing import LEAST, edge_radius, things_in, usual_radius
+from weakseg.labels.targets import View
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.features import FeatureMaps
 from weakseg.pseudo_masks.from_features import (
@@ -128,11 +130,16 @@ def gather(
         places.append(random / maps.size)
 
         has_mask = "full" in label and "full" in run.signals
+        is_drawn = not has_mask and "outlines" in run.signals and "outlines" in label
         things, least = None, least_radius(max(maps.frame))
         if has_mask:
             full = mask_of(name)
             things, _ = things_in(full, size, dataset.has_background, least)
             pixels = pixels_of(full, size, count, rng)
+            drawn.add(labelled(pixels, maps, number), rng)
+        if is_drawn:
+            outlined = mask_of_outlines(label, max(maps.frame), dataset.has_background)
+            pixels = pixels_of(outlined, size, count, rng)
             drawn.add(labelled(pixels, maps, number), rng)
         clicked = marked({} if has_mask else label, run.signals)
         marks.add(labelled(clicked, maps, number), rng)
@@ -144,7 +151,8 @@ def gather(
         mask = None if has_mask else masks.first(name, label, maps)
         first.append(seen(mask, places[-1]))
         kinds = kinds_of(label, run.signals)
-        weak.append(self_trains(kinds, len(dataset.class_names)))
+        closed = is_drawn and is_closed(label, ["outlines"], dataset.has_background)
+        weak.append(not closed and self_trains(kinds, len(dataset.class_names)))
         boxed.append("boxes" in kinds and is_complete(label, "boxes"))
         known.append(bool(kinds))
     evidence = Evidence(
@@ -175,6 +183,13 @@ def self_trains(signals: Sequence[str], num_classes: int) -> bool:
     probe's errors would come back as labels.
     """
     return "full" not in signals and ({*signals} != {"pixels"} or num_classes == 2)
+
+
+def mask_of_outlines(label: Mapping[str, Any], side: int, has_background: bool) -> np.ndarray:
+    """Return what the coarse outlines of an image say, [side, side] uint8, 255 in their rims."""
+    width, height = label["size"]
+    closed = is_closed(label, ["outlines"], has_background)
+    return draw_outlines(label["outlines"], View(width, height, side), 0 if closed else IGNORE)
 
 
 def least_radius(frame: int) -> float:

@@ -22,6 +22,7 @@ STRONG: dict[str, dict[str, float]] = {
     "points": {"points": 0.1, "walk": 1.0, "crf": 0.02, "teacher": 1.0},
     "scribbles": {"walk": 1.0, "crf": 0.02, "teacher": 1.0},
     "boxes": {"grabcut": 1.0, "walk": 1.0, "projection": 1.0, "crf": 0.1},
+    "outlines": {"grabcut": 1.0, "crf": 0.02},
     "pixels": {"crf": 0.02, "teacher": 1.0},
 }
 # What is different with more than two classes, the background being one: the teacher weighs all
@@ -58,10 +59,12 @@ class AddedTerm:
 
 
 ADDED_TERMS = {
-    "grabcut": AddedTerm(("points", "scribbles", "boxes"), "grabcut", label=True),
-    "walk": AddedTerm(("points", "scribbles", "boxes"), "walk", label=True),
+    "grabcut": AddedTerm(("points", "scribbles", "boxes", "outlines"), "grabcut", label=True),
+    "walk": AddedTerm(("points", "scribbles", "boxes", "outlines"), "walk", label=True),
     "cams": AddedTerm(("tags",), "cams", label=True, unless=frozenset({"walk", "grabcut"})),
-    "probe": AddedTerm(("tags", "points", "scribbles", "boxes", "pixels"), "probe", label=True),
+    "probe": AddedTerm(
+        ("tags", "points", "scribbles", "boxes", "outlines", "pixels"), "probe", label=True
+    ),
     "crf": AddedTerm(),
     "projection": AddedTerm(("boxes",), "objects"),
     "teacher": AddedTerm(unless=frozenset({"grabcut"})),
