@@ -210,7 +210,9 @@ def test_every_class_gets_every_label_in_plain_types_and_on_the_picture(mask, no
             for x0, y0, x1, y1, _ in labels["boxes"]
         )
         assert all(
-            0 <= x <= width and 0 <= y <= height for o in labels["outlines"] for x, y in o["polygon"]
+            0 <= x <= width and 0 <= y <= height
+            for outline in labels["outlines"]
+            for x, y in outline["polygon"]
         )
         assert {o["class"] for o in labels["outlines"]} == set(objects(mask))
         assert {p[2] for p in labels["points"]} == {*objects(mask), *([0] if 0 in mask else [])}

@@ -80,6 +80,8 @@ def test_a_smaller_copy_is_scaled_and_another_picture_refused():
         ("box", [3, 5, 3.1, 10], None),
         ("polygon", [[[[-5, 5], [5, 5], [5, 9]]]], [[[[0, 7], [0, 5], [5, 5], [5, 9]]]]),
         ("polygon", [[[[-5, 5], [-1, 5], [-1, 10]]]], None),
+        ("outline", [[-5, 5], [5, 5], [5, 9]], [[0, 7], [0, 5], [5, 5], [5, 9]]),
+        ("outline", [[-5, 5], [-1, 5], [-1, 10]], None),
         ("stroke", {"width": 1, "path": [[5, 5], [50, 5]]}, {"width": 1, "path": [[5, 5]]}),
         ("stroke", {"width": 1, "path": [[50, 5]]}, None),
     ],

@@ -180,6 +180,19 @@ def test_areas_of_the_background_become_no_boxes(bring):
     assert [one.kind for one in shapes_of(found)] == ["box"] and complete_of(found) == ["boxes"]
 
 
+def test_areas_become_coarse_outlines_one_for_each_part(bring):
+    content = coco([5, 5, 9, 9])
+    rings = [[5, 5, 14, 5, 14, 14], [20, 20, 29, 20, 29, 29]]
+    content["annotations"][0]["segmentation"] = rings
+    found = bring(content, replace(KNOWN, areas_as="outlines", complete=("outlines",)))
+    shapes = shapes_of(found)
+    assert [one.kind for one in shapes] == ["outline", "outline"]
+    assert [one.geometry for one in shapes] == [
+        [list(pair) for pair in zip(ring[::2], ring[1::2], strict=True)] for ring in rings
+    ]
+    assert complete_of(found) == ["outlines"]
+
+
 def test_a_crowd_leaves_no_list_of_boxes_complete(bring):
     content = coco([5, 5, 9, 9], [20, 20, 9, 9])
     content["annotations"][0]["iscrowd"] = 1

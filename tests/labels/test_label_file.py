@@ -106,6 +106,7 @@ def test_the_generated_file_is_plain_and_has_its_header(pets_labels, dataset):
         "scribble_length",
         "scribble_width",
         "min_area",
+        "outline_iou",
         "noise",
         "pixels_per_image",
         "faults",

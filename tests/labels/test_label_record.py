@@ -142,7 +142,7 @@ def test_places_need_the_size_that_they_were_drawn_at():
     ],
 )
 def test_a_record_or_else_its_file_says_which_lists_are_complete(said, usual, lists):
-    record = {**dict.fromkeys(LISTS, []), **said}
+    record = {key: [] for key in LISTS} | said
     read = read_record(record, BY_PEOPLE, LISTS, usual)
     assert [name for name in LISTS if is_complete(read, name)] == [
         name for name in LISTS if name in lists

@@ -20,6 +20,7 @@ SIGNAL = {
     "click": "points",
     "stroke": "scribbles",
     "box": "boxes",
+    "outline": "outlines",
     "tag": "tags",
     "answer": "pixels",
 } | dict.fromkeys(AREAS, "full")
@@ -125,6 +126,8 @@ def label_record(
             record.setdefault("scribbles", []).append({"class": number, **shape.geometry})
         elif shape.kind == "answer":
             record.setdefault("pixels", []).append({**shape.geometry, "class": number})
+        elif shape.kind == "outline":
+            record.setdefault("outlines", []).append({"class": number, "polygon": shape.geometry})
         elif shape.kind == "box" and number == IGNORE:
             # Nobody can tell what is in it, so not all that no other box shows is background.
             record["complete"] = [name for name in record["complete"] if name != "boxes"]

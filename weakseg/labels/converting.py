@@ -1,35 +1,40 @@
-"""Areas that become other labels: boxes around them, clicks in their middle, strokes along them."""
+"""Areas that become other labels: coarse outlines, boxes, clicks in their middle, strokes."""
 
 from dataclasses import replace
 
 import numpy as np
 
 from weakseg.labels.annotators import Options, Region, central_pixel, connected_regions
-from weakseg.labels.formats.geometry import area_pixels, reach
+from weakseg.labels.formats.geometry import area_pixels, outlines, reach
 from weakseg.labels.formats.records import AREAS, Shape
 from weakseg.labels.scribbles import skeleton_stroke
 
-WISHES = ("full", "boxes", "points", "scribbles")  # kinds of label that an area can become
+WISHES = ("full", "outlines", "boxes", "points", "scribbles")  # what an area can become
 
 
-def converted(shape: Shape, wish: str | None, size: tuple[int, int]) -> Shape:
+def converted(shape: Shape, wish: str | None, size: tuple[int, int]) -> list[Shape]:
     """Return a shape as the kind of label that is wished for; only areas become another.
+
+    Each part of an area becomes a coarse outline; of the other kinds there is one of each area.
 
     wish: of `WISHES`; None: what they are, brushes being strokes. size: (width, height)
     """
     if shape.kind not in AREAS:
-        return shape
+        return [shape]
     wish = wish or ("scribbles" if shape.kind == "brush" else "full")
     if wish == "full":
-        return replace(shape, kind="mask") if shape.kind == "brush" else shape
+        return [replace(shape, kind="mask") if shape.kind == "brush" else shape]
+    if wish == "outlines":
+        rings = [ring for ring, *_ in outlines(shape)]
+        return [replace(shape, kind="outline", geometry=ring) for ring in rings]
     if wish == "boxes":
-        return replace(shape, kind="box", geometry=[float(side) for side in reach(shape)])
+        return [replace(shape, kind="box", geometry=[float(side) for side in reach(shape)])]
     region = largest_region(shape, size)
     if wish == "points":
-        return replace(shape, kind="click", geometry=[float(v) for v in central_pixel(region)])
+        return [replace(shape, kind="click", geometry=[float(v) for v in central_pixel(region)])]
     path, width = skeleton_stroke(region, Options(scribble_length=1.0), np.random.default_rng(0))
     stroke = {"width": float(width), "path": path.tolist()}
-    return replace(shape, kind="stroke", geometry=stroke)
+    return [replace(shape, kind="stroke", geometry=stroke)]
 
 
 def largest_region(shape: Shape, size: tuple[int, int]) -> Region:

@@ -4,6 +4,7 @@ import filecmp
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from weakseg.common import UserError, refuse_special
@@ -11,6 +12,8 @@ from weakseg.labels.carried import Carried
 from weakseg.labels.formats.records import Classes, Dropped, PictureRecord
 from weakseg.labels.formats.table import FORMATS
 from weakseg.labels.matching import Pictures
+
+OURS = "weakseg"  # the format that says everything
 
 
 def records_of(
@@ -56,9 +59,24 @@ def write_labels(
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         draft = Path(folder) / path.name
-        row.write(records, draft, classes, dropped)
+        told = records if name == OURS else plainer(records, dropped)
+        row.write(told, draft, classes, dropped)
         move_into_place(draft, path, overwrite)
     return dropped
+
+
+def plainer(records: Sequence[PictureRecord], dropped: Dropped) -> list[PictureRecord]:
+    """Return records with polygons for coarse outlines, which other tools have no word for."""
+    found = []
+    for record in records:
+        shapes = []
+        for shape in record.shapes:
+            if shape.kind == "outline":
+                dropped.change("coarse outlines, written as polygons", record.name)
+                shape = replace(shape, kind="polygon", geometry=[[shape.geometry]])
+            shapes.append(shape)
+        found.append(replace(record, shapes=tuple(shapes)))
+    return found
 
 
 def move_into_place(draft: Path, path: Path, overwrite: bool) -> None:

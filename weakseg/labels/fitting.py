@@ -177,6 +177,9 @@ class Fit:
             raise Nothing("outside of the picture")
         return polygon(cut)
 
+    def _outline(self, geometry: Any) -> list[list[float]]:
+        return self._polygon([[geometry]])[0][0]
+
     def _mask(self, geometry: Any) -> dict[str, Any]:
         pixels, left, top = mask_pixels(geometry)
         if self.is_same:
@@ -213,6 +216,8 @@ def places_of(shape: Shape) -> list[list[float]]:
         return [geometry[:2], geometry[2:]]
     if shape.kind == "stroke":
         return list(geometry["path"])
+    if shape.kind == "outline":
+        return list(geometry)
     if shape.kind == "polygon":
         return [place for part in geometry for ring in part for place in ring]
     return []

@@ -147,8 +147,8 @@ def given_by(record: PictureRecord, seen: Seen, wishes: Wishes, found: Imported)
         with found.dropped.unless_read(record.name, f"shape {place}"):
             named = renamed(shape, wishes)
             if named is not None:
-                refuse_box_of_nothing(named, wishes)
-                shapes.append(converted(fit.shape(named), wishes.areas_as, seen.size))
+                refuse_shape_of_nothing(named, wishes)
+                shapes += converted(fit.shape(named), wishes.areas_as, seen.size)
                 if named.kind != "click" and fit.beyond(named) > EDGE:
                     found.dropped.change("cut at the edge of the picture", record.name)
                 if named.kind == "box" and fit.turn == 1:
@@ -184,17 +184,19 @@ def renamed(shape: Shape, wishes: Wishes) -> Shape | None:
     return replace(shape, label=name)
 
 
-def refuse_box_of_nothing(shape: Shape, wishes: Wishes) -> None:
-    """Refuse a shape that is a box, or is to become one, but is around no object of a class."""
+def refuse_shape_of_nothing(shape: Shape, wishes: Wishes) -> None:
+    """Refuse a box or outline, or what is to become one, that is around no object of a class."""
     is_area = shape.kind in AREAS
-    if shape.kind != "box" and not (is_area and wishes.areas_as == "boxes"):
+    kind = {"boxes": "box", "outlines": "outline"}.get(wishes.areas_as or "") if is_area else None
+    kind = kind or shape.kind
+    if kind not in ("box", "outline"):
         return
     if shape.label is None:
-        raise Unreadable("a box of no class, of which nobody can tell what is in it")
+        raise Unreadable(f"a {kind} of no class, of which nobody can tell what is in it")
     if shape.label in backgrounds(wishes.meaning.classes):
         # An area of the background hides no object: that it becomes no box is no loss.
         raise (Nothing if is_area else Unreadable)(
-            f"a box of {shape.label}, which is what no object covers (--map {shape.label}=CLASS)"
+            f"a {kind} of {shape.label}, which is what no object covers (--map {shape.label}=CLASS)"
         )
 
 

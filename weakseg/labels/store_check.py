@@ -59,7 +59,7 @@ def suspicious(carried: Mapping[str, Carried], classes: Classes) -> Iterator[str
     for key, one in carried.items():
         clicked: dict[tuple[int, ...], str | None] = {}
         for shape in one.shapes:
-            if shape.kind == "box" and shape.label in (None, background):
+            if shape.kind in ("box", "outline") and shape.label in (None, background):
                 found["boxes of the background, or of no class"].append(key)
             if shape.kind == "click" and shape.label:
                 pixel = tuple(map(int, shape.geometry))

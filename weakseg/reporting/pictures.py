@@ -169,7 +169,8 @@ def label_preview(
     tiles: dicts `title`, `image` uint8 [H, W, 3] and `annotation`, a dict with any of
         `tags` {"present": [names], "absent": [names]}, `points` [[x, y, class], ...], `scribbles`
         [{"class", "width", "path": [[x, y], ...]}, ...], `boxes` [[x0, y0, x1, y1, class], ...],
-        `outlines` [{"class", "polygon": [[x, y], ...]}, ...] and `pixels` [{"x", "y", "class", ...}, ...], in pixels of that image: x right, y down, pixel i
+        `outlines` [{"class", "polygon": [[x, y], ...]}, ...] and
+        `pixels` [{"x", "y", "class", ...}, ...], in pixels of that image: x right, y down, pixel i
         covers [i, i + 1)
     classes: class names for a legend; there is none without them
     Raises ValueError without tiles.

@@ -27,7 +27,8 @@ SIZES = st.tuples(st.integers(20, 90), st.integers(20, 90))
 def shapes(draw, size):
     """Draw a shape that lies in a picture of a size."""
     across, down = (st.floats(0, side) for side in size)
-    kind = draw(st.sampled_from(["click", "stroke", "box", "polygon", "mask", "tag", "answer"]))
+    kinds = ["click", "stroke", "box", "polygon", "outline", "mask", "tag", "answer"]
+    kind = draw(st.sampled_from(kinds))
     label = draw(LABELS)
     if kind == "tag":
         return Shape(kind, label, draw(st.booleans()))
@@ -45,6 +46,8 @@ def shapes(draw, size):
     )
     if kind == "box":
         return Shape(kind, label, [left, top, right, bottom])
+    if kind == "outline":
+        return Shape(kind, label, [[left, top], [right, top], [right, bottom]])
     if kind == "polygon":
         ring = [[left, top], [right, top], [right, bottom], [left, bottom]]
         x, y = (left + right) / 2, (top + bottom) / 2

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from weakseg.common import IGNORE
-from weakseg.labels.formats.geometry import area_pixels, overlap, reach
+from weakseg.labels.formats.geometry import area_pixels, box_of, overlap, reach
 from weakseg.labels.formats.records import AREAS, Classes, Shape
 
 SAME_OBJECT = 0.5  # IoU from which on a box is that of an area
@@ -47,9 +47,10 @@ def is_explained(one: Shape, shapes: Sequence[Shape], mask: np.ndarray, classes:
     """Return whether what a box, click or stroke shows is no background in a mask [H, W]."""
     if one.label is None or one.label == classes.names[0]:
         return True
-    if one.kind == "box":
+    if one.kind in ("box", "outline"):
+        own = one.geometry if one.kind == "box" else box_of(one.geometry)
         areas = [reach(area) for area in shapes if area.kind in AREAS and area.label == one.label]
-        return any(overlap(one.geometry, box) >= SAME_OBJECT for box in areas)
+        return any(overlap(own, box) >= SAME_OBJECT for box in areas)
     if one.kind in ("click", "stroke"):
         places = [one.geometry] if one.kind == "click" else one.geometry["path"]
         height, width = mask.shape

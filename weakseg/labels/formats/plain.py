@@ -100,6 +100,8 @@ def checked(kind: Any, label: Any, geometry: Any) -> Shape:
     if kind == "polygon":
         parts = [[places(ring) for ring in part] for part in geometry]
         return Shape(kind, name, polygon(parts))
+    if kind == "outline":
+        return Shape(kind, name, polygon([[places(geometry)]])[0][0])
     if kind == "stroke":
         path, width = places(geometry["path"]), number(geometry["width"])
         if not path or width < 0:

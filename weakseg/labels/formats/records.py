@@ -7,6 +7,7 @@ Coordinates are (x, y) in pixels of the upright picture, x to the right and y do
     stroke   {"width": pixels, "path": [[x, y], ...]}
     box      [left, top, right, bottom]; as it is read, any two opposite corners
     polygon  [[outline, hole, ...], ...]: the parts of one object; a ring is [[x, y], ...]
+    outline  [[x, y], ...]: a coarse polygon, whose edge is not the object's
     mask     {"left", "top", "width", "height", "counts"}: runs row by row within its box, the first
              of what is not covered
     brush    as a mask: what a person painted over, which need not fill the object
@@ -24,7 +25,7 @@ from typing import Any
 from weakseg.common import printable
 from weakseg.data.ids import is_shown
 
-KINDS = ("click", "stroke", "box", "polygon", "mask", "brush", "tag", "answer")
+KINDS = ("click", "stroke", "box", "polygon", "outline", "mask", "brush", "tag", "answer")
 AREAS = ("polygon", "mask", "brush")
 MOST = 1e9  # pixels, or seconds, that make sense
 SHARES = (1.0, 1.0)  # size of a picture whose coordinates are shares of its sides

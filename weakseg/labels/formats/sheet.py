@@ -3,7 +3,7 @@
 image,kind,class,x,y             more coordinates follow in further columns
 a.jpg,click,cat,120.5,80
 a.jpg,box,cat,80,40,200,160      two opposite corners, or what the names of the columns say
-b.jpg,polygon,dog,1,1,9,1,9,9    also of strokes
+b.jpg,polygon,dog,1,1,9,1,9,9    also of strokes, and of coarse outlines
 b.jpg,tag,dog
 c.jpg                            a picture that was looked at, without a shape
 
@@ -29,7 +29,7 @@ from weakseg.labels.formats.records import (
 )
 
 FIRST = ["image", "kind", "class"]
-KINDS = ("click", "box", "polygon", "stroke", "tag")
+KINDS = ("click", "box", "polygon", "outline", "stroke", "tag")
 SUFFIXES = (".csv", ".tsv", ".txt")  # a spreadsheet calls its text with tabs .txt
 SEPARATORS = (",", ";", "\t")
 SIDES = {  # names of columns -> what of a box stands there
@@ -161,6 +161,8 @@ def shape_of(kind: str, label: str, words: Sequence[str], columns: Columns) -> S
         return Shape(kind, label, [*values[0], *values[1]])
     if kind == "polygon":
         return Shape(kind, label, polygon([[values]]))
+    if kind == "outline":
+        return Shape(kind, label, polygon([[values]])[0][0])
     if kind == "stroke" and values:
         return Shape(kind, label, {"width": 1.0, "path": values})
     if kind == "tag" and not values:
