@@ -184,12 +184,16 @@ def source_key(source: Source) -> str:
 
 
 def cached_classes(
-    paths: Mapping[str, Path], cache_dir: str | Path, values: MaskValues | None = None
+    paths: Mapping[str, Path],
+    cache_dir: str | Path,
+    values: MaskValues | None = None,
+    faults: dict[str, str] | None = None,
 ) -> dict[str, list[int]]:
     """Return {id: class numbers in its mask}, read once and remembered in the cache folder.
 
     paths: {id: mask path}; a mask that changed is read anew
     values: what those in the files mean; None: they are class numbers
+    faults: takes {id: why} of masks that can't be read, which are left out; None: they are refused
     """
     from tqdm import tqdm
 
@@ -203,11 +207,19 @@ def cached_classes(
         known = {}
     missing = [name for name, key in keys.items() if not are_numbers(known.get(key))]
     for name in tqdm(missing, desc="reading masks for their classes", disable=len(missing) < 200):
-        counts = np.bincount(read_class_numbers(paths[name], values).ravel(), minlength=256)
+        try:
+            numbers = read_class_numbers(paths[name], values)
+        except UserError as error:
+            if faults is None:
+                raise
+            known.pop(keys[name], None)
+            faults[name] = str(error)
+            continue
+        counts = np.bincount(numbers.ravel(), minlength=256)
         known[keys[name]] = np.flatnonzero(counts).tolist()
-    if missing:
+    if len(missing) > len(faults or ()):
         write(store, lambda file: file.write(json.dumps(known).encode()))
-    return {name: known[key] for name, key in keys.items()}
+    return {name: known[key] for name, key in keys.items() if key in known}
 
 
 def are_numbers(value: object) -> bool:

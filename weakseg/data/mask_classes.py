@@ -22,12 +22,14 @@ class MaskClasses(SegmentationDataset):
     all_classes: names of the numbers in mask files, the background first where there is one
     is_whole: whether no class is left out
     shown: {id: numbers in its mask}
+    faults: {id: why its mask can't be read}
     """
 
     by_image: ClassVar[tuple[str, ...]] = ("shown",)
     all_classes: list[str]
     is_whole: bool
     shown: dict[str, list[int]]
+    faults: dict[str, str]
 
     def set_classes(self, classes: list[str], tag_set: str) -> None:
         choose([tag_set], ("default",), "--tag_set")
@@ -57,18 +59,22 @@ class MaskClasses(SegmentationDataset):
         self.table[IGNORE] = IGNORE
         for member, label in zip(self.tag_names, self.tag_class, strict=True):
             self.table[self.all_classes.index(member)] = label
-        self.shown = self.mask_numbers(self.labelled())
+        self.faults = {}
+        self.shown = self.mask_numbers(self.labelled(), self.faults)
         self.check_shown(first)
 
     def check_shown(self, first: int) -> None:
-        """Refuse masks that hold numbers of no class, and those that show no object at all.
+        """Refuse masks none of which shows an object.
 
+        What is wrong with single ones is told by `check_masks` to those who use them, and noted.
         first: number of the first class that is an object
         """
-        for name, numbers in self.shown.items():
-            self.check_numbers(name, numbers)
+        if self.faults and not self.shown:
+            raise UserError(next(iter(self.faults.values())))
         every = {number for numbers in self.shown.values() for number in numbers}
-        if self.shown and not any(first <= number < IGNORE for number in every):
+        if self.shown and not any(first <= number < len(self.all_classes) for number in every):
+            for name, numbers in self.shown.items():
+                self.check_numbers(name, numbers)
             path = self.mask_path(min(self.shown)).parent
             name = self.all_classes[first]
             remedy = f"if it is {name}, add --mask_values {IGNORE}={name}"
@@ -85,11 +91,24 @@ class MaskClasses(SegmentationDataset):
     def notes(self) -> list[str]:
         every = {number for numbers in self.shown.values() for number in numbers}
         lacking = [name for name in self.tag_names if self.all_classes.index(name) not in every]
-        notes = [*super().notes(), *self.mixture()]
+        notes = [*super().notes(), *self.mixture(), *self.unfit()]
         if not lacking or not self.shown:
             return notes
         names = shorten(", ".join(lacking), 120)
         return [*notes, f"{self.root}: none of {len(self.shown)} masks shows {names}"]
+
+    def unfit(self) -> list[str]:
+        """Return a line where some masks can't be used, which may be nobody's business."""
+        reasons = dict(self.faults)
+        for name, numbers in self.shown.items():
+            try:
+                self.check_numbers(name, numbers)
+            except UserError as error:
+                reasons[name] = str(error)
+        if not reasons:
+            return []
+        count, first = len(self.shown) + len(self.faults), min(reasons.items())[1]
+        return [f"{len(reasons)} of {count} masks can't be used, the first: {first}"]
 
     def mixture(self) -> list[str]:
         """Return a line where some masks show objects as 255, which the others don't hold."""

@@ -14,6 +14,7 @@ from PIL import Image
 
 from weakseg.common import IGNORE, UserError, atomic_path
 from weakseg.data.mask_values import MaskValues, read_class_numbers
+from weakseg.data.palettes import Palettes
 from weakseg.labels.annotators import connected_regions
 from weakseg.labels.formats.files import Files, lines_of
 from weakseg.labels.formats.geometry import picture_size
@@ -47,15 +48,17 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
             f"{files.path}: holds masks of numbers; name their classes in order with --classes, or "
             "in classes.txt beside the pictures' folder"
         )
+    palettes = Palettes(meaning.values)
     for name in files.with_suffix(".png"):
         if OBJECTS in PurePosixPath(name).parts:
             continue
         with files.on_disk(name) as path:
             try:
                 mask = read_class_numbers(path, meaning.values)
+                numbers = set(np.unique(mask).tolist())
+                palettes.add(path, numbers, files.where(name))
             except UserError as error:
                 raise UserError(str(error).replace(str(path), files.where(name))) from error
-        numbers = set(np.unique(mask).tolist())
         strays = {number for number in numbers - {IGNORE} if number >= len(meaning.classes.names)}
         if strays:
             raise UserError(
