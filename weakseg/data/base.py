@@ -18,6 +18,7 @@ from weakseg.data.cache import ResizedCache, cached_classes
 from weakseg.data.image_io import image_size, read_image, read_instances
 from weakseg.data.lists import NO_BACKGROUND
 from weakseg.data.mask_values import MaskValues, read_class_numbers
+from weakseg.data.palettes import Palettes
 from weakseg.data.reading import USUAL, Photograph, Reading
 from weakseg.data.value_range import value_range
 
@@ -85,6 +86,7 @@ class SegmentationDataset(ABC):
                 f"--no_background: {self.root} is {self.name}, which has a background; leave it out"
             )
         self.mask_values = self.meaning_of_masks(mask_values, mask_ignore)
+        self.palettes = Palettes(self.mask_values)
         self.set_classes(list(classes), tag_set)
         strata = {name: self.stratum(name) for name in self.listed("trainval")}
         test = set(self.listed("test"))
@@ -265,10 +267,15 @@ class SegmentationDataset(ABC):
         """Return those of `names` that have a mask."""
         return [name for name in names if self.mask_path(name).exists()]
 
-    def mask_numbers(self, names: Iterable[str]) -> dict[str, list[int]]:
-        """Return {id: class numbers in its mask file}, remembered in the cache folder."""
+    def mask_numbers(
+        self, names: Iterable[str], faults: dict[str, str] | None = None
+    ) -> dict[str, list[int]]:
+        """Return {id: class numbers in its mask file}, remembered in the cache folder.
+
+        faults: as `cached_classes` takes it
+        """
         paths = {name: self.mask_path(name) for name in names}
-        return cached_classes(paths, self.cache_dir, self.mask_values)
+        return cached_classes(paths, self.cache_dir, self.mask_values, faults)
 
     def check_test_masks(self) -> list[str]:
         """Check the masks of the test split that are there, see `check_masks`."""
@@ -277,12 +284,14 @@ class SegmentationDataset(ABC):
     def check_masks(self, names: Collection[str], split: str) -> list[str]:
         """Check the masks of some images that are there -> lines on what they lack.
 
-        A mask of another size than its image, one that holds a number of no class, and masks in
-        which every pixel is ignored are a `UserError`. split: what the images are, in words
+        A mask of another size than its image, one that holds a number of no class, palettes that
+        differ, and masks in which every pixel is ignored are a `UserError`. split: what the images
+        are, in words
         """
         numbers = self.mask_numbers(self.masked(names))
         for name in numbers:
             self.check_mask_size(name)
+            self.palettes.add(self.mask_path(name), numbers[name])
             self.check_numbers(name, numbers[name])
         blank = [name for name in numbers if (self.lookup(name)[numbers[name]] == IGNORE).all()]
         if numbers and len(blank) == len(numbers):
