@@ -322,7 +322,8 @@ def ask(args: argparse.Namespace) -> None:
 
     study = ask_study_of(args)
     dataset = open_dataset(study.data)
-    say([*dataset.notes(), *dataset.check_test_masks()])
+    masks = dataset.check_masks(dataset.ids("train"), "training")  # of which answers are simulated
+    say([*dataset.notes(), *dataset.check_test_masks(), *masks])
     study = replace(study, data=study.data.of_data(dataset))
     words = ["--supervision_mode", "pixels", *data_words(study.data, ""), *study.training]
     run = run_of(words)
