@@ -429,8 +429,10 @@ def test_bad_folders_are_named(folder):
         with pytest.raises(UserError, match=f"classes.txt.*{message}"):
             opened(folder)
     write(folder / "classes.txt", "sky", "owl")  # masks hold a 2 as well
-    with pytest.raises(UserError, match=r"holds the number 2, which is no class .*--mask_values"):
-        opened(folder)
+    data, message = opened(folder), r"holds the number 2, which is no class .*--mask_values"
+    assert any("masks can't be used" in line for line in data.notes())
+    with pytest.raises(UserError, match=message):
+        data.check_masks([*data.ids("trainval"), *data.ids("test")], "own")
     shutil.rmtree(folder / "images")
     with pytest.raises(UserError, match="images: no image is there"):
         opened(folder)
