@@ -265,6 +265,18 @@ def test_coco_has_category_0_and_gaps_and_both_kinds_of_runs(tmp_path):
     assert shapes[5].geometry == [3.5, 4.5] and dropped.lost == 3
 
 
+@pytest.mark.parametrize(
+    "key, second", [("categories", {"name": "dog"}), ("images", {"file_name": "b.jpg"})]
+)
+def test_coco_with_an_id_of_two_things_is_refused(tmp_path, key, second):
+    content = coco({"bbox": [1, 2, 3, 4]})
+    content[key] = [content[key][0], dict(content[key][0])]
+    assert len(only(put(tmp_path / "a.json", content))[0]) == 1
+    content[key][1] |= second
+    with pytest.raises(UserError, match=rf"its {key} .* and .* have one id, 0; give each its own"):
+        read(put(tmp_path / "a.json", content))
+
+
 def test_coco_without_its_tables_is_one_line(tmp_path):
     path = put(tmp_path / "a.json", coco() | {"images": [{"file_name": "a.jpg"}]})
     with pytest.raises(UserError, match="not of COCO's form"):
@@ -284,6 +296,43 @@ def test_voc_counts_from_1_with_both_corners_inside(tmp_path):
     record = records["a.jpg"]
     assert record.size is None and record.shapes[0].geometry == [0, 0, 10, 5]
     assert record.shapes[0].label == "cat" and dropped.lost == 1
+
+
+@pytest.mark.parametrize("order", [(2, 3, 9, 7), (9, 7, 2, 3), (2, 7, 9, 3)])
+def test_voc_has_corners_in_any_order_and_none_in_shares(tmp_path, order):
+    content = (
+        "<annotation><filename>a.jpg</filename><object><name>cat</name><bndbox><xmin>{}</xmin>"
+        "<ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object></annotation>"
+    )
+    (shape,), _ = only(put(tmp_path / "a.xml", content.format(*order)))
+    assert shape.geometry == [1, 2, 9, 7]
+    (shape,), _ = only(put(tmp_path / "a.xml", content.format(1, 1, 1, 1)))  # the first pixel
+    shapes, dropped = only(put(tmp_path / "a.xml", content.format(0.1, 0.1, 0.9, 0.9)))
+    assert shape.geometry == [0, 0, 1, 1] and not shapes and dropped.hidden == {"a.jpg"}
+
+
+def test_yolo_that_counts_classes_from_1_is_refused(tmp_path):
+    put(tmp_path / "y/data.yaml", "names: [cat, dog]\n")
+    put(tmp_path / "y/a.txt", "2 0.5 0.5 0.1 0.1\n1 0.5 0.5 0.1 0.1\n")
+    with pytest.raises(UserError, match="its lines count classes from 1 to 2, but YOLO counts"):
+        read(tmp_path / "y")
+    put(tmp_path / "y/b.txt", "0 0.5 0.5 0.1 0.1\n")  # then 2 is a slip
+    assert read(tmp_path / "y")[1].lost == 1
+    put(tmp_path / "y/data.yaml", "names: {1: cat, 2: dog}\n")
+    records, dropped = read(tmp_path / "y")
+    assert [one.label for one in records["a"].shapes] == ["dog", "cat"] and dropped.lost == 1
+
+
+@pytest.mark.parametrize(
+    "line", ["0 50 40 20 10", "0 1 1 5 1 5 9", "0 .5 .5 .1 .1 .5 .5 2 .4 .4 2"]
+)
+def test_yolo_in_pixels_or_of_unnamed_keypoints_is_counted(tmp_path, line):
+    put(tmp_path / "y/data.yaml", "names: [cat, dog]\n")
+    put(tmp_path / "y/a.txt", f"{line}\n")
+    shapes, dropped = only(tmp_path / "y")
+    assert not shapes and reasons(dropped) == [
+        "of numbers that are no shares of the picture's sides"
+    ]
 
 
 def test_yolo_counts_objects_from_0_in_shares(tmp_path):
@@ -349,6 +398,18 @@ def test_masks_with_unlabelled_pixels_say_nothing_of_the_rest(tmp_path):
     assert [one.label for one in records["a"].shapes] == ["cat", "cat"]  # the speck is no third
     assert sum(area_pixels(one, (50, 40)).sum() for one in records["a"].shapes) == 49 + 100 + 1
     assert {one.label for one in records["b"].shapes} == {"background", "dog"}
+
+
+def test_masks_whose_objects_may_be_255_are_counted(tmp_path):
+    (tmp_path / "m").mkdir()
+    for number, name in ((1, "a"), (255, "b")):
+        mask = np.zeros((40, 50), np.uint8)
+        mask[2:9, 2:9] = number
+        Image.fromarray(mask).save(tmp_path / f"m/{name}.png")
+    _, dropped = read(tmp_path / "m")
+    assert dropped.first == {
+        (False, "masks of 0 and 255 alone, whose 255 is not labelled (--mask_values)"): "b.png"
+    }
 
 
 def test_cvats_masks_say_themselves_what_their_colours_mean(tmp_path):

@@ -45,6 +45,8 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
         try:
             classes = {one["id"]: text(one["name"]) for one in content["categories"]}
             images = {one["id"]: one for one in content["images"]}
+            refuse_shared(files.where(name), "categories", content["categories"], "name")
+            refuse_shared(files.where(name), "images", content["images"], "file_name")
             annotations: dict[Any, list[Any]] = {key: [] for key in images}
             for place, one in enumerate(content.get("annotations") or [], 1):
                 if one.get("image_id") not in annotations:
@@ -60,6 +62,17 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
                 "form; export it anew"
             ) from error
         yield from records
+
+
+def refuse_shared(where: str, kind: str, entries: Sequence[Any], key: str) -> None:
+    """Refuse entries of a table that have one id but are called differently."""
+    told: dict[Any, Any] = {}
+    for one in entries:
+        if told.setdefault(one["id"], one[key]) != one[key]:
+            raise UserError(
+                f"{where}: its {kind} {told[one['id']]} and {one[key]} have one id, {one['id']}; "
+                "give each its own"
+            )
 
 
 def picture_of(

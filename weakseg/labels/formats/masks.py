@@ -65,6 +65,9 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
                 f"{files.where(name)}: holds the number {min(strays)}, which is no class; say what "
                 "it means with --mask_values, or --mask_ignore"
             )
+        if numbers == {0, IGNORE} and meaning.values is None:
+            why = f"masks of 0 and {IGNORE} alone, whose {IGNORE} is not labelled (--mask_values)"
+            dropped.change(why, name)
         is_complete = IGNORE not in numbers and meaning.classes.has_background
         shown = sorted(numbers - {IGNORE} - ({0} if is_complete else set()))
         shapes = [shape for number in shown for shape in regions(mask, number, meaning)]

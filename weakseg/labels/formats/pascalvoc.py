@@ -5,9 +5,9 @@ from pathlib import PurePosixPath
 from xml.etree import ElementTree
 
 from weakseg.labels.formats.files import Files
+from weakseg.labels.formats.geometry import box_of
 from weakseg.labels.formats.records import (
     Dropped,
-    Nothing,
     PictureRecord,
     Shape,
     Unreadable,
@@ -41,12 +41,11 @@ def picture_of(root: ElementTree.Element, file: str, dropped: Dropped) -> Pictur
 
 
 def box(corners: ElementTree.Element | None) -> list[float]:
-    """Return [left, top, right, bottom] of an object's corners."""
+    """Return [left, top, right, bottom] of an object's corners, which may stand in any order."""
     if corners is None:
         raise Unreadable("an object without a box")
-    left, top, right, bottom = (
-        number(corners.findtext(key)) for key in ("xmin", "ymin", "xmax", "ymax")
-    )
-    if right < left or bottom < top:
-        raise Nothing("a box without an area")
+    x0, y0, x1, y1 = (number(corners.findtext(key)) for key in ("xmin", "ymin", "xmax", "ymax"))
+    left, top, right, bottom = box_of([[x0, y0], [x1, y1]])
+    if max(right, bottom) <= 1 and min(left, top) < 1:
+        raise Unreadable("in shares of the picture's sides, where pixels are counted from 1")
     return [left - 1, top - 1, right, bottom]

@@ -33,6 +33,7 @@ from weakseg.labels.formats.records import (
 NAMES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
 LISTS = ("train.txt", "val.txt", "valid.txt", "test.txt", "trainval.txt")
 OTHERS = ("readme.txt", "labelmap.txt")
+BEYOND = 0.5  # shares: as far beyond the picture a number may be
 
 
 def recognise(files: Files, name: str) -> bool:
@@ -54,6 +55,7 @@ def is_label_file(name: str) -> bool:
 def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
     """Yield what each file says of its picture."""
     classes, points = description(files)
+    refuse_from_1(files, classes)
     for file in filter(is_label_file, files.names):
         name = PurePosixPath(file).with_suffix("").as_posix()
         name = "/".join("images" if part == "labels" else part for part in name.split("/"))
@@ -87,6 +89,18 @@ def description(files: Files) -> tuple[dict[int, str], tuple[int, int] | None]:
     )
 
 
+def refuse_from_1(files: Files, classes: dict[int, str]) -> None:
+    """Refuse lines that count classes from 1: all names would be shifted by one."""
+    last = max(classes, default=0)
+    contents = (files.text(file) for file in files.names if is_label_file(file))
+    used = {line.split()[0] for content in contents for line in lines_of(content)}
+    if 0 in classes and str(last + 1) in used and "0" not in used:
+        raise UserError(
+            f"{files.path}: its lines count classes from 1 to {last + 1}, but YOLO counts from 0; "
+            "number them anew, or give the names numbers from 1 in data.yaml"
+        )
+
+
 def shapes_of(
     words: Sequence[str], classes: dict[int, str], points: tuple[int, int] | None
 ) -> list[Shape]:
@@ -95,6 +109,8 @@ def shapes_of(
     if label not in classes:
         raise Unreadable(f"of the class {label}, which has no name")
     name, clicks = text(classes[label]), []
+    if points is None and not all(-BEYOND <= value <= 1 + BEYOND for value in values):
+        raise Unreadable("of numbers that are no shares of the picture's sides")
     if points and len(values) == 4 + points[0] * points[1]:
         joints = [values[i : i + points[1]] for i in range(4, len(values), points[1])]
         seen = [joint for joint in joints if (joint[2] > 0 if points[1] > 2 else any(joint))]
