@@ -1,4 +1,4 @@
-"""Simulate annotators: turn masks into tags, points, scribbles, boxes and answers, for all runs.
+"""Simulate annotators: turn masks into tags, points, scribbles, boxes, outlines and answers.
 
     python weak_label_generator.py --data_dir ./data --output_file weak_labels/weak_labels_train.pkl
     python weak_label_generator.py --data_dir ./data --points_per_object 3 --noise 0.05 --preview 8
@@ -49,6 +49,7 @@ LIMITS = {  # of what the flags may say
     "scribble_length": (0.01, 1),
     "scribble_width": (1, 100),
     "min_area": (0, 0.5),
+    "outline_iou": (0.5, 1),
     "noise": (0, 1),
     "pixels_per_image": (0, 10_000),
     "preview": (0, 100),
@@ -114,6 +115,12 @@ def add_annotator_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=default.min_area,
         help="smallest object, share of the image (default: %(default)s)",
+    )
+    group.add_argument(
+        "--outline_iou",
+        type=float,
+        default=default.outline_iou,
+        help="IoU of coarse outlines with their objects (default: %(default)s)",
     )
     group.add_argument(
         "--noise",

@@ -158,7 +158,7 @@ def test_each_image_has_the_targets_that_were_bought_for_it_and_no_others(pets, 
     bought = dict(
         zip(
             names,
-            [("points",), ("full",), ("tags", "boxes"), ("scribbles", "pixels")],
+            [("points",), ("full",), ("tags", "boxes"), ("scribbles", "outlines", "pixels")],
             strict=False,
         )
     )
