@@ -31,7 +31,7 @@ from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.costs import hours
 from weakseg.reporting.tables import markdown, mean_std
 
-KINDS = ("points", "scribbles", "boxes", "full")
+KINDS = ("points", "scribbles", "boxes", "outlines", "full")
 PICTURES = (10, 20, 40, 80, 160, 320, 800)
 # Other prices of masks: their words, of what, and its seconds.
 PRICES = {
