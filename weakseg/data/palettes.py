@@ -58,7 +58,8 @@ def colours_of(table: list[int], numbers: Iterable[int]) -> dict[int, int]:
 
     Empty where the palette says no more than the numbers.
     """
-    known = [n for n in numbers if n != IGNORE and 3 * n + 2 < len(table)]
-    colours = {n: int.from_bytes(bytes(table[3 * n : 3 * n + 3]), "big") for n in known}
-    is_grey = all(colour == n * GREY for n, colour in colours.items())
-    return {} if is_grey else colours
+    every = range(len(table) // 3)
+    colours = {n: int.from_bytes(bytes(table[3 * n : 3 * n + 3]), "big") for n in every}
+    if len(colours) > 1 and all(colour == n * GREY for n, colour in colours.items()):
+        return {}
+    return {n: colours[n] for n in numbers if n in colours and n != IGNORE}
