@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weakseg.common import IGNORE, suggestion
+from weakseg.labels.agreement import outside_boxes
 from weakseg.labels.formats.geometry import overlap
 from weakseg.labels.formats.records import AREAS, Shape
 from weakseg.labels.signals import LISTS
@@ -138,6 +139,9 @@ def label_record(
                     f"{shape.label}=CLASS, or {shape.label}=- to leave it out"
                 )
             record.setdefault("boxes", []).append([*shape.geometry, number])
+    is_closed = "boxes" in record["complete"] and has_background
+    if is_closed and carried.size and outside_boxes(record):  # one source missed an object
+        record["complete"] = [name for name in record["complete"] if name != "boxes"]
     areas = [shape for shape in carried.shapes if shape.kind in AREAS]
     if areas or ("full" in carried.complete and has_background):
         record["full"] = outlined(areas, classes, has_background)

@@ -15,10 +15,19 @@ from typing import Any
 
 from weakseg.common import suggestion
 from weakseg.data.folder_files import PICTURES
+from weakseg.labels.agreement import refuse_contradictions
 from weakseg.labels.checks import Picture, nearest, rows, shown
 from weakseg.labels.signals import LISTS, SIGNALS, is_complete, is_labelled
 
 KEYS = ("size", "complete", *SIGNALS)
+MEANT = {  # what people may call a kind of label -> its key
+    "clicks": "points",
+    "strokes": "scribbles",
+    "bbox": "boxes",
+    "mask": "full",
+    "masks": "full",
+    "labels": "tags",
+}
 PLACED = (*LISTS, "pixels")  # signals that name places of a picture of a certain size
 
 
@@ -43,8 +52,9 @@ def read_record(
     if not isinstance(record, Mapping):
         raise ValueError(f"its labels are {shown(record)}; write a table of them")
     for key in record:
-        if key not in KEYS and suggestion(key, KEYS):
-            raise ValueError(f"has the unknown key {shown(key)}; {suggestion(key, KEYS)}")
+        hint = f"did you mean {MEANT[key]}?" if key in MEANT else suggestion(key, KEYS)
+        if key not in KEYS and hint:
+            raise ValueError(f"has the unknown key {shown(key)}; {hint}")
     width, height = picture.size
     needs_size = picture.is_simulated or any(record.get(signal) for signal in PLACED)
     size = record.get("size", None if needs_size else [width, height])
@@ -70,6 +80,10 @@ def read_record(
             known = [name for name in known if name != signal]
             if SIGNALS[signal].nothing is not None:
                 labels[signal] = SIGNALS[signal].nothing
+    if not picture.is_simulated:
+        checked = {signal: labels[signal] for signal in signals if signal in labels}
+        told = {**checked, "size": labels["size"], "complete": known}
+        refuse_contradictions(told, picture.class_names, picture.has_background)
     labels.pop("complete", None)
     return labels if {*known} >= {*LISTS} else labels | {"complete": known}
 

@@ -1,0 +1,71 @@
+"""Labels of one image that deny one another, of people and of several sources."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_label_record import BY_PEOPLE, BY_PROGRAM
+from test_store import says
+
+from weakseg.labels.agreement import SLACK
+from weakseg.labels.carried import label_record, merged
+from weakseg.labels.formats.records import Shape
+from weakseg.labels.label_record import read_record
+
+NAMES = ("background", "cat", "dog")
+BOX = [10, 10, 30, 30, 1]
+WEAK = ("points", "scribbles", "boxes", "tags")
+
+
+def read(complete=("boxes",), picture=BY_PEOPLE, **labels):
+    record = {"size": [60, 40], "boxes": [BOX], "complete": [*complete], **labels}
+    return read_record(record, picture, WEAK)
+
+
+@given(x=st.floats(2, 59), y=st.floats(2, 39), label=st.sampled_from([0, 1, 2, 255]))
+def test_a_click_on_an_object_lies_in_a_box_of_a_complete_list(x, y, label):
+    slack = SLACK * 60
+    inside = all(10 - slack <= value <= 30 + slack for value in (x, y))
+    read((), points=[[x, y, label]])
+    read(picture=BY_PROGRAM, points=[[x, y, label]], scribbles=[], tags={"present": ["cat"]})
+    if label in (0, 255) or (label == 1 and inside):
+        read(points=[[x, y, label]])
+        return
+    with pytest.raises(
+        ValueError, match=r"click 1 of (cat|dog) lies outside of all its boxes, who"
+    ):
+        read(points=[[x, y, label]])
+
+
+def test_a_stroke_may_leave_its_box_but_not_miss_it():
+    def stroke(*path):
+        return [{"class": 1, "width": 1, "path": [*path]}]
+
+    read(scribbles=stroke([20, 20], [50, 20]))
+    with pytest.raises(ValueError, match="stroke 1 of cat lies outside of all its boxes"):
+        read(scribbles=stroke([40, 20], [50, 20]))
+
+
+def test_what_a_tag_denies_is_nowhere():
+    read(tags={"present": ["cat"], "absent": ["dog"]})
+    with pytest.raises(ValueError, match="tags: cat is absent, but box 1 shows it; mend one"):
+        read(tags={"present": [], "absent": ["cat"]})
+    with pytest.raises(ValueError, match="tags: dog is absent, but click 2 shows it"):
+        read((), points=[[20, 20, 1], [5, 5, 2]], tags={"absent": ["dog"]})
+    read(picture=BY_PROGRAM, points=[], scribbles=[], tags={"absent": ["cat"]})  # its own noise
+
+
+@pytest.mark.parametrize("place, is_complete", [([20.0, 20.0], True), ([50.0, 20.0], False)])
+def test_an_object_that_another_source_missed_leaves_boxes_incomplete(place, is_complete):
+    boxes = says(Shape("box", "cat", BOX[:4]), complete=("boxes",))
+    clicks = says(Shape("click", "cat", place), Shape("click", "background", [50.0, 5.0]))
+    record = label_record(merged({"a": boxes, "b": clicks}), NAMES, (), True)
+    assert ("boxes" in record["complete"]) == is_complete
+    assert len(record["points"]) == 2 and len(record["boxes"]) == 1
+
+
+@pytest.mark.parametrize(
+    "key, meant", [("clicks", "points"), ("bbox", "boxes"), ("strokes", "scribbles")]
+)
+def test_what_people_may_call_a_kind_is_told_its_name(key, meant):
+    with pytest.raises(ValueError, match=rf"unknown key '{key}'; did you mean {meant}\?"):
+        read(**{key: []})
