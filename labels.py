@@ -151,7 +151,12 @@ def import_labels(args: argparse.Namespace) -> None:
                 say(f"  removed: of {', '.join(found.sources)} before; another --source keeps both")
         store.say_classes(all_classes(store.classes(), wishes, files))
     print_state(args.output)
-    print(f"next: python train.py --labels {args.output} --data_dir {Path(args.images).parent}")
+    images = Path(args.images)
+    data_dir = images.parent if images.name == "images" else images
+    say(
+        f"next: python train.py --supervision_mode any --learner probe --labels {args.output} "
+        f"--data_dir {data_dir} --run_name {Path(args.output).name}"
+    )
 
 
 def wishes_of(args: argparse.Namespace) -> Wishes:

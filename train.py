@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from weakseg.common import UserError, commit, run_cli, seed_everything
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import open_dataset, say
+from weakseg.labels.class_names import with_classes
 from weakseg.labels.signals import is_closed
 from weakseg.labels.training_labels import TrainingLabels, read_training_labels, training_ids
 from weakseg.training import options
@@ -50,11 +51,12 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     run = TrainingRun.of_flags(vars(args))
     refuse_processes(run)
+    run = with_classes(run, run.weak_label_path)
     dataset = open_dataset(run)
     run = run.of_data(dataset)
     if run.signals:  # mistakes in flags are told before any label is read
         weights_of(run, dataset)
-    ids = training_ids(dataset, run.seed, run.train_limit)
+    ids = training_ids(dataset, run.seed, run.train_limit, run.selection)
     labels = read_training_labels(
         run.weak_label_path, dataset, ids, run.signals or None, run.selection, run.data_dir
     )
@@ -112,10 +114,7 @@ def train_on_features(
         train_probe(run, checkpoint, dataset, labels, store, masks, description)
     else:
         save_best(run.folder, checkpoint)
-    print(
-        f"{run.folder}: best.pt is the last fit; next: python evaluate.py "
-        f"--checkpoint_dir {run.checkpoint_dir} --run_name {run.run_name}"
-    )
+    print(f"{run.folder}: best.pt is the last fit; next: {run.next_command(dataset)}")
 
 
 def refuse_processes(run: TrainingRun) -> None:
@@ -185,7 +184,7 @@ def train(
     elif accelerator.is_main_process and checkpoint["selected"]:
         save_best(run.folder, checkpoint)
     if accelerator.is_main_process:
-        report(run, Log(run.folder / "log.jsonl").read())
+        report(run, Log(run.folder / "log.jsonl").read(), run.next_command(dataset))
     accelerator.end_training()
 
 

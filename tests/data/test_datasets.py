@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from weakseg.common import UserError
-from weakseg.data.base import hold_out
 from weakseg.data.datasets import (
     DATASETS,
     DataOptions,
@@ -19,6 +18,7 @@ from weakseg.data.datasets import (
     detect,
     open_dataset,
 )
+from weakseg.data.groups import hold_out
 
 LAWS = settings(max_examples=60)
 

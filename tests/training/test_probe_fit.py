@@ -82,7 +82,8 @@ def test_one_mask_can_not_be_held_out():
 def test_masks_choose_the_last_head_unless_the_user_does(head, is_last):
     rows, from_mask = mix(0, wrong=0.9)
     run = settings_of(head=head, penalty=0.1)
-    fitted, line = fit_head(run, None, rows, from_mask, PLAIN, 2, is_last)
+    evidence = SimpleNamespace(groups=np.arange(rows.images.max() + 1))
+    fitted, line = fit_head(run, evidence, rows, from_mask, PLAIN, 2, is_last)
     chooses = head == "auto" and is_last
     assert isinstance(fitted, SmallNetwork) == chooses
     assert line["pixels"] == (from_mask.sum() if chooses else len(rows))
@@ -93,7 +94,7 @@ def test_few_pixels_of_masks_of_two_classes_have_a_linear_head(classes, pixel_co
     images = np.arange(pixel_count) // PLACES
     rows = pixels(0, np.arange(pixel_count) % classes, images)
     masks = np.ones(pixel_count, bool)
-    evidence = SimpleNamespace(marks=[])
+    evidence = SimpleNamespace(marks=[], groups=np.arange(pixel_count))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(probe_fit, "SMALL_OF_FEW", {"hidden": 8, "steps": 5})
         fitted, line = fit_head(settings_of(penalty=0.1), evidence, rows, masks, PLAIN, classes)
@@ -123,7 +124,7 @@ def test_only_pictures_with_boxes_have_places_in_doubt_of_boxes(seed, clicked):
         pool = np.zeros((number, PLACES, WIDTH), np.float16)
         all_of_them = np.ones(number, bool)
         return Evidence(
-            empty, empty, empty, pool, None, None, all_of_them, 0.0, all_of_them, all_of_them
+            empty, empty, empty, pool, None, None, all_of_them, 0.0, all_of_them, all_of_them, None
         )
 
     alone, _ = rows_of(evidence(boxed), first, 2, doubt_is_object=True)

@@ -82,7 +82,11 @@ def gathered(labels, signals):
     labels.train_ids = [*by_name]
     mask = np.tile(np.arange(6, dtype=np.uint8), (5, 1)).repeat(4, 0).repeat(5, 1)  # 6 classes
     dataset = SimpleNamespace(
-        photograph=str, mask=lambda name: mask, has_background=True, class_names=["a", "b", "c"]
+        photograph=str,
+        group=str,
+        mask=lambda name: mask,
+        has_background=True,
+        class_names=["a", "b", "c"],
     )
     maps = FeatureMaps((np.zeros((4, 5, 8), np.float16),), (4,), (30, 20), (30, 20))
     run_ = SimpleNamespace(seed=0, signals=signals, probe=ProbeOptions(), weak_label_path="l")
@@ -139,7 +143,9 @@ def test_clicks_on_the_background_and_on_objects_weigh_the_same(rows):
     pool, places = np.zeros((1, 3, 2), np.float16), np.zeros((1, 3, 2))
     marks = pixels(classes, weights)
     none, weak = pixels([], []), np.array([True])
-    evidence = Evidence(marks, none, none, pool, places, nothing, weak, 0.0, weak, weak)
+    evidence = Evidence(
+        marks, none, none, pool, places, nothing, weak, 0.0, weak, weak, np.arange(1)
+    )
     found = rows_of(evidence, nothing, 2)[0].weights
     there = np.unique(classes)
     np.testing.assert_allclose(np.bincount(classes, found)[there], 1 / len(there))
@@ -175,6 +181,7 @@ def test_weak_labels_weigh_as_many_images_as_have_them_and_answers_as_many_as_th
         0.0,
         np.zeros(images, bool),
         np.ones(images, bool),
+        np.arange(images),
     )
     rows, is_exact = rows_of(evidence, pseudo, 3)
     labelled, exact = pseudo != IGNORE, 2 * masks + len(answers)

@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,8 +12,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from PIL import Image
 
-from weakseg.common import IGNORE, UserError, stable_seed
+from weakseg.common import IGNORE, UserError
 from weakseg.data.cache import ResizedCache, cached_classes
+from weakseg.data.groups import FILE as GROUPS
+from weakseg.data.groups import hold_out, read_groups
 from weakseg.data.image_io import image_size, read_image, read_instances
 from weakseg.data.lists import NO_BACKGROUND
 from weakseg.data.mask_values import MaskValues, read_class_numbers
@@ -35,6 +36,8 @@ class SegmentationDataset(ABC):
     name: what --dataset calls it
     by_image: attributes that hold something for each image, {id: ...}
     may_lack_background: whether --no_background makes sense
+    may_be_named: whether --class_names does
+    may_lack_test: whether there may be no image to test on
     lists: {"trainval" or "test": ids that the lists name}
     class_names: of the mask's classes, the background first where there is one
     has_background: whether class 0 is what no object covers; else it is a class like any other
@@ -48,6 +51,8 @@ class SegmentationDataset(ABC):
     name: ClassVar[str]
     by_image: ClassVar[tuple[str, ...]] = ()
     may_lack_background: ClassVar[bool] = False
+    may_be_named: ClassVar[bool] = False
+    may_lack_test: bool = False
     lists: dict[str, list[str]]
     class_names: list[str]
     has_background: bool = True
@@ -68,11 +73,12 @@ class SegmentationDataset(ABC):
         mask_values: Sequence[str] = (),
         mask_ignore: str | None = None,
         reading: Reading = USUAL,
+        named: Sequence[str] = (),
     ) -> None:
         if not 0 < val_fraction < 1:
             raise UserError(f"--val_fraction {val_fraction}: must lie between 0 and 1")
         self.root, self.cache_dir, self.split_seed = Path(root), cache_dir, split_seed
-        self.without_background, self.chosen = without_background, reading
+        self.without_background, self.chosen, self.named = without_background, reading, list(named)
         self.flags = ["--classes", *classes] if classes else []
         self.flags += ["--tag_set", tag_set] if tag_set != "default" else []
         self.flags += ["--split_seed", str(split_seed)] if split_seed else []
@@ -80,10 +86,15 @@ class SegmentationDataset(ABC):
         self.flags += reading.flags
         self.flags += ["--mask_values", *mask_values] if mask_values else []
         self.flags += ["--mask_ignore", mask_ignore] if mask_ignore is not None else []
+        self.flags += ["--class_names", *named] if named else []
         self.read_lists()
         if without_background and not self.may_lack_background:
             raise UserError(
                 f"--no_background: {self.root} is {self.name}, which has a background; leave it out"
+            )
+        if named and not self.may_be_named:
+            raise UserError(
+                f"--class_names: {self.root} is {self.name}, whose classes are known; leave it out"
             )
         self.mask_values = self.meaning_of_masks(mask_values, mask_ignore)
         self.palettes = Palettes(self.mask_values)
@@ -96,7 +107,13 @@ class SegmentationDataset(ABC):
                 f"{self.root}: {min(twice)} is listed for training and for the test; mend the lists"
             )
         candidates = {name: strata[name] for name in self.can_validate(strata)}
-        held = hold_out(candidates, val_fraction, split_seed)
+        chosen = {*map(self.group, hold_out(candidates, val_fraction, split_seed, self.group))}
+        held = {name for name in strata if self.group(name) in chosen}
+        if self.groups and len(held) == len(strata) > 1:
+            raise UserError(
+                f"{self.root / GROUPS}: all {len(strata)} images to train on are of one group; "
+                "none can be held out for validation without parting it"
+            )
         self.set_ids({"train": set(strata) - held, "val": held, "test": test})
 
     @abstractmethod
@@ -160,6 +177,24 @@ class SegmentationDataset(ABC):
         """Return those of `names` that may be held out for validation."""
         return list(names)
 
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """{id: its group}, such as its patient, of the images that `groups.txt` names."""
+        return read_groups(self.root / GROUPS, self.pictures())
+
+    def group(self, name: str) -> str:
+        """Return what an image belongs to, which no split parts: by default to itself alone."""
+        return self.groups.get(name, name)
+
+    def pictures(self) -> dict[str, Path]:
+        """Return {id: path} of all images of the lists."""
+        return {name: self.image_path(name) for names in self.lists.values() for name in names}
+
+    @property
+    def picture_folder(self) -> Path:
+        """The folder that all photographs lie below."""
+        return self.root
+
     def set_ids(self, parts: Mapping[str, Collection[str]]) -> None:
         """Keep the ids whose image is there; a split without any is refused."""
         self._ids = {
@@ -168,6 +203,8 @@ class SegmentationDataset(ABC):
         }
         self.absent = sum(map(len, parts.values())) - sum(map(len, self._ids.values()))
         for split, names in self._ids.items():
+            if split == "test" and self.may_lack_test and not parts[split]:
+                continue
             if not parts[split]:
                 raise UserError(
                     f"--data_dir {self.root}: no image is left for the {split} split; "
@@ -354,6 +391,11 @@ class SegmentationDataset(ABC):
     def test_on(self, names: Iterable[str]) -> None:
         """Keep no other images in the test split; one without any is a `UserError`."""
         kept = sorted({*self.ids("test")} & {*names})
+        if not self.ids("test"):
+            raise UserError(
+                f"--data_dir {self.root}: no picture has a mask to test on; add pictures that no "
+                "run learns from with their masks, or write test.txt"
+            )
         if not kept:
             raise UserError(
                 f"--data_dir {self.root}: no test image is left that the run was not trained on; "
@@ -390,26 +432,3 @@ class SegmentationDataset(ABC):
                 sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
                 digest.update(repr((split, name, sizes)).encode())
         return digest.hexdigest()[:16]
-
-
-def hold_out(strata: Mapping[str, tuple[str, ...]], fraction: float, seed: int) -> set[str]:
-    """Choose `fraction` of the ids, at least one, with the exact share of every stratum within one.
-
-    Each stratum is ordered by a hash of (seed, id), so the order of the ids doesn't matter.
-
-    strata: {id: stratum}; groups of strata with equal first parts get their share within one too
-    """
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for name, stratum in strata.items():
-        groups.setdefault(stratum, []).append(name)
-    held: set[str] = set()
-    before = 0
-    for stratum in sorted(groups):
-        names = sorted(groups[stratum], key=lambda name: stable_seed(seed, name))
-        after = before + len(names)
-        # Shares are rounded along the sum over all strata, so that many small strata together give
-        # up their part.
-        share = math.floor(fraction * after + 0.5) - math.floor(fraction * before + 0.5)
-        held.update(names[:share])
-        before = after
-    return held or set(sorted(strata, key=lambda name: stable_seed(seed, name))[:1])

@@ -142,6 +142,7 @@ class DataOptions:
     page: int | None = None
     channels: tuple[int, ...] | None = None
     value_range: tuple[float, ...] | None = None
+    class_names: tuple[str, ...] = ()
 
     @property
     def reading(self) -> Reading:
@@ -156,7 +157,7 @@ class DataOptions:
     def of(cls, given: Mapping[str, Any]) -> "DataOptions":
         """Take these options out of others, as a command line or a result file gives them."""
         known = {field.name: given[field.name] for field in fields(cls) if field.name in given}
-        known["classes"] = known.get("classes") or ()
+        known |= {name: known.get(name) or () for name in ("classes", "class_names")}
         known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
         return cls(**known)
 
@@ -164,7 +165,7 @@ class DataOptions:
 def open_dataset(options: DataOptions) -> SegmentationDataset:
     """Return the data set that the options describe; 'auto' looks at the folder."""
     root = Path(options.data_dir)
-    name = options.dataset if options.dataset != "auto" else detect(root)
+    name = options.dataset if options.dataset != "auto" else detect(root, bool(options.class_names))
     dataset = DATASETS[name](
         root,
         list(options.classes),
@@ -176,6 +177,7 @@ def open_dataset(options: DataOptions) -> SegmentationDataset:
         mask_values=options.mask_values,
         mask_ignore=options.mask_ignore,
         reading=options.reading,
+        named=options.class_names,
     )
     if options.dataset != "auto":
         dataset.flags += ["--dataset", name]
@@ -188,17 +190,21 @@ def say(lines: Iterable[str]) -> None:
         print(printable(line))
 
 
-def detect(root: Path) -> str:
-    """Tell from its layout which data set lies in `root`."""
+def detect(root: Path, is_named: bool = False) -> str:
+    """Tell from its layout which data set lies in `root`.
+
+    is_named: whether it is known which classes there are; then a folder of pictures is enough
+    """
     if (root / "annotations" / "trimaps").is_dir():
         return "pets"
     if any((folder / "SegmentationClass").is_dir() for folder in voc_folders(root)):
         return "voc"
-    if (root / "classes.txt").exists():
+    if (root / "classes.txt").exists() or (is_named and root.is_dir()):
         return "folder"
     raise UserError(
         f"--data_dir {root}: no data set is there; run python download_data.py --data_dir {root} "
-        "(--dataset shapes works offline), or lay out images/, masks/ and classes.txt"
+        "(--dataset shapes works offline), or lay out images/, masks/ and classes.txt; of pictures "
+        "alone --labels or --class_names says the classes"
     )
 
 
@@ -223,6 +229,14 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         metavar="NAME",
         help="pets: 'species' for background/cat/dog; voc, folder: a subset, 'cat dog' or merged "
         "'pet=cat+dog'",
+    )
+    group.add_argument(
+        "--class_names",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="folder without classes.txt: all classes, the background first (default: those of "
+        "--labels)",
     )
     group.add_argument(
         "--no_background",

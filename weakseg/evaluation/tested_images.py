@@ -14,6 +14,8 @@ def restrict(datasets: Sequence[SegmentationDataset], others: Sequence[OtherMask
     for dataset in datasets:
         names = dataset.ids("test")
         masked = dataset.masked(names)
+        if not names:
+            dataset.test_on(names)  # says what is missing
         if not masked:
             raise UserError(
                 f"{dataset.mask_path(names[0])}: no such mask, nor those of {len(names) - 1} "

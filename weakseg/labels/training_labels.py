@@ -75,17 +75,31 @@ class TrainingLabels:
         return labels_digest(self.images, used, self.signals, self.masks)
 
 
-def training_order(dataset: SegmentationDataset, seed: int) -> list[str]:
-    """Return the ids of the training split in the order in which --train_limit takes them."""
-    return sorted(dataset.ids("train"), key=lambda name: stable_seed(seed, "limit", name))
+def training_order(
+    dataset: SegmentationDataset, seed: int, select_by: str | None = "val_loss"
+) -> list[str]:
+    """Return the ids to train on in the order in which --train_limit takes them.
+
+    That is the training split. Where there is no image to test on and nothing is chosen by those of
+    the validation split, these are trained on too.
+    """
+    is_whole = not dataset.ids("test") and select_by in (None, "last")
+    names = dataset.ids("trainval" if is_whole else "train")
+    return sorted(names, key=lambda name: stable_seed(seed, "limit", name))
 
 
-def training_ids(dataset: SegmentationDataset, seed: int, limit: int | None = None) -> list[str]:
+def training_ids(
+    dataset: SegmentationDataset,
+    seed: int,
+    limit: int | None = None,
+    select_by: str | None = "val_loss",
+) -> list[str]:
     """Return the ids to train on: all of them, or `limit`; a smaller limit is part of a larger one.
 
+    select_by: what chooses the checkpoint; None: nothing
     Raises `UserError` where the limit exceeds the training split.
     """
-    ids = training_order(dataset, seed)
+    ids = training_order(dataset, seed, select_by)
     if limit and limit > len(ids):
         raise UserError(f"--train_limit {limit}: the training split has {len(ids)} images")
     return sorted(ids[:limit])

@@ -20,6 +20,7 @@ DATA = (
     "data_dir",
     "dataset",
     "classes",
+    "class_names",
     "tag_set",
     "val_fraction",
     "split_seed",

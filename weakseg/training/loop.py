@@ -346,7 +346,7 @@ def is_better(by: str, line: Line, best: float | None) -> bool:
     return best is None or SCORES[by](score, best) == score != best
 
 
-def report(run: TrainingRun, lines: list[Line]) -> None:
+def report(run: TrainingRun, lines: list[Line], next_command: str) -> None:
     """Draw the curves of a finished run and say what to do next."""
     if not lines:
         print(f"{run.folder}: all epochs are done, but its log.jsonl is gone")
@@ -355,7 +355,7 @@ def report(run: TrainingRun, lines: list[Line]) -> None:
     selected = [line["epoch"] for line in lines if line["selected"]]
     print(
         f"{run.folder}: best.pt is epoch {selected[-1] if selected else None} of {run.epochs}; "
-        f"next: python evaluate.py --checkpoint_dir {run.checkpoint_dir} --run_name {run.run_name}"
+        f"next: {next_command}"
     )
 
 

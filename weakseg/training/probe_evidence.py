@@ -78,6 +78,7 @@ class Evidence:
     edges   radius that the labels suggest for `weakseg.inference.edges.follow_edges`
     boxed   [I] bool: which images have boxes of all their objects
     known   [I] bool: which images have a label
+    groups  [I] int: which belong together, by the number of the first of them
     """
 
     marks: LabelledPixels
@@ -90,6 +91,7 @@ class Evidence:
     edges: float
     boxed: np.ndarray
     known: np.ndarray
+    groups: np.ndarray
 
 
 def pixels_per_image(wanted: int, images: int) -> int:
@@ -116,6 +118,7 @@ def gather(
     marks, drawn, asked = (PixelSample(MOST_PIXELS) for _ in range(3))
     pool, places, first, weak, boxed, known = [], [], [], [], [], []
     radii, finest = [], LEAST
+    firsts: dict[str, int] = {}  # group -> the number of its first image
     for number, name in enumerate(shown(labels.train_ids, "labels to pixels")):
         rng = np.random.default_rng(stable_seed(run.seed, "pixels", name))
         maps, label = store(dataset.photograph(name)), labels[name]
@@ -155,6 +158,7 @@ def gather(
         weak.append(not is_whole and self_trains(kinds, len(dataset.class_names)))
         boxed.append("boxes" in kinds and is_complete(label, "boxes"))
         known.append(bool(kinds))
+        firsts.setdefault(dataset.group(name), number)
     evidence = Evidence(
         marks.drawn(pool[0]),
         drawn.drawn(pool[0]),
@@ -166,6 +170,7 @@ def gather(
         usual_radius(radii, finest),
         np.array(boxed),
         np.array(known),
+        np.array([firsts[dataset.group(name)] for name in labels.train_ids]),
     )
     found = len(evidence.marks) + len(evidence.masks) + len(evidence.answers)
     if not found and (evidence.first == IGNORE).all():

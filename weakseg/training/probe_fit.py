@@ -129,7 +129,8 @@ def fit_head(
     elif not (is_last and is_mix):
         kind = usual_head(len(rows), num_classes) if pays else "linear"
     else:
-        kind, counted = best_of_mix(run, x, rows, is_exact, num_classes)
+        groups = evidence.groups[rows.images]
+        kind, counted = best_of_mix(run, x, rows, is_exact, num_classes, groups)
         x, rows, is_exact = x[counted], rows.part(counted), is_exact[counted]
     if kind == "small":
         network = small_head(run, x, rows, num_classes)
@@ -138,7 +139,13 @@ def fit_head(
     if penalty is None:
         choices = penalties_for(run.signals, evidence, is_exact, num_classes)
         choice = choose_penalty(
-            x, rows.classes, rows.weights, rows.images, num_classes, choices, seed=run.seed
+            x,
+            rows.classes,
+            rows.weights,
+            evidence.groups[rows.images],
+            num_classes,
+            choices,
+            seed=run.seed,
         )
         penalty, axes = choice.penalty, choice.axes
     head = fit_linear(x, rows.classes, rows.weights, penalty, num_classes, start, axes)
@@ -168,17 +175,25 @@ def small_head(
 
 
 def best_of_mix(
-    run: FitSettings, x: np.ndarray, rows: LabelledPixels, is_exact: np.ndarray, num_classes: int
+    run: FitSettings,
+    x: np.ndarray,
+    rows: LabelledPixels,
+    is_exact: np.ndarray,
+    num_classes: int,
+    groups: np.ndarray | None = None,
 ) -> tuple[str, np.ndarray]:
     """Return the head that suits masks and weak labels together, and which rows [N] bool count.
+
+    groups [N]: of the rows, which no fold parts; by default their images
 
     Masks of some images are held out in turn. Of three fits the one is taken whose cross-entropy on
     them is the least: all rows with a linear head, all with a small one if they are enough, and the
     masks alone with their usual head. So weak labels that err do not hurt, and those that help
     count.
     """
+    groups = rows.images if groups is None else groups
     folds = np.full(len(rows), -1)
-    folds[is_exact] = folds_of(rows.images[is_exact], MIX_FOLDS, run.seed).numpy()
+    folds[is_exact] = folds_of(groups[is_exact], MIX_FOLDS, run.seed).numpy()
     every, penalty = np.ones(len(rows), bool), run.probe.penalty or MIX_PENALTY
     choices = [("linear", every), (usual_head(int(is_exact.sum()), num_classes), is_exact)]
     if usual_head(len(rows), num_classes) == "small":

@@ -60,10 +60,12 @@ LATER: dict[str, Any] = {
     "learner": "unet",
     "start": None,
     "frozen": 0.0,
+    "class_names": [],
 }
 
 
-SEVERAL = ("classes", "mask_values", "channels", "value_range")  # flags with several values
+# Flags with several values.
+SEVERAL = ("classes", "class_names", "mask_values", "channels", "value_range")
 RESOLVED = {*SEVERAL, "run_name", "open_boxes", "img_size"}  # flags that `of_flags` completes
 
 
@@ -212,6 +214,13 @@ class TrainingRun(DataOptions):
     def workers(self) -> Workers:
         """Where the features of photographs are computed."""
         return Workers(self.backend, self.cluster, self.jobs)
+
+    def next_command(self, dataset: SegmentationDataset) -> str:
+        """Return the command that tests a finished run, or else predicts what it learnt from."""
+        where = f"--checkpoint_dir {self.checkpoint_dir} --run_name {self.run_name}"
+        if dataset.ids("test"):
+            return f"python evaluate.py {where}"
+        return f"python predict.py {where} --images {dataset.picture_folder}"
 
     def recorded(self) -> dict[str, Any]:
         """Return what a checkpoint says of the run: plain values by the names of the flags."""

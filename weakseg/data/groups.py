@@ -1,0 +1,97 @@
+"""Groups of pictures that belong together, a slide, patient, drive or video: no split parts them.
+
+`groups.txt` has a picture and its group a line, with a comma or a tab between: `a/0001, patient 7`.
+A picture that it doesn't name is a group of its own.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from weakseg.common import UserError, stable_seed
+from weakseg.data.folder_files import compared
+from weakseg.data.ids import check_id
+from weakseg.data.lists import numbered_lines
+
+FILE = "groups.txt"
+
+
+def read_groups(path: Path, files: Mapping[str, Path]) -> dict[str, str]:
+    """Return {id: group} of the pictures that a list names, by id or by file name; {} without it.
+
+    files: {id: path} of the pictures. A line of another form, a name twice with two groups, and a
+    list of which no line names a picture are a `UserError` with the line.
+    """
+    if not path.exists():
+        return {}
+    known = {compared(f"{name}{file.suffix}"): name for name, file in files.items()}
+    known |= {compared(name): name for name in files}
+    groups: dict[str, str] = {}
+    for number, line in numbered_lines(path):
+        place = f"{path}, line {number}"
+        picture, comma, group = (part.strip() for part in line.replace("\t", ",").rpartition(","))
+        if not (comma and picture and group):
+            raise UserError(f"{place}: {line!r} is not 'picture, group'; write both")
+        name = known.get(compared(check_id(picture, place, "mend the list")))
+        if name is not None and groups.setdefault(name, group) != group:
+            raise UserError(f"{place}: {picture} has the group {groups[name]} already; keep one")
+    if not groups:
+        raise UserError(f"{path}: names none of the {len(files)} pictures; mend the names")
+    return groups
+
+
+def members_by_group(names: Iterable[str], group_of: Callable[[str], str]) -> dict[str, list[str]]:
+    """Return {group: its members} of some pictures, in the order in which they come."""
+    members: dict[str, list[str]] = {}
+    for name in names:
+        members.setdefault(group_of(name), []).append(name)
+    return members
+
+
+def hold_out(
+    strata: Mapping[str, tuple[str, ...]],
+    fraction: float,
+    seed: int,
+    group_of: Callable[[str], str] = str,
+) -> set[str]:
+    """Choose about `fraction` of the ids, at least one, in equal shares of every stratum.
+
+    Groups are held out as a whole. Where each id is one of its own, every stratum gives its exact
+    share within one. Each stratum is ordered by a hash of (seed, group), so the order of the ids
+    doesn't matter.
+
+    strata: {id: stratum}; strata with equal first parts get their share within one too
+    """
+    members = members_by_group(sorted(strata), group_of)
+    by_stratum: dict[tuple[str, ...], list[str]] = {}
+    for group, names in members.items():
+        by_stratum.setdefault(min(strata[name] for name in names), []).append(group)
+
+    def order(group: str) -> int:
+        return stable_seed(seed, group)
+
+    held: set[str] = set()
+    seen = 0
+    for stratum in sorted(by_stratum):
+        seen += sum(len(members[group]) for group in by_stratum[stratum])
+        # Shares are rounded along the sum over all strata, so that many small strata together give
+        # up their part.
+        wanted = math.floor(fraction * seen + 0.5) - len(held)
+        for group in sorted(by_stratum[stratum], key=order):
+            if abs(wanted - len(members[group])) < wanted:  # nearer to the share with it
+                held.update(members[group])
+                wanted -= len(members[group])
+    return held or set(members[min(members, key=order)] if members else ())
+
+
+def refuse_parted(
+    path: Path, lists: Mapping[str, Iterable[str]], group_of: Callable[[str], str]
+) -> None:
+    """Refuse lists of images to train and to test on that part a group; path: of the groups."""
+    trained = {group_of(name) for name in lists["trainval"]}
+    parted = trained & {group_of(name) for name in lists["test"]}
+    if parted:
+        raise UserError(
+            f"{path}: pictures of the group {min(parted)} are in trainval.txt and in test.txt; "
+            "list all of them in one"
+        )
