@@ -6,13 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from weakseg.common import UserError, suggestion
-from weakseg.data.folder import without_labelme
-from weakseg.data.lists import read_list, says_no_background
-from weakseg.labels.box_order import BoxOrder
+from weakseg.data.class_list import read_classes
+from weakseg.labels.box_order import FEWEST, BoxOrder
 from weakseg.labels.carried import SIGNAL, Carried, merged
 from weakseg.labels.checks import EDGE, are_shares
 from weakseg.labels.converting import converted
-from weakseg.labels.fitting import Fit, Seen, places_of
+from weakseg.labels.fitting import ASPECT, Fit, Seen, places_of
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import (
@@ -67,6 +66,7 @@ class Imported:
     absent   names of pictures that the folder doesn't have
     classes  that the shapes are of, in the order of the file
     order    of the numbers in its boxes
+    far      number of boxes that reach far beyond their picture
     """
 
     path: Path
@@ -79,6 +79,7 @@ class Imported:
     is_empty: bool = False
     classes: list[str] = field(default_factory=list)
     order: BoxOrder = field(default_factory=BoxOrder)
+    far: int = 0
 
     @property
     def pictures(self) -> int:
@@ -105,6 +106,11 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
             raise UserError(
                 f"{path}: {called[key]} and {record.name} both mean {pictures.paths[key]}; keep one"
             )
+        namesakes = pictures.called(record.file) if record.file else []
+        if namesakes and key not in namesakes:
+            stale = "says that it is of another picture than the one of its own name"
+            found.dropped.add(stale, record.file, f"of {record.name}")
+            continue
         source = wishes.source or f"{name} {record.project or files.title}"
         with found.dropped.unless_read(record.name):
             given = given_by(record, Seen.of(pictures.files[key]), wishes, found)
@@ -122,6 +128,11 @@ def refuse_unusable(found: Imported, pictures: Pictures, is_matched: bool) -> No
     path = found.path
     if found.order.fault:
         raise UserError(f"{path}: {found.order.fault}")
+    if found.order.boxes >= FEWEST and found.far > found.order.boxes / 2:
+        raise UserError(
+            f"{path}: {found.far} of {found.order.boxes} boxes reach beyond their pictures: they "
+            "were drawn on another size, or are corners where width and height are expected"
+        )
     if is_matched and found.dropped.lost and not found.shown and not found.empty:
         raise UserError(
             f"{path}: nothing of it can be taken over: {'; '.join(found.dropped.lines()[:3])}"
@@ -149,9 +160,11 @@ def given_by(record: PictureRecord, seen: Seen, wishes: Wishes, found: Imported)
             if named is not None:
                 refuse_shape_of_nothing(named, wishes)
                 shapes += converted(fit.shape(named), wishes.areas_as, seen.size)
-                if named.kind != "click" and fit.beyond(named) > EDGE:
+                beyond = fit.beyond(named)
+                if named.kind != "click" and beyond > EDGE:
                     found.dropped.change("cut at the edge of the picture", record.name)
-                if named.kind == "box" and fit.turn == 1:
+                if named.kind == "box":
+                    found.far += beyond > ASPECT * max(seen.size)
                     found.order.add(named.geometry, fit.given)
                 if named.label is not None and named.label not in found.classes:
                     found.classes.append(named.label)
@@ -267,7 +280,8 @@ def classes_beside(images: str | Path) -> Classes:
     for folder in (Path(images), Path(images).resolve().parent):
         path = folder / "classes.txt"
         if path.is_file():
-            return Classes(tuple(without_labelme(read_list(path))), not says_no_background(path))
+            names, has_background = read_classes(path)
+            return Classes(tuple(names), has_background)
     return Classes()
 
 
