@@ -110,6 +110,41 @@ def test_a_box_that_is_cut_is_counted(bring):
     assert found.dropped.lines() == ["1 changed, cut at the edge of the picture; the first: a.png"]
 
 
+def test_corners_are_no_widths_and_heights(bring):
+    corners = [[20, 15, 45, 35], [30, 5, 50, 39], [1, 1, 9, 9], [25, 20, 40, 30], [9, 30, 55, 39]]
+    with pytest.raises(
+        UserError, match="4 of 5 boxes reach beyond their pictures: they were drawn"
+    ):
+        bring(coco(*corners))
+    sizes = [[x, y, right - x, bottom - y] for x, y, right, bottom in corners]
+    assert [one.geometry for one in shapes_of(bring(coco(*sizes)))] == corners
+
+
+@pytest.mark.parametrize("form", ["labelme", "voc"])
+@pytest.mark.parametrize("named, is_taken", [("a", True), ("x", True), ("b", False)])
+def test_a_file_that_says_it_is_of_another_picture_is_counted(
+    form, named, is_taken, pictures, tmp_path
+):
+    """Who renames pictures and their files leaves the old name in them."""
+    folder = tmp_path / form
+    folder.mkdir()
+    shape = {"label": "cat", "points": [[1, 1], [9, 9]], "shape_type": "rectangle"}
+    other = folder / f"c.{'json' if form == 'labelme' else 'xml'}"
+    mine = folder / f"{named}{other.suffix}"
+    for path, name in ((mine, "a.png"), (other, "c.png")):
+        labelme = {"shapes": [shape], "imagePath": name, "imageWidth": 60, "imageHeight": 40}
+        box = "<xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax>"
+        voc = (
+            f"<annotation><filename>{name}</filename><object><name>cat</name>"
+            f"<bndbox>{box}</bndbox></object></annotation>"
+        )
+        path.write_text(json.dumps(labelme) if form == "labelme" else voc)
+    found = read_labels(folder, pictures, KNOWN)
+    (given,) = found.sources.values()
+    assert given.keys() == ({"a", "c"} if is_taken else {"c"})
+    assert found.dropped.lost == (not is_taken)
+
+
 def test_pictures_of_another_shape_are_called_so(bring):
     with pytest.raises(UserError) as error:
         bring(coco([5, 5, 20, 20], size=(60, 60)))

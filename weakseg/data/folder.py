@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from weakseg.common import IGNORE, UserError, refuse_repeats, stable_seed
-from weakseg.data.class_list import read_classes
 from weakseg.data.folder_files import by_id, compared, files_below, is_picture
-from weakseg.data.lists import read_ids
+from weakseg.data.groups import FILE as GROUPS
+from weakseg.data.groups import members_by_group, refuse_parted
+from weakseg.data.lists import read_ids, read_list, says_no_background
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.mask_values import MaskValues
 from weakseg.data.twins import equal_files
@@ -20,12 +21,16 @@ class Folder(MaskClasses):
     number 0 is a class like any other. Optional `instances/` has PNGs of 16 bits with the number of
     the object at each pixel, 0 = none: objects of one class that touch are told apart.
 
+    Pictures may also lie in the folder itself, without `images/`. Without `classes.txt` the classes
+    are those of --class_names.
+
     Pictures may lie in folders below `images/`, their masks in folders of the same names. An id is
     an image's path below `images/` without its suffix.
 
     Optional `trainval.txt` and `test.txt` have an id a line. Without them the test split is a fifth
     of the images that have a mask, each by a hash of its id, so that images that come later move no
-    other. Training images may lack masks when weak labels come from elsewhere.
+    other; where none has a mask there is no test split. Training images may lack masks when weak
+    labels come from elsewhere. Optional `groups.txt` names pictures that no split parts.
 
     Names are compared as `weakseg.data.folder_files` says. Values of masks may have other meanings,
     by --mask_values and --mask_ignore.
@@ -38,6 +43,7 @@ class Folder(MaskClasses):
     name = "folder"
     by_image = ("shown", "files", "masks", "objects", "drawn")
     may_lack_background = True
+    may_be_named = True
     files: dict[str, Path]
     masks: dict[str, Path]
     objects: dict[str, Path]
@@ -46,7 +52,13 @@ class Folder(MaskClasses):
 
     def read_lists(self) -> None:
         names = self.root / "classes.txt"
-        self.all_classes, self.has_background = read_classes(names, self.without_background)
+        if self.named and not names.exists():
+            self.all_classes, self.has_background = self.named, not self.without_background
+        else:
+            self.all_classes = without_labelme(read_list(names))
+            self.has_background = not (self.without_background or says_no_background(names))
+        if self.named and self.named != self.all_classes:
+            raise UserError(f"--class_names: {names} names others; leave it out, or mend the file")
         refuse_repeats(self.all_classes, f"{names}: the class")
         if not 2 <= len(self.all_classes) <= IGNORE:
             raise UserError(
@@ -65,6 +77,8 @@ class Folder(MaskClasses):
                 "write both trainval.txt and test.txt, or neither"
             )
         self.lists = self.given_lists(given) if there else self.hashed_lists()
+        self.may_lack_test = not there
+        refuse_parted(self.root / GROUPS, self.lists, self.group)
 
     def notes(self) -> list[str]:
         return [*super().notes(), *self.asides, *self.tested_twins()]
@@ -91,17 +105,27 @@ class Folder(MaskClasses):
         }
 
     def hashed_lists(self) -> dict[str, list[str]]:
-        """Return the ids of each split, a fifth of those that have a mask for the test."""
-        masked = self.masked(self.files)
-        chance = {name: stable_seed("test", name) / 2**63 for name in masked}
-        test = [name for name in masked if chance[name] < 0.2]
-        test = test or sorted(masked, key=lambda name: chance[name])[:1]
-        return {"trainval": sorted(set(self.files) - set(test)), "test": sorted(test)}
+        """Return the ids of each split, a fifth of those that have a mask for the test.
+
+        A group goes there as a whole, with those of its images that have no mask.
+        """
+        masked = members_by_group(self.masked(self.files), self.group)
+        chance = {group: stable_seed("test", group) / 2**63 for group in masked}
+        tested = {group for group in masked if chance[group] < 0.2}
+        tested = tested or {*sorted(masked, key=chance.__getitem__)[:1]}
+        test = {name for name in self.files if self.group(name) in tested}
+        return {"trainval": sorted(set(self.files) - test), "test": sorted(test)}
+
+    def pictures(self) -> dict[str, Path]:
+        return self.files
 
     def find_files(self) -> dict[str, Path]:
         """Return {id: path} of the images, in folders of their own too; note what is no picture."""
-        folder = self.root / "images"
+        folder = self.picture_folder
         files = files_below(folder)
+        if folder == self.root:
+            beside = [self.root / name for name in ("masks", "instances")]
+            files = [path for path in files if not {*path.parents} & {*beside}]
         pictures = [path for path in files if is_picture(path)]
         others = sorted({*files} - {*pictures})
         if not pictures:
@@ -113,6 +137,12 @@ class Folder(MaskClasses):
                 f"{others[0].name}"
             )
         return by_id(pictures, folder)
+
+    @property
+    def picture_folder(self) -> Path:
+        """`images/`, or without it the folder itself."""
+        inner = self.root / "images"
+        return inner if inner.is_dir() or (self.root / "classes.txt").exists() else self.root
 
     def find_masks(self, folder: Path) -> dict[str, Path]:
         """Return {id: path} of the PNGs in a folder of masks; note those without an image."""
@@ -137,7 +167,7 @@ class Folder(MaskClasses):
         return MaskValues.of_flags(words, ignored, self.all_classes)
 
     def image_path(self, name: str) -> Path:
-        return self.files.get(name, self.root / "images" / name)
+        return self.files.get(name, self.picture_folder / name)
 
     def mask_path(self, name: str) -> Path:
         return self.masks.get(name, self.root / "masks" / f"{name}.png")
@@ -152,3 +182,12 @@ class Folder(MaskClasses):
 
     def instances_path(self, name: str) -> Path:
         return self.objects.get(name, self.root / "instances" / f"{name}.png")
+
+
+def without_labelme(names: list[str]) -> list[str]:
+    """Return a list of classes as LabelMe writes it without what is no class of a mask.
+
+    Its first lines are `__ignore__`, 255 in masks, and `_background_`, 0.
+    """
+    names = names[1:] if names[0] == "__ignore__" else names
+    return ["background", *names[1:]] if names[:1] == ["_background_"] else names

@@ -61,6 +61,10 @@ class Pictures:
             return best[0]
         return None
 
+    def called(self, name: str) -> list[str]:
+        """Return the ids of the pictures whose own name is that of a file, whatever its folder."""
+        return self.by_name.get(compared(plain_path(name).rsplit("/", 1)[-1]), [])
+
     def _fit(self, key: str, wanted: str) -> tuple[int, bool, bool]:
         """Return how well a picture fits a path.
 

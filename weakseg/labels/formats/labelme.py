@@ -75,7 +75,8 @@ def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
     flags = content.get("flags") or {}
     shapes += [Shape("tag", label, True) for label, ticked in flags.items() if ticked is True]
     size = size_of(content.get("imageWidth"), content.get("imageHeight"))
-    return PictureRecord(name, size, tuple(shapes))
+    own = Path(file).with_suffix("").as_posix()
+    return PictureRecord(name, size, tuple(shapes), file=own)
 
 
 def shapes_of(one: Any) -> list[Shape]:

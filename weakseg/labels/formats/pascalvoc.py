@@ -37,7 +37,8 @@ def picture_of(root: ElementTree.Element, file: str, dropped: Dropped) -> Pictur
         with dropped.unless_read(name, f"object {place}"):
             shapes.append(Shape("box", text(one.findtext("name")), box(one.find("bndbox"))))
     size = size_of(root.findtext("size/width"), root.findtext("size/height"))
-    return PictureRecord(name, size, tuple(shapes))
+    own = PurePosixPath(file).with_suffix("").as_posix()
+    return PictureRecord(name, size, tuple(shapes), file=own)
 
 
 def box(corners: ElementTree.Element | None) -> list[float]:

@@ -69,6 +69,7 @@ class PictureRecord:
     complete   kinds of label whose list holds all objects; None: the file doesn't say
     seconds    that a person needed, where the tool measured it
     project    what the tool calls the whole that the picture is part of, in later exports too
+    file       that says nothing of other pictures, without its suffix; "" where it may
     """
 
     name: str
@@ -78,6 +79,7 @@ class PictureRecord:
     seconds: float | None = None
     annotator: str = ""
     project: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,10 @@ def number(value: object) -> float:
     """Return a number up to `MOST`, which may be written as a text; others are a `ValueError`."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"{value!r} is no number")
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError as error:
+        raise ValueError("a whole number is too large") from error
     if not abs(result) <= MOST:
         raise ValueError(f"{value!r} is not finite, or too large")
     return result
