@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from weakseg.common import IGNORE, UserError, refuse_repeats, stable_seed
+from weakseg.data.class_list import read_classes
 from weakseg.data.folder_files import by_id, compared, files_below, is_picture
 from weakseg.data.groups import FILE as GROUPS
 from weakseg.data.groups import members_by_group, refuse_parted
-from weakseg.data.lists import read_ids, read_list, says_no_background
+from weakseg.data.lists import read_ids
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.mask_values import MaskValues
 from weakseg.data.twins import equal_files
@@ -55,8 +56,7 @@ class Folder(MaskClasses):
         if self.named and not names.exists():
             self.all_classes, self.has_background = self.named, not self.without_background
         else:
-            self.all_classes = without_labelme(read_list(names))
-            self.has_background = not (self.without_background or says_no_background(names))
+            self.all_classes, self.has_background = read_classes(names, self.without_background)
         if self.named and self.named != self.all_classes:
             raise UserError(f"--class_names: {names} names others; leave it out, or mend the file")
         refuse_repeats(self.all_classes, f"{names}: the class")
@@ -182,12 +182,3 @@ class Folder(MaskClasses):
 
     def instances_path(self, name: str) -> Path:
         return self.objects.get(name, self.root / "instances" / f"{name}.png")
-
-
-def without_labelme(names: list[str]) -> list[str]:
-    """Return a list of classes as LabelMe writes it without what is no class of a mask.
-
-    Its first lines are `__ignore__`, 255 in masks, and `_background_`, 0.
-    """
-    names = names[1:] if names[0] == "__ignore__" else names
-    return ["background", *names[1:]] if names[:1] == ["_background_"] else names

@@ -40,13 +40,6 @@ def read_ids(path: Path, first_word: bool = True) -> list[str]:
     ]
 
 
-def says_no_background(path: Path) -> bool:
-    """Return whether a list of classes has the comment `# no background`, in any case."""
-    lines = read_lines(path)
-    comments = [line.strip().lstrip("#").casefold().split() for line in filter(is_comment, lines)]
-    return NO_BACKGROUND.split() in comments
-
-
 def is_comment(line: str) -> bool:
     """Return whether a line of a list is a comment."""
     return line.lstrip().startswith("#")

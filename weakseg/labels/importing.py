@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from weakseg.common import UserError, suggestion
-from weakseg.data.folder import without_labelme
-from weakseg.data.lists import read_list, says_no_background
+from weakseg.data.class_list import read_classes
 from weakseg.labels.box_order import FEWEST, BoxOrder
 from weakseg.labels.carried import SIGNAL, Carried, merged
 from weakseg.labels.checks import EDGE, are_shares
@@ -281,7 +280,8 @@ def classes_beside(images: str | Path) -> Classes:
     for folder in (Path(images), Path(images).resolve().parent):
         path = folder / "classes.txt"
         if path.is_file():
-            return Classes(tuple(without_labelme(read_list(path))), not says_no_background(path))
+            names, has_background = read_classes(path)
+            return Classes(tuple(names), has_background)
     return Classes()
 
 

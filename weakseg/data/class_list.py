@@ -1,0 +1,92 @@
+"""Lists of classes: a name a line, in the order of the numbers in masks.
+
+A line too many or too few gives every later number another name, and nothing would tell. So what
+may be meant in two ways is refused by its line.
+"""
+
+import re
+from pathlib import Path
+
+from weakseg.common import UserError
+from weakseg.data.lists import NO_BACKGROUND, is_comment, numbered_lines, read_lines
+
+BACKGROUND = {"background", "_background_", "bg"}  # in any case: what nobody lists but first
+COUNTED = re.compile(r"\d+\s*[\s:=.,;)|-]\s*\S")  # a number in front of a name
+NAMES_ALONE = "write the names alone, one a line, in the order of their numbers"
+
+
+def read_classes(path: Path, without_background: bool = False) -> tuple[list[str], bool]:
+    """Return the names of the classes in a list, and whether the first is the background.
+
+    It is unless a comment `# no background` stands there, or `without_background` says so. Blanks
+    at the ends of lines and empty lines at the end mean nothing. Raises `UserError`, with the line,
+    for what would shift the numbers.
+    """
+    lines = numbered_lines(path)
+    has_background = not (without_background or says_no_background(path))
+    if len(lines) > 1 and all(COUNTED.match(line) for _, line in lines):
+        refuse(path, lines[0][0], f"{lines[0][1]!r} begins with a number; {NAMES_ALONE}")
+    for number, line in lines:
+        if not any(letter.isalnum() for letter in line):
+            refuse(path, number, f"{line!r} is no name; {NAMES_ALONE}")
+        if line[-1] in ",;" or (line[0] in "'\"" and line[0] == line[-1]):
+            refuse(path, number, f"{line!r} has marks that are no part of a name; {NAMES_ALONE}")
+    refuse_gaps(path, [number for number, _ in lines], has_background)
+    numbers, names = zip(*without_labelme(lines), strict=True)
+    for number, name in zip(numbers[1:], names[1:], strict=True):
+        if has_background and name.casefold() in BACKGROUND:
+            refuse(
+                path,
+                number,
+                f"{name!r} must stand first, its number in masks is 0; where masks show it as "
+                "another number, say so with --mask_values; where it is a class like any other, "
+                f"write the comment '# {NO_BACKGROUND}'",
+            )
+    return list(names), has_background
+
+
+def says_no_background(path: Path) -> bool:
+    """Return whether a list of classes has the comment `# no background`, in any case."""
+    return any(is_no_background(line) for line in read_lines(path))
+
+
+def is_no_background(line: str) -> bool:
+    """Return whether a line is the comment `# no background`."""
+    words = line.strip().lstrip("#").casefold().split()
+    return is_comment(line) and words == NO_BACKGROUND.split()
+
+
+def refuse_gaps(path: Path, numbers: list[int], has_background: bool) -> None:
+    """Refuse what stands between names and is none, and a background that is a comment.
+
+    numbers: of the lines with names
+    """
+    for number, line in enumerate(read_lines(path)[: numbers[-1]], 1):
+        if number in numbers or is_no_background(line):
+            continue
+        words = line.strip().lstrip("#").strip().casefold()
+        if is_comment(line) and words in BACKGROUND and has_background:
+            refuse(
+                path,
+                number,
+                f"{line.strip()!r} is a comment, which names no class; write it without '#', or "
+                f"'# {NO_BACKGROUND}'",
+            )
+        if number > numbers[0] or not is_comment(line):
+            kind = "a comment" if is_comment(line) else "empty"
+            refuse(path, number, f"is {kind}, which has no number; take it out, or name a class")
+
+
+def without_labelme(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return the numbered lines of a list as LabelMe writes it without what is no class of a mask.
+
+    Its first lines are `__ignore__`, 255 in masks, and `_background_`, 0.
+    """
+    lines = lines[1:] if lines[0][1] == "__ignore__" and len(lines) > 1 else lines
+    number, name = lines[0]
+    return [(number, "background" if name == "_background_" else name), *lines[1:]]
+
+
+def refuse(path: Path, number: int, fault: str) -> None:
+    """Raise `UserError` for a line of a list."""
+    raise UserError(f"{path}, line {number}: {fault}")
