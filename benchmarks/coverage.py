@@ -2,7 +2,7 @@
 
     python benchmarks/coverage.py
     python benchmarks/coverage.py --only voc gain --replays 200 --answers 800
-    python benchmarks/coverage.py --sessions session.npz --replays 1000
+    python benchmarks/coverage.py --sessions results/ask-table/sessions/*/out_of_fold.npz --replays 1000
 
 Without sessions, the confusion matrices are known: pixels are drawn from one, answered, estimated,
 and compared with the matrix. `exact` is half the width between the 2.5 and 97.5 % quantiles of what
@@ -48,6 +48,7 @@ GAINS = {
     "gain, none": (0.060, 0.060, 0.060, 0.060),
 }
 KEPT = 0.97  # how many pixels are as hard for the next model as for the one before
+STORED = "out_of_fold"  # how `study.py ask` calls this file of each session
 OBJECT = 0.3  # the share of the object where pictures are simulated
 
 
@@ -360,7 +361,8 @@ def rows_of_sessions(args):
                 parts.get("prior"),
                 draws=args.draws,
             )
-            yield f"{path.stem}, {count} | {all_scores(found)}"
+            name = path.parent.name if path.stem == STORED else path.stem
+            yield f"{name}, {count} | {all_scores(found)}"
 
 
 def main(args):
