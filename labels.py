@@ -4,6 +4,7 @@
     python labels.py import boxes.xml clicks.json --images my_data/images --output labels/mine \
         --complete boxes --map "Dog=dog,phone=-"
     python labels.py check --labels labels/mine
+    python labels.py check --labels labels/mine --images my_data/images --wrong 24
     python labels.py show --labels labels/mine --images my_data/images
     python labels.py export --labels labels/mine --format coco --output coco.json
 
@@ -16,8 +17,9 @@ apart by their content. `train.py --labels labels/mine` learns from the store. `
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from weakseg.command_line import Parser
 from weakseg.common import UserError, printable, run_cli
@@ -29,9 +31,11 @@ if TYPE_CHECKING:
     from weakseg.labels.formats.records import Classes
     from weakseg.labels.importing import Imported, Wishes
     from weakseg.labels.matching import Pictures
+    from weakseg.learners.features import FeatureMaps
 
 ACROSS = 6  # tiles of a contact sheet in a row
-COMPLETE = ("full", "boxes", "points", "scribbles", "none")
+WRONG = ("wrong.csv", "wrong.png")  # what `check --wrong` writes in a store's folder
+COMPLETE = ("full", "outlines", "boxes", "points", "scribbles", "none")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -44,9 +48,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     for one in (check, show):
         one.add_argument("--labels", required=True, metavar="DIR", help="a store")
     show.add_argument("--images", required=True, metavar="DIR", help="folder of the photographs")
-    check.add_argument(
-        "--images", metavar="DIR", help="folder of the photographs, to count those without a label"
-    )
+    add_check_arguments(check)
     show.add_argument("--output", metavar="FILE", help="(default: sheet.png in the store's folder)")
     show.add_argument("--count", type=int, default=24, help="photographs (default: %(default)s)")
     return parser.parse_args(argv)
@@ -122,6 +124,28 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--images", metavar="DIR", help="folder of the photographs, whose names are written"
+    )
+
+
+def add_check_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that `check` has besides the store."""
+    parser.add_argument(
+        "--images", metavar="DIR", help="folder of the photographs, to count those without a label"
+    )
+    parser.add_argument(
+        "--wrong",
+        type=int,
+        metavar="N",
+        help="rank labels by how far a model of the other pictures' labels gainsays them, list all "
+        "in wrong.csv and draw the first N in wrong.png, both in the store's folder",
+    )
+    parser.add_argument(
+        "--img_size", type=int, default=384, help="with --wrong: of the model (default: 384)"
+    )
+    parser.add_argument(
+        "--cache_dir",
+        default="./data/.cache",
+        help="with --wrong: of features (default: %(default)s)",
     )
 
 
@@ -251,6 +275,8 @@ def check(args: argparse.Namespace) -> None:
         carried, classes = dict(carried_in(store)), store.classes()
     for line in summary(carried):
         say(line)
+    if args.wrong is not None and (args.wrong < 1 or not args.images):
+        raise UserError(f"--wrong {args.wrong}: takes a number from 1, and --images")
     if args.images:
         names = [*Pictures(args.images).files]
         bare = [name for name in names if name not in carried or not carried[name].signals]
@@ -258,6 +284,57 @@ def check(args: argparse.Namespace) -> None:
         say(f"{len(bare)} of {len(names)} pictures of {args.images} have no label{first}")
     for line in [*class_lines(carried, classes), *suspicious(carried, classes)]:
         say(line)
+    if args.wrong is not None:
+        show_wrong(args, carried, classes)
+
+
+def show_wrong(args: argparse.Namespace, carried: dict[str, Carried], classes: Classes) -> None:
+    """Rank labels by what speaks against them; write the table, and draw the first."""
+    from tqdm import tqdm
+
+    from weakseg.labels.matching import Pictures
+    from weakseg.learners.encoders import feature_store
+    from weakseg.own_files import take
+    from weakseg.reporting.label_sheet import label_tile
+    from weakseg.reporting.pictures import label_preview
+    from weakseg.reporting.tables import write_csv
+    from weakseg.training import options
+    from weakseg.training.label_doubts import label_doubts
+
+    pictures = Pictures(args.images)
+    words = ["--supervision_mode", "points", "--learner", "probe"]
+    words += ["--img_size", str(args.img_size)]
+    store = feature_store(vars(options.parse_args(words)), args.cache_dir)
+    there = {key: one for key, one in carried.items() if key in pictures.files and one.shapes}
+    with tqdm(total=len(there), desc="pictures", unit="img") as bar:
+
+        def features_of(key: str) -> FeatureMaps:
+            bar.update()
+            return store(pictures.files[key])
+
+        doubts = label_doubts(there, classes, features_of)
+    folder = Path(args.labels)
+    rows = [
+        [pictures.paths[one.picture], one.shape.kind, one.shape.label, one.likelier, one.chance]
+        for one in doubts
+    ]
+    take(folder, WRONG, "labels.py check", "move it")
+    write_csv(folder / WRONG[0], ["picture", "kind", "class", "likelier", "chance"], rows)
+    first = doubts[: args.wrong]
+    for one, row in zip(first, rows, strict=False):
+        said = f"{one.shape.label} {one.chance:.2f}, likelier {one.likelier}"
+        say(f"{row[0]}: {one.shape.kind} of {said}")
+    tiles = [
+        label_tile(
+            pictures.files[one.picture],
+            f"{one.picture}: {one.shape.label}, or {one.likelier}?",
+            replace(there[one.picture], shapes=(one.shape,)),
+            classes,
+        )
+        for one in first
+    ]
+    label_preview(folder / WRONG[1], tiles, classes.names, ACROSS)
+    say(f"{folder / WRONG[0]}: {len(doubts)} labels, the least likely first; {folder / WRONG[1]}")
 
 
 def show(args: argparse.Namespace) -> None:
@@ -265,6 +342,7 @@ def show(args: argparse.Namespace) -> None:
     from weakseg.labels.importing import carried_in
     from weakseg.labels.matching import Pictures
     from weakseg.labels.store import opened_store
+    from weakseg.reporting.label_sheet import label_tile
     from weakseg.reporting.pictures import label_preview
 
     if args.count < 1:
@@ -281,31 +359,9 @@ def show(args: argparse.Namespace) -> None:
     path = Path(args.output or Path(args.labels) / "sheet.png")
     if args.output and path.exists():
         raise UserError(f"--output {path}: is there already; move it, or name another file")
-    tiles = [tile(pictures.files[key], key, carried[key], classes) for key in chosen]
+    tiles = [label_tile(pictures.files[key], key, carried[key], classes) for key in chosen]
     label_preview(path, tiles, classes.names, ACROSS)
     say(f"{path}: {len(chosen)} of {len(carried)} pictures")
-
-
-def tile(path: Path, key: str, carried: Carried, classes: Classes) -> dict[str, Any]:
-    """Return a tile of a contact sheet: a photograph with its masks, and what is drawn over it."""
-    import numpy as np
-
-    from weakseg.data.image_io import read_image
-    from weakseg.labels.carried import label_record
-    from weakseg.labels.formats.painting import mask_of
-    from weakseg.reporting.pictures import overlay
-
-    image = np.asarray(read_image(path))
-    size, has_background = (image.shape[1], image.shape[0]), classes.has_background
-    tags = [shape.label for shape in carried.shapes if shape.kind == "tag" and shape.label]
-    try:
-        annotation = label_record(carried, classes.names, tags, has_background)
-    except ValueError as error:
-        raise UserError(f"{key}: {error}") from error
-    if "full" in annotation:
-        mask = mask_of(carried.shapes, size, classes, "full" in carried.complete)
-        image = overlay(image, mask, has_background=has_background)
-    return {"title": key, "image": image, "annotation": annotation}
 
 
 def say(line: str) -> None:

@@ -2,7 +2,8 @@
 
     python benchmarks/coverage.py
     python benchmarks/coverage.py --only voc gain --replays 200 --answers 800
-    python benchmarks/coverage.py --sessions results/ask-table/sessions/*/out_of_fold.npz --replays 1000
+    python benchmarks/coverage.py --replays 1000 \
+        --sessions results/ask-table/sessions/nuclei-*/out_of_fold.npz
 
 Without sessions, the confusion matrices are known: pixels are drawn from one, answered, estimated,
 and compared with the matrix. `exact` is half the width between the 2.5 and 97.5 % quantiles of what

@@ -1,15 +1,15 @@
 """Tables of predictions: a line for each picture, the least sure first, and one for each object."""
 
-import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from weakseg.common import UserError, atomic_path, printable
+from weakseg.common import UserError, printable
 from weakseg.inference.journal import TABLE, Journal, Line
 from weakseg.inference.objects import MEASURES
 from weakseg.inference.pictures import Job, model_of
+from weakseg.reporting.tables import write_csv
 
 HEAD = ["picture", "object", *MEASURES]  # of the table of objects
 
@@ -65,11 +65,3 @@ def picture_of(line: Line) -> str:
     """Return the path of a line's picture below the folder of pictures."""
     folder, parting, _ = line["id"].rpartition("/")
     return f"{folder}{parting}{line['file']}"
-
-
-def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table as CSV, atomically."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(head)
-        table.writerows(rows)

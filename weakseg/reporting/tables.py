@@ -1,7 +1,12 @@
 """Numbers and Markdown tables, written the same way by every command."""
 
+import csv
 import statistics
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from weakseg.common import atomic_path
 
 
 def percent(value: float | None, sign: str = "") -> str:
@@ -36,3 +41,11 @@ def markdown(
 
     rule = ["-" * width if i in words else "-" * (width - 1) + ":" for i, width in columns]
     return "\n".join([line(head), line(rule), *map(line, rows[1:])])
+
+
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table as CSV, atomically."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(head)
+        table.writerows(rows)
