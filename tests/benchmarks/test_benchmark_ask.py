@@ -14,12 +14,14 @@ from benchmarks import (
     ask_starts,
     ask_strategies,
     ask_table,
+    ask_unet,
     ask_whole,
     fitted_probes,
     probe_table,
 )
 from weakseg.common import write_json
-from weakseg.labels.label_file import save_labels
+from weakseg.labels.label_file import load_labels, save_labels
+from weakseg.labels.signals import image_seconds
 from weakseg.planning.strategies import STRATEGIES
 
 TINY = {"encoder_weights": "none"}
@@ -212,3 +214,18 @@ def test_the_true_gain_is_that_of_sessions_that_said_so():
     first, last = (ask_whole.cells(sessions, number) for number in (0, 1))
     assert first[1:] == ["1 of 2", "10.0", "50.0", "1 of 2", "+1.00"]
     assert last[1] == "2 of 3" and last[-1] == "-"
+
+
+# ---- a network
+
+
+@pytest.mark.parametrize("kind", ["points", "full"])
+def test_no_more_is_labelled_than_the_hours_buy(kind, tiny, pets_labels, tmp_path, monkeypatch):
+    monkeypatch.setattr(ask_unet, "labels", lambda *_: pets_labels)
+    monkeypatch.setattr(ask_unet, "DATA", "tiny")
+    monkeypatch.setattr(ask_unet, "PICTURES", 22)
+    args = SimpleNamespace(data=tiny, folder=tmp_path, seed=0)
+    images = load_labels(pets_labels)["images"]
+    every = sum(image_seconds(label, [kind], 1) for label in images.values())
+    numbers = [ask_unet.affordable(args, kind, share * every) for share in (0, 0.3, 0.6, 1.1)]
+    assert numbers == sorted(numbers) and numbers[0] == 1 and 1 < numbers[1] < numbers[3]
