@@ -212,7 +212,7 @@ def compare(args: argparse.Namespace) -> None:
     from weakseg.data.datasets import say
     from weakseg.evaluation.comparison import analyse
     from weakseg.evaluation.comparison_text import NOTES, comparison_table, verdict
-    from weakseg.evaluation.results import dataset_of
+    from weakseg.evaluation.data_of_run import dataset_of
 
     # The numbers.
     groups = load_groups(args)

@@ -26,11 +26,11 @@ from weakseg.common import UserError, atomic_path, printable, run_cli, write_jso
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset
 from weakseg.data.ids import is_folder_name
+from weakseg.evaluation.data_of_run import dataset_of
 from weakseg.evaluation.other_masks import OtherMasks
 from weakseg.evaluation.pricing import reprice, reprice_files
 from weakseg.evaluation.results import (
     Result,
-    dataset_of,
     mask_name,
     table_order,
     take_folder,
@@ -314,11 +314,12 @@ def evaluate_run(
     """
     from weakseg.training.checkpoints import Log
 
+    facts = checkpoint | {"task": dataset.task}  # whose names may be others since
     log = Log(Path(args.checkpoint_dir) / name / "log.jsonl").read()
     tile, epochs = windows(dataset, args), log[-1]["epoch"] if log else None
     pairs = predictions(checkpoint, dataset, cache_dir, tile, args, accelerator)
     signals = checkpoint["args"]["modes"]
-    return score(name, signals, pairs, dataset, tile, epochs, checkpoint, args)
+    return score(name, signals, pairs, dataset, tile, epochs, facts, args)
 
 
 def score(

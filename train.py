@@ -350,7 +350,7 @@ def describe(
         "fingerprint": dataset.fingerprint(),
         "test_fingerprint": dataset.test_fingerprint(),
         "seen": seen,
-        "images": dataset.images_digest(seen),
+        "files": dataset.file_sizes({*seen, *dataset.ids("test")}),
         "labels": labels.digest,
         "cost": labels.cost,
         "selection": {"by": run.selection if labels.val_ids else None, **labels.selection_cost},

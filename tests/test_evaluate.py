@@ -454,9 +454,11 @@ def test_a_finished_run_is_scored_when_masks_and_images_have_changed(
     again = json.loads((tmp_path / "results" / "r.json").read_text())
     assert again["images"].keys() == result["images"].keys()
     # Other images are no data of the run.
-    dataset.image_path(dataset.ids("train")[1]).write_bytes(
-        dataset.image_path(seen).read_bytes() + b" "
-    )
+    for name in (*masks, *dataset.ids("trainval")):
+        path = dataset.image_path(name)
+        path.write_bytes(path.read_bytes() + b" ")
+        if name == seen:
+            evaluate_it()
     with pytest.raises(UserError, match="not the data that run r was trained on"):
         evaluate_it()
 

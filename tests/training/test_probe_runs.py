@@ -29,7 +29,7 @@ import weak_label_generator
 from model import feature_store
 from weakseg.common import IGNORE, UserError, run_cli
 from weakseg.data.image_io import read_mask
-from weakseg.evaluation.results import dataset_of
+from weakseg.evaluation.data_of_run import dataset_of
 from weakseg.inference import predict
 from weakseg.labels.costs import LOOK
 from weakseg.labels.signals import SIGNALS

@@ -22,6 +22,7 @@ from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
 from weakseg.data.reading import USUAL, Photograph, Reading
 from weakseg.data.value_range import value_range
+from weakseg.validation import shorten
 
 STRAY = 254  # stands for a number that is no class while a mask is read
 SPLITS = ("train", "val", "test")
@@ -109,6 +110,8 @@ class SegmentationDataset(ABC):
         candidates = {name: strata[name] for name in self.can_validate(strata)}
         chosen = {*map(self.group, hold_out(candidates, val_fraction, split_seed, self.group))}
         held = {name for name in strata if self.group(name) in chosen}
+        if len(strata) == 1:  # it is to train on; who selects a checkpoint is told
+            held = set()
         if self.groups and len(held) == len(strata) > 1:
             raise UserError(
                 f"{self.root / GROUPS}: all {len(strata)} images to train on are of one group; "
@@ -196,14 +199,15 @@ class SegmentationDataset(ABC):
         return self.root
 
     def set_ids(self, parts: Mapping[str, Collection[str]]) -> None:
-        """Keep the ids whose image is there; a split without any is refused."""
+        """Keep the ids whose image is there; a split that must have some is refused without."""
         self._ids = {
             split: sorted(name for name in part if self.image_path(name).exists())
             for split, part in parts.items()
         }
         self.absent = sum(map(len, parts.values())) - sum(map(len, self._ids.values()))
         for split, names in self._ids.items():
-            if split == "test" and self.may_lack_test and not parts[split]:
+            may_lack = split == "val" or (split == "test" and self.may_lack_test)
+            if may_lack and not parts[split]:
                 continue
             if not parts[split]:
                 raise UserError(
@@ -388,6 +392,18 @@ class SegmentationDataset(ABC):
         sizes = [(name, self.image_path(name).stat().st_size) for name in sorted(names)]
         return hashlib.sha256(repr(sizes).encode()).hexdigest()[:16]
 
+    def file_sizes(self, names: Iterable[str]) -> dict[str, int]:
+        """Return {id: bytes of its file} of some images, sorted."""
+        return {name: self.image_path(name).stat().st_size for name in sorted(names)}
+
+    def know_as(self, names: Sequence[str]) -> None:
+        """Take the classes as a model knows them, by these names; others are a `UserError`."""
+        if [*names] != self.class_names:
+            raise UserError(
+                f"--data_dir {self.root}: its classes are {shorten(self.class_names)}, the run "
+                f"knows {shorten([*names])}; choose the run's data set and --classes"
+            )
+
     def test_on(self, names: Iterable[str]) -> None:
         """Keep no other images in the test split; one without any is a `UserError`."""
         kept = sorted({*self.ids("test")} & {*names})
@@ -411,9 +427,13 @@ class SegmentationDataset(ABC):
         """
         return self._digest((self.name, self.class_names, self.tag_names), SPLITS, masks)
 
-    def test_fingerprint(self) -> str:
-        """Return that of the test split and its masks: runs with the same one can be compared."""
-        head = (self.name, self.class_names, *(() if self.has_background else (NO_BACKGROUND,)))
+    def test_fingerprint(self, names: Sequence[str] | None = None) -> str:
+        """Return that of the test split and its masks: runs with the same one can be compared.
+
+        names: of the classes, where they had others; None: as they are
+        """
+        classes = self.class_names if names is None else [*names]
+        head = (self.name, classes, *(() if self.has_background else (NO_BACKGROUND,)))
         return self._digest(head, ("test",), masks=True)
 
     def mask_identity(self, name: str) -> str:

@@ -1,5 +1,6 @@
 """Data sets whose masks hold class numbers: which classes they have, and which masks show them."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +24,7 @@ class MaskClasses(SegmentationDataset):
     is_whole: whether no class is left out
     shown: {id: numbers in its mask}
     faults: {id: why its mask can't be read}
+    changes: lines for people: which classes have changed since a model learnt them
     """
 
     by_image: ClassVar[tuple[str, ...]] = ("shown",)
@@ -30,6 +32,7 @@ class MaskClasses(SegmentationDataset):
     is_whole: bool
     shown: dict[str, list[int]]
     faults: dict[str, str]
+    changes: list[str]
 
     def set_classes(self, classes: list[str], tag_set: str) -> None:
         choose([tag_set], ("default",), "--tag_set")
@@ -59,7 +62,7 @@ class MaskClasses(SegmentationDataset):
         self.table[IGNORE] = IGNORE
         for member, label in zip(self.tag_names, self.tag_class, strict=True):
             self.table[self.all_classes.index(member)] = label
-        self.faults = {}
+        self.faults, self.changes = {}, []
         self.shown = self.mask_numbers(self.labelled(), self.faults)
         self.check_shown(first)
 
@@ -84,6 +87,33 @@ class MaskClasses(SegmentationDataset):
                 + (f", and {IGNORE} is ignored; {remedy}" if IGNORE in every else "; mend them")
             )
 
+    def know_as(self, names: Sequence[str]) -> None:
+        """Take the classes as a model knows them; pixels of classes behind those don't count.
+
+        names: the model's own. A class may have got another name, but not another number.
+        """
+        ours, theirs = self.class_names, [*names]
+        renamed = [pair for pair in zip(theirs, ours, strict=False) if pair[0] != pair[1]]
+        moved = [new for old, new in renamed if old in ours or new in theirs]
+        if moved or len(ours) < len(theirs):
+            raise UserError(
+                f"--data_dir {self.root}: the classes are {shorten(ours)}, the run knows "
+                f"{shorten(theirs)}; restore the order of classes.txt, later classes come last"
+            )
+        later = ours[len(theirs) :]
+        self.changes = [f"{self.root}: the run knows {new} as {old}" for old, new in renamed]
+        if not later:
+            return
+        self.changes.append(
+            f"{self.root}: the run doesn't know {shorten(', '.join(later), 120)}; their pixels "
+            "don't count"
+        )
+        self.class_names = ours[: len(theirs)]
+        self.table[(self.table >= len(theirs)) & (self.table != IGNORE)] = IGNORE
+        kept = [n for n, label in enumerate(self.tag_class) if label < len(theirs)]
+        self.tag_names = [self.tag_names[n] for n in kept]
+        self.tag_class = [self.tag_class[n] for n in kept]
+
     @property
     def mask_meaning(self) -> dict[str, str]:
         return described(self.mask_values, self.all_classes)
@@ -91,7 +121,7 @@ class MaskClasses(SegmentationDataset):
     def notes(self) -> list[str]:
         every = {number for numbers in self.shown.values() for number in numbers}
         lacking = [name for name in self.tag_names if self.all_classes.index(name) not in every]
-        notes = [*super().notes(), *self.mixture(), *self.unfit()]
+        notes = [*super().notes(), *self.changes, *self.mixture(), *self.unfit()]
         if not lacking or not self.shown:
             return notes
         names = shorten(", ".join(lacking), 120)

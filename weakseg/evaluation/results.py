@@ -11,8 +11,6 @@ import numpy as np
 from pydantic import ValidationError
 
 from weakseg.common import UserError, read_json
-from weakseg.data.base import SegmentationDataset
-from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.data.ids import are_names, check_ids, is_folder_name
 from weakseg.data.image_io import read_mask
 from weakseg.evaluation.result_model import ResultModel
@@ -69,44 +67,6 @@ def read_prediction(result: Result, image: str, shape: Sequence[int]) -> np.ndar
             f"{path}: not a prediction for {image}, which is {shape[1]}x{shape[0]}; {again}"
         )
     return np.ascontiguousarray(mask)
-
-
-def dataset_of(
-    run: Mapping[str, Any], data_dir: str | None = None, cache_dir: str | None = None
-) -> tuple[SegmentationDataset, str]:
-    """Return the data set of a checkpoint or result, and the folder of its resized images.
-
-    data_dir, cache_dir: where they lie now; None for where the run found them. Other images than
-    the run's are a `UserError`; masks, and images that the run did not see, may have changed. Its
-    test split has no image that the run was trained on, and is that of a result.
-    """
-    moved = {"data_dir": data_dir, "cache_dir": cache_dir}
-    options = DataOptions.of(run["args"] | {key: path for key, path in moved.items() if path})
-    dataset = open_dataset(options)
-    if not is_data_of(dataset, run):
-        raise UserError(
-            f"--data_dir {options.data_dir}: not the data that run {run['args']['run_name']} was "
-            "trained on (other images, splits or classes); point --data_dir at that data or train "
-            "again"
-        )
-    if "seen" in run:
-        dataset.test_on({*dataset.ids("test")} - {*run["seen"]})
-    return dataset, options.cache_dir
-
-
-def is_data_of(dataset: SegmentationDataset, run: Mapping[str, Any]) -> bool:
-    """Return whether a checkpoint or result is of a run on these images."""
-    if is_result(run):  # its images and their masks are there as they were
-        if not {*run["images"]} <= {*dataset.ids("test")}:
-            return False
-        dataset.test_on(run["images"])
-        return dataset.test_fingerprint() == run.get("test_fingerprint")
-    if run["fingerprint"] in (dataset.fingerprint(), dataset.fingerprint(masks=True)):
-        return True
-    seen = {*run.get("seen", ())}
-    there = {*dataset.ids("trainval"), *dataset.ids("test")}
-    is_same = bool(seen) and seen <= there and dataset.task == run["task"]
-    return is_same and dataset.images_digest(seen) == run.get("images")
 
 
 def is_result(content: object) -> bool:

@@ -26,9 +26,10 @@ CONTENT = {
     "test_fingerprint",
     "labels",
 }
-# What best.pt has as well where there is such a thing: the weights of a frozen encoder, and which
-# images the run saw, which those of earlier versions lack.
-OPTIONAL = {"encoder", "seen", "images"}
+# What best.pt has as well where there is such a thing: the weights of a frozen encoder, which
+# images the run saw, and the sizes of their files and of those to test on, of which earlier
+# versions have a hash or nothing.
+OPTIONAL = {"encoder", "seen", "files", "images"}
 # Settings without which nobody knows how a learner sees photographs, and of what kind they are.
 OF_UNETS: dict[str, Any] = {"encoder": str, "img_size": int}
 OF_PROBES: dict[str, Any] = {
@@ -67,6 +68,9 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise damaged(path, "a name of a class is no text, or has a control character")
     if not are_names(content.get("seen", [])):
         raise damaged(path, "an id among the images that it saw is no text")
+    files = content.get("files", {})
+    if not isinstance(files, dict) or not are_names(files):
+        raise damaged(path, "what it says of the files that it saw is no table of ids")
     if not is_folder_name(content["args"].get("run_name", "run")):
         raise damaged(path, "the name of its run is no name of a folder")
     if content["args"].get("learner") == "probe":

@@ -1,0 +1,191 @@
+"""A finished run is scored on data that have changed since, where the change is none of its own."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from conftest import run
+from hypothesis import given
+from hypothesis import strategies as st
+from outcomes import assert_refused, outcome
+from PIL import Image
+
+import analyze
+import evaluate
+import predict
+import train
+import weak_label_generator
+from weakseg.common import UserError
+from weakseg.data.datasets import DataOptions, open_dataset
+
+CLASSES = ["background", "blob", "stripe"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder of 16 pictures, and a run of the probe on its clicks: {"data", "runs"}."""
+    root = tmp_path_factory.mktemp("finished")
+    data, chance = root / "data", np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (data / part).mkdir(parents=True)
+    for number in range(16):
+        mask = np.zeros((40, 48), np.uint8)
+        mask[8:24, 6:22], mask[28:36, 24:46] = 1, 2
+        image = chance.normal(90, 15, (40, 48, 3)) + 40 * (mask == 1)[..., None]
+        image[mask == 2] += (0, 50, -50)
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(data / f"images/p{number:02}.png")
+        Image.fromarray(mask).save(data / f"masks/p{number:02}.png")
+    (data / "classes.txt").write_text("\n".join(CLASSES))
+    where = ["--data_dir", data, "--cache_dir", root / "cache"]
+    run(weak_label_generator, *where, "--output_file", root / "labels.pkl", "--jobs", 1)
+    words = ["--learner", "probe", "--img_size", 64, "--rounds", 0, "--supervision_mode", "points"]
+    words += ["--weak_label_path", root / "labels.pkl", "--run_name", "r", "--device", "cpu"]
+    run(train, *where, *words, "--checkpoint_dir", root / "runs")
+    return {"data": data, "runs": root / "runs"}
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    """A copy of the data, to be changed: (the data set as it was, words for evaluate.py)."""
+    data = tmp_path / "data"
+    shutil.copytree(made["data"], data)
+    words = ["--checkpoint_dir", made["runs"], "--results_dir", tmp_path / "results"]
+    words += ["--data_dir", data, "--cache_dir", tmp_path / "cache", "--device", "cpu"]
+    return open_dataset(DataOptions(str(data), cache_dir=str(tmp_path / "cache"))), words
+
+
+def scored(words, capsys):
+    """Evaluate, and return (result, what was printed)."""
+    capsys.readouterr()
+    run(evaluate, *words)
+    folder = words[words.index("--results_dir") + 1]
+    return json.loads((folder / "r.json").read_text()), capsys.readouterr().out
+
+
+def rename(data):
+    (data.root / "classes.txt").write_text("background\nBlob\nstripe\n")
+
+
+def append(data):
+    (data.root / "classes.txt").write_text("\n".join([*CLASSES, "car"]))
+
+
+def append_and_show(data):
+    append(data)
+    path = data.mask_path(data.ids("test")[0])
+    mask = np.array(Image.open(path))
+    mask[:4] = 3
+    Image.fromarray(mask).save(path)
+
+
+def delete(data):
+    data.image_path(data.ids("train")[0]).unlink()
+
+
+def delete_both(data):
+    delete(data)
+    data.mask_path(data.ids("train")[0]).unlink()
+
+
+def save_anew(data):
+    path = data.image_path(data.ids("train")[0])
+    Image.open(path).rotate(180).save(path)
+
+
+def stray(data):
+    path = data.mask_path(data.ids("train")[0])
+    mask = np.array(Image.open(path))
+    mask[0, 0] = 7
+    Image.fromarray(mask).save(path)
+
+
+def damage(data):
+    data.mask_path(data.ids("train")[0]).write_bytes(b"no picture")
+
+
+def add_one(data):
+    Image.new("RGB", (40, 40)).save(data.root / "images" / "later.png")
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (rename, "the run knows Blob as blob"),
+        (append, "the run doesn't know car; their pixels don't count"),
+        (append_and_show, "the run doesn't know car; their pixels don't count"),
+        (delete, ""),
+        (delete_both, ""),
+        (save_anew, ""),
+        (stray, "1 of 16 masks can't be used, the first: "),
+        (damage, "1 of 16 masks can't be used, the first: "),
+        (add_one, ""),
+    ],
+)
+def test_what_a_run_has_no_need_of_may_change(change, line, copy, made, tmp_path, capsys):
+    data, words = copy
+    before, _ = scored(words, capsys)
+    change(data)
+    after, said = scored(words, capsys)
+    assert line in said
+    assert after["images"].keys() == before["images"].keys()
+    same = {**before["aggregate"]} if change != append_and_show else None
+    assert same is None or after["aggregate"] == same
+    known = open_dataset(DataOptions(str(data.root), cache_dir=str(tmp_path / "cache"))).class_names
+    assert after["task"]["classes"] == known[:3]
+    compare = ["--a", "r", "--b", "r", "--resamples", 100, "--output_dir", tmp_path / "analysis"]
+    run(analyze, "--results_dir", tmp_path / "results", *compare, *words[4:8])
+    ahead = ["--run_name", "r", "--images", data.root / "images", "--checkpoint_dir", made["runs"]]
+    assert outcome(predict, [*ahead, "--output_dir", tmp_path / "masks"], capsys).code == 0
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["background", "stripe", "blob"],
+        ["background", "car", "blob", "stripe"],
+        ["background", "blob"],
+        ["background", "stripe", "car"],
+    ],
+)
+def test_numbers_of_classes_may_not(names, copy, capsys):
+    data, words = copy
+    (data.root / "classes.txt").write_text("\n".join(names))
+    if len(names) == 2:
+        for name in (*data.ids("trainval"), *data.ids("test")):
+            mask = np.array(Image.open(data.mask_path(name)))
+            Image.fromarray(np.minimum(mask, 1)).save(data.mask_path(name))
+    line = assert_refused(evaluate, words, capsys)
+    assert "the run knows background, blob, stripe; restore the order" in line
+
+
+def test_a_background_that_is_none_any_more_is_refused(copy, capsys):
+    data, words = copy
+    (data.root / "classes.txt").write_text("\n".join(["# no background", *CLASSES]))
+    assert "the first class is the background" in assert_refused(evaluate, words, capsys)
+
+
+def test_another_data_set_of_the_same_classes_is_refused(copy, capsys):
+    data, words = copy
+    for name in (*data.ids("trainval"), *data.ids("test")):
+        Image.open(data.image_path(name)).rotate(180).save(data.image_path(name))
+    assert "not the data that run r" in assert_refused(evaluate, words, capsys)
+
+
+@given(
+    st.lists(st.sampled_from("abcdef"), min_size=2, max_size=4, unique=True),
+    st.lists(st.sampled_from("abcdef"), min_size=2, max_size=4, unique=True),
+)
+def test_a_class_keeps_its_number_whatever_it_is_called(made, theirs, ours):
+    """Names may change; one that stands at another number than before is refused."""
+    data = open_dataset(DataOptions(str(made["data"]), cache_dir=str(made["runs"])))
+    data.class_names = list(ours)
+    at = {name: number for number, name in enumerate(theirs)}
+    moved = [n for n, name in enumerate(ours[: len(theirs)]) if at.get(name, n) != n]
+    late = [name for name in ours[len(theirs) :] if name in at]
+    if moved or late or len(ours) < len(theirs):
+        with pytest.raises(UserError, match="restore the order"):
+            data.know_as(theirs)
+    else:
+        data.know_as(theirs)
+        assert data.class_names == ours[: len(theirs)]

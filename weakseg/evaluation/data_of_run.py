@@ -1,0 +1,66 @@
+"""The data set of a finished run, which may have changed since: what a run needs of it now.
+
+That is its classes, by their numbers, and pictures to test on. Pictures that it was trained on may
+be gone or mended, classes may have other names, and later classes may stand behind them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from weakseg.common import UserError
+from weakseg.data.base import SegmentationDataset
+from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.evaluation.results import is_result
+
+LEAST = 0.5  # share of the pictures that a run knew which must be there as they were
+
+
+def dataset_of(
+    run: Mapping[str, Any], data_dir: str | None = None, cache_dir: str | None = None
+) -> tuple[SegmentationDataset, str]:
+    """Return the data set of a checkpoint or result, and the folder of its resized images.
+
+    data_dir, cache_dir: where they lie now; None for where the run found them. Another data set, or
+    classes in another order, are a `UserError`. The test split has no image that the run was
+    trained on, and is that of a result, whose images and masks must be as they were.
+    """
+    moved = {"data_dir": data_dir, "cache_dir": cache_dir}
+    options = DataOptions.of(run["args"] | {key: path for key, path in moved.items() if path})
+    dataset = open_dataset(options)
+    task = run["task"]
+    if dataset.has_background != task.get("has_background", True):
+        raise UserError(
+            f"--data_dir {options.data_dir}: the first class is the background for one of the data "
+            f"and the run {run['args']['run_name']}, and not for the other; restore classes.txt"
+        )
+    dataset.know_as(task["classes"])
+    if not is_data_of(dataset, run):
+        raise UserError(
+            f"--data_dir {options.data_dir}: not the data that run {run['args']['run_name']} was "
+            "trained on (other images or splits); point --data_dir at that data or train again"
+        )
+    if "seen" in run:
+        dataset.test_on({*dataset.ids("test")} - {*run["seen"]})
+    return dataset, options.cache_dir
+
+
+def is_data_of(dataset: SegmentationDataset, run: Mapping[str, Any]) -> bool:
+    """Return whether a checkpoint or result is of a run on these images."""
+    names = run["task"]["classes"]
+    if is_result(run):  # its images and their masks are there as they were
+        if not {*run["images"]} <= {*dataset.ids("test")}:
+            return False
+        dataset.test_on(run["images"])
+        return dataset.test_fingerprint(names) == run.get("test_fingerprint")
+    if run["fingerprint"] in (dataset.fingerprint(), dataset.fingerprint(masks=True)):
+        return True
+    if dataset.test_fingerprint(names) == run["test_fingerprint"]:
+        return True
+    there = {*dataset.ids("trainval"), *dataset.ids("test")}
+    if "files" in run:
+        files = run["files"]
+        now = dataset.file_sizes(there & files.keys())
+        same = sum(files[name] == size for name, size in now.items())
+        return bool(files) and same >= LEAST * len(files)
+    seen = {*run.get("seen", ())}
+    return bool(seen) and seen <= there and dataset.images_digest(seen) == run.get("images")
