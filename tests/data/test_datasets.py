@@ -351,7 +351,7 @@ BAD_LISTS = {
         b"a_1 1 1 1\nb_1 1 2 1\n",
         r"of 1 images of the train split none is there, the first .*/images/\w_1\.jpg",
     ),
-    "one image": (b"a_1 1 1 1\n", "no image is left for the train split"),
+    "one image": (b"a_1 1 1 1\n", "of 1 images of the train split none is there"),
 }
 
 

@@ -16,6 +16,7 @@ import weak_label_generator
 from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.data.folder_files import compared, is_picture
+from weakseg.labels.training_labels import read_training_labels
 
 
 @pytest.fixture
@@ -166,3 +167,17 @@ def test_part_of_a_folder_finds_its_masks_in_another_process(folder):
     part = pickle.loads(pickle.dumps(dataset.part(["p01"])))
     assert np.array_equal(part.mask("p01"), dataset.mask("p01"))
     assert part.masks.keys() == {"p01"}
+
+
+def test_two_pictures_are_one_to_train_on_and_one_to_test_on(folder, tmp_path):
+    for k in range(2, 10):
+        for kind, suffix in (("images", "jpg"), ("masks", "png")):
+            (folder / kind / f"p{k:02d}.{suffix}").unlink()
+    dataset = opened(folder)
+    assert [len(dataset.ids(split)) for split in ("train", "val", "test")] == [1, 0, 1]
+    labels = tmp_path / "labels.pkl"
+    where = ["--data_dir", folder, "--cache_dir", tmp_path / "cache"]
+    run(weak_label_generator, *where, "--output_file", labels, "--jobs", 1)
+    assert read_training_labels(labels, dataset, dataset.ids("train"), ("points",), "last", "d")
+    with pytest.raises(UserError, match="--select_by val_loss: no image is left for validation"):
+        read_training_labels(labels, dataset, dataset.ids("train"), ("points",), "val_loss", "d")

@@ -138,6 +138,10 @@ def read_training_labels(
     signals = tuple(signals or kinds_in(path, labels))
     selected_with = selection_signals(signals, select_by)
     val_ids = dataset.ids("val") if selected_with else []
+    if selected_with and not val_ids:
+        raise UserError(
+            f"--select_by {select_by}: no image is left for validation; take last, or add images"
+        )
     if select_by != "weak_val_loss" and val_ids:
         val_ids = dataset.masked(val_ids)
         if not val_ids:
