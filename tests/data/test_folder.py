@@ -25,10 +25,11 @@ def folder(tmp_path):
     root = tmp_path / "data"
     write(root / "classes.txt", "background", "fox", "owl")
     for k in range(10):
-        path = root / "images" / f"p{k:02d}.jpg"
-        picture(path)
-        path.write_bytes(path.read_bytes() + bytes(k))  # no two files are equal
-        mask(root / "masks" / f"p{k:02d}.png", [0, 1 + k % 2])
+        paths = root / "images" / f"p{k:02d}.jpg", root / "masks" / f"p{k:02d}.png"
+        picture(paths[0])
+        mask(paths[1], [0, 1 + k % 2])
+        for path in paths:
+            path.write_bytes(path.read_bytes() + bytes(k))  # no two files are equal
     return root
 
 
@@ -181,3 +182,36 @@ def test_two_pictures_are_one_to_train_on_and_one_to_test_on(folder, tmp_path):
     assert read_training_labels(labels, dataset, dataset.ids("train"), ("points",), "last", "d")
     with pytest.raises(UserError, match="--select_by val_loss: no image is left for validation"):
         read_training_labels(labels, dataset, dataset.ids("train"), ("points",), "val_loss", "d")
+
+
+def test_a_background_that_no_mask_shows_is_said(folder):
+    for k, path in enumerate(sorted((folder / "masks").iterdir())):
+        mask(path, [1, 2])
+        path.write_bytes(path.read_bytes() + bytes(k))
+    assert opened(folder).notes() == [f"{folder}: none of 10 masks shows background"]
+    assert opened(folder, classes=["fox"]).notes() == [
+        f"{folder}: none of 10 masks shows background"
+    ]
+    assert opened(folder, no_background=True).notes() == [
+        f"{folder}: none of 10 masks shows background"
+    ]
+    write(folder / "classes.txt", "# no background", "sky", "fox", "owl")
+    assert opened(folder, classes=["fox", "owl"]).notes() == []
+
+
+def test_masks_that_are_copies_of_one_another_are_said(folder):
+    masks = folder / "masks"
+    for k in (3, 7):
+        (masks / f"p{k:02d}.png").write_bytes((masks / "p00.png").read_bytes())
+    line = (
+        f"{folder}: 2 masks are copies of the mask of another picture, the first masks/p03.png of "
+        "masks/p00.png"
+    )
+    assert opened(folder).notes() == [line]
+    picture_file = (folder / "images" / "p00.jpg").read_bytes()
+    for k in (3, 7):  # equal pictures have equal masks
+        (folder / "images" / f"p{k:02d}.jpg").write_bytes(picture_file)
+    assert line not in opened(folder).notes()
+    for k in (3, 7):
+        mask(masks / f"p{k:02d}.png", [0])  # nothing is there
+    assert not [line for line in opened(folder).notes() if "copies" in line]

@@ -7,7 +7,7 @@ from PIL import Image
 
 from weakseg.data import twins
 from weakseg.data.folder import Folder
-from weakseg.data.twins import SAMPLE, equal_files
+from weakseg.data.twins import SAMPLE, copies, equal_files
 
 # Contents of few sizes and bytes, some longer than the sample, that differ at either end.
 CONTENTS = st.builds(
@@ -30,6 +30,10 @@ def test_equal_files_are_those_of_equal_bytes(some, others, tmp_path_factory):
     found = equal_files(paths[0], [folder / "absent", *paths[1]])
     assert all(one.read_bytes() == other.read_bytes() for one, other in found)
     assert [one for one, _ in found] == [p for p in paths[0] if p.read_bytes() in others]
+    twice = copies([folder / "absent", *paths[0]])
+    first = {content: paths[0][some.index(content)] for content in some}
+    expected = [(p, first[c]) for p, c in zip(paths[0], some, strict=True) if p != first[c]]
+    assert twice == expected
 
 
 def test_files_of_other_sizes_are_not_opened(tmp_path, monkeypatch):
@@ -46,7 +50,8 @@ def test_test_images_that_are_trained_on_are_said_in_one_line(tmp_path):
     for number in range(6):
         pixels = np.full((9, 9, 3), 30 * number, np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"images/p{number}.png")
-        Image.fromarray(np.eye(9, dtype=np.uint8)).save(tmp_path / f"masks/p{number}.png")
+        mask = np.eye(9, k=number, dtype=np.uint8)
+        Image.fromarray(mask).save(tmp_path / f"masks/p{number}.png")
     (tmp_path / "classes.txt").write_text("background\nblob\n")
     (tmp_path / "trainval.txt").write_text("p0\np1\np2\np3\n")
     (tmp_path / "test.txt").write_text("p4\nnew/p5\n")

@@ -11,7 +11,7 @@ from weakseg.data.groups import members_by_group, refuse_parted
 from weakseg.data.lists import read_ids
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.mask_values import MaskValues
-from weakseg.data.twins import equal_files
+from weakseg.data.twins import copies, equal_files
 
 
 class Folder(MaskClasses):
@@ -81,7 +81,30 @@ class Folder(MaskClasses):
         refuse_parted(self.root / GROUPS, self.lists, self.group)
 
     def notes(self) -> list[str]:
-        return [*super().notes(), *self.asides, *self.tested_twins()]
+        return [*super().notes(), *self.asides, *self.tested_twins(), *self.copied_masks()]
+
+    def copied_masks(self) -> list[str]:
+        """Return a line on masks with objects that are one file, of pictures that are not, if any.
+
+        Masks of one class all over may well be equal.
+        """
+        drawn = {
+            self.mask_path(name): name
+            for name, numbers in self.shown.items()
+            if len({*numbers} - {IGNORE}) > 1
+        }
+        pairs = [
+            (one, other)
+            for one, other in copies(drawn)
+            if not equal_files(*([self.image_path(drawn[path])] for path in (one, other)))
+        ]
+        if not pairs:
+            return []
+        one, other = (path.relative_to(self.root) for path in pairs[0])
+        return [
+            f"{self.root}: {len(pairs)} masks are copies of the mask of another picture, the first "
+            f"{one} of {other}"
+        ]
 
     def tested_twins(self) -> list[str]:
         """Return a line on test images whose file is that of an image to train on, if any."""

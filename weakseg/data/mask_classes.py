@@ -120,7 +120,11 @@ class MaskClasses(SegmentationDataset):
 
     def notes(self) -> list[str]:
         every = {number for numbers in self.shown.values() for number in numbers}
-        lacking = [name for name in self.tag_names if self.all_classes.index(name) not in every]
+        expected = (
+            [*self.class_names[:1], *self.tag_names] if self.has_background else self.tag_names
+        )
+        known = [name for name in expected if name in self.all_classes]
+        lacking = [name for name in known if self.all_classes.index(name) not in every]
         notes = [*super().notes(), *self.changes, *self.mixture(), *self.unfit()]
         if not lacking or not self.shown:
             return notes

@@ -21,6 +21,17 @@ def equal_files(some: Iterable[Path], others: Iterable[Path]) -> list[tuple[Path
     return [(path, first[digest(path)]) for path in mine]
 
 
+def copies(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
+    """Return pairs (path, the first one of equal bytes) of the files that another one is equal to.
+
+    What can't be read is equal to nothing.
+    """
+    groups = [[*paths]]
+    for key in (size, sample, digest):
+        groups = [one for group in groups for one in keyed(group, key).values() if len(one) > 1]
+    return sorted((path, min(group)) for group in groups for path in group if path != min(group))
+
+
 def alike(
     mine: Iterable[Path], theirs: Iterable[Path], key: Callable[[Path], Hashable]
 ) -> tuple[list[Path], list[Path]]:

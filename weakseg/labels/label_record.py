@@ -24,6 +24,7 @@ MEANT = {  # what people may call a kind of label -> its key
     "clicks": "points",
     "strokes": "scribbles",
     "bbox": "boxes",
+    "polygons": "outlines",
     "mask": "full",
     "masks": "full",
     "labels": "tags",
