@@ -3,6 +3,7 @@ r"""What do the hours buy? Each kind of label, annotated for the same hours, tra
     python study.py --budgets 0.5h 1h 2h 4h --seeds 3 --jobs 2 \
         --modes points boxes "tags points" "boxes points" full -- --img_size 512
     python study.py --cost_schedule bearman2016
+    python study.py --modes full boxes --mix "full:0.25 boxes:0.75"
     python study.py --steps 1000 -- --learner unet --recipe strong --img_size 128 --augment
     python study.py --backend dask --cluster tcp://scheduler:8786
     python study.py plan results/study/study.json --hours 3 8
@@ -83,6 +84,14 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
         default=list(MODES),
         metavar="MODE",
         help="kinds of labels; quote a mix: 'tags points' (default: five)",
+    )
+    group.add_argument(
+        "--mix",
+        nargs="+",
+        default=[],
+        metavar="MIX",
+        help="kinds of labels on different images, each with its share of the hours: "
+        "'full:0.25 boxes:0.75'; several, each quoted",
     )
     group.add_argument(
         "--seeds", type=int, default=3, help="number of seeds, from 0 (default: %(default)s)"
@@ -231,6 +240,8 @@ def compare(args: argparse.Namespace) -> None:
     say([*grid.dataset.notes(), *grid.dataset.check_test_masks(), *grid.notes])
     report_left_out(grid)
     take_folder(grid.study.folder, "study")
+    for cell in grid.cells:
+        cell.write_labels()
     failed = run_grid(grid.cells, grid.study.folder, workers)
     content = collect(grid, band)
     write_study(grid.study.folder, content)
@@ -249,11 +260,13 @@ def study_of(args: argparse.Namespace) -> Study:
     """Return what the flags ask to be compared."""
     from weakseg.planning.cell import training_flags
     from weakseg.planning.grid import Study, parse_budget, parse_study_modes
+    from weakseg.planning.mixes import name_mix, parse_mix
 
     return Study(
         data=DataOptions.of(vars(args)),
         weak_label_path=args.weak_label_path,
         modes=parse_study_modes(args.modes),
+        mixes={name_mix(mix): mix for mix in map(parse_mix, args.mix)},
         budgets=tuple(sorted({parse_budget(word) for word in args.budgets})),
         seeds=args.seeds,
         schedule=schedule_in_seconds(args.cost_schedule),

@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions
 from weakseg.evaluation.results import read_result
+from weakseg.labels.label_file import save_labels
 from weakseg.training import options
 from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.run import FORMER, FREE, LATER, TrainingRun
@@ -60,6 +61,7 @@ class Cell:
     words       of the command line of train.py
     run         what these words ask for
     identity    what a result file must say to be this run's, see `identity_of`
+    labels      the weak-label file that it alone learns from: (path, header, labels by id)
     """
 
     mode: str
@@ -70,6 +72,13 @@ class Cell:
     words: tuple[str, ...]
     run: TrainingRun
     identity: dict[str, Any]
+    labels: tuple[Path, dict[str, Any], dict[str, Any]] | None = None
+
+    def write_labels(self) -> None:
+        """Write the weak-label file that this run alone learns from, if there is one."""
+        if self.labels:
+            path, head, images = self.labels
+            save_labels(path, head, len(images), images.items())
 
     @property
     def name(self) -> str:
@@ -132,21 +141,32 @@ def identity_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def named_words(
-    words: Sequence[str], images: int, fingerprint: str, labels: str
+    words: Sequence[str],
+    images: int,
+    fingerprint: str,
+    labels: str,
+    signals: tuple[str, ...] = (),
+    all_masks: bool | None = None,
 ) -> tuple[tuple[str, ...], TrainingRun, dict[str, Any]]:
     """Name the run of some words of train.py -> (words with --run_name, the run, its identity).
 
     The name holds a digest of everything that makes the run what it is.
 
     fingerprint: of the data set; labels: digest of the annotations that the run learns from
+    signals, all_masks: what the labels of a run decide that takes any, see `TrainingRun`
     """
-    run = run_of(words)
+
+    def settled(words: Sequence[str]) -> TrainingRun:
+        run = run_of(words)
+        return replace(run, signals=signals, all_masks=all_masks) if run.takes_any else run
+
+    run = settled(words)
     described = {"fingerprint": fingerprint, "labels": labels, "epochs_done": run.last_epoch}
     unnamed = identity_of({"args": run.recorded(), **described})
     digest = hashlib.sha256(json.dumps(unnamed, sort_keys=True).encode()).hexdigest()[:8]
     name = f"{'_'.join(run.signals)}_{images}images_seed{run.seed}_{digest}"
     named = (*words, "--run_name", name)
-    run = run_of(named)
+    run = settled(named)
     return named, run, identity_of({"args": run.recorded(), **described})
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,16 @@ import numpy as np
 from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.costs import Schedule
-from weakseg.labels.signals import count_actions, parse_modes, was_looked_at
+from weakseg.labels.label_file import picture_of
+from weakseg.labels.label_header import header
+from weakseg.labels.label_record import read_record
+from weakseg.labels.signals import (
+    LISTS,
+    annotations_of,
+    count_actions,
+    parse_modes,
+    was_looked_at,
+)
 from weakseg.labels.training_labels import (
     labels_digest,
     masks_used,
@@ -19,6 +28,8 @@ from weakseg.labels.training_labels import (
     training_order,
 )
 from weakseg.planning.cell import Cell, data_words, named_words, run_of
+from weakseg.planning.mixes import Mix, Purchase, kinds_bought, purchases
+from weakseg.training.run import ANY
 
 HOURS = {"h": 1.0, "m": 1 / 60, "min": 1 / 60, "s": 1 / 3600}
 
@@ -28,6 +39,7 @@ class Study:
     """What an equal-budget study compares.
 
     modes     {name in tables: signals}
+    mixes     {name in tables: {signal: its share of the hours}}
     budgets   hours of annotation, rising
     seeds     how many, from 0
     schedule  prices in seconds
@@ -43,6 +55,7 @@ class Study:
     schedule: Schedule
     training: tuple[str, ...]
     folder: Path
+    mixes: Mapping[str, Mix] = field(default_factory=dict)
 
 
 def parse_budget(word: str) -> float:
@@ -84,7 +97,8 @@ class Grid:
         self.fingerprint = self.dataset.fingerprint()
         run = run_of(["--supervision_mode", "full", *study.training])
         self.selection = run.of_data(self.dataset).selection
-        every = tuple(dict.fromkeys(s for signals in study.modes.values() for s in signals))
+        groups = [*study.modes.values(), *study.mixes.values()]
+        every = tuple(dict.fromkeys(signal for signals in groups for signal in signals))
         labels = read_training_labels(
             study.weak_label_path,
             self.dataset,
@@ -102,6 +116,23 @@ class Grid:
             order = training_order(self.dataset, seed)
             for mode, signals in study.modes.items():
                 self.add(mode, signals, seed, order)
+            for mode, mix in study.mixes.items():
+                self.add_mix(mode, mix, seed, order)
+
+    def add_mix(self, mode: str, mix: Mix, seed: int, order: Sequence[str]) -> None:
+        """Add the cells of one mix and seed: each budget buys the first of the purchases."""
+        bought = purchases(mix, order, self.price)
+        spent = np.array([purchase.spent for purchase in bought])
+        self.all_hours[mode] = float(spent[-1])
+        self.image_hours[mode] = float(spent[-1] / len(order))
+        for budget in self.study.budgets:
+            kinds = kinds_bought(bought[: buys(spent, budget)])
+            if {kind for several in kinds.values() for kind in several} == mix.keys():
+                everything = bool(budget > 1.0001 * spent[-1])
+                self.cells.append(self.mixed_cell(mode, mix, budget, seed, kinds, everything))
+            else:  # a mix has each of its kinds
+                firsts = (one.spent for one in bought if one.signal == last_kind(bought))
+                self.left_out.setdefault((mode, budget), []).append(float(next(firsts)))
 
     def add(self, mode: str, signals: tuple[str, ...], seed: int, order: Sequence[str]) -> None:
         """Add the cells of one mode and seed, whose budgets buy the first images of `order`."""
@@ -146,10 +177,7 @@ class Grid:
     ) -> Cell:
         """Return one cell, which trains on the images `names`."""
         words = data_words(self.study.data, self.study.weak_label_path)
-        words += ["--supervision_modes", *signals, "--seed", str(seed)]
-        words += ["--train_limit", str(len(names))]
-        words += ["--checkpoint_dir", str(self.study.folder / "runs"), "--resume", "auto"]
-        words += ["--select_by", "last"] if self.selection == "last" else []
+        words += ["--supervision_modes", *signals, *self.common_words(seed, len(names))]
         used = {*names, *self.val_ids}
         masks = masks_used(self.dataset, self.labels, names, signals)
         selected_with = selection_signals(signals, self.selection)
@@ -159,6 +187,62 @@ class Grid:
             [*words, *self.study.training], len(names), self.fingerprint, labels
         )
         return Cell(mode, budget, seed, len(names), everything, named, run, identity)
+
+    def mixed_cell(
+        self,
+        mode: str,
+        mix: Mix,
+        budget: float,
+        seed: int,
+        kinds: Mapping[str, Sequence[str]],
+        everything: bool,
+    ) -> Cell:
+        """Return one cell of a mix, which trains on images that have labels of these kinds."""
+        signals = tuple(mix)
+        selected_with = selection_signals(signals, self.selection)
+        needed = tuple(dict.fromkeys((*signals, *selected_with)))
+        given = {name: annotations_of(self.labels[name], kinds[name]) for name in kinds}
+        given |= {name: annotations_of(self.labels[name], needed) for name in self.val_ids}
+        for name, record in given.items():
+            record["size"] = self.labels[name]["size"]
+        # As the run will read them: what was not bought is missing.
+        seen = {
+            name: read_record(
+                record, picture_of(self.dataset, name, True), needed, LISTS, may_lack=True
+            )
+            for name, record in given.items()
+        }
+        masks = masks_used(self.dataset, seen, kinds, signals)
+        masks |= masks_used(self.dataset, seen, self.val_ids, selected_with)
+        digest = labels_digest(seen, seen, signals, masks)
+        path = self.study.folder / "labels" / f"{'_'.join(signals)}_seed{seed}_{digest}.pkl"
+        words = data_words(self.study.data, str(path))
+        words += ["--supervision_mode", ANY, *self.common_words(seed, len(kinds))]
+        named, run, identity = named_words(
+            [*words, *self.study.training],
+            len(kinds),
+            self.fingerprint,
+            digest,
+            signals,
+            all("full" in several for several in kinds.values()),
+        )
+        head = header(self.dataset, seed, {"mix": mode})
+        labels = path, head, given
+        return Cell(mode, budget, seed, len(kinds), everything, named, run, identity, labels)
+
+    def common_words(self, seed: int, images: int) -> list[str]:
+        """Return the flags of train.py that say how many images, which seed, and where to."""
+        words = ["--seed", str(seed), "--train_limit", str(images)]
+        words += ["--checkpoint_dir", str(self.study.folder / "runs"), "--resume", "auto"]
+        return words + (["--select_by", "last"] if self.selection == "last" else [])
+
+
+def last_kind(bought: Sequence[Purchase]) -> str:
+    """Return the kind of label that is bought last for the first time."""
+    first: dict[str, int] = {}
+    for number, one in enumerate(bought):
+        first.setdefault(one.signal, number)
+    return max(first, key=first.__getitem__)
 
 
 def buys(spent: np.ndarray, budget: float) -> int:

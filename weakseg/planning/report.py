@@ -157,6 +157,7 @@ def draw_study(path: Path, study: Mapping[str, Any]) -> None:
     for mode, by_budget in results_by_cell(study).items():
         keys = ("hours", "miou", "low", "high", "other_hours")
         values = {key: [getattr(cell, key) for cell in by_budget.values()] for key in keys}
-        lines.append({"name": signal_words(mode.split(" + ")), **values})
+        name = signal_words(mode.replace("full", "masks").split(" + "))
+        lines.append({"name": name, **values})
     other = None if study["other_schedule"] == study["schedule"] else study["other_schedule"]
     budget_plot(path, lines, f"hours, by {study['schedule']}", other)
