@@ -21,6 +21,7 @@ from weakseg.command_line import Parser
 from weakseg.common import UserError, keep_freed_memory, printable, run_cli
 from weakseg.data.ids import is_folder_name
 from weakseg.data.reading import add_reading_arguments, counted
+from weakseg.inference.journal import FORMATS_OUT
 from weakseg.inference.tile_flags import OVERLAP, SMALLEST_TILE, check_tile
 from weakseg.parallel import BACKENDS, Workers, add_backend_arguments
 from weakseg.threads import add_threads_argument
@@ -126,6 +127,19 @@ def add_object_arguments(parser: argparse.ArgumentParser) -> None:
         "objects.csv in --output_dir)",
     )
     group.add_argument(
+        "--format",
+        choices=FORMATS_OUT,
+        help="also the objects as labels that this tool loads, to be corrected there: "
+        "annotations.* in --output_dir",
+    )
+    group.add_argument(
+        "--tolerance",
+        type=float,
+        default=1.0,
+        metavar="PIXELS",
+        help="with --format: how far an outline may lie off the edge of its mask (default: 1)",
+    )
+    group.add_argument(
         "--min_area",
         type=int,
         default=1,
@@ -164,8 +178,10 @@ def check(args: argparse.Namespace) -> None:
         raise UserError("--images: name the folder of the pictures")
     if args.clicks and not args.instances:
         raise UserError("--clicks: part objects, but none are asked for; add --instances")
-    if args.min_area > 1 and not args.instances and args.table is None:
-        raise UserError("--min_area: is of objects; add --instances or --table")
+    if args.min_area > 1 and not has_objects(args):
+        raise UserError("--min_area: is of objects; add --instances, --table or --format")
+    if not 0 <= args.tolerance <= 100:
+        raise UserError(f"--tolerance {args.tolerance}: must lie between 0 and 100 pixels")
     if args.table:
         from weakseg.inference.tables import refuse_other_table
 
@@ -175,6 +191,11 @@ def check(args: argparse.Namespace) -> None:
         raise UserError(
             f"--output_dir {args.output_dir}: holds the pictures themselves; take another folder"
         )
+
+
+def has_objects(args: argparse.Namespace) -> bool:
+    """Return whether single objects are asked for."""
+    return bool(args.instances or args.table is not None or args.format)
 
 
 def windows(args: argparse.Namespace, checkpoint: dict[str, Any]) -> "Windows | None":
@@ -221,7 +242,6 @@ def plan(args: argparse.Namespace) -> "tuple[Job, dict[str, Any]]":
     reading = replace(reading, **{key: value for key, value in given.items() if value})
     asked = {"overlays": args.overlay, "probabilities": args.probabilities}
     asked |= {"instances": args.instances}
-    has_objects = args.instances or args.table is not None
     own = windows(args, checkpoint)
     job = Job(
         folder=Path(args.output_dir),
@@ -231,7 +251,8 @@ def plan(args: argparse.Namespace) -> "tuple[Job, dict[str, Any]]":
         reading=reading,
         windows=own,
         parts=("masks", *(part for part, is_asked in asked.items() if is_asked)),
-        separation=Separation(args.instances, args.min_area) if has_objects else None,
+        separation=Separation(args.instances, args.min_area) if has_objects(args) else None,
+        scored=args.format is not None,
     )
     record = {
         "run_name": args.run_name,
@@ -289,8 +310,32 @@ def predict_all(
         table = Path(args.table or job.folder / OBJECTS)
         count = write_objects(table, job, journal, pictures)
         print(f"{table}: {count} objects")
+    if args.format:
+        write_format(job, args, pictures, clicks, journal)
     print(f"{job.folder}: {len(pictures) - len(faults)} masks of {len(pictures)} pictures")
     return faults
+
+
+def write_format(
+    job: "Job",
+    args: argparse.Namespace,
+    pictures: dict[str, Path],
+    clicks: dict[str, Any],
+    journal: "Journal",
+) -> None:
+    """Write the objects in the format of a tool, and say what it has no word for."""
+    from weakseg.inference.pictures import model_of
+    from weakseg.inference.preannotations import write_preannotations
+    from weakseg.labels.formats.records import Classes
+
+    model = model_of(job.checkpoint, job.device, job.trusted)
+    classes = Classes(tuple(model.classes), model.has_background)
+    path, count, dropped = write_preannotations(
+        args.format, job, journal, pictures, clicks, classes, args.tolerance
+    )
+    print(f"{path}: {count} objects for {args.format}")
+    for line in dropped.lines():
+        print(f"  {line}")
 
 
 def read_clicks(

@@ -80,7 +80,8 @@ def rows_of(args: argparse.Namespace, data: str) -> list[list[str]]:
         )
         classes = Classes(tuple(bench.dataset.class_names), True)
         dataset, store = bench.dataset, bench.store
-        for number in args.pictures:
+        most = len(dataset.ids("train"))
+        for number in dict.fromkeys(min(wanted, most) for wanted in args.pictures):
             shares, seconds, count = [], [], 0
             for seed in args.seeds:
                 names = training_ids(dataset, seed, number)

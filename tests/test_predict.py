@@ -297,7 +297,7 @@ def test_clicks_of_other_classes_or_pictures_are_said(
         (["--tile_overlap", "0.5"], "add --tile"),
         (["--jobs", "0"], "--jobs 0"),
         (["--min_area", "0"], "--min_area 0"),
-        (["--min_area", "5"], "add --instances or --table"),
+        (["--min_area", "5"], "add --instances, --table or --format"),
         (["--clicks", "x.pkl"], "add --instances"),
         (["--clicks", "x.pkl", "--instances"], "x.pkl: no such weak-label file"),
         (["--value_range", "5", "1"], "--value_range 5"),

@@ -14,6 +14,8 @@ from weakseg.own_files import refuse_to_replace
 
 RECORD, LINES = "predictions.json", "predictions.jsonl"
 TABLE, OBJECTS = "predictions.csv", "objects.csv"
+ANNOTATIONS = "annotations"  # the objects for other tools: a folder, or a file with a suffix
+FORMATS_OUT = ("cvat", "labelstudio", "labelme", "coco")  # of these tools
 PARTS = {  # kind of file -> folder and suffix
     "masks": ".png",
     "overlays": ".jpg",
@@ -91,7 +93,8 @@ def open_folder(folder: Path, record: Mapping[str, Any], overwrite: bool) -> Jou
     """
     path = folder / RECORD
     if not path.exists():
-        names = (*PARTS, LINES, TABLE, OBJECTS)
+        annotations = [f"{ANNOTATIONS}{suffix}" for suffix in ("", ".json", ".xml")]
+        names = (*PARTS, LINES, TABLE, OBJECTS, *annotations)
         refuse_to_replace(folder, names, "predict.py", "take another --output_dir")
     else:
         before = read_json(path)

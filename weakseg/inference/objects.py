@@ -169,3 +169,19 @@ def describe(
         centre = [round(across.start + x, 2), round(down.start + y, 2)]
         rows.append([label, area, *box, *centre, round(float(mean), 2)])
     return rows
+
+
+def object_scores(
+    numbers: np.ndarray, classes: Sequence[int], probabilities: np.ndarray
+) -> list[float]:
+    """Return the mean probability of its own class over the pixels of each object.
+
+    numbers [H, W]: of the object at each pixel, from 1; classes: of each; probabilities [C, H, W]
+    """
+    areas = np.bincount(numbers.ravel(), minlength=len(classes) + 1)
+    scores = np.zeros(len(classes))
+    for label in {*classes}:
+        totals = np.bincount(numbers.ravel(), probabilities[label].ravel(), len(classes) + 1)
+        own = np.array(classes) == label
+        scores[own] = (totals / np.maximum(areas, 1))[1:][own]
+    return scores.tolist()

@@ -12,7 +12,13 @@ from weakseg.common import UserError, atomic_path
 from weakseg.data.folder_files import by_id, files_below, is_picture
 from weakseg.data.reading import Photograph, Reading
 from weakseg.inference.journal import Journal, Line, part_path
-from weakseg.inference.objects import Clicks, Separation, describe, separate
+from weakseg.inference.objects import (
+    Clicks,
+    Separation,
+    describe,
+    object_scores,
+    separate,
+)
 from weakseg.inference.tiles import Windows
 from weakseg.inference.trained import Prediction, TrainedModel, load
 from weakseg.parallel import Workers, backend, stream
@@ -54,6 +60,7 @@ class Job:
     windows     of larger pictures; None: they are seen whole
     parts       which of `PARTS` are written
     separation  how objects are told apart; None: they are not looked for
+    scored      whether each object gets a score, see `object_scores`
     """
 
     folder: Path
@@ -64,6 +71,7 @@ class Job:
     windows: Windows | None
     parts: tuple[str, ...]
     separation: Separation | None
+    scored: bool = False
 
     def __call__(self, name: str, path: Path, clicks: Clicks = ()) -> Line:
         """Predict a picture, write its files and return its line; a bad picture's has a fault.
@@ -74,7 +82,8 @@ class Job:
         photograph = Photograph(path, self.reading)
         try:
             line: Line = {"id": name, "file": path.name, **stamp(path)}
-            seen = model.look(photograph, "probabilities" in self.parts, self.windows)
+            every = self.scored or "probabilities" in self.parts
+            seen = model.look(photograph, every, self.windows)
             line |= facts(seen, len(model.classes))
             if self.separation is not None:
                 numbers, classes = separate(
@@ -82,6 +91,8 @@ class Job:
                 )
                 line["objects"] = describe(numbers, classes, photograph, seen.image)
                 line["separation"] = self.separation.key
+                if self.scored and seen.probabilities is not None:
+                    line["scores"] = object_scores(numbers, classes, seen.probabilities)
                 self.write_instances(name, numbers)
         except UserError as error:
             return {"id": name, "fault": str(error)}
@@ -95,7 +106,7 @@ class Job:
             drawn = overlay(seen.image, seen.mask, has_background=model.has_background)
             with atomic_path(self.path("overlays", name)) as temporary:
                 Image.fromarray(drawn).save(temporary, quality=QUALITY)
-        if seen.probabilities is not None:
+        if "probabilities" in self.parts and seen.probabilities is not None:
             with atomic_path(self.path("probabilities", name)) as temporary:
                 with temporary.open("wb") as file:
                     np.save(file, seen.probabilities.astype(np.float16))
@@ -114,6 +125,7 @@ class Job:
         """Return whether a line is of this picture as it is, with all that is asked for."""
         is_same = all(line.get(key) == value for key, value in stamp(path).items())
         has_objects = self.separation is None or line.get("separation") == self.separation.key
+        has_objects &= not self.scored or "scores" in line
         return (
             is_same and has_objects and all(self.path(p, line["id"]).exists() for p in self.parts)
         )

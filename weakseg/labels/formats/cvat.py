@@ -153,7 +153,9 @@ def add(image: Element, shape: Shape, record: PictureRecord, dropped: Dropped) -
     """Add one shape to the element of a picture."""
     if shape.label is None:
         raise Unreadable("a shape of no class")
-    given = {"label": shape.label, "source": "file"}
+    given = {"label": shape.label, "source": "file" if shape.score is None else "auto"}
+    if shape.score is not None:
+        dropped.change("a model's score, which CVAT has no word for", record.name)
     if shape.kind != "tag":
         given |= {"occluded": "0", "z_order": str(len(image))}
     if shape.kind == "box":

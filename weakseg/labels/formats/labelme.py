@@ -169,7 +169,7 @@ def entries(
         extra["mask"] = encoded(mask_pixels(one)[0])
     told: dict[str, Any] = {
         "group_id": group if len(parts) > 1 else None,
-        "description": "",
+        "description": "" if shape.score is None else f"score {shape.score:g}",
         "flags": {},
     }
     label = IGNORED if shape.label is None else shape.label

@@ -163,7 +163,11 @@ def shape_of(
 
 
 def write(records: Sequence[PictureRecord], path: Path, classes: Classes, dropped: Dropped) -> None:
-    """Write tasks with annotations, for a project whose labels are named `label`."""
+    """Write tasks for a project whose labels are named `label`.
+
+    What a model drew, which has scores, goes among the predictions of a task, to be corrected;
+    what people drew among its annotations.
+    """
     tasks = []
     for record in records:
         results = []
@@ -174,7 +178,12 @@ def write(records: Sequence[PictureRecord], path: Path, classes: Classes, droppe
         if record.seconds is not None:
             annotation["lead_time"] = record.seconds
         empty = not results and not record.complete
-        tasks.append({"data": {"image": record.name}, "annotations": [] if empty else [annotation]})
+        scores = [one["score"] for one in results if "score" in one]
+        kind = "predictions" if scores else "annotations"
+        if scores:
+            annotation["score"] = sum(scores) / len(scores)
+        task = {"data": {"image": record.name}, "annotations": []}
+        tasks.append(task | {kind: [] if empty else [annotation]})
     if not all(map(is_task, tasks)):
         raise UserError(f"{path}: no picture to write")
     write_json(path, tasks)
