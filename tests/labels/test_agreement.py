@@ -13,7 +13,8 @@ from weakseg.labels.label_record import read_record
 
 NAMES = ("background", "cat", "dog")
 BOX = [10, 10, 30, 30, 1]
-WEAK = ("points", "scribbles", "boxes", "tags")
+OUTLINE = {"class": 1, "polygon": [[10, 10], [30, 10], [30, 30]]}
+WEAK = ("points", "scribbles", "boxes", "outlines", "tags")
 
 
 def read(complete=("boxes",), picture=BY_PEOPLE, **labels):
@@ -26,7 +27,13 @@ def test_a_click_on_an_object_lies_in_a_box_of_a_complete_list(x, y, label):
     slack = SLACK * 60
     inside = all(10 - slack <= value <= 30 + slack for value in (x, y))
     read((), points=[[x, y, label]])
-    read(picture=BY_PROGRAM, points=[[x, y, label]], scribbles=[], tags={"present": ["cat"]})
+    read(
+        picture=BY_PROGRAM,
+        points=[[x, y, label]],
+        scribbles=[],
+        outlines=[],
+        tags={"present": ["cat"]},
+    )
     if label in (0, 255) or (label == 1 and inside):
         read(points=[[x, y, label]])
         return
@@ -45,13 +52,26 @@ def test_a_stroke_may_leave_its_box_but_not_miss_it():
         read(scribbles=stroke([40, 20], [50, 20]))
 
 
+def test_what_is_near_an_outline_is_in_it():
+    """It is coarse: only what lies beside all that it reaches over is no part of its object."""
+    read(["outlines"], outlines=[OUTLINE], points=[[12, 28, 1]])
+    with pytest.raises(
+        ValueError, match=r"lies outside of all its outlines, whose list is complet"
+    ):
+        read(["outlines"], outlines=[OUTLINE], points=[[40, 28, 1]])
+    read((), outlines=[OUTLINE], points=[[40, 28, 1]])
+
+
 def test_what_a_tag_denies_is_nowhere():
     read(tags={"present": ["cat"], "absent": ["dog"]})
     with pytest.raises(ValueError, match="tags: cat is absent, but box 1 shows it; mend one"):
         read(tags={"present": [], "absent": ["cat"]})
+    with pytest.raises(ValueError, match="tags: cat is absent, but outline 1 shows it"):
+        read(boxes=[], outlines=[OUTLINE], tags={"absent": ["cat"]})
     with pytest.raises(ValueError, match="tags: dog is absent, but click 2 shows it"):
         read((), points=[[20, 20, 1], [5, 5, 2]], tags={"absent": ["dog"]})
-    read(picture=BY_PROGRAM, points=[], scribbles=[], tags={"absent": ["cat"]})  # its own noise
+    nothing = {"points": [], "scribbles": [], "outlines": []}
+    read(picture=BY_PROGRAM, **nothing, tags={"absent": ["cat"]})  # its own noise
 
 
 @pytest.mark.parametrize("place, is_complete", [([20.0, 20.0], True), ([50.0, 20.0], False)])
@@ -61,6 +81,10 @@ def test_an_object_that_another_source_missed_leaves_boxes_incomplete(place, is_
     record = label_record(merged({"a": boxes, "b": clicks}), NAMES, (), True)
     assert ("boxes" in record["complete"]) == is_complete
     assert len(record["points"]) == 2 and len(record["boxes"]) == 1
+    outline = Shape("outline", "cat", [[10.0, 10.0], [30.0, 10.0], [30.0, 30.0]])
+    outlines = says(outline, complete=("outlines",))
+    record = label_record(merged({"a": outlines, "b": clicks}), NAMES, (), True)
+    assert ("outlines" in record["complete"]) == is_complete and len(record["outlines"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weakseg.common import IGNORE, suggestion
-from weakseg.labels.agreement import outside_boxes
+from weakseg.labels.agreement import FRAMES, outside_frames
 from weakseg.labels.formats.geometry import overlap
 from weakseg.labels.formats.records import AREAS, Shape
 from weakseg.labels.signals import LISTS
@@ -127,25 +127,35 @@ def label_record(
             record.setdefault("scribbles", []).append({"class": number, **shape.geometry})
         elif shape.kind == "answer":
             record.setdefault("pixels", []).append({**shape.geometry, "class": number})
-        elif shape.kind == "outline":
-            record.setdefault("outlines", []).append({"class": number, "polygon": shape.geometry})
-        elif shape.kind == "box" and number == IGNORE:
-            # Nobody can tell what is in it, so not all that no other box shows is background.
-            record["complete"] = [name for name in record["complete"] if name != "boxes"]
-        elif shape.kind == "box":
-            if number == 0 and has_background:
-                raise ValueError(
-                    f"a box is of {shape.label}, which is what no object covers; import with --map "
-                    f"{shape.label}=CLASS, or {shape.label}=- to leave it out"
-                )
-            record.setdefault("boxes", []).append([*shape.geometry, number])
-    is_closed = "boxes" in record["complete"] and has_background
-    if is_closed and carried.size and outside_boxes(record):  # one source missed an object
-        record["complete"] = [name for name in record["complete"] if name != "boxes"]
+        elif shape.kind in FRAMES.values():
+            add_frame(record, shape, number, has_background)
+    for kind in FRAMES:  # one source may have missed an object that another one marked
+        if has_background and carried.size and outside_frames(record, kind):
+            record["complete"].remove(kind)
     areas = [shape for shape in carried.shapes if shape.kind in AREAS]
     if areas or ("full" in carried.complete and has_background):
         record["full"] = outlined(areas, classes, has_background)
     return record
+
+
+def add_frame(record: dict[str, Any], shape: Shape, number: int, has_background: bool) -> None:
+    """Add a box or a coarse outline to a record; one of the background is a `ValueError`.
+
+    number: of its class; of one of no class nobody can tell what is in it, so not all that no other
+    frame shows is background
+    """
+    signal = SIGNAL[shape.kind]
+    if number == IGNORE:
+        record["complete"] = [name for name in record["complete"] if name != signal]
+        return
+    if number == 0 and has_background:
+        raise ValueError(
+            f"a {shape.kind} is of {shape.label}, which is what no object covers; import with "
+            f"--map {shape.label}=CLASS, or {shape.label}=- to leave it out"
+        )
+    box = [*shape.geometry, number]
+    outline = {"class": number, "polygon": shape.geometry}
+    record.setdefault(signal, []).append(box if shape.kind == "box" else outline)
 
 
 def outlined(
