@@ -19,13 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from benchmarks.ask_strategies import SIZE
-from benchmarks.asked_sessions import compared, miou, simulated
+from benchmarks.asked_sessions import compared, points_of
 from benchmarks.commands import ROOT, publish
-from benchmarks.fitted_probes import Bench
-from benchmarks.probe_table import SHARE, TABLE, data_flags, labels
-from weakseg.common import read_json, write_json
-from weakseg.planning.asking import AskingOptions
+from benchmarks.probe_table import TABLE, labels
 from weakseg.reporting.tables import markdown
 
 DATA = ("voc-pets", "camvid")
@@ -56,38 +52,19 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def points_of(args: argparse.Namespace, data: str, start: str, seed: int) -> list[float]:
-    """Return the mIoU in % after each number of answers of one session, kept in a file."""
-    folder = args.folder / "sessions" / f"{data}-{start}-{seed}"
-    result = folder / "miou.json"
-    if result.exists():
-        kept: list[float] = read_json(result)
-        return kept
-    *_, pictures = TABLE[data]
-    flags = data_flags(args.data, args.folder, data)
-    bench = Bench.of_flags(
-        **flags, supervision_mode="pixels", cache_dir=args.folder / "cache", img_size=SIZE, views=1
-    )
+def own_of(args: argparse.Namespace, data: str, start: str, seed: int) -> dict[str, Any]:
+    """Return the fields of a study that begins so."""
     own = dict(STARTS[start])
-    if "labels" in own:
-        own["weak_label_path"] = str(labels(args, data, seed))
-    pictures = pictures or round(SHARE * len(bench.dataset.ids("train")))
-    options = AskingOptions(seed=seed)
-    session = simulated(bench, options, args.refit_every, pictures, folder, **own)
-    found = []
-    for point in sorted(args.points):
-        for _ in session.until(point):
-            pass
-        found.append(miou(bench, session.asking))
-    write_json(result, found)
-    print(folder.name, [round(value, 1) for value in found], flush=True)
-    return found
+    return own | ({"weak_label_path": str(labels(args, data, seed))} if "labels" in own else {})
 
 
 def rows_of(args: argparse.Namespace, data: str) -> list[list[str]]:
     """Return the rows of one data set."""
     by_start = {
-        start: [points_of(args, data, start, seed) for seed in args.seeds]
+        start: [
+            points_of(args, data, start, seed, own_of(args, data, start, seed))
+            for seed in args.seeds
+        ]
         for start in dict.fromkeys(["nothing", *args.starts])
     }
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from benchmarks.asked_sessions import compared, miou, simulated
+from benchmarks.asked_sessions import SIZE, compared, miou, simulated
 from benchmarks.commands import ROOT, publish
 from benchmarks.fitted_probes import Bench
 from benchmarks.probe_table import SHARE, TABLE, data_flags
@@ -28,7 +28,6 @@ from weakseg.planning.asking import AskingOptions
 from weakseg.reporting.tables import markdown
 
 DATA = ("voc-pets", "camvid", "nuclei")
-SIZE = 256  # pixels of the longer side of photographs
 MINUTES = (5, 10, 20, 40)
 USUAL = AskingOptions(strategy="rare_spread")
 MARGIN = replace(USUAL, strategy="margin")

@@ -20,8 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from benchmarks.ask_strategies import SIZE
-from benchmarks.asked_sessions import simulated
+from benchmarks.asked_sessions import SIZE, simulated
 from benchmarks.commands import ROOT, publish
 from benchmarks.fitted_probes import Bench
 from benchmarks.probe_table import SHARE, TABLE, data_flags

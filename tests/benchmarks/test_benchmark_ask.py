@@ -16,6 +16,7 @@ from benchmarks import (
     ask_table,
     ask_unet,
     ask_whole,
+    asked_sessions,
     fitted_probes,
     probe_table,
 )
@@ -32,7 +33,7 @@ def tiny(pets_dir, pets_labels, monkeypatch):
     """Put tiny photographs into the table, and small frames into each benchmark."""
     real = fitted_probes.Bench.of_flags
     monkeypatch.setitem(probe_table.TABLE, "tiny", ("tiny", {}, {}, (), None))
-    for module in (ask_strategies, ask_starts, ask_whole):
+    for module in (ask_strategies, asked_sessions, ask_whole):
         monkeypatch.setattr(module, "SIZE", 64)
     monkeypatch.setattr(ask_starts, "labels", lambda *_: pets_labels)
     monkeypatch.setattr(ask_table, "SIZES", {"tiny": 64})
@@ -93,6 +94,23 @@ def test_beginnings_are_paired_with_nothing(tiny, tmp_path, capsys):
     assert all("worst" in line for line in others)
     values = json.loads((tmp_path / "sessions" / "tiny-nothing-0" / "miou.json").read_text())
     assert f"{values[0]:.1f}" in nothing
+
+
+def test_persons_are_paired_with_the_usual_one(tiny, tmp_path, capsys):
+    args = SimpleNamespace(
+        data=tiny,
+        folder=tmp_path,
+        only=["tiny"],
+        persons=["as people do", "twice of all"],
+        seeds=[0],
+        points=[10, 20],
+        refit_every=10,
+    )
+    ask_faults.main(args)
+    _, _, usual, twice = (tmp_path / "table.md").read_text().strip().splitlines()
+    assert "(" not in usual and twice.count("(") == 2
+    factors = [ask_faults.PERSONS[person] for person in args.persons]
+    assert factors == [(1, 1, 1), (2, 2, 2)]
 
 
 def test_the_table_is_of_finished_sessions(tiny, tmp_path, monkeypatch, capsys):
