@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import (
+    ask_faults,
     ask_kinds,
     ask_speed,
     ask_starts,
