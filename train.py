@@ -26,7 +26,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from weakseg.common import UserError, commit, run_cli, seed_everything
+from weakseg.common import UserError, commit, printable, run_cli, seed_everything
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import open_dataset, say
 from weakseg.labels.class_names import with_classes
@@ -51,6 +51,31 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     run = TrainingRun.of_flags(vars(args))
     refuse_processes(run)
+    try:
+        run, dataset, labels, weights = read(run)
+    except UserError as error:
+        from weakseg.training.checkpoints import finished
+
+        done = finished(run)
+        if done is None:
+            raise
+        keep(run, done, str(error))
+        return
+    report_gaps(dataset, labels)
+
+    from weakseg.training.checkpoints import lock_run
+
+    with lock_run(run.folder):
+        if run.learner == "probe":
+            train_on_features(run, dataset, labels)
+        else:
+            train(run, dataset, labels, weights)
+
+
+def read(
+    run: TrainingRun,
+) -> tuple[TrainingRun, SegmentationDataset, TrainingLabels, dict[str, float]]:
+    """Return the run with what its data and labels decide, these two, and {term: weight}."""
     run = with_classes(run, run.weak_label_path)
     dataset = open_dataset(run)
     run = run.of_data(dataset)
@@ -63,15 +88,23 @@ def main(args: argparse.Namespace) -> None:
     run = run.of_labels(labels)
     weights = weights_of(run, dataset)
     refuse_empty_boxes(run, dataset, labels, weights)
-    report_gaps(dataset, labels)
+    return run, dataset, labels, weights
 
-    from weakseg.training.checkpoints import lock_run
 
-    with lock_run(run.folder):
-        if run.learner == "probe":
-            train_on_features(run, dataset, labels)
-        else:
-            train(run, dataset, labels, weights)
+def keep(run: TrainingRun, checkpoint: Mapping[str, Any], change: str = "") -> None:
+    """Report on a run of which nothing is left to train; change: of its data since, in words."""
+    from model import refuse_unfit
+    from weakseg.training.checkpoints import Log, save_best
+    from weakseg.training.loop import report
+
+    refuse_unfit(run.folder / "last.pt", checkpoint, [run.encoder])
+    if os.environ.get("RANK", "0") != "0":
+        return
+    if checkpoint["selected"]:
+        save_best(run.folder, checkpoint)
+    if change:
+        print(printable(f"{run.folder}: is finished and stays as it is; since then: {change}"))
+    report(run, Log(run.folder / "log.jsonl").read(), run.next_command())
 
 
 def weights_of(run: TrainingRun, dataset: SegmentationDataset) -> dict[str, float]:
@@ -162,27 +195,35 @@ def train(
 ) -> None:
     """Train what is left of a run, and report."""
     from model import refuse_unfit
-    from weakseg.training.checkpoints import Log, find_checkpoint, refuse_other_data, save_best
+    from weakseg.training.checkpoints import (
+        LEARNT_FROM,
+        Log,
+        find_checkpoint,
+        other_data,
+        refuse_other_data,
+    )
     from weakseg.training.distributed import make_accelerator
     from weakseg.training.loop import fit, report
 
     began, description = time.perf_counter(), describe(run, dataset, labels)
     checkpoint = find_checkpoint(run)
+    changed = other_data(checkpoint, description) if checkpoint else []
+    if checkpoint and checkpoint["epoch"] >= run.epochs and changed != ["labels"]:
+        words = " and ".join(LEARNT_FROM[key] for key in changed)
+        keep(run, checkpoint, words and f"other {words}")
+        return
     if checkpoint:
         refuse_unfit(run.folder / "last.pt", checkpoint, [run.encoder])
         refuse_other_data(checkpoint, description, run.folder)
     tracker = {} if run.log_with == "none" else {"log_with": run.log_with}
     accelerator = make_accelerator(run.device, run.amp, project_dir=run.checkpoint_dir, **tracker)
-    if checkpoint is None or checkpoint["epoch"] < run.epochs:
-        rounds = pseudo_mask_rounds(run, dataset, labels, weights)
-        model = new_network(run, dataset, is_resumed=checkpoint is not None)
-        if run.start:
-            model, rounds = from_probe(run, dataset, labels, model, rounds, checkpoint, accelerator)
-        training = prepare(run, dataset, labels, weights, rounds, accelerator, model)
-        training.began = began
-        fit(run, checkpoint, training, rounds, description)
-    elif accelerator.is_main_process and checkpoint["selected"]:
-        save_best(run.folder, checkpoint)
+    rounds = pseudo_mask_rounds(run, dataset, labels, weights)
+    model = new_network(run, dataset, is_resumed=checkpoint is not None)
+    if run.start:
+        model, rounds = from_probe(run, dataset, labels, model, rounds, checkpoint, accelerator)
+    training = prepare(run, dataset, labels, weights, rounds, accelerator, model)
+    training.began = began
+    fit(run, checkpoint, training, rounds, description)
     if accelerator.is_main_process:
         report(run, Log(run.folder / "log.jsonl").read(), run.next_command(dataset))
     accelerator.end_training()

@@ -516,7 +516,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_there(flags,
         )
 
 
-def test_an_existing_run_is_safe(flags, tmp_path):
+def test_an_existing_run_is_safe(flags, tmp_path, capsys):
     mode = ["--supervision_mode", "points", "--run_name", "r"]
     run(train, *mode, "--epochs", 1, *flags)
     before = weights(tmp_path / "r")
@@ -529,6 +529,11 @@ def test_an_existing_run_is_safe(flags, tmp_path):
     assert same(before, weights(tmp_path / "r"))
     run(train, *mode, "--epochs", 1, "--resume", *flags)  # a finished run is left as it is
     run(train, *mode, "--epochs", 1, "--resume", "auto", *flags)
+    gone = ["--data_dir", tmp_path / "gone", "--weak_label_path", tmp_path / "gone.pkl"]
+    run(train, *mode, "--epochs", 1, "--resume", *flags, *gone)  # whatever became of its data
+    assert "r: is finished and stays as it is; since then: " in capsys.readouterr().out
+    with pytest.raises(UserError, match="epochs"):
+        run(train, *mode, "--epochs", 2, "--resume", *flags, *gone)
     assert same(before, weights(tmp_path / "r"))
     run(train, *mode, "--epochs", 1, "--seed", 1, "--overwrite", *flags)
     assert not same(before, weights(tmp_path / "r"))
@@ -639,6 +644,21 @@ def test_a_finished_run_says_that_its_data_are_others(pets_dir, flags, tmp_path,
     assert same(before, weights(tmp_path / "r"))
     run(train, *words, *flags, "--overwrite")  # as the line says
     assert not same(before, weights(tmp_path / "r"))
+
+
+def test_a_finished_run_stays_when_an_image_is_gone(pets_dir, flags, tmp_path, capsys):
+    words = ["--supervision_mode", "points", "--run_name", "r", "--epochs", 1, "--resume", "auto"]
+    data = tmp_path / "data"
+    shutil.copytree(pets_dir, data)
+    words += [*flags, "--data_dir", data]
+    run(train, *words)
+    before = weights(tmp_path / "r")
+    seen = torch.load(tmp_path / "r" / "last.pt", weights_only=True)["seen"]
+    (data / "images" / f"{seen[0]}.jpg").unlink()
+    capsys.readouterr()
+    run(train, *words)
+    assert "stays as it is; since then: other images" in capsys.readouterr().out
+    assert same(before, weights(tmp_path / "r"))
 
 
 def test_ruined_validation_selects_nothing(flags, tmp_path):

@@ -78,6 +78,25 @@ def find_checkpoint(run: TrainingRun) -> dict[str, Any] | None:
     return None
 
 
+def finished(run: TrainingRun) -> dict[str, Any] | None:
+    """Return the content of last.pt where nothing is left to train, so that no data are needed.
+
+    None for a probe, which is fitted again when its labels or images have changed.
+    """
+    last = run.folder / "last.pt"
+    if run.learner == "probe" or not run.resume or not last.exists():
+        return None
+    checkpoint = load_checkpoint(last)
+    # What nobody gives, the data and the labels decided.
+    given: dict[str, Any] = {"value_range": run.value_range, "select_by": run.select_by}
+    given |= {"modes": run.signals, "class_names": run.class_names}
+    given |= {"no_background": run.no_background}
+    undecided = {flag for flag, value in given.items() if not value}
+    refuse_other_flags(run, checkpoint["args"], undecided)
+    refuse_faults(last, *faults_of_progress(checkpoint))
+    return checkpoint if checkpoint["epoch"] >= run.epochs else None
+
+
 def faults_of_progress(content: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Return, in words, what of a last.pt's progress is lacking, and what is damaged."""
     kinds: dict[str, Any] = {"epoch": int, "best": float | int | None, "selected": bool}
@@ -90,10 +109,13 @@ def faults_of_progress(content: Mapping[str, Any]) -> tuple[list[str], list[str]
     return lacking, damage
 
 
-def refuse_other_flags(run: TrainingRun, recorded: Mapping[str, Any]) -> None:
+def refuse_other_flags(
+    run: TrainingRun, recorded: Mapping[str, Any], undecided: Collection[str] = ()
+) -> None:
     """Refuse to go on with a run whose flags, as its checkpoint records them, were others.
 
     So is one that had a loss which there is no longer.
+    undecided: flags that may differ besides
     """
     for flag, without in FORMER.items():
         if recorded.get(flag, without) not in (without, 0):
@@ -103,6 +125,7 @@ def refuse_other_flags(run: TrainingRun, recorded: Mapping[str, Any]) -> None:
             )
     # What kinds of label there are may change, and a probe is fitted to them again.
     free = FREE | ({"modes"} if run.takes_any and run.learner == "probe" else set())
+    free |= {*undecided}
     for flag, now in run.recorded().items():
         before = recorded.get(flag, LATER.get(flag))
         if flag not in free and before != now:

@@ -215,10 +215,13 @@ class TrainingRun(DataOptions):
         """Where the features of photographs are computed."""
         return Workers(self.backend, self.cluster, self.jobs)
 
-    def next_command(self, dataset: SegmentationDataset) -> str:
-        """Return the command that tests a finished run, or else predicts what it learnt from."""
+    def next_command(self, dataset: SegmentationDataset | None = None) -> str:
+        """Return the command that tests a finished run, or else predicts what it learnt from.
+
+        dataset: None where nobody looks at it
+        """
         where = f"--checkpoint_dir {self.checkpoint_dir} --run_name {self.run_name}"
-        if dataset.ids("test"):
+        if dataset is None or dataset.ids("test"):
             return f"python evaluate.py {where}"
         return f"python predict.py {where} --images {dataset.picture_folder}"
 
