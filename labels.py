@@ -156,6 +156,8 @@ def main(args: argparse.Namespace) -> None:
 
 def import_labels(args: argparse.Namespace) -> None:
     """Read the files into the store, and say what came of them."""
+    from weakseg.data.class_list import is_background
+    from weakseg.labels.formats.records import Classes
     from weakseg.labels.importing import keep, read_labels, refuse_same_source
     from weakseg.labels.matching import Pictures
     from weakseg.labels.store import opened_store
@@ -163,7 +165,9 @@ def import_labels(args: argparse.Namespace) -> None:
     pictures, wishes = Pictures(args.images), wishes_of(args)
     files = [read_labels(path, pictures, wishes) for path in args.files]
     refuse_same_source(files)
+    all_classes(Classes(), wishes, files)  # what is refused makes no store
     with opened_store(args.output, create=True) as store:
+        classes = all_classes(store.classes(), wishes, files)
         for found in files:
             report(found, pictures)
             change = keep(store, found)
@@ -173,7 +177,9 @@ def import_labels(args: argparse.Namespace) -> None:
             )
             if change.removed:
                 say(f"  removed: of {', '.join(found.sources)} before; another --source keeps both")
-        store.say_classes(all_classes(store.classes(), wishes, files))
+        store.say_classes(classes)
+    if args.classes and not is_background(classes.names[0]):
+        say(f"{args.output}: {classes.names[0]} is the background, since --classes names it first")
     print_state(args.output)
     images = Path(args.images)
     data_dir = images.parent if images.name == "images" else images
@@ -185,12 +191,16 @@ def import_labels(args: argparse.Namespace) -> None:
 
 def wishes_of(args: argparse.Namespace) -> Wishes:
     """Return what the flags of `import` say, with the classes that are known."""
+    from weakseg.data.class_list import is_background
     from weakseg.data.mask_values import MaskValues
     from weakseg.labels.formats.masks import Meaning
     from weakseg.labels.formats.records import Classes
     from weakseg.labels.importing import Wishes, classes_beside, renames
 
     classes = Classes(tuple(args.classes)) if args.classes else classes_beside(args.images)
+    late = next((name for name in args.classes[1:] if is_background(name)), None)
+    if late:
+        raise UserError(f"--classes {' '.join(args.classes)}: {late} must stand first")
     if (args.mask_values or args.mask_ignore is not None) and not classes.names:
         raise UserError("--mask_values, --mask_ignore: name the classes too, with --classes")
     values = MaskValues.of_flags(args.mask_values, args.mask_ignore, classes.names)
@@ -208,10 +218,12 @@ def wishes_of(args: argparse.Namespace) -> Wishes:
 def all_classes(before: Classes, wishes: Wishes, files: list[Imported]) -> Classes:
     """Return the classes of a store: those that are known, or else all that its labels show."""
     from weakseg.labels.formats.records import Classes
+    from weakseg.labels.importing import refuse_alike
 
     if wishes.meaning.classes.names:
         return wishes.meaning.classes
     names = [*(before.names or ["background"]), *(name for one in files for name in one.classes)]
+    refuse_alike(names)
     return Classes(tuple(dict.fromkeys(names)), before.has_background)
 
 

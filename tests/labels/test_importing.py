@@ -5,16 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import run
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+import labels
 from weakseg.common import UserError
 from weakseg.labels.box_order import FEWEST, BoxOrder
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import Classes
 from weakseg.labels.importing import Wishes, read_labels
 from weakseg.labels.matching import Pictures
+from weakseg.labels.store import opened_store
 
 SIZE = (60, 40)
 CLASSES = Classes(("background", "cat", "dog"))
@@ -237,3 +240,44 @@ def test_a_crowd_leaves_no_list_of_boxes_complete(bring):
     content["annotations"][0]["segmentation"] = [ring]
     assert complete_of(bring(content)) == ["boxes", "full"]  # its pixels are of no class
     assert not complete_of(bring(content, replace(KNOWN, areas_as="boxes")))
+
+
+# ---- names of classes
+
+
+@pytest.mark.parametrize(
+    "name, other",
+    [("Cat", "cat"), ("big  cat", "big cat"), ("k\u00e4se", "ka\u0308se"), ("a_b", "a b")],
+)
+def test_classes_that_look_like_one_are_refused_until_a_map_joins_them(
+    name, other, pictures, tmp_path
+):
+    rows = f"image,kind,class,x,y\na.png,click,{other},3,3\nb.png,click,{name},9,9\n"
+    (tmp_path / "a.csv").write_text(rows)
+    words = ["import", tmp_path / "a.csv", "--images", pictures.folder, "--output", tmp_path / "s"]
+    with pytest.raises(UserError, match="look like one; give them one name with --map") as error:
+        run(labels, *words)
+    assert not (tmp_path / "s").exists()
+    flag = str(error.value).split("--map '")[1].split("'")[0]
+    run(labels, *words, "--map", flag)
+    with opened_store(tmp_path / "s") as store:
+        assert store.classes().names == ("background", other)
+
+
+@pytest.mark.parametrize("name", ["Background", "background", "_background_"])
+def test_the_background_has_one_name(name, pictures, tmp_path, capsys):
+    rows = f"image,kind,class,x,y\na.png,click,cat,3,3\nb.png,click,{name},9,9\n"
+    (tmp_path / "a.csv").write_text(rows)
+    words = ["import", tmp_path / "a.csv", "--images", pictures.folder, "--output", tmp_path / "s"]
+    if name == "Background":
+        with pytest.raises(UserError, match="--map 'Background=background'"):
+            run(labels, *words)
+        return
+    run(labels, *words)
+    with opened_store(tmp_path / "s") as store:
+        assert store.classes().names == ("background", "cat")
+    assert "is the background" not in capsys.readouterr().out
+    with pytest.raises(UserError, match=f"--classes cat {name}: {name} must stand first"):
+        run(labels, *words, "--classes", "cat", name)
+    run(labels, *words, "--classes", "cat", "dog")
+    assert "cat is the background, since --classes names it first" in capsys.readouterr().out

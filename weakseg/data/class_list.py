@@ -34,7 +34,7 @@ def read_classes(path: Path, without_background: bool = False) -> tuple[list[str
     refuse_gaps(path, [number for number, _ in lines], has_background)
     numbers, names = zip(*without_labelme(lines), strict=True)
     for number, name in zip(numbers[1:], names[1:], strict=True):
-        if has_background and name.casefold() in BACKGROUND:
+        if has_background and is_background(name):
             refuse(
                 path,
                 number,
@@ -43,6 +43,11 @@ def read_classes(path: Path, without_background: bool = False) -> tuple[list[str
                 f"write the comment '# {NO_BACKGROUND}'",
             )
     return list(names), has_background
+
+
+def is_background(name: str) -> bool:
+    """Return whether a name is one that the background usually has."""
+    return name.casefold() in BACKGROUND
 
 
 def says_no_background(path: Path) -> bool:

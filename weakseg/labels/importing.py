@@ -1,7 +1,9 @@
 """Labels of other tools brought into the store: read, matched, fitted, named, converted."""
 
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -188,8 +190,8 @@ def renamed(shape: Shape, wishes: Wishes) -> Shape | None:
     classes = wishes.meaning.classes.names
     if name == NOTHING:
         return None
-    if name == BACKGROUND and classes and wishes.meaning.classes.has_background:
-        name = classes[0]
+    if name == BACKGROUND and wishes.meaning.classes.has_background:
+        name = classes[0] if classes else "background"
     # Tags need not be classes of masks: a data set's tags may be breeds.
     if classes and shape.kind != "tag" and name not in classes:
         hint = suggestion(name, classes, "; did you mean {}?") or f"; known: {', '.join(classes)}"
@@ -283,6 +285,20 @@ def classes_beside(images: str | Path) -> Classes:
             names, has_background = read_classes(path)
             return Classes(tuple(names), has_background)
     return Classes()
+
+
+def refuse_alike(names: Iterable[str]) -> None:
+    """Refuse names of classes that differ in capitals, blanks or Unicode forms alone."""
+    told: dict[str, str] = {}
+    for name in names:
+        letters = unicodedata.normalize("NFKC", name).casefold()
+        plain = " ".join(re.split(r"[\s_-]+", letters)).strip()
+        other = told.setdefault(plain, name)
+        if other != name:
+            raise UserError(
+                f"the classes {other!r} and {name!r} look like one; give them one name with "
+                f"--map '{name}={other}', or list all classes with --classes"
+            )
 
 
 def renames(words: Sequence[str]) -> dict[str, str]:
