@@ -104,7 +104,7 @@ def test_persons_are_paired_with_the_usual_one(tiny, tmp_path, capsys):
         only=["tiny"],
         persons=["as people do", "twice of all"],
         seeds=[0],
-        points=[10, 20],
+        points=[30, 60],
         refit_every=10,
     )
     ask_faults.main(args)
