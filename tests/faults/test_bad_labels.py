@@ -27,6 +27,7 @@ from weakseg.labels.targets import View
 NAN, INF, HUGE = float("nan"), float("inf"), 10**400
 ANSWER = {"x": 5.5, "y": 5.5, "class": 1, "drawn": "random", "fit": 0}
 STROKE = {"class": 1, "width": 2, "path": [[5, 5], [9, 9]]}
+OUTLINE = {"class": 1, "polygon": [[5, 5], [30, 5], [30, 40]]}
 LOOP = []
 LOOP.append(LOOP)
 
@@ -108,6 +109,24 @@ BAD = {
         "a list for a number": [[1, 1, [9], 9, 1]],
         "a table": [{"x": 1, "y": 1, "w": 8, "h": 8, "class": 1}],
     },
+    "outlines": {
+        "no list": OUTLINE,
+        "no table": [[[5, 5], [30, 5], [30, 40]]],
+        "no class": [{"polygon": OUTLINE["polygon"]}],
+        "no polygon": [{"class": 1}],
+        "an empty polygon": [OUTLINE | {"polygon": []}],
+        "a line": [OUTLINE | {"polygon": [[5, 5], [30, 40]]}],
+        "a flat polygon": [OUTLINE | {"polygon": [[5, 5], [30, 5], [40, 5]]}],
+        "a polygon of numbers": [OUTLINE | {"polygon": [5, 5, 30, 5, 30, 40]}],
+        "outside": [OUTLINE | {"polygon": [[5, 5], [58, 5], [30, 40]]}],
+        "nowhere": [OUTLINE | {"polygon": [[5, 5], [NAN, 5], [30, 40]]}],
+        "text for a number": [OUTLINE | {"polygon": [[5, 5], ["30", 5], [30, 40]]}],
+        "of the background": [OUTLINE | {"class": 0}],
+        "of what is ignored": [OUTLINE | {"class": IGNORE}],
+        "a class as text": [OUTLINE | {"class": "1"}],
+        "a class above": [OUTLINE | {"class": 2}],
+        "shares": [OUTLINE | {"polygon": [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]}],
+    },
     "tags": {
         "a list": ["cat"],
         "text": "cat",
@@ -171,6 +190,10 @@ CASES += [("record", case) for case in RECORDS]
 ONLY_PEOPLE = {"shares", "shares of all"}  # a program that draws labels knows what pixels are
 
 
+def test_every_kind_of_label_is_tried():
+    assert BAD.keys() == SIGNALS.keys() == rows.keys()
+
+
 def opened(data_dir, cache_dir):
     return open_dataset(DataOptions(str(data_dir), cache_dir=str(cache_dir)))
 
@@ -204,7 +227,7 @@ def as_one_line(error, path, name):
 
 
 @pytest.mark.parametrize(("signal", "case"), CASES)
-def test_a_bad_label_is_refused_with_file_and_image(signal, case, whole, dataset, tmp_path):
+def test_a_bad_label_is_refused_with_file_and_image(signal, case, whole, dataset, tmp_path, tried):
     content, name = spoilt(whole, signal, case)
     signals = ("points",) if signal == "record" else (signal,)
     ways = {"people.pkl": {"options": {}}, "simulated.pkl": {}}
@@ -220,6 +243,7 @@ def test_a_bad_label_is_refused_with_file_and_image(signal, case, whole, dataset
         # An image that is not used may hold what it likes.
         others = [other for other in dataset.ids("train") if other != name][:2]
         assert len(labels_for(path, dataset, others, signals, "data")) == 2
+        tried("bad labels in a file")
 
 
 def as_json_can(value):
@@ -231,7 +255,7 @@ def as_json_can(value):
 
 
 @pytest.mark.parametrize("signal", [*BAD, "record"])
-def test_bad_labels_in_shards_are_refused_alike(signal, whole, dataset, tmp_path):
+def test_bad_labels_in_shards_are_refused_alike(signal, whole, dataset, tmp_path, tried):
     head = {key: value for key, value in whole.items() if key not in ("images", "count")}
     head["options"] = {}
 
@@ -251,6 +275,7 @@ def test_bad_labels_in_shards_are_refused_alike(signal, whole, dataset, tmp_path
                 folder, dataset, [name], ("points",) if signal == "record" else (signal,), "data"
             )
         as_one_line(caught.value, folder, name)
+        tried("bad labels in shards")
 
 
 TINY = "--img_size 64 --device cpu --encoder_weights none".split()
@@ -314,6 +339,15 @@ rows = {
                 "class": numbers,
                 "width": numbers,
                 "path": st.lists(st.lists(numbers, min_size=2, max_size=2), max_size=3),
+            }
+        ),
+        max_size=2,
+    ),
+    "outlines": st.lists(
+        st.fixed_dictionaries(
+            {
+                "class": numbers,
+                "polygon": st.lists(st.lists(numbers, min_size=2, max_size=2), max_size=4),
             }
         ),
         max_size=2,
@@ -411,9 +445,11 @@ MASKS = {
 
 
 @pytest.mark.parametrize("case", MASKS)
-def test_masks_that_make_no_sense_are_refused_when_the_data_are_opened(case, tmp_path):
+def test_masks_that_make_no_sense_are_refused_by_those_who_use_them(case, tmp_path, tried):
     masks, message = MASKS[case]
     root = own(tmp_path / "data", masks)
     with pytest.raises(UserError, match=message) as caught:
-        opened(root, tmp_path / "cache")
+        data = opened(root, tmp_path / "cache")
+        data.check_masks([*data.ids("trainval"), *data.ids("test")], "own")
     assert "\n" not in str(caught.value) and str(root) in str(caught.value)
+    tried("masks that make no sense")
