@@ -304,6 +304,7 @@ def show_wrong(args: argparse.Namespace, carried: dict[str, Carried], classes: C
     """Rank labels by what speaks against them; write the table, and draw the first."""
     from tqdm import tqdm
 
+    from weakseg.data.groups import groups_beside
     from weakseg.labels.matching import Pictures
     from weakseg.learners.encoders import feature_store
     from weakseg.own_files import take
@@ -324,7 +325,10 @@ def show_wrong(args: argparse.Namespace, carried: dict[str, Carried], classes: C
             bar.update()
             return store(pictures.files[key])
 
-        doubts = label_doubts(there, classes, features_of)
+        groups = groups_beside(args.images, pictures.files)
+        doubts = label_doubts(
+            there, classes, features_of, group_of=lambda key: groups.get(key, key)
+        )
     folder = Path(args.labels)
     rows = [
         [pictures.paths[one.picture], one.shape.kind, one.shape.label, one.likelier, one.chance]

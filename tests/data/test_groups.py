@@ -13,7 +13,9 @@ import train
 import weak_label_generator
 from weakseg.common import UserError
 from weakseg.data.datasets import Folder, Pets
-from weakseg.data.groups import hold_out, read_groups
+from weakseg.data.groups import group_numbers, hold_out, read_groups
+from weakseg.learners.probe import Standard
+from weakseg.planning.answer_model import AnswerModel
 
 NAMES = st.integers(0, 60).map(str)
 GROUPED = st.dictionaries(NAMES, st.integers(0, 8).map(str), min_size=1)
@@ -135,6 +137,20 @@ def test_penalties_are_chosen_between_slides(tmp_path, monkeypatch):
     run(train, *data, "--weak_label_path", labels, "--checkpoint_dir", tmp_path, *words)
     dataset = Folder(root, cache_dir=tmp_path / "cache")
     assert len(seen[0]) == len({*map(dataset.group, dataset.ids("train"))}) < 10
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=9))
+def test_a_group_has_the_number_of_its_first_picture(groups):
+    numbers = group_numbers(range(len(groups)), groups.__getitem__)
+    assert [groups[number] for number in numbers] == groups
+    assert all(number == groups.index(group) for number, group in zip(numbers, groups, strict=True))
+
+
+def test_questions_are_held_out_by_slide():
+    """The out-of-fold predictions of a session, and its penalties, never learn from the slide."""
+    standard = Standard(np.zeros(2, np.float32), np.ones(2, np.float32))
+    model = AnswerModel(standard, 2, 0, groups=np.array([0, 0, 2, 2]))
+    assert model.groups_of(np.array([1, 3, 0])).tolist() == [0, 2, 0]
 
 
 # ---- frames of a drive

@@ -114,14 +114,21 @@ def judged_masks(
 def examples(run: Run, number: int, without: set[str]) -> Iterator[Example]:
     """Yield `Example`s of bought masks, each predicted before it was trained on, where one was.
 
+    without: images that none may be of, nor of their groups
+
     A later purchase is predicted by the network of the round before it, which can have seen the
     image as a pseudo-label but not its truth; the first by this round's, which knows it.
     """
+    held = {*map(run.dataset.group, without)}
+
+    def is_free(name: str) -> bool:
+        return run.has_mask(name) and run.dataset.group(name) not in held
+
     for earlier in range(number + 1):
         bought = run.bought(earlier, "audit") | run.bought(earlier + 1, "buy")
-        if names := sorted(filter(run.has_mask, bought - without)):
+        if names := sorted(filter(is_free, bought)):
             yield from with_truth(run, run.cases(run.networks(earlier), names), unseen=True)
-    first = sorted(filter(run.has_mask, run.bought(0, "buy")))
+    first = sorted(filter(is_free, run.bought(0, "buy")))
     yield from with_truth(run, run.cases(run.networks(number), first), unseen=False)
 
 

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from weakseg.common import UserError, stable_seed
 from weakseg.data.folder_files import compared
 from weakseg.data.ids import check_id
@@ -40,12 +42,26 @@ def read_groups(path: Path, files: Mapping[str, Path]) -> dict[str, str]:
     return groups
 
 
+def groups_beside(images: str | Path, files: Mapping[str, Path]) -> dict[str, str]:
+    """Return `read_groups` of the list in or beside a folder of photographs, {} without one."""
+    folders = Path(images), Path(images).resolve().parent
+    path = next((folder / FILE for folder in folders if (folder / FILE).exists()), None)
+    return read_groups(path, files) if path else {}
+
+
 def members_by_group(names: Iterable[str], group_of: Callable[[str], str]) -> dict[str, list[str]]:
     """Return {group: its members} of some pictures, in the order in which they come."""
     members: dict[str, list[str]] = {}
     for name in names:
         members.setdefault(group_of(name), []).append(name)
     return members
+
+
+def group_numbers(names: Iterable[str], group_of: Callable[[str], str]) -> np.ndarray:
+    """Return for each picture the number of the first one of its group, [I] int."""
+    firsts: dict[str, int] = {}
+    numbers = [firsts.setdefault(group_of(name), number) for number, name in enumerate(names)]
+    return np.array(numbers, int)
 
 
 def hold_out(

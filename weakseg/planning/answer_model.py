@@ -38,6 +38,7 @@ class AnswerModel:
     tell         the head of [can't tell, can]; None while there are few of the former
     fits         how many there were
     penalty, weight  of the head's weights, and of other labels in answers, chosen at `chosen_at`
+    groups       [I] int, of each picture, that no fold parts; None: each is its own
     axes         of the features, which speed fits up, found of the first `axes_at` answers
     """
 
@@ -53,6 +54,7 @@ class AnswerModel:
     chosen_at: int = 0
     axes: Axes | None = field(default=None, repr=False)
     axes_at: int = 0
+    groups: np.ndarray | None = None
 
     def fit(self, answers: Answers) -> None:
         """Fit the model to all answers and labels so far, from its last weights."""
@@ -113,19 +115,25 @@ class AnswerModel:
         rows = with_labels(told, self.labels, self.weight)
         if len(np.unique(rows.classes)) > 1:
             x = self.standard(rows.features)
-            parts = x, rows.classes, rows.weights, rows.images
+            parts = x, rows.classes, rows.weights, self.groups_of(rows.images)
             self.penalty = choose_penalty(*parts, self.num_classes, seed=self.seed).penalty
+
+    def groups_of(self, images: np.ndarray) -> np.ndarray:
+        """Return the groups [N] of pictures [N], by their numbers."""
+        return images if self.groups is None else self.groups[images]
 
     def held_out_loss(self, told: LabelledPixels, weight: float) -> float:
         """Return the cross-entropy of answers on held-out pictures.
 
         weight: of other labels, in answers
         """
-        folds, loss = folds_of(told.images, 3, self.seed).numpy(), 0.0
+        folds, loss = folds_of(self.groups_of(told.images), 3, self.seed).numpy(), 0.0
         for fold in np.unique(folds):
             held = told.part(folds == fold)
-            held_pictures = np.unique(held.images)
-            labels = without_pictures(self.labels, held_pictures)
+            labels = self.labels
+            if labels is not None:
+                held_groups = np.unique(self.groups_of(held.images))
+                labels = labels.part(~np.isin(self.groups_of(labels.images), held_groups))
             rows = with_labels(told.part(folds != fold), labels, weight)
             if len(np.unique(rows.classes)) < 2:
                 return np.inf

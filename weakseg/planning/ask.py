@@ -16,6 +16,7 @@ from weakseg.common import UserError, commit, stable_seed
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
 from weakseg.data.datasets import DataOptions
+from weakseg.data.groups import group_numbers
 from weakseg.labels.costs import LOOK, hours, price_labels, schedule_in_seconds
 from weakseg.labels.label_file import save_labels
 from weakseg.labels.label_header import header
@@ -130,6 +131,7 @@ def simulation(study: AskStudy, dataset: SegmentationDataset, store: FeatureStor
         classes,
         options,
         label_pixels(study, dataset, store, given) if given else None,
+        groups=group_numbers(names, dataset.group) if dataset.groups else None,
     )
     person = Person(options.seed, study.faults, num_classes=classes)
     every = study.refit_every or REFIT_EVERY[classes > 2]

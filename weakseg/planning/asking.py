@@ -63,6 +63,8 @@ class Asking:
     num_classes  C
     labels       pixels of other labels that are there, whose weights are comparable with each other
     questions    the random ones; None: over all pictures of the pool from the start
+    groups       [I] int, of each picture of the pool, such as its patient, that no fold parts;
+                 None: each is its own
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class Asking:
         options: AskingOptions,
         labels: LabelledPixels | None = None,
         questions: RandomQuestions | None = None,
+        groups: np.ndarray | None = None,
     ) -> None:
         self.pool, self.features_at, self.num_classes = pool, features_at, num_classes
         self.options = options
         self.strategy = options.strategy or usual_strategy(num_classes)
         self.random = questions or RandomQuestions(options.seed, pool.sizes)
-        self.model = AnswerModel(pool.standard(), num_classes, options.seed, labels)
+        self.groups = groups
+        self.model = AnswerModel(pool.standard(), num_classes, options.seed, labels, groups=groups)
         self.answers = Answers(pool.features.shape[-1])
         self.asked = np.zeros(pool.features.shape[:2], bool)
         self.seen = np.zeros(len(pool), bool)

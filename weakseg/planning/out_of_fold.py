@@ -75,15 +75,16 @@ def out_of_fold(
 
     answers: how many of the first answers the heads learn from, None: all; the random questions
         are those of all answers in any case
-    groups: of each picture of the pool, such as its patient; folds never split one. None: each
-        picture is its own
+    groups: of each picture of the pool, such as its patient; folds never split one. None: those of
+        the session
     mask_of: the mask that a head gives a picture, if it is more than the likeliest class of each
         pixel, as masks that follow edges are
     """
     pool, rows = asking.pool, asking.answers.rows
+    belongs = asking.groups if groups is None else groups
     random = np.array([i for i, row in enumerate(rows) if row.question.drawn == RANDOM], int)
     pictures = np.array([rows[i].question.picture for i in random], int)
-    folds = folds_of(pool.names if groups is None else groups, FOLDS, asking.options.seed).numpy()
+    folds = folds_of(pool.names if belongs is None else belongs, FOLDS, asking.options.seed).numpy()
     heads = fold_heads(asking, folds, len(rows) if answers is None else answers)
     if heads is None:
         return None

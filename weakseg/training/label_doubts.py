@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from weakseg.common import UserError, stable_seed
+from weakseg.data.groups import group_numbers
 from weakseg.labels.carried import SIGNAL, Carried
 from weakseg.labels.formats.geometry import area_pixels, corners
 from weakseg.labels.formats.records import AREAS, Classes, Shape
@@ -52,10 +53,16 @@ class Doubt(NamedTuple):
 
 
 def label_doubts(
-    carried: Mapping[str, Carried], classes: Classes, features_of: FeaturesOf, seed: int = 0
+    carried: Mapping[str, Carried],
+    classes: Classes,
+    features_of: FeaturesOf,
+    seed: int = 0,
+    group_of: Callable[[str], str] = str,
 ) -> list[Doubt]:
     """Return all labels that name the class of a place, the least supported first.
 
+    group_of: what a picture belongs to, such as its patient: a label is compared with those of
+        others
     carried: {id: what it carries} of pictures whose features `features_of` returns. Tags name no
     place and are left out. Raises `UserError` where labels of fewer than two pictures, or classes,
     leave nothing to learn from.
@@ -81,7 +88,10 @@ def label_doubts(
     if min(len(np.unique(pixels.images)), len(np.unique(pixels.classes))) < 2:
         raise UserError("labels of one picture, or one class, leave nothing to compare with")
     standard = Standard.of(np.concatenate(anywhere))
-    chances = held_out_chances(pixels, standard, len(classes.names), seed)
+    groups = group_numbers(carried, group_of)[pixels.images]
+    if len(np.unique(groups)) < 2:
+        raise UserError("labels of one group of pictures leave nothing to compare with")
+    chances = held_out_chances(pixels, groups, standard, len(classes.names), seed)
     return ranked(chances, pixels.classes, np.concatenate(whose), owners, classes)
 
 
@@ -141,17 +151,16 @@ def as_polygon(shape: Shape) -> Shape:
 
 
 def held_out_chances(
-    pixels: LabelledPixels, standard: Standard, num_classes: int, seed: int
+    pixels: LabelledPixels, groups: np.ndarray, standard: Standard, num_classes: int, seed: int
 ) -> np.ndarray:
     """Return the class probabilities [N, C] of pixels by heads of other pictures' labels.
 
+    groups [N]: of the pixels, such as their pictures; no fold parts one
     A fold of which all others show one class alone has equal chances: nothing speaks against it.
     """
-    x, folds = standard(pixels.features), folds_of(pixels.images, FOLDS, seed).numpy()
+    x, folds = standard(pixels.features), folds_of(groups, FOLDS, seed).numpy()
     weights = evened(pixels, num_classes, 0.5)
-    penalty = choose_penalty(
-        x, pixels.classes, weights, pixels.images, num_classes, seed=seed
-    ).penalty
+    penalty = choose_penalty(x, pixels.classes, weights, groups, num_classes, seed=seed).penalty
     chances = np.full((len(x), num_classes), 1 / num_classes, np.float32)
     for fold in np.unique(folds):
         others, own = folds != fold, folds == fold

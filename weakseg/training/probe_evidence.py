@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from weakseg.common import IGNORE, UserError, stable_seed
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.groups import group_numbers
 from weakseg.data.reading import Source
 from weakseg.inference.edges import LONGEST, longest_copy
 from weakseg.labels.answers import pixels_of_answers
@@ -118,7 +119,6 @@ def gather(
     marks, drawn, asked = (PixelSample(MOST_PIXELS) for _ in range(3))
     pool, places, first, weak, boxed, known = [], [], [], [], [], []
     radii, finest = [], LEAST
-    firsts: dict[str, int] = {}  # group -> the number of its first image
     for number, name in enumerate(shown(labels.train_ids, "labels to pixels")):
         rng = np.random.default_rng(stable_seed(run.seed, "pixels", name))
         maps, label = store(dataset.photograph(name)), labels[name]
@@ -158,7 +158,6 @@ def gather(
         weak.append(not is_whole and self_trains(kinds, len(dataset.class_names)))
         boxed.append("boxes" in kinds and is_complete(label, "boxes"))
         known.append(bool(kinds))
-        firsts.setdefault(dataset.group(name), number)
     evidence = Evidence(
         marks.drawn(pool[0]),
         drawn.drawn(pool[0]),
@@ -170,7 +169,7 @@ def gather(
         usual_radius(radii, finest),
         np.array(boxed),
         np.array(known),
-        np.array([firsts[dataset.group(name)] for name in labels.train_ids]),
+        group_numbers(labels.train_ids, dataset.group),
     )
     found = len(evidence.marks) + len(evidence.masks) + len(evidence.answers)
     if not found and (evidence.first == IGNORE).all():
