@@ -157,7 +157,24 @@ def test_pictures_of_another_shape_are_called_so(bring):
 def test_a_file_that_is_lost_whole_replaces_nothing(bring):
     with pytest.raises(UserError, match=r"nothing of it .* of the class 'cow', which is unknown"):
         bring(["a.png,box,cow,1,1,9,9", "b.png,box,cow,1,1,9,9"])
-    assert bring(["a.png,box,cow,1,1,9,9", "b.png"]).empty == 1
+    with pytest.raises(UserError, match=r"nothing of it .* a box without an area"):
+        bring(["a.png,box,cat,1,1,1,9", "b.png,box,cat,9,9,9,9"])
+    assert bring(["a.png,box,cow,1,1,9,9", "b.png", "c.png"]).empty == 2
+
+
+@pytest.mark.parametrize("form", ["masks", "cvat"])
+def test_pixels_of_a_turned_picture_are_no_labels_of_it(form, pictures, tmp_path):
+    """Where other tools state sizes the wrong way round, places are right; pixels are not."""
+    if form == "masks":
+        Image.fromarray(np.eye(60, 40, dtype=np.uint8)).save(tmp_path / "a.png")
+        path = tmp_path
+    else:
+        path = tmp_path / "a.xml"
+        mask = '<mask label="cat" rle="0, 4" left="1" top="1" width="2" height="2"/>'
+        image = f'<image name="a.png" width="40" height="60">{mask}</image>'
+        path.write_text(f"<annotations>{image}</annotations>")
+    with pytest.raises(UserError, match="labelled at 40x60, but the upright picture has 60x40"):
+        read_labels(path, pictures, KNOWN)
 
 
 # ---- corners, or width and height

@@ -70,7 +70,7 @@ class Fit:
         """Return the map of a record; one of a picture of another shape is `Unreadable`.
 
         Sizes that say nothing, and those that are the wrong way round though nothing is turned,
-        are taken for the picture's own.
+        are taken for the picture's own, except those of pixels.
         """
         given = record.size
         if given is None:
@@ -83,7 +83,8 @@ class Fit:
                 return cls(given, 1, seen.size)
             if turned and fits(given, seen.stored):
                 return cls(given, seen.turn, seen.size)
-        if same(given, seen.size[::-1]):
+        of_pixels = any(shape.kind in ("mask", "brush") for shape in record.shapes)
+        if same(given, seen.size[::-1]) and not of_pixels:
             return cls(seen.size, 1, seen.size)
         raise Unreadable(
             f"labelled at {given[0]:g}x{given[1]:g}, but the upright picture has "

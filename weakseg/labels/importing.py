@@ -135,7 +135,8 @@ def refuse_unusable(found: Imported, pictures: Pictures, is_matched: bool) -> No
             f"{path}: {found.far} of {found.order.boxes} boxes reach beyond their pictures: they "
             "were drawn on another size, or are corners where width and height are expected"
         )
-    if is_matched and found.dropped.lost and not found.shown and not found.empty:
+    is_lost = not found.shown and found.dropped.lost >= max(1, found.empty)
+    if is_matched and is_lost:
         raise UserError(
             f"{path}: nothing of it can be taken over: {'; '.join(found.dropped.lines()[:3])}"
         )

@@ -150,6 +150,11 @@ def test_label_studio_without_an_annotation_is_not_looked_at(tmp_path):
     assert record.shapes == () and record.seconds is None
 
 
+def test_label_studio_that_lost_a_region_has_no_complete_list(tmp_path):
+    records, dropped = read(put(tmp_path / "a.json", [task(rectangle(rectanglelabels=[]))]))
+    assert dropped.hidden == records.keys() and dropped.lost == 1
+
+
 def test_label_studio_has_further_kinds(tmp_path):
     results = [
         {"type": "keypointlabels", "value": {"x": 50, "y": 50, "keypointlabels": ["dog"]}},
@@ -226,6 +231,9 @@ def test_labelme_ignores_what_its_list_calls_so(tmp_path):
 # ---- COCO
 
 
+COMPRESSED = ";280Y5"  # of the runs 11, 2, 8, 2, 177
+
+
 def coco(*annotations, **more):
     return {
         "images": [{"id": 0, "file_name": "a.jpg", "width": 20, "height": 10}],
@@ -241,7 +249,8 @@ def test_coco_has_category_0_and_gaps_and_both_kinds_of_runs(tmp_path):
     square[1:3, 1:3] = True
     content = coco(
         {"segmentation": {"size": [10, 20], "counts": [11, 2, 8, 2, 177]}},
-        {"segmentation": {"size": [5, 4], "counts": "62304"}, "category_id": 90},
+        {"segmentation": {"size": [10, 20], "counts": COMPRESSED}, "category_id": 90},
+        {"segmentation": {"size": [20, 10], "counts": [11, 2, 8, 2, 177]}},
         {"segmentation": [[0, 0, 4, 0, 4, 4], [6, 0, 9, 0, 9, 4]], "iscrowd": 0},
         {"segmentation": {"size": [10, 20], "counts": [0, 200]}, "iscrowd": 1},
         {"bbox": [1, 2, 3, 4]},
@@ -260,9 +269,32 @@ def test_coco_has_category_0_and_gaps_and_both_kinds_of_runs(tmp_path):
         ("box", "cat"),
         ("click", "cat"),
     ]
-    assert (area_pixels(shapes[0], (20, 10)) == square).all()
+    assert all((area_pixels(shapes[i], (20, 10)) == square).all() for i in (0, 1))
     assert len(shapes[2].geometry) == 2  # one object of two parts
-    assert shapes[5].geometry == [3.5, 4.5] and dropped.lost == 3
+    assert shapes[5].geometry == [3.5, 4.5] and dropped.lost == 4
+    assert "runs of a picture of another size than its own" in reasons(dropped)
+
+
+def test_coco_with_an_object_that_only_its_box_shows_hides_it(tmp_path):
+    line = {"segmentation": [[1, 1, 9, 1]], "bbox": [1, 1, 8, 5]}
+    shapes, dropped = only(put(tmp_path / "a.json", coco(line)))
+    assert not shapes and dropped.hidden == {"a.jpg"}
+    _, dropped = only(put(tmp_path / "a.json", coco(line | {"bbox": [1, 1, 8, 0]})))
+    assert not dropped.hidden and dropped.lost == 1
+
+
+@pytest.mark.parametrize(
+    "box, differs",
+    [([1, 1, 8, 8], False), ([2, 2, 7, 7], False), ([10, 1, 8, 8], True), ([], False)],
+)
+def test_coco_with_boxes_elsewhere_than_outlines_is_counted(tmp_path, box, differs):
+    """As it is where outlines were scaled and boxes were forgotten."""
+    outline = {"segmentation": [[1, 1, 9, 1, 9, 9, 1, 9]], "bbox": box}
+    (shape,), dropped = only(put(tmp_path / "a.json", coco(outline)))
+    assert shape.kind == "polygon"
+    assert reasons(dropped) == (
+        ["outlines that lie elsewhere than their boxes, of which the outlines are taken"] * differs
+    )
 
 
 @pytest.mark.parametrize(

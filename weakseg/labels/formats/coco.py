@@ -11,7 +11,7 @@ from typing import Any
 
 from weakseg.common import UserError, write_json
 from weakseg.labels.formats.files import Files
-from weakseg.labels.formats.geometry import area_pixels, picture_size, polygon, reach
+from weakseg.labels.formats.geometry import area_pixels, overlap, picture_size, polygon, reach
 from weakseg.labels.formats.records import (
     AREAS,
     Classes,
@@ -26,6 +26,8 @@ from weakseg.labels.formats.records import (
     text,
 )
 from weakseg.labels.formats.runs import coco_pixels, coco_segmentation, mask_geometry
+
+SAME_BOX = 0.5  # IoU of a box and that of its outline from which on they are one
 
 
 def recognise(files: Files, name: str) -> bool:
@@ -79,17 +81,36 @@ def picture_of(
     image: Any, annotations: Sequence[Any], classes: dict[Any, str], dropped: Dropped
 ) -> PictureRecord:
     name, shapes = text(image["file_name"]), []
+    size = size_of(image.get("width"), image.get("height"))
     for one in annotations:
         with dropped.unless_read(name, f"annotation {one.get('id')}"):
             if one["category_id"] not in classes:
                 raise Unreadable("of a category that the file doesn't list")
-            shapes += shapes_of(one, classes[one["category_id"]])
-    size = size_of(image.get("width"), image.get("height"))
+            found = shapes_of(one, classes[one["category_id"]], size)
+            if found[0].kind in AREAS and not has_box(one, found[0]):
+                why = (
+                    "outlines that lie elsewhere than their boxes, of which the outlines are taken"
+                )
+                dropped.change(why, name)
+            shapes += found
     return PictureRecord(name, size, tuple(shapes))
 
 
-def shapes_of(one: Any, label: str) -> list[Shape]:
-    """Return the shapes of one annotation: its outline, or else its box, and its keypoints."""
+def has_box(one: Any, shape: Shape) -> bool:
+    """Return whether the box of an annotation, if it states one, is about that of its outline."""
+    box = one.get("bbox")
+    if not box:
+        return True
+    left, top, width, height = map(number, box)
+    own = [left, top, left + width, top + height]
+    return not (width > 0 and height > 0) or overlap(own, reach(shape)) >= SAME_BOX
+
+
+def shapes_of(one: Any, label: str, size: tuple[float, float] | None) -> list[Shape]:
+    """Return the shapes of one annotation: its outline, or else its box, and its keypoints.
+
+    size: (width, height) of its picture; None: not stated
+    """
     score = one.get("score")
     score = None if score is None else number(score)
     outline, box = one.get("segmentation"), one.get("bbox")
@@ -99,10 +120,18 @@ def shapes_of(one: Any, label: str) -> list[Shape]:
     clicks = [Shape("click", label, place) for place in seen]
     name = None if one.get("iscrowd") else label
     if isinstance(outline, dict):
+        if size and [*outline["size"]] != [size[1], size[0]]:
+            raise Unreadable("runs of a picture of another size than its own")
         return [Shape("mask", name, mask_geometry(coco_pixels(outline)), score), *clicks]
     if outline:
         rings = [pairs(ring) for ring in outline]
-        return [Shape("polygon", name, polygon([[ring] for ring in rings]), score), *clicks]
+        try:
+            parts = polygon([[ring] for ring in rings])
+        except Nothing as error:
+            if box and min(map(number, box[2:])) > 0:  # which shows that an object is there
+                raise Unreadable(f"{error}, unlike its box") from error
+            raise
+        return [Shape("polygon", name, parts, score), *clicks]
     if box:
         left, top, width, height = map(number, box)
         if not width or not height:

@@ -72,9 +72,10 @@ def picture_of(task: Any, dropped: Dropped) -> PictureRecord:
     size = next((one for one in sizes if one), None)
     shapes: list[Shape] = []
     for place, one in enumerate(results, 1):
-        where = f"{name}, region {place}"
+        region = f"region {place}"
         for label in labels_of(one, results):
-            with dropped.unless_read(where):
+            with dropped.unless_read(name, region):
+                where = f"{name}, {region}"
                 shapes.append(Shape(*shape_of(one, size, label, where, dropped)))
     lead = annotation.get("lead_time")
     person = annotation.get("completed_by")
