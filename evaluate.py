@@ -38,7 +38,7 @@ from weakseg.evaluation.results import (
 )
 from weakseg.evaluation.tested_images import check_test, restrict
 from weakseg.inference.tile_flags import OVERLAP, SMALLEST_TILE, check_tile
-from weakseg.labels.costs import DEFAULT, UNITS, Schedule, chosen_schedule, cost_band
+from weakseg.labels.costs import DEFAULT, UNITS, Schedule, chosen_schedule, cost_band, hours
 from weakseg.reporting.pictures import write_mask
 from weakseg.threads import add_threads_argument
 
@@ -337,15 +337,20 @@ def score(
     signals: that the model learnt from; pairs: (id, predicted mask, truth), as `predictions` yields
     them; epochs: that it learnt for; facts: what else there is to say, as a checkpoint says it
     """
+    from weakseg.evaluation.pricing import mask_actions, testing_cost
     from weakseg.evaluation.scoring import aggregate, score_image
+    from weakseg.labels.costs import add_counts
 
+    schedule = chosen_schedule(args.cost_schedule, args.cost)
     classes = facts["task"]["classes"]
     images: dict[str, Any] = dict.fromkeys(dataset.ids("test"))  # in this order, whatever comes
+    drawn = []
     for image, prediction, truth in pairs:
         mask = f"{name}/{mask_name(image)}"
         write_mask(Path(args.results_dir) / mask, prediction, len(classes))
         metrics = score_image(prediction, truth, len(classes))
         images[image] = {**metrics, "mask": mask, "tags": [*dataset.tags(image)]}
+        drawn.append(mask_actions(dataset, image, truth))
     result = {
         "run": name,
         "supervision": signals,
@@ -354,6 +359,7 @@ def score(
         "aggregate": aggregate(images, args.resamples, dataset.has_background),
         "cost": facts["cost"],
         "selection": facts["selection"],
+        "testing": testing_cost(add_counts(drawn), len(drawn), schedule),
         "epoch": facts["epoch"],
         "epochs_done": epochs,
         "args": facts["args"],
@@ -449,6 +455,12 @@ def print_notes(results: list[Result], schedule: Schedule, unpriced: list[str]) 
         f"seconds by the schedule {results[0]['cost']['schedule']}; "
         "labels that chose best.pt are not in hours"
     )
+    testing = results[0].get("testing")
+    if testing:
+        print(
+            f"the {testing['images']} masks to test on, which are not in hours either, took "
+            f"{hours(testing):.2f} h"
+        )
     if unpriced:
         axis = AXES[schedule.unit]
         print(f"without a price in {axis}, so not in cost.png: {', '.join(unpriced)}")

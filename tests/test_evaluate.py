@@ -269,9 +269,12 @@ def test_another_schedule_prices_finished_runs_and_touches_nothing_else(trained,
     )
     for name in ("full", "points"):
         before, after = result(trained, name), json.loads((folder / f"{name}.json").read_text())
-        assert {k: v for k, v in before.items() if k not in ("cost", "selection")} == {
-            k: v for k, v in after.items() if k not in ("cost", "selection")
+        priced = "cost", "selection", "testing"
+        assert {k: v for k, v in before.items() if k not in priced} == {
+            k: v for k, v in after.items() if k not in priced
         }
+        assert before["testing"]["images"] == len(before["images"])
+        assert after["testing"]["seconds"]["full"] == 2 * before["testing"]["seconds"]["full"] > 0
         assert before["cost"]["counts"] == after["cost"]["counts"]
         assert after["selection"]["seconds"]["full"] == 2 * before["selection"]["seconds"]["full"]
         assert (

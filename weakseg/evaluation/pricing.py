@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from weakseg.common import UserError, write_json
+from weakseg.data.base import SegmentationDataset
 from weakseg.evaluation.results import (
     Result,
     find_results,
@@ -12,17 +15,21 @@ from weakseg.evaluation.results import (
     refuse_other_images,
     refuse_other_windows,
 )
+from weakseg.labels.annotators import Scene
 from weakseg.labels.costs import (
     DEFAULT,
     FILE,
+    Counts,
     Schedule,
     load_schedule,
     price_labels,
     read_yaml,
     schedule_in_seconds,
 )
+from weakseg.labels.signals import count_actions, count_objects
 
 PRICED = "cost", "selection"  # labels that a run learnt from, and those that chose its checkpoint
+TESTING = "testing"  # masks that a result was scored by
 
 
 def has_counts(run: dict[str, Any]) -> bool:
@@ -44,7 +51,26 @@ def reprice(run: dict[str, Any], schedule: Schedule) -> dict[str, Any]:
         part: run[part] | price_labels(run[part]["counts"], run[part]["images"], schedule)
         for part in PRICED
     }
+    if run.get(TESTING):
+        priced[TESTING] = testing_cost(run[TESTING]["counts"], run[TESTING]["images"], schedule)
     return run | priced
+
+
+def testing_cost(counts: Counts, images: int, schedule: Schedule) -> dict[str, Any]:
+    """Return what the masks cost that a result was scored by; no result lacks it for a price.
+
+    A schedule that prices no masks leaves them to the default one.
+    """
+    return price_labels(counts, images, schedule if "full" in schedule.prices else None)
+
+
+def mask_actions(
+    dataset: SegmentationDataset, name: str, mask: np.ndarray
+) -> dict[str, dict[str, int]]:
+    """Count what the person did who drew the mask [H, W] uint8 of an image: its outlines."""
+    scene = Scene(mask, instances=dataset.instances(name), has_background=dataset.has_background)
+    label = {"full": count_objects(scene, np.random.default_rng(0))}
+    return count_actions(label, ("full",), len(dataset.object_names), dataset.has_background)
 
 
 def reprice_files(folder: Path, names: Sequence[str] | None, schedule: Schedule) -> list[Result]:

@@ -100,6 +100,7 @@ class ResultModel(Part):
     aggregate: Aggregate
     cost: LabelCost
     selection: Selection
+    testing: LabelCost | None = None
     args: Settings
     fingerprint: str
     test_fingerprint: str | None = None
