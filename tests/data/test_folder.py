@@ -215,3 +215,36 @@ def test_masks_that_are_copies_of_one_another_are_said(folder):
     for k in (3, 7):
         mask(masks / f"p{k:02d}.png", [0])  # nothing is there
     assert not [line for line in opened(folder).notes() if "copies" in line]
+
+
+def test_masks_that_are_no_png_are_said(folder):
+    for k in (2, 5):
+        path = folder / "masks" / f"p{k:02d}.png"
+        Image.open(path).save(path.with_suffix(".TIF"))
+        path.unlink()
+    (folder / "masks" / "notes.txt").write_text("hello")
+    (line,) = opened(folder).notes()
+    assert line == (
+        f"{folder / 'masks'}: 2 files are no PNG and are left out, the first is p02.TIF; save them "
+        "as PNG"
+    )
+
+
+def test_lists_may_name_pictures_by_their_path(folder):
+    write(folder / "trainval.txt", *(f"images/p{k:02d}.jpg" for k in range(6)))
+    write(folder / "test.txt", "images/p06", "p07.JPG")
+    dataset = opened(folder)
+    assert len(dataset.ids("trainval")) == 6 and dataset.ids("test") == ["p06", "p07"]
+    # A picture that really lies in a folder of that name comes first.
+    for kind, suffix in (("images", "jpg"), ("masks", "png")):
+        (folder / kind / "images").mkdir()
+        copy = folder / kind / "images" / f"p06.{suffix}"
+        copy.write_bytes((folder / kind / f"p06.{suffix}").read_bytes() + b"0")
+    assert opened(folder).ids("test") == ["images/p06", "p07"]
+
+
+def test_a_picture_in_both_lists_is_named(folder):
+    write(folder / "trainval.txt", *(f"p{k:02d}" for k in range(6)))
+    write(folder / "test.txt", "p03", "p07")
+    with pytest.raises(UserError, match="p03 is listed for training and for the test; mend the li"):
+        opened(folder)

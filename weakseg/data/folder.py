@@ -5,7 +5,7 @@ from pathlib import Path
 
 from weakseg.common import IGNORE, UserError, refuse_repeats, stable_seed
 from weakseg.data.class_list import read_classes
-from weakseg.data.folder_files import by_id, compared, files_below, is_picture
+from weakseg.data.folder_files import PICTURES, by_id, compared, files_below, is_picture
 from weakseg.data.groups import FILE as GROUPS
 from weakseg.data.groups import members_by_group, refuse_parted
 from weakseg.data.lists import read_ids
@@ -78,7 +78,8 @@ class Folder(MaskClasses):
             )
         self.lists = self.given_lists(given) if there else self.hashed_lists()
         self.may_lack_test = not there
-        refuse_parted(self.root / GROUPS, self.lists, self.group)
+        if self.groups:
+            refuse_parted(self.root / GROUPS, self.lists, self.group)
 
     def notes(self) -> list[str]:
         return [*super().notes(), *self.asides, *self.tested_twins(), *self.copied_masks()]
@@ -119,9 +120,10 @@ class Folder(MaskClasses):
         ]
 
     def given_lists(self, given: Mapping[str, Path]) -> dict[str, list[str]]:
-        """Return the ids of each split that the lists name, by stem or by file name."""
+        """Return the ids of each split that the lists name, by stem, file name or path."""
         known = {compared(f"{name}{path.suffix}"): name for name, path in self.files.items()}
         known |= {compared(name): name for name in self.files}
+        known = {f"{self.picture_folder.name}/{name}": key for name, key in known.items()} | known
         return {
             split: [known.get(compared(line), line) for line in read_ids(path, first_word=False)]
             for split, path in given.items()
@@ -168,9 +170,19 @@ class Folder(MaskClasses):
         return inner if inner.is_dir() or (self.root / "classes.txt").exists() else self.root
 
     def find_masks(self, folder: Path) -> dict[str, Path]:
-        """Return {id: path} of the PNGs in a folder of masks; note those without an image."""
-        paths = [path for path in files_below(folder) if path.suffix.casefold() == ".png"]
+        """Return {id: path} of the PNGs in a folder of masks.
+
+        Those without an image are noted, and pictures that are no PNG and so no masks.
+        """
+        files = files_below(folder)
+        paths = [path for path in files if path.suffix.casefold() == ".png"]
         masks = by_id(paths, folder)
+        others = [path for path in files if path.suffix.casefold() in PICTURES - {".png"}]
+        if others:
+            self.asides.append(
+                f"{folder}: {len(others)} files are no PNG and are left out, the first is "
+                f"{others[0].name}; save them as PNG"
+            )
         strays = [path for name, path in masks.items() if name not in self.files]
         if strays:
             self.asides.append(
