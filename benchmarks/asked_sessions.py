@@ -1,6 +1,5 @@
 """Sessions of questions that benchmarks simulate, and how they are scored and compared."""
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,12 +51,10 @@ def miou(bench: Bench, asking: Asking) -> float:
     return 100 * float(scores(confusions([(bench, probe)], "val").sum(0))["miou"])
 
 
-def points_of(
-    args: argparse.Namespace, data: str, name: str, seed: int, own: dict[str, Any]
-) -> list[float]:
+def points_of(args: Any, data: str, name: str, seed: int, own: dict[str, Any]) -> list[float]:
     """Return the mIoU in % after each number of answers of one session, kept in a file.
 
-    args: with "data", "folder", "points" and "refit_every"; name: of this kind of session; own:
+    args: the flags data, folder, points and refit_every; name: of this kind of session; own:
     further fields of the study
     """
     folder = args.folder / "sessions" / f"{data}-{name.replace(' ', '-')}-{seed}"
