@@ -258,12 +258,13 @@ def check(args: argparse.Namespace) -> None:
 
 def study_of(args: argparse.Namespace) -> Study:
     """Return what the flags ask to be compared."""
+    from weakseg.labels.class_names import with_classes
     from weakseg.planning.cell import training_flags
     from weakseg.planning.grid import Study, parse_budget, parse_study_modes
     from weakseg.planning.mixes import name_mix, parse_mix
 
     return Study(
-        data=DataOptions.of(vars(args)),
+        data=with_classes(DataOptions.of(vars(args)), args.weak_label_path),
         weak_label_path=args.weak_label_path,
         modes=parse_study_modes(args.modes),
         mixes={name_mix(mix): mix for mix in map(parse_mix, args.mix)},

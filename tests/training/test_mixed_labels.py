@@ -83,7 +83,7 @@ def test_a_list_that_is_missing_is_not_an_empty_one(signal, dataset):
         for one in (missing, some, empty)
     ]
     assert (targets[0] == IGNORE).all() and (targets[1] == IGNORE).all()
-    assert (targets[2] == 0).all() == (signal == "boxes")
+    assert (targets[2] == 0).all() == (signal in ("boxes", "outlines"))
 
 
 def test_a_mask_that_is_missing_is_a_target_without_labels(dataset):
@@ -203,7 +203,7 @@ UNET = ["--epochs", 1, "--encoder_weights", "none"]
 
 
 @pytest.mark.parametrize("learner", [PROBE, UNET], ids=["probe", "unet"])
-@pytest.mark.parametrize("signal", ["points", "full"])
+@pytest.mark.parametrize("signal", ["points"])
 def test_labels_of_one_kind_give_exactly_the_run_that_they_gave_before(
     learner, signal, mixed, flags
 ):
@@ -267,6 +267,12 @@ def test_a_probe_of_any_labels_is_fitted_again_when_a_kind_joins(mixed, flags):
     assert [one["args"]["modes"] for one in (first, second)] == [["points"], ["points", "boxes"]]
     with pytest.raises(UserError, match="was trained with modes"):
         trained(flags, path, "r", "--supervision_mode", "points", *PROBE, "--resume")
+
+
+def test_simulated_labels_have_every_kind(dataset, pets_labels):
+    labels = labels_of(pets_labels, dataset)
+    assert labels.signals == tuple(SIGNALS) and labels.all_masks
+    assert labels.digest == labels_of(pets_labels, dataset, tuple(SIGNALS)).digest
 
 
 def test_labels_of_nothing_are_an_error(mixed, flags):

@@ -93,6 +93,8 @@ class Grid:
 
     def __init__(self, study: Study) -> None:
         self.dataset = open_dataset(study.data)
+        if not self.dataset.ids("test"):
+            self.dataset.test_on(())  # says what is missing
         self.study = study = replace(study, data=study.data.of_data(self.dataset))
         self.fingerprint = self.dataset.fingerprint()
         run = run_of(["--supervision_mode", "full", *study.training])
