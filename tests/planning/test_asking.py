@@ -277,6 +277,53 @@ def test_a_session_with_repeated_pixels_goes_on_bit_by_bit(pool, tmp_path):
     assert torch.equal(resumed.model.head.weights, whole.model.head.weights)
 
 
+# ---- pictures that join
+
+
+def part(pool, pictures):
+    return Pool(
+        *(getattr(pool, key)[:pictures] for key in ("names", "sizes", "places", "features"))
+    )
+
+
+@given(st.integers(5, 25), st.integers(1, 6))
+@settings(max_examples=8)
+def test_pictures_that_join_are_asked_about_and_the_session_goes_on(pool, tmp_path_factory, n, cut):
+    path = tmp_path_factory.mktemp("joined") / "session.npz"
+    whole, halves = (session(part(pool, n), seed=1) for _ in range(2))
+    for asking in (whole, halves):
+        before = answered(asking, 40)
+        assert max(question.picture for question in before) < n
+        asking.join(pool)
+    questions = answered(whole, 80)
+    assert any(question.picture >= n for question in questions)
+    begun = answered(halves, 10 * cut)
+    save_session(path, halves, "key")
+    resumed = session(pool, seed=1)
+    assert load_session(path, resumed, "key")
+    assert begun + answered(resumed, 80 - 10 * cut) == questions
+    assert torch.equal(resumed.model.head.weights, whole.model.head.weights)
+    # The random ones are the sequence that the pictures extended when they came.
+    random = [q for row in whole.answers.rows if (q := row.question).drawn == RANDOM]
+    drawn = sum(q.drawn == RANDOM for q in before)
+    joined = np.repeat([0, drawn], [n, len(pool) - n])
+    pictures, _ = RandomQuestions(1, pool.sizes, joined).drawn(0, len(random))
+    assert [q.picture for q in random] == pictures.tolist()
+    assert out_of_fold(whole).weights.mean() == pytest.approx(1)
+
+
+def test_other_pictures_do_not_join(pool, tmp_path):
+    asking = session(part(pool, 10))
+    answered(asking, 10)
+    other = Pool(["other", *pool.names[1:]], pool.sizes, pool.places, pool.features)
+    for wrong in (other, part(pool, 9)):
+        with pytest.raises(ValueError, match="must begin with the pictures"):
+            asking.join(wrong)
+    save_session(tmp_path / "session.npz", asking, "key")
+    with pytest.raises(UserError, match="a damaged session"):
+        load_session(tmp_path / "session.npz", session(pool), "key")
+
+
 def test_there_may_be_no_session(pool, tmp_path):
     assert not load_session(tmp_path / "session.npz", session(pool), "key")
 

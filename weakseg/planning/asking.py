@@ -89,6 +89,21 @@ class Asking:
         self.drawn = 0  # random questions so far, answered or waiting
         self.placed = 0  # questions so far, of any kind but examples
 
+    def join(self, pool: Pool) -> None:
+        """Take in further pictures: `pool` begins with those that were there.
+
+        From here on questions are about all of them; what puts features to one scale stays. Raises
+        ValueError for a pool that begins otherwise.
+        """
+        before, new = len(self.pool), len(pool) - len(self.pool)
+        if new < 0 or [*pool.names[:before]] != [*self.pool.names]:
+            raise ValueError("a pool that joins must begin with the pictures that are there")
+        self.pool = pool
+        joined = np.concatenate([self.random.joined, np.full(new, self.drawn)])
+        self.random = RandomQuestions(self.random.seed, pool.sizes, joined)
+        self.asked = np.concatenate([self.asked, np.zeros((new, self.asked.shape[1]), bool)])
+        self.seen = np.concatenate([self.seen, np.zeros(new, bool)])
+
     @property
     def seconds_spent(self) -> float:
         """What the person has spent: an answer for each pixel, a look at each picture."""

@@ -10,7 +10,9 @@ import torch
 from weakseg.common import UserError, atomic_path
 from weakseg.labels.answers import RANDOM
 from weakseg.learners.logistic import LinearHead
+from weakseg.learners.probe import Standard
 from weakseg.planning.asking import Asking
+from weakseg.planning.candidates import RandomQuestions
 from weakseg.planning.questions import EXAMPLE, Answer, Question
 
 VERSION = 1
@@ -62,6 +64,9 @@ def state_of(asking: Asking) -> dict[str, np.ndarray]:
         "repeated": np.array([question.repeated for question in questions], bool),
         "label": np.array([row.label for row in answers.rows], np.int64),
         "features": np.array(answers.features, np.float16).reshape(-1, depth),
+        "joined": asking.random.joined,
+        "mean": asking.model.standard.mean,
+        "deviation": asking.model.standard.deviation,
         **{name: np.array(getattr(asking.model, name)) for name in NUMBERS},
     }
     for name in HEADS:
@@ -72,7 +77,15 @@ def state_of(asking: Asking) -> dict[str, np.ndarray]:
 
 
 def restore(asking: Asking, state: dict[str, Any]) -> None:
-    """Bring a fresh session to a state; one that does not fit raises ValueError or KeyError."""
+    """Bring a fresh session to a state; one that does not fit raises ValueError or KeyError.
+
+    The session has all pictures, those that joined later too.
+    """
+    if "joined" in state:
+        if state["joined"].shape != (len(asking.pool),):
+            raise ValueError(f"{state['joined'].size} pictures, not {len(asking.pool)}")
+        asking.random = RandomQuestions(asking.random.seed, asking.pool.sizes, state["joined"])
+        asking.model.standard = Standard(state["mean"], state["deviation"])
     columns = (state[name].tolist() for name in ("picture", "drawn_by", "fit", "repeated", "label"))
     rows = zip(*columns, state["place"].tolist(), state["features"], strict=True)
     for picture, drawn, fit, repeated, label, (x, y), features in rows:
