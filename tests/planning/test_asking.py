@@ -281,9 +281,8 @@ def test_a_session_with_repeated_pixels_goes_on_bit_by_bit(pool, tmp_path):
 
 
 def part(pool, pictures):
-    return Pool(
-        *(getattr(pool, key)[:pictures] for key in ("names", "sizes", "places", "features"))
-    )
+    fields = "names", "sizes", "places", "features"
+    return Pool(*(getattr(pool, field)[:pictures] for field in fields))
 
 
 @given(st.integers(5, 25), st.integers(1, 6))
