@@ -26,7 +26,7 @@ from weakseg.common import UserError, atomic_path, printable, run_cli, write_jso
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset
 from weakseg.data.ids import is_folder_name
-from weakseg.evaluation.data_of_run import dataset_of
+from weakseg.evaluation.data_of_run import dataset_of, refuse_damaged_facts
 from weakseg.evaluation.other_masks import OtherMasks
 from weakseg.evaluation.pricing import reprice, reprice_files
 from weakseg.evaluation.results import (
@@ -197,6 +197,7 @@ def find_runs(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     def checkpoint(name: str) -> dict[str, Any]:
         path = root / name / "best.pt"
         run: dict[str, Any] = load_checkpoint(path)
+        refuse_damaged_facts(path, run)
         if run["args"].get("learner") != "probe":
             refuse_unfit(path, run, args.encoder)
         return run

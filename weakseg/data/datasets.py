@@ -7,9 +7,10 @@ import argparse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_type_hints
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from weakseg.common import IGNORE, UserError, choose, printable
 from weakseg.data.base import SegmentationDataset
@@ -18,6 +19,7 @@ from weakseg.data.ids import check_id
 from weakseg.data.lists import NO_BACKGROUND, numbered_lines, read_ids
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.reading import Reading, add_reading_arguments
+from weakseg.validation import shorten
 
 
 class Pets(SegmentationDataset):
@@ -160,6 +162,20 @@ class DataOptions:
         known |= {name: known.get(name) or () for name in ("classes", "class_names")}
         known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
         return cls(**known)
+
+
+KINDS = get_type_hints(DataOptions)  # {option: type}
+
+
+def faults_of_options(given: Mapping[str, Any]) -> list[str]:
+    """Return, in words, which of the data's options are damaged in a file that records them."""
+    faults = []
+    for name, value in vars(DataOptions.of(given)).items():
+        try:
+            TypeAdapter(KINDS[name]).validate_python(value, strict=True)
+        except ValidationError:
+            faults.append(f"the setting {name} is {shorten(repr(value))}")
+    return faults
 
 
 def open_dataset(options: DataOptions) -> SegmentationDataset:

@@ -5,12 +5,17 @@ be gone or mended, classes may have other names, and later classes may stand beh
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.evaluation.result_model import FactsModel
 from weakseg.evaluation.results import is_result
+from weakseg.validation import first_fault
 
 LEAST = 0.5  # share of the pictures that a run knew which must be there as they were
 
@@ -42,6 +47,17 @@ def dataset_of(
     if "seen" in run:
         dataset.test_on({*dataset.ids("test")} - {*run["seen"]})
     return dataset, options.cache_dir
+
+
+def refuse_damaged_facts(path: Path, run: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint in which something is damaged or lacking that its result repeats."""
+    try:
+        FactsModel.model_validate(run)
+    except ValidationError as error:
+        raise UserError(
+            f"{path}: is damaged, {first_fault(error, FactsModel)}; restore the file, or train the "
+            "run again with --overwrite"
+        ) from error
 
 
 def is_data_of(dataset: SegmentationDataset, run: Mapping[str, Any]) -> bool:

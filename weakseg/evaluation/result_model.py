@@ -91,6 +91,20 @@ class Tile(Part):
     overlap: Share
 
 
+class FactsModel(Part):
+    """What a checkpoint says of its run, and a result repeats."""
+
+    task: Task
+    cost: LabelCost
+    selection: Selection
+    args: Settings
+    fingerprint: str
+    test_fingerprint: str
+    labels: str | None
+    commit: str | None
+    epoch: int
+
+
 class ResultModel(Part):
     """The content of a result file."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from weakseg.common import UserError, read_json
+from weakseg.data.datasets import faults_of_options
 from weakseg.data.ids import are_names, check_ids, is_folder_name
 from weakseg.data.image_io import read_mask
 from weakseg.evaluation.result_model import ResultModel
@@ -120,6 +121,9 @@ def read_result(path: Path) -> Result | None:
         ResultModel.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{path}: {first_fault(error, ResultModel)}; {again}") from error
+    faults = faults_of_options(content["args"])
+    if faults:
+        raise UserError(f"{path}: is damaged, {faults[0]}; {again}")
     if not are_names(content["task"]["classes"]):
         raise UserError(f"{path}: a name of a class is no text, or steers the terminal; {again}")
     masks = (image.get("mask") for image in content["images"].values())

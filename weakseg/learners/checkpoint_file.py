@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from weakseg.common import UserError
+from weakseg.data.datasets import faults_of_options
 from weakseg.data.ids import are_names, is_folder_name
 from weakseg.learners.probe import Probe
 from weakseg.learners.weights import read_tensors
@@ -31,6 +32,7 @@ CONTENT = {
 # versions have a hash or nothing.
 OPTIONAL = {"encoder", "seen", "files", "images"}
 # Settings without which nobody knows how a learner sees photographs, and of what kind they are.
+OF_ALL: dict[str, Any] = {"run_name": str}
 OF_UNETS: dict[str, Any] = {"encoder": str, "img_size": int}
 OF_PROBES: dict[str, Any] = {
     "encoder": str,
@@ -73,6 +75,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise damaged(path, "what it says of the files that it saw is no table of ids")
     if not is_folder_name(content["args"].get("run_name", "run")):
         raise damaged(path, "the name of its run is no name of a folder")
+    refuse_faults(path, [], faults_of_options(content["args"]))
+    refuse_faults(path, *faults_of_settings(content["args"], OF_ALL))
     if content["args"].get("learner") == "probe":
         refuse_unfit_probe(path, content)
     else:
