@@ -127,3 +127,29 @@ def test_the_target_of_some_boxes_is_open_outside(complete):
     label = label if complete else some(label)
     target = items.target("a", label, "boxes", View(20, 20, 20))
     assert {*np.unique(target)} == {1, 0 if complete else IGNORE}
+
+
+# ---- kinds that an image lacks
+
+
+@settings(max_examples=20)
+@given(found=clicks.filter(len), is_complete=st.booleans(), has_background=st.booleans())
+def test_what_an_image_lacks_takes_nothing_from_what_it_has(found, is_complete, has_background):
+    """In a run of several kinds, clicks alone are known as in a run of clicks, tags as of tags."""
+    data, complete = DATA[has_background], ["points"] * is_complete
+    lacking = {"boxes": [], "tags": {"present": [], "absent": []}}
+    label = some({"size": [90, 45], "points": found, **lacking}, *complete)
+    mix, alone = (
+        knowledge_of(label, signals, "walk", data, SIDE)
+        for signals in (("tags", "points", "boxes"), ("points",))
+    )
+    tagged = some({**label, "points": [], "tags": {"present": ["b"], "absent": ["c"]}})
+    tag, only = (
+        knowledge_of(tagged, signals, term, data, SIDE)
+        for signals, term in ((("tags", "points", "boxes"), "walk"), (("tags",), "cams"))
+    )
+    for one, other in ((mix, alone), (tag, only)):
+        assert one.classes.tolist() == other.classes.tolist()
+        assert one.is_closed == other.is_closed and np.array_equal(one.where, other.where)
+        assert (one.marks is None) == (other.marks is None)
+        assert one.marks is None or np.array_equal(one.marks, other.marks)

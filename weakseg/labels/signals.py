@@ -4,7 +4,7 @@ To add a signal, add a row to `SIGNALS`, its loss to losses.py and its prices to
 generator, the data set, the command line and the cost axis all iterate the table.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -219,7 +219,7 @@ def is_labelled(label: Mapping[str, Any], signal: str) -> bool:
     return label[signal] != row.nothing or (row.is_list and is_complete(label, signal))
 
 
-def kinds_of(label: Mapping[str, Any], signals: Sequence[str]) -> list[str]:
+def kinds_of(label: Mapping[str, Any], signals: Collection[str]) -> list[str]:
     """Return those of a run's signals by which an image is known: none of an unlabelled image.
 
     In a run of one kind of weak label every image is one of that kind, whether it says anything.

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from weakseg.common import IGNORE
 from weakseg.data.base import SegmentationDataset
-from weakseg.labels.signals import SIGNALS, is_closed, is_complete
+from weakseg.labels.signals import SIGNALS, is_closed, is_complete, kinds_of
 from weakseg.labels.signals import annotations_of as of_signals
 from weakseg.labels.targets import View, draw_boxes, draw_pixels, parts_of_boxes, tag_vector
 from weakseg.learners.unet import SegmentationModel
@@ -68,9 +68,9 @@ def first_mask(
         mask = mask_from_tags(label["tags"], image, walk, maps, dataset)
         return with_answers(mask, label, signals)
     has_background = dataset.has_background
-    power = ARRIVAL_POWER if marks_rivals(signals, has_background) else SPREAD_POWER
-    walk = affinity(encoder, image, power)
     annotations = annotations_of(label, signals)
+    power = ARRIVAL_POWER if marks_rivals(annotations, has_background) else SPREAD_POWER
+    walk = affinity(encoder, image, power)
     mask = mask_from_annotations(annotations, label["size"], image, walk, has_background)
     return with_answers(mask, label, signals)
 
@@ -167,8 +167,8 @@ def mask_from_maps(
 
 
 def annotations_of(label: Mapping[str, Any], signals: Collection[str]) -> dict[str, Any]:
-    """Return `Annotations`: the points, scribbles and boxes among `signals`."""
-    return of_signals(label, [signal for signal in signals if signal in USED])
+    """Return `Annotations`: the points, scribbles and boxes among `signals` that say something."""
+    return of_signals(label, [signal for signal in kinds_of(label, signals) if signal in USED])
 
 
 def with_answers(
@@ -276,9 +276,9 @@ def knowledge_of(
     """Return the `Knowledge` of an image from its label.
 
     term: "cams", by the tags: where nobody asked there may be more; "walk", by the points,
-    scribbles and boxes among `signals`: without boxes all is in doubt where no mark is on an
-    object; or "open", by neither: every class may be anywhere, as it may where there are more
-    objects than annotations. In any case answers are marks.
+    scribbles and boxes among `signals`, or else by tags: without boxes all is in doubt where no
+    mark is on an object; or "open", by neither: every class may be anywhere, as it may where there
+    are more objects than annotations. In any case answers are marks.
     """
     blank = np.full((size, size), IGNORE, np.uint8)
     answers = with_answers(blank, label, signals)
@@ -291,8 +291,11 @@ def knowledge_of(
         anywhere = np.ones((len(classes), 1, 1), bool)
         is_closed = dataset.has_background and not (tags == -1).any()
         return Knowledge(classes, anywhere, own_marks, is_closed)
+    annotations = annotations_of(label, signals)
+    if not annotations and term_of(label, kinds_of(label, signals)) == "cams":
+        return knowledge_of(label, signals, "cams", dataset, size)
     width, height = label["size"]
-    annotations, view = annotations_of(label, signals), View(width, height, size)
+    view = View(width, height, size)
     marks = draw_evidence(annotations, view, dataset.has_background)
     if not any(is_complete(annotations, signal) for signal in USED if signal in annotations):
         marks = add_box_middles(marks, annotations, view)  # what else is known of their objects

@@ -19,7 +19,7 @@ from weakseg.data.cache import ResizedCache, source_key
 from weakseg.data.image_io import opened
 from weakseg.data.lists import NO_BACKGROUND
 from weakseg.data.reading import Photograph
-from weakseg.labels.signals import annotations_of
+from weakseg.labels.signals import annotations_of, kinds_of
 from weakseg.labels.targets import View
 from weakseg.parent import Tied
 from weakseg.pseudo_masks.grabcut import DEFAULTS, USED, Options, pseudo_mask
@@ -140,7 +140,7 @@ def cut_task(
     options: Options,
 ) -> CutTask:
     """Return the task of one image; its mask's file name hashes all that the mask depends on."""
-    annotations = annotations_of(label, signals)
+    annotations = annotations_of(label, kinds_of(label, signals))
     width, height = label["size"]
     photograph, view = dataset.photograph(name), View(width, height, size)
     content = json.dumps(annotations, sort_keys=True)
