@@ -6,8 +6,9 @@ r"""Other kinds of labels over hours, beside asked pixels: which is worth more, 
 The probe learns from more and more pictures of each kind of label, at the size of `ask_table.py`;
 its test mIoU stands beside the hours that the labels take. `--answers` is the folder of a finished
 `ask_table.py`: for each number of answers the second table says in how many hours each other kind
-reaches the same, and up to how many seconds an answer would still be the faster way. Finished runs
-are kept, so it can be stopped and started again.
+reaches the same, and up to how many seconds an answer would still be the faster way; a figure of
+each data set has them all over minutes. Finished runs are kept, so it can be stopped and started
+again.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from benchmarks.probe_table import SHARE, TABLE, data_flags, labels
 from weakseg.common import read_json
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.costs import hours
+from weakseg.reporting.charts import budget_plot
 from weakseg.reporting.tables import markdown, mean_std
 
 KINDS = ("points", "scribbles", "boxes", "outlines", "full")
@@ -38,6 +40,7 @@ PRICES = {
     "nuclei": (("10 s an object", "object", 10.0), ("20 s an object", "object", 20.0)),
     "camvid": (("90 min a picture", "image", 5400.0),),  # Cordts et al., CVPR 2016
 }
+TITLES = {"points": "clicks", "full": "masks", "outlines": "coarse outlines"}  # in figures
 LOOK = 1.5  # seconds of a look at a new picture
 
 Curve = Sequence[tuple[float, float]]  # (hours, mIoU in %), the fewest hours first
@@ -183,6 +186,38 @@ def rows_of_answers(args: argparse.Namespace, name: str) -> list[dict[str, Any]]
     ]
 
 
+def line_of(name: str, points: Sequence[Sequence[tuple[float, ...]]]) -> dict[str, Any]:
+    """Return a line of `budget_plot`, over minutes.
+
+    points: of each number of pictures or answers, (minutes, mIoU, low, high) of each seed
+    """
+    means = [[statistics.mean(values) for values in zip(*seeds, strict=True)] for seeds in points]
+    keys = "hours", "miou", "low", "high"
+    return {"name": name, **dict(zip(keys, map(list, zip(*means, strict=True)), strict=True))}
+
+
+def draw(args: argparse.Namespace, name: str) -> None:
+    """Draw the mIoU of answers and of the other kinds over the minutes of a person."""
+    by_point: dict[int, list[tuple[float, ...]]] = {}
+    for path in sorted((args.answers / "sessions").glob(f"{name}-[0-9]*/ask.json")):
+        for row in read_json(path)["rows"]:
+            values = tuple(row[key] for key in ("minutes", "miou", "low", "high"))
+            by_point.setdefault(row["point"], []).append(values)
+    lines = [line_of("answers", [by_point[point] for point in sorted(by_point)])]
+    for kind in kinds_of(args, name):
+        points = []
+        for number in numbers_of(args, name):
+            results = [train_and_score(args, name, kind, number, seed) for seed in args.seeds]
+            seeds = []
+            for result in results:
+                low, high = result["aggregate"]["miou_interval"]
+                scores = (100 * value for value in (result["aggregate"]["miou"], low, high))
+                seeds.append((60 * hours(result["cost"]), *scores))
+            points.append(seeds)
+        lines.append(line_of(TITLES.get(kind, kind), points))
+    budget_plot(args.folder / f"{name}.png", lines, "minutes of a person")
+
+
 def main(args: argparse.Namespace) -> None:
     for name in args.only:  # labels first: runs share them
         for seed in args.seeds:
@@ -209,6 +244,8 @@ def main(args: argparse.Namespace) -> None:
                 curve = [mean_point(seeds) for _, seeds in points]
                 verdicts = [verdict(curve, row) for row in rows_of_answers(args, name)]
                 second.append([TABLE[name][0], kind, *verdicts])
+        if args.answers:
+            draw(args, name)
     tables = [markdown(["data", "labels", "seeds", "pictures: mIoU (hours)"], first, (0, 1, 3))]
     if second:
         counts = [round(row["answers"]) for row in rows_of_answers(args, args.only[0])]

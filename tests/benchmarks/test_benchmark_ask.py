@@ -181,7 +181,8 @@ def test_masks_are_priced_anew():
 
 
 def test_kinds_over_hours_stand_beside_answers(tiny, pets_labels, tmp_path, monkeypatch, capsys):
-    rows = [{"point": 5, "answers": 5, "pictures": 3, "miou": 20.0}]
+    row = {"point": 5, "answers": 5, "pictures": 3, "miou": 20.0}
+    rows = [row | {"minutes": 0.3, "low": 15.0, "high": 25.0}]
     write_json(tmp_path / "answers" / "sessions" / "tiny-0" / "ask.json", {"rows": rows})
     monkeypatch.setattr(ask_kinds, "SIZES", {"tiny": 64})
     monkeypatch.setattr(ask_kinds, "labels", lambda *_: pets_labels)
@@ -207,6 +208,7 @@ def test_kinds_over_hours_stand_beside_answers(tiny, pets_labels, tmp_path, monk
     capsys.readouterr()
     ask_kinds.main(args)
     assert capsys.readouterr().out == table
+    assert (tmp_path / "tiny.png").stat().st_size > 5000
 
 
 # ---- whole sessions

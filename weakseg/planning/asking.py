@@ -101,8 +101,8 @@ class Asking:
         self.pool = pool
         joined = np.concatenate([self.random.joined, np.full(new, self.drawn)])
         self.random = RandomQuestions(self.random.seed, pool.sizes, joined)
-        self.asked = np.concatenate([self.asked, np.zeros((new, self.asked.shape[1]), bool)])
-        self.seen = np.concatenate([self.seen, np.zeros(new, bool)])
+        self.asked = np.pad(self.asked, ((0, new), (0, 0)))
+        self.seen = np.pad(self.seen, (0, new))
 
     @property
     def seconds_spent(self) -> float:

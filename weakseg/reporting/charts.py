@@ -157,8 +157,8 @@ def budget_plot(
 ) -> None:
     """Plot test mIoU over annotation cost, a line for each kind of label, with intervals.
 
-    lines: dicts `name`, and lists `hours`, `miou`, `low`, `high` (percent) and `other_hours`, one
-    entry a budget. unit: of the cost. other: name of the prices of `other_hours`, drawn as the end
+    lines: dicts `name`, and lists `hours`, `miou`, `low`, `high` (percent) and, with `other`,
+    `other_hours`, one entry a budget. unit: of the cost. other: name of their prices, drawn as the end
     of a band where they differ. Raises ValueError without lines.
     """
     if not lines:
@@ -170,7 +170,7 @@ def budget_plot(
     sheet = Sheet(7.2, 4.0 + above)
     axes = _axes(sheet, above)
     costs, mious = ([value for line in lines for value in line[key]] for key in ("hours", "miou"))
-    others = [hours for line in lines for hours in line["other_hours"] if other]
+    others = [hours for line in lines if other for hours in line["other_hours"]]
     style_axes(axes, f"annotation cost ({unit})", "test mIoU (%)")
     _cost_axis(axes, costs + others)
 
