@@ -158,8 +158,8 @@ def budget_plot(
     """Plot test mIoU over annotation cost, a line for each kind of label, with intervals.
 
     lines: dicts `name`, and lists `hours`, `miou`, `low`, `high` (percent) and, with `other`,
-    `other_hours`, one entry a budget. unit: of the cost. other: name of their prices, drawn as the end
-    of a band where they differ. Raises ValueError without lines.
+    `other_hours`, one entry a budget. unit: of the cost. other: name of their prices, drawn as the
+    end of a band where they differ. Raises ValueError without lines.
     """
     if not lines:
         raise ValueError("budget plot: there are no lines to plot")
