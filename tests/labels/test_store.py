@@ -79,6 +79,27 @@ def test_a_picture_that_one_source_calls_empty_is_disputed(tmp_path):
     assert carried(tmp_path)["a"].disputed
 
 
+@pytest.mark.parametrize(
+    "shape, is_empty",
+    [
+        (CAT, False),
+        (Shape("tag", "cat", True), False),
+        (Shape("tag", "cat", False), True),
+        (Shape("click", "background", [1.0, 1.0]), True),
+        (
+            Shape("mask", None, {"left": 0, "top": 0, "width": 1, "height": 1, "counts": [0, 1]}),
+            True,
+        ),
+    ],
+)
+def test_a_picture_with_an_object_is_not_empty_whatever_another_source_says(shape, is_empty):
+    empty = says(complete=("boxes", "full", "points"))
+    one = merged({"empty": empty, "other": says(shape, complete=("scribbles",))})
+    assert one.complete == (
+        ("boxes", "full", "points", "scribbles") if is_empty else ("scribbles",)
+    )
+
+
 def test_looking_and_seeing_nothing_is_not_the_same_as_not_looking(tmp_path):
     update(tmp_path, "tool", a=says(), b=says(complete=("boxes", "full")))
     a, b = (label_record(carried(tmp_path)[key], NAMES, (), True) for key in "ab")

@@ -2,7 +2,8 @@
 
 The rule: the shapes of all sources hold together, and the same thing said twice counts once: equal
 shapes, and boxes of one class that overlap by `SAME_BOX`, of which the latest stays. A list is
-complete where one source says so. The latest answer to a tag holds.
+complete where one source says so, unless it calls the picture empty where another shows an object.
+The latest answer to a tag holds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weakseg.common import IGNORE, suggestion
+from weakseg.data.class_list import is_background
 from weakseg.labels.agreement import FRAMES, outside_frames
 from weakseg.labels.formats.geometry import overlap
 from weakseg.labels.formats.records import AREAS, Shape
@@ -70,7 +72,10 @@ def merged(sources: Mapping[str, Given]) -> Carried:
             mine[f"{len(kept)} {id(given)} {place}"] = shape
         kept |= mine
     seconds = [given.seconds for given in sources.values() if given.seconds is not None]
-    complete = {signal for given in sources.values() for signal in given.complete}
+    shows = any(shows_object(shape) for shape in kept.values())
+    complete = {
+        signal for one in sources.values() if one.shapes or not shows for signal in one.complete
+    }
     sizes = [given.size for given in sources.values() if given.size]
     empty = [not given.shapes and bool(given.complete) for given in sources.values()]
     return Carried(
@@ -82,6 +87,12 @@ def merged(sources: Mapping[str, Given]) -> Carried:
         same=same,
         disputed=any(empty) and bool(kept),
     )
+
+
+def shows_object(shape: Shape) -> bool:
+    """Return whether a shape shows an object, of some class other than the background."""
+    is_denied = shape.kind == "tag" and not shape.geometry
+    return shape.label is not None and not is_background(shape.label) and not is_denied
 
 
 def is_same(one: Shape, other: Shape) -> bool:

@@ -83,3 +83,26 @@ def test_a_line_that_means_nothing_is_counted_with_its_reason(tmp_path, head, li
     shapes, dropped = only(put(tmp_path / "a.csv", f"image,kind,class,{head}\na.jpg,{line}\n"))
     assert not shapes and dropped.hidden == {"a.jpg"}
     assert why in reasons(dropped)[0]
+
+
+@pytest.mark.parametrize(
+    "before", ["\n\r\n", "# my labels, and notes\n\n", "sep=,\r\n", '"sep=,"\n']
+)
+def test_what_stands_before_the_names_of_columns_is_skipped(tmp_path, before):
+    path = put(tmp_path / "a.csv", f"{before}{HEAD}\na.jpg,click,cat,1,2\n\na.jpg,click,cat,1,x\n")
+    if before.startswith('"'):
+        with pytest.raises(UserError, match="our own tables begin with image,kind,class,x,y"):
+            read(path)
+        return
+    shapes, dropped = only(path)
+    assert [one.geometry for one in shapes] == [[1, 2]]
+    assert reasons(dropped) == ["a coordinate that is no number"]
+    assert f"line {4 + before.count(chr(10))}" in dropped.lines()[0]
+
+
+@pytest.mark.parametrize(
+    "head", ['"image,kind,class",x,y', "\x00image,kind,class", '"image', "x" * 200_000]
+)
+def test_no_first_line_derails_the_reader(tmp_path, head):
+    with pytest.raises(UserError, match="of no format that is known"):
+        read(put(tmp_path / "a.csv", f"{head}\na.jpg,click,cat,1,2\n"))

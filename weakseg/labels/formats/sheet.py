@@ -23,7 +23,6 @@ from weakseg.labels.formats.records import (
     PictureRecord,
     Shape,
     Unreadable,
-    number,
     pairs,
     text,
 )
@@ -41,6 +40,7 @@ SIDES = {  # names of columns -> what of a box stands there
     "height": "height h",
 }
 CORNERS, SIZES = ("left", "top", "right", "bottom"), ("left", "top", "width", "height")
+SKIPPED = re.compile(r"|#.*|sep=.", re.IGNORECASE)
 PAIR = re.compile(r"x\d*,y\d*")
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 POINT = re.compile(r"-?\d*\.\d+")
@@ -65,13 +65,25 @@ def is_sheet(content: str) -> bool:
 
 
 def first_line(content: str) -> tuple[str, list[str]] | None:
-    """Return (separator, names of the columns) of a table; None where a text is none of ours."""
-    line = content[: content.find("\n") + 1] or content
+    """Return (separator, names of the columns) of a table; None where a text is none of ours.
+
+    Blank lines, comments, and the line by which spreadsheets tell the separator, may stand before.
+    """
+    lines = io.StringIO(content, newline=None)
+    line = next((line for line in lines if not SKIPPED.fullmatch(line.strip())), "")
     for separator in SEPARATORS:
-        names = [word.strip().strip('"').casefold() for word in line.split(separator)]
-        if names[: len(FIRST)] == FIRST:
-            return separator, names
+        try:
+            words = next(csv.reader([line], delimiter=separator), [])
+        except csv.Error:  # as of a word that is far too long
+            return None
+        if is_head(words):
+            return separator, [word.strip().casefold() for word in words]
     return None
+
+
+def is_head(words: Sequence[str]) -> bool:
+    """Return whether words are the names of our columns."""
+    return [word.strip().casefold() for word in words[: len(FIRST)]] == FIRST
 
 
 def columns_of(content: str, where: str) -> Columns:
@@ -108,7 +120,8 @@ def of_rows(content: str, where: str, dropped: Dropped) -> Iterator[PictureRecor
         raise UserError(f"{where}: no readable table ({error}); save it anew") from error
     if columns.separator != ",":
         lines = with_points(lines, where)
-    for place, words in enumerate(lines[1:], 2):
+    head = next(place for place, words in enumerate(lines) if is_head(words))
+    for place, words in enumerate(lines[head + 1 :], head + 2):
         while words and not words[-1]:
             words.pop()
         if not words:
@@ -154,7 +167,7 @@ def shape_of(kind: str, label: str, words: Sequence[str], columns: Columns) -> S
         return Shape(kind, label, box_by_sides(words, columns.sides))
     if columns.sides and (len(words) > 2 or columns.sides[:2] != ("left", "top")) and words:
         raise Unreadable(f"a {kind} in a table whose columns are the sides of boxes")
-    values = pairs(words)
+    values = numbers(words)
     if kind == "click" and len(values) == 1:
         return Shape(kind, label, values[0])
     if kind == "box" and len(values) == 2:
@@ -170,11 +183,22 @@ def shape_of(kind: str, label: str, words: Sequence[str], columns: Columns) -> S
     raise Unreadable(f"a {kind} of {2 * len(values)} numbers")
 
 
+def numbers(words: Sequence[str]) -> list[list[float]]:
+    """Return [[x, y], ...] of the coordinates of a line."""
+    try:
+        return pairs(words)
+    except Unreadable:
+        raise
+    except ValueError as error:
+        raise Unreadable("a coordinate that is no number") from error
+
+
 def box_by_sides(words: Sequence[str], sides: Sequence[str]) -> list[float]:
     """Return [left, top, right, bottom] of numbers that stand for the sides."""
     if len(words) != len(sides):
         raise Unreadable(f"a box of {len(words)} numbers")
-    given = {side: number(word) for side, word in zip(sides, words, strict=True)}
+    values = [value for pair in numbers(words) for value in pair]
+    given = dict(zip(sides, values, strict=True))
     if "width" in given:
         if min(given["width"], given["height"]) < 0:
             raise Unreadable("a box of a negative width or height")

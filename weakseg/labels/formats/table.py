@@ -18,6 +18,7 @@ from weakseg.labels.formats import (
     masks,
     pascalvoc,
     plain,
+    sheet,
     supervisely,
     yolo,
 )
@@ -78,7 +79,9 @@ def recognise(files: Files) -> str:
                 if row.recognise(files, name):
                     return known
     titles = ", ".join(row.title for row in FORMATS.values())
-    raise UserError(f"{files.path}: of no format that is known: {titles}")
+    is_sheet = bool(files.with_suffix(".csv", ".tsv"))
+    hint = f"; our own tables begin with {','.join(sheet.FIRST)},x,y" if is_sheet else ""
+    raise UserError(f"{files.path}: of no format that is known: {titles}{hint}")
 
 
 def reader(name: str, meaning: Meaning) -> Read:
