@@ -10,7 +10,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from weakseg.common import UserError, atomic_path, run_cli, suggestion
+from weakseg.common import UserError, atomic_path, read_json, run_cli, suggestion
 
 STOPPED = """
 import time
@@ -149,3 +149,13 @@ def test_a_fault_of_the_code_keeps_its_traceback():
 def test_the_nearest_word_is_proposed_where_one_is_near():
     assert "points" in suggestion("pionts", ["points", "boxes"])
     assert suggestion("xyz", ["points", "boxes"]) == ""
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_file_of_json_holds_finite_numbers(tmp_path, number):
+    path = tmp_path / "file.json"
+    path.write_text(f'{{"a": [1, 2.5, {number}]}}')
+    with pytest.raises(UserError, match=r"file\.json: not a readable JSON file .*no finite number"):
+        read_json(path)
+    path.write_text('{"a": [1, -2.5, 1e3]}')
+    assert read_json(path) == {"a": [1, -2.5, 1000.0]}

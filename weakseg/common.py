@@ -9,6 +9,7 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import os
 import random
 import shutil
@@ -171,11 +172,20 @@ def write_json(path: str | Path, value: object) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file; a damaged one is a `UserError` that names it."""
+    """Read a JSON file; a damaged one, or with an endless number, is a `UserError` that names it."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        return json.loads(text, parse_float=finite, parse_constant=finite)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable JSON file ({reason(error)})") from error
+
+
+def finite(text: str) -> float:
+    """Return a number of a JSON file; NaN and what is endless, no numbers of JSON, are refused."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return value
 
 
 def stable_seed(*parts: object) -> int:

@@ -231,7 +231,7 @@ def loss_curves(path: Path, log: Sequence[Mapping[str, Any]]) -> None:
 
     log: dicts `epoch`, `loss`, `terms` {name: float}, `val_loss`, `val_miou`, `weak_val_loss` (None
     where not measured; mIoU in the unit it comes in) and `selected`. The last selected epoch is
-    marked. Raises ValueError without epochs.
+    marked. What is damaged in a log counts as not measured. Raises ValueError without epochs.
     """
     if not log:
         raise ValueError("loss curves: the log holds no epoch")
@@ -241,12 +241,18 @@ def loss_curves(path: Path, log: Sequence[Mapping[str, Any]]) -> None:
 
     # Left: the whole losses, then their terms. Right: mIoU.
     for key, (name, line) in WHOLE_LOSSES.items():
-        _curve(losses, log, [entry[key] for entry in log], line, label=name, color=INK, linewidth=2)
-    terms = dict.fromkeys(name for entry in log for name in entry["terms"])
+        _curve(
+            losses, log, [entry.get(key) for entry in log], line, label=name, color=INK, linewidth=2
+        )
+    tables = [entry.get("terms") for entry in log]
+    told = [table if isinstance(table, Mapping) else {} for table in tables]
+    terms = dict.fromkeys(name for table in told for name in table)
     for label, name in enumerate(terms, start=1):
-        values = [entry["terms"].get(name) for entry in log]
+        values = [table.get(name) for table in told]
         _curve(losses, log, values, label=name, color=hex_colour(label), linewidth=1.2)
-    if not _curve(quality, log, [entry["val_miou"] for entry in log], color=ACCENT, linewidth=2):
+    if not _curve(
+        quality, log, [entry.get("val_miou") for entry in log], color=ACCENT, linewidth=2
+    ):
         middle: Look = {"transform": quality.transAxes, "ha": "center", "color": FAINT}
         quality.text(0.5, 0.5, "not measured", **middle)
 
@@ -265,13 +271,13 @@ def loss_curves(path: Path, log: Sequence[Mapping[str, Any]]) -> None:
 def _curve(
     axes: "Axes",
     log: Sequence[Mapping[str, Any]],
-    values: Sequence[float | None],
+    values: Sequence[Any],
     line: str = "-o",
     **style: Any,
 ) -> int:
-    """Draw those of `values`, one an epoch, that were measured; return how many there are."""
+    """Draw those of `values`, one an epoch, that are numbers; return how many there are."""
     pairs = zip(log, values, strict=True)
-    points = [(entry["epoch"], value) for entry, value in pairs if value is not None]
+    points = [(entry["epoch"], value) for entry, value in pairs if isinstance(value, int | float)]
     if points:
         size = 4 if len(points) <= 20 else 0
         axes.plot(*zip(*points, strict=True), line, markersize=size, **style)

@@ -213,7 +213,8 @@ class Log:
         for words in text.splitlines():
             with contextlib.suppress(ValueError, RecursionError):
                 line = json.loads(words)
-                if isinstance(line, dict) and line.keys() >= set(self.keys):
+                is_whole = isinstance(line, dict) and line.keys() >= set(self.keys)
+                if is_whole and isinstance(line.get("epoch", 0), int):
                     lines.append(line)
         return lines
 
