@@ -172,7 +172,7 @@ def write_json(path: str | Path, value: object) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file; a damaged one, or with an endless number, is a `UserError` that names it."""
+    """Read a JSON file; a damaged one, or one with NaN, is a `UserError` that names it."""
     try:
         text = Path(path).read_text(encoding="utf-8")
         return json.loads(text, parse_float=finite, parse_constant=finite)
