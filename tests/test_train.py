@@ -448,8 +448,12 @@ def test_weak_selection_needs_no_mask_at_all(pets_dir, pets_labels, flags, tmp_p
         *flags,
     )
     assert log(tmp_path / "r")[0]["val_loss"] is None
-    with pytest.raises(UserError, match="trimaps"):
-        run(train, "--supervision_mode", "points", "--run_name", "s", "--epochs", 1, *flags)
+    words = ["--supervision_mode", "points", "--run_name", "s", "--epochs", 1, *flags]
+    with pytest.raises(UserError, match="--select_by val_miou: no validation image has a mask"):
+        run(train, *words, "--select_by", "val_miou")
+    run(train, *words)  # by default nothing is chosen where there is nothing to choose by
+    best = torch.load(tmp_path / "s" / "best.pt", weights_only=True)
+    assert best["args"]["select_by"] == "last" and best["selection"]["images"] == 0
 
 
 @pytest.mark.parametrize(
