@@ -8,6 +8,7 @@ import importlib
 import multiprocessing
 import os
 import sys
+import threading
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
@@ -26,7 +27,10 @@ def work(module, words, folder, log):
 
     from weakseg.common import run_cli
 
-    run_cli(command.main, command.parse_args)
+    try:
+        run_cli(command.main, command.parse_args)
+    finally:  # as a main program ends: else multiprocessing waits minutes for idle workers of loky
+        threading._shutdown()
 
 
 def start(module, words, folder, log):
