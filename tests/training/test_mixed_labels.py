@@ -22,7 +22,14 @@ from weakseg.labels.checks import Picture
 from weakseg.labels.costs import load_schedule, price_labels
 from weakseg.labels.label_file import load_labels
 from weakseg.labels.label_record import read_record
-from weakseg.labels.signals import LISTS, SIGNALS, count_actions, is_labelled, kinds_of
+from weakseg.labels.signals import (
+    LISTS,
+    SIGNALS,
+    count_actions,
+    is_labelled,
+    kinds_of,
+    parse_modes,
+)
 from weakseg.labels.training_labels import annotation_cost, labels_digest, read_training_labels
 from weakseg.training.recipes import LossOptions
 
@@ -267,6 +274,14 @@ def test_a_probe_of_any_labels_is_fitted_again_when_a_kind_joins(mixed, flags):
     assert [one["args"]["modes"] for one in (first, second)] == [["points"], ["points", "boxes"]]
     with pytest.raises(UserError, match="was trained with modes"):
         trained(flags, path, "r", "--supervision_mode", "points", *PROBE, "--resume")
+
+
+@given(st.lists(st.sampled_from([*SIGNALS]), min_size=1, max_size=3, unique=True))
+def test_a_mix_has_three_ways_to_be_named(signals):
+    ways = [signals, ["+".join(signals)], ["_".join(("hybrid", *signals))]]
+    assert {parse_modes(words) for words in ways} == {parse_modes(signals)}
+    with pytest.raises(UserError, match="unknown supervision ''"):
+        parse_modes([f"{signals[0]}+"])
 
 
 def test_simulated_labels_have_every_kind(dataset, pets_labels):

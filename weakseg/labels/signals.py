@@ -282,18 +282,19 @@ def image_seconds(
 def parse_modes(words: Iterable[str]) -> tuple[str, ...]:
     """Return the signals that mode words name, in the order of the table, each once.
 
-    words: ["points", "boxes"], or ["hybrid_points_boxes"], or both together; an unknown one is a
-    `UserError` with the nearest signal
+    words: ["points", "boxes"], ["points+boxes"], ["hybrid_points_boxes"], or any of them together; an
+    unknown one is a `UserError` with the nearest signal
     """
     chosen = set()
     for word in words:
-        names = word.removeprefix("hybrid_").split("_") if word.startswith("hybrid_") else [word]
+        is_hybrid = word.startswith("hybrid_")
+        names = word.removeprefix("hybrid_").split("_") if is_hybrid else word.split("+")
         for name in names:
             if name not in SIGNALS:
                 hint = suggestion(name, SIGNALS, "did you mean {}? ")
                 raise UserError(
                     f"unknown supervision '{name}': {hint}choose from {', '.join(SIGNALS)}, "
-                    "several after --supervision_modes, or hybrid_A_B"
+                    "or a mix: A+B"
                 )
             chosen.add(name)
     return tuple(name for name in SIGNALS if name in chosen)

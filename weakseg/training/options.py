@@ -75,8 +75,8 @@ def add_supervision_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODE",
         nargs=1,
         dest="modes",
-        help=f"{', '.join(SIGNALS)}, a mix such as hybrid_tags_points, or {ANY}: whatever labels "
-        "each image has",
+        help=f"{', '.join(SIGNALS)}, a mix such as tags+points or hybrid_tags_points, or {ANY}: "
+        "whatever labels each image has",
     )
     one.add_argument(
         "--supervision_modes", metavar="MODE", nargs="+", dest="modes", help="several of them"
