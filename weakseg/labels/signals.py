@@ -282,8 +282,8 @@ def image_seconds(
 def parse_modes(words: Iterable[str]) -> tuple[str, ...]:
     """Return the signals that mode words name, in the order of the table, each once.
 
-    words: ["points", "boxes"], ["points+boxes"], ["hybrid_points_boxes"], or any of them together; an
-    unknown one is a `UserError` with the nearest signal
+    words: ["points", "boxes"], ["points+boxes"], ["hybrid_points_boxes"], or any of them together;
+    one that is unknown is a `UserError` with the nearest signal
     """
     chosen = set()
     for word in words:
