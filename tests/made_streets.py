@@ -7,11 +7,12 @@ from PIL import Image
 def streets(root, count=16, side=64, line="# No background"):
     """Lay out drawn streets: sky above, road below, and cars that touch, told apart by instances.
 
-    Line 1 of classes.txt is sky: there is no background, as the line `line` says.
+    Line 1 of classes.txt is sky: there is no background, as the line `line` says; "" leaves it out.
     """
     for folder in ("images", "masks", "instances"):
         (root / folder).mkdir(parents=True)
-    (root / "classes.txt").write_text(f"{line}\nsky\nroad\ncar\n")
+    names = [*([line] if line else []), "sky", "road", "car"]
+    (root / "classes.txt").write_text("\n".join(names) + "\n")
     for number in range(count):
         rng = np.random.default_rng(number)
         mask, instances = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint16)

@@ -382,7 +382,7 @@ def test_a_cell_without_all_its_files_is_evaluated_again(done, flags, tmp_path):
         assert cell.result(folder) is None
     run(study, *flags, "--study_dir", folder, *TINY)
     assert [cell.result(folder) for cell in cells] == [cell.result(done) for cell in cells]
-    assert all(len(list(cell.result_path(folder).parent.glob("*.*"))) == 4 for cell in cells)
+    assert all(len(list(cell.result_path(folder).parent.glob("[!.]*.*"))) == 4 for cell in cells)
 
 
 def test_an_unfinished_or_foreign_result_is_no_result(done, flags, tmp_path):

@@ -221,7 +221,7 @@ def test_masks_travel_to_other_processes(pets, tmp_path):
 
 @pytest.mark.parametrize("signals", [(), ("tags",), ("tags", "full")])
 def test_signals_that_show_no_place_are_refused(pets, tmp_path, signals):
-    with pytest.raises(UserError, match="choose among points, scribbles, boxes"):
+    with pytest.raises(UserError, match="choose among points, scribbles, outlines, boxes"):
         make(pets, tmp_path, signals)
 
 

@@ -19,7 +19,6 @@ from weakseg.data.groups import hold_out, read_groups
 from weakseg.data.image_io import image_size, read_image, read_instances
 from weakseg.data.lists import NO_BACKGROUND
 from weakseg.data.mask_values import MaskValues, read_class_numbers
-from weakseg.data.palettes import Palettes
 from weakseg.data.reading import USUAL, Photograph, Reading
 from weakseg.data.value_range import value_range
 from weakseg.validation import shorten
@@ -98,7 +97,6 @@ class SegmentationDataset(ABC):
                 f"--class_names: {self.root} is {self.name}, whose classes are known; leave it out"
             )
         self.mask_values = self.meaning_of_masks(mask_values, mask_ignore)
-        self.palettes = Palettes(self.mask_values)
         self.set_classes(list(classes), tag_set)
         strata = {name: self.stratum(name) for name in self.listed("trainval")}
         test = set(self.listed("test"))
@@ -332,7 +330,7 @@ class SegmentationDataset(ABC):
         numbers = self.mask_numbers(self.masked(names))
         for name in numbers:
             self.check_mask_size(name)
-            self.palettes.add(self.mask_path(name), numbers[name])
+            self.check_palette(name, numbers[name])
             self.check_numbers(name, numbers[name])
         blank = [name for name in numbers if (self.lookup(name)[numbers[name]] == IGNORE).all()]
         if numbers and len(blank) == len(numbers):
@@ -349,6 +347,17 @@ class SegmentationDataset(ABC):
             lacking = len(names) - len(numbers)
             notes.append(f"{self.root}: {lacking} of {len(names)} {split} images have no mask yet")
         return notes
+
+    def check_unopened(self, names: Iterable[str]) -> None:
+        """Refuse masks of some images by what is known of them before anybody opens them."""
+        return
+
+    def check_palette(self, name: str, numbers: Collection[int]) -> None:
+        """Refuse a mask whose palette contradicts another's, where palettes may be any.
+
+        numbers: of the classes that it shows
+        """
+        return
 
     def check_mask_size(self, name: str) -> None:
         """Refuse a mask, by its header alone, whose size is not the upright image's."""

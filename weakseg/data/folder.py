@@ -1,7 +1,8 @@
 """A folder of one's own pictures, masks and classes."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from weakseg.common import IGNORE, UserError, refuse_repeats, stable_seed
@@ -12,6 +13,7 @@ from weakseg.data.groups import members_by_group, refuse_parted
 from weakseg.data.lists import read_ids
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.mask_values import MaskValues
+from weakseg.data.palettes import Palettes
 from weakseg.data.twins import copies, equal_files
 
 COMPARED = 5000  # test images, or masks, at most whose files are compared with others
@@ -53,6 +55,14 @@ class Folder(MaskClasses):
     objects: dict[str, Path]
     drawn: dict[str, Path]
     asides: list[str]
+
+    def check_palette(self, name: str, numbers: Collection[int]) -> None:
+        self.palettes.add(self.mask_path(name), numbers)
+
+    @cached_property
+    def palettes(self) -> Palettes:
+        """The palettes of the masks that were checked so far."""
+        return Palettes(self.mask_values)
 
     def read_lists(self) -> None:
         names = self.root / "classes.txt"

@@ -1,6 +1,6 @@
 """Data sets whose masks hold class numbers: which classes they have, and which masks show them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -86,6 +86,12 @@ class MaskClasses(SegmentationDataset):
                 f"{' and '.join(map(str, sorted(every)))} alone"
                 + (f", and {IGNORE} is ignored; {remedy}" if IGNORE in every else "; mend them")
             )
+
+    def check_unopened(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self.faults:
+                raise UserError(self.faults[name])
+            self.check_numbers(name, self.shown.get(name, []))
 
     def know_as(self, names: Sequence[str]) -> None:
         """Take the classes as a model knows them; pixels of classes behind those don't count.

@@ -85,8 +85,8 @@ def take_folder(folder: Path, images: Mapping[str, Iterable[str]]) -> None:
     images: {name of a run: ids of the images that it is tested on}
     """
     writer, way_out = "evaluate.py", "take another --results_dir"
-    if not any(is_named_result(path) for path in sorted(folder.glob("*.json"))):
-        refuse_to_replace(folder, TABLES, writer, way_out)
+    is_named = any(is_named_result(path) for path in sorted(folder.glob("*.json")))
+    take(folder, TABLES, writer, way_out, is_named)
     for name, ids in images.items():
         path = folder / f"{name}.json"
         is_ours = is_named_result(path) or has_mark(folder / name, writer)
