@@ -6,7 +6,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt
 RUN = .venv/bin/python
-PETS_MODES = full tags points scribbles boxes pixels hybrid_tags_points
+PETS_MODES = full tags points scribbles boxes outlines pixels hybrid_tags_points
 NUCLEI_MODES = full points boxes
 CACHE = --cache_dir data/demo
 # $(call train,SET,MODES): a probe for each kind of label, all of them tested, two compared, one page

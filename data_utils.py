@@ -46,7 +46,7 @@ class SegmentationItems(Dataset):
     `masks`, "mask" [S, S] uint8. The random choices depend on (seed, epoch, id) alone, so workers
     and order make no difference. Masks are read only for the signal `full` and with `masks`.
 
-    labels  {id: annotations}; None where there are no signals
+    labels  {id: annotations}; None: every image has its mask, and no other label
     strong  ids whose colours are augmented more, see `augment`
     extras  {name: function}, added as "extras" by their names
     """
@@ -76,7 +76,7 @@ class SegmentationItems(Dataset):
         name = self.ids[index]
         image = torch.from_numpy(self.cache.image(self.dataset.photograph(name)))
         size = self.cache.size
-        labels = self.labels[name] if self.labels else {"size": (size, size)}
+        labels = self.labels[name] if self.labels else {"size": (size, size), "full": {}}
         width, height = labels["size"]
         view = View(width, height, size)
         if self.augment:

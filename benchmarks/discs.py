@@ -6,6 +6,7 @@ In a module of its own, which the processes that draw labels import.
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class Discs:
     name = "discs"
     class_names, tag_names = ["background", "disc"], ["disc"]
     has_background, mask_values = True, None
+    mask_meaning: ClassVar[dict[str, str]] = {}  # of values that are no class numbers
 
     def part(self, names):
         return self

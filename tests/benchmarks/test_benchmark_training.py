@@ -17,7 +17,7 @@ from weakseg.training.recipes import LossOptions
 def test_the_tutorials_loop_learns_what_ours_does(pets_dir, tmp_path):
     dataset = Pets(pets_dir, cache_dir=tmp_path)
     names = dataset.ids("train")[:4]
-    labels = {name: {"size": dataset.image_size(name)} for name in names}
+    labels = {name: {"size": dataset.image_size(name), "full": {}} for name in names}
     items = SegmentationItems(dataset, names, ResizedCache(tmp_path, 64), labels, ("full",))
     (batch,) = make_loader(items, InOrder(4, 4))
     theirs = TutorialImages(dataset, names, 64, augment=False)

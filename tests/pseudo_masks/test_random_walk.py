@@ -322,7 +322,11 @@ def test_without_a_background_nothing_is_known_outside_of_boxes(affinities, corn
     boxes = [[x, y, min(x + 40, 100), min(y + 20, 50), x % 2] for x, y in corners]
     label, view = {"size": [100, 50], "boxes": boxes, "points": [[*point, 0]]}, View(100, 50, SIZE)
     mask = from_labels.mask_from_annotations(
-        from_labels.annotations_of(label, label), (100, 50), halves(), affinities, False
+        from_labels.annotations_of(label, ("points", "boxes")),
+        (100, 50),
+        halves(),
+        affinities,
+        False,
     )
     marks = SIGNALS["points"].target(label["points"], view, ())
     inside = draw_boxes(boxes, view, IGNORE) != IGNORE

@@ -214,7 +214,7 @@ class Log:
             with contextlib.suppress(ValueError, RecursionError):
                 line = json.loads(words)
                 is_whole = isinstance(line, dict) and line.keys() >= set(self.keys)
-                if is_whole and isinstance(line.get("epoch", 0), int):
+                if is_whole and ("epoch" not in self.keys or isinstance(line["epoch"], int)):
                     lines.append(line)
         return lines
 
