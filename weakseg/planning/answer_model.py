@@ -1,7 +1,7 @@
 """The model of a session of questions: a linear head on frozen features, fitted anew in a moment.
 
 Every answer weighs the same. Other labels that are there weigh as much as held-out answers like
-best.
+best, where these are sure.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ TOLERANCE = 1e-4  # of the gradient: chances then differ by less than a hundredt
 GROWTH = 1.25  # the penalty is chosen again when there are so many times more answers
 FEW_UNTOLD = 10  # answers of *cannot tell* from which on their chance is learned
 TELL_PENALTY = 0.1  # of the head that learns it
-# Labels that were there weigh as many answers as held-out answers like best, of these numbers.
+# Labels that were there weigh as many answers as held-out answers surely like best, of these.
 WEIGHTS_OF_LABELS = (0.0, 30.0, 100.0, 400.0)
 FEW_ANSWERS = 20  # below it nothing is held out, and they weigh `USUAL_WEIGHT`
 USUAL_WEIGHT = 100.0
@@ -110,8 +110,12 @@ class AnswerModel:
     def choose(self, told: LabelledPixels) -> None:
         """Choose the penalty, and the weight of other labels, by cross-validation over pictures."""
         if self.labels is not None and len(told) >= FEW_ANSWERS:
-            losses = {w: self.held_out_loss(told, w) for w in WEIGHTS_OF_LABELS}
-            self.weight = min(losses, key=losses.__getitem__)
+            losses = {w: self.held_out_losses(told, w) for w in WEIGHTS_OF_LABELS}
+            best = min(losses, key=lambda weight: float(losses[weight].sum()))
+            # Few answers are easily fooled: the usual weight gives way to what is surely better.
+            gains = losses[USUAL_WEIGHT] - losses[best]
+            is_sure = gains.mean() > gains.std(ddof=1) / len(gains) ** 0.5
+            self.weight = best if is_sure else USUAL_WEIGHT
         rows = with_labels(told, self.labels, self.weight)
         if len(np.unique(rows.classes)) > 1:
             x = self.standard(rows.features)
@@ -122,12 +126,13 @@ class AnswerModel:
         """Return the groups [N] of pictures [N], by their numbers."""
         return images if self.groups is None else self.groups[images]
 
-    def held_out_loss(self, told: LabelledPixels, weight: float) -> float:
-        """Return the cross-entropy of answers on held-out pictures.
+    def held_out_losses(self, told: LabelledPixels, weight: float) -> np.ndarray:
+        """Return the cross-entropy of each answer [N] by heads that don't know its picture.
 
-        weight: of other labels, in answers
+        weight: of other labels, in answers. Where all others name one class, chances are equal.
         """
-        folds, loss = folds_of(self.groups_of(told.images), 3, self.seed).numpy(), 0.0
+        folds = folds_of(self.groups_of(told.images), 3, self.seed).numpy()
+        losses = np.full(len(told), np.log(self.num_classes))
         for fold in np.unique(folds):
             held = told.part(folds == fold)
             labels = self.labels
@@ -136,15 +141,16 @@ class AnswerModel:
                 labels = labels.part(~np.isin(self.groups_of(labels.images), held_groups))
             rows = with_labels(told.part(folds != fold), labels, weight)
             if len(np.unique(rows.classes)) < 2:
-                return np.inf
+                continue
             x = self.standard(rows.features)
             head = fit_linear(
                 x, rows.classes, rows.weights, self.penalty, self.num_classes, tolerance=1e-3
             )
             log_p = head.logits(torch.from_numpy(self.standard(held.features))).log_softmax(1)
             log_p = log_p.clamp(min=-7)  # a class that nobody has named yet is no catastrophe
-            loss -= float(log_p[torch.arange(len(log_p)), torch.from_numpy(held.classes)].sum())
-        return loss
+            right = log_p[torch.arange(len(log_p)), torch.from_numpy(held.classes)]
+            losses[folds == fold] = -right.double().numpy()
+        return losses
 
     def logits(self, features: np.ndarray, head: LinearHead) -> np.ndarray:
         """Return the logits [..., C] float32 that a head gives features [..., D]."""
