@@ -338,12 +338,12 @@ def show_wrong(args: argparse.Namespace, carried: dict[str, Carried], classes: C
     write_csv(folder / WRONG[0], ["picture", "kind", "class", "likelier", "chance"], rows)
     first = doubts[: args.wrong]
     for one, row in zip(first, rows, strict=False):
-        said = f"{one.shape.label} {one.chance:.2f}, likelier {one.likelier}"
-        say(f"{row[0]}: {one.shape.kind} of {said}")
+        other = "" if one.likelier == one.shape.label else f", likelier {one.likelier}"
+        say(f"{row[0]}: {one.shape.kind} of {one.shape.label}, {100 * one.chance:.0f} %{other}")
     tiles = [
         label_tile(
             pictures.files[one.picture],
-            f"{one.picture}: {one.shape.label}, or {one.likelier}?",
+            f"{one.picture}: {one.shape.label}, {100 * one.chance:.0f} %",
             replace(there[one.picture], shapes=(one.shape,)),
             classes,
         )
