@@ -325,14 +325,13 @@ def write_format(
 ) -> None:
     """Write the objects in the format of a tool, and say what it has no word for."""
     from weakseg.inference.pictures import model_of
-    from weakseg.inference.preannotations import write_preannotations
+    from weakseg.inference.preannotations import records_of, write_preannotations
     from weakseg.labels.formats.records import Classes
 
     model = model_of(job.checkpoint, job.device, job.trusted)
     classes = Classes(tuple(model.classes), model.has_background)
-    path, count, dropped = write_preannotations(
-        args.format, job, journal, pictures, clicks, classes, args.tolerance
-    )
+    records = [*records_of(job, journal, pictures, clicks, classes, args.tolerance)]
+    path, count, dropped = write_preannotations(args.format, job.folder, records, classes)
     print(f"{path}: {count} objects for {args.format}")
     for line in dropped.lines():
         print(f"  {line}")

@@ -20,21 +20,13 @@ LEAST = 3  # vertices of a ring
 
 
 def write_preannotations(
-    name: str,
-    job: Job,
-    journal: Journal,
-    pictures: Mapping[str, Path],
-    clicks: Mapping[str, Clicks],
-    classes: Classes,
-    tolerance: float,
+    name: str, folder: Path, records: Sequence[PictureRecord], classes: Classes
 ) -> tuple[Path, int, Dropped]:
-    """Write the objects of all predicted masks -> (where, their number, what could not be said).
+    """Write the objects of `records_of` -> (where, their number, what could not be said).
 
-    name: of `FORMATS_OUT`; clicks: as the objects were told apart by; tolerance: as `simplified`
-    takes it
+    name: of `FORMATS_OUT`; folder: of the predictions
     """
-    path = job.folder / f"{ANNOTATIONS}{FORMATS[name].suffix}"
-    records = [*records_of(job, journal, pictures, clicks, classes, tolerance)]
+    path = folder / f"{ANNOTATIONS}{FORMATS[name].suffix}"
     dropped = write_labels(name, records, path, classes, overwrite=True)
     return path, sum(len(record.shapes) for record in records), dropped
 
@@ -47,7 +39,10 @@ def records_of(
     classes: Classes,
     tolerance: float,
 ) -> Iterator[PictureRecord]:
-    """Yield what the masks of pictures show, under their paths below the folder of pictures."""
+    """Yield what the masks of pictures show, under their paths below the folder of pictures.
+
+    clicks: as the objects were told apart by; tolerance: as `simplified` takes it
+    """
     assert job.separation is not None
     for line in journal.lines(pictures):
         mask = read_mask(job.path("masks", line["id"]))
