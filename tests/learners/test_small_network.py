@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from weakseg.learners.logistic import fit_linear
-from weakseg.learners.small_network import SmallNetwork, dropped, fit_small_network
+from weakseg.learners.small_network import SmallNetwork, dropped, fit_small_network, mean_network
 
 QUICK = {"hidden": 16, "steps": 40, "batch": 32}
 
@@ -32,6 +32,17 @@ def test_logits_are_the_formula():
     x = torch.randn(4, 6, generator=random)
     hidden = (x @ network.hidden_weights + network.hidden_bias).clamp(min=0)
     torch.testing.assert_close(network.logits(x), hidden @ network.weights + network.bias)
+
+
+def test_the_mean_of_networks_has_the_mean_of_their_logits():
+    random = torch.Generator().manual_seed(0)
+    networks = [
+        SmallNetwork(*(torch.randn(*shape, generator=random) for shape in shapes))
+        for shapes in ([(6, 5), (5,), (5, 3), (3,)], [(6, 2), (2,), (2, 3), (3,)])
+    ]
+    x = torch.randn(4, 6, generator=random)
+    mean = torch.stack([network.logits(x) for network in networks]).mean(0)
+    torch.testing.assert_close(mean_network(networks).logits(x), mean)
 
 
 def test_it_learns_what_no_line_divides():

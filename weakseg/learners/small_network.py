@@ -1,5 +1,6 @@
 """The small network: one hidden layer on the features of a pixel."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,16 @@ class SmallNetwork:
         """Return the logits [N, C] of features [N, D]."""
         hidden = torch.addmm(self.hidden_bias, x, self.hidden_weights).relu_()
         return torch.addmm(self.bias, hidden, self.weights)
+
+
+def mean_network(networks: Sequence[SmallNetwork]) -> SmallNetwork:
+    """Return one network, as wide as all of them together, whose logits are the mean of theirs."""
+    return SmallNetwork(
+        torch.cat([network.hidden_weights for network in networks], 1),
+        torch.cat([network.hidden_bias for network in networks]),
+        torch.cat([network.weights for network in networks]) / len(networks),
+        torch.stack([network.bias for network in networks]).mean(0),
+    )
 
 
 def dropped(values: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
