@@ -233,7 +233,7 @@ def launch(processes, script):
 @pytest.mark.parametrize(
     "weighting, precision, recipe",
     [
-        ("fixed", [], "plain"),
+        pytest.param("fixed", [], "plain", marks=pytest.mark.slow),
         ("fixed", ["--device", "auto"], "strong"),
         ("uncertainty", [], "plain"),
         ("fixed", ["--amp"], "plain"),
@@ -366,7 +366,9 @@ def two_nodes(launcher, script):
     return [start([sys.executable, "-m", *commands[launcher](rank), *script]) for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+@pytest.mark.parametrize(
+    "launcher", ["torchrun", pytest.param("accelerate", marks=pytest.mark.slow)]
+)
 def test_two_nodes_are_killed_and_one_process_goes_on(launcher, flags, tmp_path):
     """The run is the one that a single process makes without interruption, up to batch norm."""
     base = [

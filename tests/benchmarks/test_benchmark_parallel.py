@@ -4,9 +4,12 @@ both are one run.
 
 import re
 
+import pytest
+
 from benchmarks import parallel
 
 
+@pytest.mark.slow
 def test_both_ways_train_and_are_compared(capsys):
     words = "--img_size 64 --batch_size 4 --images 16 --epochs 2 --turns 1 --encoder_weights none"
     parallel.main(parallel.parse_args(words.split()))

@@ -3,9 +3,12 @@
 import os
 import re
 
+import pytest
+
 from benchmarks import threads
 
 
+@pytest.mark.slow
 def test_every_setting_is_measured_beside_busy_processes(capsys, monkeypatch):
     monkeypatch.setattr(threads.os, "cpu_count", lambda: 1)
     for name in threads.VARIABLES:

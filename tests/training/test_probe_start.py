@@ -158,8 +158,8 @@ def test_what_a_probe_gave_may_be_the_best_unless_its_loss_lacks_a_term(warm, se
     [
         ("points", checkpoints, "save_checkpoint", 1),
         ("boxes", checkpoints, "save_checkpoint", 2),
-        ("full", checkpoints, "save_checkpoint", 3),
-        ("points", loop, "validate", 1),
+        pytest.param("full", checkpoints, "save_checkpoint", 3, marks=pytest.mark.slow),
+        pytest.param("points", loop, "validate", 1, marks=pytest.mark.slow),
         ("points", loop, "validate", 2),
     ],
 )

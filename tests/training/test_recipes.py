@@ -32,6 +32,7 @@ from weakseg.training.recipes import LossOptions
 from weakseg.training.run import TrainingRun
 
 SIZE = 32
+SLOW = pytest.mark.slow
 MODES = st.lists(st.sampled_from(list(SIGNALS)), min_size=1, unique=True)
 
 
@@ -301,11 +302,11 @@ def flags(pets_dir, pets_labels, tmp_path):
     "mode, module, name, calls",
     [
         ("points", checkpoints, "save_checkpoint", 1),
-        ("scribbles", checkpoints, "save_checkpoint", 2),
+        pytest.param("scribbles", checkpoints, "save_checkpoint", 2, marks=SLOW),
         ("hybrid_boxes_points", checkpoints, "save_checkpoint", 1),
         ("tags", from_labels, "mask_from_maps", 3),
         ("points", rounds, "mask_from_predictions", 2),
-        ("hybrid_tags_points", checkpoints, "save_checkpoint", 3),
+        pytest.param("hybrid_tags_points", checkpoints, "save_checkpoint", 3, marks=SLOW),
     ],
 )
 def test_every_strong_mode_resumes_to_the_same_weights(

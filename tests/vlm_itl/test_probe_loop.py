@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 from conftest import ROOT
@@ -14,7 +13,7 @@ from vlm_itl.config import Config
 from vlm_itl.settings import build
 from vlm_itl.start import LATER, look_up, recorded
 from weakseg.common import UserError
-from weakseg.learners.small_network import fit_small_network
+from weakseg.training import probe_fit
 from weakseg.training.probe_options import ProbeOptions
 
 RANDOM = "active_learning.strategy=random"
@@ -37,9 +36,9 @@ def settings(pets_dir, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Let the small head end early."""
-    monkeypatch.setattr(
-        "weakseg.training.probe_fit.fit_small_network", partial(fit_small_network, steps=40)
-    )
+    for size in ("SMALL", "SMALL_OF_MANY", "SMALL_OF_FEW"):
+        short = getattr(probe_fit, size) | {"steps": 40}
+        monkeypatch.setattr(probe_fit, size, short)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +106,7 @@ def test_judges_see_its_masks_and_accepted_ones_teach_it(handler, label, setting
 KILLS = ("lines 2", "pseudo 0", "lines 6", "lines 7")
 
 
+@pytest.mark.slow
 def test_killed_at_any_stage_it_ends_as_if_never_interrupted(settings, tmp_path):
     """SIGKILL between stages and within them leaves ledger, weights and results the same."""
     settings = [
