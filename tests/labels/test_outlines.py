@@ -43,8 +43,8 @@ def test_outlines_have_the_stated_overlap_and_few_vertices(mask, iou, seed):
         piece = np.zeros_like(mask)
         lines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.fillPoly(piece, [max(lines, key=cv2.contourArea)], 1)
-        assert overlap(outline["polygon"], piece.view(bool)) == pytest.approx(iou, abs=0.1)
-        assert 3 <= len(outline["polygon"]) <= 80
+        assert overlap(outline["polygon"], piece.view(bool)) == pytest.approx(iou, abs=0.08)
+        assert 3 <= len(outline["polygon"]) <= 30
 
 
 def test_a_finer_outline_takes_more_vertices():
