@@ -1,5 +1,7 @@
 """A session of questions: what is asked, what is learned of the answers, and what resumes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,13 @@ from hypothesis import strategies as st
 from weakseg.common import IGNORE, UserError
 from weakseg.labels.answers import RANDOM
 from weakseg.learners.logistic import fit_linear
+from weakseg.planning import asking as module
 from weakseg.planning.asking import Asking, AskingOptions
 from weakseg.planning.asking_state import load_session, save_session
 from weakseg.planning.candidates import Pool, RandomQuestions
 from weakseg.planning.out_of_fold import out_of_fold
 from weakseg.planning.questions import EXAMPLE, Question
-from weakseg.planning.strategies import FEW_OF_CLASS, SERVED
+from weakseg.planning.strategies import FEW_OF_CLASS, IN_VAIN, SERVED
 from weakseg.training.pixel_sample import LabelledPixels
 
 SIDE = 40  # pixels of a picture
@@ -125,6 +128,24 @@ def test_a_class_with_few_answers_is_served(pool):
         answered(asking, 70, classes=3, answer=with_rare_class)
         counts[strategy] = asking.counts()[2]
     assert counts["rare_spread"] >= FEW_OF_CLASS > counts["margin"]
+
+
+def in_one_picture(question, classes=3):
+    """Return the class of a pixel: the last one is a whole picture."""
+    return classes - 1 if question.picture == 5 else truth(question, classes - 1)
+
+
+def test_a_class_that_is_sought_in_vain_is_sought_where_it_was_seen(pool, monkeypatch):
+    noise = np.random.default_rng(0).normal(size=pool.features.shape).astype(np.float16)
+    unlike = replace(pool, features=noise)  # nothing tells the model where the class is
+    counts = []
+    for patience in (IN_VAIN, 10_000):
+        monkeypatch.setattr(module, "IN_VAIN", patience)
+        asking = session(unlike, 3, strategy="rare_spread", random_share=0.0)
+        asking.take([Question(5, tuple(unlike.places[5, 0].tolist()), EXAMPLE, 0)], [2])
+        answered(asking, 150, classes=3, answer=in_one_picture)
+        counts.append(asking.counts()[2])
+    assert counts[0] >= FEW_OF_CLASS > counts[1]
 
 
 def test_a_quarter_of_the_chosen_questions_serves_at_most(pool):

@@ -20,6 +20,7 @@ from weakseg.planning.candidates import Pool, RandomQuestions
 from weakseg.planning.questions import Answer, Answers, Question
 from weakseg.planning.strategies import (
     FEW_OF_CLASS,
+    IN_VAIN,
     MANY_TIMES,
     SERVED,
     STRATEGIES,
@@ -88,6 +89,7 @@ class Asking:
         self.seen = np.zeros(len(pool), bool)
         self.drawn = 0  # random questions so far, answered or waiting
         self.placed = 0  # questions so far, of any kind but examples
+        self.sought = np.zeros(num_classes, int)  # questions that served a class so far
 
     def join(self, pool: Pool) -> None:
         """Take in further pictures: `pool` begins with those that were there.
@@ -156,7 +158,8 @@ class Asking:
     def served(self, count: int) -> list[Question]:
         """Return the questions, a part of `count`, for classes that few answers have named.
 
-        Those with the fewest come first, each where the model finds it likeliest.
+        Those with the fewest come first, each where the model finds it likeliest. A class that was
+        sought long in vain is sought every other time in the pictures that have shown it.
         """
         due = int((self.placed + count) * SERVED) - int(self.placed * SERVED)
         counts = self.counts()
@@ -164,13 +167,33 @@ class Asking:
         left = np.flatnonzero(~self.asked.all(1))
         if not due or not len(poor) or not len(left):
             return []
-        rng = np.random.default_rng(stable_seed(self.options.seed, "served", self.model.fits))
-        looked = np.sort(rng.choice(left, min(BAND, len(left)), replace=False))
+        anywhere: list[int] = []
+        questions: list[Question] = []
+        for label in np.resize(poor[np.argsort(counts[poor], kind="stable")], due).tolist():
+            is_home = self.sought[label] >= IN_VAIN * counts[label] and self.sought[label] % 2
+            home = self.home(label) if is_home else left[:0]
+            if len(home):
+                questions += self.likeliest(home, [label])
+            else:
+                anywhere.append(label)
+            self.sought[label] += 1
+        if anywhere:
+            rng = np.random.default_rng(stable_seed(self.options.seed, "served", self.model.fits))
+            looked = np.sort(rng.choice(left, min(BAND, len(left)), replace=False))
+            questions += self.likeliest(looked, anywhere)
+        return questions
+
+    def home(self, label: int) -> np.ndarray:
+        """Return the pictures with candidates left in which an answer has named a class."""
+        rows = self.answers.rows
+        shown = np.unique([row.question.picture for row in rows if row.label == label])
+        return shown[~self.asked[shown].all(1)]
+
+    def likeliest(self, looked: np.ndarray, classes: Sequence[int]) -> list[Question]:
+        """Return a question for each of some classes where, in some pictures, it is likeliest."""
         assert self.model.head is not None
-        classes = np.resize(poor[np.argsort(counts[poor], kind="stable")], due)
-        return self.asks(
-            looked, likeliest(self.chances(looked, self.model.head), self.asked[looked], classes)
-        )
+        chances = self.chances(looked, self.model.head)
+        return self.asks(looked, likeliest(chances, self.asked[looked], np.array(classes)))
 
     def doubtful(self, count: int) -> list[Question]:
         """Return up to `count` questions where the strategy's score is the largest."""

@@ -65,6 +65,7 @@ def state_of(asking: Asking) -> dict[str, np.ndarray]:
         "label": np.array([row.label for row in answers.rows], np.int64),
         "features": np.array(answers.features, np.float16).reshape(-1, depth),
         "joined": asking.random.joined,
+        "sought": asking.sought,
         "mean": asking.model.standard.mean,
         "deviation": asking.model.standard.deviation,
         **{name: np.array(getattr(asking.model, name)) for name in NUMBERS},
@@ -95,6 +96,10 @@ def restore(asking: Asking, state: dict[str, Any]) -> None:
         asking.keep(Answer(question, label), features)
     for name in NUMBERS:
         setattr(asking.model, name, state[name].item())
+    if "sought" in state:
+        if state["sought"].shape != asking.sought.shape:
+            raise ValueError(f"{state['sought'].size} classes, not {asking.num_classes}")
+        asking.sought = state["sought"]
     # A question that nobody has answered is asked again.
     drawn = [row.question.drawn for row in asking.answers.rows]
     asking.drawn, asking.placed = drawn.count(RANDOM), len(drawn) - drawn.count(EXAMPLE)

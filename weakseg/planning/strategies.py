@@ -14,6 +14,7 @@ import numpy as np
 MANY_TIMES = 3  # pictures for each one that spread takes: the most doubtful ones
 FEW_OF_CLASS = 8  # answers below which a class that somebody has named is served
 SERVED = 0.25  # share of the chosen questions that serve such classes
+IN_VAIN = 4  # questions for each answer with a class, after which it is sought in vain
 
 
 @dataclass(frozen=True)
