@@ -84,14 +84,29 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.connection, self.path = connection, path
 
-    def append(self, events: Iterable[Event], at: float | None = None) -> None:
-        """Append events, all of them or none.
+    def append(self, events: Iterable[Event], at: float | None = None) -> list[int]:
+        """Append events, all of them or none, and return their numbers.
 
         at: seconds since 1970 (UTC); None: the clock's
         """
-        moment = time.time() if at is None else at
+        moment, rows = time.time() if at is None else at, list(events)
         with self._writing():
-            self._insert(events, moment)
+            self._insert(rows, moment)
+            last = self._rows("SELECT max(number) FROM events", ())[0][0] or 0
+        return [*range(last - len(rows) + 1, last + 1)]
+
+    def events(self, *acts: str) -> Iterator[tuple[int, float, Event]]:
+        """Yield (number, time, event) of some acts, in the order in which they came."""
+        marks = ", ".join("?" * len(acts))
+        query = f"SELECT number, {COLUMNS} FROM events WHERE act IN ({marks}) ORDER BY number"
+        for number_, moment, annotator, source, picture, act, *rest in self._rows(query, acts):
+            kind, label, geometry, seconds, replaced = rest
+            with self._checked(number_):
+                content = None if geometry is None else json.loads(geometry)
+                one = Event(
+                    source, picture, act, annotator, kind, label, content, seconds, replaced
+                )
+            yield number_, moment, one
 
     def _insert(self, events: Iterable[Event], moment: float) -> None:
         rows = (

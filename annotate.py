@@ -1,0 +1,282 @@
+"""Label photographs in a page: the machine asks about single pixels, you press one key.
+
+    python annotate.py --images my_photos --classes cat dog
+    python annotate.py --images my_photos
+    python annotate.py --demo
+    python annotate.py --images streets --classes road sky car --no_background --annotator ann
+
+Starts a server on this machine and opens the page in your browser. What you answer is stored at
+once in labels/NAME, where NAME is the folder's name; the same command goes on where you stopped.
+Your answers train a model while you look: masks of some pictures change as you answer, and answers
+about random pixels say how good they are. *Finish* writes the run checkpoints/NAME and masks of all
+pictures. `train.py --labels` and `labels.py export` take labels/NAME as it is.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weakseg.command_line import Parser
+from weakseg.common import UserError, printable, run_cli
+from weakseg.data.ids import is_folder_name
+from weakseg.data.reading import add_reading_arguments
+from weakseg.threads import add_threads_argument
+
+if TYPE_CHECKING:
+    from weakseg.data.base import SegmentationDataset
+    from weakseg.data.datasets import DataOptions
+    from weakseg.page.finish import Finish
+    from weakseg.page.session import Session
+
+ROOT = Path(__file__).resolve().parent
+DEMO = ROOT / "examples" / "pets"
+BACKGROUND = "background"
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the arguments of the command line."""
+    parser = Parser(description=__doc__)
+    group = parser.add_argument_group("photographs")
+    one = group.add_mutually_exclusive_group(required=True)
+    one.add_argument("--images", metavar="DIR", help="folder of the photographs")
+    one.add_argument("--demo", action="store_true", help="the photographs of pets that ship")
+    group.add_argument(
+        "--classes",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="what to look for; all else is 'none of these' (default: those of labels that are "
+        "there, or of classes.txt)",
+    )
+    group.add_argument(
+        "--no_background", action="store_true", help="each pixel is of one of the classes"
+    )
+    add_reading_arguments(group)
+    group = parser.add_argument_group("labels")
+    group.add_argument(
+        "--labels", metavar="DIR", help="the store (default: labels/ and the folder's name)"
+    )
+    group.add_argument(
+        "--annotator", default="", metavar="NAME", help="who labels, where several people do"
+    )
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--img_size",
+        type=int,
+        default=384,
+        help="pixels of a photograph's longer side that the model sees (default: %(default)s)",
+    )
+    group.add_argument(
+        "--encoder",
+        default="efficientnet-lite0",
+        metavar="NAME",
+        help="(default: %(default)s, whose weights come with pip)",
+    )
+    group.add_argument(
+        "--encoder_weights",
+        default="imagenet",
+        help="imagenet, none or a file (default: %(default)s)",
+    )
+    group.add_argument("--cache_dir", default="./data/.cache", help="(default: %(default)s)")
+    group.add_argument(
+        "--checkpoint_dir", default="./checkpoints", help="of the run (default: %(default)s)"
+    )
+    group.add_argument(
+        "--output_dir", metavar="DIR", help="of the masks (default: predictions/ and the name)"
+    )
+    add_threads_argument(group)
+    group = parser.add_argument_group("server")
+    group.add_argument(
+        "--port", type=int, default=0, help="to listen at (default: any that is free)"
+    )
+    group.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen at; another one lets other machines in (default: %(default)s)",
+    )
+    group.add_argument(
+        "--no_browser", action="store_true", help="print the link, and open no browser"
+    )
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    """Serve the page until Ctrl-C."""
+    check(args)
+    session = session_of(args)
+    server = serve(args, session)
+    try:
+        while True:
+            time.sleep(3600)
+    finally:
+        server.close()
+        session.close()
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse flags that mean nothing."""
+    from weakseg.data.class_list import is_background
+
+    if not 0 <= args.port < 65536:
+        raise UserError(f"--port {args.port}: must lie between 0 and 65535")
+    if args.annotator and not is_folder_name(args.annotator):
+        raise UserError("--annotator: takes a name without '/'")
+    if args.images and not Path(args.images).is_dir():
+        raise UserError(f"--images {args.images}: no such folder; name that of the photographs")
+    named = next((name for name in args.classes if is_background(name)), None)
+    if named:
+        raise UserError(f"--classes {named}: is added by itself; leave it out")
+    if args.no_background and len(args.classes) == 1:
+        raise UserError("--no_background: there must be two classes; name another")
+
+
+def session_of(args: argparse.Namespace) -> "Session":
+    """Return the session of the photographs, where it stopped."""
+    from weakseg.data.datasets import say
+    from weakseg.learners.encoders import feature_store
+    from weakseg.page.answer_log import AnswerLog
+    from weakseg.page.asker import Asker
+    from weakseg.page.session import Session
+    from weakseg.training import options
+
+    images = Path(args.images or DEMO)
+    data_dir = images.parent if images.name == "images" else images
+    name = "demo" if args.demo else data_dir.resolve().name
+    labels = Path(args.labels or Path("labels") / name)
+    dataset, data, may_rename = photographs_of(args, data_dir, labels)
+    say(dataset.notes())
+    log = AnswerLog.read(labels, args.annotator)
+    with_names(log, dataset, labels)
+    words = ["--supervision_mode", "any", "--learner", "probe", *model_words(args)]
+    settings = vars(options.parse_args(words))
+    features = feature_store(settings, args.cache_dir)
+    finish = finish_of(args, name, data, dataset, labels)
+    asker = Asker(dataset, features, log, Path(args.cache_dir))
+    return Session(name, asker, finish, may_rename)
+
+
+def photographs_of(
+    args: argparse.Namespace, data_dir: Path, labels: Path
+) -> "tuple[SegmentationDataset, DataOptions, bool]":
+    """Return the data set, its options, and whether its classes may be changed on the page.
+
+    They may where nothing beside the photographs says them.
+    """
+    from weakseg.data.datasets import DataOptions, open_dataset
+    from weakseg.labels.class_names import names_classes, with_classes
+    from weakseg.labels.store_file import is_store
+
+    given = {"data_dir": str(data_dir), "cache_dir": args.cache_dir, "page": args.page}
+    given["channels"], given["value_range"] = args.channels, args.value_range
+    data = DataOptions.of({**given, "no_background": args.no_background})
+    if is_store(labels) and not names_classes(data_dir):
+        data = with_classes(data, labels)
+    wanted = tuple(args.classes if args.no_background else [BACKGROUND, *args.classes])
+    if args.classes:
+        if data.class_names and set(data.class_names) != set(wanted):
+            raise UserError(
+                f"--classes: {labels} has {', '.join(data.class_names)}; leave it out, and change "
+                "classes on the page"
+            )
+        data = replace(data, dataset="folder", class_names=data.class_names or wanted)
+    elif not data.class_names and not names_classes(data_dir):
+        raise UserError("--classes: name what to look for, as in --classes cat dog")
+    dataset = open_dataset(data)
+    return dataset, data.of_data(dataset), not names_classes(data_dir)
+
+
+def with_names(log: object, dataset: "SegmentationDataset", labels: Path) -> None:
+    """Store the names of the classes where none are; others are a `UserError`."""
+    from weakseg.labels.formats.records import Classes
+    from weakseg.labels.store import opened_store
+    from weakseg.page.answer_log import AnswerLog
+
+    assert isinstance(log, AnswerLog)
+    classes = Classes(tuple(dataset.class_names), dataset.has_background)
+    if log.classes.names and [*log.classes.names] != dataset.class_names:
+        raise UserError(
+            f"{labels}: has the classes {', '.join(log.classes.names)}, the photographs "
+            f"{', '.join(dataset.class_names)}; take another folder with --labels"
+        )
+    with opened_store(labels) as store:
+        store.say_classes(classes)
+    log.classes = classes
+
+
+def model_words(args: argparse.Namespace) -> list[str]:
+    """Return the flags of train.py that say how the model sees photographs."""
+    words = ["--img_size", str(args.img_size), "--encoder", args.encoder]
+    return [*words, "--encoder_weights", args.encoder_weights]
+
+
+def finish_of(
+    args: argparse.Namespace,
+    name: str,
+    data: "DataOptions",
+    dataset: "SegmentationDataset",
+    labels: Path,
+) -> "Finish":
+    """Return what *Finish* does: commands as a person would give them."""
+    import shlex
+
+    from weakseg.page.finish import Finish
+    from weakseg.planning.cell import data_words
+
+    where = ["--checkpoint_dir", args.checkpoint_dir, "--run_name", name]
+    output = args.output_dir or f"predictions/{name}"
+    # The store says the classes, also when they have changed since.
+    data = replace(data, class_names=(), no_background=False, dataset="auto")
+    train = ["train.py", "--supervision_mode", "any", "--learner", "probe"]
+    train += [*data_words(data, str(labels)), *where, *model_words(args), "--resume", "auto"]
+    predict = ["predict.py", *where, "--output_dir", output]
+    unet = ["train.py", "--supervision_mode", "any", "--recipe", "strong", "--start", "probe"]
+    unet += [*data_words(data, str(labels)), "--run_name", f"{name}_unet"]
+    export = ["labels.py", "export", "--labels", str(labels), "--format", "coco"]
+    shown = [
+        ["predict.py", *where, "--images", "OTHER_PHOTOGRAPHS"],
+        unet,
+        [*export, "--output", f"{name}.json"],
+    ]
+    pictures = str(getattr(dataset, "picture_folder", dataset.root / "images"))
+    command = [sys.executable, str(ROOT / predict[0]), *predict[1:]]
+    return Finish(
+        train=[sys.executable, str(ROOT / train[0]), *train[1:]],
+        predict=[*command, "--images", pictures, "--overwrite", "--overlay"],
+        run=Path(args.checkpoint_dir) / name,
+        log=labels / "finish.log",
+        next=[shlex.join(["python", *words]) for words in shown],
+    )
+
+
+def serve(args: argparse.Namespace, session: "Session") -> "object":
+    """Serve the session in threads, print the link, and open it."""
+    import webbrowser
+
+    from weakseg.page.server import Server
+
+    first = not args.no_browser
+
+    def announce(link: str) -> None:
+        nonlocal first
+        print(f"open {link}", flush=True)
+        if first:
+            webbrowser.open(link)
+        first = False
+
+    try:
+        server = Server(session, args.host, args.port, announce)
+    except (OSError, SystemExit) as error:
+        raise UserError(
+            f"--port {args.port}: can't be listened at; take another, or leave it out"
+        ) from error
+    print(printable(f"{session.name}: {len(session.photographs)} photographs; Ctrl-C ends"))
+    session.start()
+    server.start()
+    return server
+
+
+if __name__ == "__main__":
+    run_cli(main, parse_args)

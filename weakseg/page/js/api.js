@@ -1,0 +1,83 @@
+// Talks with the server. What a person gave waits in the browser's own storage until it is stored.
+import { sayFault } from "./elements.js";
+
+/** An error of the server: its status, and a line for people. */
+export class Failure extends Error {
+  constructor(status, line) {
+    super(line);
+    this.status = status;
+  }
+}
+
+async function call(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new Failure(0, "The server does not answer. Start the same command again; nothing is lost.");
+  }
+  const content = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Failure(response.status, content.error || `error ${response.status}`);
+  return content;
+}
+
+/** Return what the server says at a path. */
+export const get = (path) => call(path);
+
+/** Send a table, and return what the server says. */
+export const post = (path, body) =>
+  call(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    keepalive: JSON.stringify(body).length < 60000,
+  });
+
+const KEPT = "weakseg-unsent";
+const AGAIN = 1500; // ms until what could not be stored is sent again
+
+/** Sends posts one after another, and again until they are stored. */
+export class Outbox {
+  constructor() {
+    this.waiting = JSON.parse(localStorage.getItem(KEPT) || "[]");
+    this.busy = false;
+    this.flush();
+  }
+
+  /** Send a table to a path, after all that was given before. */
+  push(path, body) {
+    this.waiting.push({ path, body });
+    this.keep();
+    this.flush();
+  }
+
+  get length() {
+    return this.waiting.length;
+  }
+
+  keep() {
+    localStorage.setItem(KEPT, JSON.stringify(this.waiting));
+  }
+
+  async flush() {
+    if (this.busy) return;
+    this.busy = true;
+    while (this.waiting.length) {
+      const { path, body } = this.waiting[0];
+      try {
+        await post(path, body);
+        sayFault("");
+      } catch (failure) {
+        if (failure.status === 0 || failure.status === 403 || failure.status >= 500) {
+          sayFault(`Not stored yet, and kept here: ${failure.message}`);
+          await new Promise((done) => setTimeout(done, AGAIN));
+          continue;
+        }
+        sayFault(failure.message); // it can never be stored as it is
+      }
+      this.waiting.shift();
+      this.keep();
+    }
+    this.busy = false;
+  }
+}

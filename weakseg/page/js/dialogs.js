@@ -1,0 +1,109 @@
+// Classes that change while one labels, and the end of a session.
+import { post } from "./api.js";
+import { byId, make } from "./elements.js";
+
+/** The dialog of the classes. changed: called with the server's new state */
+export class ClassesDialog {
+  constructor(changed) {
+    this.dialog = byId("classes-dialog");
+    this.changed = changed;
+    byId("open-classes").onclick = () => this.open();
+    byId("add-class").onsubmit = (event) => {
+      event.preventDefault();
+      const name = byId("new-class").value.trim();
+      if (name) this.send({ add: name }).then((ok) => ok && (byId("new-class").value = ""));
+    };
+    this.dialog.querySelector(".close").onclick = () => this.dialog.close();
+  }
+
+  open() {
+    this.draw();
+    this.dialog.showModal();
+  }
+
+  update(state) {
+    this.state = state;
+  }
+
+  async send(body) {
+    const wrong = this.dialog.querySelector(".wrong");
+    try {
+      this.state = await post("/classes", body);
+      wrong.textContent = "";
+      this.changed(this.state);
+      return true;
+    } catch (failure) {
+      wrong.textContent = failure.message;
+      return false;
+    } finally {
+      this.draw();
+    }
+  }
+
+  draw() {
+    const { classes, may_rename } = this.state;
+    byId("classes-note").textContent = may_rename
+      ? "A new name, or another class that one goes into, holds for all labels so far."
+      : "The photographs come with a list of classes; only colours can be changed here.";
+    byId("add-class").hidden = !may_rename;
+    byId("class-rows").replaceChildren(...classes.map((one) => this.row(one, classes, may_rename)));
+  }
+
+  row(one, classes, may_rename) {
+    const fixed = !may_rename || one.is_background;
+    const others = classes.filter((other) => other.name !== one.name);
+    return make(
+      "li",
+      {},
+      make("kbd", { textContent: one.key || "·" }),
+      make("input", {
+        type: "color",
+        value: one.colour,
+        ariaLabel: `colour of ${one.shown}`,
+        onchange: (event) => this.send({ colour: one.name, to: event.target.value }),
+      }),
+      make("input", {
+        value: one.shown,
+        maxLength: 60,
+        disabled: fixed,
+        ariaLabel: `name of ${one.shown}`,
+        onchange: (event) => this.send({ rename: one.name, to: event.target.value }),
+      }),
+      fixed
+        ? make("span")
+        : make(
+            "select",
+            {
+              ariaLabel: `class that ${one.shown} goes into`,
+              onchange: (event) => event.target.value && this.send({ merge: one.name, to: event.target.value }),
+            },
+            make("option", { value: "", textContent: "goes into …" }),
+            ...others.map((other) => make("option", { value: other.name, textContent: other.shown })),
+          ),
+    );
+  }
+}
+
+/** The dialog of the end. */
+export class FinishDialog {
+  constructor(poll) {
+    this.dialog = byId("finish-dialog");
+    byId("open-finish").onclick = () => this.dialog.showModal();
+    byId("start-finish").onclick = () => post("/finish", {}).then((state) => this.update(state)).then(poll);
+    this.dialog.querySelector(".close").onclick = () => this.dialog.close();
+  }
+
+  update(state) {
+    const { state: stage, line, commands } = state.finish;
+    const words = {
+      no: "Fits a model to all your answers and writes masks of all photographs. All answers are stored already: you may as well close this page, and come back with the same command.",
+      running: `${line} …`,
+      done: `Done: ${line}. Go on with one of these commands; or answer more, and finish again.`,
+      failed: `It did not work: ${line}`,
+    };
+    byId("finish-line").textContent = words[stage];
+    byId("start-finish").disabled = stage === "running";
+    byId("finish-commands").hidden = stage !== "done";
+    byId("finish-commands").textContent = commands.join("\n");
+  }
+}

@@ -1,0 +1,88 @@
+// The page: its views, what the server says of the session, and the keys.
+import { Failure, get, Outbox } from "./api.js";
+import { Clock } from "./clock.js";
+import { ClassesDialog, FinishDialog } from "./dialogs.js";
+import { byId, make, sayFault } from "./elements.js";
+import { Panel } from "./panel.js";
+import { Examples, Questions } from "./questions.js";
+
+const EVERY = 1000; // ms between two looks at the server's state
+
+const outbox = new Outbox();
+const clock = new Clock(outbox, (is_covered) => (byId("veil").hidden = !is_covered));
+const panel = new Panel();
+const questions = new Questions(outbox, clock, () => panel.seen);
+const examples = new Examples(clock, questions.stage);
+const classes = new ClassesDialog(show);
+const finish = new FinishDialog(poll);
+
+// A view has an id (of its element), a title, `key(event)` -> whether it meant something, and may
+// have `update(state)`, `enter()` and `leave()`.
+const views = [questions];
+let view = questions, state = null;
+
+/** Show one of the views. */
+function choose(next) {
+  view.leave?.();
+  view = next;
+  for (const one of views) byId(one.id).hidden = one !== view;
+  [...byId("views").children].forEach((tab, place) => tab.setAttribute("aria-selected", views[place] === view));
+  view.enter?.();
+}
+
+/** Show what the server says. */
+function show(next) {
+  state = next;
+  document.title = byId("name").textContent = state.annotator ? `${state.name} · ${state.annotator}` : state.name;
+  byId("reading").hidden = state.ready >= state.pictures;
+  byId("reading").firstElementChild.style.width = `${(100 * state.ready) / state.pictures}%`;
+  byId("reading").title = `${state.ready} of ${state.pictures} photographs read`;
+  if (state.fault && !outbox.length) sayFault(state.fault);
+  for (const one of views) one.update?.(state);
+  classes.update(state);
+  finish.update(state);
+  panel.update(state, outbox.waiting.filter((one) => one.path === "/answer" && !one.body.change).length);
+  const closed = questions.open, drawn = JSON.stringify([state.masks, [...closed]]);
+  panel.close(closed);
+  if (drawn !== show.drawn) panel.masks(state.masks, closed);
+  show.drawn = drawn;
+}
+
+async function poll() {
+  try {
+    show(await get("/state"));
+    if (!state.fault && !outbox.length) sayFault("");
+  } catch (failure) {
+    if (!(failure instanceof Failure)) throw failure;
+    sayFault(failure.message);
+  }
+}
+
+addEventListener("keydown", (event) => {
+  if (clock.covered) {
+    clock.back();
+    event.preventDefault();
+    return;
+  }
+  const typed = event.target.closest?.("input, select, textarea, dialog");
+  if (typed || document.querySelector("dialog[open]")) return;
+  const on_button = event.target.closest?.("button") && ["Enter", "Space"].includes(event.code);
+  if (on_button && event.target.matches(":focus-visible") && event.target.closest("header, #strip, h2")) return;
+  const means = examples.key ? examples.key(event) : view.key(event);
+  if (means) event.preventDefault();
+});
+byId("go-on").onclick = () => clock.back();
+
+byId("views").replaceChildren(
+  ...views.map((one) =>
+    make("button", { type: "button", role: "tab", textContent: one.title, onclick: () => choose(one) }),
+  ),
+);
+
+show(await get("/state"));
+setInterval(() => document.hidden || poll(), EVERY);
+if (!state.begun) await examples.run(state);
+questions.start();
+
+// What tests read.
+globalThis.page = { questions, panel, clock, outbox, examples, get state() { return state; } };

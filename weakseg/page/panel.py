@@ -1,0 +1,130 @@
+"""The numbers beside the questions: answers, minutes, and how good the masks are, with an interval.
+
+How good is said by the random answers alone (`weakseg.planning.estimate`), and only where there are
+enough of them; before, how often held-out predictions and answers agree.
+"""
+
+import statistics
+from typing import Any
+
+import numpy as np
+
+from weakseg.common import IGNORE
+from weakseg.page.answer_log import AGAIN, FIRST
+from weakseg.page.asker import Asker
+from weakseg.page.masks import Masks
+from weakseg.planning.ask_estimate import as_dict
+from weakseg.planning.asking import Asking
+from weakseg.planning.gain import SMALL
+from weakseg.planning.out_of_fold import gain, out_of_fold, quality
+
+ENOUGH = 50  # random answers from which on there is an interval
+GROWTH = 1.1  # the estimate is made again when there are so many times as many answers
+SLOW_GROWTH = 1.3  # and so is what takes longer
+DOUBTFUL = 0.05  # chance of an answer below which it may be a slip
+TEN_MINUTES = 600.0
+HALF_WIDTHS = "about 14 points either way after 50 random answers, 7 after 250, 4 after 800"
+
+
+class Panel:
+    """What the panel shows; a thread of the session keeps it up to date."""
+
+    def __init__(self, asker: Asker, masks: Masks) -> None:
+        self.asker, self.masks = asker, masks
+        self.fit = 0
+        self.estimated_at = self.slow_at = 0
+        self.agreement: dict[str, int] | None = None
+        self.sentence = ""
+
+    def work(self) -> None:
+        """Draw masks and estimate after each fit, until the session is closed."""
+        asker = self.asker
+        while not asker.closed.wait(0.3):
+            asking = asker.snapshot()
+            if asking is None or asking.model.fits == self.fit or asking.model.head is None:
+                continue
+            self.fit = asking.model.fits
+            self.masks.update(asking)
+            if len(asking.answers) >= GROWTH * self.estimated_at:
+                self.estimated_at = len(asking.answers)
+                self.estimate(asking)
+
+    def estimate(self, asking: Asking) -> None:
+        """Find what the random answers say of a session's model."""
+        log = self.asker.log
+        found = out_of_fold(asking)
+        if found is None:
+            return
+        told = found.answers != IGNORE
+        same = int((found.predicted == found.answers)[told].sum())
+        self.agreement = {"same": same, "answers": int(told.sum())}
+        if len(asking.answers) >= SLOW_GROWTH * self.slow_at:
+            self.slow_at = len(asking.answers)
+            self.doubt(asking)
+            doubling = gain(asking) if told.sum() >= ENOUGH else None
+            self.sentence = doubling.sentence if doubling else ""
+        if told.sum() >= ENOUGH:
+            content = as_dict(quality(found, log.classes.has_background, self.asker.seed))
+            names = log.classes.names
+            kept = {key: content[key] for key in ("miou", "pixel_accuracy", "cannot_tell")}
+            kept |= {"unscored": [names[number] for number in content["unscored"]]}
+            with self.asker.lock:
+                facts = {"answers": log.answers, "seconds": log.seconds}
+            log.estimate({**facts, "random": int(told.sum()), "fit": asking.model.fits, **kept})
+
+    def doubt(self, asking: Asking) -> None:
+        """Find the answers that may be slips: models of other pictures gainsay them."""
+        rows = asking.answers.last_of_each()
+        labels = np.array([asking.answers.rows[number].label for number in rows])
+        rows = rows[labels != IGNORE]
+        losses = asking.model.held_out_losses(asking.answers.pixels(rows), asking.model.weight)
+        doubtful = [n for n in np.argsort(-losses) if losses[n] > -np.log(DOUBTFUL)]
+        questions = [asking.answers.rows[rows[number]].question for number in doubtful]
+        names = self.asker.photographs.names
+        self.asker.second.doubted = [(names[q.picture], *q.place) for q in questions]
+
+    def state(self) -> dict[str, Any]:
+        """Return what the panel shows."""
+        log = self.asker.log
+        own = [one for one in log.told if one.way in (FIRST, AGAIN)]
+        seconds = [one.seconds for one in own if one.seconds > 0]
+        return {
+            "answers": len(own),
+            "seconds": log.seconds,
+            "typical": statistics.median(seconds[-50:]) if seconds else None,
+            "cannot_tell": sum(one.label is None and not one.other for one in own),
+            "agreement": self.agreement,
+            "estimate": log.estimates[-1] if log.estimates else None,
+            "curve": [[one["seconds"], *one["miou"]] for one in log.estimates if one.get("miou")],
+            "sentence": self.small_gain(log.seconds),
+            "consistency": self.asker.second.consistency(),
+        }
+
+    def small_gain(self, seconds: float) -> str:
+        """Return the sentence about the next minutes; "" while nobody can tell."""
+        if self.sentence != SMALL:
+            return ""
+        if seconds >= TEN_MINUTES:
+            return "Less than a point to gain in the next ten minutes."
+        return SMALL
+
+    def card(self) -> list[str]:
+        """Return lines about the session, for the card of its run."""
+        shown = self.state()
+        lines = [
+            f"- {shown['answers']} answers of one key each, in {shown['seconds'] / 60:.1f} minutes",
+            f"- {shown['cannot_tell']} of them: can't tell",
+        ]
+        estimate, consistency = shown["estimate"], shown["consistency"]
+        if estimate and estimate.get("miou"):
+            point, low, high = estimate["miou"]
+            lines.append(
+                f"- estimated mIoU with the person's own answers {point:.1f} % (95 %: {low:.1f} to "
+                f"{high:.1f}), from {estimate['random']} answers about random pixels"
+            )
+        if consistency:
+            lines.append(
+                f"- asked twice, the person said the same {consistency['same']} of "
+                f"{consistency['pairs']} times"
+            )
+        return lines
