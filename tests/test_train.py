@@ -24,7 +24,9 @@ import train
 import weak_label_generator
 from model import model_from
 from weakseg.common import UserError, run_cli
+from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.costs import LOOK
+from weakseg.labels.label_file import load_labels, save_labels
 from weakseg.labels.signals import SIGNALS
 from weakseg.training.checkpoints import lock_path
 
@@ -631,6 +633,31 @@ def test_a_run_goes_on_with_its_own_labels_only(pets_dir, flags, tmp_path):
     with pytest.raises(UserError, match="labels"):
         run(train, *mode, "--epochs", 9, "--resume", *flags)
     assert same(before, weights(tmp_path / "r"))
+
+
+def test_where_masks_select_no_other_label_of_validation_images_is_needed(
+    pets_dir, pets_labels, flags, tmp_path
+):
+    content = load_labels(pets_labels)
+    val = {*open_dataset(DataOptions(data_dir=str(pets_dir))).ids("val")}
+    images = {name: one for name, one in content.pop("images").items() if name not in val}
+    del content["count"]
+    save_labels(tmp_path / "few.pkl", content, len(images), images.items())
+    words = ["--supervision_mode", "points", "--epochs", 1, *flags]
+    few = ["--weak_label_path", tmp_path / "few.pkl"]
+    run(train, *words, "--run_name", "all")
+    run(train, *words, "--run_name", "few", *few)
+    assert same(weights(tmp_path / "all"), weights(tmp_path / "few"))
+    lines = [log(tmp_path / name)[-1] for name in ("all", "few")]
+    assert lines[0]["val_miou"] == lines[1]["val_miou"]
+    assert lines[0]["weak_val_loss"] and not lines[1].get("weak_val_loss")
+    costs = [  # of the masks that select
+        torch.load(tmp_path / name / "best.pt", weights_only=True)["selection"]
+        for name in ("all", "few")
+    ]
+    assert costs[0] == costs[1]
+    with pytest.raises(UserError, match="images have no labels"):
+        run(train, *words, "--run_name", "weak", *few, "--select_by", "weak_val_loss")
 
 
 def test_a_finished_run_says_that_its_data_are_others(pets_dir, flags, tmp_path, capsys):

@@ -83,6 +83,7 @@ def labels_for(
     data_dir: str | Path,
     may_lack: bool = False,
     with_masks: bool = True,
+    may_miss: bool = False,
 ) -> "PackedLabels":
     """Return the labels of `ids`, checked: they were made for this data set and these images.
 
@@ -90,6 +91,7 @@ def labels_for(
     signals: that each image must have; labels that people drew may lack some, or whole images
     may_lack: whether simulated labels may lack some of the signals too
     with_masks: whether masks of the data set count that people's labels don't mention
+    may_miss: whether all of the images may be without labels
     data_dir: as the user gave it, for the command that a mistake's message proposes
     """
     content = (
@@ -114,9 +116,12 @@ def labels_for(
         except ValueError as error:
             raise UserError(f"{path}: {error}") from error
     missing = {name for name in ids if name not in images}
-    takes_masks = with_masks and "full" in signals and not is_simulated
+    all_miss = bool(missing) and len(missing) == len(ids)
+    is_free = may_miss and all_miss
+    may_lack = may_lack or is_free
+    takes_masks = with_masks and "full" in signals and (is_free or not is_simulated)
     own_masks = {*dataset.masked(ids)} if takes_masks else set()
-    if missing and (is_simulated or (len(missing) == len(ids) and not own_masks)):
+    if missing and not is_free and (is_simulated or (all_miss and not own_masks)):
         raise UserError(
             f"{path}: {len(missing)} of {len(ids)} images have no labels, the first is "
             f"{min(missing)}; {remedy}"

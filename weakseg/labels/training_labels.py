@@ -160,8 +160,9 @@ def read_training_labels(
         notes += dataset.check_masks(masked, "training")
     if val_ids:
         needed = tuple(dict.fromkeys((*signals, *selected_with)))
-        of_val = labels_for(path, dataset, val_ids, needed, data_dir, takes_any)
-        if select_by == "weak_val_loss":
+        by_masks = select_by != "weak_val_loss"
+        of_val = labels_for(path, dataset, val_ids, needed, data_dir, takes_any, may_miss=by_masks)
+        if not by_masks:
             check_tally(path, dataset, tally(of_val, signals, dataset), "validation")
         labels |= of_val
         if "full" in selected_with:
