@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 DEMO = ROOT / "examples" / "pets"
 BACKGROUND = "background"
+PORT = 8765  # the same again and again: a browser keeps what was not stored yet by the address
 
 
 def parse_args() -> argparse.Namespace:
@@ -90,7 +91,9 @@ def parse_args() -> argparse.Namespace:
     add_threads_argument(group)
     group = parser.add_argument_group("server")
     group.add_argument(
-        "--port", type=int, default=0, help="to listen at (default: any that is free)"
+        "--port",
+        type=int,
+        help=f"to listen at (default: {PORT}, or any that is free)",
     )
     group.add_argument(
         "--host",
@@ -120,7 +123,7 @@ def check(args: argparse.Namespace) -> None:
     """Refuse flags that mean nothing."""
     from weakseg.data.class_list import is_background
 
-    if not 0 <= args.port < 65536:
+    if args.port is not None and not 0 <= args.port < 65536:
         raise UserError(f"--port {args.port}: must lie between 0 and 65535")
     if args.annotator and not is_folder_name(args.annotator):
         raise UserError("--annotator: takes a name without '/'")
@@ -266,16 +269,30 @@ def serve(args: argparse.Namespace, session: "Session") -> "object":
             webbrowser.open(link)
         first = False
 
-    try:
-        server = Server(session, args.host, args.port, announce)
-    except (OSError, SystemExit) as error:
-        raise UserError(
-            f"--port {args.port}: can't be listened at; take another, or leave it out"
-        ) from error
+    port = free_port(args.host, args.port)
+    server = Server(session, args.host, port, announce)
     print(printable(f"{session.name}: {len(session.photographs)} photographs; Ctrl-C ends"))
     session.start()
     server.start()
     return server
+
+
+def free_port(host: str, wanted: int | None) -> int:
+    """Return the port to listen at, 0 for any; one that a user names and can't have is refused."""
+    import socket
+
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host, PORT if wanted is None else wanted))
+        except OSError as error:
+            if wanted is None:
+                return 0
+            raise UserError(
+                f"--host {host} --port {wanted}: can't be listened at ({error.strerror}); take "
+                "another, or leave it out"
+            ) from error
+    return PORT if wanted is None else wanted
 
 
 if __name__ == "__main__":

@@ -262,7 +262,8 @@ class Asker:
     def fit(self) -> None:
         """Fit the model to the answers so far; requests go on meanwhile."""
         with self.lock:
-            assert self.asking is not None
+            if self.asking is None:
+                return
             generation, model = self.generation, copy.copy(self.asking.model)
             answers, count = copied(self.asking.answers), self.log.answers
         if not len(answers):

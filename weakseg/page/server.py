@@ -44,6 +44,7 @@ through `Session.log.store` as further acts, see docs/labels.md.
 """
 
 import json
+import socket
 import threading
 from collections.abc import Callable
 from importlib import resources
@@ -60,6 +61,7 @@ from weakseg.page.photographs import LARGEST_CUTOUT, SIDES
 from weakseg.page.session import Session
 
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+EVERYWHERE = "0.0.0.0"  # the address that listens at all of a machine
 MOST_LISTED = 1000  # pictures that one request lists
 
 
@@ -303,6 +305,19 @@ class Handler(WSGIRequestHandler):
         """Print nothing."""
 
 
+def names_of(host: str) -> list[str]:
+    """Return the names by which a browser may call the server, the one for the link first."""
+    own = ["127.0.0.1", "localhost"]
+    if host in own:
+        return [host, *own]
+    machine = socket.gethostname()
+    try:
+        addresses = socket.gethostbyname_ex(machine)[2]
+    except OSError:
+        addresses = []
+    return [machine if host == EVERYWHERE else host, machine, *addresses, *own]
+
+
 class Server:
     """The server while it runs in threads of its own.
 
@@ -317,11 +332,11 @@ class Server:
             host, port, self.routed, threaded=True, request_handler=Handler
         )
         self.port = self.http.server_port
-        shown = {"127.0.0.1", "localhost", host}
+        names = names_of(host)
         access = Access(
-            {f"{one}:{self.port}" for one in shown},
+            {f"{one}:{self.port}" for one in names},
             self.port,
-            lambda token: announce(f"http://{host}:{self.port}/?token={token}"),
+            lambda token: announce(f"http://{names[0]}:{self.port}/?token={token}"),
         )
         self.routes = Routes(session, access)
         self.thread = threading.Thread(target=self.http.serve_forever, daemon=True)

@@ -79,10 +79,10 @@ byId("views").replaceChildren(
   ),
 );
 
+// What tests read.
+globalThis.page = { questions, panel, clock, outbox, examples, get state() { return state; } };
+
 show(await get("/state"));
 setInterval(() => document.hidden || poll(), EVERY);
 if (!state.begun) await examples.run(state);
 questions.start();
-
-// What tests read.
-globalThis.page = { questions, panel, clock, outbox, examples, get state() { return state; } };

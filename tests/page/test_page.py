@@ -1,0 +1,271 @@
+"""The page in a real browser: keys, changes, classes, names of strangers, a server that is gone.
+
+One server and one browser for all. Each test goes on from the session as it is.
+"""
+
+import pytest
+from page_session import browser, session_in, until, write_photographs
+from PIL import Image
+
+from weakseg.labels.store import opened_store
+from weakseg.page.server import Server
+
+HOSTILE = "<img src=x onerror=document.title=1>.png"
+SIZES = {HOSTILE: (90, 60), **{f"{n}.png": (64, 48) for n in range(14)}}
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as found:
+        yield found
+
+
+class Served:
+    """A session with its server, which can go away and come back at the same address."""
+
+    def __init__(self, folder, images):
+        self.folder, self.images, self.port, self.links = folder, images, 0, []
+        self.start()
+
+    def start(self):
+        words = ["--classes", "<b>red</b>", "leaf"]
+        self.session = session_in(self.folder, self.images, *([] if self.port else words))
+        self.server = Server(self.session, "127.0.0.1", self.port, self.links.append)
+        self.port = self.server.port
+        self.session.start()
+        self.server.start()
+
+    def close(self):
+        self.server.close()
+        self.session.close()
+
+    def told(self):
+        return self.session.log.told
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    images = write_photographs(folder / "photos", SIZES)
+    # Turned by its EXIF block: 40 wide and 70 tall as it is meant to be seen.
+    turned = Image.new("RGB", (70, 40), (40, 90, 40))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(images / "turned.jpg", exif=exif)
+    found = Served(folder, images)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def page(chromium, served):
+    """The page, opened by its link, after the example clicks."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.set_default_timeout(8000)
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda line: line.type == "error" and faults.append(line.text))
+    page.goto(served.links[-1])
+    yield page
+    assert not [line for line in faults if "ERR_CONNECTION" not in line and "403" not in line]
+    context.close()
+
+
+def wait(page, expression):
+    """Wait until an expression of the page is true; its policy forbids Playwright's own way."""
+    until(lambda: page.evaluate(f"globalThis.page !== undefined && ({expression})"))
+
+
+def ready(page):
+    """Wait until a question is on show and keys count."""
+    wait(page, "page.questions.shownAt < performance.now() - 210")
+
+
+def press(page, key):
+    ready(page)
+    page.keyboard.press(key)
+    wait(page, "page.outbox.length === 0")
+
+
+def stored(served):
+    with opened_store(served.folder / "labels") as store:
+        return [event for _, _, event in store.events("answered")]
+
+
+def test_the_start_takes_one_click_a_class_and_one_sentence(page, served):
+    page.wait_for_selector("#frame img")
+    assert "Click on <b>red</b>" in page.inner_text("#task")  # a name is text, never HTML
+    page.keyboard.press("ArrowRight")
+    box = page.locator("#frame .picture").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 4)
+    until(lambda: len(served.told()) == 1)
+    (example,) = served.told()
+    index = served.session.photographs.index[example.asked.picture]
+    width, height = served.session.photographs.sizes[index]
+    assert index == 1 and example.label == "<b>red</b>"
+    assert abs(example.asked.place[0] - width / 2) < 1.5
+    assert abs(example.asked.place[1] - height / 4) < 1.5
+    wait(page, "document.querySelector('#task b').textContent === 'leaf'")
+    page.keyboard.press("Enter")  # skips the rest
+    ready(page)
+    assert served.session.log.begun
+
+
+def test_keys_answer_by_their_place_and_the_next_question_is_there_at_once(page, served):
+    before = len(served.told())
+    keys = {"Digit1": "<b>red</b>", "Numpad2": "leaf", "Digit0": "background", "Space": None}
+    for key in keys:
+        press(page, key)
+    told = served.told()[before:]
+    assert [one.label for one in told if one.way == "first"][:4] == [*keys.values()]
+    page.evaluate("page.questions.waits.length = 0")
+    for _ in range(10):
+        press(page, "Digit0")
+    waits = sorted(page.evaluate("page.questions.waits"))
+    assert waits[len(waits) // 2] <= 100 and waits[-1] <= 500
+    # Shift on a French number row changes the letter, not the key.
+    ready(page)
+    page.evaluate(
+        "dispatchEvent(new KeyboardEvent('keydown', {code: 'Digit2', key: 'é', bubbles: true}))"
+    )
+    until(lambda: served.told()[-1].label == "leaf")
+
+
+def test_repeats_and_keys_too_soon_mean_nothing(page, served):
+    ready(page)
+    count = len(served.told())
+    page.evaluate(
+        "dispatchEvent(new KeyboardEvent('keydown', {code: 'Digit1', key: '1', repeat: true}))"
+    )
+    page.keyboard.press("Digit1")
+    page.keyboard.press("Digit1")  # within 200 ms of the next question
+    page.wait_for_timeout(250)
+    wait(page, "page.outbox.length === 0")
+    assert sum(one.way != "repeat" for one in served.told()[count:]) == 1
+
+
+def test_going_back_changes_an_answer_and_the_strip_shows_it(page, served):
+    press(page, "Digit1")
+    number = served.told()[-1].asked.number
+    current = page.evaluate("page.questions.current.id")
+    ready(page)
+    page.keyboard.press("Backspace")
+    assert "You said: <b>red</b>" in page.inner_text("#prompt")
+    press(page, "Digit2")
+    changed = served.told()[-1]
+    assert (changed.asked.number, changed.label, changed.way) == (number, "leaf", "changed")
+    assert page.evaluate("page.questions.current.id") == current
+    assert page.locator("#strip em").last.inner_text() == "leaf"
+    page.locator("#strip button").nth(3).click()
+    assert "You said" in page.inner_text("#prompt")
+    for _ in range(9):
+        ready(page)
+        page.keyboard.press("ArrowRight")
+    assert "Which class" in page.inner_text("#prompt")
+    assert len(page.locator("#strip button").all()) == 10
+
+
+def test_masks_come_and_none_is_of_an_open_picture(page, served):
+    page.wait_for_selector("#masks .tile", state="attached")
+    open_now = set(page.evaluate("[...page.questions.open]"))
+    shown = page.eval_on_selector_all(
+        "#masks .tile:not([hidden])", "tiles => tiles.map(one => Number(one.dataset.picture))"
+    )
+    assert shown and not open_now & {*shown}
+    assert page.locator("#masks .mask").first.evaluate("one => one.naturalWidth") > 0
+
+
+def test_the_ring_lies_on_the_pixel_and_covers_none_of_it(page, served):
+    ready(page)
+    question = page.evaluate("page.questions.current")
+    holder = page.locator("#frame .picture").bounding_box()
+    ring = page.locator("#frame .ring").evaluate(
+        "one => { const box = one.getBoundingClientRect(); return [box.x, box.y]; }"
+    )
+    scale = holder["width"] / question["width"]
+    assert ring[0] == pytest.approx(holder["x"] + question["x"] * scale, abs=1)
+    assert ring[1] == pytest.approx(holder["y"] + question["y"] * scale, abs=1)
+    radius = float(page.locator("#frame .ring .dark").get_attribute("r"))
+    assert radius - 2.5 > scale / 2 * 2**0.5
+
+
+def test_an_upright_photograph_stays_upright(page, served):
+    index = served.session.photographs.index["turned"]
+    assert served.session.photographs.sizes[index] == (40, 70)
+    size = page.evaluate(
+        f"load => fetch('/picture/{index}').then(r => r.blob()).then(createImageBitmap)"
+        ".then(one => [one.width, one.height])"
+    )
+    assert size == [40, 70]
+
+
+def test_classes_are_added_and_coloured_in_mid_session(page, served):
+    page.click("#open-classes")
+    page.fill("#new-class", "<i>sky</i>")
+    page.press("#new-class", "Enter")
+    wait(page, "page.state.classes.length === 4")
+    page.locator("#classes-dialog .close").click()
+    assert page.locator("#keys button span").all_inner_texts() == [
+        "<b>red</b>",
+        "leaf",
+        "<i>sky</i>",
+        "none of these",
+    ]
+    press(page, "Digit3")
+    assert served.told()[-1].label == "<i>sky</i>"
+
+
+def test_a_touch_answers(page, served):
+    ready(page)
+    page.locator("#more button", has_text="can't tell").click()
+    wait(page, "page.outbox.length === 0")
+    assert served.told()[-1].label is None
+    page.evaluate("document.activeElement.blur()")
+
+
+def test_raw_events_are_stored_with_their_question(page, served):
+    press(page, "Digit0")
+    page.evaluate("page.clock.send()")
+    wait(page, "page.outbox.length === 0")
+    with opened_store(served.folder / "labels") as store:
+        inputs = [event for _, _, event in store.events("input")]
+    kinds = {event.kind for event in inputs}
+    assert {"shown", "key", "press", "release"} <= kinds
+    shown = [event.geometry for event in inputs if event.kind == "shown"]
+    assert all(one["at"] > 1e12 and "prediction" in one for one in shown)
+    answers = stored(served)
+    assert {one["question"] for one in shown if "question" in one} >= {answers[-1].geometry["id"]}
+    assert answers[-1].geometry["active"]["60"] <= answers[-1].geometry["wall"] + 0.01
+
+
+def test_a_long_pause_covers_the_picture_and_asks(page, served):
+    ready(page)
+    page.evaluate("page.clock.last = performance.now() - 61000")
+    page.wait_for_selector("#veil:not([hidden])")
+    count = len(served.told())
+    page.keyboard.press("Digit1")  # goes on, and is no answer
+    page.wait_for_selector("#veil", state="hidden")
+    assert len(served.told()) == count
+
+
+def test_a_server_that_was_killed_before_it_stored_loses_nothing(page, served):
+    ready(page)
+    question = page.evaluate("page.questions.current.id")
+    served.close()
+    page.keyboard.press("Digit2")
+    page.wait_for_selector("#fault:not([hidden])")
+    wait(page, "page.outbox.length > 0")
+    count = len(served.told())
+    served.start()
+    page.goto(served.links[-1])
+    until(lambda: len(served.told()) > count)
+    ready(page)
+    told = [one for one in served.told() if one.asked.number == question]
+    assert [one.label for one in told] == ["leaf"]
+    assert page.evaluate("page.questions.current.id") > question
+
+
+def test_a_name_of_a_stranger_runs_nothing(page):
+    assert page.title() != "1"
+    assert page.locator("img[src=x]").count() == 0
