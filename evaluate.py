@@ -258,6 +258,8 @@ def evaluate_runs(args: argparse.Namespace, schedule: Schedule, band: Schedule) 
     moved = {name: path for name, path in vars(args).items() if name in MOVED and path}
     options = DataOptions.of({key: v for key, v in first.items() if v is not None} | moved)
     sets = {name: open_dataset(options) for name in others}
+    for name, masks in others.items():
+        masks.know_classes(sets[name])
     restrict([*(dataset for dataset, _ in data.values()), *sets.values()], list(others.values()))
     tested = {name: dataset for name, (dataset, _) in data.items()} | sets
     check_test(tested)

@@ -189,3 +189,25 @@ def test_a_class_keeps_its_number_whatever_it_is_called(made, theirs, ours):
     else:
         data.know_as(theirs)
         assert data.class_names == ours[: len(theirs)]
+
+
+@pytest.mark.parametrize(
+    ("ours", "is_moved"),
+    [
+        (["background", "Blob", "Stripes"], False),
+        (["background", "Stripe", "Blob"], True),
+        (["background", "stripes", "blobs"], True),
+        (["Background", "spot", "line"], False),
+        (["background", "car", "stripe", "Blob"], True),
+        (["background", "blob 2", "stripe", "blob 3"], False),
+    ],
+)
+def test_a_class_that_is_written_in_another_way_is_no_other(made, ours, is_moved):
+    data = open_dataset(DataOptions(str(made["data"]), cache_dir=str(made["runs"])))
+    data.class_names = ours
+    if is_moved:
+        with pytest.raises(UserError, match="restore the order"):
+            data.know_as(CLASSES)
+    else:
+        data.know_as(CLASSES)
+        assert data.changes

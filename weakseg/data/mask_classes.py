@@ -1,5 +1,6 @@
 """Data sets whose masks hold class numbers: which classes they have, and which masks show them."""
 
+import difflib
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
@@ -9,6 +10,8 @@ from weakseg.common import IGNORE, UserError, choose, refuse_repeats
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.mask_values import described
 from weakseg.validation import shorten
+
+ALIKE = 0.8  # likeness of two names, by difflib, that may be one name written in two ways
 
 
 class MaskClasses(SegmentationDataset):
@@ -100,7 +103,12 @@ class MaskClasses(SegmentationDataset):
         """
         ours, theirs = self.class_names, [*names]
         renamed = [pair for pair in zip(theirs, ours, strict=False) if pair[0] != pair[1]]
-        moved = [new for old, new in renamed if old in ours or new in theirs]
+        others = [*(new for _, new in renamed), *ours[len(theirs) :]]
+        moved = [
+            new
+            for old, new in renamed
+            if old in ours or new in theirs or is_moved(old, new, others)
+        ]
         if moved or len(ours) < len(theirs):
             raise UserError(
                 f"--data_dir {self.root}: the classes are {shorten(ours)}, the run knows "
@@ -185,6 +193,19 @@ class MaskClasses(SegmentationDataset):
 
     def lookup(self, name: str) -> np.ndarray:
         return self.table
+
+
+def is_moved(old: str, new: str, others: Iterable[str]) -> bool:
+    """Return whether a class seems to stand elsewhere: "cat" where "Cats" is, and not at "Dogs".
+
+    old, new: names of one number; others: names that have got a number
+    """
+
+    def likeness(name: str) -> float:
+        return difflib.SequenceMatcher(None, old.casefold(), name.casefold()).ratio()
+
+    nearest = max(map(likeness, others))
+    return nearest >= ALIKE and nearest > likeness(new)
 
 
 def parse_groups(words: list[str], background: str, known: list[str]) -> dict[str, list[str]]:

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from weakseg.common import UserError
+from weakseg.common import UserError, read_json
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import DataOptions
-from weakseg.data.ids import is_folder_name
+from weakseg.data.ids import are_names, is_folder_name
 from weakseg.data.image_io import read_mask
 from weakseg.evaluation.results import mask_name
+from weakseg.inference.journal import RECORD
 
 
 class OtherMasks:
@@ -20,6 +21,7 @@ class OtherMasks:
 
     folder  that they lie in, or in its folder `masks/`; a mask is `<id>.png` there
     name    what tables call them: the folder's
+    record  what predict.py says of its own masks, where it stands beside them
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,6 +32,27 @@ class OtherMasks:
         self.name = folder.resolve().name
         if not is_folder_name(self.name):
             raise UserError(f"--predictions {folder}: its name can't be shown; rename it")
+        beside = [folder, *([folder.resolve().parent] if folder.resolve().name == "masks" else [])]
+        self.record = next((at / RECORD for at in beside if (at / RECORD).exists()), None)
+
+    def know_classes(self, dataset: SegmentationDataset) -> None:
+        """Let a data set take its classes as the model knew them that predict.py says it asked.
+
+        Another order, and another background, is a `UserError`.
+        """
+        content = read_json(self.record) if self.record else None
+        classes = content.get("classes") if isinstance(content, dict) else None
+        if not isinstance(classes, list) or not are_names(classes):
+            return
+        if content.get("has_background", True) != dataset.has_background:
+            raise UserError(
+                f"{self.record}: the first class is the background for one of the model and the "
+                "data, and not for the other; restore classes.txt"
+            )
+        try:
+            dataset.know_as(classes)
+        except UserError as error:
+            raise UserError(f"{self.record}: {error}") from error
 
     def path(self, image: str) -> Path:
         """Return where the mask of an image lies, or would lie."""

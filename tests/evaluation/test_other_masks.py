@@ -1,0 +1,70 @@
+"""Masks of predict.py are scored by the classes that their record names."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import evaluate
+from weakseg.common import UserError, run_cli
+from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.evaluation.other_masks import OtherMasks
+
+CLASSES = ["background", "cat", "dog"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A data set of 8 pictures, and masks that predict.py may have written: (data, predictions)."""
+    data, there = tmp_path / "data", tmp_path / "predictions"
+    for place in (data / "images", data / "masks", there / "masks"):
+        place.mkdir(parents=True)
+    for number in range(8):
+        mask = np.zeros((20, 24), np.uint8)
+        mask[2:9, 2 + number : 9 + number], mask[12:18, 3:11] = 1, 2
+        Image.new("RGB", (24, 20), (number, 9, 9)).save(data / f"images/p{number}.png")
+        for place in (data, there):
+            Image.fromarray(mask).save(place / f"masks/p{number}.png")
+    (data / "classes.txt").write_text("\n".join(CLASSES))
+    return data, there
+
+
+def record(there, **facts):
+    content = {"run": "r", "classes": CLASSES, "has_background": True, **facts}
+    (there / "predictions.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("name", ["", "masks"])
+def test_predictions_know_their_classes_by_name(folder, name, tmp_path, capsys):
+    data, there = folder
+    dataset = open_dataset(DataOptions(str(data), cache_dir=str(tmp_path / "cache")))
+    OtherMasks(there / name).know_classes(dataset)  # nobody says what they are of
+    record(there)
+    OtherMasks(there / name).know_classes(dataset)
+    assert dataset.class_names == CLASSES and not dataset.changes
+    for wrong in (["background", "dog", "cat"], [*CLASSES, "cow"], ["background", "Dogs", "Cats"]):
+        record(there, classes=wrong)
+        with pytest.raises(UserError, match=r"predictions\.json: .*restore the order"):
+            OtherMasks(there / name).know_classes(dataset)
+    record(there, has_background=False)
+    with pytest.raises(UserError, match="background for one of"):
+        OtherMasks(there / name).know_classes(dataset)
+    for damage in ("{}", "[]", '{"classes": [1]}'):
+        (there / "predictions.json").write_text(damage)
+        OtherMasks(there / name).know_classes(dataset)
+
+
+def test_predictions_of_fewer_classes_are_scored_on_those(folder, tmp_path, capsys, monkeypatch):
+    data, there = folder
+    record(there)
+    (data / "classes.txt").write_text("\n".join([*CLASSES[:2], "Dog", "cow"]))
+    words = ["--predictions", there, "--data_dir", data, "--results_dir", tmp_path / "results"]
+    words += ["--cache_dir", tmp_path / "cache", "--resamples", 10]
+    monkeypatch.setattr("sys.argv", ["evaluate.py", *map(str, words)])
+    run_cli(evaluate.main, evaluate.parse_args)
+    said = capsys.readouterr().out
+    assert "the run knows Dog as dog" in said and "doesn't know cow" in said
+    result = json.loads((tmp_path / "results" / "predictions.json").read_text())
+    assert result["task"]["classes"] == ["background", "cat", "Dog"]
+    assert result["aggregate"]["miou"] == 1
