@@ -40,8 +40,10 @@ class OtherMasks:
 
         Another order, and another background, is a `UserError`.
         """
-        content = read_json(self.record) if self.record else None
-        classes = content.get("classes") if isinstance(content, dict) else None
+        content = read_json(self.record) if self.record else {}
+        if not isinstance(content, dict):
+            return
+        classes = content.get("classes")
         if not isinstance(classes, list) or not are_names(classes):
             return
         if content.get("has_background", True) != dataset.has_background:
