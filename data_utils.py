@@ -273,15 +273,17 @@ def make_loaders(
     labels: TrainingLabels,
     extras: Mapping[str, Extra],
     accelerator: Accelerator,
+    with_unlabelled: bool = True,
 ) -> tuple[DataLoader, EpochBatches, DataLoader]:
     """Return (training loader, its batch sampler, validation loader) of a run.
 
-    extras: of `extras_of`. Raises `UserError` where the batch can't be shared by the processes.
+    extras: of `extras_of`; with_unlabelled: whether pictures without a label teach too
+    Raises `UserError` where the batch can't be shared by the processes.
     """
     cache = ResizedCache(run.cache_dir, run.img_size, run.cache_limit)
     train = SegmentationItems(
         dataset,
-        labels.train_ids,
+        labels.train_ids if with_unlabelled else labels.labelled_ids,
         cache,
         labels,
         run.signals,

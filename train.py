@@ -33,7 +33,7 @@ from weakseg.labels.class_names import with_classes
 from weakseg.labels.signals import is_closed
 from weakseg.labels.training_labels import TrainingLabels, read_training_labels, training_ids
 from weakseg.training import options
-from weakseg.training.recipes import LossOptions, term_weights
+from weakseg.training.recipes import ADDED_TERMS, LossOptions, term_weights
 from weakseg.training.run import TrainingRun
 
 if TYPE_CHECKING:  # heavy, and not needed for --help
@@ -345,7 +345,10 @@ def prepare(
             run.weak_label_path, dataset, labels, rounds.cache, accelerator
         )
     extras = extras_of(weights, labels, masks)
-    loader, batches, val_loader = make_loaders(run, dataset, labels, extras, accelerator)
+    teaches_itself = any(weights.get(term) for term in ADDED_TERMS)
+    loader, batches, val_loader = make_loaders(
+        run, dataset, labels, extras, accelerator, with_unlabelled=teaches_itself
+    )
 
     # Optimiser, and what several processes share.
     steps = run.epochs * len(batches)

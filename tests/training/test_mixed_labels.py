@@ -12,8 +12,9 @@ from conftest import run
 from hypothesis import given
 from hypothesis import strategies as st
 
+import data_utils
 import train
-from data_utils import SegmentationItems
+from data_utils import SegmentationItems, make_loaders
 from losses import Criterion
 from weakseg.common import IGNORE, UserError
 from weakseg.data.cache import ResizedCache
@@ -255,6 +256,26 @@ def test_a_run_takes_whatever_labels_the_images_have(words, mixed, flags, datase
     expected = None if words is PROBE else selected.get(by, by)
     assert checkpoint["selection"]["by"] == expected
     assert bool(sum(checkpoint["selection"]["seconds"].values())) == bool(expected)
+
+
+@pytest.mark.parametrize("recipe", ["plain", "strong"])
+def test_pictures_without_a_label_are_drawn_where_they_teach(
+    recipe, mixed, flags, dataset, monkeypatch
+):
+    drawn = []
+
+    def spied(*args, **options):
+        loaders = make_loaders(*args, **options)
+        drawn.append(loaders[0].dataset.ids)
+        return loaders
+
+    monkeypatch.setattr(data_utils, "make_loaders", spied)
+    path = mixed([("points",), ()])
+    trained(flags, path, "r", "--supervision_mode", "any", *UNET, "--recipe", recipe)
+    labels = labels_of(path, dataset)
+    labelled = [name for name in labels.train_ids if is_labelled(labels[name], "points")]
+    assert 0 < len(labelled) < len(labels.train_ids)
+    assert [*drawn[0]] == ([*labels.train_ids] if recipe == "strong" else labelled)
 
 
 def test_by_last_every_epoch_is_the_best_so_far(mixed, flags):

@@ -56,6 +56,15 @@ class TrainingLabels:
         return "full" in self.signals and all("full" in self[name] for name in self.train_ids)
 
     @cached_property
+    def labelled_ids(self) -> list[str]:
+        """The training images that any label says something about."""
+        return [
+            name
+            for name in self.train_ids
+            if any(is_labelled(self[name], signal) for signal in self.signals)
+        ]
+
+    @cached_property
     def cost(self) -> dict[str, Any]:
         """What a person did and needed for the labels of the training images."""
         return self._cost(self.train_ids, self.signals)
