@@ -290,7 +290,13 @@ def check(args: argparse.Namespace) -> None:
     if args.wrong is not None and (args.wrong < 1 or not args.images):
         raise UserError(f"--wrong {args.wrong}: takes a number from 1, and --images")
     if args.images:
-        names = [*Pictures(args.images).files]
+        names = Pictures(args.images).files
+        strays = sorted(key for key, one in carried.items() if one.signals and key not in names)
+        if strays:
+            say(
+                f"{args.labels}: {len(strays)} labelled pictures are not in {args.images}, the "
+                f"first is {strays[0]}"
+            )
         bare = [name for name in names if name not in carried or not carried[name].signals]
         first = f", the first is {bare[0]}" if bare else ""
         say(f"{len(bare)} of {len(names)} pictures of {args.images} have no label{first}")

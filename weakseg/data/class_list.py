@@ -5,9 +5,10 @@ may be meant in two ways is refused by its line.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.common import UserError
+from weakseg.common import UserError, atomic_path
 from weakseg.data.lists import NO_BACKGROUND, is_comment, numbered_lines, read_lines
 
 BACKGROUND = {"background", "_background_", "bg"}  # in any case: what nobody lists but first
@@ -43,6 +44,17 @@ def read_classes(path: Path, without_background: bool = False) -> tuple[list[str
                 f"write the comment '# {NO_BACKGROUND}'",
             )
     return list(names), has_background
+
+
+def write_classes(path: Path, names: Sequence[str], has_background: bool) -> None:
+    """Write a list of classes that `read_classes` reads; names that it can't are a `UserError`."""
+    lines = [*names, *([] if has_background else [f"# {NO_BACKGROUND}"])]
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        try:
+            read_classes(temporary)
+        except UserError as error:
+            raise UserError(str(error).replace(str(temporary), str(path))) from error
 
 
 def is_background(name: str) -> bool:

@@ -78,6 +78,7 @@ class Folder(MaskClasses):
                 f"{names}: names {len(self.all_classes)} classes; write 2 to {IGNORE}, "
                 "one a line, the background first, or with the line '# no background'"
             )
+        self.refuse_renumbered(self.root / "masks" / names.name)
         self.asides = []
         self.files = self.find_files()
         self.masks, self.drawn = self.find_masks(self.root / "masks"), {}
@@ -93,6 +94,19 @@ class Folder(MaskClasses):
         self.may_lack_test = not there
         if self.groups:
             refuse_parted(self.root / GROUPS, self.lists, self.group)
+
+    def refuse_renumbered(self, path: Path) -> None:
+        """Refuse masks whose own list of classes, which an export writes, has another order."""
+        if not path.is_file():
+            return
+        theirs, _ = read_classes(path, self.without_background)
+        for number, name in enumerate(theirs):
+            if name in self.all_classes and self.all_classes.index(name) != number:
+                raise UserError(
+                    f"{path}: says that masks show {name} as {number}, but the classes of "
+                    f"{self.root} number it {self.all_classes.index(name)}; restore their order, "
+                    "or export the masks again"
+                )
 
     def notes(self) -> list[str]:
         return [*super().notes(), *self.asides, *self.tested_twins(), *self.copied_masks()]

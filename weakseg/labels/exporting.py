@@ -8,11 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from weakseg.common import UserError, refuse_special
+from weakseg.data.class_list import read_classes
 from weakseg.labels.carried import Carried
-from weakseg.labels.formats.records import Classes, Dropped, PictureRecord
+from weakseg.labels.formats import masks
+from weakseg.labels.formats.records import AREAS, Classes, Dropped, PictureRecord
 from weakseg.labels.formats.table import FORMATS
 from weakseg.labels.matching import Pictures
 
+CLASSES = masks.LIST
 OURS = "weakseg"  # the format that says everything
 
 
@@ -57,12 +60,33 @@ def write_labels(
     if not row.suffix and path.is_file():
         raise UserError(f"--output {path}: is a file; {row.title} fills a folder, name one")
     path.parent.mkdir(parents=True, exist_ok=True)
+    if name == "masks":
+        classes = numbered_as_there(path, records, classes)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         draft = Path(folder) / path.name
-        told = records if name == OURS else plainer(records, dropped)
+        told = records if name in (OURS, "masks") else plainer(records, dropped)
         row.write(told, draft, classes, dropped)
         move_into_place(draft, path, overwrite)
     return dropped
+
+
+def numbered_as_there(path: Path, records: Sequence[PictureRecord], classes: Classes) -> Classes:
+    """Return the classes in the order of their numbers in the masks of a folder.
+
+    That is the order of `classes.txt` beside the folder, as data sets have it, or of an earlier
+    export into the folder. A class that the first lacks is a `UserError`.
+    """
+    for place in (path.parent / CLASSES, path / CLASSES):
+        if not place.is_file():
+            continue
+        names, has_background = read_classes(place)
+        shapes = [shape for record in records for shape in record.shapes if shape.kind in AREAS]
+        shown = dict.fromkeys(shape.label for shape in shapes if shape.label is not None)
+        later = [name for name in shown if name not in names]
+        if later and place.parent == path.parent:
+            raise UserError(f"{place}: lacks the class {later[0]}; add it in the last line")
+        return Classes((*names, *later), has_background)
+    return classes
 
 
 def plainer(records: Sequence[PictureRecord], dropped: Dropped) -> list[PictureRecord]:

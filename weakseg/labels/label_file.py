@@ -24,7 +24,8 @@ from weakseg.labels.label_record import by_image, complete_lists, read_record
 from weakseg.labels.plain_pickle import NotPlain, read_plain, write_plain_dict
 from weakseg.labels.simulate import annotate
 from weakseg.labels.store_file import is_store
-from weakseg.labels.store_labels import give_masks, store_content
+from weakseg.labels.store_labels import store_content
+from weakseg.labels.store_masks import give_masks
 from weakseg.validation import first_fault, shorten
 
 ANEW = "generate it anew with python weak_label_generator.py"
@@ -109,10 +110,12 @@ def labels_for(
     if is_simulated:
         refuse_other_masks(path, content.get("mask_values") or {}, dataset.mask_meaning, remedy)
     images: Mapping[str, Any] = content["images"]
-    strays: list[str] = []
-    if not is_simulated and isinstance(images, dict):
+    packed = PackedLabels(content.get("strays", ()))
+    if not is_simulated and isinstance(images, dict) and "strays" not in content:
         try:
-            images, strays = by_image(images, {*dataset.ids("trainval"), *dataset.ids("test")})
+            images, packed.strays = by_image(
+                images, {*dataset.ids("trainval"), *dataset.ids("test")}
+            )
         except ValueError as error:
             raise UserError(f"{path}: {error}") from error
     missing = {name for name in ids if name not in images}
@@ -126,13 +129,12 @@ def labels_for(
             f"{path}: {len(missing)} of {len(ids)} images have no labels, the first is "
             f"{min(missing)}; {remedy}"
         )
-    packed = PackedLabels(strays)
     try:
         complete = complete_lists(content.get("complete", is_simulated))
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
     if "full" in signals and "drawn" in content:
-        give_masks(path, dataset, content["drawn"], ids)
+        packed.notes += give_masks(path, dataset, content["drawn"], ids)
     order = BoxOrder()
     for name in ids:
         picture = picture_of(dataset, name, is_simulated, in_pixels="drawn" in content)
@@ -199,11 +201,12 @@ class PackedLabels(Mapping[str, Any]):
     """{id: labels} in memory, each image's labels pickled: an eighth of Python's own numbers.
 
     strays: names in the file that are of no image of the data set
+    notes: lines for people
     """
 
-    def __init__(self, strays: Sequence[str] = ()) -> None:
+    def __init__(self, strays: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
         self.packed: dict[str, bytes] = {}
-        self.strays = strays
+        self.strays, self.notes = strays, [*notes]
 
     def add(self, name: str, labels: Any) -> None:
         """Take in the labels of an image."""
@@ -219,7 +222,7 @@ class PackedLabels(Mapping[str, Any]):
         return len(self.packed)
 
     def __or__(self, other: "PackedLabels") -> "PackedLabels":
-        both = PackedLabels(self.strays)
+        both = PackedLabels(self.strays, [*self.notes, *other.notes])
         both.packed = self.packed | other.packed
         return both
 

@@ -159,6 +159,7 @@ def read_training_labels(
                 "weak_val_loss, which looks at their labels"
             )
     notes = check_tally(path, dataset, tally(labels, signals, dataset), "training")
+    notes += labels.notes
     if labels.strays:
         notes.append(
             f"{path}: {len(labels.strays)} labelled images are not in the data set, the first is "
@@ -174,6 +175,7 @@ def read_training_labels(
         if not by_masks:
             check_tally(path, dataset, tally(of_val, signals, dataset), "validation")
         labels |= of_val
+        notes += of_val.notes
         if "full" in selected_with:
             notes += dataset.check_masks(val_ids, "validation")
     return TrainingLabels(

@@ -2,7 +2,7 @@
 
 A pixel of 255, or of the value of --mask_ignore, is not labelled; a mask without any is complete,
 and its class 0 needs no shape. Connected regions of a class are one shape each; specks are part of
-the largest region.
+the largest region. A `classes.txt` among the masks says what their numbers mean.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image
 
 from weakseg.common import IGNORE, UserError, atomic_path
+from weakseg.data.class_list import read_classes, write_classes
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
 from weakseg.labels.annotators import connected_regions
@@ -21,9 +21,11 @@ from weakseg.labels.formats.geometry import picture_size
 from weakseg.labels.formats.painting import mask_of
 from weakseg.labels.formats.records import AREAS, Classes, Dropped, PictureRecord, Shape, text
 from weakseg.labels.formats.runs import mask_geometry
+from weakseg.labels.mask_mark import labels_digest, save_marked
 
 COLOURS = "labelmap.txt"  # of CVAT's masks: `name:red,green,blue:parts:actions` a line
 OBJECTS = "SegmentationObject"  # folder of its masks of instances
+LIST = "classes.txt"  # what the numbers of the masks beside it mean
 SPECK = 0.001  # share of the picture; a smaller region is no object of its own
 
 
@@ -41,8 +43,8 @@ def recognise(files: Files, name: str) -> bool:
 
 
 def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRecord]:
-    """Yield what each mask says of its picture; colours mean what the export itself says."""
-    meaning = labelmap(files) or meaning
+    """Yield what each mask says of its picture; values mean what the export itself says."""
+    meaning = labelmap(files) or class_list(files, meaning) or meaning
     if not meaning.classes.names:
         raise UserError(
             f"{files.path}: holds masks of numbers; name their classes in order with --classes, or "
@@ -100,6 +102,17 @@ def labelmap(files: Files) -> Meaning | None:
     return None
 
 
+def class_list(files: Files, meaning: Meaning) -> Meaning | None:
+    """Return what the list of classes among the masks says; None without one.
+
+    meaning: that somebody gives their values, if any, which then holds
+    """
+    if LIST not in files.names or meaning.values:
+        return None
+    with files.on_disk(LIST) as path:
+        return Meaning(Classes(*read_classes(path)))
+
+
 def regions(mask: np.ndarray, number: int, meaning: Meaning) -> list[Shape]:
     """Return a shape for each connected region of a class, the largest with all specks."""
     name, found = meaning.classes.names[number], connected_regions(mask, number)
@@ -121,15 +134,19 @@ def regions(mask: np.ndarray, number: int, meaning: Meaning) -> list[Shape]:
 def write(records: Sequence[PictureRecord], path: Path, classes: Classes, dropped: Dropped) -> None:
     """Write a PNG of class numbers for each picture with a polygon or mask, or known to be empty.
 
-    What no area covers is the background where the list is complete, else 255.
+    What no area covers is the background where the list is complete, else 255. A list of the
+    classes says what the numbers mean.
     """
+    write_classes(path / LIST, classes.names, classes.has_background)
     for record in records:
         for shape in record.shapes:
             if shape.kind not in AREAS:
                 dropped.add(f"a {shape.kind}, which is no mask", record.name)
         areas = [shape for shape in record.shapes if shape.kind in AREAS]
-        is_complete = classes.has_background and "full" in (record.complete or ())
-        if areas or is_complete:
-            mask = mask_of(record.shapes, picture_size(record), classes, is_complete)
+        is_complete = "full" in (record.complete or ())
+        if areas or (is_complete and classes.has_background):
+            size = picture_size(record)
+            mask = mask_of(record.shapes, size, classes, is_complete)
+            labels = labels_digest(record.shapes, size, classes, is_complete)
             with atomic_path((path / record.name).with_suffix(".png")) as temporary:
-                Image.fromarray(mask).save(temporary, optimize=True)
+                save_marked(temporary, mask, labels)

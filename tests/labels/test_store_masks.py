@@ -1,0 +1,126 @@
+"""Masks of a store beside those of a data set: one meaning of numbers, no export that is stale."""
+
+import shutil
+
+import numpy as np
+import pytest
+from conftest import run
+from PIL import Image
+
+import labels
+from weakseg.common import UserError
+from weakseg.data.datasets import Folder
+from weakseg.labels.label_file import labels_for
+
+SIZE = (60, 40)
+POLYGON = "5,5,30,5,30,30,5,30"
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A folder of photographs without masks, of which the last is the test image."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my/images").mkdir(parents=True)
+    for number, name in enumerate("abc"):
+        pixels = np.random.default_rng(number).integers(0, 255, (*SIZE[::-1], 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"my/images/{name}.png")
+    (tmp_path / "my/classes.txt").write_text("background\ncat\ndog\n")
+    (tmp_path / "my/trainval.txt").write_text("a\nb\n")
+    (tmp_path / "my/test.txt").write_text("c\n")
+    return tmp_path
+
+
+def bring(label="cat", place=POLYGON, names="abc", **flags):
+    """Import a polygon of each picture."""
+    rows = [f"{name}.png,polygon,{label},{place}" for name in names]
+    with open("l.csv", "w") as file:
+        file.write("\n".join(["image,kind,class,x,y", *rows]))
+    words = [word for key, value in flags.items() for word in (f"--{key}", *value.split())]
+    run(labels, "import", "l.csv", "--images", "my/images", "--output", "mine", *words)
+
+
+def export(*more, to="my/masks"):
+    run(labels, "export", "--labels", "mine", "--format", "masks", "--output", to, *more)
+
+
+def read(*classes):
+    """Return (data set, labels of the training images) with the masks of the store."""
+    dataset = Folder("my", classes=classes)
+    return dataset, labels_for("mine", dataset, dataset.ids("trainval"), ["full"], "my")
+
+
+def test_chosen_classes_keep_their_pixels(data):
+    bring("dog")
+    whole, part = read()[0].mask("a"), read("dog")[0].mask("a")
+    assert {*whole.flat} == {0, 2} and ((part == 1) == (whole == 2)).all()
+
+
+def test_an_export_of_labels_that_were_corrected_is_refused(data):
+    bring()
+    export()
+    assert read()[1].notes == []
+    bring("dog")
+    with pytest.raises(UserError, match=r"masks/a.png: was exported of other labels than mine has"):
+        read()
+    export("--overwrite")
+    assert read()[1].notes == [] and read()[0].mask("a").max() == 2
+
+
+def test_an_exported_mask_of_a_test_image_is_not_stale_either(data):
+    bring()
+    export()
+    bring("dog", names="c")
+    with pytest.raises(UserError, match=r"masks/c.png: was exported"):
+        read()
+
+
+def test_a_mask_that_a_person_mended_holds_and_is_told(data):
+    bring()
+    export()
+    mask = np.asarray(Image.open("my/masks/b.png")).copy()
+    mask[:3, :3] = 2
+    Image.fromarray(mask).save("my/masks/b.png")
+    dataset, read_labels = read()
+    assert (dataset.mask("b") == mask).all()
+    (note,) = read_labels.notes
+    assert "its masks of 1 pictures differ from those of my, which are learnt from" in note
+    assert note.endswith("the first b.png")
+
+
+def test_an_export_has_the_numbers_of_the_list_beside_it(data):
+    bring("dog", classes="background dog cat")
+    export()
+    assert {*read()[0].mask("a").flat} == {0, 2}
+    (data / "my/classes.txt").write_text("background\ndog\ncat\n")
+    with pytest.raises(UserError, match=r"masks/classes.txt: says that masks show cat as 1, but"):
+        Folder("my")
+    (data / "my/classes.txt").write_text("background\ncat\nhound\n")  # another name, no other order
+    assert Folder("my").class_names[2] == "hound"
+
+
+def test_a_class_that_the_list_beside_an_export_lacks_is_refused(data):
+    bring("dog")
+    (data / "my/classes.txt").write_text("background\ncat\n")
+    with pytest.raises(UserError, match=r"my/classes.txt: lacks the class dog; add it"):
+        export()
+    assert not (data / "my/masks").exists()
+
+
+def test_exported_masks_say_themselves_what_their_numbers_mean(data):
+    bring("dog", classes="background dog cat")
+    export(to="out/masks")
+    shutil.rmtree("mine")
+    words = ["--images", "my/images", "--output", "mine", "--classes", "background", "cat", "dog"]
+    run(labels, "import", "out/masks", *words)
+    assert {*read()[0].mask("a").flat} == {0, 2}
+
+
+def test_labels_of_pictures_that_are_not_there_are_counted(data, capsys):
+    bring()
+    (data / "my/images/a.png").rename(data / "my/images/z.png")
+    (data / "my/trainval.txt").write_text("z\nb\n")
+    assert read()[1].strays == ["a"]
+    run(labels, "check", "--labels", "mine", "--images", "my/images")
+    assert (
+        "mine: 1 labelled pictures are not in my/images, the first is a" in capsys.readouterr().out
+    )

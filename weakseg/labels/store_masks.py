@@ -1,0 +1,109 @@
+"""Masks that polygons and masks of a store make, for pictures of a data set that have none."""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from weakseg.common import IGNORE, UserError, atomic_path
+from weakseg.data.base import SegmentationDataset
+from weakseg.data.mask_classes import MaskClasses
+from weakseg.labels.carried import Carried
+from weakseg.labels.formats.painting import mask_of
+from weakseg.labels.formats.records import MALFORMED, Classes, Unreadable
+from weakseg.labels.mask_mark import is_export_of, is_untouched_export, labels_digest
+
+MASKS = "masks"  # folder of a store: PNGs, each made when needed
+COMPARED = 200  # pictures at most whose own masks, which no export made, are compared
+
+
+def give_masks(
+    folder: str | Path,
+    dataset: SegmentationDataset,
+    drawn: Mapping[str, Carried],
+    names: Iterable[str],
+) -> list[str]:
+    """Give a data set the masks that a store makes, where it has none itself.
+
+    drawn: {id: what it carries} of `store_content`; names: ids of the images that need masks
+
+    Returns lines for people. A mask of the data set that was exported of other labels is a
+    `UserError`.
+    """
+    shown = {name for name in names if name in drawn}
+    own = {*dataset.masked(shown)}
+    if own < shown and dataset.mask_values:
+        raise UserError(
+            f"--mask_values, --mask_ignore: masks of {folder} are class numbers; leave them out"
+        )
+    classes = classes_in_files(dataset)
+    tested = dataset.masked(name for name in dataset.ids("test") if name in drawn)
+    other = [
+        name
+        for name in sorted({*own, *tested})
+        if not is_export_of(dataset.mask_path(name), labels_of(dataset, name, drawn[name], classes))
+    ]
+    for name in other:
+        path = dataset.mask_path(name)
+        if is_untouched_export(path) and differs(folder, dataset, name, drawn[name], classes):
+            raise UserError(
+                f"{path}: was exported of other labels than {folder} has; export again with "
+                "--overwrite, or remove it"
+            )
+    mended = [name for name in other if name in own]
+    mended = mended[:: math.ceil(len(mended) / COMPARED) or 1]
+    differing = [n for n in mended if differs(folder, dataset, n, drawn[n], classes)]
+    notes = []
+    if differing:
+        notes.append(
+            f"{folder}: its masks of {len(differing)} pictures differ from those of "
+            f"{dataset.root}, which are learnt from; the first "
+            f"{dataset.mask_path(differing[0]).name}"
+        )
+    given = {}
+    for name in sorted(shown - own):
+        labels = labels_of(dataset, name, drawn[name], classes)
+        path = Path(folder) / MASKS / f"{labels}.png"
+        if not path.exists():
+            mask = mask_from(folder, dataset, name, drawn[name], classes)
+            with atomic_path(path) as temporary:
+                Image.fromarray(mask).save(temporary, optimize=True)
+        given[name] = path
+    dataset.add_masks(given)
+    return notes
+
+
+def classes_in_files(dataset: SegmentationDataset) -> Classes:
+    """Return what the numbers in mask files of a data set mean, whatever classes were chosen."""
+    if not isinstance(dataset, MaskClasses):
+        return Classes(tuple(dataset.class_names), dataset.has_background)
+    names = tuple(dataset.all_classes)
+    return Classes(names, dataset.has_background and dataset.class_names[0] == names[0])
+
+
+def labels_of(dataset: SegmentationDataset, name: str, carried: Carried, classes: Classes) -> str:
+    """Return a hash of what the mask of a picture is made of."""
+    is_complete = "full" in carried.complete
+    return labels_digest(carried.shapes, dataset.image_size(name), classes, is_complete)
+
+
+def mask_from(
+    folder: str | Path, dataset: SegmentationDataset, name: str, carried: Carried, classes: Classes
+) -> np.ndarray:
+    """Return the mask [H, W] uint8 of class numbers that a picture's areas make."""
+    try:
+        size = dataset.image_size(name)
+        return mask_of(carried.shapes, size, classes, "full" in carried.complete)
+    except (Unreadable, *MALFORMED) as error:
+        raise UserError(f"{folder}: {name}: a mask can't be drawn ({error})") from error
+
+
+def differs(
+    folder: str | Path, dataset: SegmentationDataset, name: str, carried: Carried, classes: Classes
+) -> bool:
+    """Return whether a picture's own mask names another class of a pixel than its areas do."""
+    made = dataset.to_classes(name, mask_from(folder, dataset, name, carried, classes))
+    own = dataset.mask(name)
+    return bool(((own != made) & (own != IGNORE) & (made != IGNORE)).any())
