@@ -385,6 +385,36 @@ def test_yolo_without_names_says_so(tmp_path):
         read(tmp_path / "y")
 
 
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        ("a/classes.txt:cat\ndog\n", "b/classes.txt:dog\ncat\n"),
+        ("a/data.yaml:names: [cat, dog]\n", "b/data.yaml:names: [dog, cat]\n"),
+        ("data.yaml:names: [cat, dog]\n", "classes.txt:cat\nhound\n"),
+    ],
+)
+def test_yolo_whose_lists_contradict_each_other_is_refused(one, other, tmp_path):
+    for file in (one, other, "a/p.txt:0 .5 .5 .1 .1\n", "b/q.txt:1 .5 .5 .1 .1\n"):
+        name, content = file.split(":", 1)
+        put(tmp_path / "y" / name, content)
+    with pytest.raises(UserError, match=r"calls the class \d \w+, but .* \w+; import the folders"):
+        read(tmp_path / "y")
+    (tmp_path / "y" / other.split(":")[0]).write_text(one.split(":", 1)[1])  # the same list twice
+    if other.startswith("classes.txt"):
+        (tmp_path / "y/classes.txt").write_text("cat\ndog\n")
+    assert read(tmp_path / "y")[0]["a/p"].shapes[0].label == "cat"
+
+
+def test_yolo_beside_a_data_sets_own_list_has_its_own(tmp_path):
+    put(tmp_path / "y/data.yaml", "names: [cat, dog]\nnc: 2\n")
+    put(tmp_path / "y/classes.txt", "background\ncat\ndog\n")
+    put(tmp_path / "y/a.txt", "1 .5 .5 .1 .1\n")
+    assert only(tmp_path / "y")[0][0].label == "dog"
+    put(tmp_path / "y/data.yaml", "names: [cat, dog]\nnc: 3\n")
+    with pytest.raises(UserError, match="says nc: 3, but names 2 classes; mend it"):
+        read(tmp_path / "y")
+
+
 def test_supervisely_has_bitmaps_and_holes(tmp_path):
     buffer = io.BytesIO()
     Image.fromarray(np.array([[255, 0]], np.uint8)).save(buffer, "PNG")

@@ -13,6 +13,7 @@ import yaml
 
 from weakseg.common import UserError, atomic_path
 from weakseg.common import reason as reason_of
+from weakseg.data.class_list import is_background
 from weakseg.labels.formats.files import Files, lines_of
 from weakseg.labels.formats.geometry import outlines, picture_size, polygon, ring_area
 from weakseg.labels.formats.records import (
@@ -67,26 +68,63 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
 
 
 def description(files: Files) -> tuple[dict[int, str], tuple[int, int] | None]:
-    """Return {number: class}, and how many keypoints of how many values an object has, if any."""
-    for name in files.with_suffix(".yaml", ".yml"):
-        try:
-            content = yaml.safe_load(files.text(name))
-            names = content.get("names") if isinstance(content, dict) else None
-            if names:
-                named = names if isinstance(names, dict) else dict(enumerate(names))
-                shape = content.get("kpt_shape")
-                classes = {whole(key): text(str(value)) for key, value in named.items()}
-                return classes, (whole(shape[0]), whole(shape[1])) if shape else None
-        except (yaml.YAMLError, RecursionError, *MALFORMED) as error:
-            raise UserError(
-                f"{files.where(name)}: no readable description of YOLO ({reason_of(error)})"
-            ) from error
-    for name in files.names:
-        if PurePosixPath(name).name.casefold() in NAMES:
-            return dict(enumerate(lines_of(files.text(name)))), None
-    raise UserError(
-        f"{files.path}: looks like YOLO, but names no classes; add data.yaml or classes.txt to it"
-    )
+    """Return {number: class}, and how many keypoints of how many values an object has, if any.
+
+    Several descriptions that name a number differently are a `UserError`: nobody tells which of
+    them a picture's file means.
+    """
+    classes: dict[int, str] = {}
+    points: tuple[int, int] | None = None
+    named_in: dict[int, str] = {}
+    yamls = files.with_suffix(".yaml", ".yml")
+    for name in [*yamls, *files.names]:
+        names, shape = described(files, name)
+        if classes and is_background(names.get(0, "")):
+            continue  # of masks, as a data set has it: YOLO counts objects
+        for number_, label in names.items():
+            if classes.setdefault(number_, label) != label:
+                raise UserError(
+                    f"{files.where(name)}: calls the class {number_} {label}, but "
+                    f"{files.where(named_in[number_])} {classes[number_]}; import the folders one "
+                    "by one, or keep one list"
+                )
+            named_in.setdefault(number_, name)
+        points = points or shape
+    if not classes:
+        raise UserError(
+            f"{files.path}: looks like YOLO, but names no classes; add data.yaml or classes.txt"
+        )
+    return classes, points
+
+
+def described(files: Files, name: str) -> tuple[dict[int, str], tuple[int, int] | None]:
+    """Return what one file says of classes and keypoints, see `description`; ({}, None): nothing.
+
+    A description in YAML whose number of classes is not that of its names is a `UserError`.
+    """
+    if PurePosixPath(name).name.casefold() in NAMES:
+        return dict(enumerate(lines_of(files.text(name)))), None
+    if not name.casefold().endswith((".yaml", ".yml")) or "names" not in files.text(name):
+        return {}, None
+    try:
+        content = yaml.safe_load(files.text(name))
+        names = content.get("names") if isinstance(content, dict) else None
+        if not names:
+            return {}, None
+        named = names if isinstance(names, dict) else dict(enumerate(names))
+        classes = {whole(key): text(str(value)) for key, value in named.items()}
+        shape, count = content.get("kpt_shape"), content.get("nc")
+        points = (whole(shape[0]), whole(shape[1])) if shape else None
+        is_short = count is not None and whole(count) != len(classes)
+    except (yaml.YAMLError, RecursionError, *MALFORMED) as error:
+        raise UserError(
+            f"{files.where(name)}: no readable description of YOLO ({reason_of(error)})"
+        ) from error
+    if is_short:
+        raise UserError(
+            f"{files.where(name)}: says nc: {count}, but names {len(classes)} classes; mend it"
+        )
+    return classes, points
 
 
 def refuse_from_1(files: Files, classes: dict[int, str]) -> None:
