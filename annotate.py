@@ -156,7 +156,7 @@ def session_of(args: argparse.Namespace) -> "Session":
     words = ["--supervision_mode", "any", "--learner", "probe", *model_words(args)]
     settings = vars(options.parse_args(words))
     features = feature_store(settings, args.cache_dir)
-    finish = finish_of(args, name, data, dataset, labels)
+    finish = finish_of(args, name, data, dataset, labels, may_rename)
     asker = Asker(dataset, features, log, Path(args.cache_dir))
     return Session(name, asker, finish, may_rename)
 
@@ -221,36 +221,38 @@ def finish_of(
     data: "DataOptions",
     dataset: "SegmentationDataset",
     labels: Path,
+    may_rename: bool,
 ) -> "Finish":
     """Return what *Finish* does: commands as a person would give them."""
+    import os.path
     import shlex
 
     from weakseg.page.finish import Finish
-    from weakseg.planning.cell import data_words
 
-    where = ["--checkpoint_dir", args.checkpoint_dir, "--run_name", name]
+    run = ["--checkpoint_dir", args.checkpoint_dir, "--run_name", name]
+    learn = ["--supervision_mode", "any", "--labels", str(labels), "--data_dir", data.data_dir]
+    learn += [*data.reading.flags, "--cache_dir", args.cache_dir]
+    if args.classes and not may_rename:  # other classes than those that lie beside the photographs
+        learn += ["--dataset", "folder", "--class_names", *dataset.class_names]
+        learn += ["--no_background"] * args.no_background
+    train = ["train.py", "--learner", "probe", *learn, *run, *model_words(args), "--resume", "auto"]
+    folder = os.path.commonpath([path.parent for path in dataset.pictures().values()])
     output = args.output_dir or f"predictions/{name}"
-    # The store says the classes, also when they have changed since.
-    data = replace(data, class_names=(), no_background=False, dataset="auto")
-    train = ["train.py", "--supervision_mode", "any", "--learner", "probe"]
-    train += [*data_words(data, str(labels)), *where, *model_words(args), "--resume", "auto"]
-    predict = ["predict.py", *where, "--output_dir", output]
-    unet = ["train.py", "--supervision_mode", "any", "--recipe", "strong", "--start", "probe"]
-    unet += [*data_words(data, str(labels)), "--run_name", f"{name}_unet"]
-    export = ["labels.py", "export", "--labels", str(labels), "--format", "coco"]
-    shown = [
-        ["predict.py", *where, "--images", "OTHER_PHOTOGRAPHS"],
-        unet,
+    predict = ["predict.py", *run, "--images", folder, "--output_dir", output]
+    unet = ["train.py", *learn, "--recipe", "strong", "--start", "probe"]
+    export = ["labels.py", "export", "--labels", str(labels), "--format", "weakseg"]
+    go_on = [
+        ["predict.py", *run, "--images", "OTHER_PHOTOGRAPHS"],
+        [*unet, "--run_name", f"{name}_unet"],
         [*export, "--output", f"{name}.json"],
     ]
-    pictures = str(getattr(dataset, "picture_folder", dataset.root / "images"))
-    command = [sys.executable, str(ROOT / predict[0]), *predict[1:]]
     return Finish(
         train=[sys.executable, str(ROOT / train[0]), *train[1:]],
-        predict=[*command, "--images", pictures, "--overwrite", "--overlay"],
+        predict=[sys.executable, str(ROOT / predict[0]), *predict[1:], "--overwrite", "--overlay"],
         run=Path(args.checkpoint_dir) / name,
+        masks=Path(output),
         log=labels / "finish.log",
-        next=[shlex.join(["python", *words]) for words in shown],
+        next=[shlex.join(["python", *words]) for words in go_on],
     )
 
 

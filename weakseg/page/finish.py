@@ -1,6 +1,7 @@
 """What *Finish* does: the run, masks of all pictures, and the commands that go on."""
 
 import os
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from weakseg.common import UserError, atomic_path
 from weakseg.parent import PARENT
 from weakseg.planning import runner
 
+BAR = re.compile(r"(\d+)/(\d+) \[")  # of tqdm
+
 
 @dataclass
 class Finish:
@@ -18,6 +21,7 @@ class Finish:
 
     train, predict  words of the commands
     run             folder of the run, whose card.md says where it comes from
+    masks           folder of the masks
     log             file for what the commands print
     next            commands that a person may give then
     """
@@ -25,6 +29,7 @@ class Finish:
     train: Sequence[str]
     predict: Sequence[str]
     run: Path
+    masks: Path
     log: Path
     next: Sequence[str]
     stage: str = "no"
@@ -35,7 +40,17 @@ class Finish:
     def state(self) -> dict[str, Any]:
         """Return what the page shows of it."""
         commands = [*self.next] if self.stage == "done" else []
-        return {"state": self.stage, "line": self.line, "commands": commands}
+        line = f"{self.line}{self.progress()}" if self.stage == "running" else self.line
+        return {"state": self.stage, "line": line, "commands": commands}
+
+    def progress(self) -> str:
+        """Return how far the command at work is, as its bar says; "" where it has none."""
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        bars = BAR.findall(text)
+        return f", {bars[-1][0]} of {bars[-1][1]}" if bars else ""
 
     def start(self, card: Sequence[str]) -> None:
         """Begin, unless it runs already. card: lines about the session."""
@@ -50,13 +65,13 @@ class Finish:
         """Run both commands, then write the card."""
         try:
             self.call(self.train)
-            self.line = "predicting masks of all pictures"
+            self.line = "predicting masks of all photographs"
             self.call(self.predict)
             self.write_card(card)
         except (UserError, OSError) as error:
             self.stage, self.line = "failed", str(error)
             return
-        self.line, self.stage = f"{self.run}", "done"
+        self.line, self.stage = f"the run {self.run}, masks in {self.masks}", "done"
         print("finished; go on with", *self.next, sep="\n  ", flush=True)
 
     def call(self, words: Sequence[str]) -> None:
