@@ -37,7 +37,7 @@ from weakseg.labels.person import add_faults_argument
 from weakseg.labels.signals import parse_modes
 from weakseg.own_files import is_record, take
 from weakseg.parallel import BACKENDS, Workers, add_backend_arguments
-from weakseg.planning.strategies import STRATEGIES
+from weakseg.planning.strategies import STRATEGIES, USUAL_STRATEGY
 from weakseg.threads import add_threads_argument
 
 if TYPE_CHECKING:  # what plans and trains is imported once the flags are fine
@@ -149,7 +149,8 @@ def add_ask_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--strategy",
         choices=list(STRATEGIES),
-        help="of the others (default: combined with two classes, else rare_spread)",
+        default=USUAL_STRATEGY,
+        help="of the others (default: %(default)s)",
     )
     group.add_argument(
         "--questions_per_picture",

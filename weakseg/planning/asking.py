@@ -24,11 +24,11 @@ from weakseg.planning.strategies import (
     MANY_TIMES,
     SERVED,
     STRATEGIES,
+    USUAL_STRATEGY,
     Outlook,
     best_candidates,
     different,
     likeliest,
-    usual_strategy,
 )
 from weakseg.training.pixel_sample import LabelledPixels
 
@@ -42,7 +42,7 @@ class AskingOptions:
     """How questions are chosen.
 
     random_share  of the questions that are drawn at random, in [0, 1]
-    strategy      of the others, a name of `STRATEGIES`; None: `usual_strategy`
+    strategy      of the others, a name of `STRATEGIES`
     per_picture   questions on one picture in a row, at most
     looked_at     pictures that are looked at for one question, drawn anew each time
     seconds       of an answer, and of a look at a new picture
@@ -50,7 +50,7 @@ class AskingOptions:
 
     seed: int = 0
     random_share: float = 0.25
-    strategy: str | None = None
+    strategy: str = USUAL_STRATEGY
     per_picture: int = 1
     looked_at: int = 3
     seconds: tuple[float, float] = (2.0, 1.5)
@@ -80,7 +80,6 @@ class Asking:
     ) -> None:
         self.pool, self.features_at, self.num_classes = pool, features_at, num_classes
         self.options = options
-        self.strategy = options.strategy or usual_strategy(num_classes)
         self.random = questions or RandomQuestions(options.seed, pool.sizes)
         self.groups = groups
         self.model = AnswerModel(pool.standard(), num_classes, options.seed, labels, groups=groups)
@@ -152,7 +151,7 @@ class Asking:
         """Return up to `count` questions that the strategy chooses."""
         if not count or self.model.head is None:
             return []
-        served = self.served(count) if STRATEGIES[self.strategy].serves else []
+        served = self.served(count) if STRATEGIES[self.options.strategy].serves else []
         return served + self.doubtful(count - len(served))
 
     def served(self, count: int) -> list[Question]:
@@ -197,7 +196,7 @@ class Asking:
 
     def doubtful(self, count: int) -> list[Question]:
         """Return up to `count` questions where the strategy's score is the largest."""
-        options, strategy = self.options, STRATEGIES[self.strategy]
+        options, strategy = self.options, STRATEGIES[self.options.strategy]
         looked = self.looked_at(count) if count else np.empty(0, int)
         if not len(looked):
             return []
@@ -220,7 +219,7 @@ class Asking:
             picture = int(looked[row])
             self.asked[picture, candidate] = True
             x, y = self.pool.places[picture, candidate].tolist()
-            questions.append(Question(picture, (x, y), self.strategy, self.model.fits))
+            questions.append(Question(picture, (x, y), self.options.strategy, self.model.fits))
         return questions
 
     def counts(self) -> np.ndarray:
