@@ -3,8 +3,7 @@ r"""Do neighbours in time flatter a score? CamVid as it is, and with no drive in
     python benchmarks/drives.py --data ../shared/data --folder results/drives
 
 All test frames of this part of CamVid are of one drive, as are most frames to train on. `as it is`
-trains on frames drawn from all drives, `by drives` on equally many that are of other drives than
-the test frames, with `groups.txt`, so that no fold and no validation split parts a drive either.
+trains on frames drawn from all drives, `by drives` on equally many of other drives than the tested.
 The probe learns from clicks and from masks. A seed draws frames, clicks and everything else that is
 random. The last row is the paired difference, with a 95 % t-interval over seeds. Finished runs are
 kept, so it can be stopped and started again.
@@ -55,8 +54,6 @@ def made_folder(args: argparse.Namespace, way: str, seed: int) -> Path:
     """Return the folder of a data set whose splits are made in one of the ways."""
     source = args.data.resolve() / "camvid"
     folder = Path(args.folder).resolve() / "data" / f"{way.replace(' ', '-')}-{seed}"
-    if (folder / "groups.txt").exists() or (way != "by drives" and folder.exists()):
-        return folder
     names = {split: (source / f"{split}.txt").read_text().split() for split in ("trainval", "test")}
     trained = frames_of(names["trainval"], names["test"], way, seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,9 +61,6 @@ def made_folder(args: argparse.Namespace, way: str, seed: int) -> Path:
         if not (folder / part).exists():
             (folder / part).symlink_to(source / part)
     (folder / "trainval.txt").write_text("\n".join(trained) + "\n")
-    if way == "by drives":
-        lines = [f"{name}, {drive(name)}" for name in (*trained, *names["test"])]
-        (folder / "groups.txt").write_text("\n".join(lines) + "\n")
     return folder
 
 
