@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocotools import mask as coco_tool
 
 from weakseg.labels.fitting import Fit, Seen
 from weakseg.labels.formats import runs
@@ -188,11 +189,12 @@ def test_runs_come_back_in_every_code(height, width, data):
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
 @settings(max_examples=50)
 def test_compressed_runs_are_those_of_the_tools_own_package(height, width, seed):
-    tool = pytest.importorskip("pycocotools.mask")
     pixels = np.random.default_rng(seed).random((height, width)) < 0.4
-    coded = tool.encode(np.asfortranarray(pixels.astype(np.uint8)))
+    coded = coco_tool.encode(np.asfortranarray(pixels.astype(np.uint8)))
     segmentation = {"size": coded["size"], "counts": coded["counts"].decode()}
     assert (runs.coco_pixels(segmentation) == pixels).all()
+    plain = coco_tool.frPyObjects(runs.coco_segmentation(pixels), height, width)
+    assert (coco_tool.decode(plain).astype(bool) == pixels).all()
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))

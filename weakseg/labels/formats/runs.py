@@ -1,4 +1,8 @@
-"""Masks as runs: CVAT's row by row, COCO's column by column, and those of Label Studio's brush."""
+"""Masks as runs: CVAT's row by row, COCO's column by column, and those of Label Studio's brush.
+
+They are read here and not by pycocotools, whose C code takes the counts of a file for granted: a
+stranger's may say anything. The tests compare both.
+"""
 
 from collections.abc import Sequence
 from typing import Any
