@@ -43,7 +43,6 @@ Another view adds its routes to `Routes.table` and its script to page.html; what
 through `Session.log.store` as further acts, see docs/labels.md.
 """
 
-import json
 import socket
 import threading
 from collections.abc import Callable
@@ -55,8 +54,9 @@ from werkzeug.routing import Map, Rule
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from weakseg.common import UserError, reason
+from weakseg.common import UserError
 from weakseg.page.access import HEADERS, LARGEST, Access, Refused
+from weakseg.page.messages import answer, body, failure, number, picture, text, times, whole
 from weakseg.page.photographs import LARGEST_CUTOUT, SIDES
 from weakseg.page.session import Session
 
@@ -208,7 +208,7 @@ class Routes:
         given = body(request).get("events")
         if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
             raise Refused(400, "events are a list of tables")
-        self.session.log.inputs(given)
+        self.session.log.inputs(given, self.session.photographs.names)
         return answer({"events": len(given)})
 
     def classes(self, request: Request) -> Response:
@@ -230,70 +230,6 @@ class Routes:
         """Begin to write masks of all pictures, and the run."""
         self.session.finish()
         return answer(self.session.state())
-
-
-def answer(content: dict[str, Any]) -> Response:
-    """Return a reply of JSON."""
-    return Response(json.dumps(content, allow_nan=False), content_type="application/json")
-
-
-def failure(status: int, line: str) -> Response:
-    """Return a reply that says what is wrong."""
-    return Response(json.dumps({"error": line}), status, content_type="application/json")
-
-
-def picture(content: bytes, kind: str) -> Response:
-    """Return a reply of a picture, which the browser may keep: its address says all of it."""
-    return Response(
-        content, content_type=kind, headers={"Cache-Control": "private, max-age=86400, immutable"}
-    )
-
-
-def body(request: Request) -> dict[str, Any]:
-    """Return the table that a request holds."""
-    try:
-        given = json.loads(request.get_data())
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, f"no JSON ({reason(error)})") from error
-    if not isinstance(given, dict):
-        raise Refused(400, "a table is expected")
-    return given
-
-
-def whole(request: Request, name: str, default: int) -> int:
-    """Return a whole number from 0 of the address."""
-    word = request.args.get(name, str(default))
-    if not (word.isascii() and word.isdecimal() and len(word) < 10):
-        raise Refused(400, f"{name} is a whole number")
-    return int(word)
-
-
-def number(given: dict[str, Any], name: str) -> float:
-    """Return a number of a table, from 0."""
-    value = given.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        raise Refused(400, f"{name} is a number from 0")
-    return value
-
-
-def text(given: dict[str, Any], name: str) -> str:
-    """Return a text of a table."""
-    value = given.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= 200:
-        raise Refused(400, f"{name} is a text")
-    return value
-
-
-def times(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the seconds that an answer took: by the clock, and those of activity by caps."""
-    found = given.get("times") or {}
-    if not isinstance(found, dict):
-        raise Refused(400, "times is a table")
-    active = found.get("active") or {}
-    return {
-        "wall": number({"wall": 0, **found}, "wall"),
-        "active": {cap: number({cap: 0, **active}, cap) for cap in ("20", "60", "100")},
-    }
 
 
 class Handler(WSGIRequestHandler):
