@@ -109,6 +109,7 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C."""
     check(args)
+    share_cores(args)
     session = session_of(args)
     server = serve(args, session)
     try:
@@ -134,6 +135,16 @@ def check(args: argparse.Namespace) -> None:
         raise UserError(f"--classes {named}: is added by itself; leave it out")
     if args.no_background and len(args.classes) == 1:
         raise UserError("--no_background: there must be two classes; name another")
+
+
+def share_cores(args: argparse.Namespace) -> None:
+    """Leave half of the cores to what runs beside a fit, unless the user says how many to take."""
+    import os
+
+    import torch
+
+    if args.threads is None and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
 
 
 def session_of(args: argparse.Namespace) -> "Session":

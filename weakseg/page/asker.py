@@ -6,9 +6,11 @@ answered goes to the store first; a session that begins again is rebuilt from th
 """
 
 import copy
+import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from weakseg.data.base import SegmentationDataset
 from weakseg.data.groups import group_numbers
 from weakseg.labels.answers import RANDOM
 from weakseg.labels.costs import DEFAULT
+from weakseg.labels.training_labels import training_ids
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.page.answer_log import FIRST, MENDED, REPEAT, AnswerLog, Asked, Place, Told
 from weakseg.page.growing_pool import GrowingPool
@@ -33,6 +36,7 @@ from weakseg.planning.questions import Answer, Answers, Question
 # Of two classes, and of more: questions that are left when the next are chosen, besides the one on
 # show, and how many these are. So a question is at most their sum behind the answers.
 LEFT, CHOSEN = (2, 5), (3, 15)
+NICE = 10  # of 19: how far other work stands behind the next question
 QUICK = 0.7  # seconds: while a fit and a choice take less, many classes are served as two are
 
 
@@ -43,6 +47,7 @@ class Asker:
     store    their features
     log      what was asked and answered
     caches   folder of what can be made again
+    names    ids of the photographs; None: all that a run would learn from
     asking   the questions and the model as `weakseg.planning` has them; None until pictures joined
     pixels   features of the pixels that were asked, by picture and place
     fault    what could not be stored, in words
@@ -55,9 +60,11 @@ class Asker:
         log: AnswerLog,
         caches: Path,
         seed: int = 0,
+        names: Sequence[str] | None = None,
     ) -> None:
         self.dataset, self.store, self.log, self.seed = dataset, features, log, seed
-        self.photographs = Photographs(dataset, order(log, dataset.ids("trainval"), seed))
+        names = training_ids(dataset, seed, None, None) if names is None else names
+        self.photographs = Photographs(dataset, order(log, names, seed))
         if not len(self.photographs):
             first = next(iter(self.photographs.unreadable.values()))
             raise UserError(f"no photograph can be read; the first: {first}")
@@ -85,8 +92,9 @@ class Asker:
 
     def start(self, *further: Callable[[], None]) -> None:
         """Begin to work in threads, and do further work in others."""
-        for work in (self.compute, self.work, *further):
-            thread = threading.Thread(target=self.guarded, args=(work,), daemon=True)
+        for work in (self.work, self.compute, *further):
+            is_urgent = work == self.work
+            thread = threading.Thread(target=self.guarded, args=(work, is_urgent), daemon=True)
             self.threads.append(thread)
             thread.start()
 
@@ -98,8 +106,10 @@ class Asker:
         for thread in self.threads:
             thread.join()
 
-    def guarded(self, work: Callable[[], None]) -> None:
+    def guarded(self, work: Callable[[], None], is_urgent: bool) -> None:
         """Do some work; what can't be done is shown on the page, and tried again."""
+        if not is_urgent and sys.platform == "linux":  # where a thread has a priority of its own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while not self.closed.is_set():
             try:
                 work()
@@ -336,7 +346,7 @@ class Asker:
         return {self.photographs.index.get(name, -1) for name in names}
 
 
-def order(log: AnswerLog, names: list[str], seed: int) -> list[str]:
+def order(log: AnswerLog, names: Iterable[str], seed: int) -> list[str]:
     """Return ids in the order of a session: as they joined, the others in an order by the seed."""
     there, joined = {*names}, [name for part, _ in log.joined for name in part]
     left = sorted(there - {*joined}, key=lambda name: stable_seed(seed, "page", name))

@@ -51,7 +51,7 @@ export function showKeys(classes, give) {
   const more = [
     ["Space", CANNOT_TELL, "can't tell", "the class can't be seen here"],
     ["Enter", OTHER, "another object", "something that is none of the classes; add its class and it is asked again"],
-    ["←", UNDO, "change the last", "back to the answer before"],
+    ["←", UNDO, "change", "back to the answer before"],
   ];
   byId("more").replaceChildren(
     ...more.map(([key, action, words, title]) =>
