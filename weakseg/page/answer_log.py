@@ -20,7 +20,10 @@ from weakseg.planning.questions import EXAMPLE
 SOURCE = "questions"
 ACTS = ("asked", "answered", "joined", "renamed", "coloured", "estimate", "begun")
 # Kinds of raw events; others are refused.
-INPUTS = ("shown", "press", "release", "key", "visible", "hidden", "pause", "back", "save", "look")
+INPUTS = (
+    *("shown", "press", "release", "key", "look", "drew", "undone", "save"),
+    *("visible", "hidden", "pause", "back"),
+)
 FIRST, AGAIN, REPEAT, CHANGED, MENDED = "first", "again", "repeat", "changed", "mended"
 CAP = "60"  # seconds: of a longer gap so much is active; what `seconds` of an answer is
 LONGEST = 2000  # characters of a raw event
@@ -266,13 +269,18 @@ class AnswerLog:
                 self.append([self.event("begun", geometry={})])
                 self.begun = True
 
-    def inputs(self, given: Sequence[Mapping[str, Any]]) -> None:
-        """Store raw events of the page; those of no known kind, or too long, are left out."""
-        events = [
-            self.event("input", kind=str(one["kind"]), geometry=dict(one))
-            for one in given
-            if one.get("kind") in INPUTS and len(repr(one)) <= LONGEST
-        ]
+    def inputs(self, given: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> None:
+        """Store raw events of the page; those of no known kind, or too long, are left out.
+
+        names: ids of the pictures, by the index that events know them by
+        """
+        events = []
+        for one in given:
+            if one.get("kind") in INPUTS and len(repr(one)) <= LONGEST:
+                at = one.get("picture")
+                picture = names[at] if isinstance(at, int) and 0 <= at < len(names) else ""
+                kind = str(one["kind"])
+                events.append(self.event("input", picture, kind=kind, geometry=dict(one)))
         if events:
             self.append(events)
 

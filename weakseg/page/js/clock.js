@@ -1,8 +1,10 @@
-// Measures what an answer takes. Raw events go to the server as they are; sums are made of them.
+// Measures what an answer or a drawing takes. Raw events go to the server as they are; sums of them
+// follow the same rule here and in weakseg/labels/clock.py.
 
 const CAPS = [20, 60, 100]; // seconds: of a longer gap so much counts as active
 const PAUSE = 60; // seconds without a sign of a person, after which the picture is covered
 const EVERY = 2000; // ms between two parcels of events
+const MOVES = 1000; // ms: moves of the pointer are noted so often at most
 
 /** The clock of the page: begins when a picture is shown, stands still while nobody looks. */
 export class Clock {
@@ -11,26 +13,34 @@ export class Clock {
     this.outbox = outbox;
     this.veil = veil;
     this.events = [];
-    this.facts = {};
     this.covered = false;
     this.begin();
-    for (const name of ["pointermove", "wheel"]) addEventListener(name, () => this.sign(), { passive: true });
+    for (const name of ["pointermove", "wheel"]) addEventListener(name, () => this.move(), { passive: true });
     addEventListener("pointerdown", (event) => this.input("press", { x: event.clientX, y: event.clientY }));
     addEventListener("pointerup", (event) => this.input("release", { x: event.clientX, y: event.clientY }));
     document.addEventListener("visibilitychange", () => {
-      this.note(document.hidden ? "hidden" : "visible");
-      if (document.hidden) this.send();
-      else this.last = performance.now(); // nobody looked meanwhile
+      if (document.hidden) {
+        this.sign();
+        this.hidden = true;
+        this.note("hidden");
+        this.send();
+      } else {
+        this.hidden = false;
+        this.last = performance.now(); // nobody looked meanwhile
+        this.note("visible");
+      }
     });
     setInterval(() => this.send(), EVERY);
     setInterval(() => this.look(), 1000);
     addEventListener("pagehide", () => this.send());
   }
 
-  /** Begin anew: something is shown. facts: what events of it say, such as its question */
+  /** Begin anew: something is shown. facts: what events of it say, such as its picture */
   begin(facts = {}) {
     this.facts = facts;
+    this.hidden = document.hidden;
     this.start = this.last = performance.now();
+    this.noted = -Infinity;
     this.gaps = [];
   }
 
@@ -40,10 +50,30 @@ export class Clock {
     this.note("shown");
   }
 
+  /** Note that a prediction of this picture was shown: its seconds are kept apart. */
+  predicted() {
+    this.facts = { ...this.facts, prediction: true };
+  }
+
+  /** Note a shape that is drawn to its end. signal: "points", "boxes", ...; label: its class */
+  drew(signal, label) {
+    this.input("drew", { signal, class: label });
+  }
+
+  /** Note a shape that is taken back. */
+  undone(signal, label) {
+    this.input("undone", { signal, class: label });
+  }
+
+  /** Note that what is on show is given. facts: such as the lists that are complete */
+  save(facts = {}) {
+    this.input("save", facts);
+  }
+
   /** A sign that the person is there. */
   sign() {
     const now = performance.now();
-    if (!document.hidden && !this.covered) this.gaps.push((now - this.last) / 1000);
+    if (!this.hidden && !this.covered) this.gaps.push((now - this.last) / 1000);
     this.last = now;
   }
 
@@ -53,8 +83,16 @@ export class Clock {
     this.note(kind, more);
   }
 
+  /** The pointer moves, which is stored now and then. */
+  move() {
+    this.sign();
+    if (performance.now() - this.noted >= MOVES) this.note("look");
+  }
+
   note(kind, more = {}) {
-    this.events.push({ kind, at: Date.now(), clock: Math.round(performance.now()), ...this.facts, ...more });
+    const load = Math.round(performance.timeOrigin), clock = Math.round(performance.now());
+    this.noted = performance.now();
+    this.events.push({ kind, at: Date.now(), load, clock, ...this.facts, ...more });
   }
 
   send() {
@@ -71,18 +109,20 @@ export class Clock {
     return { wall: round(wall), active };
   }
 
+  /** Cover the picture when nobody has moved for long. */
   look() {
-    if (this.covered || document.hidden || (performance.now() - this.last) / 1000 < PAUSE) return;
+    if (this.covered || this.hidden || (performance.now() - this.last) / 1000 < PAUSE) return;
+    this.sign();
     this.covered = true;
     this.note("pause");
     this.veil(true);
   }
 
-  /** End a pause. */
+  /** End a pause, which counts as nothing. */
   back() {
     if (!this.covered) return;
     this.covered = false;
-    this.begin(this.facts);
+    this.last = performance.now();
     this.note("back");
     this.veil(false);
   }

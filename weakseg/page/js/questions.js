@@ -125,6 +125,7 @@ export class Questions {
 
   answer(said, at) {
     const times = this.clock.times();
+    this.clock.save();
     const question = this.changing ?? this.current;
     const body = { id: question.id, ...said, prediction: this.seen(), times };
     this.keyAt = at;
