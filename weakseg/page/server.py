@@ -39,7 +39,8 @@ pixels of the upright original. What can't be done is `{"error": "one line"}` wi
                    {"colour": name, "to": "#rrggbb"}           -> state
     POST /finish   {}                                          -> state
 
-The drawing view has routes of its own, see `draw_routes`.
+Another view adds its routes to `Routes.table` and its script to page.html; what it stores goes
+through `Session.log.store` as further acts, see docs/labels.md.
 """
 
 import socket
@@ -55,7 +56,6 @@ from werkzeug.wrappers import Request, Response
 
 from weakseg.common import UserError
 from weakseg.page.access import HEADERS, LARGEST, Access, Refused
-from weakseg.page.draw_routes import DrawRoutes
 from weakseg.page.messages import answer, body, failure, number, picture, text, times, whole
 from weakseg.page.photographs import LARGEST_CUTOUT, SIDES
 from weakseg.page.session import Session
@@ -98,7 +98,6 @@ class Routes:
             "POST /events": self.events,
             "POST /classes": self.classes,
             "POST /finish": self.finish,
-            **DrawRoutes(session).table,
         }
         rules = [
             Rule(path, methods=[method], endpoint=key)
