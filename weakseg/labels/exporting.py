@@ -90,7 +90,10 @@ def numbered_as_there(path: Path, records: Sequence[PictureRecord], classes: Cla
 
 
 def plainer(records: Sequence[PictureRecord], dropped: Dropped) -> list[PictureRecord]:
-    """Return records with polygons for coarse outlines, which other tools have no word for."""
+    """Return records without kinds that other tools have no word for.
+
+    Coarse outlines become polygons, and masks of a model that a person accepted are masks.
+    """
     found = []
     for record in records:
         shapes = []
@@ -98,6 +101,10 @@ def plainer(records: Sequence[PictureRecord], dropped: Dropped) -> list[PictureR
             if shape.kind == "outline":
                 dropped.change("coarse outlines, written as polygons", record.name)
                 shape = replace(shape, kind="polygon", geometry=[[shape.geometry]])
+            if shape.kind == "accepted":
+                dropped.change("accepted masks of a model, written as masks", record.name)
+                geometry = {key: shape.geometry[key] for key in shape.geometry if key != "model"}
+                shape = replace(shape, kind="mask", geometry=geometry)
             shapes.append(shape)
         found.append(replace(record, shapes=tuple(shapes)))
     return found

@@ -57,6 +57,10 @@ class Photographs:
         """Return a photograph [H, W, 3] uint8."""
         return np.asarray(self.dataset.image(self.names[index]))
 
+    def in_detail(self, index: int, side: int) -> tuple[str, bytes]:
+        """Return what `at_screen_size` does, of any size; it is large, and not kept."""
+        return self._at_screen_size(index, side)
+
     def _at_screen_size(self, index: int, side: int) -> tuple[str, bytes]:
         """Return (content type, file) of a photograph that is at most so many pixels long."""
         image = Image.fromarray(self.pixels(index))

@@ -39,8 +39,7 @@ pixels of the upright original. What can't be done is `{"error": "one line"}` wi
                    {"colour": name, "to": "#rrggbb"}           -> state
     POST /finish   {}                                          -> state
 
-Another view adds its routes to `Routes.table` and its script to page.html; what it stores goes
-through `Session.log.store` as further acts, see docs/labels.md.
+The drawing view has routes of its own, see `draw_routes`.
 """
 
 import socket
@@ -56,6 +55,7 @@ from werkzeug.wrappers import Request, Response
 
 from weakseg.common import UserError
 from weakseg.page.access import HEADERS, LARGEST, Access, Refused
+from weakseg.page.draw_routes import DrawRoutes
 from weakseg.page.messages import answer, body, failure, number, picture, text, times, whole
 from weakseg.page.photographs import LARGEST_CUTOUT, SIDES
 from weakseg.page.session import Session
@@ -98,6 +98,7 @@ class Routes:
             "POST /events": self.events,
             "POST /classes": self.classes,
             "POST /finish": self.finish,
+            **DrawRoutes(session).table,
         }
         rules = [
             Rule(path, methods=[method], endpoint=key)

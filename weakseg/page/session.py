@@ -9,6 +9,7 @@ from weakseg.page.answer_log import CAP, CHANGED, FIRST, MENDED, REPEAT, Asked, 
 from weakseg.page.asker import Asker
 from weakseg.page.class_changes import ClassChanges, check_class
 from weakseg.page.classes import shown_classes
+from weakseg.page.drawing_log import DrawingLog
 from weakseg.page.finish import Finish
 from weakseg.page.masks import Masks
 from weakseg.page.panel import Panel
@@ -28,6 +29,7 @@ class Session:
     def __init__(self, name: str, asker: Asker, finish: Finish, may_rename: bool = True) -> None:
         self.name, self.asker, self.finishing, self.may_rename = name, asker, finish, may_rename
         self.log, self.photographs = asker.log, asker.photographs
+        self.drawings = DrawingLog.read(self.log)
         self.masks = Masks(asker)
         self.panel = Panel(asker, self.masks)
         self.classes = ClassChanges(asker, self.masks.forget, may_rename)

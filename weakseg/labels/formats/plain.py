@@ -109,8 +109,9 @@ def checked(kind: Any, label: Any, geometry: Any) -> Shape:
         return Shape(kind, name, {"width": width, "path": path})
     if kind in AREAS:
         mask_pixels(geometry)
-        keys = ("left", "top", "width", "height", "counts")
-        return Shape(kind, name, {key: geometry[key] for key in keys})
+        own = {key: geometry[key] for key in ("left", "top", "width", "height", "counts")}
+        mark = {"model": text(geometry["model"])} if kind == "accepted" else {}
+        return Shape(kind, name, own | mark)
     if kind == "answer":
         one = AnswerModel.model_validate({**geometry, "class": 0})
         return Shape(kind, name, {"x": one.x, "y": one.y, "drawn": one.drawn, "fit": one.fit})

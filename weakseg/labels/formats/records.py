@@ -11,6 +11,7 @@ Coordinates are (x, y) in pixels of the upright picture, x to the right and y do
     mask     {"left", "top", "width", "height", "counts"}: runs row by row within its box, the first
              of what is not covered
     brush    as a mask: what a person painted over, which need not fill the object
+    accepted as a mask, and "model": a mask of a model, by its mark, that a person found right
     tag      true where the class is there, false where it is not
     answer   {"x", "y", "drawn", "fit"}: a pixel that was asked, see labels/answers.py
 """
@@ -25,8 +26,8 @@ from typing import Any
 from weakseg.common import printable
 from weakseg.data.ids import is_shown
 
-KINDS = ("click", "stroke", "box", "polygon", "outline", "mask", "brush", "tag", "answer")
-AREAS = ("polygon", "mask", "brush")
+AREAS = ("polygon", "mask", "brush", "accepted")
+KINDS = ("click", "stroke", "box", "outline", *AREAS, "tag", "answer")
 MOST = 1e9  # pixels, or seconds, that make sense
 SHARES = (1.0, 1.0)  # size of a picture whose coordinates are shares of its sides
 # How Python reports a value that is not what a format's documentation says.
