@@ -195,7 +195,8 @@ def wishes_of(args: argparse.Namespace) -> Wishes:
     from weakseg.data.mask_values import MaskValues
     from weakseg.labels.formats.masks import Meaning
     from weakseg.labels.formats.records import Classes
-    from weakseg.labels.importing import Wishes, classes_beside, renames
+    from weakseg.labels.importing import Wishes
+    from weakseg.labels.naming import classes_beside, renames
 
     classes = Classes(tuple(args.classes)) if args.classes else classes_beside(args.images)
     late = next((name for name in args.classes[1:] if is_background(name)), None)
@@ -218,7 +219,7 @@ def wishes_of(args: argparse.Namespace) -> Wishes:
 def all_classes(before: Classes, wishes: Wishes, files: list[Imported]) -> Classes:
     """Return the classes of a store: those that are known, or else all that its labels show."""
     from weakseg.labels.formats.records import Classes
-    from weakseg.labels.importing import refuse_alike
+    from weakseg.labels.naming import refuse_alike
 
     if wishes.meaning.classes.names:
         return wishes.meaning.classes

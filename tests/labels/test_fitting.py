@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from weakseg.labels.fitting import TURNS, Fit, Seen
+from weakseg.labels.fitting import TURNS, Fit, Seen, are_swapped
 from weakseg.labels.formats.geometry import area_pixels
 from weakseg.labels.formats.records import SHARES, PictureRecord, Shape, Unreadable
 from weakseg.labels.formats.runs import mask_geometry
@@ -50,8 +50,22 @@ def test_a_label_file_may_be_of_the_stored_or_of_the_upright_picture(tmp_path):
     assert fit(None, seen).place(3, 4) == [3, 4]
 
 
-def test_sizes_that_are_the_wrong_way_round_are_not_turned():
-    assert fit((20, 30), Seen((30, 20), (30, 20))).place(3, 4) == [3, 4]
+@pytest.mark.parametrize(
+    "places, is_swapped",
+    [
+        ([[3, 4], [25, 4]], True),  # beyond the width that the file says, but in the picture
+        ([[3, 4], [3, 25]], False),  # beyond the picture: it was turned since
+        ([[25, 4], [3, 25]], False),
+        ([[3, 4]], False),  # nobody can tell
+    ],
+)
+def test_sides_are_the_wrong_way_round_where_shapes_show_it(places, is_swapped):
+    seen = Seen((30, 20), (30, 20))
+    record = PictureRecord("a", (20, 30), tuple(Shape("click", "a", place) for place in places))
+    assert are_swapped([(record, seen)]) == is_swapped
+    assert Fit.of(record, seen, is_swapped=True).place(3, 4) == [3, 4]
+    with pytest.raises(Unreadable, match=r"labelled at 20x30, .* as if it was turned since"):
+        Fit.of(record, seen)
 
 
 def test_a_smaller_copy_is_scaled_and_another_picture_refused():

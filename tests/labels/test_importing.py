@@ -96,9 +96,11 @@ def test_shares_are_no_pixels_in_a_file_that_states_the_size(bring):
 def test_what_was_drawn_on_a_larger_picture_is_refused_where_nothing_states_its_size(shape, bring):
     with pytest.raises(UserError, match="reaching outside of the picture, as if drawn on a larger"):
         bring([f"a.png,{shape}"])
-    found = bring([f"a.png,{shape}", "a.png,box,cat,1,1,9,9", "a.png,click,cat,5,5"])
-    assert len(shapes_of(found)) == 2 and found.dropped.lost == 1
-    assert not complete_of(found), "an object may be lost"
+    small = "box,cat,1,1,9,9"  # may lie elsewhere too
+    found = bring([f"a.png,{shape}", f"a.png,{small}", *(f"{name}.png,{small}" for name in "bcde")])
+    assert next(iter(found.sources.values())).keys() == {*"bcde"} and found.dropped.lost == 1
+    with pytest.raises(UserError, match="labels of 2 of 5 pictures reach beyond them: they were"):
+        bring([*(f"{name}.png,{shape}" for name in "ab"), *(f"{n}.png,{small}" for n in "cde")])
 
 
 def test_what_is_rounded_beyond_the_edge_is_moved_there(bring):
@@ -116,7 +118,7 @@ def test_a_box_that_is_cut_is_counted(bring):
 def test_corners_are_no_widths_and_heights(bring):
     corners = [[20, 15, 45, 35], [30, 5, 50, 39], [1, 1, 9, 9], [25, 20, 40, 30], [9, 30, 55, 39]]
     with pytest.raises(
-        UserError, match="4 of 5 boxes reach beyond their pictures: they were drawn"
+        UserError, match="4 of 5 shapes reach beyond their pictures: they were drawn"
     ):
         bring(coco(*corners))
     sizes = [[x, y, right - x, bottom - y] for x, y, right, bottom in corners]
@@ -146,6 +148,47 @@ def test_a_file_that_says_it_is_of_another_picture_is_counted(
     (given,) = found.sources.values()
     assert given.keys() == ({"a", "c"} if is_taken else {"c"})
     assert found.dropped.lost == (not is_taken)
+
+
+def test_shapes_of_all_kinds_that_reach_beyond_are_of_another_size(bring):
+    outlines = [[[40, 5, 90, 5, 90, 50]], [[9, 9, 70, 9, 70, 60]], [[1, 1, 9, 1, 9, 9]]]
+    content = coco(*[None] * 5)
+    for one, outline in zip(content["annotations"], (outlines * 2)[:5], strict=True):
+        one |= {"segmentation": outline, "bbox": None}
+    with pytest.raises(UserError, match="4 of 5 shapes reach beyond their pictures"):
+        bring(content)
+
+
+def test_two_files_of_one_folder_may_not_say_other_things_of_a_picture(pictures, tmp_path):
+    folder = tmp_path / "labels"
+    (folder / "old").mkdir(parents=True)
+
+    def put(name, *rows):
+        (folder / name).write_text("\n".join(["image,kind,class,x,y", *rows]))
+
+    put("one.csv", "a.png,box,cat,5,5,30,30")
+    put("old/two.csv", "a.png,box,dog,5,5,30,30", "b.png,click,cat,5,5")
+    with pytest.raises(UserError, match=r"old/two.csv and one.csv have other labels of a.png; rem"):
+        read_labels(folder, pictures, KNOWN)
+    put("old/two.csv", "a.png,box,cat,5,5,30,30")
+    found = read_labels(folder, pictures, KNOWN)
+    assert len(shapes_of(found)) == 1 and (False, "the same in two files") in found.dropped.counts
+    put("old/two.csv", "a.png,click,cat,5,5")  # another kind of label
+    assert len(shapes_of(read_labels(folder, pictures, KNOWN))) == 2
+
+
+def test_a_picture_in_another_folder_is_told_and_left_where_folders_are_named_right(tmp_path):
+    for name in ("cam2/1.png", "cam2/2.png"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((*SIZE[::-1], 3), np.uint8)).save(tmp_path / "images" / name)
+    pictures, path = Pictures(tmp_path / "images"), tmp_path / "l.csv"
+    path.write_text("image,kind,class,x,y\ncam1/1.png,click,cat,5,5\n")
+    found = read_labels(path, pictures, KNOWN)
+    line = "in another folder than the name says; the first: cam1/1.png, taken for cam2/1.png"
+    assert found.dropped.lines() == [f"1 changed, {line}"]
+    path.write_text(path.read_text() + "cam2/2.png,click,cat,5,5\n")
+    found = read_labels(path, pictures, KNOWN)
+    assert found.absent == ["cam1/1.png"] and shapes_of(found, "cam2/2")
 
 
 def test_pictures_of_another_shape_are_called_so(bring):

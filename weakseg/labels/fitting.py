@@ -3,7 +3,7 @@
 A label file may have been made of the picture before its EXIF turn, or of a smaller copy.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,11 +66,11 @@ class Fit:
     is_stated: bool = True
 
     @classmethod
-    def of(cls, record: PictureRecord, seen: Seen) -> "Fit":
+    def of(cls, record: PictureRecord, seen: Seen, is_swapped: bool = False) -> "Fit":
         """Return the map of a record; one of a picture of another shape is `Unreadable`.
 
-        Sizes that say nothing, and those that are the wrong way round though nothing is turned,
-        are taken for the picture's own, except those of pixels.
+        A size that says nothing is taken for the picture's own, and one that is the wrong way round
+        where `is_swapped` says that only the file has it so: else the picture was turned since.
         """
         given = record.size
         if given is None:
@@ -83,12 +83,14 @@ class Fit:
                 return cls(given, 1, seen.size)
             if turned and fits(given, seen.stored):
                 return cls(given, seen.turn, seen.size)
+        reversed_ = same(given, seen.size[::-1])
         of_pixels = any(shape.kind in ("mask", "brush") for shape in record.shapes)
-        if same(given, seen.size[::-1]) and not of_pixels:
+        if reversed_ and is_swapped and not of_pixels:
             return cls(seen.size, 1, seen.size)
+        since = ", as if it was turned since" if reversed_ else ""
         raise Unreadable(
             f"labelled at {given[0]:g}x{given[1]:g}, but the upright picture has "
-            f"{seen.size[0]}x{seen.size[1]} pixels"
+            f"{seen.size[0]}x{seen.size[1]} pixels{since}"
         )
 
     @property
@@ -106,24 +108,19 @@ class Fit:
     def shape(self, shape: Shape) -> Shape:
         """Return a shape in the upright picture, cut at its edges.
 
-        One that lies outside, or has no area, is `Unreadable`, and so is one that reaches far
-        beyond the picture where the file doesn't say how large that was.
+        One that lies outside, or has no area, is `Unreadable`.
         """
         if shape.kind == "tag":
             return shape
-        if not self.is_stated and self.beyond(shape) > ASPECT * max(self.size):
-            raise Unreadable(
-                "reaching outside of the picture, as if drawn on a larger one; label it at its own "
-                "size"
-            )
         return replace(shape, geometry=getattr(self, f"_{shape.kind}")(shape.geometry))
+
+    def is_far(self, shape: Shape) -> bool:
+        """Return whether a shape reaches further beyond the edges than a rounding may."""
+        return self.beyond(shape) > ASPECT * max(self.size)
 
     def beyond(self, shape: Shape) -> float:
         """Return how far a shape reaches beyond the edges of the upright picture, in pixels."""
-        marks = places_of(shape)
-        if shape.kind in ("mask", "brush"):
-            left, top, right, bottom = reach(shape)
-            marks = [[left, top], [right, bottom]]
+        marks = ends_of(shape)
         if not marks:
             return 0.0
         left, top, right, bottom = box_of([self.place(x, y) for x, y in marks])
@@ -222,6 +219,34 @@ def places_of(shape: Shape) -> list[list[float]]:
     if shape.kind == "polygon":
         return [place for part in geometry for ring in part for place in ring]
     return []
+
+
+def ends_of(shape: Shape) -> list[list[float]]:
+    """Return places [x, y] that a shape reaches, the outermost among them; none of tags."""
+    if shape.kind in ("mask", "brush"):
+        left, top, right, bottom = reach(shape)
+        return [[left, top], [right, bottom]]
+    if shape.kind == "answer":
+        return [[shape.geometry["x"], shape.geometry["y"]]]
+    return places_of(shape)
+
+
+def are_swapped(pairs: Iterable[tuple[PictureRecord, Seen]]) -> bool:
+    """Return whether a file has the sides of pictures the wrong way round, by where its shapes lie.
+
+    They must reach beyond the size that it says, and never beyond the pictures. Else these may have
+    been turned since they were labelled.
+    """
+    is_proven = False
+    for record, seen in pairs:
+        size = record.size
+        if size is None or same(size, seen.size) or not same(size, seen.size[::-1]):
+            continue
+        ends = [place for shape in record.shapes for place in ends_of(shape)]
+        if any(x > seen.size[0] + EDGE or y > seen.size[1] + EDGE for x, y in ends):
+            return False
+        is_proven = is_proven or any(x > size[0] + EDGE or y > size[1] + EDGE for x, y in ends)
+    return is_proven
 
 
 def same(one: tuple[float, float], other: tuple[float, float]) -> bool:

@@ -1,19 +1,16 @@
 """Labels of other tools brought into the store: read, matched, fitted, named, converted."""
 
-import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from weakseg.common import UserError, suggestion
-from weakseg.data.class_list import read_classes
 from weakseg.labels.box_order import FEWEST, BoxOrder
 from weakseg.labels.carried import SIGNAL, Carried, merged
 from weakseg.labels.checks import EDGE, are_shares
 from weakseg.labels.converting import converted
-from weakseg.labels.fitting import ASPECT, Fit, Seen, places_of
+from weakseg.labels.fitting import Fit, are_swapped, places_of
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import (
@@ -27,12 +24,13 @@ from weakseg.labels.formats.records import (
     Unreadable,
 )
 from weakseg.labels.formats.table import FORMATS, reader, recognise
+from weakseg.labels.matched import matched
 from weakseg.labels.matching import Pictures
+from weakseg.labels.naming import BACKGROUND, NOTHING
 from weakseg.labels.signals import LISTS
 from weakseg.labels.store import Change, Given, Store
 
-BACKGROUND = "_background_"  # as LabelMe calls it
-NOTHING = "-"  # a class that --map leaves out
+OTHERS = 0.2  # share of pictures of another size than they were labelled at that is no slip
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,9 @@ class Imported:
     absent   names of pictures that the folder doesn't have
     classes  that the shapes are of, in the order of the file
     order    of the numbers in its boxes
-    far      number of boxes that reach far beyond their picture
+    marks, far  number of shapes, and of those that reach far beyond their picture
+    unsized, beyond  number of labelled pictures whose size the file doesn't say, and of those that
+        a shape reaches far beyond
     """
 
     path: Path
@@ -81,7 +81,10 @@ class Imported:
     is_empty: bool = False
     classes: list[str] = field(default_factory=list)
     order: BoxOrder = field(default_factory=BoxOrder)
+    marks: int = 0
     far: int = 0
+    unsized: int = 0
+    beyond: int = 0
 
     @property
     def pictures(self) -> int:
@@ -98,42 +101,49 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
     files = Files(path)
     name = wishes.format or recognise(files)
     found = Imported(files.path, FORMATS[name].title, is_empty=wishes.is_empty)
-    called: dict[str, str] = {}
-    for record in reader(name, wishes.meaning)(files, found.dropped):
-        key = pictures.find(record.name)
-        if key is None:
-            found.absent.append(record.name)
-            continue
-        if called.setdefault(key, record.name) != record.name:
-            raise UserError(
-                f"{path}: {called[key]} and {record.name} both mean {pictures.paths[key]}; keep one"
-            )
-        namesakes = pictures.called(record.file) if record.file else []
-        if namesakes and key not in namesakes:
-            stale = "says that it is of another picture than the one of its own name"
-            found.dropped.add(stale, record.file, f"of {record.name}")
-            continue
+    records = reader(name, wishes.meaning)(files, found.dropped)
+    there, found.absent = matched(files, records, pictures, found.dropped)
+    is_swapped = are_swapped((one.record, one.seen) for one in there)
+    told_in: dict[tuple[str, str], str] = {}
+    for one in there:
+        record, key = one.record, one.key
         source = wishes.source or f"{name} {record.project or files.title}"
         with found.dropped.unless_read(record.name):
-            given = given_by(record, Seen.of(pictures.files[key]), wishes, found)
+            given = given_by(record, Fit.of(record, one.seen, is_swapped), wishes, found)
             of_source = found.sources.setdefault(source, {})
-            of_source[key] = joined(of_source[key], given) if key in of_source else given
-    refuse_unusable(found, pictures, is_matched=bool(called))
+            if key not in of_source:
+                of_source[key], told_in[source, key] = given, one.name
+            elif told_in[source, key] != one.name and share_kinds(of_source[key], given):
+                if not are_equal(of_source[key], given):
+                    raise UserError(
+                        f"{path}: {told_in[source, key]} and {one.name} have other labels of "
+                        f"{pictures.paths[key]}; remove one, or if both are to hold, import the "
+                        "files by their names"
+                    )
+                found.dropped.change("the same in two files", record.name)
+            else:
+                of_source[key] = joined(of_source[key], given)
+    refuse_unusable(found, pictures, is_matched=bool(there) or not found.absent)
     return found
 
 
 def refuse_unusable(found: Imported, pictures: Pictures, is_matched: bool) -> None:
-    """Refuse a file of which nothing is left, and one whose boxes are no corners.
+    """Refuse a file of which nothing is left, of other sizes, or whose boxes are no corners.
 
     is_matched: whether any of its pictures is there
     """
     path = found.path
     if found.order.fault:
         raise UserError(f"{path}: {found.order.fault}")
-    if found.order.boxes >= FEWEST and found.far > found.order.boxes / 2:
+    if found.beyond > max(1, OTHERS * found.unsized):
         raise UserError(
-            f"{path}: {found.far} of {found.order.boxes} boxes reach beyond their pictures: they "
-            "were drawn on another size, or are corners where width and height are expected"
+            f"{path}: labels of {found.beyond} of {found.unsized} pictures reach beyond them: they "
+            "were drawn on another size; label the pictures as they are"
+        )
+    if found.marks >= FEWEST and found.far > found.marks / 2:
+        raise UserError(
+            f"{path}: {found.far} of {found.marks} shapes reach beyond their pictures: they were "
+            "drawn on another size, or boxes are corners where width and height are expected"
         )
     is_lost = not found.shown and found.dropped.lost >= max(1, found.empty)
     if is_matched and is_lost:
@@ -147,11 +157,24 @@ def refuse_unusable(found: Imported, pictures: Pictures, is_matched: bool) -> No
         )
 
 
-def given_by(record: PictureRecord, seen: Seen, wishes: Wishes, found: Imported) -> Given:
-    """Return what a record says of its picture, in the picture's own pixels and classes."""
-    fit = Fit.of(record, seen)
+def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -> Given:
+    """Return what a record says of its picture, in the picture's own pixels and classes.
+
+    One of which a shape reaches far beyond the picture is `Unreadable` where the file doesn't say
+    how large that was: the other shapes would lie elsewhere too.
+    """
+    drawn = [shape for shape in record.shapes if shape.kind != "tag"]
+    far = sum(fit.is_far(shape) for shape in drawn)
+    found.marks, found.far = found.marks + len(drawn), found.far + far
+    if not fit.is_stated:
+        found.unsized, found.beyond = found.unsized + bool(drawn), found.beyond + bool(far)
+        if far:
+            raise Unreadable(
+                "reaching outside of the picture, as if drawn on a larger one; label it at its own "
+                "size"
+            )
     marks = [place for shape in record.shapes for place in places_of(shape)]
-    if record.size != SHARES and are_shares(marks, seen.size):
+    if record.size != SHARES and are_shares(marks, fit.size):
         raise Unreadable(
             "labelled in shares of the picture's sides, all within 0 and 1; multiply them by its "
             "width and height"
@@ -162,12 +185,10 @@ def given_by(record: PictureRecord, seen: Seen, wishes: Wishes, found: Imported)
             named = renamed(shape, wishes)
             if named is not None:
                 refuse_shape_of_nothing(named, wishes)
-                shapes += converted(fit.shape(named), wishes.areas_as, seen.size)
-                beyond = fit.beyond(named)
-                if named.kind != "click" and beyond > EDGE:
+                shapes += converted(fit.shape(named), wishes.areas_as, fit.size)
+                if named.kind != "click" and fit.beyond(named) > EDGE:
                     found.dropped.change("cut at the edge of the picture", record.name)
                 if named.kind == "box":
-                    found.far += beyond > ASPECT * max(seen.size)
                     found.order.add(named.geometry, fit.given)
                 if named.label is not None and named.label not in found.classes:
                     found.classes.append(named.label)
@@ -176,7 +197,7 @@ def given_by(record: PictureRecord, seen: Seen, wishes: Wishes, found: Imported)
     found.empty += not record.shapes and record.complete is None and is_whole
     complete = complete_kinds(record, shapes, wishes) if is_whole else []
     return Given(
-        dict(enumerate(shapes)), seen.size, tuple(complete), record.seconds, record.annotator
+        dict(enumerate(shapes)), fit.size, tuple(complete), record.seconds, record.annotator
     )
 
 
@@ -235,6 +256,18 @@ def complete_kinds(record: PictureRecord, shapes: Sequence[Shape], wishes: Wishe
     return sorted({SIGNAL[shape.kind] for shape in shapes} & {*wishes.complete})
 
 
+def share_kinds(one: Given, other: Given) -> bool:
+    """Return whether two records have places of one kind of label."""
+    kinds, others = ({SIGNAL[s.kind] for s in given.shapes.values()} for given in (one, other))
+    return bool(kinds & others - {"tags"})
+
+
+def are_equal(one: Given, other: Given) -> bool:
+    """Return whether two records have the same shapes."""
+    mine, theirs = (sorted(shape.key for shape in g.shapes.values()) for g in (one, other))
+    return mine == theirs
+
+
 def joined(one: Given, other: Given) -> Given:
     """Return what two records of one file say of the same picture."""
     shapes = [*one.shapes.values(), *other.shapes.values()]
@@ -273,44 +306,3 @@ def carried_in(store: Store) -> Iterator[tuple[str, Carried]]:
     """Yield (id, what it carries) of the pictures in a store, in the order of their ids."""
     for key, sources in sorted(store.given().items()):
         yield key, merged(sources)
-
-
-# ---- names of classes
-
-
-def classes_beside(images: str | Path) -> Classes:
-    """Return the classes in the `classes.txt` in or beside a folder of photographs, if any."""
-    for folder in (Path(images), Path(images).resolve().parent):
-        path = folder / "classes.txt"
-        if path.is_file():
-            names, has_background = read_classes(path)
-            return Classes(tuple(names), has_background)
-    return Classes()
-
-
-def refuse_alike(names: Iterable[str]) -> None:
-    """Refuse names of classes that differ in capitals, blanks or Unicode forms alone."""
-    told: dict[str, str] = {}
-    for name in names:
-        letters = unicodedata.normalize("NFKC", name).casefold()
-        plain = " ".join(re.split(r"[\s_-]+", letters)).strip()
-        other = told.setdefault(plain, name)
-        if other != name:
-            raise UserError(
-                f"the classes {other!r} and {name!r} look like one; give them one name with "
-                f"--map '{name}={other}', or list all classes with --classes"
-            )
-
-
-def renames(words: Sequence[str]) -> dict[str, str]:
-    """Return {class in the file: class here} of --map's words "Dog=dog,phone=-"."""
-    names: dict[str, str] = {}
-    for word in (part for words_ in words for part in words_.split(",") if part.strip()):
-        old, sign, new = (part.strip() for part in word.partition("="))
-        if not (old and sign and new):
-            raise UserError(f"--map {word.strip()}: write NAME=CLASS, or NAME={NOTHING}")
-        if names.setdefault(old, new) != new:
-            raise UserError(
-                f"--map {word.strip()}: {old} has the name {names[old]} already; keep one"
-            )
-    return names

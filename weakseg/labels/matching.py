@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -11,6 +12,19 @@ from weakseg.data.folder_files import by_id, files_below, is_picture
 # What tools put before or behind the names of pictures that were uploaded.
 UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)|\.rf\.[0-9a-f]{20,}")
 SUFFIX = re.compile(r"\.[A-Za-z0-9]{2,5}$")
+
+
+@dataclass(frozen=True)
+class Match:
+    """The picture that a label file means by a name.
+
+    is_elsewhere  whether it lies in another folder than the one that the name has
+    is_in_folder  whether it lies in the very folder that the name has
+    """
+
+    key: str
+    is_elsewhere: bool = False
+    is_in_folder: bool = False
 
 
 class Pictures:
@@ -38,8 +52,8 @@ class Pictures:
         """Return the path of a picture below the folder, with its suffix."""
         return self.files[key].relative_to(self.folder).as_posix()
 
-    def find(self, name: str) -> str | None:
-        """Return the id of the picture that a label file calls `name`; None where none is there.
+    def find(self, name: str) -> Match | None:
+        """Return the picture that a label file calls `name`; None where none is there.
 
         By the whole path, by as much of its end as fits, by the name, by the name without what an
         upload adds to it. Two that fit equally well are a `UserError`.
@@ -58,7 +72,9 @@ class Pictures:
                     f"{self.folder}: {name} may be {shown}; keep one of them, or name their "
                     "folders in the labels"
                 )
-            return best[0]
+            folders, _, _ = fits[best[0]]
+            most = min(path.count("/") for path in (self.paths[best[0]], wanted))
+            return Match(best[0], folders < most, folders == most > 0)
         return None
 
     def called(self, name: str) -> list[str]:

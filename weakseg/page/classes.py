@@ -8,7 +8,7 @@ from weakseg.common import IGNORE, UserError
 from weakseg.data.class_list import is_background
 from weakseg.data.ids import is_shown
 from weakseg.labels.formats.records import Classes
-from weakseg.labels.importing import refuse_alike
+from weakseg.labels.naming import refuse_alike
 from weakseg.page.access import Refused
 from weakseg.reporting.style import palette
 

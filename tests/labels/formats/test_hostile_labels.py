@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weakseg.common import UserError
-from weakseg.labels.fitting import Seen
+from weakseg.labels.fitting import Fit, Seen
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import Classes, Dropped
@@ -191,7 +191,7 @@ def survives(name, file, content):
         for record in records:
             assert isinstance(record.name, str)
             with dropped.unless_read(record.name):
-                given_by(record, seen, Wishes(areas_as="points"), found)
+                given_by(record, Fit.of(record, seen), Wishes(areas_as="points"), found)
         assert all("\n" not in line for line in dropped.lines())
         # What is lost counts under the picture's own name, so that none of its lists is complete.
         names = {record.name for record in records if len(record.name) > 3}

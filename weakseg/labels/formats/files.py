@@ -40,7 +40,10 @@ class Files:
     """What `--import` was given: the names of its files, below it, and their contents.
 
     names  sorted, with '/' between folders; a single file is its own name
+    latest  name of the file that was read last, which a format's next record is of
     """
+
+    latest = ""
 
     def __init__(self, path: str | Path, most_bytes: int = MOST_BYTES) -> None:
         self.path, self.most_bytes = Path(path), most_bytes
@@ -90,6 +93,7 @@ class Files:
 
     def read(self, name: str) -> bytes:
         """Return the content of a file; one that is too large or damaged is a `UserError`."""
+        self.latest = name
         try:
             with self._open(name) as file:
                 content = file.read(self.most_bytes + 1)
@@ -107,6 +111,7 @@ class Files:
     @contextlib.contextmanager
     def on_disk(self, name: str) -> Iterator[Path]:
         """Yield the path of a file; one of an archive lies there for the while of the `with`."""
+        self.latest = name
         if not self.archive:
             yield self.path / name if self.path.is_dir() else self.path
             return
@@ -126,6 +131,7 @@ class Files:
 
     def json(self, name: str) -> Any:
         """Return the value in a JSON file; NaN, which JSON doesn't have, is refused too."""
+        self.latest = name
         return self._parsed(name)
 
     def _read_json(self, name: str) -> Any:

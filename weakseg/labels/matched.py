@@ -1,0 +1,60 @@
+"""The records of a label file, each with the picture that it means."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from weakseg.common import UserError
+from weakseg.labels.fitting import Seen
+from weakseg.labels.formats.files import Files
+from weakseg.labels.formats.records import Dropped, PictureRecord
+from weakseg.labels.matching import Match, Pictures
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A record, the picture that it means, and the file that it stands in.
+
+    name  of the file, below the folder or archive
+    """
+
+    record: PictureRecord
+    key: str
+    seen: Seen
+    name: str
+
+
+def matched(
+    files: Files, records: Iterator[PictureRecord], pictures: Pictures, dropped: Dropped
+) -> tuple[list[Matched], list[str]]:
+    """Return (records of pictures that are there, names of those that are not).
+
+    A picture in another folder than the one that a name has is taken for the one that it means,
+    and counted, unless the names of others show that folders are to be trusted.
+    """
+    told: list[tuple[PictureRecord, Match | None, str]] = [
+        (record, pictures.find(record.name), files.latest) for record in records
+    ]
+    trusts = any(match.is_in_folder for _, match, _ in told if match)
+    found: list[Matched] = []
+    absent: list[str] = []
+    called: dict[str, str] = {}
+    for record, match, name in told:
+        if match is None or (match.is_elsewhere and trusts):
+            absent.append(record.name)
+            continue
+        key = match.key
+        if called.setdefault(key, record.name) != record.name:
+            raise UserError(
+                f"{files.path}: {called[key]} and {record.name} both mean {pictures.paths[key]}; "
+                "keep one"
+            )
+        namesakes = pictures.called(record.file) if record.file else []
+        if namesakes and key not in namesakes:
+            stale = "says that it is of another picture than the one of its own name"
+            dropped.add(stale, record.file, f"of {record.name}")
+            continue
+        if match.is_elsewhere:
+            where = f"{record.name}, taken for {pictures.paths[key]}"
+            dropped.change("in another folder than the name says", where)
+        found.append(Matched(record, key, Seen.of(pictures.files[key]), name))
+    return found, absent

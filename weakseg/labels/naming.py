@@ -1,0 +1,51 @@
+"""Names of classes in label files: those that are known, other names for them, and look-alikes."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from weakseg.common import UserError
+from weakseg.data.class_list import read_classes
+from weakseg.labels.formats.records import Classes
+
+BACKGROUND = "_background_"  # as LabelMe calls it
+NOTHING = "-"  # a class that --map leaves out
+
+
+def classes_beside(images: str | Path) -> Classes:
+    """Return the classes in the `classes.txt` in or beside a folder of photographs, if any."""
+    for folder in (Path(images), Path(images).resolve().parent):
+        path = folder / "classes.txt"
+        if path.is_file():
+            names, has_background = read_classes(path)
+            return Classes(tuple(names), has_background)
+    return Classes()
+
+
+def refuse_alike(names: Iterable[str]) -> None:
+    """Refuse names of classes that differ in capitals, blanks or Unicode forms alone."""
+    told: dict[str, str] = {}
+    for name in names:
+        letters = unicodedata.normalize("NFKC", name).casefold()
+        plain = " ".join(re.split(r"[\s_-]+", letters)).strip()
+        other = told.setdefault(plain, name)
+        if other != name:
+            raise UserError(
+                f"the classes {other!r} and {name!r} look like one; give them one name with "
+                f"--map '{name}={other}', or list all classes with --classes"
+            )
+
+
+def renames(words: Sequence[str]) -> dict[str, str]:
+    """Return {class in the file: class here} of --map's words "Dog=dog,phone=-"."""
+    names: dict[str, str] = {}
+    for word in (part for words_ in words for part in words_.split(",") if part.strip()):
+        old, sign, new = (part.strip() for part in word.partition("="))
+        if not (old and sign and new):
+            raise UserError(f"--map {word.strip()}: write NAME=CLASS, or NAME={NOTHING}")
+        if names.setdefault(old, new) != new:
+            raise UserError(
+                f"--map {word.strip()}: {old} has the name {names[old]} already; keep one"
+            )
+    return names
