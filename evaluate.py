@@ -368,8 +368,11 @@ def score(
         "args": facts["args"],
         "commit": facts["commit"],
         "fingerprint": facts["fingerprint"],
+        "contents": facts.get("contents"),
         "test_fingerprint": dataset.test_fingerprint(),
+        "test_contents": dataset.test_contents(),
         "labels": facts["labels"],
+        "mask_contents": facts.get("mask_contents"),
         "images": images,
     }
     write_json(Path(args.results_dir) / f"{name}.json", result)

@@ -235,9 +235,10 @@ def compare(args: argparse.Namespace) -> None:
     band = schedule_in_seconds(args.cost_band or args.cost_schedule)
 
     from weakseg.planning.grid import Grid
-    from weakseg.planning.runner import collect, run_grid
+    from weakseg.planning.runner import collect, refuse_other_data, run_grid
 
     grid = Grid(study_of(args))
+    refuse_other_data(grid)
     say([*grid.dataset.notes(), *grid.dataset.check_test_masks(), *grid.notes])
     report_left_out(grid)
     take_folder(grid.study.folder, "study")
@@ -332,7 +333,14 @@ def ask(args: argparse.Namespace) -> None:
     from model import feature_store
     from weakseg.data.datasets import open_dataset
     from weakseg.planning.ask import run_study, simulation
-    from weakseg.planning.ask_report import draw_strip, finished_rows, row_words, table, write_ask
+    from weakseg.planning.ask_report import (
+        contents_of,
+        draw_strip,
+        finished_rows,
+        row_words,
+        table,
+        write_ask,
+    )
     from weakseg.planning.cell import data_words, run_of
 
     study = ask_study_of(args)
@@ -345,13 +353,14 @@ def ask(args: argparse.Namespace) -> None:
     take_folder(study.folder, "ask")
     settings = asdict(run.probe) | run.recorded()  # the session's model is a probe in any case
     store = feature_store(settings, run.cache_dir, run.cache_limit)
-    rows = finished_rows(study)
+    held = contents_of(dataset)
+    rows = finished_rows(study, held)
     session = simulation(study, dataset, store)
     for row in run_study(study, session, dataset, store, workers, rows):
         rows.append(row)
-        write_ask(study, rows)
+        write_ask(study, rows, held)
         print(row_words(row))
-    write_ask(study, rows)
+    write_ask(study, rows, held)
     draw_strip(study, session, dataset, store, rows)
     print(table(rows))
     print(

@@ -27,7 +27,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from weakseg.common import UserError, commit, printable, run_cli, seed_everything
-from weakseg.data.base import SegmentationDataset
+from weakseg.data.base import SegmentationDataset, short_hash
 from weakseg.data.datasets import open_dataset, say
 from weakseg.labels.class_names import with_classes
 from weakseg.labels.signals import is_closed
@@ -196,9 +196,9 @@ def train(
     """Train what is left of a run, and report."""
     from model import refuse_unfit
     from weakseg.training.checkpoints import (
-        LEARNT_FROM,
         Log,
         find_checkpoint,
+        in_words,
         other_data,
         refuse_other_data,
     )
@@ -208,8 +208,8 @@ def train(
     began, description = time.perf_counter(), describe(run, dataset, labels)
     checkpoint = find_checkpoint(run)
     changed = other_data(checkpoint, description) if checkpoint else []
-    if checkpoint and checkpoint["epoch"] >= run.epochs and changed != ["labels"]:
-        words = " and ".join(LEARNT_FROM[key] for key in changed)
+    words = in_words(changed)
+    if checkpoint and checkpoint["epoch"] >= run.epochs and words != "labels":
         keep(run, checkpoint, words and f"other {words}")
         return
     if checkpoint:
@@ -392,9 +392,12 @@ def describe(
         "commit": commit(),
         "task": dataset.task,
         "fingerprint": dataset.fingerprint(),
+        "contents": dataset.contents(),
         "test_fingerprint": dataset.test_fingerprint(),
+        "test_contents": dataset.test_contents(),
+        "mask_contents": short_hash([dataset.mask_contents(labels.masks)]),
         "seen": seen,
-        "files": dataset.file_sizes({*seen, *dataset.ids("test")}),
+        "files": dataset.image_contents({*seen, *dataset.ids("test")}),
         "labels": labels.digest,
         "cost": labels.cost,
         "selection": {"by": run.selection if labels.val_ids else None, **labels.selection_cost},

@@ -121,7 +121,7 @@ def read_runs(
     runs = load_runs([path for path in folders if Path(path).resolve() != output.resolve()])
     full = load_runs(full_folders) if full_folders else []
     for run in full:
-        if run.results["test_fingerprint"] != runs[0].results["test_fingerprint"]:
+        if not run.is_tested_as(runs[0]):
             raise UserError(
                 f"--full {run.folder}: tested on other images or masks than {runs[0].folder}"
             )

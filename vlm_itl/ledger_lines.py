@@ -27,6 +27,7 @@ class Start(Part):
 
     settings: str
     images: str
+    contents: str | None = None
     targets: list[Target] = Field(min_length=1)
     seed: int
     commit: str | None

@@ -73,6 +73,7 @@ def finish(run: Run) -> dict[str, Any]:
         pool=len(run.pool),
         classes=run.dataset.class_names,
         test_fingerprint=run.dataset.test_fingerprint(),
+        test_contents=run.dataset.test_contents(),
     )
     # Only Learn-then-Test bounds the share of bad masks among the accepted ones.
     section = run.settings.vlm_itl

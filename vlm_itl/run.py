@@ -14,7 +14,7 @@ from vlm_itl.networks import NetworkStore, round_folder
 from vlm_itl.predictions import NetworkInputs, predicted_cases
 from vlm_itl.start import copy_first_round, recorded, refuse_lost_ledger, write_or_check_start
 from vlm_itl.tracking import Tracker, tracker_options
-from vlm_itl.training.data import fingerprint, open_images, splits_of
+from vlm_itl.training.data import contents, fingerprint, open_images, splits_of
 from weakseg.common import UserError, commit, stable_seed
 from weakseg.data.cache import ResizedCache
 from weakseg.data.datasets import say
@@ -51,6 +51,7 @@ class Run:
         self.pool, self.val, self.test = splits["pool"], splits["val"], splits["test"]
         self.cache = ResizedCache(data.cache_dir, data.image_size, data.cache_limit)
         self.fingerprint = fingerprint(self.dataset, splits)
+        self.contents = contents(self.dataset, splits)
         # The only two that know ground truth: the oracle charges for it, the examiner serves the
         # report and the simulated judge.
         self.oracle = Oracle(self.dataset, self.pool, self.cache, settings.seed, self.annotator)
@@ -81,6 +82,7 @@ class Run:
         start = {
             "settings": settings_hash([config, self.arm]),
             "images": self.fingerprint,
+            "contents": self.contents,
             "targets": self.targets,
             "seed": self.settings.seed,
             "commit": commit(),

@@ -13,7 +13,7 @@ from weakseg.common import UserError
 from weakseg.planning.ledger import FREE, Ledger, find_line, read_ledger, without
 
 # What the ledger's first line is compared by -> the flag or key that decides it.
-IDENTITY = {"settings": "--config, --set", "images": "data.source"}
+IDENTITY = {"settings": "--config, --set", "images": "data.source", "contents": "data.source"}
 
 # What two runs must share to have the same first round, besides the images and the first budget.
 SHARED = (
@@ -67,7 +67,7 @@ def write_or_check_start(ledger: Ledger, folder: Path, start: dict[str, Any]) ->
     """Write the ledger's first line, or compare it with what this run would write."""
     written = ledger.once(-1, "start", lambda: start)
     for key, flag in IDENTITY.items():
-        if written[key] != start[key]:
+        if written.get(key, start[key]) != start[key]:  # an earlier version wrote no contents
             raise UserError(
                 f"{folder}: this run began with other {key} ({flag}); "
                 "restore them, delete the folder, or take another run_name"
@@ -114,6 +114,8 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[
             yield key
     if theirs["images"] != ours["images"]:
         yield "images"
+    if len({one["contents"] for one in (theirs, ours) if "contents" in one}) > 1:
+        yield "contents of images or masks"
     if theirs["targets"][0] != ours["targets"][0]:
         yield "first budget"
 

@@ -43,6 +43,15 @@ class FinishedRun:
         """The seed of everything random in it."""
         return self.results["seed"]
 
+    def is_tested_as(self, other: "FinishedRun") -> bool:
+        """Whether another run was tested on the same images and masks.
+
+        An earlier version says only how large their files are.
+        """
+        keys = ["test_fingerprint"]
+        keys += ["test_contents"] * all(run.results.get("test_contents") for run in (self, other))
+        return all(self.results[key] == other.results[key] for key in keys)
+
     @property
     def full(self) -> float | None:
         """The mIoU with all labels, where a baseline told it."""
@@ -94,7 +103,7 @@ def load_runs(paths: Iterable[Path | str]) -> list[FinishedRun]:
     if not runs:
         raise UserError("there are no runs to compare: name folders that hold a results.json")
     for run in runs:
-        if run.results["test_fingerprint"] != runs[0].results["test_fingerprint"]:
+        if not run.is_tested_as(runs[0]):
             raise UserError(
                 f"{run.folder / 'results.json'}: tested on other images or masks than "
                 f"{runs[0].folder}; compare runs with one test_fingerprint"

@@ -28,6 +28,7 @@ def results(
     pool: int,
     classes: Sequence[str],
     test_fingerprint: str,
+    test_contents: str,
 ) -> dict[str, Any]:
     """Return the content of results.json: what was bought, what it cost, and what it gave.
 
@@ -40,6 +41,7 @@ def results(
         "commit": start["commit"],
         "fingerprint": start["images"],
         "test_fingerprint": test_fingerprint,
+        "test_contents": test_contents,
         "config": start["config"],
         "classes": classes,
         "pool": pool,

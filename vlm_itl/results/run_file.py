@@ -64,6 +64,7 @@ class RunResults(Part):
     arm: Annotated[str, AfterValidator(shown)]
     seed: int = Field(ge=0, le=2**63 - 1)
     test_fingerprint: str
+    test_contents: str | None = None
     curve: list[Point] = Field(min_length=1)
     judge: list[Annotated[dict[str, Any], AfterValidator(metrics_of)]] = []
     config: dict[str, Any] | None = None

@@ -17,7 +17,7 @@ from datasets import Dataset
 from data_utils import SegmentationItems
 from vlm_itl.sections import Data
 from weakseg.common import UserError, stable_seed
-from weakseg.data.base import SegmentationDataset
+from weakseg.data.base import SegmentationDataset, short_hash
 from weakseg.data.cache import ResizedCache
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.data.hub import HubSource, export_hub
@@ -99,6 +99,12 @@ def fingerprint(dataset: SegmentationDataset, splits: Mapping[str, Sequence[str]
     """Return a short hash: runs with the same one saw the same pool, validation and test images."""
     text = repr((dataset.fingerprint(masks=True), sorted(splits.items())))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def contents(dataset: SegmentationDataset, splits: Mapping[str, Sequence[str]]) -> str:
+    """Return a short hash of what the files of the images and masks of all splits hold."""
+    names = [name for split in splits.values() for name in split]
+    return short_hash([dataset.image_contents(names), dataset.mask_contents(names)])
 
 
 def image_table(

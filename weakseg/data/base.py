@@ -14,6 +14,7 @@ from PIL import Image
 
 from weakseg.common import IGNORE, UserError
 from weakseg.data.cache import ResizedCache, cached_classes
+from weakseg.data.contents import Contents
 from weakseg.data.groups import FILE as GROUPS
 from weakseg.data.groups import hold_out, read_groups
 from weakseg.data.image_io import image_size, read_image, read_instances
@@ -239,6 +240,7 @@ class SegmentationDataset(ABC):
         part = copy.copy(self)
         vars(part)["reading"] = self.reading
         part.lists, part._ids = {}, {}
+        vars(part).pop("known_contents", None)
         for key in self.by_image:
             whole = getattr(self, key)
             setattr(part, key, {name: whole[name] for name in names if name in whole})
@@ -431,13 +433,14 @@ class SegmentationDataset(ABC):
     def fingerprint(self, masks: bool = False) -> str:
         """Return a short hash of ids, splits, classes and sizes of image files.
 
-        Runs with the same one saw the same images. masks: the sizes of mask files count too, as
-        they do for simulated annotators
+        Runs with the same one, and the same `contents`, saw the same images. masks: the sizes of
+        mask files count too, as they do for simulated annotators
         """
         return self._digest((self.name, self.class_names, self.tag_names), SPLITS, masks)
 
     def test_fingerprint(self, names: Sequence[str] | None = None) -> str:
-        """Return that of the test split and its masks: runs with the same one can be compared.
+        """Return that of the test split and its masks: runs with the same one, and the same
+        `test_contents`, can be compared.
 
         names: of the classes, where they had others; None: as they are
         """
@@ -450,6 +453,30 @@ class SegmentationDataset(ABC):
         size = self.mask_path(name).stat().st_size
         return f"{size} {self.mask_values.key}" if self.mask_values else f"{size}"
 
+    @cached_property
+    def known_contents(self) -> Contents:
+        """What the files of the data set hold, as far as anybody asked."""
+        return Contents(self.cache_dir, self.root)
+
+    def image_contents(self, names: Iterable[str]) -> dict[str, str]:
+        """Return {id: a text that differs where the files of two photographs do}, sorted."""
+        ids = sorted(names)
+        return dict(zip(ids, self.known_contents.of(map(self.image_path, ids), False), strict=True))
+
+    def mask_contents(self, names: Iterable[str]) -> dict[str, str]:
+        """Return {id: a text that differs where the files of two masks do}, sorted."""
+        ids = sorted(names)
+        return dict(zip(ids, self.known_contents.of(map(self.mask_path, ids), True), strict=True))
+
+    def contents(self) -> str:
+        """Return a short hash of ids, splits, and what the files of images hold."""
+        return short_hash((split, self.image_contents(self.ids(split))) for split in SPLITS)
+
+    def test_contents(self) -> str:
+        """Return a short hash of what the files of images and masks of the test split hold."""
+        names = self.ids("test")
+        return short_hash([self.image_contents(names), self.mask_contents(names)])
+
     def _digest(self, head: tuple[object, ...], splits: Iterable[str], masks: bool) -> str:
         head += (self.mask_values.key,) if self.mask_values else ()
         shown = replace(self.chosen, value_range=None).key
@@ -461,3 +488,11 @@ class SegmentationDataset(ABC):
                 sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
                 digest.update(repr((split, name, sizes)).encode())
         return digest.hexdigest()[:16]
+
+
+def short_hash(parts: Iterable[object]) -> str:
+    """Return a hash of 16 letters of some values, by how they are written."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(repr(part).encode())
+    return digest.hexdigest()[:16]

@@ -28,7 +28,7 @@ CACHE_VERSION = 2  # raise it when reading or resizing gives other pixels than b
 class ResizedCache:
     """Images and masks as square uint8 arrays, one .npy file each, made on first use.
 
-    A file's name holds the source's path, size and time, so a changed source is read anew. Files
+    A file's name holds the source's path, size and times, so a changed source is read anew. Files
     appear by rename, so any number of processes may share the folder.
 
     size: of the square's side, in pixels
@@ -178,7 +178,8 @@ def source_key(source: Source) -> str:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); run python download_data.py"
         ) from error
-    of_file = path.resolve(), stat.st_size, stat.st_mtime_ns
+    # Files that were swapped have their own size and time of writing, but another time of the move.
+    of_file = path.resolve(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
     seed = stable_seed(CACHE_VERSION, *of_file, *special)
     return f"{seed:016x}"
 

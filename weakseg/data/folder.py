@@ -240,8 +240,15 @@ class Folder(MaskClasses):
         self.masks = {**paths, **self.masks}
 
     def mask_identity(self, name: str) -> str:
-        is_drawn = name in self.drawn and self.mask_path(name) == self.drawn[name]
-        return self.drawn[name].stem if is_drawn else super().mask_identity(name)
+        return self.drawn[name].stem if self.is_drawn(name) else super().mask_identity(name)
+
+    def mask_contents(self, names: Iterable[str]) -> dict[str, str]:
+        held = super().mask_contents(names)
+        return held | {name: self.drawn[name].stem for name in held if self.is_drawn(name)}
+
+    def is_drawn(self, name: str) -> bool:
+        """Whether the mask of an image is one that labels of other tools make."""
+        return name in self.drawn and self.mask_path(name) == self.drawn[name]
 
     def instances_path(self, name: str) -> Path:
         return self.objects.get(name, self.root / "instances" / f"{name}.png")

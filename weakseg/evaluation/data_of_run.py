@@ -63,20 +63,27 @@ def refuse_damaged_facts(path: Path, run: Mapping[str, Any]) -> None:
 def is_data_of(dataset: SegmentationDataset, run: Mapping[str, Any]) -> bool:
     """Return whether a checkpoint or result is of a run on these images."""
     names = run["task"]["classes"]
+    # Earlier versions say of some files only how large they are.
+    contents, of_test = run.get("contents"), run.get("test_contents")
     if is_result(run):  # its images and their masks are there as they were
         if not {*run["images"]} <= {*dataset.ids("test")}:
             return False
         dataset.test_on(run["images"])
-        return dataset.test_fingerprint(names) == run.get("test_fingerprint")
+        same = dataset.test_fingerprint(names) == run.get("test_fingerprint")
+        return same and of_test in (None, dataset.test_contents())
     if run["fingerprint"] in (dataset.fingerprint(), dataset.fingerprint(masks=True)):
-        return True
+        if contents in (None, dataset.contents()):
+            return True
     if dataset.test_fingerprint(names) == run["test_fingerprint"]:
-        return True
+        if of_test in (None, dataset.test_contents()):
+            return True
     there = {*dataset.ids("trainval"), *dataset.ids("test")}
     if "files" in run:
         files = run["files"]
-        now = dataset.file_sizes(there & files.keys())
-        same = sum(files[name] == size for name, size in now.items())
-        return bool(files) and same >= LEAST * len(files)
+        known = there & files.keys()
+        of_old = all(isinstance(one, int) for one in files.values())
+        now = dataset.file_sizes(known) if of_old else dataset.image_contents(known)
+        kept = sum(files[name] == held for name, held in now.items())
+        return bool(files) and kept >= LEAST * len(files)
     seen = {*run.get("seen", ())}
     return bool(seen) and seen <= there and dataset.images_digest(seen) == run.get("images")

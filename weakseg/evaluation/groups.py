@@ -10,9 +10,11 @@ from weakseg.common import UserError
 from weakseg.evaluation.results import (
     Folders,
     Result,
+    data_sets,
     load_result,
     refuse_other_images,
     refuse_other_windows,
+    test_sets,
 )
 from weakseg.labels.costs import hours
 from weakseg.training.run import FREE, LATER
@@ -36,15 +38,15 @@ def seed_groups(results: Sequence[Result]) -> list[Group]:
     """
     groups: dict[tuple[str, int], Group] = {}
     times: Counter[tuple[str, int]] = Counter()
-    for result in results:
-        key, seed = _settings(result), seed_of(result)
+    for result, *data in zip(results, data_sets(results), test_sets(results), strict=True):
+        key, seed = f"{_settings(result)} {data}", seed_of(result)
         times[key, seed] += 1
         groups.setdefault((key, times[key, seed]), []).append(result)
     return [sorted(group, key=seed_of) for group in groups.values()]
 
 
 def _settings(result: Result) -> str:
-    """Return all that the runs of one group share, as text.
+    """Return all that the runs of one group share besides their data, as text.
 
     A setting without a value counts as one that is not there, as in results of another version.
     """
@@ -53,7 +55,7 @@ def _settings(result: Result) -> str:
         for key, value in result["args"].items()
         if key not in MAY_DIFFER and value not in (None, LATER.get(key))
     }
-    same = (result.get(key) for key in ("fingerprint", "test_fingerprint", "tile", "epochs_done"))
+    same = (result.get(key) for key in ("tile", "epochs_done"))
     return json.dumps([args, *same], sort_keys=True)
 
 

@@ -102,5 +102,6 @@ class OtherMasks:
             "epoch": None,
             "commit": None,
             "fingerprint": dataset.fingerprint(),
+            "contents": dataset.contents(),
             "labels": None,
         }

@@ -11,7 +11,7 @@ from weakseg.evaluation.comparison_figures import forest_chart
 from weakseg.evaluation.comparison_text import NOTES, estimate_cells, table_rows
 from weakseg.evaluation.groups import seed_groups, seed_of, supervision_words, title
 from weakseg.evaluation.pricing import by_one_schedule
-from weakseg.evaluation.results import Result, find_results, window_words
+from weakseg.evaluation.results import Result, find_results, test_sets, window_words
 from weakseg.evaluation.summary import cost_point, has_price
 from weakseg.labels.costs import hours
 from weakseg.own_files import refuse_to_replace
@@ -77,11 +77,11 @@ def find_analyses(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 def set_views(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return what the page shows of each test set, and each way to predict it in windows."""
-    tested_alike: dict[tuple[Any, str], list[Result]] = {}
-    for result in results:
-        images = result.get("test_fingerprint", result["fingerprint"])
+    tested_alike: dict[tuple[Any, ...], list[Result]] = {}
+    for result, (sizes, contents) in zip(results, test_sets(results), strict=True):
+        images = sizes or result["fingerprint"], contents
         windows = window_words(result.get("tile"))
-        tested_alike.setdefault((images, windows), []).append(result)
+        tested_alike.setdefault((*images, windows), []).append(result)
     return [set_view(index, runs) for index, runs in enumerate(tested_alike.values(), 1)]
 
 

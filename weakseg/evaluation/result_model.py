@@ -99,7 +99,10 @@ class FactsModel(Part):
     selection: Selection
     args: Settings
     fingerprint: str
+    contents: str | None = None
     test_fingerprint: str
+    test_contents: str | None = None
+    mask_contents: str | None = None
     labels: str | None
     commit: str | None
     epoch: int
@@ -117,7 +120,10 @@ class ResultModel(Part):
     testing: LabelCost | None = None
     args: Settings
     fingerprint: str
+    contents: str | None = None
     test_fingerprint: str | None = None
+    test_contents: str | None = None
+    mask_contents: str | None = None
     tile: Tile | None = None
     images: dict[str, ImageScores]
 

@@ -173,6 +173,27 @@ def load_result(word: str, folders: Folders) -> Result:
     return result | {"folder": path.parent, "images": dict(sorted(result["images"].items()))}
 
 
+def data_sets(
+    results: Sequence[Result], sizes: str = "fingerprint", contents: str = "contents"
+) -> list[tuple[str | None, str | None]]:
+    """Return what tells the images of each result from others.
+
+    Earlier versions say only how large the files are: they count as the first that have the same.
+    sizes, contents: what results say of both
+    """
+    known: dict[str | None, str] = {}
+    for result in results:
+        if result.get(contents):
+            known.setdefault(result.get(sizes), result[contents])
+    own = [(result.get(sizes), result.get(contents)) for result in results]
+    return [(size, held or known.get(size)) for size, held in own]
+
+
+def test_sets(results: Sequence[Result]) -> list[tuple[str | None, str | None]]:
+    """Return what tells the images and masks that each result was tested on from others."""
+    return data_sets(results, "test_fingerprint", "test_contents")
+
+
 def refuse_other_images(first: Result, other: Result) -> None:
     """Raise `UserError` unless two runs were tested on the same images and classes."""
     one, two = (
@@ -183,6 +204,11 @@ def refuse_other_images(first: Result, other: Result) -> None:
         raise UserError(
             f"runs {first['run']} and {other['run']} have different test images or classes; name "
             "runs of one data set"
+        )
+    if len({*test_sets([first, other])}) > 1:
+        raise UserError(
+            f"runs {first['run']} and {other['run']} were tested on files that changed in between; "
+            f"run python evaluate.py --run_name {first['run']} {other['run']} again"
         )
 
 

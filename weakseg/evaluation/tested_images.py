@@ -46,7 +46,8 @@ def check_test(data: dict[str, SegmentationDataset]) -> None:
     first = next(iter(data))
     lines: list[str] = []
     for name, dataset in data.items():
-        if dataset.test_fingerprint() != data[first].test_fingerprint():
+        one, other = ((d.test_fingerprint(), d.test_contents()) for d in (data[first], dataset))
+        if one != other:
             raise UserError(
                 f"runs {first} and {name} have different test images or classes; "
                 "choose with --run_name"

@@ -28,9 +28,9 @@ CONTENT = {
     "labels",
 }
 # What best.pt has as well where there is such a thing: the weights of a frozen encoder, which
-# images the run saw, and the sizes of their files and of those to test on, of which earlier
-# versions have a hash or nothing.
-OPTIONAL = {"encoder", "seen", "files", "images"}
+# images the run saw, and what their files hold and those to test on, of which earlier versions
+# have sizes, a hash of these, or nothing.
+OPTIONAL = {"encoder", "seen", "files", "images", "contents", "test_contents", "mask_contents"}
 # Settings without which nobody knows how a learner sees photographs, and of what kind they are.
 OF_ALL: dict[str, Any] = {"run_name": str}
 OF_UNETS: dict[str, Any] = {"encoder": str, "img_size": int}

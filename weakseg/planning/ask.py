@@ -35,7 +35,14 @@ from weakseg.parallel import Workers
 from weakseg.planning.ask_estimate import Truth, estimated
 from weakseg.planning.asking import Asking, AskingOptions
 from weakseg.planning.candidates import make_pool, pool_key
-from weakseg.planning.cell import Cell, data_words, named_words
+from weakseg.planning.cell import (
+    Cell,
+    data_words,
+    images_of,
+    labels_of,
+    named_words,
+    tested_on,
+)
 from weakseg.planning.runner import run_grid
 from weakseg.planning.simulated_asking import REFIT_EVERY, Annotator, Simulation
 from weakseg.pseudo_masks.from_features import SIDE, FeatureMasks
@@ -276,10 +283,10 @@ def run_of_answers(
         *["--train_limit", str(len(images))],
         *["--resume", "auto", *study.training],
     ]
-    digest = labels_digest(
-        images, images, study.signals, masks_used(dataset, images, images, study.signals)
-    )
-    named, run, identity = named_words(words, len(images), dataset.fingerprint(), digest)
-    return Cell(
-        " + ".join(study.signals), 0.0, study.options.seed, len(images), False, named, run, identity
-    )
+    masks = masks_used(dataset, images, images, study.signals)
+    digest = labels_digest(images, images, study.signals, masks)
+    data = {**images_of(dataset), **labels_of(dataset, digest, masks)}
+    named, run, identity = named_words(words, len(images), data, study.folder)
+    mode, seed = " + ".join(study.signals), study.options.seed
+    tested = tested_on(dataset)
+    return Cell(mode, 0.0, seed, len(images), False, named, run, identity, tested)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from weakseg.common import UserError, atomic_path, read_json, write_json
-from weakseg.data.base import SegmentationDataset
+from weakseg.data.base import SegmentationDataset, short_hash
 from weakseg.inference.predict import probe_mask
 from weakseg.learners.checkpoint_file import load_checkpoint
 from weakseg.learners.feature_store import FeatureStore
@@ -58,21 +58,32 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return markdown(HEAD, lines, ())
 
 
-def write_ask(study: AskStudy, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write ask.json, table.md and ask.png: the flags of a study, and its rows so far."""
+def contents_of(dataset: SegmentationDataset) -> str:
+    """Return a short hash of what the files hold that a session asks about and is tested on."""
+    names = [*dataset.ids("trainval"), *dataset.ids("test")]
+    return short_hash([dataset.contents(), dataset.mask_contents(names)])
+
+
+def write_ask(study: AskStudy, rows: Sequence[Mapping[str, Any]], contents: str) -> None:
+    """Write ask.json, table.md and ask.png: the flags of a study, and its rows so far.
+
+    contents: of `contents_of`
+    """
     from weakseg.reporting.asking_chart import asking_plot
 
-    write_json(study.folder / "ask.json", {"flags": recorded(study), "rows": rows})
+    content = {"flags": recorded(study), "contents": contents, "rows": rows}
+    write_json(study.folder / "ask.json", content)
     with atomic_path(study.folder / "table.md") as temporary:
         temporary.write_text(table(rows) + "\n", encoding="utf-8")
     asking_plot(study.folder / "ask.png", rows)
 
 
-def finished_rows(study: AskStudy) -> list[dict[str, Any]]:
+def finished_rows(study: AskStudy, contents: str) -> list[dict[str, Any]]:
     """Return the rows that an earlier call of the same study has written.
 
-    Rows of other flags are a `UserError`; only how many answers there are, and where they are
-    scored, may change.
+    Rows of other flags or files are a `UserError`; only how many answers there are, and where they
+    are scored, may change.
+    contents: of `contents_of`
     """
     path = study.folder / "ask.json"
     if not path.exists() or not session_path(study.folder).exists():  # it begins anew
@@ -80,6 +91,11 @@ def finished_rows(study: AskStudy) -> list[dict[str, Any]]:
     content = read_json(path)
     if not isinstance(content, dict) or content.get("flags") != recorded(study):
         raise UserError(f"{path}: is of a session with other flags; take another --study_dir")
+    if content.get("contents", contents) != contents:
+        raise UserError(
+            f"{path}: is of a session on files that have changed since; restore them, or take "
+            "another --study_dir"
+        )
     rows: list[dict[str, Any]] = content["rows"]
     return rows
 

@@ -1,13 +1,15 @@
 """One cell of a study's grid: the run of train.py that stands for its mode, budget and seed."""
 
+import copy
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from weakseg.common import UserError
+from weakseg.common import UserError, read_json
+from weakseg.data.base import SegmentationDataset, short_hash
 from weakseg.data.datasets import DataOptions
 from weakseg.evaluation.results import read_result
 from weakseg.labels.label_file import save_labels
@@ -15,6 +17,9 @@ from weakseg.training import options
 from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.run import FORMER, FREE, LATER, TrainingRun
 
+TESTED = ("test_fingerprint", "test_contents")  # what results say of their test sets
+# What results say that files hold; those of earlier versions don't.
+CONTENTS = ("contents", "mask_contents", "test_contents")
 LEARNER = "probe"  # of every run, unless the user says otherwise
 EPOCHS, STEPS = 10, 1000  # of every network, unless the user says otherwise
 DATA = (
@@ -61,6 +66,7 @@ class Cell:
     words       of the command line of train.py
     run         what these words ask for
     identity    what a result file must say to be this run's, see `identity_of`
+    tested      {key: value} that a result on the test set as it is has, see `tested_on`
     labels      the weak-label file that it alone learns from: (path, header, labels by id)
     """
 
@@ -72,6 +78,7 @@ class Cell:
     words: tuple[str, ...]
     run: TrainingRun
     identity: dict[str, Any]
+    tested: Mapping[str, str]
     labels: tuple[Path, dict[str, Any], dict[str, Any]] | None = None
 
     def write_labels(self) -> None:
@@ -104,13 +111,13 @@ class Cell:
 
     def result_path(self, folder: str | Path) -> Path:
         """Return where the result file of this run lies, in the folder of the study."""
-        return Path(folder) / "results" / self.name / f"{self.name}.json"
+        return result_path(Path(folder), self.name)
 
     def result(self, folder: str | Path) -> dict[str, Any] | None:
         """Return the content of this run's result file.
 
-        None unless there is one by these arguments, on these data, of all epochs, with the other
-        files that an evaluation writes: a damaged one is made anew.
+        None unless there is one by these arguments, on these data, of all epochs, tested on what
+        the test set is, with the other files that an evaluation writes: a damaged one is made anew.
         """
         path = self.result_path(folder)
         if not all(file.exists() for file in (path, *map(path.with_name, EVALUATED))):
@@ -119,7 +126,32 @@ class Cell:
             content = read_result(path)
         except UserError:
             return None
-        return content if content and identity_of(content) == self.identity else None
+        if not content or not agree(identity_of(content), self.identity):
+            return None
+        return content if agree({key: content.get(key) for key in TESTED}, self.tested) else None
+
+
+def result_path(folder: Path, name: str) -> Path:
+    """Return where the result file of a run lies, in the folder of a study."""
+    return folder / "results" / name / f"{name}.json"
+
+
+def agree(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two tables are equal, but for what files hold where one doesn't say it."""
+    lacking = {key for key in CONTENTS if one.get(key) is None or other.get(key) is None}
+    return all(one.get(key) == other.get(key) for key in {*one, *other} - lacking)
+
+
+def tested_on(dataset: SegmentationDataset) -> dict[str, str]:
+    """Return what a result says of the test set, whose images without a mask don't count."""
+    masked = dataset.masked(dataset.ids("test"))
+    dataset = copy.copy(dataset)
+    if masked:
+        dataset.test_on(masked)
+    return {
+        "test_fingerprint": dataset.test_fingerprint(),
+        "test_contents": dataset.test_contents(),
+    }
 
 
 def identity_of(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,22 +169,24 @@ def identity_of(result: Mapping[str, Any]) -> dict[str, Any]:
         "fingerprint": result.get("fingerprint"),
         "labels": result.get("labels"),
         "epochs_done": result.get("epochs_done"),
+        **{key: result[key] for key in CONTENTS if result.get(key) and key not in TESTED},
     }
 
 
 def named_words(
     words: Sequence[str],
     images: int,
-    fingerprint: str,
-    labels: str,
+    data: Mapping[str, str],
+    folder: Path,
     signals: tuple[str, ...] = (),
     all_masks: bool | None = None,
 ) -> tuple[tuple[str, ...], TrainingRun, dict[str, Any]]:
     """Name the run of some words of train.py -> (words with --run_name, the run, its identity).
 
-    The name holds a digest of everything that makes the run what it is.
+    The name holds a digest of everything that makes the run what it is. A run that an earlier
+    version began in the folder of the study keeps its name, which holds no contents of files.
 
-    fingerprint: of the data set; labels: digest of the annotations that the run learns from
+    data: of `images_of` and `labels_of`
     signals, all_masks: what the labels of a run decide that takes any, see `TrainingRun`
     """
 
@@ -161,13 +195,46 @@ def named_words(
         return replace(run, signals=signals, all_masks=all_masks) if run.takes_any else run
 
     run = settled(words)
-    described = {"fingerprint": fingerprint, "labels": labels, "epochs_done": run.last_epoch}
+    described = {**data, "epochs_done": run.last_epoch}
     unnamed = identity_of({"args": run.recorded(), **described})
-    digest = hashlib.sha256(json.dumps(unnamed, sort_keys=True).encode()).hexdigest()[:8]
-    name = f"{'_'.join(run.signals)}_{images}images_seed{run.seed}_{digest}"
+    begin = f"{'_'.join(run.signals)}_{images}images_seed{run.seed}"
+    name = f"{begin}_{digest_of({key: unnamed[key] for key in {*unnamed} - {*CONTENTS}})}"
+    if not is_begun(folder, name, unnamed):
+        name = f"{begin}_{digest_of(unnamed)}"
     named = (*words, "--run_name", name)
     run = settled(named)
     return named, run, identity_of({"args": run.recorded(), **described})
+
+
+def digest_of(identity: Mapping[str, Any]) -> str:
+    """Return 8 letters that stand for what makes a run what it is."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def is_begun(folder: Path, name: str, identity: Mapping[str, Any]) -> bool:
+    """Return whether a run of a name is in the folder of a study, of files that hold the same."""
+    path = result_path(folder, name)
+    if not path.exists():
+        return (folder / "runs" / name).exists()
+    try:
+        content = read_json(path)
+    except UserError:
+        return True
+    told = [key for key in CONTENTS if isinstance(content, dict) and content.get(key)]
+    return all(content[key] == identity[key] for key in told if key in identity)
+
+
+def images_of(dataset: SegmentationDataset) -> dict[str, str]:
+    """Return what results say of the images of a data set."""
+    return {"fingerprint": dataset.fingerprint(), "contents": dataset.contents()}
+
+
+def labels_of(dataset: SegmentationDataset, digest: str, masks: Collection[str]) -> dict[str, str]:
+    """Return what results say of the labels that a run learns from.
+
+    digest: of its annotations; masks: ids of the images whose masks are among them
+    """
+    return {"labels": digest, "mask_contents": short_hash([dataset.mask_contents(masks)])}
 
 
 def run_of(words: Sequence[str]) -> TrainingRun:

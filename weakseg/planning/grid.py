@@ -27,7 +27,15 @@ from weakseg.labels.training_labels import (
     selection_signals,
     training_order,
 )
-from weakseg.planning.cell import Cell, data_words, named_words, run_of
+from weakseg.planning.cell import (
+    Cell,
+    data_words,
+    images_of,
+    labels_of,
+    named_words,
+    run_of,
+    tested_on,
+)
 from weakseg.planning.mixes import Mix, Purchase, kinds_bought, purchases
 from weakseg.training.run import ANY
 
@@ -96,7 +104,7 @@ class Grid:
         if not self.dataset.ids("test"):
             self.dataset.test_on(())  # says what is missing
         self.study = study = replace(study, data=study.data.of_data(self.dataset))
-        self.fingerprint = self.dataset.fingerprint()
+        self.data, self.tested = images_of(self.dataset), tested_on(self.dataset)
         run = run_of(["--supervision_mode", "full", *study.training])
         self.selection = run.of_data(self.dataset).selection
         groups = [*study.modes.values(), *study.mixes.values()]
@@ -184,11 +192,11 @@ class Grid:
         masks = masks_used(self.dataset, self.labels, names, signals)
         selected_with = selection_signals(signals, self.selection)
         masks |= masks_used(self.dataset, self.labels, self.val_ids, selected_with)
-        labels = labels_digest(self.labels, used, signals, masks)
-        named, run, identity = named_words(
-            [*words, *self.study.training], len(names), self.fingerprint, labels
-        )
-        return Cell(mode, budget, seed, len(names), everything, named, run, identity)
+        digest = labels_digest(self.labels, used, signals, masks)
+        data = {**self.data, **labels_of(self.dataset, digest, masks)}
+        words += self.study.training
+        named, run, identity = named_words(words, len(names), data, self.study.folder)
+        return Cell(mode, budget, seed, len(names), everything, named, run, identity, self.tested)
 
     def mixed_cell(
         self,
@@ -223,14 +231,17 @@ class Grid:
         named, run, identity = named_words(
             [*words, *self.study.training],
             len(kinds),
-            self.fingerprint,
-            digest,
+            {**self.data, **labels_of(self.dataset, digest, masks)},
+            self.study.folder,
             signals,
             all("full" in several for several in kinds.values()),
         )
         head = header(self.dataset, seed, {"mix": mode})
-        labels = path, head, given
-        return Cell(mode, budget, seed, len(kinds), everything, named, run, identity, labels)
+        images = len(kinds)
+        return Cell(
+            *(mode, budget, seed, images, everything, named, run, identity, self.tested),
+            labels=(path, head, given),
+        )
 
     def common_words(self, seed: int, images: int) -> list[str]:
         """Return the flags of train.py that say how many images, which seed, and where to."""

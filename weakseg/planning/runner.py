@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from weakseg.common import commit
+from weakseg.common import UserError, commit, read_json
 from weakseg.labels.costs import Schedule, hours
+from weakseg.own_files import is_record
 from weakseg.parallel import Workers, backend, stream
 from weakseg.parent import PARENT
 from weakseg.planning.cell import Cell
@@ -117,6 +118,26 @@ def last_line(log: Path) -> str:
     return lines[-1] if lines else "its log is empty"
 
 
+def data_of(grid: Grid) -> dict[str, str]:
+    """Return what study.json says of the images of a study."""
+    return {"data_dir": str(grid.study.data.data_dir), **grid.data}
+
+
+def refuse_other_data(grid: Grid) -> None:
+    """Refuse the folder of a study of other images, which lie elsewhere too.
+
+    Images of a study may move, and there may come others.
+    """
+    path, data = grid.study.folder / "study.json", data_of(grid)
+    before = read_json(path).get("data") if is_record(path, "data") else None
+    if isinstance(before, dict) and all(
+        before.get(key) != data[key] for key in ("data_dir", "fingerprint")
+    ):
+        raise UserError(
+            f"{path}: is of the images of {before.get('data_dir')}; take another --study_dir"
+        )
+
+
 def collect(grid: Grid, other: Schedule) -> dict[str, Any]:
     """Return the content of study.json: the study, and a row for each finished cell.
 
@@ -153,6 +174,7 @@ def collect(grid: Grid, other: Schedule) -> dict[str, Any]:
         )
     return {
         "commit": commit(),
+        "data": data_of(grid),
         "schedule": study.schedule.name,
         "other_schedule": other.name,
         "budgets": list(study.budgets),

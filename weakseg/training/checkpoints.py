@@ -27,9 +27,12 @@ from weakseg.validation import shorten
 LEARNT_FROM = {
     "task": "classes",
     "fingerprint": "images",
+    "contents": "images",
     "labels": "labels",
+    "mask_contents": "labels",
     "encoder": "weights of the encoder",
 }
+UNKNOWN_BEFORE = {"contents", "mask_contents"}  # of these, those that earlier versions don't say
 FILES = ("best.pt", "last.pt", "log.jsonl", "curves.png", "pseudo_masks")
 EVENTS = "events.out.tfevents*"  # TensorBoard's
 
@@ -137,9 +140,13 @@ def refuse_other_flags(
 
 def other_data(checkpoint: Mapping[str, Any], description: Mapping[str, Any]) -> list[str]:
     """Return which of `LEARNT_FROM`, as far as described, a run began with others of."""
-    return [
-        key for key in LEARNT_FROM if key in description and checkpoint.get(key) != description[key]
-    ]
+    told = [key for key in LEARNT_FROM if key in checkpoint or key not in UNKNOWN_BEFORE]
+    return [key for key in told if key in description and checkpoint.get(key) != description[key]]
+
+
+def in_words(changed: Iterable[str]) -> str:
+    """Return what some of `LEARNT_FROM` are called: "images and labels"."""
+    return " and ".join(dict.fromkeys(LEARNT_FROM[key] for key in changed))
 
 
 def refuse_other_data(

@@ -48,7 +48,7 @@ from weakseg.training.probe_fit import Line, fit_head, rows_of
 from weakseg.training.run import TrainingRun
 
 LOOKED_AT = 40  # images, at most, for how large the things are that a probe predicts
-MAY_CHANGE = ("fingerprint", "labels")  # between two fits of a run
+MAY_CHANGE = ("fingerprint", "contents", "labels", "mask_contents")  # between two fits of a run
 
 
 def fit_probe(
@@ -182,7 +182,7 @@ def train_probe(
         checkpoints.refuse_other_data(checkpoint, description, folder, MAY_CHANGE)
         changed = checkpoints.other_data(checkpoint, description)
         if changed:
-            words = " and ".join(checkpoints.LEARNT_FROM[key] for key in changed)
+            words = checkpoints.in_words(changed)
             print(f"{folder}: the {words} changed since the last fit; fitting again")
             start, checkpoint = Probe.of_state(checkpoint["model"]), None
 
