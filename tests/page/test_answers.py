@@ -164,7 +164,7 @@ def test_another_object_is_not_cannot_tell_and_is_asked_again_with_its_class(vis
     assert visitor.get("/told")["told"][0]["other"] is True
     state = visitor.post("/classes", {"add": "blue"})
     assert [one["name"] for one in state["classes"]] == ["background", "red", "blue"]
-    assert visitor.session.asker.second.renewed == [
+    assert visitor.session.log.renewed == [
         (visitor.session.photographs.names[first["picture"]], first["x"], first["y"])
     ]
 

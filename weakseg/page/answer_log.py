@@ -18,7 +18,7 @@ from weakseg.labels.store import Event, Store, opened_store
 from weakseg.planning.questions import EXAMPLE
 
 SOURCE = "questions"
-ACTS = ("asked", "answered", "joined", "renamed", "coloured", "estimate", "begun")
+ACTS = ("asked", "answered", "joined", "renamed", "coloured", "estimate", "begun", "classes")
 # Kinds of raw events; others are refused.
 INPUTS = (
     *("shown", "press", "release", "key", "look", "drew", "undone", "save"),
@@ -79,6 +79,7 @@ class AnswerLog:
     open          numbers of the questions that wait for an answer
     joined        (ids of pictures that joined, random questions drawn before)
     shapes        {pixel: number of the event that holds its answer}
+    renewed       pixels that were called another object before a class was added
     """
 
     folder: Path
@@ -91,6 +92,7 @@ class AnswerLog:
     looked: set[str] = field(default_factory=set)
     colours: dict[str, str] = field(default_factory=dict)
     estimates: list[dict[str, Any]] = field(default_factory=list)
+    renewed: list[Pixel] = field(default_factory=list)
     classes: Classes = field(default_factory=Classes)
     begun: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -105,7 +107,6 @@ class AnswerLog:
         """Return what a store holds; one that isn't there is made."""
         log = cls(folder, annotator)
         with opened_store(folder, create=True) as store:
-            log.classes = store.classes()
             for number, _, event in store.events(*ACTS):
                 try:
                     log.fold(event)
@@ -134,6 +135,9 @@ class AnswerLog:
             self.take_name(str(event.label), str(given["to"]))
         elif event.act == "coloured":
             self.colours[str(event.label)] = str(given["to"])
+        elif event.act == "classes":
+            names = tuple(str(name) for name in given["names"])
+            self.take_classes(Classes(names, bool(given["has_background"])))
         if event.source != self.source:
             return
         if event.act == "asked":
@@ -164,6 +168,12 @@ class AnswerLog:
         self.told.append(told)
         if told.asked.number in self.open:
             self.open.remove(told.asked.number)
+
+    def take_classes(self, classes: Classes) -> None:
+        """Take in the classes; where there are more, what was called another object may be one."""
+        if len(classes.names) > len(self.classes.names):
+            self.renewed = [one.asked.pixel for one in self.told if one.other]
+        self.classes = classes
 
     def take_name(self, old: str, new: str) -> None:
         """Give the answers of a class another name."""

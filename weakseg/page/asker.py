@@ -149,7 +149,6 @@ class Asker:
             self.keep(asking, told)
         for one in map(log.asked.__getitem__, log.open):
             self.mark(asking, one)
-            self.pixel_features(one)
         asking.drawn, asking.placed = log.drawn, log.placed
         asking.model.fits = max([log.fits, *self.known_by])  # numbers go on
         self.leave_out(asking)
@@ -219,6 +218,8 @@ class Asker:
         if due == joined:
             return
         self.log.join(self.photographs.names[joined:due])
+        if due == len(self.pool):
+            self.asking = None  # built anew: now all pictures say what the usual features are
         if self.asking is not None:
             self.asking.join(self.pool.first(due))
             self.asking.groups = self.asking.model.groups = self.groups(due)
@@ -235,6 +236,8 @@ class Asker:
             if self.closed.is_set():
                 return
             began = time.perf_counter()
+            if self.asking is None:
+                self.recall()
             with self.changed:
                 if self.pool.due(self.joined) != self.joined:
                     self.grow()
@@ -243,6 +246,14 @@ class Asker:
             self.fit()
             self.choose()
             self.seconds_of_fit, self.fault = time.perf_counter() - began, ""
+
+    def recall(self) -> None:
+        """Find the features of all answers, while requests go on."""
+        with self.lock:
+            asked = [told.asked for told in self.log.told]
+        for one in asked:
+            if one.picture in self.photographs.index:
+                self.pixel_features(one)
 
     @property
     def joined(self) -> int:

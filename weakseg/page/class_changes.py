@@ -28,7 +28,6 @@ class ClassChanges:
             classes = self.may_change()
             name = checked_name(name, classes.names)
             self.take_classes(Classes((*classes.names, name), classes.has_background), [])
-            self.asker.second.renew()
 
     def rename(self, old: str, new: str, is_merge: bool) -> None:
         """Give a class a new name, or that of another one, into which it goes."""
@@ -67,7 +66,7 @@ class ClassChanges:
         with opened_store(self.log.folder) as store:
             if renamed:
                 self.log.take_name(*renamed)
-            self.log.classes = classes
+            self.log.take_classes(classes)
             self.log.find_shapes(store)
         self.asker.forget()
         self.forget()

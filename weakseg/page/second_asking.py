@@ -27,7 +27,6 @@ class SecondAsking:
     def __init__(self, log: AnswerLog, seed: int) -> None:
         self.log, self.seed = log, seed
         self.doubted: list[Pixel] = []
-        self.renewed: list[Pixel] = []
 
     def due(self, known: Collection[str]) -> list[Asked]:
         """Return what may be asked again at present, the most urgent first, without numbers.
@@ -43,7 +42,7 @@ class SecondAsking:
         left = {pixel: one for pixel, one in firsts.items() if pixel not in {*asked}}
         reasons = {pixel: TESTED for pixel, one in left.items() if self.is_tested(one)}
         reasons |= {pixel: DOUBTED for pixel in self.doubted if pixel in left}
-        renewed = {pixel: RENEWED for pixel in self.renewed if pixel in firsts}
+        renewed = {pixel: RENEWED for pixel in log.renewed if pixel in left}
         return [
             Asked(0, pixel[0], (pixel[1], pixel[2]), why, 0, AGAIN, log.answers)
             for pixel, why in {**renewed, **reasons}.items()
@@ -53,10 +52,6 @@ class SecondAsking:
         """Return whether a random answer is one of the tenth that is asked again."""
         is_random = told.asked.drawn == RANDOM
         return is_random and stable_seed(self.seed, "again", *told.asked.pixel) % TENTH == 0
-
-    def renew(self) -> None:
-        """Ask again about what was called another object: a class was added."""
-        self.renewed = [one.asked.pixel for one in self.log.told if one.other]
 
     def consistency(self) -> Mapping[str, Any] | None:
         """Return how often the person said the same twice: {"same", "pairs"}; None without any."""

@@ -68,7 +68,9 @@ export class Outbox {
         await post(path, body);
         sayFault("");
       } catch (failure) {
-        if (failure.status === 0 || failure.status === 403 || failure.status >= 500) {
+        const is_event = path === "/events"; // of which a fault of the server may take some
+        const may_help = failure.status >= 500 && !(is_event && failure.status === 500);
+        if (failure.status === 0 || failure.status === 403 || may_help) {
           sayFault(`Not stored yet, and kept here: ${failure.message}`);
           await new Promise((done) => setTimeout(done, AGAIN));
           continue;

@@ -36,11 +36,15 @@ export function meaning(event, classes) {
 export function showKeys(classes, give) {
   const button = (key, properties, ...children) =>
     make("button", { type: "button", ...properties }, make("kbd", { textContent: key }), ...children);
+  const tap = (event, given) => {
+    event.currentTarget.blur(); // or Space and Enter would press it again
+    give(given);
+  };
   const ordered = [...classes.filter((one) => !one.is_background), ...classes.filter((one) => one.is_background)];
   const rows = ordered.map((one) =>
     button(
       one.key || "·",
-      { "--class": one.colour, title: one.shown, onclick: () => give({ class: one.name }) },
+      { "--class": one.colour, title: one.shown, onclick: (event) => tap(event, { class: one.name }) },
       make("i"),
       make("span", { textContent: one.shown }),
     ),
@@ -55,7 +59,7 @@ export function showKeys(classes, give) {
   ];
   byId("more").replaceChildren(
     ...more.map(([key, action, words, title]) =>
-      button(key, { title, onclick: () => give({ action }) }, make("span", { textContent: words })),
+      button(key, { title, onclick: (event) => tap(event, { action }) }, make("span", { textContent: words })),
     ),
   );
 }
