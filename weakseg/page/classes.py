@@ -33,25 +33,30 @@ def shown_classes(classes: Classes, colours: Mapping[str, str]) -> list[dict[str
             "shown": NONE if background and is_background(name) else name,
             "colour": colours.get(name, own[number]),
             "key": keys[number],
+            "digit": str(place) if 0 <= place <= DIGITS else "",
             "is_background": background,
         }
         for number, name in enumerate(classes.names)
         for background in [classes.has_background and number == 0]
+        for place in [number + (not classes.has_background)]
     ]
 
 
 def keys_of(classes: Classes) -> list[str]:
     """Return the key of each class, "" where there are more classes than keys.
 
-    The background has 0. Up to nine others have digits; more have letters: the first of their own
-    that is free, so that a class that is added later changes no other's.
+    The background has 0. Up to nine others have digits. More have letters, each the first of its
+    name that is free, so that a class that is added later changes no other's; the digits of the
+    first nine go on to work. With more classes than letters these nine leave theirs to the others.
     """
     objects = classes.objects
     first = ["0"] if classes.has_background else []
+    digits = [str(number) for number in range(1, 1 + min(DIGITS, len(objects)))]
     if len(objects) <= DIGITS:
-        return [*first, *(str(number) for number in range(1, len(objects) + 1))]
-    free, keys = [*LETTERS, *"123456789"], []
-    for name in objects:
+        return [*first, *digits]
+    keys = digits if len(objects) > len(LETTERS) else []
+    free = [*LETTERS]
+    for name in objects[len(keys) :]:
         wanted = [letter for letter in name.casefold() if letter in free] + free
         keys.append(wanted[0] if wanted else "")
         free = [letter for letter in free if letter != keys[-1]]

@@ -28,7 +28,7 @@ export function meaning(event, classes) {
   const placed = /^Key([A-Z])$/.exec(event.code)?.[1].toLowerCase();
   const letter = /[a-z]/.test(typed) ? typed : placed;
   const wanted = digit ? digit[1] : letter;
-  const found = wanted && classes.find((one) => one.key === wanted);
+  const found = wanted && classes.find((one) => one.key === wanted || one.digit === wanted);
   return found ? { class: found.name } : null;
 }
 
