@@ -296,6 +296,9 @@ def test_suspicious_labels_are_named(data, capsys):
     shapes = (
         '<box label="dog" xtl="0" ytl="0" xbr="60" ybr="40"/><points label="cat" points="0.2,3"/>'
         '<points label="cat" points="9.1,3"/><points label="background" points="9.8,3.2"/>'
+        '<box label="cat" xtl="5" ytl="5" xbr="25" ybr="25"/>'
+        '<box label="dog" xtl="7" ytl="5" xbr="25" ybr="25"/>'
+        '<polyline label="cat" points="1,30;30,39"/><polyline label="dog" points="1,39;30,30"/>'
     )
     bring(cvat(data / "one.xml", {"a": shapes, "b": box()}))
     bring(cvat(data / "two.xml", {"b": ""}, task=8), empty="background")
@@ -306,7 +309,9 @@ def test_suspicious_labels_are_named(data, capsys):
         "1 boxes of the whole picture: a" in out
         and "1 clicks on the border of the picture: a" in out
     )
-    assert "2 classes that appear once: dog (a), background (a)" in out
+    assert "1 classes that appear once: background (a)" in out
+    assert "1 boxes of two classes around one thing: a" in out
+    assert "1 strokes of two classes that cross: a" in out
     assert "1 clicks of two classes on one pixel: a" in out
     assert "1 pictures that one source calls empty and another does not: b" in out
     assert "1 pictures have several sources" in out

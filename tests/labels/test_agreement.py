@@ -1,12 +1,13 @@
 """Labels of one image that deny one another, of people and of several sources."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_label_record import BY_PEOPLE, BY_PROGRAM
 from test_store import says
 
-from weakseg.labels.agreement import SLACK
+from weakseg.labels.agreement import SLACK, gainsaid
 from weakseg.labels.carried import label_record, merged
 from weakseg.labels.formats.records import Shape
 from weakseg.labels.label_record import read_record
@@ -72,6 +73,57 @@ def test_what_a_tag_denies_is_nowhere():
         read((), points=[[20, 20, 1], [5, 5, 2]], tags={"absent": ["dog"]})
     nothing = {"points": [], "scribbles": [], "outlines": []}
     read(picture=BY_PROGRAM, **nothing, tags={"absent": ["cat"]})  # its own noise
+
+
+@given(shift=st.tuples(*[st.floats(-4, 4)] * 4), label=st.sampled_from([1, 2]))
+def test_two_boxes_in_one_place_are_of_one_class(shift, label):
+    box = [a + b for a, b in zip(BOX[:4], shift, strict=True)]
+    if label == 1 or max(map(abs, shift)) > 1:
+        read(boxes=[BOX, [*box, label]])
+    elif max(map(abs, shift)) < 0.9:
+        with pytest.raises(ValueError, match=r"box 1 .* and box 2 .* lie in one place.*; keep one"):
+            read(boxes=[BOX, [*box, label]])
+
+
+def test_two_boxes_of_all_of_a_picture_may_be_of_two_classes():
+    read(boxes=[[0, 0, 60, 40, 1], [0.5, 0, 60, 40, 2]])
+
+
+def test_two_outlines_of_one_thing_are_of_one_class():
+    other = {"class": 2, "polygon": [[10, 10], [10, 30], [30, 30]]}  # the other half of its box
+    read(outlines=[OUTLINE, other])
+    with pytest.raises(ValueError, match="outline 1 of cat and outline 2 of dog lie in one place"):
+        read(outlines=[OUTLINE, {**OUTLINE, "class": 2}])
+
+
+@pytest.mark.parametrize("label, is_same", [(1, True), (2, False), (255, True)])
+def test_a_click_and_an_answer_in_one_pixel_are_of_one_class(label, is_same):
+    answer = {"x": 20.5, "y": 20.5, "class": label, "drawn": "random", "fit": 0}
+    record = {"size": [60, 40], "points": [[20.1, 20.9, 1]], "pixels": [answer]}
+    if is_same:
+        read_record(record, BY_PEOPLE, ("points", "pixels"))
+        return
+    with pytest.raises(ValueError, match="click 1 of cat and answer 1 of dog lie in one pixel"):
+        read_record(record, BY_PEOPLE, ("points", "pixels"))
+
+
+def test_a_complete_list_has_a_box_of_each_tag_that_is_present():
+    read(tags={"present": ["cat"]})
+    read((), tags={"present": ["dog"]})
+    with pytest.raises(ValueError, match="tags: dog is present, but the list of boxes, which is"):
+        read(tags={"present": ["dog"]})
+    tag, box = Shape("tag", "dog", True), Shape("box", "cat", BOX[:4])
+    sources = {"a": says(box, complete=("boxes",)), "b": says(tag)}
+    assert label_record(merged(sources), NAMES, NAMES, True)["complete"] == []
+
+
+def test_clicks_and_answers_that_a_mask_gainsays_are_named():
+    mask = np.zeros((40, 60), np.uint8)
+    mask[:, 30:], mask[:, 50:] = 1, 255
+    points = [[10, 10, 1], [27, 10, 1], [31, 10, 0], [40, 10, 1], [55, 10, 2], [10, 10, 255]]
+    answers = [{"x": 40.5, "y": 10.5, "class": 2}]
+    labels = {"size": [60, 40], "points": points, "pixels": answers}
+    assert gainsaid(labels, mask) == ["click 1", "click 2", "answer 1"]
 
 
 @pytest.mark.parametrize("place, is_complete", [([20.0, 20.0], True), ([50.0, 20.0], False)])

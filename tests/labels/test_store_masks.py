@@ -115,6 +115,35 @@ def test_exported_masks_say_themselves_what_their_numbers_mean(data):
     assert {*read()[0].mask("a").flat} == {0, 2}
 
 
+def test_areas_of_two_classes_on_the_same_pixels_are_refused(data, capsys):
+    bring()
+    bring("dog", "5,5,30,5,30,30.5,5,30", source="other")
+    line = "a polygon of cat and a polygon of dog cover the same pixels; remove one"
+    with pytest.raises(UserError, match=f"mine: a: a mask can't be drawn .{line}"):
+        read()
+    with pytest.raises(UserError, match=f"a: {line}"):
+        export()
+    run(labels, "check", "--labels", "mine")
+    assert (
+        "3 polygons or masks of two classes on the same pixels: a, b, c" in capsys.readouterr().out
+    )
+    bring("dog", "5,5,30,5,30,29,5,20", source="other")  # an object on another
+    assert {*read()[0].mask("a").flat} == {0, 1, 2}
+
+
+def test_clicks_that_masks_gainsay_are_told(data):
+    (data / "my/masks").mkdir()
+    for name in "abc":
+        Image.fromarray(np.ones(SIZE[::-1], np.uint8)).save(data / f"my/masks/{name}.png")
+    with open("l.csv", "w") as file:
+        file.write("image,kind,class,x,y\na.png,click,dog,9,9\nb.png,click,cat,9,9\n")
+    run(labels, "import", "l.csv", "--images", "my/images", "--output", "mine")
+    dataset = Folder("my")
+    both = labels_for("mine", dataset, ["a", "b"], ["points", "full"], "my")
+    line = "1 clicks or answers lie where a mask shows another class, the first is click 1 of a"
+    assert both.notes == [f"mine: {line}; mend one of the two"]
+
+
 def test_labels_of_pictures_that_are_not_there_are_counted(data, capsys):
     bring()
     (data / "my/images/a.png").rename(data / "my/images/z.png")

@@ -3,11 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from weakseg.common import IGNORE
+from weakseg.labels.formats.geometry import box_of, in_one_place, twofold
+from weakseg.labels.formats.records import Shape
 
 SLACK = 0.02  # share of the picture's longer side by which a mark may miss its box
-
-
+WHOLE = 0.98  # share of the picture from which on a frame is all of it
+SLIP = 0.01  # share of it by which a mark may miss its class in a mask
 FRAMES = {"boxes": "box", "outlines": "outline"}  # lists of what is around an object
 
 
@@ -28,7 +32,14 @@ def refuse_contradictions(
             raise ValueError(
                 f"tags: {class_names[number]} is absent, but {name} shows it; mend one of them"
             )
+    refuse_two_classes(labels, class_names)
     for kind in FRAMES:
+        lacking = unframed_tag(labels, kind, class_names[int(has_background) :], class_names)
+        if lacking:
+            raise ValueError(
+                f"tags: {lacking} is present, but the list of {kind}, which is complete, has none "
+                f"of it; add it, or take {kind} off 'complete'"
+            )
         stray = outside_frames(labels, kind) if has_background else None
         if stray:
             name, number = stray
@@ -36,6 +47,92 @@ def refuse_contradictions(
                 f"{name} of {class_names[number]} lies outside of all its {kind}, whose list is "
                 f"complete; add its object, or take {kind} off 'complete'"
             )
+
+
+def refuse_two_classes(labels: Mapping[str, Any], class_names: Sequence[str]) -> None:
+    """Raise `ValueError` where two frames, or a click and an answer, name one thing differently."""
+    for kind, word in FRAMES.items():
+        numbers = [number for number, _ in classed(labels, kind)]
+        pair = two_classes(labels, kind)
+        if pair:
+            i, j = pair
+            raise ValueError(
+                f"{word} {i + 1} of {class_names[numbers[i]]} and {word} {j + 1} of "
+                f"{class_names[numbers[j]]} lie in one place; keep one"
+            )
+    answers = {
+        (int(one["x"]), int(one["y"])): (i, int(one["class"]))
+        for i, one in enumerate(labels.get("pixels", ()), 1)
+    }
+    for i, (x, y, label) in enumerate(labels.get("points", ()), 1):
+        j, answer = answers.get((int(x), int(y)), (0, IGNORE))
+        if IGNORE not in (answer, label) and answer != label:
+            raise ValueError(
+                f"click {i} of {class_names[int(label)]} and answer {j} of {class_names[answer]} "
+                "lie in one pixel; keep one"
+            )
+
+
+def two_classes(labels: Mapping[str, Any], kind: str) -> tuple[int, int] | None:
+    """Return the places of the first two frames of different classes around one thing, if any.
+
+    Several things may well fill the whole picture.
+    """
+    frames, size = [*classed(labels, kind)], labels["size"]
+    around = [box for _, box in framed(labels, kind)]
+    for i, j in in_one_place(around):
+        left, top, right, bottom = around[i]
+        is_whole = (right - left) * (bottom - top) >= WHOLE * size[0] * size[1]
+        if frames[i][0] == frames[j][0] or is_whole:
+            continue
+        if kind == "boxes" or twofold([outlined(frames[k]) for k in (i, j)], tuple(size)):
+            return i, j
+    return None
+
+
+def outlined(frame: tuple[int, Any]) -> Shape:
+    """Return a coarse outline (class, frame) as an area."""
+    return Shape("polygon", str(frame[0]), [[frame[1]["polygon"]]])
+
+
+def unframed_tag(
+    labels: Mapping[str, Any], kind: str, objects: Sequence[str], class_names: Sequence[str]
+) -> str | None:
+    """Return a tag that is present, of which a complete list of frames has none; else None.
+
+    objects: names of the classes but the background; other tags need no frame
+    """
+    if kind not in labels or kind not in labels["complete"]:
+        return None
+    shown = {class_names[number] for number, _ in classed(labels, kind)}
+    present = labels.get("tags", {}).get("present", ())
+    return next((tag for tag in present if tag in objects and tag not in shown), None)
+
+
+def gainsaid(labels: Mapping[str, Any], mask: np.ndarray) -> list[str]:
+    """Return the names of clicks and answers of another class than any near them in a mask [H, W].
+
+    What is not labelled there gainsays nothing.
+    """
+    slip = max(2, round(SLIP * max(labels["size"])))
+    places = [(f"click {i}", *one) for i, one in enumerate(labels.get("points", ()), 1)]
+    places += [
+        (f"answer {i}", one["x"], one["y"], one["class"])
+        for i, one in enumerate(labels.get("pixels", ()), 1)
+    ]
+    found = []
+    for name, x, y, label in places:
+        left, top = max(0, int(x) - slip), max(0, int(y) - slip)
+        near = mask[top : int(y) + slip + 1, left : int(x) + slip + 1]
+        if label != IGNORE and not ((near == label) | (near == IGNORE)).any():
+            found.append(name)
+    return found
+
+
+def classed(labels: Mapping[str, Any], kind: str) -> Iterator[tuple[int, Any]]:
+    """Yield (class, box or outline) of a list of frames."""
+    for frame in labels.get(kind, ()):
+        yield int(frame[4] if kind == "boxes" else frame["class"]), frame
 
 
 def marked(labels: Mapping[str, Any]) -> Iterator[tuple[str, int, list[list[float]]]]:
@@ -48,12 +145,8 @@ def marked(labels: Mapping[str, Any]) -> Iterator[tuple[str, int, list[list[floa
 
 def framed(labels: Mapping[str, Any], kind: str) -> Iterator[tuple[int, list[float]]]:
     """Yield (class, [left, top, right, bottom]) of the boxes, or of what is around outlines."""
-    for frame in labels.get(kind, ()):
-        if kind == "boxes":
-            yield int(frame[4]), frame[:4]
-        else:
-            columns, rows = zip(*frame["polygon"], strict=True)
-            yield int(frame["class"]), [min(columns), min(rows), max(columns), max(rows)]
+    for number, frame in classed(labels, kind):
+        yield number, [*frame[:4]] if kind == "boxes" else box_of(frame["polygon"])
 
 
 def outside_frames(labels: Mapping[str, Any], kind: str) -> tuple[str, int] | None:

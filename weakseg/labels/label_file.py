@@ -3,6 +3,7 @@
 A folder of Parquet files (label_folder.py) stands for a file wherever one is read.
 """
 
+import math
 import pickle
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from weakseg.common import UserError, atomic_path
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.ids import check_ids
+from weakseg.labels.agreement import gainsaid
 from weakseg.labels.annotators import Options
 from weakseg.labels.box_order import BoxOrder
 from weakseg.labels.checks import Picture
@@ -25,7 +27,7 @@ from weakseg.labels.plain_pickle import NotPlain, read_plain, write_plain_dict
 from weakseg.labels.simulate import annotate
 from weakseg.labels.store_file import is_store
 from weakseg.labels.store_labels import store_content
-from weakseg.labels.store_masks import give_masks
+from weakseg.labels.store_masks import COMPARED, give_masks
 from weakseg.validation import first_fault, shorten
 
 ANEW = "generate it anew with python weak_label_generator.py"
@@ -154,7 +156,25 @@ def labels_for(
             order.add(box, picture.size)
     if not is_simulated and order.fault:
         raise UserError(f"{path}: {order.fault}")
+    if not is_simulated and "full" in signals:
+        packed.notes += against_masks(path, dataset, packed)
     return packed
+
+
+def against_masks(
+    path: str | Path, dataset: SegmentationDataset, labels: Mapping[str, Any]
+) -> list[str]:
+    """Return a line on clicks and answers that lie where masks show another class, if any."""
+    both = [n for n, one in labels.items() if "full" in one and (one.keys() & {"points", "pixels"})]
+    both = both[:: math.ceil(len(both) / COMPARED) or 1]
+    found = [(n, place) for n in both for place in gainsaid(labels[n], dataset.mask(n))]
+    if not found:
+        return []
+    (name, place), number = found[0], len(found)
+    return [
+        f"{path}: {number} clicks or answers lie where a mask shows another class, the first is "
+        f"{place} of {name}; mend one of the two"
+    ]
 
 
 def with_mask(record: Any, dataset: SegmentationDataset, name: str) -> Any:

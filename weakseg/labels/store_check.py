@@ -2,11 +2,15 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 
-from weakseg.labels.carried import SIGNAL, Carried
-from weakseg.labels.formats.records import Classes
+import numpy as np
 
-WHOLE = 0.98  # share of the picture from which on a box is all of it
+from weakseg.labels.agreement import WHOLE
+from weakseg.labels.carried import SAME_BOX, SIGNAL, Carried
+from weakseg.labels.formats.geometry import overlap, twofold
+from weakseg.labels.formats.records import AREAS, Classes, Shape
+
 BORDER = 1.0  # pixels: a click as near to the picture's edge may be a slip
 SHOWN = 5  # pictures that a line names
 
@@ -76,6 +80,8 @@ def suspicious(carried: Mapping[str, Carried], classes: Classes) -> Iterator[str
                 sides = zip(shape.geometry, one.size, strict=True)
                 if any(min(at, side - at) < BORDER for at, side in sides):
                     found["clicks on the border of the picture"].append(key)
+        for fault in two_classes(one):
+            found[fault].append(key)
         if one.disputed:
             found["pictures that one source calls empty and another does not"].append(key)
     for label, keys in seen.items():
@@ -85,3 +91,33 @@ def suspicious(carried: Mapping[str, Carried], classes: Classes) -> Iterator[str
         names = list(dict.fromkeys(keys))
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         yield f"suspicious: {len(keys)} {fault}: {', '.join(names[:SHOWN])}{more}"
+
+
+def two_classes(one: Carried) -> Iterator[str]:
+    """Yield what of a picture is of two classes in one place, in words, each kind once."""
+    boxes = [shape for shape in one.shapes if shape.kind == "box"]
+    if any(
+        a.label != b.label and overlap(a.geometry, b.geometry) >= SAME_BOX
+        for a, b in combinations(boxes, 2)
+    ):
+        yield "boxes of two classes around one thing"
+    if not one.size:
+        return
+    size = one.size
+    if twofold([shape for shape in one.shapes if shape.kind in AREAS], size):
+        yield "polygons or masks of two classes on the same pixels"
+    strokes = [shape for shape in one.shapes if shape.kind == "stroke"]
+    if any(a.label != b.label and cross(a, b, size) for a, b in combinations(strokes, 2)):
+        yield "strokes of two classes that cross"
+
+
+def cross(one: Shape, other: Shape, size: tuple[int, int]) -> bool:
+    """Return whether the middles of two strokes meet in a picture of (width, height)."""
+    import cv2
+
+    drawn = []
+    for stroke, width in ((one, 1), (other, 2)):
+        canvas = np.zeros(size[::-1], np.uint8)
+        path = np.array(stroke.geometry["path"], np.int32).reshape(-1, 1, 2)
+        drawn.append(cv2.polylines(canvas, [path], False, 1, width))
+    return bool(np.logical_and(*drawn).any())

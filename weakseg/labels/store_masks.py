@@ -11,7 +11,7 @@ from weakseg.common import IGNORE, UserError, atomic_path
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.labels.carried import Carried
-from weakseg.labels.formats.painting import mask_of
+from weakseg.labels.formats.painting import mask_of, refuse_twofold
 from weakseg.labels.formats.records import MALFORMED, Classes, Unreadable
 from weakseg.labels.mask_mark import is_export_of, is_untouched_export, labels_digest
 
@@ -92,9 +92,13 @@ def labels_of(dataset: SegmentationDataset, name: str, carried: Carried, classes
 def mask_from(
     folder: str | Path, dataset: SegmentationDataset, name: str, carried: Carried, classes: Classes
 ) -> np.ndarray:
-    """Return the mask [H, W] uint8 of class numbers that a picture's areas make."""
+    """Return the mask [H, W] uint8 of class numbers that a picture's areas make.
+
+    Areas of two classes on the same pixels are a `UserError`.
+    """
+    size = dataset.image_size(name)
     try:
-        size = dataset.image_size(name)
+        refuse_twofold(carried.shapes, size)
         return mask_of(carried.shapes, size, classes, "full" in carried.complete)
     except (Unreadable, *MALFORMED) as error:
         raise UserError(f"{folder}: {name}: a mask can't be drawn ({error})") from error

@@ -14,6 +14,7 @@ from weakseg.labels.formats.runs import mask_geometry, mask_pixels
 
 Ring = list[list[float]]
 ELLIPSE = 64  # vertices that an ellipse becomes
+SAME_PLACE = 0.8  # IoU from which on what lies within a pixel of each other is one thing
 FINER = 2  # pixels of the grid on which an outline is followed, for each of the mask
 
 
@@ -171,3 +172,27 @@ def overlap(one: Sequence[float], other: Sequence[float]) -> float:
     both = max(0.0, across) * max(0.0, down)
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
     return both / (sum(areas) - both) if both else 0.0
+
+
+def in_one_place(boxes: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
+    """Return the pairs of places in a list of boxes that lie within a pixel of each other."""
+    if len(boxes) < 2:
+        return []
+    sides = np.array(boxes, float)
+    apart = np.abs(sides[:, None] - sides[None]).max(-1)
+    pairs = np.argwhere(np.triu(apart <= 1, 1)).tolist()
+    return [(i, j) for i, j in pairs if overlap(boxes[i], boxes[j]) >= SAME_PLACE]
+
+
+def twofold(areas: Sequence[Shape], size: tuple[int, int]) -> tuple[Shape, Shape] | None:
+    """Return the first two areas of different classes that cover the same pixels, if any.
+
+    areas: polygons, masks and brushes; size: (width, height) of their picture
+    """
+    named = [one for one in areas if one.label is not None]
+    for i, j in in_one_place([reach(one) for one in named]):
+        if named[i].label != named[j].label:
+            one, other = (area_pixels(named[k], size) for k in (i, j))
+            if (one & other).sum() >= SAME_PLACE * (one | other).sum():
+                return named[i], named[j]
+    return None

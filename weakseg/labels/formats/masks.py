@@ -18,8 +18,16 @@ from weakseg.data.palettes import Palettes
 from weakseg.labels.annotators import connected_regions
 from weakseg.labels.formats.files import Files, lines_of
 from weakseg.labels.formats.geometry import picture_size
-from weakseg.labels.formats.painting import mask_of
-from weakseg.labels.formats.records import AREAS, Classes, Dropped, PictureRecord, Shape, text
+from weakseg.labels.formats.painting import mask_of, refuse_twofold
+from weakseg.labels.formats.records import (
+    AREAS,
+    Classes,
+    Dropped,
+    PictureRecord,
+    Shape,
+    Unreadable,
+    text,
+)
 from weakseg.labels.formats.runs import mask_geometry
 from weakseg.labels.mask_mark import labels_digest, save_marked
 
@@ -146,6 +154,10 @@ def write(records: Sequence[PictureRecord], path: Path, classes: Classes, droppe
         is_complete = "full" in (record.complete or ())
         if areas or (is_complete and classes.has_background):
             size = picture_size(record)
+            try:
+                refuse_twofold(record.shapes, size)
+            except Unreadable as error:
+                raise UserError(f"{record.name}: {error}") from error
             mask = mask_of(record.shapes, size, classes, is_complete)
             labels = labels_digest(record.shapes, size, classes, is_complete)
             with atomic_path((path / record.name).with_suffix(".png")) as temporary:

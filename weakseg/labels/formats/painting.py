@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from weakseg.common import IGNORE
-from weakseg.labels.formats.geometry import area_pixels, box_of, overlap, reach
-from weakseg.labels.formats.records import AREAS, Classes, Shape
+from weakseg.labels.formats.geometry import area_pixels, box_of, overlap, reach, twofold
+from weakseg.labels.formats.records import AREAS, Classes, Shape, Unreadable
 
 SAME_OBJECT = 0.5  # IoU from which on a box is that of an area
 
@@ -25,6 +25,17 @@ def painted(
     for one, pixels in sorted(areas, key=lambda area: (area[0].label is not None, -area[1].sum())):
         mask[pixels] = IGNORE if one.label is None else classes.index(one.label)
     return mask
+
+
+def refuse_twofold(shapes: Sequence[Shape], size: tuple[int, int]) -> None:
+    """Raise `Unreadable` where areas of two classes cover the same pixels: which is on top?"""
+    pair = twofold([one for one in shapes if one.kind in AREAS], size)
+    if pair:
+        one, other = pair
+        raise Unreadable(
+            f"a {one.kind} of {one.label} and a {other.kind} of {other.label} cover the same "
+            "pixels; remove one"
+        )
 
 
 def mask_of(
