@@ -7,11 +7,13 @@
     python labels.py check --labels labels/mine --images my_data/images --wrong 24
     python labels.py show --labels labels/mine --images my_data/images
     python labels.py export --labels labels/mine --format coco --output coco.json
+    python labels.py prices --labels labels/mine --output my.yaml
 
 `import` takes CVAT for images, Label Studio, LabelMe, COCO, Pascal VOC, YOLO, Supervisely, folders
 of masks, and a simple CSV or JSON of our own, as files, folders or zip archives, and tells them
-apart by their content. `train.py --labels labels/mine` learns from the store. `labels.py COMMAND
---help` lists the flags of a command.
+apart by their content. `train.py --labels labels/mine` learns from the store. `prices` says what
+each kind of label takes you, by the clock of annotate.py; `study.py --cost_schedule my.yaml` plans
+with that. `labels.py COMMAND --help` lists the flags of a command.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from typing import TYPE_CHECKING
 
 from weakseg.command_line import Parser
 from weakseg.common import UserError, printable, run_cli
+from weakseg.labels.clock import CLOCKS
 from weakseg.labels.converting import WISHES
+from weakseg.labels.costs import DEFAULT
 from weakseg.labels.formats.table import FORMATS, WRITABLE
 
 if TYPE_CHECKING:
@@ -49,6 +53,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         one.add_argument("--labels", required=True, metavar="DIR", help="a store")
     show.add_argument("--images", required=True, metavar="DIR", help="folder of the photographs")
     add_check_arguments(check)
+    add_price_arguments(commands.add_parser("prices", help="measure what labels take you"))
     show.add_argument("--output", metavar="FILE", help="(default: sheet.png in the store's folder)")
     show.add_argument("--count", type=int, default=24, help="photographs (default: %(default)s)")
     return parser.parse_args(argv)
@@ -149,8 +154,36 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_price_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `prices`."""
+    parser.add_argument("--labels", required=True, metavar="DIR", help="a store")
+    parser.add_argument(
+        "--output", metavar="FILE", help="price schedule to write, such as my.yaml (default: none)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    parser.add_argument(
+        "--cost_schedule",
+        default=DEFAULT,
+        metavar="NAME",
+        help="published prices, which count where few of yours are known (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="60",
+        help="wall: all seconds; else active ones, of a longer gap so many (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--with_predictions",
+        action="store_true",
+        help="count what was done with a prediction in view, which is kept apart otherwise",
+    )
+    parser.add_argument("--annotator", metavar="NAME", help="whose time (default: all people's)")
+
+
 def main(args: argparse.Namespace) -> None:
     commands = {"import": import_labels, "export": export, "check": check, "show": show}
+    commands["prices"] = prices
     commands[args.command](args)
 
 
@@ -385,6 +418,37 @@ def show(args: argparse.Namespace) -> None:
     tiles = [label_tile(pictures.files[key], key, carried[key], classes) for key in chosen]
     label_preview(path, tiles, classes.names, ACROSS)
     say(f"{path}: {len(chosen)} of {len(carried)} pictures")
+
+
+def prices(args: argparse.Namespace) -> None:
+    """Print what each kind of label takes people, and write it as a price schedule."""
+    from weakseg.labels.costs import schedule_in_seconds
+    from weakseg.labels.own_prices import measured_prices, write_schedule
+    from weakseg.labels.store import opened_store
+    from weakseg.labels.timings import stretches
+    from weakseg.reporting.price_table import price_table
+
+    published = schedule_in_seconds(args.cost_schedule)
+    if args.output and Path(args.output).exists() and not args.overwrite:
+        raise UserError(f"--output {args.output}: is there already; --overwrite replaces it")
+    with opened_store(args.labels) as store:
+        timed = stretches(store, args.annotator)
+    if not timed:
+        whose = f" of {args.annotator}" if args.annotator else ""
+        raise UserError(
+            f"--labels {args.labels}: holds no times{whose}; label in annotate.py, or measure "
+            "with annotate.py --pilot"
+        )
+    found = measured_prices(timed, published, args.clock, args.with_predictions)
+    print(price_table(found.own.values(), found.seen.values()))
+    if found.apart:
+        say(
+            f"{found.apart} times with a prediction in view are kept apart: --with_predictions "
+            "counts them, annotate.py --pilot measures without any"
+        )
+    if args.output:
+        write_schedule(Path(args.output), found.own, published)
+        say(f"{args.output}: a schedule for --cost_schedule; what nobody timed is as published")
 
 
 def say(line: str) -> None:

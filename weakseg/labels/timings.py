@@ -1,0 +1,178 @@
+"""What people did on the page, and the seconds that it took them: what prices are made of.
+
+Every second of a visit belongs to one *stretch*. A stretch says which acts it holds, by the names
+that price schedules have: the first one on a picture holds the look at it as well. What comes after
+the last shape is the search for classes that are not there, where the person called a list
+complete; otherwise it belongs to the look. So the seconds of all stretches are those of all visits.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from weakseg.common import UserError
+from weakseg.data.class_list import is_background
+from weakseg.labels.answers import MANY_CLASSES
+from weakseg.labels.carried import SIGNAL
+from weakseg.labels.clock import CLOCKS, WALL, Seconds
+from weakseg.labels.costs import LOOK
+from weakseg.labels.formats.records import MALFORMED, number
+from weakseg.labels.store import Event, Store
+
+Act = tuple[str, str]  # (signal, action), as schedules name them
+LOOKS: Act = (LOOK, "image")
+ABSENT: Act = ("", "absent")  # a class that was looked for and not there, whatever was drawn
+ACCEPTED: Act = ("", "accepted")
+DRAWN_AS = {"scribbles": "stroke", "boxes": "box", "outlines": "outline", "full": "object"}
+NO_PRICE = "example"  # how a pixel was drawn that a person searched all pictures for
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some seconds of a person, and what they did in them.
+
+    acts     {act: how often}
+    visit    of what: two stretches of one visit are not independent
+    is_seen  whether a prediction was visible
+    """
+
+    acts: Mapping[Act, int]
+    seconds: Seconds
+    visit: str
+    is_seen: bool
+    annotator: str = ""
+
+
+@dataclass
+class Reader:
+    """Reads the acts of a store in their order.
+
+    looked     (annotator, picture) of all that were looked at
+    clicked    {(annotator, picture): classes that were clicked}
+    searched   (annotator, picture) of those that were searched for all classes
+    shapes     {(source, picture): shapes since the last save}
+    questions  {(source, number of the question): the stretch of its answer}
+    """
+
+    classes: Sequence[str] = ()
+    looked: set[tuple[str, str]] = field(default_factory=set)
+    clicked: dict[tuple[str, str], set[str | None]] = field(default_factory=dict)
+    searched: set[tuple[str, str]] = field(default_factory=set)
+    shapes: dict[tuple[str, str], list[Event]] = field(default_factory=dict)
+    questions: dict[tuple[str, int], Stretch] = field(default_factory=dict)
+    drawings: list[Stretch] = field(default_factory=list)
+
+    def read(self, event: Event) -> None:
+        """Take in one event."""
+        if event.act == "classes":
+            self.classes = [str(name) for name in event.geometry["names"]]
+        elif event.act == "shape":
+            self.shapes.setdefault((event.source, event.picture), []).append(event)
+        elif event.act == "answered":
+            self.answered(event)
+        elif event.act == "drawn":
+            self.drawn(event)
+
+    def look(self, event: Event) -> dict[Act, int]:
+        """Return the look at a picture, if nobody of that name has paid it yet."""
+        key = event.annotator, event.picture
+        is_first = key not in self.looked
+        self.looked.add(key)
+        return {LOOKS: 1} if is_first else {}
+
+    def answered(self, event: Event) -> None:
+        """Take in an answer; the seconds of a change belong to the answer that it mends."""
+        facts, key = event.geometry, (event.source, int(event.geometry["id"]))
+        if facts["way"] == "repeat":
+            return
+        look = self.look(event)
+        if facts["drawn"] == NO_PRICE:
+            return
+        took, is_seen = taken(facts)
+        before = self.questions.get(key)
+        if before:
+            more = {clock: before.seconds[clock] + took[clock] for clock in CLOCKS}
+            is_seen = before.is_seen or is_seen
+            self.questions[key] = replace(before, seconds=more, is_seen=is_seen)
+            return
+        answer = "answer_of_many" if len(self.classes) > MANY_CLASSES else "answer"
+        acts = {("pixels", answer): 1, **look}
+        visit = f"{event.annotator}: {event.picture}"
+        self.questions[key] = Stretch(acts, took, visit, is_seen, event.annotator)
+
+    def drawn(self, event: Event) -> None:
+        """Take in a visit of the drawing view."""
+        facts, place = event.geometry, (event.annotator, event.picture)
+        # Before the new shapes may stand those of a class that was renamed.
+        shapes = self.shapes.pop((event.source, event.picture), [])
+        shapes = shapes[len(shapes) - len(facts["shapes"]) :]
+        rest: Seconds
+        (rest, is_seen), look = taken(facts), self.look(event)
+        parts: list[tuple[dict[Act, int], Seconds]] = []
+        for shape, one in zip(shapes, facts["shapes"], strict=True):
+            seconds, seen = taken(one)
+            is_seen = is_seen or seen
+            rest = {clock: max(0.0, rest[clock] - seconds[clock]) for clock in CLOCKS}
+            parts.append(({self.act(shape, place): 1}, seconds))
+        last = self.search(shapes, place) if facts["complete"] else {}
+        if last or not parts:
+            parts.append((last, rest))
+        else:  # the look takes it, or else the last shape
+            at = 0 if look else -1
+            acts, own = parts[at]
+            parts[at] = acts, {clock: own[clock] + rest[clock] for clock in CLOCKS}
+        parts[0] = {**parts[0][0], **look}, parts[0][1]
+        visit = f"{event.annotator}: {event.picture}"
+        self.drawings += [
+            Stretch(acts, own, visit, is_seen, event.annotator) for acts, own in parts
+        ]
+
+    def act(self, shape: Event, place: tuple[str, str]) -> Act:
+        """Return what it was to draw a shape; place: (annotator, picture)"""
+        if shape.kind == "accepted":  # a model's mask, which nobody drew
+            return ACCEPTED
+        signal = SIGNAL[str(shape.kind)]
+        if signal == "points":
+            classes = self.clicked.setdefault(place, set())
+            is_first = shape.label not in classes
+            classes.add(shape.label)
+            return signal, "first_point" if is_first else "further_point"
+        if signal == "tags":
+            return signal, "present" if shape.geometry else "absent"
+        return signal, DRAWN_AS[signal]
+
+    def search(self, shapes: Sequence[Event], place: tuple[str, str]) -> dict[Act, int]:
+        """Return the classes that were looked for and not found, once for each picture."""
+        if place in self.searched:
+            return {}
+        self.searched.add(place)
+        objects = {name for name in self.classes if not is_background(name)}
+        missing = len(objects - {shape.label for shape in shapes})
+        return {ABSENT: missing} if missing else {}
+
+
+def taken(facts: Mapping[str, Any]) -> tuple[dict[str, float], bool]:
+    """Return {clock: seconds} of an act, and whether a prediction was visible."""
+    active = facts.get("active", {})
+    seconds = {clock: number(active.get(clock, 0)) for clock in CLOCKS if clock != WALL}
+    return {WALL: number(facts.get("wall", 0)), **seconds}, facts.get("prediction") is True
+
+
+def stretches(store: Store, annotator: str | None = None) -> list[Stretch]:
+    """Return what people did on the page, and their seconds, those of none left out.
+
+    annotator: whose; None: of all. What is not of the documented form is a `UserError`.
+    """
+    reader = Reader()
+    for event_number, _, event in store.events("classes", "shape", "answered", "drawn"):
+        try:
+            reader.read(event)
+        except MALFORMED as error:
+            raise UserError(
+                f"{store.path}: event {event_number} is not of the documented form ({error!r})"
+            ) from error
+    return [
+        one
+        for one in [*reader.questions.values(), *reader.drawings]
+        if one.acts and one.seconds[WALL] > 0 and annotator in (None, one.annotator)
+    ]

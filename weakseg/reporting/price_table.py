@@ -1,0 +1,59 @@
+"""The table of one's own prices: how often something was done, how long it took, what it costs."""
+
+import math
+from collections.abc import Iterable
+
+from weakseg.labels.clock import CLOCKS, WALL
+from weakseg.labels.costs import LOOK
+from weakseg.labels.own_prices import Interval, OwnPrice
+from weakseg.labels.timings import ABSENT, ACCEPTED, Act
+from weakseg.reporting.tables import markdown
+
+WORDS = {
+    (LOOK, "image"): "look at a picture",
+    ("pixels", "answer"): "answer",
+    ("pixels", "answer_of_many"): "answer, more than ten classes",
+    ("points", "first_point"): "first click on a class",
+    ("points", "further_point"): "further click",
+    ("scribbles", "stroke"): "stroke",
+    ("boxes", "box"): "box",
+    ("outlines", "outline"): "outline",
+    ("full", "object"): "mask of an object",
+    ("tags", "present"): "tag, there",
+    ("tags", "absent"): "tag, not there",
+    ABSENT: "class searched for, not there",
+    ACCEPTED: "accepted mask of the model",
+}
+
+
+def price_table(own: Iterable[OwnPrice], seen: Iterable[OwnPrice] = ()) -> str:
+    """Return a Markdown table of prices in seconds.
+
+    seen: what was done with a prediction in view, which the prices don't count
+    """
+    head = ["seconds for", "n", "median", "mean", "95 %"]
+    head += [WALL, *(f"cap {cap}" for cap in CLOCKS if cap != WALL), "published", "price", "95 %"]
+    rows = [[*measured(one), f"{one.published:g}", *shown(one.price)] for one in ordered(own)]
+    for one in ordered(seen):
+        name, *numbers = measured(one)
+        rows.append([f"{name}, a prediction in view", *numbers, "-", "-", "-"])
+    return markdown(head, rows)
+
+
+def ordered(prices: Iterable[OwnPrice]) -> list[OwnPrice]:
+    """Return prices in the order of the table."""
+    places: dict[Act, int] = {act: place for place, act in enumerate(WORDS)}
+    return sorted(prices, key=lambda one: places[one.act])
+
+
+def measured(one: OwnPrice) -> list[str]:
+    """Return the cells of what was measured."""
+    name, median = WORDS[one.act], f"{one.median:.2f}"
+    clocks = [f"{one.by_clock[clock]:.2f}" for clock in CLOCKS]
+    return [name, str(one.number), median, *shown(one.mean), *clocks]
+
+
+def shown(value: Interval) -> list[str]:
+    """Return the cells of a value and its interval; of one picture nobody knows any."""
+    known = math.isfinite(value.high)
+    return [f"{value.value:.2f}", f"{value.low:.2f} to {value.high:.2f}" if known else "-"]
