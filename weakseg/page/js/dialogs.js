@@ -30,6 +30,7 @@ export class ClassesDialog {
     try {
       this.state = await post("/classes", body);
       wrong.textContent = "";
+      dispatchEvent(new CustomEvent("classes", { detail: body })); // drawings follow
       this.changed(this.state);
       return true;
     } catch (failure) {

@@ -2,6 +2,7 @@
 import { Failure, get, Outbox } from "./api.js";
 import { Clock } from "./clock.js";
 import { ClassesDialog, FinishDialog } from "./dialogs.js";
+import { Draw } from "./draw.js";
 import { byId, make, sayFault } from "./elements.js";
 import { Panel } from "./panel.js";
 import { Examples, Questions } from "./questions.js";
@@ -18,7 +19,8 @@ const finish = new FinishDialog(poll);
 
 // A view has an id (of its element), a title, `key(event)` -> whether it meant something, and may
 // have `update(state)`, `enter()` and `leave()`.
-const views = [questions];
+const draw = new Draw(clock);
+const views = [questions, draw];
 let view = questions, state = null;
 
 /** Show one of the views. */
@@ -68,7 +70,7 @@ addEventListener("keydown", (event) => {
   if (typed || document.querySelector("dialog[open]")) return;
   const on_button = event.target.closest?.("button") && ["Enter", "Space"].includes(event.code);
   if (on_button && event.target.matches(":focus-visible") && event.target.closest("header, #strip, h2")) return;
-  const means = examples.key ? examples.key(event) : view.key(event);
+  const means = view === questions && examples.key ? examples.key(event) : view.key(event);
   if (means) event.preventDefault();
 });
 byId("go-on").onclick = () => clock.back();
@@ -79,8 +81,10 @@ byId("views").replaceChildren(
   ),
 );
 
+byId("views").firstElementChild.setAttribute("aria-selected", "true");
+
 // What tests read.
-globalThis.page = { questions, panel, clock, outbox, examples, get state() { return state; } };
+globalThis.page = { questions, draw, panel, clock, outbox, examples, get state() { return state; } };
 
 show(await get("/state"));
 setInterval(() => document.hidden || poll(), EVERY);

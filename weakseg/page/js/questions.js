@@ -94,13 +94,18 @@ export class Questions {
       return;
     }
     requestAnimationFrame(() => {
-      if (question !== (this.changing ?? this.current)) return;
+      if (question !== (this.changing ?? this.current) || byId(this.id).hidden) return;
       this.shownAt = performance.now();
       if (this.keyAt) this.waits.push(this.shownAt - this.keyAt);
       this.keyAt = 0;
       const { id, picture, x, y } = question;
       this.clock.shown({ question: id, picture, x, y, prediction: this.seen() });
     });
+  }
+
+  /** The view is on show again: so is what was asked, and the clock starts. */
+  enter() {
+    if (this.current ?? this.changing) this.show(this.changing ?? this.current);
   }
 
   /** A key was pressed -> whether it meant something. */

@@ -1,0 +1,404 @@
+// The second view: labels that people draw. A picture at a time; Enter saves it and shows the next.
+import { Failure, get, post } from "./api.js";
+import { Drafts } from "./drafts.js";
+import { DrawPanel } from "./draw_panel.js";
+import { Drawing, SIGNAL } from "./drawing.js";
+import { byId, sayFault } from "./elements.js";
+import { meaning } from "./keys.js";
+import { addressOf, Pad } from "./pad.js";
+import { load } from "./stage.js";
+import { TOOLS } from "./tools.js";
+
+const AREAS = ["mask", "polygon", "accepted"];
+const WHERE = "weakseg-drawing-at"; // the picture that was on show last
+
+export class Draw {
+  /** clock: of the page */
+  constructor(clock) {
+    Object.assign(this, { clock, id: "draw", title: "Draw", classes: [], drawing: null, hidden: false });
+    this.tool = "click";
+    this.label = null;
+    this.opacity = Number(localStorage.getItem("weakseg-opacity") ?? 0.55);
+    this.waits = []; // ms from a change to the new mask, which tests read
+    this.panel = new DrawPanel(this);
+    this.pad = new Pad(byId("pad"), (shapes) => this.take(shapes), (line) => this.panel.say(line), () => this.look());
+    this.choose("click");
+    addEventListener("classes", ({ detail }) => this.renamed(detail));
+    addEventListener("keyup", (event) => event.code === "Space" && (this.pad.held = false));
+    addEventListener("blur", () => (this.pad.held = false));
+  }
+
+  look() {
+    const colours = new Map(this.classes.map((one) => [one.name, one.colour]));
+    return { colours, label: this.label, opacity: this.opacity, hidden: this.hidden };
+  }
+
+  // ---- the view
+
+  async enter() {
+    this.active = true;
+    try {
+      if (!this.drafts) await this.begin();
+      else if (this.drawing) this.shown();
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      sayFault(failure.message);
+    }
+  }
+
+  leave() {
+    this.active = false;
+    this.keep();
+  }
+
+  async begin() {
+    const { name, annotator } = this.state;
+    this.progress = await get("/draw/state");
+    this.drafts = new Drafts([name, annotator], (reply) => this.stored(reply), (picture, line) => this.refused(picture, line));
+    const last = Number(localStorage.getItem(`${WHERE} ${name}`) ?? -1);
+    const there = last >= 0 && last < this.progress.pictures;
+    await this.open(there ? last : this.progress.first);
+  }
+
+  /** Take what the server says of classes. */
+  update(state) {
+    this.state = state;
+    const drawn = JSON.stringify(state.classes);
+    if (drawn !== this.drawn) {
+      this.drawn = drawn;
+      this.classes = state.classes;
+      const objects = this.classes.filter((one) => !one.is_background);
+      if (!this.classes.some((one) => one.name === this.label)) this.label = (objects[0] ?? this.classes[0]).name;
+      this.panel.showClasses();
+      this.pad.draw();
+      if (this.drafts) get("/draw/state").then((reply) => this.stored(reply), () => {});
+    }
+    if (this.active) this.panel.showProgress();
+  }
+
+  /** Classes were renamed or merged on the page: drawings follow. */
+  renamed({ rename, merge, to }) {
+    const old = rename ?? merge;
+    if (old === undefined || !this.drafts) return;
+    this.drafts.rename(old, to);
+    this.drawing?.rename(old, to);
+    if (this.label === old) this.label = to;
+  }
+
+  // ---- pictures
+
+  /** Show a picture, with what was drawn on it. on: whether those that are done are passed over */
+  async open(index, on = false) {
+    this.keep();
+    const opening = (this.opening = Symbol("opening"));
+    let found = await get(`/draw/picture/${index}`);
+    for (let hops = 0; on && found.done && found.next !== null && hops < this.progress.pictures; hops += 1) found = await get(`/draw/picture/${found.next}`);
+    if (opening !== this.opening) return;
+    const draft = this.drafts.read(found.name);
+    const { shapes, complete } = draft ?? found;
+    this.panel.say(draft && !draft.post ? "Here is what was not saved yet." : "");
+    this.drawing = new Drawing(found, shapes, complete, (before) => this.changed(before));
+    Object.assign(this, { found, visit: crypto.randomUUID(), earlier: draft?.times ?? null, dirty: Boolean(draft) });
+    Object.assign(this, { asked: found.done === "drawn" && this.wants, prediction: null, seen: false });
+    localStorage.setItem(`${WHERE} ${this.state.name}`, String(found.index));
+    this.pad.shapes = this.drawing.shapes;
+    this.pad.others = found.others;
+    this.panel.show();
+    try {
+      await this.pad.show(found);
+    } catch {
+      return this.panel.say("This photograph could not be loaded.");
+    }
+    if (opening !== this.opening) return;
+    this.shown();
+    if (found.next !== null) load(addressOf(found.next)).catch(() => {});
+    if (this.asked) this.predict();
+  }
+
+  /** The photograph is on show: the clock starts. */
+  shown() {
+    requestAnimationFrame(() => {
+      if (!this.active) return;
+      this.clock.shown({ view: "draw", picture: this.found.index, prediction: this.seen });
+      this.mark = null;
+      this.ready = this.found.index;
+    });
+  }
+
+  leaf(by) {
+    if (!this.drawing) return;
+    const count = this.progress.pictures;
+    this.open((this.found.index + by + count) % count);
+  }
+
+  // ---- what is drawn
+
+  /** Take a list of shapes from a tool; new ones get their times. */
+  take(shapes) {
+    const now = this.clock.times(), times = minus(now, this.mark);
+    this.mark = now;
+    const known = new Set(this.drawing.shapes);
+    const fresh = shapes.filter((one) => !known.has(one));
+    // A correction says that an accepted mask is not right as it is: what mends it makes it a mask
+    // of the person's own, anything else takes it back.
+    const mends = !fresh.length || fresh.some((one) => AREAS.includes(one.kind));
+    const kept = (one) => one.kind !== "accepted" || !known.has(one) || mends || fresh.every(({ kind }) => kind === "tag");
+    const own = (one) => (one.kind === "accepted" && known.has(one) && mends ? mended(one) : one);
+    const timed = (one) => (known.has(one) ? one : { ...one, times, prediction: this.seen });
+    this.drawing.change(shapes.filter(kept).map(own).map(timed));
+    for (const one of fresh) this.clock.drew(SIGNAL[one.kind], one.class);
+  }
+
+  changed(before) {
+    const { shapes } = this.drawing;
+    this.dirty = true;
+    this.pad.shapes = shapes;
+    this.pad.marked = null;
+    this.pad.draw();
+    this.keep();
+    this.panel.showDrawing();
+    if (before !== shapes && this.asked) this.predict();
+  }
+
+  undo() {
+    if (this.pad.tool.back()) return this.pad.draw();
+    const before = this.drawing?.shapes;
+    if (!this.drawing?.undo()) return;
+    for (const one of before.filter((shape) => !this.drawing.shapes.includes(shape))) this.clock.undone(SIGNAL[one.kind], one.class);
+  }
+
+  redo() {
+    this.drawing?.redo();
+  }
+
+  remove(shape) {
+    this.clock.undone(SIGNAL[shape.kind], shape.class);
+    this.drawing.remove(shape);
+  }
+
+  /** Say that a class is in the picture, that it is not, or (null) nothing. */
+  tag(name, is_there) {
+    const others = this.drawing.shapes.filter((one) => one.kind !== "tag" || one.class !== name);
+    this.take(is_there === null ? others : [...others, { kind: "tag", class: name, geometry: is_there }]);
+  }
+
+  say(kinds, is_so) {
+    this.drawing.say(kinds, is_so);
+  }
+
+  /** Keep what is not saved in the browser. */
+  keep() {
+    if (!this.drawing || !this.dirty) return;
+    const { shapes, complete } = this.drawing;
+    this.drafts.keep(this.found.name, { shapes, complete, visit: this.visit, times: this.times() });
+  }
+
+  /** Return {wall, active} of this picture so far, that of a restored drawing included. */
+  times() {
+    return plus(this.clock.times(), this.earlier);
+  }
+
+  // ---- saving
+
+  save() {
+    if (!this.drawing || this.pad.tool.end()) return;
+    this.clock.save({ complete: this.drawing.complete });
+    this.send("/draw/save", {});
+  }
+
+  skip(reason) {
+    this.send("/draw/skip", { reason });
+  }
+
+  send(path, more) {
+    const { index, name, next } = this.found, { shapes, complete } = this.drawing;
+    const timed = shapes.map((one) => ({ ...one, times: one.times ?? { wall: 0, active: {} }, prediction: one.prediction ?? false }));
+    const body = { picture: index, prediction: this.seen, times: this.times(), ...more };
+    this.drafts.send(name, { shapes: timed, complete, visit: this.visit }, { path, body });
+    this.dirty = false;
+    this.found.done = path === "/draw/save" ? "drawn" : "skipped";
+    if (next === null) {
+      this.visit = crypto.randomUUID();
+      this.panel.say("Saved. Every picture is drawn on or skipped.");
+      this.panel.show();
+    } else this.open(next, true);
+  }
+
+  stored(reply) {
+    this.progress = reply;
+    this.panel.showProgress();
+    this.panel.showTags();
+  }
+
+  /** The server never takes a drawing as it is: back to it, with the reason. */
+  async refused(name, line) {
+    const draft = this.drafts.read(name);
+    if (draft) this.dirty = this.found.name === name;
+    const { pictures } = await get(`/list?first=0&count=${this.progress.pictures}`);
+    const index = pictures.find((one) => one.name === name)?.index;
+    if (index !== undefined) await this.open(index);
+    this.panel.say(`Not saved: ${line}`);
+  }
+
+  // ---- predictions
+
+  /** Show or hide what the model thinks of this picture. */
+  togglePrediction() {
+    this.asked = this.wants = !this.asked;
+    if (this.asked) this.predict();
+    else this.pad.predict(null);
+    this.panel.showPrediction();
+  }
+
+  /** Ask for a mask of what is drawn by now; one request at a time. */
+  async predict() {
+    if (this.predicting) return (this.again = true);
+    this.predicting = true;
+    do {
+      this.again = false;
+      const { found } = this, began = performance.now();
+      try {
+        const shapes = this.drawing.shapes.map(({ kind, class: label, geometry }) => ({ kind, class: label, geometry }));
+        const reply = await post("/draw/predict", { picture: found.index, shapes });
+        const image = reply.mask && (await decoded(reply.mask));
+        if (found === this.found && this.asked) {
+          this.prediction = reply;
+          this.pad.predict(image);
+          if (image && !this.seen) {
+            this.seen = true;
+            this.clock.predicted();
+          }
+          if (image) this.waits.push(performance.now() - began);
+        }
+      } catch (failure) {
+        if (!(failure instanceof Failure)) throw failure;
+        this.prediction = { line: failure.message };
+      }
+      this.panel.showPrediction();
+    } while (this.again && this.asked);
+    this.predicting = false;
+  }
+
+  /** Take the mask on show as the label of the whole picture. */
+  async accept() {
+    if (!this.prediction?.mark) return;
+    const { found } = this;
+    try {
+      const { shapes } = await post("/draw/accept", { picture: found.index, mark: this.prediction.mark });
+      if (found !== this.found) return;
+      const others = this.drawing.shapes.filter((one) => !AREAS.includes(one.kind));
+      const complete = this.state.has_background ? [...new Set([...this.drawing.complete, "full"])] : this.drawing.complete;
+      const now = this.clock.times(), times = minus(now, this.mark);
+      this.mark = now;
+      const accepted = shapes.map((one) => ({ ...one, times, prediction: true }));
+      this.drawing.change([...others, ...accepted], complete);
+      for (const one of accepted) this.clock.drew("full", one.class);
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      this.panel.say(failure.message);
+    }
+  }
+
+  // ---- keys
+
+  choose(name) {
+    this.tool = name;
+    this.pad.take(name);
+    this.panel.showTools();
+  }
+
+  pick(label) {
+    this.label = label;
+    this.panel.showClasses();
+    this.pad.draw();
+  }
+
+  fade(opacity) {
+    this.opacity = Math.min(1, Math.max(0, opacity));
+    localStorage.setItem("weakseg-opacity", String(this.opacity));
+    this.pad.draw();
+  }
+
+  hide(hidden) {
+    this.hidden = hidden;
+    this.pad.draw();
+    this.panel.showTools();
+  }
+
+  /** Whether letters mean tools: where they mean classes, tools take Shift. */
+  get plain() {
+    return !this.classes.some((one) => /[a-z]/.test(one.key));
+  }
+
+  /** A key was pressed -> whether it meant something. */
+  key(event) {
+    if (!this.drawing) return false;
+    const act = this.meaning(event);
+    if (!act) return false;
+    this.clock.input("key", { code: event.code, repeat: event.repeat });
+    if (!event.repeat || act.repeats) act.go();
+    return true;
+  }
+
+  meaning(event) {
+    const { code } = event, command = event.ctrlKey || event.metaKey;
+    if (event.altKey) return null;
+    if (command) {
+      const redo = code === "KeyY" || (code === "KeyZ" && event.shiftKey);
+      return redo ? { go: () => this.redo(), repeats: true } : code === "KeyZ" ? { go: () => this.undo(), repeats: true } : null;
+    }
+    const fixed = {
+      Enter: { go: () => this.save() },
+      NumpadEnter: { go: () => this.save() },
+      Backspace: { go: () => this.undo(), repeats: true },
+      Escape: { go: () => (this.pad.tool.cancel(), this.pad.draw()) },
+      ArrowLeft: { go: () => this.leaf(-1) },
+      ArrowRight: { go: () => this.leaf(1) },
+      Home: { go: () => this.pad.fit() },
+      Space: { go: () => (this.pad.held = true) },
+      BracketLeft: { go: () => this.panel.sizeBrush(this.pad.brush / 1.25), repeats: true },
+      BracketRight: { go: () => this.panel.sizeBrush(this.pad.brush * 1.25), repeats: true },
+      Equal: { go: () => this.pad.zoom(1.25), repeats: true },
+      NumpadAdd: { go: () => this.pad.zoom(1.25), repeats: true },
+      Minus: { go: () => this.pad.zoom(0.8), repeats: true },
+      NumpadSubtract: { go: () => this.pad.zoom(0.8), repeats: true },
+    }[code];
+    if (fixed) return fixed;
+    const letter = event.key.length === 1 ? event.key.toUpperCase() : "";
+    if (this.plain || event.shiftKey) {
+      const tool = Object.keys(TOOLS).find((name) => TOOLS[name].letter === letter);
+      if (tool) return { go: () => this.choose(tool) };
+      const further = { V: () => this.togglePrediction(), A: () => this.accept(), H: () => this.hide(!this.hidden), T: () => this.pad.turn(), X: () => this.panel.askToSkip() };
+      if (further[letter]) return { go: further[letter] };
+    }
+    const named = meaning(event, this.classes)?.class;
+    return named === undefined ? null : { go: () => this.pick(named) };
+  }
+}
+
+/** Return an accepted mask as one of the person's own. */
+function mended({ geometry: { model, ...geometry }, ...rest }) {
+  return { ...rest, kind: "mask", geometry, model: undefined };
+}
+
+/** Return the times from one to another; null: from the beginning. */
+function minus(now, then) {
+  return then ? each(now, then, (a, b) => Math.max(0, a - b)) : now;
+}
+
+function plus(one, other) {
+  return other ? each(one, other, (a, b) => a + b) : one;
+}
+
+function each(one, other, join) {
+  const round = (value) => Math.round(value * 1000) / 1000;
+  const active = Object.fromEntries(Object.keys(one.active).map((cap) => [cap, round(join(one.active[cap], other.active[cap] ?? 0))]));
+  return { wall: round(join(one.wall, other.wall)), active };
+}
+
+/** Load an image of a data address, decoded. */
+async function decoded(source) {
+  const image = Object.assign(new Image(), { src: source });
+  await image.decode();
+  return image;
+}
