@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from unittest.mock import patch
@@ -30,7 +31,14 @@ import weak_label_generator
 from weakseg.common import UserError, run_cli, stable_seed
 from weakseg.labels.training_labels import training_ids, training_order
 from weakseg.planning import runner
-from weakseg.planning.cell import Cell, identity_of, run_of, training_flags
+from weakseg.planning.cell import (
+    CONTENTS,
+    Cell,
+    digest_of,
+    identity_of,
+    run_of,
+    training_flags,
+)
 from weakseg.planning.grid import Grid, buys, parse_budget
 from weakseg.planning.report import CellResult
 from weakseg.reporting.charts import budget_plot
@@ -397,6 +405,49 @@ def test_an_unfinished_or_foreign_result_is_no_result(done, flags, tmp_path):
         assert cells[name].result(folder)
         path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
         assert cells[name].result(folder) is None
+
+
+def test_a_result_on_another_test_set_is_none(done, flags, tmp_path):
+    """Where an earlier version didn't say what the files of the test set hold, it is one."""
+    cells, folder = grid_of(*flags, *TINY).cells, copied(done, tmp_path / "study")
+    changes = [("test_fingerprint", "x"), ("test_contents", "x"), ("test_contents", None)]
+    for cell, (key, value) in zip(cells, changes, strict=False):
+        path = cell.result_path(folder)
+        path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+        assert (cell.result(folder) is None) == (value is not None)
+
+
+def test_runs_of_an_earlier_version_keep_their_names(done, flags, tmp_path):
+    folder = copied(done, tmp_path / "study")
+    for cell in grid_of(*flags, *TINY).cells:
+        told = {key: one for key, one in cell.identity.items() if key not in CONTENTS}
+        told["args"] = told["args"] | {"run_name": "_".join(cell.run.signals)}
+        name = f"{cell.name.rpartition('_')[0]}_{digest_of(told)}"
+        (folder / "results" / cell.name).rename(folder / "results" / name)
+        path = cell.result_path(folder).parent.with_name(name) / f"{name}.json"
+        path.with_name(f"{cell.name}.json").rename(path)
+        content = json.loads(path.read_text())
+        content["args"]["run_name"] = content["run"] = name
+        path.write_text(json.dumps({key: content[key] for key in {*content} - {*CONTENTS}}))
+        mine = {again.name: again for again in grid_of(*flags, "--study_dir", folder, *TINY).cells}
+        assert mine[name].result(folder)
+        path.write_text(json.dumps(content | {"contents": "x"}))  # of other files: another run
+        assert name not in {one.name for one in grid_of(*flags, "--study_dir", folder, *TINY).cells}
+
+
+def test_a_study_is_not_replaced_by_one_of_other_images(done, flags, tmp_path):
+    grid, folder = grid_of(*flags, *TINY), copied(done, tmp_path / "study")
+    grid.study = replace(grid.study, folder=folder)
+    runner.refuse_other_data(grid)
+    before = content(folder)["data"]
+    for change in ({"data_dir": "moved"}, {"fingerprint": "of more images"}, None):
+        data = {"data": before | change} if change else {"rows": []}
+        (folder / "study.json").write_text(json.dumps(data))
+        runner.refuse_other_data(grid)
+    other = {"data": before | {"data_dir": "other", "fingerprint": "x"}}
+    (folder / "study.json").write_text(json.dumps(other))
+    with pytest.raises(UserError, match="is of the images of other; take another --study_dir"):
+        runner.refuse_other_data(grid)
 
 
 @pytest.mark.parametrize(
