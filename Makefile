@@ -34,11 +34,11 @@ demo: .venv/installed
 	@echo "Labels as drawn: weak_labels/demo_pets_preview.png, weak_labels/demo_nuclei_preview.png"
 
 test: .venv/tested lint
-	.venv/bin/python -m pytest -n 2
+	.venv/bin/python -m pytest -n 2 --dist worksteal
 
 faults: .venv/tested
-	.venv/bin/python -m pytest -n 2 -m "slow or not slow" tests/faults
-	.venv/bin/python -m pytest -n 2 -m slow --ignore tests/faults
+	.venv/bin/python -m pytest -n 2 --dist worksteal -m "slow or not slow" tests/faults
+	.venv/bin/python -m pytest -n 2 --dist worksteal -m slow --ignore tests/faults
 
 lint: .venv/tested
 	.venv/bin/ruff check .
