@@ -162,7 +162,7 @@ def test_going_back_changes_an_answer_and_the_strip_shows_it(page, served):
     for _ in range(9):
         ready(page)
         page.keyboard.press("ArrowRight")
-    assert "Which class" in page.inner_text("#prompt")
+    assert "in the middle" in page.inner_text("#prompt")
     assert len(page.locator("#strip button").all()) == 10
 
 

@@ -75,14 +75,15 @@ class Photographs:
     def cutout(self, index: int, place: tuple[int, int], side: int) -> bytes:
         """Return a PNG of a square of the original whose middle pixel is the place's.
 
-        Beyond the picture's edge it is black.
+        Beyond the picture's edge it is transparent.
         """
         pixels, (x, y) = self.pixels(index), place
-        square = np.zeros((side, side, 3), np.uint8)
+        square = np.zeros((side, side, 4), np.uint8)
         left, top = x - side // 2, y - side // 2
         part = pixels[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)]
         row, column = max(0, -top), max(0, -left)
-        square[row : row + part.shape[0], column : column + part.shape[1]] = part
+        inside = slice(row, row + part.shape[0]), slice(column, column + part.shape[1])
+        square[inside] = np.dstack([part, np.full(part.shape[:2], 255, np.uint8)])
         file = io.BytesIO()
         Image.fromarray(square).save(file, "PNG", compress_level=1)
         return file.getvalue()

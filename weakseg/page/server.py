@@ -10,7 +10,7 @@ pixels of the upright original. What can't be done is `{"error": "one line"}` wi
     GET  /state                     what the page shows, see `Session.state`:
          {"name", "annotator", "pictures": number of all, "ready": with features, "unreadable",
           "classes": [{"name", "colour", "key", "is_background"}], "has_background",
-          "may_rename": whether classes can be changed, "begun": whether an example was clicked or
+          "may_rename": whether classes can be changed, "pilot": whether there is one, "begun": whether an example was clicked or
           skipped, "answers", "fit": number of the last one, "waiting": whether a question comes,
           "panel": {...} of `panel`, "masks": [{"picture", "fit", "version"}],
           "finish": {"state": "no" | "running" | "done" | "failed", "line", "commands"}}
@@ -21,7 +21,7 @@ pixels of the upright original. What can't be done is `{"error": "one line"}` wi
     GET  /picture/INDEX?side=1600   the photograph as JPEG, or as PNG where it is small; upright,
          at most so many pixels long, one of `photographs.SIDES`
     GET  /cutout/INDEX?x=&y=&side=  a square PNG of the original's pixels around a place, at most
-         `photographs.LARGEST_CUTOUT` long; black beyond the picture's edge
+         `photographs.LARGEST_CUTOUT` long; transparent beyond the picture's edge
     GET  /mask/INDEX?version=       a predicted mask as a PNG with transparent background, only of
          pictures in `/state`'s masks and never of one with an open question
     GET  /list?first=0&count=100    {"pictures": [{"index", "name", "width", "height"}]}
@@ -39,7 +39,7 @@ pixels of the upright original. What can't be done is `{"error": "one line"}` wi
                    {"colour": name, "to": "#rrggbb"}           -> state
     POST /finish   {}                                          -> state
 
-The drawing view has routes of its own, see `draw_routes`.
+The drawing view and a pilot have routes of their own, see `draw_routes` and `pilot_routes`.
 """
 
 import socket
@@ -58,6 +58,7 @@ from weakseg.page.access import HEADERS, LARGEST, Access, Refused
 from weakseg.page.draw_routes import DrawRoutes
 from weakseg.page.messages import answer, body, failure, number, picture, text, times, whole
 from weakseg.page.photographs import LARGEST_CUTOUT, SIDES
+from weakseg.page.pilot_routes import PilotRoutes
 from weakseg.page.session import Session
 
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -99,6 +100,7 @@ class Routes:
             "POST /classes": self.classes,
             "POST /finish": self.finish,
             **DrawRoutes(session).table,
+            **PilotRoutes(session).table,
         }
         rules = [
             Rule(path, methods=[method], endpoint=key)

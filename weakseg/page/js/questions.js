@@ -6,7 +6,7 @@ import { cutoutAddress, prepare, Stage } from "./stage.js";
 
 const GUARD = 200; // ms after a new question in which no key counts
 const STRIP = 10;
-const PROMPT = "Which class has the pixel in the ring?";
+const PROMPT = "What is in the middle of the ring?";
 const later = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export class Questions {
