@@ -4,12 +4,14 @@
     python annotate.py --images my_photos
     python annotate.py --demo
     python annotate.py --images streets --classes road sky car --no_background --annotator ann
+    python annotate.py --images my_photos --pilot questions clicks outlines
 
 Starts a server on this machine and opens the page in your browser. What you answer is stored at
 once in labels/NAME, where NAME is the folder's name; the same command goes on where you stopped.
 Your answers train a model while you look: masks of some pictures change as you answer, and answers
 about random pixels say how good they are. *Finish* writes the run checkpoints/NAME and masks of all
-pictures. `train.py --labels` and `labels.py export` take labels/NAME as it is.
+pictures. `train.py --labels` and `labels.py export` take labels/NAME as it is. --pilot measures
+what kinds of label take you, in ten minutes; `labels.py prices` makes a price schedule of it.
 """
 
 import argparse
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 DEMO = ROOT / "examples" / "pets"
 BACKGROUND = "background"
+PILOT = ("questions", "clicks", "strokes", "boxes", "outlines", "masks", "tags")
 PORT = 8765  # the same again and again: a browser keeps what was not stored yet by the address
 
 
@@ -62,6 +65,13 @@ def parse_args() -> argparse.Namespace:
     )
     group.add_argument(
         "--annotator", default="", metavar="NAME", help="who labels, where several people do"
+    )
+    group.add_argument(
+        "--pilot",
+        nargs="+",
+        choices=PILOT,
+        metavar="KIND",
+        help=f"measure what labels of up to three kinds take you: {', '.join(PILOT)}",
     )
     group = parser.add_argument_group("model")
     group.add_argument(
@@ -111,8 +121,14 @@ def main(args: argparse.Namespace) -> None:
     check(args)
     share_cores(args)
     session = session_of(args)
+    if args.pilot:
+        pilot = session.measure(args.pilot)
+        print(f"a pilot of about {pilot.minutes:.0f} minutes", flush=True)
     server = serve(args, session)
     try:
+        if session.pilot:
+            session.pilot.finished.wait()
+            print_prices(session)
         while True:
             time.sleep(3600)
     finally:
@@ -123,6 +139,7 @@ def main(args: argparse.Namespace) -> None:
 def check(args: argparse.Namespace) -> None:
     """Refuse flags that mean nothing."""
     from weakseg.data.class_list import is_background
+    from weakseg.page.pilot import MOST_KINDS
 
     if args.port is not None and not 0 <= args.port < 65536:
         raise UserError(f"--port {args.port}: must lie between 0 and 65535")
@@ -133,6 +150,8 @@ def check(args: argparse.Namespace) -> None:
     named = next((name for name in args.classes if is_background(name)), None)
     if named:
         raise UserError(f"--classes {named}: is added by itself; leave it out")
+    if args.pilot and not len({*args.pilot}) == len(args.pilot) <= MOST_KINDS:
+        raise UserError(f"--pilot: takes up to {MOST_KINDS} kinds, each once")
     if args.no_background and len(args.classes) == 1:
         raise UserError("--no_background: there must be two classes; name another")
 
@@ -218,6 +237,19 @@ def with_names(log: object, dataset: "SegmentationDataset", labels: Path) -> Non
     with opened_store(labels) as store:
         store.say_classes(classes)
     log.classes = classes
+
+
+def print_prices(session: "Session") -> None:
+    """Print what labels take the person of a pilot."""
+    import shlex
+
+    from weakseg.page.pilot_routes import own_rows
+    from weakseg.reporting.tables import markdown
+
+    head, *rows = own_rows(session)
+    print(markdown(head, rows))
+    words = ["labels.py", "prices", "--labels", str(session.log.folder), "--output", "my.yaml"]
+    print(f"next: {shlex.join(['python', *words])}; Ctrl-C ends", flush=True)
 
 
 def model_words(args: argparse.Namespace) -> list[str]:

@@ -24,6 +24,7 @@ INPUTS = (
     *("shown", "press", "release", "key", "look", "drew", "undone", "save"),
     *("visible", "hidden", "pause", "back"),
 )
+PILOT = "pilot"  # how the pixels of a pilot are drawn: at random, but not in the usual sequence
 FIRST, AGAIN, REPEAT, CHANGED, MENDED = "first", "again", "repeat", "changed", "mended"
 CAP = "60"  # seconds: of a longer gap so much is active; what `seconds` of an answer is
 LONGEST = 2000  # characters of a raw event
@@ -303,8 +304,9 @@ class AnswerLog:
 
     @property
     def placed(self) -> int:
-        """Questions so far, of any kind but examples and second askings."""
-        return sum(q.drawn != EXAMPLE and q.way == FIRST for q in self.asked.values())
+        """Questions so far, of any kind but examples, a pilot's and second askings."""
+        other = (EXAMPLE, PILOT)
+        return sum(q.drawn not in other and q.way == FIRST for q in self.asked.values())
 
     @property
     def answers(self) -> int:

@@ -100,6 +100,9 @@ class DrawRoutes:
     def next_of(self, index: int) -> int | None:
         """Return the next picture that nobody has drawn on or skipped; None where none is left."""
         count, names = len(self.photographs), self.photographs.names
+        if self.session.pilot:
+            after = self.session.pilot.next_after(names[index] if index >= 0 else "")
+            return None if after is None else self.photographs.index[after]
         around = (number % count for number in range(index + 1, index + 1 + count))
         return next((n for n in around if n != index and names[n] not in self.drawings.done), None)
 

@@ -1,7 +1,7 @@
 """One session of the page: what requests read and give, between the server and who asks."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weakseg.page.access import Refused
@@ -13,6 +13,7 @@ from weakseg.page.drawing_log import DrawingLog
 from weakseg.page.finish import Finish
 from weakseg.page.masks import Masks
 from weakseg.page.panel import Panel
+from weakseg.page.pilot import Pilot
 from weakseg.planning.questions import EXAMPLE
 
 PATIENCE = 10.0  # seconds that a request waits for a question
@@ -24,6 +25,7 @@ class Session:
     name        of the session
     finishing   what *Finish* does
     may_rename  whether classes can be changed: not where a list comes with the photographs
+    pilot       what is measured; None: people label as they like
     """
 
     def __init__(self, name: str, asker: Asker, finish: Finish, may_rename: bool = True) -> None:
@@ -33,9 +35,18 @@ class Session:
         self.masks = Masks(asker)
         self.panel = Panel(asker, self.masks)
         self.classes = ClassChanges(asker, self.masks.forget, may_rename)
+        self.pilot: Pilot | None = None
+
+    def measure(self, kinds: Sequence[str]) -> Pilot:
+        """Let people go through a pilot of some kinds of label."""
+        sizes = dict(zip(self.photographs.names, self.photographs.sizes, strict=True))
+        self.pilot = Pilot(self.log, sizes, self.drawings.done, kinds, self.asker.seed)
+        return self.pilot
 
     def start(self) -> None:
-        """Begin to work in threads."""
+        """Begin to work in threads; a pilot has no model."""
+        if self.pilot is not None:
+            return
         self.asker.start(self.panel.work)
 
     def close(self) -> None:
@@ -58,6 +69,7 @@ class Session:
                 "classes": shown_classes(classes, log.colours),
                 "has_background": classes.has_background,
                 "may_rename": self.may_rename,
+                "pilot": self.pilot is not None,
                 "begun": log.begun,
                 "answers": log.answers,
                 "fit": 0 if self.asker.asking is None else self.asker.asking.model.fits,

@@ -27,7 +27,13 @@ WORDS = {
 
 
 def price_table(own: Iterable[OwnPrice], seen: Iterable[OwnPrice] = ()) -> str:
-    """Return a Markdown table of prices in seconds.
+    """Return a Markdown table of prices in seconds; see `price_rows`."""
+    head, *rows = price_rows(own, seen)
+    return markdown(head, rows)
+
+
+def price_rows(own: Iterable[OwnPrice], seen: Iterable[OwnPrice] = ()) -> list[list[str]]:
+    """Return the rows of a table of prices in seconds, the head first.
 
     seen: what was done with a prediction in view, which the prices don't count
     """
@@ -37,7 +43,7 @@ def price_table(own: Iterable[OwnPrice], seen: Iterable[OwnPrice] = ()) -> str:
     for one in ordered(seen):
         name, *numbers = measured(one)
         rows.append([f"{name}, a prediction in view", *numbers, "-", "-", "-"])
-    return markdown(head, rows)
+    return [head, *rows]
 
 
 def ordered(prices: Iterable[OwnPrice]) -> list[OwnPrice]:

@@ -16,6 +16,7 @@ export class Draw {
   /** clock: of the page */
   constructor(clock) {
     Object.assign(this, { clock, id: "draw", title: "Draw", classes: [], drawing: null, hidden: false });
+    this.only = null; // the block of a pilot, which shows one thing at a time
     this.tool = "click";
     this.label = null;
     this.opacity = Number(localStorage.getItem("weakseg-opacity") ?? 0.55);
@@ -39,6 +40,7 @@ export class Draw {
     this.active = true;
     try {
       if (!this.drafts) await this.begin();
+      else if (this.only) await this.measure();
       else if (this.drawing) this.shown();
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
@@ -55,9 +57,17 @@ export class Draw {
     const { name, annotator } = this.state;
     this.progress = await get("/draw/state");
     this.drafts = new Drafts([name, annotator], (reply) => this.stored(reply), (picture, line) => this.refused(picture, line));
+    if (this.only) return this.measure();
     const last = Number(localStorage.getItem(`${WHERE} ${name}`) ?? -1);
     const there = last >= 0 && last < this.progress.pictures;
     await this.open(there ? last : this.progress.first);
+  }
+
+  /** Show the first picture of a pilot's block. */
+  async measure() {
+    const { tool, left } = this.only;
+    if (tool in TOOLS) this.choose(tool);
+    await this.open(left[0]);
   }
 
   /** Take what the server says of classes. */
@@ -126,7 +136,7 @@ export class Draw {
   }
 
   leaf(by) {
-    if (!this.drawing) return;
+    if (!this.drawing || this.only) return;
     const count = this.progress.pictures;
     this.open((this.found.index + by + count) % count);
   }
@@ -164,16 +174,27 @@ export class Draw {
     if (this.pad.tool.back()) return this.pad.draw();
     const before = this.drawing?.shapes;
     if (!this.drawing?.undo()) return;
-    for (const one of before.filter((shape) => !this.drawing.shapes.includes(shape))) this.clock.undone(SIGNAL[one.kind], one.class);
+    for (const one of before.filter((shape) => !this.drawing.shapes.includes(shape))) this.takeBack(one);
   }
 
   redo() {
-    this.drawing?.redo();
+    const before = this.drawing?.shapes;
+    if (!this.drawing?.redo()) return;
+    for (const one of this.drawing.shapes.filter((shape) => !before.includes(shape))) {
+      this.clock.drew(SIGNAL[one.kind], one.class);
+      if (this.mark && one.times) this.mark = plus(this.mark, one.times);
+    }
   }
 
   remove(shape) {
-    this.clock.undone(SIGNAL[shape.kind], shape.class);
+    this.takeBack(shape);
     this.drawing.remove(shape);
+  }
+
+  /** A shape is gone: its seconds belong to what comes next. */
+  takeBack(shape) {
+    this.clock.undone(SIGNAL[shape.kind], shape.class);
+    if (this.mark && shape.times) this.mark = minus(this.mark, shape.times);
   }
 
   /** Say that a class is in the picture, that it is not, or (null) nothing. */
@@ -202,6 +223,7 @@ export class Draw {
 
   save() {
     if (!this.drawing || this.pad.tool.end()) return;
+    if (this.only && this.only.tool in TOOLS) this.say([this.only.signal], true); // the pilot asks for all
     this.clock.save({ complete: this.drawing.complete });
     this.send("/draw/save", {});
   }
@@ -244,6 +266,7 @@ export class Draw {
 
   /** Show or hide what the model thinks of this picture. */
   togglePrediction() {
+    if (this.only) return;
     this.asked = this.wants = !this.asked;
     if (this.asked) this.predict();
     else this.pad.predict(null);

@@ -5,6 +5,7 @@ import { ClassesDialog, FinishDialog } from "./dialogs.js";
 import { Draw } from "./draw.js";
 import { byId, make, sayFault } from "./elements.js";
 import { Panel } from "./panel.js";
+import { Pilot } from "./pilot.js";
 import { Examples, Questions } from "./questions.js";
 
 const EVERY = 1000; // ms between two looks at the server's state
@@ -88,5 +89,8 @@ globalThis.page = { questions, draw, panel, clock, outbox, examples, get state()
 
 show(await get("/state"));
 setInterval(() => document.hidden || poll(), EVERY);
-if (!state.begun) await examples.run(state);
-questions.start();
+if (state.pilot) new Pilot(choose, questions, draw).run();
+else {
+  if (!state.begun) await examples.run(state);
+  questions.start();
+}

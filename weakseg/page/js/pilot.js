@@ -1,0 +1,89 @@
+// The pilot: blocks of pictures, one kind of label after another, with a card before each; at the
+// end the person's own prices. The cards cost nothing: the clock runs while a picture is on show.
+import { Failure, get, post } from "./api.js";
+import { byId, make, sayFault } from "./elements.js";
+
+const AGAIN = 400; // ms between two looks at how far a block is
+const later = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** Return what the server says, however long it is away. */
+async function patient(call) {
+  for (;;) {
+    try {
+      return await call();
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      sayFault(failure.message);
+      await later(1500);
+    }
+  }
+}
+
+export class Pilot {
+  /** choose: shows a view; questions, draw: the views */
+  constructor(choose, questions, draw) {
+    Object.assign(this, { choose, questions, draw });
+    document.body.classList.add("pilot");
+    byId("pilot-dialog").addEventListener("cancel", (event) => event.preventDefault());
+  }
+
+  /** Go through all blocks, then show the prices. */
+  async run() {
+    this.questions.start();
+    for (;;) {
+      const state = await patient(() => get("/pilot"));
+      if (state.current === null) return this.end(state.table);
+      await this.card(state);
+      const { blocks, current } = await patient(() => post("/pilot", {}));
+      this.begin(blocks[current]);
+      await this.over(current);
+    }
+  }
+
+  begin(block) {
+    this.draw.only = block.tool ? block : null;
+    this.choose(block.tool ? this.draw : this.questions);
+  }
+
+  /** Wait until a block is done. */
+  async over(number) {
+    let state;
+    do {
+      await later(AGAIN);
+      state = await patient(() => get("/pilot"));
+    } while (state.current === number);
+  }
+
+  /** Show what comes -> a promise that the person begins. */
+  card({ blocks, current, minutes }) {
+    const { kind, task, left } = blocks[current];
+    byId("pilot-where").textContent = `Block ${current + 1} of ${blocks.length}; all of them take about ${Math.round(minutes)} minutes.`;
+    byId("pilot-title").textContent = kind;
+    byId("pilot-task").textContent = `${task} ${left.length} pictures. Work as you would for hours; rest now, before you begin.`;
+    return this.asked("Begin");
+  }
+
+  end([head, ...rows]) {
+    const row = (tag, cells) => make("tr", {}, ...cells.map((cell) => make(tag, { textContent: cell })));
+    byId("pilot-where").textContent = "Done. All of it is stored, and the labels are labels as any others.";
+    byId("pilot-title").textContent = "What labels take you";
+    byId("pilot-task").textContent = "Seconds. The terminal has the same table, and the command that writes it as a price schedule.";
+    byId("pilot-table").replaceChildren(make("table", {}, row("th", head), ...rows.map((cells) => row("td", cells))));
+    byId("pilot-begin").hidden = true;
+    byId("pilot-dialog").showModal();
+  }
+
+  asked(words) {
+    const dialog = byId("pilot-dialog"), button = byId("pilot-begin");
+    button.firstChild.textContent = `${words} `;
+    dialog.showModal();
+    button.focus();
+    return new Promise((done) => {
+      button.onclick = () => {
+        dialog.close();
+        button.blur();
+        done();
+      };
+    });
+  }
+}
