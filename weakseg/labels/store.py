@@ -199,29 +199,33 @@ class Store:
         seconds = None if now.seconds is None else spent
         return Event(source, picture, "looked", now.annotator, geometry=state, seconds=seconds)
 
-    def given(self, sources: Sequence[str] = ()) -> dict[str, dict[str, Given]]:
+    def given(
+        self, sources: Sequence[str] = (), picture: str | None = None
+    ) -> dict[str, dict[str, Given]]:
         """Return {picture: {source: what it says}}, sources in the order of their first event.
 
-        sources: the only ones to be read; none: all
+        sources: the only ones to be read; none: all. picture: the only one; None: all
         """
         where, words = "", tuple(sources)
         if sources:
             where = f" AND source IN ({', '.join('?' * len(words))})"
+        if picture is not None:
+            where, words = f"{where} AND picture = ?", (*words, picture)
         found: dict[str, dict[str, Given]] = {}
         for row in self._rows(f"{LOOKS}{where} ORDER BY number", words):
-            event, source, annotator, picture, state, seconds = row
+            event, source, annotator, name, state, seconds = row
             with self._checked(event):
-                one = found.setdefault(check(picture), {}).setdefault(source, Given())
+                one = found.setdefault(check(name), {}).setdefault(source, Given())
                 read = json.loads(state)
                 one.size = (int(read["size"][0]), int(read["size"][1])) if read["size"] else None
                 one.complete, one.annotator = tuple(map(str, read["complete"])), annotator
                 if seconds is not None:
                     one.seconds = (one.seconds or 0.0) + number(seconds)
         for row in self._rows(f"{SHAPES}{where} ORDER BY number", words):
-            event, source, annotator, picture, kind, label, geometry = row
+            event, source, annotator, name, kind, label, geometry = row
             with self._checked(event):
                 if kind in KINDS:
-                    one = found.setdefault(check(picture), {}).setdefault(source, Given())
+                    one = found.setdefault(check(name), {}).setdefault(source, Given())
                     one.shapes[event] = checked(kind, label, json.loads(geometry))
         return found
 

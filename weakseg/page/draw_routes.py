@@ -11,10 +11,16 @@
     POST /draw/save    {"picture", "visit": a name, "shapes": [{"kind", "class", "geometry",
                         "times", "prediction", "how"}], "complete", "prediction", "times"} -> state
     POST /draw/skip    {"picture", "visit", "reason", "prediction", "times"}               -> state
+    POST /draw/predict {"picture", "shapes"}   {"mask": a PNG as a data address, or null, "line":
+         why there is none, "mark": of its model, "ms"}: what the model thinks when these shapes are
+         drawn; never of a picture with an open question
+    POST /draw/accept  {"picture", "mark"}     {"shapes"}: that mask as shapes, one a class
 
 A visit that was stored is not stored again, so a post that got no reply may be sent again.
 """
 
+import base64
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +29,7 @@ from werkzeug.wrappers import Request, Response
 from weakseg.labels.formats.records import Shape
 from weakseg.labels.store import Given
 from weakseg.page.access import Refused
-from weakseg.page.drawing_checks import refuse_nonsense, shape_of, tag_names
+from weakseg.page.drawing_checks import COMPLETE, refuse_nonsense, shape_of, tag_names
 from weakseg.page.drawing_log import DRAWN, SKIPPED, Drawn
 from weakseg.page.messages import answer, body, number, picture, text, times
 
@@ -46,6 +52,8 @@ class DrawRoutes:
             "GET /draw/photo/<int:index>": self.photo,
             "POST /draw/save": self.save,
             "POST /draw/skip": self.skip,
+            "POST /draw/predict": self.predict,
+            "POST /draw/accept": self.accept,
         }
 
     # ---- what is read
@@ -113,9 +121,7 @@ class DrawRoutes:
         given = body(request)
         index = int(number(given, "picture"))
         name, size = self.known(index), self.photographs.sizes[index]
-        drawn, complete = self.drawn_in(given, size), given.get("complete")
-        if not isinstance(complete, list) or not all(isinstance(one, str) for one in complete):
-            raise Refused(400, "complete is a list of kinds")
+        drawn, complete = self.drawn_in(given, size), kinds_in(given)
         classes = self.session.log.classes
         tags = tag_names(self.session.asker.dataset, classes)
         refuse_nonsense([one.shape for one in drawn], complete, size, classes, tags)
@@ -143,6 +149,35 @@ class DrawRoutes:
         name, why = self.known(int(number(given, "picture"))), text(given, "reason")
         self.drawings.skip(name, why, facts_of(given))
         return answer(self.progress())
+
+    # ---- what the model thinks
+
+    def predict(self, request: Request) -> Response:
+        """Return what the model thinks of a picture on which shapes are drawn."""
+        given, began = body(request), time.perf_counter()
+        index = int(number(given, "picture"))
+        self.known(index)
+        shapes = [one.shape for one in self.drawn_in(given, self.photographs.sizes[index])]
+        found = self.session.model.think(index, shapes, kinds_in(given))
+        png = found.png and f"data:image/png;base64,{base64.b64encode(found.png).decode()}"
+        ms = round(1000 * (time.perf_counter() - began))
+        return answer({"mask": png, "line": found.line, "mark": found.mark, "ms": ms})
+
+    def accept(self, request: Request) -> Response:
+        """Return the mask of a model as shapes."""
+        given = body(request)
+        index = int(number(given, "picture"))
+        self.known(index)
+        shapes = self.session.model.accepted(index, text(given, "mark"))
+        return answer({"shapes": [told_of(shape) for shape in shapes]})
+
+
+def kinds_in(given: dict[str, Any]) -> list[str]:
+    """Return the kinds of label that a request calls complete."""
+    kinds = given.get("complete", [])
+    if not isinstance(kinds, list) or not {*map(str, kinds)} <= {*COMPLETE}:
+        raise Refused(400, "complete is a list of kinds of label")
+    return kinds
 
 
 def facts_of(given: dict[str, Any]) -> dict[str, Any]:

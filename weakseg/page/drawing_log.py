@@ -80,7 +80,7 @@ class DrawingLog:
     def given(self, picture: str) -> tuple[Given, dict[str, Given]]:
         """Return what this person drew on a picture, and {source: what others say of it}."""
         with opened_store(self.log.folder) as store:
-            sources = store.given().get(picture, {})
+            sources = store.given(picture=picture).get(picture, {})
         own = sources.pop(self.source, Given())
         return own, sources
 

@@ -10,6 +10,7 @@ from weakseg.page.asker import Asker
 from weakseg.page.class_changes import ClassChanges, check_class
 from weakseg.page.classes import shown_classes
 from weakseg.page.drawing_log import DrawingLog
+from weakseg.page.drawing_model import DrawingModel
 from weakseg.page.finish import Finish
 from weakseg.page.masks import Masks
 from weakseg.page.panel import Panel
@@ -33,6 +34,7 @@ class Session:
         self.log, self.photographs = asker.log, asker.photographs
         self.drawings = DrawingLog.read(self.log)
         self.masks = Masks(asker)
+        self.model = DrawingModel(asker, self.drawings, self.masks.png)
         self.panel = Panel(asker, self.masks)
         self.classes = ClassChanges(asker, self.masks.forget, may_rename)
         self.pilot: Pilot | None = None
@@ -47,7 +49,7 @@ class Session:
         """Begin to work in threads; a pilot has no model."""
         if self.pilot is not None:
             return
-        self.asker.start(self.panel.work)
+        self.asker.start(self.panel.work, self.model.work)
 
     def close(self) -> None:
         """End the threads."""

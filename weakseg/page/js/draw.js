@@ -167,7 +167,8 @@ export class Draw {
     this.pad.draw();
     this.keep();
     this.panel.showDrawing();
-    if (before !== shapes && this.asked) this.predict();
+    const accepted = shapes.some((one) => one.kind === "accepted");
+    if (before !== shapes && this.asked && !accepted) this.predict();
   }
 
   undo() {
@@ -282,7 +283,7 @@ export class Draw {
       const { found } = this, began = performance.now();
       try {
         const shapes = this.drawing.shapes.map(({ kind, class: label, geometry }) => ({ kind, class: label, geometry }));
-        const reply = await post("/draw/predict", { picture: found.index, shapes });
+        const reply = await post("/draw/predict", { picture: found.index, shapes, complete: this.drawing.complete });
         const image = reply.mask && (await decoded(reply.mask));
         if (found === this.found && this.asked) {
           this.prediction = reply;
