@@ -15,7 +15,7 @@ import train
 import weak_label_generator
 from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions, open_dataset
-from weakseg.data.folder_files import compared, is_picture
+from weakseg.data.folder_files import compared, files_below, is_picture
 from weakseg.labels.training_labels import read_training_labels
 
 
@@ -248,3 +248,26 @@ def test_a_picture_in_both_lists_is_named(folder):
     write(folder / "test.txt", "p03", "p07")
     with pytest.raises(UserError, match="p03 is listed for training and for the test; mend the li"):
         opened(folder)
+
+
+def test_linked_folders_are_walked_without_an_end(tmp_path):
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    (mine / "cam1").mkdir(parents=True)
+    (theirs / "inner").mkdir(parents=True)
+    for path in (mine / "cam1" / "a.png", theirs / "b.png", theirs / "inner" / "c.png"):
+        Image.new("RGB", (4, 4)).save(path)
+    for name, target in {
+        "cam2": theirs,
+        "again": theirs,
+        "loop": mine,
+        "up": tmp_path,
+        "cam1/in": mine / "cam1",
+        "gone": tmp_path / "gone",
+    }.items():
+        (mine / name).symlink_to(target)
+    (theirs / "round").symlink_to(theirs)
+    (theirs / "back").symlink_to(mine)
+    found = [path.relative_to(mine).as_posix() for path in files_below(mine)]
+    linked = [f"{name}/{file}" for name in ("again", "cam2") for file in ("b.png", "inner/c.png")]
+    assert found == [*linked[:2], "cam1/a.png", *linked[2:], "gone"]
+    assert files_below(tmp_path / "nowhere") == []

@@ -20,7 +20,14 @@ from weakseg.common import UserError
 from weakseg.data import cache as cache_module
 from weakseg.data import image_io
 from weakseg.data.cache import ResizedCache, cached_classes, file_size
-from weakseg.data.image_io import image_size, read_image, read_instances, read_mask, to_square
+from weakseg.data.image_io import (
+    image_size,
+    opened_mask,
+    read_image,
+    read_instances,
+    read_mask,
+    to_square,
+)
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 
 
@@ -420,3 +427,27 @@ def test_numbers_of_objects_may_have_few_bits(mode, tmp_path):
         assert image.mode == mode
     read = read_instances(tmp_path / "a.png")
     assert read.dtype == np.uint16 and (read == numbers).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "is_exact"),
+    [
+        ("WEBP", {}, False),
+        ("WEBP", {"lossless": True}, True),
+        ("WEBP", {"lossless": True, "exif": b"Exif\0\0II*\0\x08" + bytes(5)}, True),
+        ("JPEG2000", {"irreversible": True}, False),
+        ("JPEG2000", {}, True),
+        ("TIFF", {"compression": "jpeg"}, False),
+        ("TIFF", {"compression": "tiff_lzw"}, True),
+    ],
+)
+def test_a_mask_is_of_a_format_that_keeps_its_numbers(tmp_path, kind, options, is_exact):
+    mask = np.zeros((40, 40, 3), np.uint8)
+    mask[9:30, 5:20] = 9
+    Image.fromarray(mask).save(tmp_path / "m.png", kind, **options)
+    if is_exact:
+        with opened_mask(tmp_path / "m.png") as image:
+            assert (np.asarray(image) == mask).all()
+    else:
+        with pytest.raises(UserError, match=f"is a {kind}, .* write masks as PNG"):
+            read_mask(tmp_path / "m.png")

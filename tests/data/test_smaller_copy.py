@@ -134,6 +134,25 @@ def test_a_copy_replaces_nothing_and_joins_no_other_pictures(mine, tmp_path, the
     assert message == "other content" or contents(small) == before
 
 
+@pytest.mark.parametrize(
+    ("size", "kind", "message"),
+    [((120, 200), "PNG", "the mask is 120x200 but"), ((200, 120), "JPEG", "is a JPEG, whatever")],
+)
+def test_a_mask_that_could_not_be_trained_on_is_not_copied(mine, tmp_path, size, kind, message):
+    Image.new("L", size).save(mine / "masks" / "photo.png", kind)
+    words = ["--dataset", "folder", "--from_dir", mine, "--max_side", 64]
+    with pytest.raises(UserError, match=rf"photo\.png: {message}"):
+        run(download_data, *words, "--data_dir", tmp_path / "small")
+
+
+def test_groups_are_copied_by_the_names_of_the_copies(mine, tmp_path):
+    (mine / "groups.txt").write_text("photo.JPG, one\ncam/drawn.png\ttwo\ngone.jpg, two\n")
+    words = ["--dataset", "folder", "--from_dir", mine, "--max_side", 64]
+    run(download_data, *words, "--data_dir", tmp_path / "small")
+    said = (tmp_path / "small" / "groups.txt").read_text()
+    assert said == "photo, one\ncam/drawn, two\n"
+
+
 @pytest.mark.parametrize("place", ["small", "images/small", "images"])
 def test_a_copy_inside_what_is_copied_is_refused(mine, place):
     source = contents(mine)

@@ -6,7 +6,7 @@ own, and what a list names need not be stored alike. Suffixes may be in capitals
 
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from weakseg.common import UserError
@@ -21,15 +21,29 @@ PICTURES = set(
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return the sorted files in a folder and in those below it.
+    """Return the sorted files in a folder and in those below it, linked ones too.
 
-    Hidden ones are left out, and what is no file. A link that leads nowhere counts as one.
+    Hidden ones are left out, what is no file, and links to a folder that they lie in. A link that
+    leads nowhere counts as a file.
     """
-    files = []
-    for at, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [Path(at, name) for name in names if not name.startswith(".")]
-    return sorted(path for path in files if path.is_file() or not path.exists())
+    return sorted(walk(folder, {*folder.resolve().parents}))
+
+
+def walk(folder: Path, above: set[Path]) -> Iterator[Path]:
+    """Yield the files in a folder and in those below it; above: folders not to be entered."""
+    real = folder.resolve()
+    if real in above:
+        return
+    try:
+        with os.scandir(folder) as listed:
+            entries = [entry for entry in listed if not entry.name.startswith(".")]
+    except OSError:  # it is not there, or closed to us
+        return
+    for entry in entries:
+        if entry.is_dir():
+            yield from walk(folder / entry.name, {*above, real})
+        elif entry.is_file() or not os.path.exists(entry):
+            yield folder / entry.name
 
 
 def is_picture(path: Path) -> bool:

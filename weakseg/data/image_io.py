@@ -27,7 +27,8 @@ Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # Pillow refuses twice as many as this by 
 # formats that no camera writes. A phone's MPO is a JPEG.
 FORMATS = ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000"]
 FORMATS += ["AVIF"] if find_spec("PIL.AvifImagePlugin") else []
-LOSSY = ("JPEG", "MPO")  # of these, formats whose values are not those that were saved
+# Of these, formats whose values are not those that were saved, and ways to store a TIFF.
+LOSSY, LOSSY_IN_TIFF = ("JPEG", "MPO", "AVIF"), ("jpeg", "tiff_jpeg", "webp")
 # How Pillow's decoders report a damaged file, and its EXIF reader a damaged block.
 DAMAGE = (
     OSError,
@@ -260,21 +261,45 @@ def refuse_pages(image: Image.Image, path: str | Path) -> None:
         raise UserError(f"{path}: has {count} pages, a mask has one; save the one that it is")
 
 
+def is_lossy(image: Image.Image, path: str | Path) -> bool:
+    """Return whether the format of an opened picture changes the values that are stored."""
+    if image.format == "TIFF":
+        return image.info.get("compression") in LOSSY_IN_TIFF
+    if image.format not in ("WEBP", "JPEG2000"):
+        return image.format in LOSSY
+    with Path(path).open("rb") as file:
+        head = file.read(2**16)
+    if image.format == "WEBP":
+        return b"VP8L" not in head  # the exact kind
+    _, _, style = head.partition(b"\xff\x52")  # the marker COD, whose byte 11 is the transform
+    return style[11:12] == b"\0"  # the inexact one
+
+
 @contextlib.contextmanager
 def opened_mask(path: str | Path) -> Iterator[Image.Image]:
-    """Open a mask, as `opened` does, upright.
+    """Open a mask, as `stored_mask` does, upright."""
+    with stored_mask(path) as image:
+        turn_upright(image)
+        yield image
 
-    Raises `UserError` for a JPEG, which changes the values that are stored, for several pages, and
-    where some pixels are transparent: nobody says what these are.
+
+@contextlib.contextmanager
+def stored_mask(path: str | Path, most: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Open a mask, as `opened` does, with its pixels as they are stored.
+
+    Raises `UserError` for a file whose format changes the values that are stored, for several
+    pages, and where some pixels are transparent: nobody says what these are.
+
+    most: pixels that it may have
     """
-    with opened(path) as image:
-        if image.format in LOSSY:
+    with opened(path, most=most) as image:
+        if is_lossy(image, path):
+            kind = "JPEG" if image.format == "MPO" else image.format
             raise UserError(
-                f"{path}: is a JPEG, whatever its name says, which blurs class numbers; "
+                f"{path}: is a {kind}, whatever its name says, which blurs class numbers; "
                 "write masks as PNG"
             )
         refuse_pages(image, path)
-        turn_upright(image)
         if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() != (255, 255):
             raise UserError(
                 f"{path}: some of its pixels are transparent; write the mask without transparency"

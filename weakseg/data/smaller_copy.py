@@ -15,20 +15,23 @@ from PIL import Image
 from weakseg.common import UserError
 from weakseg.data.download import copy_file, new_file, refuse_inside, refuse_other, shrunk
 from weakseg.data.folder_files import by_id, compared, files_below, is_picture
+from weakseg.data.groups import FILE as GROUPS
+from weakseg.data.groups import read_groups
 from weakseg.data.image_io import (
     MOST_PIXELS,
     is_deep,
     opened,
     orientation,
+    stored_mask,
     tiff_of,
     turn_upright,
     upright_size,
     values_of,
 )
 from weakseg.data.lists import read_ids
-from weakseg.data.tiff import TiffStack, is_tiff, upright
+from weakseg.data.tiff import SIDEWAYS, TiffStack, is_tiff, upright
 
-LISTS = ("trainval.txt", "test.txt")
+LISTS = ("trainval.txt", "test.txt")  # of ids; a list of groups is copied as it is
 EXACT = (np.uint8, np.uint16, np.float32, np.float64)  # what OpenCV resizes
 
 
@@ -69,6 +72,9 @@ def copy_folder(source: Path, target: Path, max_side: int) -> int:
         if (source / file).exists():
             lines = read_ids(source / file, first_word=False)
             write_lines(target / file, [known.get(compared(line), line) for line in lines])
+    if (source / GROUPS).exists():
+        groups = read_groups(source / GROUPS, images)
+        write_lines(target / GROUPS, [f"{name}, {group}" for name, group in groups.items()])
     copy_file(source / "classes.txt", target / "classes.txt")
     return len(images)
 
@@ -152,9 +158,16 @@ def copy_mask(path: Path, target: Path, change: Change) -> None:
     if change.size is None:
         copy_new(path, target)
         return
-    with opened(path, most=MOST_PIXELS) as mask:
+    whole = change.stored[::-1] if change.turn in SIDEWAYS else change.stored
+    with stored_mask(path, MOST_PIXELS) as mask:
         # A mask drawn over the stored pixels turns with them; one that lies upright stays.
-        turn_upright(mask, change.turn if mask.size == change.stored else None)
+        turn_upright(mask, change.turn if mask.size == change.stored != whole else None)
+        if mask.size != whole:
+            sizes = [f"{width}x{height}" for width, height in (mask.size, whole)]
+            raise UserError(
+                f"{path}: the mask is {sizes[0]} but the upright image is {sizes[1]}; save the two "
+                "in one size and orientation"
+            )
         with new_file(target) as temporary:
             mask.resize(change.size, Image.Resampling.NEAREST).save(temporary)
 
