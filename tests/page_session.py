@@ -15,7 +15,7 @@ from werkzeug.test import Client
 import annotate
 from weakseg.common import IGNORE
 from weakseg.page.access import Access
-from weakseg.page.server import Routes
+from weakseg.page.server import Routes, Server
 from weakseg.planning.questions import Question
 from weakseg.planning.simulated_asking import Annotator
 
@@ -114,6 +114,11 @@ def until(condition, seconds=20):
         time.sleep(0.02)
 
 
+def wait(page, expression):
+    """Wait until an expression of the page is true; its policy forbids Playwright's own way."""
+    until(lambda: page.evaluate(f"globalThis.page !== undefined && ({expression})"))
+
+
 def write_photographs(folder, sizes, seed=0):
     """Write photographs of two colours; sizes: {file name: (width, height)}."""
     rng = np.random.default_rng(seed)
@@ -125,6 +130,30 @@ def write_photographs(folder, sizes, seed=0):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
     return folder
+
+
+class Served:
+    """A session with its server, which can go away and come back at the same address."""
+
+    def __init__(self, folder, images, *words):
+        self.folder, self.images, self.words = folder, images, words
+        self.port, self.links = 0, []
+        self.start()
+
+    def start(self):
+        words = [] if self.port else self.words  # the store says them from then on
+        self.session = session_in(self.folder, self.images, *words)
+        self.server = Server(self.session, "127.0.0.1", self.port, self.links.append)
+        self.port = self.server.port
+        self.session.start()
+        self.server.start()
+
+    def close(self):
+        self.server.close()
+        self.session.close()
+
+    def told(self):
+        return self.session.log.told
 
 
 @contextlib.contextmanager
@@ -142,3 +171,18 @@ def browser():
         found = tool.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
         yield found
         found.close()
+
+
+@contextlib.contextmanager
+def opened(chromium, link):
+    """Yield a page of a browser at a link; afterwards, what went wrong in it is a failure."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.set_default_timeout(8000)
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda line: line.type == "error" and faults.append(line.text))
+    page.goto(link)
+    yield page
+    assert not [line for line in faults if "ERR_CONNECTION" not in line and "403" not in line]
+    context.close()

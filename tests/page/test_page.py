@@ -4,11 +4,10 @@ One server and one browser for all. Each test goes on from the session as it is.
 """
 
 import pytest
-from page_session import browser, session_in, until, write_photographs
+from page_session import Served, browser, opened, until, wait, write_photographs
 from PIL import Image
 
 from weakseg.labels.store import opened_store
-from weakseg.page.server import Server
 
 HOSTILE = "<img src=x onerror=document.title=1>.png"
 SIZES = {HOSTILE: (90, 60), **{f"{n}.png": (64, 48) for n in range(14)}}
@@ -20,29 +19,6 @@ def chromium():
         yield found
 
 
-class Served:
-    """A session with its server, which can go away and come back at the same address."""
-
-    def __init__(self, folder, images):
-        self.folder, self.images, self.port, self.links = folder, images, 0, []
-        self.start()
-
-    def start(self):
-        words = ["--classes", "<b>red</b>", "leaf"]
-        self.session = session_in(self.folder, self.images, *([] if self.port else words))
-        self.server = Server(self.session, "127.0.0.1", self.port, self.links.append)
-        self.port = self.server.port
-        self.session.start()
-        self.server.start()
-
-    def close(self):
-        self.server.close()
-        self.session.close()
-
-    def told(self):
-        return self.session.log.told
-
-
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
@@ -52,7 +28,7 @@ def served(tmp_path_factory):
     exif = Image.Exif()
     exif[0x0112] = 6
     turned.save(images / "turned.jpg", exif=exif)
-    found = Served(folder, images)
+    found = Served(folder, images, "--classes", "<b>red</b>", "leaf")
     yield found
     found.close()
 
@@ -60,21 +36,8 @@ def served(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(chromium, served):
     """The page, opened by its link, after the example clicks."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(8000)
-    faults = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda line: line.type == "error" and faults.append(line.text))
-    page.goto(served.links[-1])
-    yield page
-    assert not [line for line in faults if "ERR_CONNECTION" not in line and "403" not in line]
-    context.close()
-
-
-def wait(page, expression):
-    """Wait until an expression of the page is true; its policy forbids Playwright's own way."""
-    until(lambda: page.evaluate(f"globalThis.page !== undefined && ({expression})"))
+    with opened(chromium, served.links[-1]) as found:
+        yield found
 
 
 def ready(page):
