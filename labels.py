@@ -19,6 +19,7 @@ with that. `labels.py COMMAND --help` lists the flags of a command.
 from __future__ import annotations
 
 import argparse
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -231,7 +232,8 @@ def wishes_of(args: argparse.Namespace) -> Wishes:
     from weakseg.labels.importing import Wishes
     from weakseg.labels.naming import classes_beside, renames
 
-    classes = Classes(tuple(args.classes)) if args.classes else classes_beside(args.images)
+    named = tuple(unicodedata.normalize("NFC", name) for name in args.classes)
+    classes = Classes(named) if named else classes_beside(args.images)
     late = next((name for name in args.classes[1:] if is_background(name)), None)
     if late:
         raise UserError(f"--classes {' '.join(args.classes)}: {late} must stand first")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weakseg.common import UserError
-from weakseg.data.class_list import read_classes
+from weakseg.data.class_list import read_classes, write_classes
 from weakseg.data.mask_values import MaskValues
 
 NAMES = ["background", "cat", "dog of mine", "grass, dry", "3d print", "2 wheeler", "#1 fan?", "é"]
@@ -100,3 +100,40 @@ def test_a_background_at_another_number_is_said_with_mask_values(path):
     names, _ = read_classes(path)
     values = MaskValues.of_flags(["0=cat", "1=background"], None, names)
     assert values is not None and [values.class_of(n, path) for n in (0, 1)] == [1, 0]
+
+
+@pytest.mark.parametrize("heading", ["id,name", "Name", "class", "Class name", "number\tlabel"])
+def test_a_heading_is_no_class(path, heading):
+    path.write_text(f"{heading}\ncat\ndog\n")
+    with pytest.raises(
+        UserError, match=r"line 1: .* is a heading, no class; write the names alone"
+    ):
+        read_classes(path)
+    path.write_text(f"background\n{heading} tag\n")
+    assert len(read_classes(path)[0]) == 2
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [("m\u00b2", "m2"), ("a\u00a0b", "a b"), ("a", "a\u200b"), ("\u00e9\u200d", "\u00e9")],
+)
+def test_names_that_look_the_same_are_refused(path, one, other):
+    path.write_text(f"background\n{one}\n{other}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"line 3: .* looks like .* of line 2; keep one"):
+        read_classes(path)
+
+
+def test_accents_are_letters_of_one_form(path):
+    path.write_text("background\ncafe\u0301\n", encoding="utf-8")
+    assert read_classes(path)[0] == ["background", "caf\u00e9"]
+
+
+@given(st.lists(st.sampled_from(PLAIN), min_size=1, unique=True), st.booleans())
+def test_a_list_that_is_written_is_read(tmp_path_factory, names, has_background):
+    path = tmp_path_factory.mktemp("list") / "classes.txt"
+    names = ["background", *names] if has_background else names
+    write_classes(path, names, has_background)
+    assert read_classes(path) == (names, has_background)
+    with pytest.raises(UserError, match=r"classes.txt, line 2: '-' is no name"):
+        write_classes(path, ["a", "-"], has_background)
+    assert read_classes(path) == (names, has_background)

@@ -77,6 +77,21 @@ def test_shares_are_no_pixels(shape, bring):
     assert found.dropped.lost == 1 and next(iter(found.sources.values())).keys() == {"b"}
 
 
+@pytest.mark.parametrize("shape", ["click,cat,1,1", "click,cat,0,1"])
+def test_a_click_in_a_corner_is_no_share(shape, bring):
+    assert len(shapes_of(bring([f"a.png,{shape}"]))) == 1
+
+
+@pytest.mark.parametrize("there, here", [("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")])
+def test_accents_may_be_stored_in_two_forms(there, here, pictures, tmp_path):
+    (tmp_path / "a.csv").write_text(f"image,kind,class,x,y\na.png,click,{there},3,3\n")
+    words = ["import", tmp_path / "a.csv", "--images", pictures.folder, "--output", tmp_path / "s"]
+    run(labels, *words, "--classes", "background", here)
+    run(labels, *words, "--map", f"{here}={here}")
+    with opened_store(tmp_path / "s") as store:
+        assert store.classes().names == ("background", "caf\u00e9")
+
+
 def test_shares_are_no_pixels_in_a_file_that_states_the_size(bring):
     with pytest.raises(UserError, match="in shares of the picture's sides"):
         bring(coco([0.1, 0.1, 0.8, 0.8]))
@@ -307,7 +322,7 @@ def test_a_crowd_leaves_no_list_of_boxes_complete(bring):
 
 @pytest.mark.parametrize(
     "name, other",
-    [("Cat", "cat"), ("big  cat", "big cat"), ("k\u00e4se", "ka\u0308se"), ("a_b", "a b")],
+    [("Cat", "cat"), ("big  cat", "big cat"), ("m\u00b2", "m2"), ("a_b", "a b"), ("a", "a\u200b")],
 )
 def test_classes_that_look_like_one_are_refused_until_a_map_joins_them(
     name, other, pictures, tmp_path

@@ -258,6 +258,34 @@ def test_images_may_be_named_by_their_files_and_strangers_are_counted(by_people,
         labels_for(path, dataset, names, ["points"], "data")
 
 
+def test_the_price_of_a_mask_that_is_not_there_is_said(by_people, pets_dir, tmp_path):
+    shutil.copytree(pets_dir, tmp_path / "pets")
+    dataset = opened(tmp_path / "pets", tmp_path / "cache")
+    names = dataset.ids("train")
+    dataset.mask_path(names[0]).unlink()
+    with pytest.raises(
+        UserError, match=rf"{names[0]}: has 'full', the price of a mask, but no mas"
+    ):
+        read_training_labels(by_people(), dataset, names, None, None, "data")
+    labels = read_training_labels(by_people(), dataset, names, ("points",), None, "data")
+    assert labels.images[names[0]]["points"]
+
+
+def test_a_kind_that_is_empty_wherever_somebody_looked_hinders_nobody(by_people, dataset):
+    names = dataset.ids("train")
+
+    def change(content):
+        content["complete"] = True
+        content["images"] = {
+            name: {key: one[key] for key in ("size", "boxes")} | {"points": []}
+            for name, one in content["images"].items()
+        }
+
+    read_training_labels(by_people(change), dataset, names, None, None, "data")
+    with pytest.raises(UserError, match=r"none of the \d+ training images has points; label some"):
+        read_training_labels(by_people(change), dataset, names, ("points",), None, "data")
+
+
 def test_widths_and_heights_are_not_taken_for_corners(by_people, dataset):
     names = dataset.ids("train")
 

@@ -5,6 +5,7 @@ may be meant in two ways is refused by its line.
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from weakseg.data.lists import NO_BACKGROUND, is_comment, numbered_lines, read_l
 
 BACKGROUND = {"background", "_background_", "bg"}  # in any case: what nobody lists but first
 COUNTED = re.compile(r"\d+\s*[\s:=.,;)|-]\s*\S")  # a number in front of a name
+HEADING = re.compile(
+    r"((id|number|index|value)\W+)?(names?|class(es)?|class.?names?|labels?)", re.I
+)
 NAMES_ALONE = "write the names alone, one a line, in the order of their numbers"
 
 
@@ -23,10 +27,13 @@ def read_classes(path: Path, without_background: bool = False) -> tuple[list[str
     at the ends of lines and empty lines at the end mean nothing. Raises `UserError`, with the line,
     for what would shift the numbers.
     """
-    lines = numbered_lines(path)
+    lines = [(number, unicodedata.normalize("NFC", line)) for number, line in numbered_lines(path)]
     has_background = not (without_background or says_no_background(path))
+    if len(lines) > 1 and HEADING.fullmatch(lines[0][1]):
+        refuse(path, lines[0][0], f"{lines[0][1]!r} is a heading, no class; {NAMES_ALONE}")
     if len(lines) > 1 and all(COUNTED.match(line) for _, line in lines):
         refuse(path, lines[0][0], f"{lines[0][1]!r} begins with a number; {NAMES_ALONE}")
+    refuse_lookalikes(path, lines)
     for number, line in lines:
         if not any(letter.isalnum() for letter in line):
             refuse(path, number, f"{line!r} is no name; {NAMES_ALONE}")
@@ -44,6 +51,22 @@ def read_classes(path: Path, without_background: bool = False) -> tuple[list[str
                 f"write the comment '# {NO_BACKGROUND}'",
             )
     return list(names), has_background
+
+
+def refuse_lookalikes(path: Path, lines: Sequence[tuple[int, str]]) -> None:
+    """Refuse names that a reader can't tell apart, though they are stored as other letters."""
+    told: dict[str, tuple[int, str]] = {}
+    for number, name in lines:
+        before, other = told.setdefault(as_seen(name), (number, name))
+        if other != name:
+            refuse(path, number, f"{name!r} looks like {other!r} of line {before}; keep one")
+
+
+def as_seen(name: str) -> str:
+    """Return a name in a form that two share which look the same."""
+    letters = unicodedata.normalize("NFKC", name)
+    shown = "".join(letter for letter in letters if unicodedata.category(letter) != "Cf")
+    return " ".join(shown.split())
 
 
 def write_classes(path: Path, names: Sequence[str], has_background: bool) -> None:

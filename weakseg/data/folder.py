@@ -79,7 +79,7 @@ class Folder(MaskClasses):
                 "one a line, the background first, or with the line '# no background'"
             )
         self.refuse_renumbered(self.root / "masks" / names.name)
-        self.asides = []
+        self.asides = self.alike(names)
         self.files = self.find_files()
         self.masks, self.drawn = self.find_masks(self.root / "masks"), {}
         self.objects = self.find_masks(self.root / "instances")
@@ -94,6 +94,15 @@ class Folder(MaskClasses):
         self.may_lack_test = not there
         if self.groups:
             refuse_parted(self.root / GROUPS, self.lists, self.group)
+
+    def alike(self, path: Path) -> list[str]:
+        """Return a line on two classes that differ in capitals alone, if any; path: of the list."""
+        told: dict[str, str] = {}
+        for name in self.all_classes:
+            other = told.setdefault(name.casefold(), name)
+            if other != name:
+                return [f"{path}: the classes {other} and {name} differ in capitals alone"]
+        return []
 
     def refuse_renumbered(self, path: Path) -> None:
         """Refuse masks whose own list of classes, which an export writes, has another order."""

@@ -81,7 +81,8 @@ def check_points(annotation: Annotation, picture: Picture) -> list[list[float]]:
         x, y, label = row(click, 3, f"click {number}", "[x, y, class]")
         place = inside(x, y, picture, f"click {number}")
         clicks.append([*place, class_of(label, picture, f"click {number}")])
-    refuse_shares([click[:2] for click in clicks], picture)
+    if not at_corners([click[:2] for click in clicks]):
+        refuse_shares([click[:2] for click in clicks], picture)
     pixels: list[tuple[float, ...]] = [(int(x), int(y)) for x, y, _ in clicks]
     refuse_two_classes("click", pixels, [int(click[2]) for click in clicks], picture)
     return clicks
@@ -306,6 +307,11 @@ def are_shares(places: Sequence[Sequence[float]], size: Sequence[float]) -> bool
     """Return whether places of a picture of a size are shares of its sides: all within 0..1."""
     inside = bool(places) and all(0 <= value <= 1 for place in places for value in place)
     return inside and max(size) > 2
+
+
+def at_corners(clicks: Sequence[Sequence[float]]) -> bool:
+    """Return whether all clicks lie at whole numbers, which shares of 0 and 1 alone would be."""
+    return all(value == int(value) for place in clicks for value in place)
 
 
 def nearest(word: object, known: Sequence[str]) -> str:

@@ -14,7 +14,14 @@ from weakseg.data.image_io import image_size, opened, orientation, upright_size
 from weakseg.data.tiff import is_tiff
 from weakseg.labels.checks import EDGE
 from weakseg.labels.formats.geometry import box_of, clipped, corners, polygon, reach
-from weakseg.labels.formats.records import SHARES, Nothing, PictureRecord, Shape, Unreadable
+from weakseg.labels.formats.records import (
+    AREAS,
+    SHARES,
+    Nothing,
+    PictureRecord,
+    Shape,
+    Unreadable,
+)
 from weakseg.labels.formats.runs import mask_geometry, mask_pixels
 
 ASPECT = 0.02  # how far the sides of a copy may differ from the picture's, as a share
@@ -84,7 +91,7 @@ class Fit:
             if turned and fits(given, seen.stored):
                 return cls(given, seen.turn, seen.size)
         reversed_ = same(given, seen.size[::-1])
-        of_pixels = any(shape.kind in ("mask", "brush") for shape in record.shapes)
+        of_pixels = any(s.kind in AREAS and s.kind != "polygon" for s in record.shapes)
         if reversed_ and is_swapped and not of_pixels:
             return cls(seen.size, 1, seen.size)
         since = ", as if it was turned since" if reversed_ else ""
@@ -204,6 +211,9 @@ class Fit:
 
     _brush = _mask
 
+    def _accepted(self, geometry: Any) -> dict[str, Any]:
+        return self._mask(geometry) | {"model": geometry["model"]}
+
 
 def places_of(shape: Shape) -> list[list[float]]:
     """Return the places [x, y] that a person set who drew a shape; none of pixels and tags."""
@@ -223,7 +233,7 @@ def places_of(shape: Shape) -> list[list[float]]:
 
 def ends_of(shape: Shape) -> list[list[float]]:
     """Return places [x, y] that a shape reaches, the outermost among them; none of tags."""
-    if shape.kind in ("mask", "brush"):
+    if shape.kind in AREAS and shape.kind != "polygon":
         left, top, right, bottom = reach(shape)
         return [[left, top], [right, bottom]]
     if shape.kind == "answer":

@@ -8,7 +8,7 @@ from pathlib import Path
 from weakseg.common import UserError, suggestion
 from weakseg.labels.box_order import FEWEST, BoxOrder
 from weakseg.labels.carried import SIGNAL, Carried, merged
-from weakseg.labels.checks import EDGE, are_shares
+from weakseg.labels.checks import EDGE, are_shares, at_corners
 from weakseg.labels.converting import converted
 from weakseg.labels.fitting import Fit, are_swapped, places_of
 from weakseg.labels.formats.files import Files
@@ -174,7 +174,8 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
                 "size"
             )
     marks = [place for shape in record.shapes for place in places_of(shape)]
-    if record.size != SHARES and are_shares(marks, fit.size):
+    clicked = all(shape.kind == "click" for shape in drawn) and at_corners(marks)
+    if record.size != SHARES and not clicked and are_shares(marks, fit.size):
         raise Unreadable(
             "labelled in shares of the picture's sides, all within 0 and 1; multiply them by its "
             "width and height"

@@ -24,6 +24,8 @@ from weakseg.labels.label_folder import open_folder, shards_in
 from weakseg.labels.label_header import LabelHeader, header
 from weakseg.labels.label_record import by_image, complete_lists, read_record
 from weakseg.labels.plain_pickle import NotPlain, read_plain, write_plain_dict
+from weakseg.labels.seen_files import KEY as FILES
+from weakseg.labels.seen_files import changed_since, checked_files
 from weakseg.labels.simulate import annotate
 from weakseg.labels.store_file import is_store
 from weakseg.labels.store_labels import store_content
@@ -138,6 +140,7 @@ def labels_for(
     if "full" in signals and "drawn" in content:
         packed.notes += give_masks(path, dataset, content["drawn"], ids)
     order = BoxOrder()
+    seen: dict[str, list[str]] = {}
     for name in ids:
         picture = picture_of(dataset, name, is_simulated, in_pixels="drawn" in content)
         try:
@@ -146,16 +149,25 @@ def labels_for(
                 record = with_mask(record, dataset, name)
             lacks = may_lack or not is_simulated
             labels = read_record(record, picture, signals, complete, lacks)
+            told = labels.pop(FILES, None)
+            if is_simulated and told is not None:
+                seen[name] = checked_files(told)
         except ValueError as error:
             end = f"; {remedy}" if is_simulated else ""
             raise UserError(f"{path}: {name}: {error}{end}") from error
         if "full" in signals and "full" in labels:
+            if not is_simulated and not dataset.mask_path(name).exists():
+                raise UserError(
+                    f"{path}: {name}: has 'full', the price of a mask, but no mask is in "
+                    f"{dataset.mask_path(name)}; add it, or take 'full' out"
+                )
             dataset.check_mask_size(name)
         packed.add(name, labels)
         for box in record.get("boxes", ()) if "boxes" in signals else ():
             order.add(box, picture.size)
     if not is_simulated and order.fault:
         raise UserError(f"{path}: {order.fault}")
+    packed.notes += changed_since(path, dataset, seen, remedy)
     if not is_simulated and "full" in signals:
         packed.notes += against_masks(path, dataset, packed)
     return packed

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from weakseg.common import UserError
-from weakseg.data.class_list import read_classes
+from weakseg.data.class_list import as_seen, read_classes
 from weakseg.labels.formats.records import Classes
 
 BACKGROUND = "_background_"  # as LabelMe calls it
@@ -24,11 +24,10 @@ def classes_beside(images: str | Path) -> Classes:
 
 
 def refuse_alike(names: Iterable[str]) -> None:
-    """Refuse names of classes that differ in capitals, blanks or Unicode forms alone."""
+    """Refuse names of classes that differ in capitals, blanks or invisible letters alone."""
     told: dict[str, str] = {}
     for name in names:
-        letters = unicodedata.normalize("NFKC", name).casefold()
-        plain = " ".join(re.split(r"[\s_-]+", letters)).strip()
+        plain = " ".join(re.split(r"[\s_-]+", as_seen(name).casefold())).strip()
         other = told.setdefault(plain, name)
         if other != name:
             raise UserError(
@@ -40,7 +39,8 @@ def refuse_alike(names: Iterable[str]) -> None:
 def renames(words: Sequence[str]) -> dict[str, str]:
     """Return {class in the file: class here} of --map's words "Dog=dog,phone=-"."""
     names: dict[str, str] = {}
-    for word in (part for words_ in words for part in words_.split(",") if part.strip()):
+    parts = (unicodedata.normalize("NFC", part) for one in words for part in one.split(","))
+    for word in filter(str.strip, parts):
         old, sign, new = (part.strip() for part in word.partition("="))
         if not (old and sign and new):
             raise UserError(f"--map {word.strip()}: write NAME=CLASS, or NAME={NOTHING}")

@@ -25,7 +25,7 @@ from typing import Any
 from weakseg.common import UserError, reason
 from weakseg.data.ids import fault_of_id
 from weakseg.labels.formats.plain import checked
-from weakseg.labels.formats.records import KINDS, MALFORMED, Classes, Shape, number, rounded
+from weakseg.labels.formats.records import KINDS, MALFORMED, Classes, Shape, number, rounded, text
 from weakseg.labels.store_file import connected
 
 COLUMNS = "time, annotator, source, picture, act, kind, class, geometry, seconds, replaced"
@@ -238,7 +238,7 @@ class Store:
         for event, content in rows:
             with self._checked(event):
                 read = json.loads(content)
-                names = tuple(str(name) for name in read["names"])
+                names = tuple(map(text, read["names"]))
                 classes = Classes(names, bool(read["has_background"]))
         return classes
 

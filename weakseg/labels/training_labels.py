@@ -158,7 +158,8 @@ def read_training_labels(
                 f"--select_by {select_by}: no validation image has a mask; take last, or "
                 "weak_val_loss, which looks at their labels"
             )
-    notes = check_tally(path, dataset, tally(labels, signals, dataset), "training")
+    counted = tally(labels, signals, dataset)
+    notes = check_tally(path, dataset, counted, "training", needs_all=not takes_any)
     notes += labels.notes
     if labels.strays:
         notes.append(
@@ -173,7 +174,8 @@ def read_training_labels(
         by_masks = select_by != "weak_val_loss"
         of_val = labels_for(path, dataset, val_ids, needed, data_dir, takes_any, may_miss=by_masks)
         if not by_masks:
-            check_tally(path, dataset, tally(of_val, signals, dataset), "validation")
+            counted = tally(of_val, signals, dataset)
+            check_tally(path, dataset, counted, "validation", needs_all=False)
         labels |= of_val
         notes += of_val.notes
         if "full" in selected_with:
@@ -224,16 +226,21 @@ def tally(
 
 
 def check_tally(
-    path: str | Path, dataset: SegmentationDataset, counted: LabelTally, split: str
+    path: str | Path,
+    dataset: SegmentationDataset,
+    counted: LabelTally,
+    split: str,
+    needs_all: bool = True,
 ) -> list[str]:
     """Return lines on what the labels of a split lack; `UserError` where nothing can be learnt.
 
     path: of the labels
+    needs_all: whether each kind of label must be there; few validation images of a mix may lack
+        some by chance
     """
     images = f"{counted.images} {split} images"
     lacking = [signal for signal in counted.signals if not counted.labelled[signal]]
-    # Of a mix few validation images may lack some kind by chance.
-    if lacking and (split == "training" or len(lacking) == len(counted.signals)):
+    if lacking and (needs_all or len(lacking) == len(counted.signals)):
         raise UserError(
             f"{path}: none of the {images} has {lacking[0]}; label some, or take another "
             "--supervision_mode"

@@ -174,8 +174,9 @@ def gather(
     found = len(evidence.marks) + len(evidence.masks) + len(evidence.answers)
     if not found and (evidence.first == IGNORE).all():
         raise UserError(
-            f"{run.weak_label_path}: nothing is labelled in any of the {len(labels.train_ids)} "
-            "training images; label some"
+            f"{run.weak_label_path}: the labels of the {len(labels.train_ids)} training images "
+            f"({', '.join(run.signals)}) give no pixel a class; click on some, or say which lists "
+            "of boxes are complete"
         )
     return evidence
 

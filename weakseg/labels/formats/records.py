@@ -18,6 +18,7 @@ Coordinates are (x, y) in pixels of the upright picture, x to the right and y do
 
 import contextlib
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -192,12 +193,15 @@ def pairs(values: Any) -> list[list[float]]:
 
 
 def text(value: object) -> str:
-    """Return the name of a class, without spaces around it; what is no text is a `ValueError`."""
+    """Return the name of a class, without spaces around it, its accents as lists have them (NFC).
+
+    What is no text is a `ValueError`.
+    """
     if not isinstance(value, str) or not value.strip():
         raise Unreadable("without the name of a class")
     if not is_shown(value.strip()):
         raise Unreadable("of a class whose name has a control character")
-    return value.strip()
+    return unicodedata.normalize("NFC", value.strip())
 
 
 def size_of(width: object, height: object) -> tuple[float, float] | None:
