@@ -15,8 +15,10 @@ what kinds of label take you, in ten minutes; `labels.py prices` makes a price s
 """
 
 import argparse
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,20 +122,21 @@ def main(args: argparse.Namespace) -> None:
     """Serve the page until Ctrl-C."""
     check(args)
     share_cores(args)
-    session = session_of(args)
-    if args.pilot:
-        pilot = session.measure(args.pilot)
-        print(f"a pilot of about {pilot.minutes:.0f} minutes", flush=True)
-    server = serve(args, session)
-    try:
-        if session.pilot:
-            session.pilot.finished.wait()
-            print_prices(session)
-        while True:
-            time.sleep(3600)
-    finally:
-        server.close()
-        session.close()
+    with opened_once(labels_of(args)):
+        session = session_of(args)
+        if args.pilot:
+            pilot = session.measure(args.pilot)
+            print(f"a pilot of about {pilot.minutes:.0f} minutes", flush=True)
+        server = serve(args, session)
+        try:
+            if session.pilot:
+                session.pilot.finished.wait()
+                print_prices(session)
+            while True:
+                time.sleep(3600)
+        finally:
+            server.close()
+            session.close()
 
 
 def check(args: argparse.Namespace) -> None:
@@ -166,6 +169,44 @@ def share_cores(args: argparse.Namespace) -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
 
 
+@contextlib.contextmanager
+def opened_once(labels: Path) -> Iterator[None]:
+    """Keep other processes from serving the labels in a folder meanwhile."""
+    from filelock import FileLock, Timeout
+
+    labels.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(labels / ".page.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(
+            f"{labels}: is open in another annotate.py; end that one, or take a copy of the folder"
+        ) from error
+    except OSError:  # a folder that can't be written: the page says so
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def folder_of(args: argparse.Namespace) -> Path:
+    """Return the folder of the data set that the photographs are."""
+    images = Path(args.images or DEMO)
+    return images.parent if images.name == "images" else images
+
+
+def name_of(args: argparse.Namespace) -> str:
+    """Return the name of the session."""
+    return "demo" if args.demo else folder_of(args).resolve().name
+
+
+def labels_of(args: argparse.Namespace) -> Path:
+    """Return the folder of the labels."""
+    return Path(args.labels or Path("labels") / name_of(args))
+
+
 def session_of(args: argparse.Namespace) -> "Session":
     """Return the session of the photographs, where it stopped."""
     from weakseg.data.datasets import say
@@ -175,10 +216,7 @@ def session_of(args: argparse.Namespace) -> "Session":
     from weakseg.page.session import Session
     from weakseg.training import options
 
-    images = Path(args.images or DEMO)
-    data_dir = images.parent if images.name == "images" else images
-    name = "demo" if args.demo else data_dir.resolve().name
-    labels = Path(args.labels or Path("labels") / name)
+    data_dir, name, labels = folder_of(args), name_of(args), labels_of(args)
     dataset, data, may_rename = photographs_of(args, data_dir, labels)
     say(dataset.notes())
     log = AnswerLog.read(labels, args.annotator)

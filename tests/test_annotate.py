@@ -187,3 +187,40 @@ def test_its_docstring_has_the_commands_of_the_docs():
     text = (ROOT / "docs" / "annotating.md").read_text(encoding="utf-8")
     assert "python annotate.py --images my_photos --classes cat dog" in text
     assert "python annotate.py --images my_photos --classes cat dog" in (annotate.__doc__ or "")
+
+
+def test_one_folder_is_open_once(tmp_path):
+    with annotate.opened_once(tmp_path / "labels"):
+        with pytest.raises(UserError, match="is open in another"):
+            with annotate.opened_once(tmp_path / "labels"):
+                pass
+    with annotate.opened_once(tmp_path / "labels"):
+        pass
+
+
+def test_photographs_may_come_and_go_between_two_days(tmp_path):
+    folder = tmp_path / "photos"
+    write_photographs(folder, {f"{n}.png": (40, 30) for n in range(12)})
+    session = session_in(tmp_path, folder, "--classes", "red")
+    visitor = Visitor(session)
+    with started(session):
+        visitor.post("/begin", {})
+        for label in ("red", "background", "red"):
+            visitor.answer(visitor.questions()[0], label)
+        open_now = {session.log.asked[n].picture for n in session.log.open}
+    gone = [session.log.told[0].asked.picture, *open_now][:2]
+    for name in gone:
+        (folder / f"{name}.png").unlink()
+    write_photographs(folder, {f"new{n}.png": (40, 30) for n in range(4)})
+    session = session_in(tmp_path, folder)
+    visitor = Visitor(session)
+    with started(session):
+        question = visitor.questions()[0]
+        visitor.answer(question, "red")
+        until(lambda: session.asker.joined == 12 - len({*gone}) + 4)
+        kept = [one for one in session.log.told if one.asked.picture not in gone]
+        until(lambda: session.asker.asking is not None)
+        assert len(session.asker.asking.answers) == len(kept)
+        assert {one["picture"] for one in visitor.get("/told")["told"]} == {
+            session.photographs.index[one.asked.picture] for one in kept
+        }

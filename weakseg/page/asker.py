@@ -48,6 +48,7 @@ class Asker:
     log      what was asked and answered
     caches   folder of what can be made again
     names    ids of the photographs; None: all that a run would learn from
+    joined   pictures that questions are about: the first ones
     asking   the questions and the model as `weakseg.planning` has them; None until pictures joined
     pixels   features of the pixels that were asked, by picture and place
     fault    what could not be stored, in words
@@ -76,6 +77,9 @@ class Asker:
             features.folder.name,
             seed,
         )
+        self.joined = sum(name in self.photographs.index for part, _ in log.joined for name in part)
+        # A photograph may be gone since.
+        log.open = [n for n in log.open if log.asked[n].picture in self.photographs.index]
         self.second = SecondAsking(log, seed)
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
@@ -116,7 +120,8 @@ class Asker:
                 return
             except (UserError, OSError) as error:
                 self.fault = str(error)
-                self.forget()  # what was chosen and not stored is chosen anew
+                if is_urgent:
+                    self.forget()  # what was chosen and not stored is chosen anew
                 self.closed.wait(1.0)
 
     def features_of(self, name: str) -> Any:
@@ -137,14 +142,14 @@ class Asker:
     def build(self) -> Asking:
         """Return what the log says, as a session of questions without a fit."""
         classes, log = self.log.classes, self.log
-        joined = sum(len(names) for names, _ in log.joined)
-        pool = self.pool.first(joined)
+        pool = self.pool.first(self.joined)
         number = len(classes.names)
         options = AskingOptions(self.seed, seconds=question_seconds(DEFAULT, number))
-        starts = [np.full(len(names), drawn) for names, drawn in log.joined]
-        questions = RandomQuestions(self.seed, pool.sizes, np.concatenate(starts))
+        index = self.photographs.index
+        starts = np.array([at for names, at in log.joined for name in names if name in index])
+        questions = RandomQuestions(self.seed, pool.sizes, starts - starts.min())
         asking = Asking(pool, self.features_at, number, options, None, questions)
-        asking.groups = asking.model.groups = self.groups(joined)
+        asking.groups = asking.model.groups = self.groups(self.joined)
         for told in log.told:
             self.keep(asking, told)
         for one in map(log.asked.__getitem__, log.open):
@@ -213,11 +218,11 @@ class Asker:
 
     def grow(self) -> None:
         """Take in the pictures whose features are there, if they are enough."""
-        joined = sum(len(names) for names, _ in self.log.joined)
-        due = self.pool.due(joined)
-        if due == joined:
+        due = self.pool.due(self.joined)
+        if due == self.joined:
             return
-        self.log.join(self.photographs.names[joined:due])
+        self.log.join(self.photographs.names[self.joined : due])
+        self.joined = due
         if due == len(self.pool):
             self.asking = None  # built anew: now all pictures say what the usual features are
         if self.asking is not None:
@@ -239,8 +244,7 @@ class Asker:
             if self.asking is None:
                 self.recall()
             with self.changed:
-                if self.pool.due(self.joined) != self.joined:
-                    self.grow()
+                self.grow()
                 if self.asking is None:
                     self.asking = self.build()
             self.fit()
@@ -254,11 +258,6 @@ class Asker:
         for one in asked:
             if one.picture in self.photographs.index:
                 self.pixel_features(one)
-
-    @property
-    def joined(self) -> int:
-        """Pictures that questions are about."""
-        return sum(len(names) for names, _ in self.log.joined)
 
     def is_due(self) -> bool:
         """Return whether there is work: the session begins, pictures join, questions run out."""
