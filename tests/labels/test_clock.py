@@ -8,7 +8,7 @@ from weakseg.labels.clock import CAPS, WALL, seconds_of, visits
 from weakseg.labels.store import Event
 
 
-def raw(clock, kind, load=1, source="questions", **facts):
+def raw(clock, kind, load=1796008006789, source="questions", **facts):
     """A raw event; clock: seconds."""
     told = {"kind": kind, "load": load, "clock": round(1000 * clock), **facts}
     return Event(source, facts.pop("name", ""), "input", "ann", kind, geometry=told)

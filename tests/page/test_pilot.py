@@ -40,7 +40,7 @@ def test_each_kind_has_as_many_pictures_and_each_place_of_a_round_once(some, see
 
 
 def test_too_few_pictures_are_named():
-    with pytest.raises(UserError, match="needs 9 photographs that you have not .* are 8"):
+    with pytest.raises(UserError, match="needs 9 photographs that you"):
         plan(["questions", "clicks", "boxes"], names[:8], 0)
 
 

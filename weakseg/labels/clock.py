@@ -5,11 +5,11 @@ labels. *Wall* seconds are all of it. *Active* seconds are the gaps between its 
 one so much as the cap says, without those in which the page was hidden or the picture covered.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from weakseg.labels.formats.records import number
 from weakseg.labels.store import Event
 
 CAPS = ("20", "60", "100")  # seconds
@@ -42,9 +42,9 @@ def visits(events: Iterable[Event]) -> list[Visit]:
     for event in events:
         facts = event.geometry if isinstance(event.geometry, dict) else {}
         if "load" in facts and "clock" in facts and event.kind:
-            clock = number(facts["clock"])
+            clock = moment(facts["clock"])
             # A parcel that was sent twice counts once.
-            parcel = loads.setdefault((event.source, number(facts["load"])), {})
+            parcel = loads.setdefault((event.source, moment(facts["load"])), {})
             parcel.setdefault((clock, event.kind), event)
     found = []
     for parcel in loads.values():
@@ -65,12 +65,19 @@ def ended(rows: Sequence[tuple[float, Event]]) -> Iterator[Visit]:
             question = facts[-1].get("question")
             yield Visit(
                 event.annotator,
-                None if question is None else int(number(question)),
+                None if question is None else int(moment(question)),
                 event.picture,
                 seconds_of([(at, str(one.kind)) for at, one in part]),
                 any(one.get("prediction") is True for one in facts),
             )
             begun = None
+
+
+def moment(value: object) -> float:
+    """Return a number of a raw event; what is none is a `ValueError`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
 
 
 def seconds_of(rows: Sequence[tuple[float, str]]) -> dict[str, float]:
