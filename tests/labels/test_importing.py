@@ -82,6 +82,13 @@ def test_a_click_in_a_corner_is_no_share(shape, bring):
     assert len(shapes_of(bring([f"a.png,{shape}"]))) == 1
 
 
+def test_a_class_that_is_called_as_what_a_map_leaves_out_is_told(bring):
+    with pytest.raises(UserError, match=r"of the class '-', which is no name \(--map '-=CLASS'\)"):
+        bring(["a.png,box,-,1,1,9,9"])
+    assert shapes_of(bring(["a.png,box,-,1,1,9,9"], replace(KNOWN, names={"-": "cat"})))
+    assert not shapes_of(bring(["a.png,box,cow,1,1,9,9"], replace(KNOWN, names={"cow": "-"})))
+
+
 @pytest.mark.parametrize("there, here", [("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")])
 def test_accents_may_be_stored_in_two_forms(there, here, pictures, tmp_path):
     (tmp_path / "a.csv").write_text(f"image,kind,class,x,y\na.png,click,{there},3,3\n")

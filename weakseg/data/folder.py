@@ -74,6 +74,11 @@ class Folder(MaskClasses):
             raise UserError(f"--class_names: {names} names others; leave it out, or mend the file")
         refuse_repeats(self.all_classes, f"{names}: the class")
         if not 2 <= len(self.all_classes) <= IGNORE:
+            if not names.exists():
+                raise UserError(
+                    f"{self.root}: {len(self.all_classes)} classes are named; label objects of at "
+                    f"least one, or name 2 to {IGNORE} with --class_names"
+                )
             raise UserError(
                 f"{names}: names {len(self.all_classes)} classes; write 2 to {IGNORE}, "
                 "one a line, the background first, or with the line '# no background'"

@@ -212,7 +212,9 @@ def renamed(shape: Shape, wishes: Wishes) -> Shape | None:
     name = wishes.names.get(shape.label, shape.label)
     classes = wishes.meaning.classes.names
     if name == NOTHING:
-        return None
+        if shape.label in wishes.names:
+            return None
+        raise Unreadable(f"of the class {name!r}, which is no name (--map '{name}=CLASS')")
     if name == BACKGROUND and wishes.meaning.classes.has_background:
         name = classes[0] if classes else "background"
     # Tags need not be classes of masks: a data set's tags may be breeds.
