@@ -413,6 +413,9 @@ def test_a_changed_mask_changes_its_shard(pets_dir, tmp_path):
     )
     os.utime(trimap, ns=(0, 0))
     run(weak_label_generator, *flags)
+    assert files(tmp_path / "labels") == old  # it holds what it did
+    trimap.write_bytes(trimap.read_bytes() + b"0")
+    run(weak_label_generator, *flags)
     assert len(old.keys() - files(tmp_path / "labels").keys()) == 1
 
 

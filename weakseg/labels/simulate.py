@@ -13,9 +13,11 @@ import numpy as np
 
 from weakseg.common import stable_seed
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.contents import content_of
 from weakseg.labels.annotators import DRAWING, Options, Scene
 from weakseg.labels.human_clicks import HumanClicks, simulate_like
 from weakseg.labels.parquet_shard import Row, encode
+from weakseg.labels.seen_files import KEY, seen_files
 from weakseg.labels.signals import SIGNALS
 from weakseg.parallel import Workers, backend, stream
 
@@ -64,13 +66,19 @@ def annotate_many(
 ) -> list[tuple[str, dict[str, Any]]]:
     """Annotate a chunk of images in one process -> [(id, labels), ...].
 
+    Labels say which files they were drawn from, see `seen_files`.
+
     points: {id: what draws its points, None for the usual annotator}
     """
     import cv2
 
     cv2.setNumThreads(1)  # the processes share the cores already
     return [
-        (name, annotate(dataset, name, options, seed, points=source))
+        (
+            name,
+            annotate(dataset, name, options, seed, points=source)
+            | {KEY: seen_files(dataset, name)},
+        )
         for name, source in points.items()
     ]
 
@@ -145,10 +153,7 @@ def drawn_from(dataset: SegmentationDataset, name: str) -> tuple[Any, ...]:
 
     Where it changes, the labels are drawn again.
     """
-    mask, path = dataset.mask_path(name).stat(), dataset.instances_path(name)
-    source: tuple[Any, ...] = DRAWING, dataset.tags(name), mask.st_size, mask.st_mtime_ns
+    path = dataset.instances_path(name)
+    source: tuple[Any, ...] = DRAWING, dataset.tags(name), *seen_files(dataset, name)
     source += (dataset.mask_values.key,) if dataset.mask_values else ()
-    if path is None or not path.exists():
-        return source
-    instances = path.stat()
-    return *source, instances.st_size, instances.st_mtime_ns
+    return (*source, content_of(path, is_whole=True)) if path and path.exists() else source
