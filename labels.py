@@ -270,6 +270,12 @@ def report(found: Imported, pictures: Pictures) -> None:
         say(f"  {', '.join(f'{number} {kind}' for kind, number in found.shown.items())}")
     if found.absent:
         say(f"  {len(found.absent)} pictures are not there, the first is {found.absent[0]}")
+    if found.others:
+        (name, title), number = found.others[0], len(found.others)
+        say(
+            f"  {number} files of another format are left out, the first is {name} ({title}); import "
+            "them by their names"
+        )
     if found.empty:
         say(f"  {found.empty} pictures have no shape: {EMPTY[found.is_empty]}")
     for line in found.dropped.lines():
@@ -317,7 +323,7 @@ def check(args: argparse.Namespace) -> None:
     from weakseg.labels.importing import carried_in
     from weakseg.labels.matching import Pictures
     from weakseg.labels.store import opened_store
-    from weakseg.labels.store_check import class_lines, summary, suspicious
+    from weakseg.labels.store_check import beside, class_lines, summary, suspicious
 
     with opened_store(args.labels) as store:
         carried, classes = dict(carried_in(store)), store.classes()
@@ -326,16 +332,8 @@ def check(args: argparse.Namespace) -> None:
     if args.wrong is not None and (args.wrong < 1 or not args.images):
         raise UserError(f"--wrong {args.wrong}: takes a number from 1, and --images")
     if args.images:
-        names = Pictures(args.images).files
-        strays = sorted(key for key, one in carried.items() if one.signals and key not in names)
-        if strays:
-            say(
-                f"{args.labels}: {len(strays)} labelled pictures are not in {args.images}, the "
-                f"first is {strays[0]}"
-            )
-        bare = [name for name in names if name not in carried or not carried[name].signals]
-        first = f", the first is {bare[0]}" if bare else ""
-        say(f"{len(bare)} of {len(names)} pictures of {args.images} have no label{first}")
+        for line in beside(carried, Pictures(args.images)):
+            say(line)
     for line in [*class_lines(carried, classes), *suspicious(carried, classes)]:
         say(line)
     if args.wrong is not None:
@@ -348,6 +346,7 @@ def show_wrong(args: argparse.Namespace, carried: dict[str, Carried], classes: C
 
     from weakseg.data.groups import groups_beside
     from weakseg.labels.matching import Pictures
+    from weakseg.labels.store_check import resized
     from weakseg.learners.encoders import feature_store
     from weakseg.own_files import take
     from weakseg.reporting.label_sheet import label_tile
@@ -360,7 +359,12 @@ def show_wrong(args: argparse.Namespace, carried: dict[str, Carried], classes: C
     words = ["--supervision_mode", "points", "--learner", "probe"]
     words += ["--img_size", str(args.img_size)]
     store = feature_store(vars(options.parse_args(words)), args.cache_dir)
-    there = {key: one for key, one in carried.items() if key in pictures.files and one.shapes}
+    changed = {*resized(carried, pictures)}  # whose labels lie elsewhere
+    there = {
+        key: one
+        for key, one in carried.items()
+        if key in pictures.files and one.shapes and key not in changed
+    }
     with tqdm(total=len(there), desc="pictures", unit="img") as bar:
 
         def features_of(key: str) -> FeatureMaps:
@@ -400,6 +404,7 @@ def show(args: argparse.Namespace) -> None:
     from weakseg.labels.importing import carried_in
     from weakseg.labels.matching import Pictures
     from weakseg.labels.store import opened_store
+    from weakseg.labels.store_check import resized
     from weakseg.reporting.label_sheet import label_tile
     from weakseg.reporting.pictures import label_preview
 
@@ -410,8 +415,17 @@ def show(args: argparse.Namespace) -> None:
         found = carried_in(store)
         carried = {key: one for key, one in found if key in pictures.files and one.signals}
         classes = store.classes()
+    changed = resized(carried, pictures)
+    carried = {key: one for key, one in carried.items() if key not in changed}
+    if changed:
+        say(
+            f"{len(changed)} pictures have another size than they were labelled at and are left out, the first is {changed[0]}"
+        )
     if not carried:
-        raise UserError(f"--images {args.images}: no picture of {args.labels} is there")
+        raise UserError(
+            f"--images {args.images}: no picture of {args.labels} is there, at the size that it was "
+            "labelled at"
+        )
     step = max(1, len(carried) // args.count)
     chosen = [*carried][::step][: args.count]
     path = Path(args.output or Path(args.labels) / "sheet.png")

@@ -142,14 +142,3 @@ def test_clicks_that_masks_gainsay_are_told(data):
     both = labels_for("mine", dataset, ["a", "b"], ["points", "full"], "my")
     line = "1 clicks or answers lie where a mask shows another class, the first is click 1 of a"
     assert both.notes == [f"mine: {line}; mend one of the two"]
-
-
-def test_labels_of_pictures_that_are_not_there_are_counted(data, capsys):
-    bring()
-    (data / "my/images/a.png").rename(data / "my/images/z.png")
-    (data / "my/trainval.txt").write_text("z\nb\n")
-    assert read()[1].strays == ["a"]
-    run(labels, "check", "--labels", "mine", "--images", "my/images")
-    assert (
-        "mine: 1 labelled pictures are not in my/images, the first is a" in capsys.readouterr().out
-    )

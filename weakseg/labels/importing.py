@@ -23,7 +23,7 @@ from weakseg.labels.formats.records import (
     Shape,
     Unreadable,
 )
-from weakseg.labels.formats.table import FORMATS, reader, recognise
+from weakseg.labels.formats.table import FORMATS, others, reader, recognise
 from weakseg.labels.matched import matched
 from weakseg.labels.matching import Pictures
 from weakseg.labels.naming import BACKGROUND, NOTHING
@@ -64,6 +64,7 @@ class Imported:
     empty    number of pictures without shapes
     is_empty  whether they are known to show nothing
     absent   names of pictures that the folder doesn't have
+    others   (name, format) of files in another format, which are left out
     classes  that the shapes are of, in the order of the file
     order    of the numbers in its boxes
     marks, far  number of shapes, and of those that reach far beyond their picture
@@ -77,6 +78,7 @@ class Imported:
     shown: Counter[str] = field(default_factory=Counter)
     empty: int = 0
     absent: list[str] = field(default_factory=list)
+    others: list[tuple[str, str]] = field(default_factory=list)
     dropped: Dropped = field(default_factory=Dropped)
     is_empty: bool = False
     classes: list[str] = field(default_factory=list)
@@ -101,6 +103,7 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
     files = Files(path)
     name = wishes.format or recognise(files)
     found = Imported(files.path, FORMATS[name].title, is_empty=wishes.is_empty)
+    found.others = others(files, name)
     records = reader(name, wishes.meaning)(files, found.dropped)
     there, found.absent = matched(files, records, pictures, found.dropped)
     is_swapped = are_swapped((one.record, one.seen) for one in there)

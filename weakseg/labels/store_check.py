@@ -6,10 +6,12 @@ from itertools import combinations
 
 import numpy as np
 
+from weakseg.data.image_io import image_size
 from weakseg.labels.agreement import WHOLE
 from weakseg.labels.carried import SAME_BOX, SIGNAL, Carried
 from weakseg.labels.formats.geometry import overlap, twofold
 from weakseg.labels.formats.records import AREAS, Classes, Shape
+from weakseg.labels.matching import Pictures
 
 BORDER = 1.0  # pixels: a click as near to the picture's edge may be a slip
 SHOWN = 5  # pictures that a line names
@@ -40,6 +42,30 @@ def summary(carried: Mapping[str, Carried]) -> Iterator[str]:
             f"{several} pictures have several sources: what they drew holds together, {same} "
             "shapes that two of them drew alike count once"
         )
+
+
+def beside(carried: Mapping[str, Carried], pictures: Pictures) -> Iterator[str]:
+    """Yield lines on a store and the photographs that it is said to be of."""
+    strays = sorted(k for k, one in carried.items() if one.signals and k not in pictures.files)
+    if strays:
+        yield (
+            f"{len(strays)} labelled pictures are not in {pictures.folder}, the first is {strays[0]}"
+        )
+    other = resized(carried, pictures)
+    if other:
+        yield (
+            f"{len(other)} pictures of {pictures.folder} have another size than they were labelled "
+            f"at, the first is {other[0]}; import their labels anew"
+        )
+    bare = [key for key in pictures.files if key not in carried or not carried[key].signals]
+    first = f", the first is {bare[0]}" if bare else ""
+    yield f"{len(bare)} of {len(pictures.files)} pictures of {pictures.folder} have no label{first}"
+
+
+def resized(carried: Mapping[str, Carried], pictures: Pictures) -> list[str]:
+    """Return the ids of pictures whose size is not the one that they were labelled at."""
+    there = {key: one.size for key, one in carried.items() if key in pictures.files and one.size}
+    return [key for key, size in there.items() if image_size(pictures.files[key]) != size]
 
 
 def class_lines(carried: Mapping[str, Carried], classes: Classes) -> Iterator[str]:

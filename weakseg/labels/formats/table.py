@@ -4,6 +4,7 @@ To add a format, write a file with `recognise` and `read`, and `write` where lab
 and add a row to `FORMATS`.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -82,6 +83,18 @@ def recognise(files: Files) -> str:
     is_sheet = bool(files.with_suffix(".csv", ".tsv"))
     hint = f"; our own tables begin with {','.join(sheet.FIRST)},x,y" if is_sheet else ""
     raise UserError(f"{files.path}: of no format that is known: {titles}{hint}")
+
+
+def others(files: Files, name: str) -> list[tuple[str, str]]:
+    """Return (file, title of its format) of label files that the reader of a format leaves out."""
+    found = []
+    for suffix in SUFFIXES[:-1]:  # a PNG among labels may well be a photograph
+        for file in files.with_suffix(suffix)[:LOOKED_AT]:
+            with contextlib.suppress(UserError):
+                titles = [r.title for key, r in FORMATS.items() if r.recognise(files, file)]
+                if titles and FORMATS[name].title not in titles:
+                    found.append((file, titles[0]))
+    return found
 
 
 def reader(name: str, meaning: Meaning) -> Read:
