@@ -273,8 +273,8 @@ def report(found: Imported, pictures: Pictures) -> None:
     if found.others:
         (name, title), number = found.others[0], len(found.others)
         say(
-            f"  {number} files of another format are left out, the first is {name} ({title}); import "
-            "them by their names"
+            f"  {number} files of another format are left out, the first is {name} ({title}); "
+            "import them by their names"
         )
     if found.empty:
         say(f"  {found.empty} pictures have no shape: {EMPTY[found.is_empty]}")
@@ -419,12 +419,13 @@ def show(args: argparse.Namespace) -> None:
     carried = {key: one for key, one in carried.items() if key not in changed}
     if changed:
         say(
-            f"{len(changed)} pictures have another size than they were labelled at and are left out, the first is {changed[0]}"
+            f"{len(changed)} pictures have another size than they were labelled at and are left "
+            f"out, the first is {changed[0]}"
         )
     if not carried:
         raise UserError(
-            f"--images {args.images}: no picture of {args.labels} is there, at the size that it was "
-            "labelled at"
+            f"--images {args.images}: no picture of {args.labels} is there, at the size that it "
+            "was labelled at"
         )
     step = max(1, len(carried) // args.count)
     chosen = [*carried][::step][: args.count]

@@ -48,9 +48,8 @@ def beside(carried: Mapping[str, Carried], pictures: Pictures) -> Iterator[str]:
     """Yield lines on a store and the photographs that it is said to be of."""
     strays = sorted(k for k, one in carried.items() if one.signals and k not in pictures.files)
     if strays:
-        yield (
-            f"{len(strays)} labelled pictures are not in {pictures.folder}, the first is {strays[0]}"
-        )
+        where = f"not in {pictures.folder}, the first is {strays[0]}"
+        yield f"{len(strays)} labelled pictures are {where}"
     other = resized(carried, pictures)
     if other:
         yield (
