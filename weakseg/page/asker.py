@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,7 @@ class Asker:
 
     def work(self) -> None:
         """Fit and choose, again and again, when few questions are left."""
+        import_module("sklearn.cluster")  # some seconds that the first choice would take else
         while True:
             with self.changed:
                 while not self.closed.is_set() and not self.is_due():
