@@ -80,7 +80,7 @@ FLOORS = [
     {"reporting"},
     {"labels"},
     {"data"},
-    {"metrics", "parallel", "validation", "command_line", "own_files"},
+    {"metrics", "parallel", "validation", "command_line", "own_files", "plain_yaml"},
     {"common"},
     {"threads", "shortage", "parent"},
 ]

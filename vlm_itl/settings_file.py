@@ -10,27 +10,22 @@ from typing import Any
 
 import yaml
 
+from weakseg import plain_yaml
 from weakseg.common import UserError
 
 LONGEST = 1_000_000  # letters; a file of settings has thousands
 
 
-class Loader(yaml.SafeLoader):
-    """Plain values of YAML. A key that stands twice is refused, and 010 is ten, not eight."""
+class Loader(plain_yaml.Loader):
+    """Plain values of YAML. A key that is no word is refused, and 010 is ten, not eight."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Return a table whose keys are words, each once; a merged table may be overridden."""
-        seen: set[str] = set()
+        """Return a table whose keys are words."""
         for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
-                continue
-            is_word = isinstance(key.value, str) and key.tag == WORD
-            if not is_word or key.value in seen:
-                fault = "stands twice" if is_word else "is no word"
+            if key.tag not in (WORD, plain_yaml.MERGE) or not isinstance(key.value, str):
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r:.60} {fault}", key.start_mark
+                    None, None, f"the key {key.value!r:.60} is no word", key.start_mark
                 )
-            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
     def construct_number(self, node: yaml.ScalarNode) -> int:

@@ -315,3 +315,10 @@ def test_the_digest_is_that_of_the_labels_written_out(some, signals):
     assert (
         labels_digest(labels, labels, signals) == hashlib.sha256(written.encode()).hexdigest()[:16]
     )
+
+
+def test_a_price_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("unit: seconds\nfull:\n  object: 79\n  object: 1\n  absent: 0\n")
+    with pytest.raises(UserError, match=r"not a readable .*the key 'object' stands twice"):
+        load_schedule(str(path))

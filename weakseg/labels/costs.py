@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import PydanticCustomError
 
 from weakseg.common import UserError, suggestion
+from weakseg.plain_yaml import read_plain_yaml
 from weakseg.validation import first_fault
 
 FILE = Path(__file__).with_name("costs.yaml")
@@ -154,7 +155,7 @@ def load_schedule(name: str = DEFAULT) -> Schedule:
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Return the content of a YAML file that holds a table; anything else is a `UserError`."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = read_plain_yaml(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not a readable YAML file ({reason})") from error

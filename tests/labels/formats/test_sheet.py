@@ -35,6 +35,24 @@ def test_numbers_with_commas_and_with_points_are_refused(tmp_path):
         read(put(tmp_path / "a.csv", content))
 
 
+def test_marks_of_thousands_are_no_decimal_points(tmp_path):
+    content = f"{HEAD}\na.jpg,box,cat,1.024,10,1.140,30\n".replace(",", ";")
+    with pytest.raises(UserError, match=r"1.024 may be 1024 or a number with decimals; write"):
+        read(put(tmp_path / "a.csv", content))
+    for row in ("1.024,10.5,9.140,30", "1.024,2.125,9.140,3.5"):
+        content = f"{HEAD}\na.jpg,box,cat,{row}\n".replace(",", ";")
+        assert only(put(tmp_path / "a.csv", content))[0][0].geometry[0] == 1.024
+
+
+def test_halves_of_decimal_commas_are_told(tmp_path):
+    content = f"{HEAD}\na.jpg,stroke,cat,20,5,10,5,40,5,30,5\n"
+    assert [why for _, why in only(put(tmp_path / "a.csv", content))[1].counts] == [
+        "read as whole numbers, though each second has one digit, as behind a decimal comma"
+    ]
+    content = f"{HEAD}\na.jpg,stroke,cat,20,5,10,5,40,5,30,15\n"
+    assert not only(put(tmp_path / "a.csv", content))[1].counts
+
+
 @pytest.mark.parametrize(
     "columns, numbers",
     [

@@ -44,6 +44,8 @@ SKIPPED = re.compile(r"|#.*|sep=.", re.IGNORECASE)
 PAIR = re.compile(r"x\d*,y\d*")
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 POINT = re.compile(r"-?\d*\.\d+")
+HALVES = 8  # numbers of a line from which on they may be told to be halves
+THOUSANDS = re.compile(r"[1-9]\.\d{3}")
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,9 @@ def of_rows(content: str, where: str, dropped: Dropped) -> Iterator[PictureRecor
             with dropped.unless_read(words[0], f"line {place}"):
                 kind, label = words[1].casefold(), text(words[2])
                 shapes.append(shape_of(kind, label, words[len(FIRST) :], columns))
+                if are_halved(words[len(FIRST) :]):
+                    why = "read as whole numbers, though each second has one digit, as behind a "
+                    dropped.change(f"{why}decimal comma", f"{words[0]}, line {place}")
     for name, shapes in pictures.items():
         yield PictureRecord(name, None, tuple(shapes))
 
@@ -140,6 +145,11 @@ def with_points(lines: list[list[str]], where: str) -> list[list[str]]:
     numbers = [word for words in lines for word in words[len(FIRST) :]]
     commas = [word for word in numbers if DECIMAL_COMMA.fullmatch(word)]
     points = [word for word in numbers if POINT.fullmatch(word)]
+    if points and all(map(THOUSANDS.fullmatch, points)) and any(map(str.isdigit, numbers)):
+        raise UserError(
+            f"{where}: {points[0]} may be {points[0].replace('.', '')} or a number with decimals; "
+            "write numbers without marks of thousands"
+        )
     if commas and points:
         raise UserError(
             f"{where}: has numbers with a decimal comma and others with a point, as {commas[0]} "
@@ -149,6 +159,16 @@ def with_points(lines: list[list[str]], where: str) -> list[list[str]]:
         [*words[: len(FIRST)], *(plain_number(word) for word in words[len(FIRST) :])]
         for words in lines
     ]
+
+
+def are_halved(words: Sequence[str]) -> bool:
+    """Return whether many numbers look like the halves of numbers with decimal commas."""
+    is_whole = len(words) >= HALVES and all(map(str.isdigit, words))
+    return (
+        is_whole
+        and all(len(word) == 1 for word in words[1::2])
+        and any(len(word) > 1 for word in words[::2])
+    )
 
 
 def plain_number(word: str) -> str:

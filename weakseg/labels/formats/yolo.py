@@ -30,6 +30,7 @@ from weakseg.labels.formats.records import (
     text,
     whole,
 )
+from weakseg.plain_yaml import read_plain_yaml
 
 NAMES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
 LISTS = ("train.txt", "val.txt", "valid.txt", "test.txt", "trainval.txt")
@@ -107,7 +108,7 @@ def described(files: Files, name: str) -> tuple[dict[int, str], tuple[int, int] 
     if not name.casefold().endswith((".yaml", ".yml")) or "names" not in files.text(name):
         return {}, None
     try:
-        content = yaml.safe_load(files.text(name))
+        content = read_plain_yaml(files.text(name))
         names = content.get("names") if isinstance(content, dict) else None
         if not names:
             return {}, None
