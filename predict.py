@@ -302,6 +302,16 @@ def predict_all(
         if "fault" in line:
             faults.append(line["fault"])
             bar.write(printable(f"no mask: {line['fault']}"), file=sys.stderr)
+    grey = [line["id"] for line in journal.lines(pictures) if line.get("one_grey")]
+    if grey and job.reading.value_range:
+        low, high = job.reading.value_range
+        print(
+            printable(
+                f"{counted(len(grey), 'picture')}, the first {grey[0]}, show next to nothing "
+                f"between {low:g} (black) and {high:g} (white), which the run knows; if their "
+                "values mean something else, give --value_range"
+            )
+        )
     least_sure = write_pictures(job, journal, pictures, LEAST_SURE)
     if least_sure:
         print(f"least sure (confidence, picture), all in {job.folder / TABLE}:")

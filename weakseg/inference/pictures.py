@@ -9,8 +9,10 @@ import numpy as np
 from PIL import Image
 
 from weakseg.common import UserError, atomic_path
+from weakseg.data.contents import content_of
 from weakseg.data.folder_files import by_id, files_below, is_picture
 from weakseg.data.reading import Photograph, Reading
+from weakseg.data.value_range import is_deep_photograph
 from weakseg.inference.journal import Journal, Line, part_path
 from weakseg.inference.objects import (
     Clicks,
@@ -25,6 +27,7 @@ from weakseg.parallel import Workers, backend, stream
 from weakseg.reporting.pictures import overlay, write_mask
 
 QUALITY = 90  # of overlays, which are JPEGs
+FLAT = 32  # of 256 greys: more than is left where 12 bits are shown in the range of 16
 
 
 def find_pictures(source: Path, outside: Path) -> tuple[dict[str, Path], list[Path]]:
@@ -85,6 +88,7 @@ class Job:
             every = self.scored or "probabilities" in self.parts
             seen = model.look(photograph, every, self.windows)
             line |= facts(seen, len(model.classes))
+            line["one_grey"] = is_one_grey(photograph, seen.image)
             if self.separation is not None:
                 numbers, classes = separate(
                     seen.mask, self.separation, model.has_background, clicks
@@ -123,7 +127,8 @@ class Job:
 
     def is_done(self, line: Line, path: Path) -> bool:
         """Return whether a line is of this picture as it is, with all that is asked for."""
-        is_same = all(line.get(key) == value for key, value in stamp(path).items())
+        # Lines of an earlier version don't say what the file held.
+        is_same = all(line.get(key, value) == value for key, value in stamp(path).items())
         has_objects = self.separation is None or line.get("separation") == self.separation.key
         has_objects &= not self.scored or "scores" in line
         return (
@@ -137,16 +142,27 @@ def model_of(checkpoint: Path, device: str, trusted: tuple[str, ...]) -> Trained
     return load(checkpoint, device, trusted)
 
 
-def stamp(path: Path) -> dict[str, int | None]:
-    """Return what changes with a file: its size in bytes, and the time of its last change.
+def stamp(path: Path) -> dict[str, int | str | None]:
+    """Return what changes with a file: its bytes, the time of its last change, what it holds.
 
     They are None where it is gone.
     """
     try:
         stat = path.stat()
-    except OSError:
+        held = content_of(path, is_whole=False)
+    except (OSError, UserError):
         return {"bytes": None, "changed": None}
-    return {"bytes": stat.st_size, "changed": stat.st_mtime_ns}
+    return {"bytes": stat.st_size, "changed": stat.st_mtime_ns, "held": held}
+
+
+def is_one_grey(photograph: Photograph, shown: np.ndarray) -> bool:
+    """Return whether a picture of more than 8 bits shows next to nothing in the range of a run.
+
+    Its values may mean something else, as those of 12 bits do where a run learnt from 16.
+    shown: [H, W, 3] uint8, as the model sees it
+    """
+    is_flat = photograph.reading.value_range is not None and np.ptp(shown) < FLAT
+    return bool(is_flat and is_deep_photograph(photograph))
 
 
 def facts(seen: Prediction, classes: int) -> Line:
