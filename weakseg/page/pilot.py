@@ -62,31 +62,25 @@ KINDS: dict[str, PilotKind] = {
         "answer",
         QUESTIONS,
     ),
-    "clicks": PilotKind(
-        "points", "click", "Click once on each object. Enter goes on.", "first_point", 2, True
-    ),
-    "strokes": PilotKind(
-        "scribbles", "stroke", "Draw a stroke on each object. Enter goes on.", "stroke", 2, True
-    ),
-    "boxes": PilotKind(
-        "boxes", "box", "Draw a tight box around each object. Enter goes on.", "box"
-    ),
+    "clicks": PilotKind("points", "click", "Click once on each object.", "first_point", 2, True),
+    "strokes": PilotKind("scribbles", "stroke", "Draw a stroke on each object.", "stroke", 2, True),
+    "boxes": PilotKind("boxes", "box", "Draw a tight box around each object.", "box"),
     "outlines": PilotKind(
         "outlines",
         "outline",
-        "Draw a coarse outline around each object, of a few points. Enter goes on.",
+        "Draw a coarse outline around each object, of a few points.",
         "outline",
     ),
     "masks": PilotKind(
         "full",
         "polygon",
-        "Draw each object as exactly as a mask needs it. Enter goes on.",
+        "Draw each object as exactly as a mask needs it.",
         "object",
     ),
     "tags": PilotKind(
         "tags",
         "tag",
-        "Say of each class whether it is in the picture. Enter goes on.",
+        "Say of each class whether it is in the picture.",
         "present",
         2,
     ),
@@ -240,7 +234,8 @@ class Pilot:
     def task(self, kind: PilotKind) -> str:
         """Return what the person is asked to do."""
         beside = kind.beside and self.log.classes.has_background
-        return f"{kind.task} {BESIDE}" if beside else kind.task
+        words = [kind.task, BESIDE * beside, "Enter goes on." if kind.tool else ""]
+        return " ".join(filter(None, words))
 
     @property
     def minutes(self) -> float:

@@ -37,12 +37,16 @@ def price_rows(own: Iterable[OwnPrice], seen: Iterable[OwnPrice] = ()) -> list[l
 
     seen: what was done with a prediction in view, which the prices don't count
     """
-    head = ["seconds for", "n", "median", "mean", "95 %"]
-    head += [WALL, *(f"cap {cap}" for cap in CLOCKS if cap != WALL), "published", "price", "95 %"]
-    rows = [[*measured(one), f"{one.published:g}", *shown(one.price)] for one in ordered(own)]
-    for one in ordered(seen):
-        name, *numbers = measured(one)
-        rows.append([f"{name}, a prediction in view", *numbers, "-", "-", "-"])
+    head = ["seconds for", "n", "price", "95 %", "published", "median", "mean", "95 %"]
+    head += [WALL, *(f"cap {cap}" for cap in CLOCKS if cap != WALL)]
+    rows = [
+        [WORDS[one.act], str(one.number), *shown(one.price), f"{one.published:g}", *measured(one)]
+        for one in ordered(own)
+    ]
+    rows += [
+        [f"{WORDS[one.act]}, a prediction in view", str(one.number), "-", "-", "-", *measured(one)]
+        for one in ordered(seen)
+    ]
     return [head, *rows]
 
 
@@ -54,9 +58,8 @@ def ordered(prices: Iterable[OwnPrice]) -> list[OwnPrice]:
 
 def measured(one: OwnPrice) -> list[str]:
     """Return the cells of what was measured."""
-    name, median = WORDS[one.act], f"{one.median:.2f}"
     clocks = [f"{one.by_clock[clock]:.2f}" for clock in CLOCKS]
-    return [name, str(one.number), median, *shown(one.mean), *clocks]
+    return [f"{one.median:.2f}", *shown(one.mean), *clocks]
 
 
 def shown(value: Interval) -> list[str]:

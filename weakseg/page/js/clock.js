@@ -14,6 +14,7 @@ export class Clock {
     this.veil = veil;
     this.events = [];
     this.covered = false;
+    this.resting = false; // nothing is asked of the person: no pause is one
     this.begin();
     for (const name of ["pointermove", "wheel"]) addEventListener(name, () => this.move(), { passive: true });
     addEventListener("pointerdown", (event) => this.input("press", { x: event.clientX, y: event.clientY }));
@@ -39,6 +40,7 @@ export class Clock {
   begin(facts = {}) {
     this.facts = facts;
     this.hidden = document.hidden;
+    this.resting = false;
     this.start = this.last = performance.now();
     this.noted = -Infinity;
     this.gaps = [];
@@ -111,7 +113,7 @@ export class Clock {
 
   /** Cover the picture when nobody has moved for long. */
   look() {
-    if (this.covered || this.hidden || (performance.now() - this.last) / 1000 < PAUSE) return;
+    if (this.covered || this.hidden || this.resting || (performance.now() - this.last) / 1000 < PAUSE) return;
     this.sign();
     this.covered = true;
     this.note("pause");

@@ -89,7 +89,7 @@ globalThis.page = { questions, draw, panel, clock, outbox, examples, get state()
 
 show(await get("/state"));
 setInterval(() => document.hidden || poll(), EVERY);
-if (state.pilot) new Pilot(choose, questions, draw).run();
+if (state.pilot) new Pilot(choose, questions, draw, clock).run();
 else {
   if (!state.begun) await examples.run(state);
   questions.start();

@@ -20,9 +20,9 @@ async function patient(call) {
 }
 
 export class Pilot {
-  /** choose: shows a view; questions, draw: the views */
-  constructor(choose, questions, draw) {
-    Object.assign(this, { choose, questions, draw });
+  /** choose: shows a view; questions, draw: the views; clock: of the page */
+  constructor(choose, questions, draw, clock) {
+    Object.assign(this, { choose, questions, draw, clock });
     document.body.classList.add("pilot");
     byId("pilot-dialog").addEventListener("cancel", (event) => event.preventDefault());
   }
@@ -41,6 +41,7 @@ export class Pilot {
   }
 
   begin(block) {
+    document.body.dataset.pilot = block.kind;
     this.draw.only = block.tool ? block : null;
     this.choose(block.tool ? this.draw : this.questions);
   }
@@ -59,8 +60,8 @@ export class Pilot {
     const { kind, task, left } = blocks[current];
     byId("pilot-where").textContent = `Block ${current + 1} of ${blocks.length}; all of them take about ${Math.round(minutes)} minutes.`;
     byId("pilot-title").textContent = kind;
-    byId("pilot-task").textContent = `${task} ${left.length} pictures. Work as you would for hours; rest now, before you begin.`;
-    return this.asked("Begin");
+    byId("pilot-task").textContent = `${task} ${left.length === 1 ? "One picture" : `${left.length} pictures`}. Work as you would for hours; rest now, before you begin.`;
+    return this.begins();
   }
 
   end([head, ...rows]) {
@@ -70,12 +71,14 @@ export class Pilot {
     byId("pilot-task").textContent = "Seconds. The terminal has the same table, and the command that writes it as a price schedule.";
     byId("pilot-table").replaceChildren(make("table", {}, row("th", head), ...rows.map((cells) => row("td", cells))));
     byId("pilot-begin").hidden = true;
+    this.clock.resting = true;
     byId("pilot-dialog").showModal();
   }
 
-  asked(words) {
+  /** Wait for the person, who may rest -> a promise that they begin. */
+  begins() {
     const dialog = byId("pilot-dialog"), button = byId("pilot-begin");
-    button.firstChild.textContent = `${words} `;
+    this.clock.resting = true;
     dialog.showModal();
     button.focus();
     return new Promise((done) => {
