@@ -1,5 +1,6 @@
 """What comes in of a label file: in pixels of the picture, corners as corners, nothing in part."""
 
+import base64
 import json
 from dataclasses import replace
 
@@ -211,6 +212,26 @@ def test_a_picture_in_another_folder_is_told_and_left_where_folders_are_named_ri
     path.write_text(path.read_text() + "cam2/2.png,click,cat,5,5\n")
     found = read_labels(path, pictures, KNOWN)
     assert found.absent == ["cam1/1.png"] and shapes_of(found, "cam2/2")
+
+
+def test_a_label_file_that_holds_another_picture_is_of_that_one(tmp_path):
+    (tmp_path / "images").mkdir()
+    for number, name in enumerate("ab"):
+        pixels = np.random.default_rng(number).integers(0, 255, (4, 6, 3), np.uint8)
+        Image.fromarray(pixels).resize((60, 40)).save(tmp_path / f"images/{name}.jpg")
+    pictures = Pictures(tmp_path / "images")
+    shape = {"label": "cat", "points": [[5, 5]], "shape_type": "point"}
+    for inside, is_taken in (("a", True), ("b", False)):
+        image = Image.open(tmp_path / f"images/{inside}.jpg").point(lambda value: value // 2 + 60)
+        image.save(tmp_path / "brighter.png")
+        data = base64.b64encode((tmp_path / "brighter.png").read_bytes()).decode()
+        content = {"shapes": [shape], "imagePath": "a.jpg", "imageData": data}
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        if is_taken:
+            assert shapes_of(read_labels(tmp_path / "a.json", pictures, KNOWN))
+            continue
+        with pytest.raises(UserError, match="1 dropped, holds another picture than the one of its"):
+            read_labels(tmp_path / "a.json", pictures, KNOWN)
 
 
 def test_pictures_of_another_shape_are_called_so(bring):

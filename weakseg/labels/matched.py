@@ -7,6 +7,7 @@ from weakseg.common import UserError
 from weakseg.labels.fitting import Seen
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.records import Dropped, PictureRecord
+from weakseg.labels.looks import are_alike, look_of
 from weakseg.labels.matching import Match, Pictures
 
 
@@ -52,6 +53,10 @@ def matched(
         if namesakes and key not in namesakes:
             stale = "says that it is of another picture than the one of its own name"
             dropped.add(stale, record.file, f"of {record.name}")
+            continue
+        look = None if record.look is None else look_of(pictures.files[key])
+        if record.look is not None and look is not None and not are_alike(record.look, look):
+            dropped.add("holds another picture than the one of its name", record.name)
             continue
         if match.is_elsewhere:
             where = f"{record.name}, taken for {pictures.paths[key]}"

@@ -34,6 +34,7 @@ from weakseg.labels.formats.records import (
     text,
 )
 from weakseg.labels.formats.runs import checked_size, mask_geometry, mask_pixels
+from weakseg.labels.looks import look_of
 
 VERSION = "5.4.1"  # of LabelMe, whose files these are like
 IGNORED = "__ignore__"  # the class that LabelMe's own list of classes calls so
@@ -76,7 +77,17 @@ def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
     shapes += [Shape("tag", label, True) for label, ticked in flags.items() if ticked is True]
     size = size_of(content.get("imageWidth"), content.get("imageHeight"))
     own = Path(file).with_suffix("").as_posix()
-    return PictureRecord(name, size, tuple(shapes), file=own)
+    return PictureRecord(name, size, tuple(shapes), file=own, look=held(content.get("imageData")))
+
+
+def held(content: object) -> np.ndarray | None:
+    """Return the look of the picture that a file holds in base 64; None where it holds none."""
+    if not isinstance(content, str) or not content:
+        return None
+    try:
+        return look_of("imageData", base64.b64decode(content))
+    except ValueError:
+        return None
 
 
 def shapes_of(one: Any) -> list[Shape]:

@@ -21,8 +21,10 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from weakseg.common import printable
 from weakseg.data.ids import is_shown
@@ -72,6 +74,7 @@ class PictureRecord:
     seconds    that a person needed, where the tool measured it
     project    what the tool calls the whole that the picture is part of, in later exports too
     file       that says nothing of other pictures, without its suffix; "" where it may
+    look       of the picture that the file holds itself, see labels/looks.py; None without one
     """
 
     name: str
@@ -82,6 +85,7 @@ class PictureRecord:
     annotator: str = ""
     project: str = ""
     file: str = ""
+    look: np.ndarray | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,37 @@
+"""How a picture looks in the large: enough to tell that a label file was made of another one."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from weakseg.common import UserError
+from weakseg.data.image_io import opened, turn_upright
+from weakseg.data.tiff import is_tiff
+
+SIDE = 16  # pixels of a look
+ALIKE = 0.5  # correlation that two looks of one picture have at least
+
+
+def look_of(path: str | Path, content: bytes | None = None) -> np.ndarray | None:
+    """Return the greys [SIDE, SIDE] float of a picture, upright; None where they can't be told.
+
+    content: of the file, where it is in memory; that of a TIFF may have any range of values
+    """
+    if content is None and is_tiff(Path(path)):
+        return None
+    try:
+        with opened(path, content) as image:
+            image.draft("L", (4 * SIDE, 4 * SIDE))
+            turn_upright(image)
+            small = image.convert("RGB").convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+            return np.asarray(small, float)
+    except UserError:
+        return None
+
+
+def are_alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether two looks may be of one picture, in other colours or brighter perhaps."""
+    if min(one.std(), other.std()) < 1:  # of one grey, there is nothing to compare
+        return True
+    return bool(abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) >= ALIKE)
