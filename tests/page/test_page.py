@@ -60,6 +60,7 @@ def test_the_start_takes_one_click_a_class_and_one_sentence(page, served):
     page.wait_for_selector("#frame img")
     assert "Click on <b>red</b>" in page.inner_text("#task")  # a name is text, never HTML
     page.keyboard.press("ArrowRight")
+    wait(page, "page.examples.stage.shown?.picture === 1")
     box = page.locator("#frame .picture").bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 4)
     until(lambda: len(served.told()) == 1)

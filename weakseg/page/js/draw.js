@@ -38,13 +38,18 @@ export class Draw {
 
   async enter() {
     this.active = true;
+    if (!this.state || this.entering) return; // the first state enters again
+    this.entering = true;
     try {
       if (!this.drafts) await this.begin();
-      else if (this.only) await this.measure();
+      if (this.only) await this.measure();
       else if (this.drawing) this.shown();
+      else await this.first();
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
       sayFault(failure.message);
+    } finally {
+      this.entering = false;
     }
   }
 
@@ -57,10 +62,13 @@ export class Draw {
     const { name, annotator } = this.state;
     this.progress = await get("/draw/state");
     this.drafts = new Drafts([name, annotator], (reply) => this.stored(reply), (picture, line) => this.refused(picture, line));
-    if (this.only) return this.measure();
-    const last = Number(localStorage.getItem(`${WHERE} ${name}`) ?? -1);
+  }
+
+  /** Show the picture that was on show last, or the first that nobody has drawn on. */
+  first() {
+    const last = Number(localStorage.getItem(`${WHERE} ${this.state.name}`) ?? -1);
     const there = last >= 0 && last < this.progress.pictures;
-    await this.open(there ? last : this.progress.first);
+    return this.open(there ? last : this.progress.first);
   }
 
   /** Show the first picture of a pilot's block. */
@@ -83,6 +91,7 @@ export class Draw {
       this.pad.draw();
       if (this.drafts) get("/draw/state").then((reply) => this.stored(reply), () => {});
     }
+    if (this.active && !this.drawing) this.enter();
     if (this.active) this.panel.showProgress();
   }
 
@@ -101,9 +110,8 @@ export class Draw {
   async open(index, on = false) {
     this.keep();
     const opening = (this.opening = Symbol("opening"));
-    let found = await get(`/draw/picture/${index}`);
-    for (let hops = 0; on && found.done && found.next !== null && hops < this.progress.pictures; hops += 1) found = await get(`/draw/picture/${found.next}`);
-    if (opening !== this.opening) return;
+    const found = await this.find(index, on);
+    if (!found || opening !== this.opening) return;
     const draft = this.drafts.read(found.name);
     const { shapes, complete } = draft ?? found;
     this.panel.say(draft && !draft.post ? "Here is what was not saved yet." : "");
@@ -123,6 +131,18 @@ export class Draw {
     this.shown();
     if (found.next !== null) load(addressOf(found.next)).catch(() => {});
     if (this.asked) this.predict();
+  }
+
+  async find(index, on) {
+    try {
+      let found = await get(`/draw/picture/${index}`);
+      for (let hops = 0; on && found.done && found.next !== null && hops < this.progress.pictures; hops += 1) found = await get(`/draw/picture/${found.next}`);
+      return found;
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      sayFault(failure.message);
+      return null;
+    }
   }
 
   /** The photograph is on show: the clock starts. */

@@ -30,6 +30,8 @@ function choose(next) {
   view = next;
   for (const one of views) byId(one.id).hidden = one !== view;
   [...byId("views").children].forEach((tab, place) => tab.setAttribute("aria-selected", views[place] === view));
+  document.activeElement.blur(); // keys are the view's, not the tab's
+  if (view === questions && examples.key) examples.show();
   view.enter?.();
 }
 
@@ -75,6 +77,8 @@ addEventListener("keydown", (event) => {
   if (means) event.preventDefault();
 });
 byId("go-on").onclick = () => clock.back();
+// Keys mean classes again, not the button that had opened a dialog.
+for (const dialog of document.querySelectorAll("dialog")) dialog.addEventListener("close", () => document.activeElement.blur());
 
 byId("views").replaceChildren(
   ...views.map((one) =>

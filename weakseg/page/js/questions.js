@@ -244,7 +244,7 @@ export class Examples {
   show() {
     const { index, width, height } = this.pictures[this.picture];
     this.stage.photograph({ picture: index, width, height });
-    this.clock.shown({ picture: index, prediction: false });
+    if (!byId("questions").hidden) this.clock.shown({ picture: index, prediction: false });
   }
 
   leaf(step) {
