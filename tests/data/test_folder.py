@@ -1,6 +1,7 @@
 """A folder of one's own: which files are pictures, how names are compared, what is said of gaps."""
 
 import json
+import shutil
 import unicodedata
 
 import numpy as np
@@ -214,7 +215,8 @@ def test_masks_that_are_copies_of_one_another_are_said(folder):
     assert line not in opened(folder).notes()
     for k in (3, 7):
         mask(masks / f"p{k:02d}.png", [0])  # nothing is there
-    assert not [line for line in opened(folder).notes() if "copies" in line]
+    (line,) = opened(folder).notes()
+    assert "2 images to train on are copies of another one, the first images/p03.jpg of" in line
 
 
 def test_masks_that_are_no_png_are_said(folder):
@@ -271,3 +273,37 @@ def test_linked_folders_are_walked_without_an_end(tmp_path):
     linked = [f"{name}/{file}" for name in ("again", "cam2") for file in ("b.png", "inner/c.png")]
     assert found == [*linked[:2], "cam1/a.png", *linked[2:], "gone"]
     assert files_below(tmp_path / "nowhere") == []
+
+
+def test_what_predict_wrote_below_the_photographs_is_none(folder):
+    pictures = sorted((folder / "images").iterdir())
+    for place in (folder / "images", folder / "images" / "out"):
+        for part in ("masks", "overlays/deep"):
+            (place / part).mkdir(parents=True)
+            shutil.copy(pictures[0], place / part / "a.jpg")
+        (place / "predictions.json").write_text("{}")
+    shutil.copy(pictures[0], folder / "images" / "out" / "kept.jpg")
+    dataset = opened(folder)
+    assert dataset.files.keys() == {*(path.stem for path in pictures), "out/kept"}
+    assert f"{folder / 'images'}: 4 files that predict.py wrote are left out" in dataset.notes()
+
+
+def test_pictures_called_as_those_beside_them_may_be_masks(folder):
+    (folder / "images" / "mask").mkdir()
+    (folder / "images" / "cam" / "mask").mkdir(parents=True)
+    shutil.copy(folder / "masks" / "p00.png", folder / "images" / "mask" / "p00.png")
+    shutil.copy(folder / "masks" / "p01.png", folder / "images" / "cam" / "p77.png")
+    assert [line for line in opened(folder).notes() if "move them to" in line] == [
+        f"{folder / 'images' / 'mask'}: its 1 pictures are called as those beside it and count as "
+        f"photographs; if they are masks, move them to {folder / 'masks'}"
+    ]
+    shutil.copy(folder / "masks" / "p01.png", folder / "images" / "mask" / "other.png")
+    assert not [line for line in opened(folder).notes() if "move them to" in line]
+
+
+@pytest.mark.parametrize("name", ["train.txt", "Val.TXT", "Groups.txt", "TRAINVAL.txt"])
+def test_lists_that_nobody_reads_are_said(name, folder):
+    (folder / name).write_text("p00\n")
+    (folder / "readme.txt").write_text("p00\n")
+    (line,) = opened(folder).notes()
+    assert line.startswith(f"{folder}: {name} is not read; lists are called trainval.txt, test.txt")

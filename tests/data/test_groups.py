@@ -13,7 +13,7 @@ import train
 import weak_label_generator
 from weakseg.common import UserError
 from weakseg.data.datasets import Folder, Pets
-from weakseg.data.groups import group_numbers, hold_out, read_groups
+from weakseg.data.groups import group_notes, group_numbers, hold_out, read_groups
 from weakseg.learners.probe import Standard
 from weakseg.planning.answer_model import AnswerModel
 
@@ -50,6 +50,17 @@ def test_a_list_of_groups_names_pictures_as_other_lists_do(tmp_path):
     path.write_text("# slides\na, 1\nb.JPG,2\nsub/a\tpatient 7\nc,d, 3\nnobody, 4\n")
     assert read_groups(path, files) == {"a": "1", "b": "2", "sub/a": "patient 7", "c,d": "3"}
     assert read_groups(tmp_path / "none.txt", files) == {}
+
+
+def test_names_of_no_picture_and_groups_with_several_spellings_are_said(tmp_path):
+    files = {name: tmp_path / f"{name}.jpg" for name in "ab"}
+    path = tmp_path / "groups.txt"
+    path.write_text("a, Patient 7\nb, patient  7\nc, 8\n")
+    strays, spellings = group_notes(path, files)
+    assert strays == f"{path}: 1 of 3 names are of no picture, the first is c"
+    assert "1 groups have several spellings, the first is Patient 7" in spellings
+    path.write_text("a, 1\nb, 2\n")
+    assert group_notes(path, files) == group_notes(tmp_path / "none.txt", files) == []
 
 
 @pytest.mark.parametrize(

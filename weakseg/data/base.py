@@ -16,7 +16,7 @@ from weakseg.common import IGNORE, UserError
 from weakseg.data.cache import ResizedCache, cached_classes
 from weakseg.data.contents import Contents
 from weakseg.data.groups import FILE as GROUPS
-from weakseg.data.groups import hold_out, read_groups
+from weakseg.data.groups import group_notes, hold_out, read_groups
 from weakseg.data.image_io import image_size, read_image, read_instances
 from weakseg.data.lists import NO_BACKGROUND
 from weakseg.data.mask_values import MaskValues, read_class_numbers
@@ -228,12 +228,13 @@ class SegmentationDataset(ABC):
 
     def notes(self) -> list[str]:
         """Return lines for people: what of the data set is missing, or looks like a mistake."""
-        if not self.absent:
-            return []
-        return [
-            f"{self.root}: {self.absent} listed images are absent; the split of the others is "
-            "unchanged"
-        ]
+        notes = group_notes(self.root / GROUPS, self.pictures())
+        if self.absent:
+            notes.append(
+                f"{self.root}: {self.absent} listed images are absent; the split of the others is "
+                "unchanged"
+            )
+        return notes
 
     def part(self, names: Collection[str]) -> Self:
         """Return a data set of these images alone, without splits, to send to another process."""

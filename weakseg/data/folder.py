@@ -7,7 +7,16 @@ from pathlib import Path
 
 from weakseg.common import IGNORE, UserError, refuse_repeats, stable_seed
 from weakseg.data.class_list import read_classes
-from weakseg.data.folder_files import PICTURES, by_id, compared, files_below, is_picture
+from weakseg.data.folder_files import (
+    PICTURES,
+    by_id,
+    compared,
+    doubtful_folders,
+    files_below,
+    is_picture,
+    unread_lists,
+    without_predictions,
+)
 from weakseg.data.groups import FILE as GROUPS
 from weakseg.data.groups import members_by_group, refuse_parted
 from weakseg.data.lists import read_ids
@@ -88,6 +97,7 @@ class Folder(MaskClasses):
         self.files = self.find_files()
         self.masks, self.drawn = self.find_masks(self.root / "masks"), {}
         self.objects = self.find_masks(self.root / "instances")
+        self.asides += unread_lists(self.root)
         given = {split: self.root / f"{split}.txt" for split in ("trainval", "test")}
         there = [path for path in given.values() if path.exists()]
         if len(there) == 1:
@@ -123,7 +133,8 @@ class Folder(MaskClasses):
                 )
 
     def notes(self) -> list[str]:
-        return [*super().notes(), *self.asides, *self.tested_twins(), *self.copied_masks()]
+        doubts = [*self.tested_twins(), *self.trained_twins(), *self.copied_masks()]
+        return [*super().notes(), *self.asides, *doubts]
 
     def copied_masks(self) -> list[str]:
         """Return a line on masks with objects that are one file, of pictures that are not, if any.
@@ -161,6 +172,18 @@ class Folder(MaskClasses):
             f"first {one} as {other}, so scores are too good; remove one of the two"
         ]
 
+    def trained_twins(self) -> list[str]:
+        """Return a line on images to train on whose file is that of another one, if any."""
+        trained = self.ids("trainval")
+        pairs = copies([*map(self.image_path, trained[:: math.ceil(len(trained) / COMPARED) or 1])])
+        if not pairs:
+            return []
+        one, other = (path.relative_to(self.root) for path in pairs[0])
+        return [
+            f"{self.root}: {len(pairs)} images to train on are copies of another one, the first "
+            f"{one} of {other}; what their masks show of it counts more than once"
+        ]
+
     def given_lists(self, given: Mapping[str, Path]) -> dict[str, list[str]]:
         """Return the ids of each split that the lists name, by stem, file name or path."""
         known = {compared(f"{name}{path.suffix}"): name for name, path in self.files.items()}
@@ -193,6 +216,12 @@ class Folder(MaskClasses):
         if folder == self.root:
             beside = [self.root / name for name in ("masks", "instances")]
             files = [path for path in files if not {*path.parents} & {*beside}]
+        given = without_predictions(files)
+        if len(given) < len(files):
+            self.asides.append(
+                f"{folder}: {len(files) - len(given)} files that predict.py wrote are left out"
+            )
+        files = given
         pictures = [path for path in files if is_picture(path)]
         others = sorted({*files} - {*pictures})
         if not pictures:
@@ -203,7 +232,9 @@ class Folder(MaskClasses):
                 f"{folder}: {len(others)} files are no pictures and are left out, the first is "
                 f"{others[0].name}"
             )
-        return by_id(pictures, folder)
+        found = by_id(pictures, folder)
+        self.asides += doubtful_folders({*found}, folder, self.root / "masks")
+        return found
 
     @property
     def picture_folder(self) -> Path:

@@ -6,7 +6,7 @@ own, and what a list names need not be stored alike. Suffixes may be in capitals
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from weakseg.common import UserError
@@ -18,6 +18,11 @@ PICTURES = set(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .tif .tiff .webp .bmp .dib .gif .ppm .pgm .pbm .pnm "
     ".jp2 .j2k .avif".split()
 )
+
+LISTS = ("trainval.txt", "test.txt", "groups.txt", "classes.txt")  # in a folder of one's own
+PARTS = ("train.txt", "val.txt", "valid.txt", "validation.txt")  # lists that others have
+PREDICTIONS = "predictions.json"  # lies where predict.py wrote its masks, in these folders beside:
+PREDICTED = ("masks", "overlays", "instances")
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -55,6 +60,54 @@ def is_picture(path: Path) -> bool:
     except UserError:
         return False
     return True
+
+
+def without_predictions(files: Iterable[Path]) -> list[Path]:
+    """Return the files that are not in a folder of what predict.py wrote."""
+    known: dict[Path, bool] = {}
+
+    def is_predicted(folder: Path) -> bool:
+        if folder not in known:
+            written = folder.name in PREDICTED and (folder.parent / PREDICTIONS).exists()
+            known[folder] = written or (folder != folder.parent and is_predicted(folder.parent))
+        return known[folder]
+
+    return [path for path in files if not is_predicted(path.parent)]
+
+
+def doubtful_folders(names: Collection[str], folder: Path, masks: Path) -> list[str]:
+    """Return a line where the pictures of a folder are called as those beside it, as masks may be.
+
+    names: ids of all pictures; folder: that they lie in; masks: where masks belong
+    """
+    inner: dict[str, list[bool]] = {}
+    for name in names:
+        *above, place, stem = ("", *name.split("/"))
+        if place:
+            twin = "/".join(part for part in (*above, stem) if part)
+            inner.setdefault("/".join([*above[1:], place]), []).append(twin in names)
+    doubted = sorted(place for place, twins in inner.items() if all(twins))
+    if not doubted:
+        return []
+    count = len(inner[doubted[0]])
+    return [
+        f"{folder / doubted[0]}: its {count} pictures are called as those beside it and count as "
+        f"photographs; if they are masks, move them to {masks}"
+    ]
+
+
+def unread_lists(root: Path) -> list[str]:
+    """Return a line on lists that lie in a folder of one's own under names that nobody reads."""
+    names = {path.name: path.name.casefold() for path in sorted(root.glob("*.[tT][xX][tT]"))}
+    unread = [name for name, small in names.items() if small in PARTS]
+    # A disk may not know capitals, and then finds the list.
+    unread += [n for n, small in names.items() if small in LISTS and not (root / small).exists()]
+    if not unread:
+        return []
+    return [
+        f"{root}: {', '.join(unread)} {'is' if len(unread) == 1 else 'are'} not read; lists are "
+        f"called {', '.join(LISTS)}"
+    ]
 
 
 def compared(name: str) -> str:

@@ -5,7 +5,7 @@ A picture that it doesn't name is a group of its own.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,20 +26,52 @@ def read_groups(path: Path, files: Mapping[str, Path]) -> dict[str, str]:
     """
     if not path.exists():
         return {}
+    groups: dict[str, str] = {}
+    for place, picture, name, group in group_lines(path, files):
+        if name is not None and groups.setdefault(name, group) != group:
+            raise UserError(f"{place}: {picture} has the group {groups[name]} already; keep one")
+    if not groups:
+        raise UserError(f"{path}: names none of the {len(files)} pictures; mend the names")
+    return groups
+
+
+def group_lines(
+    path: Path, files: Mapping[str, Path]
+) -> Iterator[tuple[str, str, str | None, str]]:
+    """Yield (place, what it calls a picture, its id or None, group) of each line of a list."""
     known = {compared(f"{name}{file.suffix}"): name for name, file in files.items()}
     known |= {compared(name): name for name in files}
-    groups: dict[str, str] = {}
     for number, line in numbered_lines(path):
         place = f"{path}, line {number}"
         picture, comma, group = (part.strip() for part in line.replace("\t", ",").rpartition(","))
         if not (comma and picture and group):
             raise UserError(f"{place}: {line!r} is not 'picture, group'; write both")
         name = known.get(compared(check_id(picture, place, "mend the list")))
-        if name is not None and groups.setdefault(name, group) != group:
-            raise UserError(f"{place}: {picture} has the group {groups[name]} already; keep one")
-    if not groups:
-        raise UserError(f"{path}: names none of the {len(files)} pictures; mend the names")
-    return groups
+        yield place, picture, name, group
+
+
+def group_notes(path: Path, files: Mapping[str, Path]) -> list[str]:
+    """Return lines for people on names of no picture, and groups that may be one, of a list."""
+    if not path.exists():
+        return []
+    lines = [*group_lines(path, files)]
+    strays = [picture for _, picture, name, _ in lines if name is None]
+    notes = []
+    if strays:
+        notes.append(
+            f"{path}: {len(strays)} of {len(lines)} names are of no picture, the first is "
+            f"{strays[0]}"
+        )
+    alike: dict[str, set[str]] = {}
+    for *_, group in lines:
+        alike.setdefault(" ".join(group.casefold().split()), set()).add(group)
+    split = sorted(min(names) for names in alike.values() if len(names) > 1)
+    if split:
+        notes.append(
+            f"{path}: {len(split)} groups have several spellings, the first is {split[0]}; each is "
+            "a group of its own"
+        )
+    return notes
 
 
 def groups_beside(images: str | Path, files: Mapping[str, Path]) -> dict[str, str]:

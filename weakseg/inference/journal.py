@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError, read_json, remove, write_json
+from weakseg.data.folder_files import PREDICTIONS
 from weakseg.data.ids import fault_of_id
 from weakseg.own_files import refuse_to_replace
 
-RECORD, LINES = "predictions.json", "predictions.jsonl"
+RECORD, LINES = PREDICTIONS, "predictions.jsonl"
 TABLE, OBJECTS = "predictions.csv", "objects.csv"
 ANNOTATIONS = "annotations"  # the objects for other tools: a folder, or a file with a suffix
 FORMATS_OUT = ("cvat", "labelstudio", "labelme", "coco")  # of these tools
