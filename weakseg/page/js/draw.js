@@ -165,6 +165,7 @@ export class Draw {
 
   /** Take a list of shapes from a tool; new ones get their times. */
   take(shapes) {
+    for (const one of this.drawing.shapes.filter((shape) => !shapes.includes(shape))) this.takeBack(one);
     const now = this.clock.times(), times = minus(now, this.mark);
     this.mark = now;
     const known = new Set(this.drawing.shapes);
@@ -174,7 +175,8 @@ export class Draw {
     const mends = !fresh.length || fresh.some((one) => AREAS.includes(one.kind));
     const kept = (one) => one.kind !== "accepted" || !known.has(one) || mends || fresh.every(({ kind }) => kind === "tag");
     const own = (one) => (one.kind === "accepted" && known.has(one) && mends ? mended(one) : one);
-    const timed = (one) => (known.has(one) ? one : { ...one, times, prediction: this.seen });
+    const spent = (one) => (one === fresh[0] ? times : minus(times, times)); // no second counts twice
+    const timed = (one) => (known.has(one) ? one : { ...one, times: spent(one), prediction: this.seen });
     this.drawing.change(shapes.filter(kept).map(own).map(timed));
     for (const one of fresh) this.clock.drew(SIGNAL[one.kind], one.class);
   }
@@ -194,14 +196,19 @@ export class Draw {
   undo() {
     if (this.pad.tool.back()) return this.pad.draw();
     const before = this.drawing?.shapes;
-    if (!this.drawing?.undo()) return;
-    for (const one of before.filter((shape) => !this.drawing.shapes.includes(shape))) this.takeBack(one);
+    if (this.drawing?.undo()) this.goBack(before);
   }
 
   redo() {
     const before = this.drawing?.shapes;
-    if (!this.drawing?.redo()) return;
-    for (const one of this.drawing.shapes.filter((shape) => !before.includes(shape))) {
+    if (this.drawing?.redo()) this.goBack(before);
+  }
+
+  /** The list of shapes is another one, as it was once: seconds go and come with shapes. */
+  goBack(before) {
+    const { shapes } = this.drawing;
+    for (const one of before.filter((shape) => !shapes.includes(shape))) this.takeBack(one);
+    for (const one of shapes.filter((shape) => !before.includes(shape))) {
       this.clock.drew(SIGNAL[one.kind], one.class);
       if (this.mark && one.times) this.mark = plus(this.mark, one.times);
     }
@@ -334,7 +341,7 @@ export class Draw {
       const complete = this.state.has_background ? [...new Set([...this.drawing.complete, "full"])] : this.drawing.complete;
       const now = this.clock.times(), times = minus(now, this.mark);
       this.mark = now;
-      const accepted = shapes.map((one) => ({ ...one, times, prediction: true }));
+      const accepted = shapes.map((one, row) => ({ ...one, times: row ? minus(times, times) : times, prediction: true }));
       this.drawing.change([...others, ...accepted], complete);
       for (const one of accepted) this.clock.drew("full", one.class);
     } catch (failure) {
