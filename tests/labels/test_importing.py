@@ -17,6 +17,7 @@ from weakseg.labels.box_order import FEWEST, BoxOrder
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import Classes
 from weakseg.labels.importing import Wishes, read_labels
+from weakseg.labels.looks import SIDE, are_alike
 from weakseg.labels.matching import Pictures
 from weakseg.labels.store import opened_store
 
@@ -212,6 +213,14 @@ def test_a_picture_in_another_folder_is_told_and_left_where_folders_are_named_ri
     path.write_text(path.read_text() + "cam2/2.png,click,cat,5,5\n")
     found = read_labels(path, pictures, KNOWN)
     assert found.absent == ["cam1/1.png"] and shapes_of(found, "cam2/2")
+
+
+def test_a_plain_picture_is_not_one_with_a_pattern():
+    plain, faint, marked = (
+        np.tile([100.0, 100.0 + step], (SIDE, SIDE // 2)) for step in (0, 4, 50)
+    )
+    assert are_alike(plain, plain) and are_alike(plain, faint) and are_alike(faint, marked)
+    assert not are_alike(plain, marked) and not are_alike(marked, marked.T)
 
 
 def test_a_label_file_that_holds_another_picture_is_of_that_one(tmp_path):

@@ -10,6 +10,7 @@ from weakseg.data.image_io import opened, turn_upright
 from weakseg.data.tiff import is_tiff
 
 SIDE = 16  # pixels of a look
+PLAIN, MARKED = 1, 10  # greys: deviation below which a picture is plain, above which it is not
 ALIKE = 0.5  # correlation that two looks of one picture have at least
 
 
@@ -32,6 +33,7 @@ def look_of(path: str | Path, content: bytes | None = None) -> np.ndarray | None
 
 def are_alike(one: np.ndarray, other: np.ndarray) -> bool:
     """Return whether two looks may be of one picture, in other colours or brighter perhaps."""
-    if min(one.std(), other.std()) < 1:  # of one grey, there is nothing to compare
-        return True
+    least, most = sorted((one.std(), other.std()))
+    if least < PLAIN:  # there is no pattern to compare
+        return bool(most < MARKED)
     return bool(abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) >= ALIKE)
