@@ -1,5 +1,6 @@
 """What the training images and their labels tell a probe before any fit: pixels and features."""
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -237,8 +238,9 @@ def seen(mask: np.ndarray | None, places: np.ndarray) -> np.ndarray:
 
 
 def shown(images: Sequence[Image], words: str) -> Iterable[Image]:
-    """Return the images with a progress bar, if there are many."""
-    return tqdm(images, words, unit="img", disable=len(images) < FEW_IMAGES)
+    """Return the images with a progress bar, if there are many and the main thread waits."""
+    is_behind = threading.current_thread() is not threading.main_thread()
+    return tqdm(images, words, unit="img", disable=is_behind or len(images) < FEW_IMAGES)
 
 
 def feature_masks(
