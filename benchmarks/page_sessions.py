@@ -148,7 +148,7 @@ def session_of(
     words = ["--supervision_mode", "any", "--learner", "probe", "--img_size", str(args.img_size)]
     words += ["--encoder_weights", args.encoder_weights]
     settings = vars(options.parse_args(words))
-    cache = args.folder / "cache"
+    cache = getattr(args, "cache_dir", args.folder / "cache")
     log = AnswerLog.read(folder / "labels")
     log.classes = Classes(tuple(dataset.class_names), dataset.has_background)
     with opened_store(folder / "labels") as store:

@@ -134,7 +134,7 @@ def test_masks_come_and_none_is_of_an_open_picture(page, served):
     page.wait_for_selector("#masks .tile", state="attached")
     open_now = set(page.evaluate("[...page.questions.open]"))
     shown = page.eval_on_selector_all(
-        "#masks .tile:not([hidden])", "tiles => tiles.map(one => Number(one.dataset.picture))"
+        "#masks .tile:not(.asked)", "tiles => tiles.map(one => Number(one.dataset.picture))"
     )
     assert shown and not open_now & {*shown}
     assert page.locator("#masks .mask").first.evaluate("one => one.naturalWidth") > 0

@@ -1,6 +1,7 @@
 """Masks of six pictures, which change as one answers; never of one with an open question."""
 
 import io
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -33,16 +34,11 @@ class Masks:
         self.edges, self.edges_at = LARGEST_RADIUS, 0
 
     def state(self) -> list[dict[str, int]]:
-        """Return which masks may be shown."""
-        closed = self.asker.open_pictures()
+        """Return which masks may be shown, each with its place among the six."""
+        closed, version = self.asker.open_pictures(), self.version
         return [
-            {
-                "picture": picture,
-                "fit": fit,
-                "version": self.version,
-                **self.asker.photographs.size(picture),
-            }
-            for picture, (fit, _) in self.drawn.items()
+            {"picture": picture, "fit": fit, "version": version, "slot": slot}
+            for slot, (picture, (fit, _)) in enumerate(self.drawn.items())
             if picture not in closed
         ]
 
@@ -62,8 +58,7 @@ class Masks:
             return
         asker, version = self.asker, self.version
         closed = asker.open_pictures() | {*asker.pool.unusable}
-        free = [n for n in [*self.drawn, *range(len(asking.pool))] if n not in closed]
-        pictures = list(dict.fromkeys(free))[:SHOWN]
+        pictures = in_place([*self.drawn], range(len(asking.pool)), closed)
         if len(asking.answers) >= GROWTH * self.edges_at:
             start = Probe(asking.model.standard, asking.model.head, LARGEST_RADIUS)
             names, self.edges_at = asker.photographs.names[:SOME], len(asking.answers)
@@ -90,3 +85,15 @@ class Masks:
         seen = bytes(0 if row["is_background"] else 255 for row in rows)
         image.save(file, "PNG", transparency=seen)
         return file.getvalue()
+
+
+def in_place(before: list[int], pictures: Iterable[int], closed: Collection[int]) -> list[int]:
+    """Return the pictures to show: those that may stay keep their place, others fill the gaps.
+
+    closed: which may not be shown
+    """
+    new = (picture for picture in pictures if picture not in {*closed, *before})
+    kept = [None if picture in closed else picture for picture in before]
+    filled = [next(new, None) if picture is None else picture for picture in kept]
+    filled += [next(new, None) for _ in range(SHOWN - len(before))]
+    return [picture for picture in filled if picture is not None]

@@ -16,7 +16,7 @@ export class Panel {
 
   /** Whether a prediction can be seen. */
   get seen() {
-    return this.visible && byId("masks").querySelector(".tile:not([hidden])") !== null;
+    return this.visible && byId("masks").querySelector(".tile:not(.asked) .mask") !== null;
   }
 
   /** Show what the server says. extra: answers that are on their way */
@@ -78,34 +78,30 @@ export class Panel {
     return lines;
   }
 
-  /** Show masks of pictures, but of those with an open question. */
+  /** Show masks of pictures, each in its place, but of those with an open question. */
   async masks(list, closed) {
-    const free = list.filter((one) => !closed.has(one.picture));
-    const tiles = await Promise.all(
-      free.map(async ({ picture, version }) => {
-        try {
-          const sources = [`/picture/${picture}?side=320`, `/mask/${picture}?version=${version}`];
-          await Promise.all(sources.map(load));
-          return make(
-            "div",
-            { class: "tile", "data-picture": picture },
-            make("img", { src: sources[0], alt: "", draggable: false }),
-            make("img", { src: sources[1], alt: "predicted mask", class: "mask", draggable: false }),
-          );
-        } catch {
-          return null; // a question came up meanwhile
-        }
+    const tiles = [];
+    await Promise.all(
+      list.map(async ({ picture, version, slot }) => {
+        const sources = [`/picture/${picture}?side=320`, `/mask/${picture}?version=${version}`];
+        const images = await Promise.all(closed.has(picture) ? [] : sources.map(load)).catch(() => []);
+        const names = ["", "mask"];
+        tiles[slot] = make(
+          "div",
+          { class: "tile", "data-picture": picture },
+          ...images.map((_, place) => make("img", { src: sources[place], alt: names[place], class: names[place], draggable: false })),
+        );
       }),
     );
-    const there = tiles.filter(Boolean);
+    const there = Array.from(tiles, (tile) => tile ?? make("div", { class: "tile asked" }));
     byId("masks").replaceChildren(...there);
     if (!there.length) byId("masks").append(make("p", { textContent: "Masks come after the first answers." }));
   }
 
   /** Hide at once the masks of pictures that a question is about. */
   close(closed) {
-    for (const tile of byId("masks").querySelectorAll(".tile")) {
-      tile.hidden = closed.has(Number(tile.dataset.picture));
+    for (const tile of byId("masks").querySelectorAll(".tile[data-picture]")) {
+      tile.classList.toggle("asked", closed.has(Number(tile.dataset.picture)));
     }
   }
 }
