@@ -19,6 +19,7 @@ from weakseg.labels.own_prices import BELIEF, PEOPLE, USUAL, own_prices, own_sch
 from weakseg.labels.signals import count_actions, was_looked_at
 from weakseg.labels.store import Event, opened_store
 from weakseg.labels.timings import ABSENT, LOOKS, Stretch, stretches
+from weakseg.planning.ask import question_seconds
 
 BOX, ANSWER = ("boxes", "box"), ("pixels", "answer")
 PUBLISHED = load_schedule()
@@ -266,6 +267,8 @@ def test_the_command_prints_a_table_and_writes_a_schedule(store, tmp_path, capsy
     assert own.prices["pixels"]["answer"] == pytest.approx(3, abs=0.2)  # the mean of 2.5 and 3.5
     assert own.prices["pixels"]["answer_of_many"] == published.prices["pixels"]["answer_of_many"]
     assert own.prices.keys() == published.prices.keys()
+    seconds = own.prices["pixels"]["answer"], own.prices["look"]["image"]
+    assert question_seconds(str(output), 3) == seconds  # what study.py takes it for
     source = yaml.safe_load(output.read_text())["pixels"]["source"]
     assert source.startswith("answer: own n 20, median 3.00, mean 3.00 (")
     with pytest.raises(UserError, match="is there already"):
