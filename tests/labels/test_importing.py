@@ -183,6 +183,20 @@ def test_shapes_of_all_kinds_that_reach_beyond_are_of_another_size(bring):
         bring(content)
 
 
+def test_clicks_beside_pictures_are_of_another_size(pictures, tmp_path):
+    def cvat(*places):
+        points = ";".join(f"{x},{y}" for x, y in places)
+        inner = f'<points label="cat" points="{points}"/>'
+        image = f'<image id="0" name="a.png" width="60" height="40">{inner}</image>'
+        (tmp_path / "a.xml").write_text(f"<annotations>{image}</annotations>")
+        return read_labels(tmp_path / "a.xml", pictures, KNOWN)
+
+    inside = [(5, 5), (9, 9), (50, 30), (20, 30)]
+    assert len(shapes_of(cvat(*inside, (90, 9)))) == 4  # a slip
+    with pytest.raises(UserError, match="2 of 6 clicks lie outside of their pictures: they were"):
+        cvat(*inside, (90, 9), (9, 70))
+
+
 def test_two_files_of_one_folder_may_not_say_other_things_of_a_picture(pictures, tmp_path):
     folder = tmp_path / "labels"
     (folder / "old").mkdir(parents=True)

@@ -68,6 +68,7 @@ class Imported:
     classes  that the shapes are of, in the order of the file
     order    of the numbers in its boxes
     marks, far  number of shapes, and of those that reach far beyond their picture
+    clicks, outside  number of clicks, which nobody can set beside a picture, and of those far away
     unsized, beyond  number of labelled pictures whose size the file doesn't say, and of those that
         a shape reaches far beyond
     """
@@ -85,6 +86,8 @@ class Imported:
     order: BoxOrder = field(default_factory=BoxOrder)
     marks: int = 0
     far: int = 0
+    clicks: int = 0
+    outside: int = 0
     unsized: int = 0
     beyond: int = 0
 
@@ -143,6 +146,11 @@ def refuse_unusable(found: Imported, pictures: Pictures, is_matched: bool) -> No
             f"{path}: labels of {found.beyond} of {found.unsized} pictures reach beyond them: they "
             "were drawn on another size; label the pictures as they are"
         )
+    if found.outside > max(1, OTHERS * found.clicks):
+        raise UserError(
+            f"{path}: {found.outside} of {found.clicks} clicks lie outside of their pictures: they "
+            "were set on another size"
+        )
     if found.marks >= FEWEST and found.far > found.marks / 2:
         raise UserError(
             f"{path}: {found.far} of {found.marks} shapes reach beyond their pictures: they were "
@@ -169,6 +177,9 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
     drawn = [shape for shape in record.shapes if shape.kind != "tag"]
     far = sum(fit.is_far(shape) for shape in drawn)
     found.marks, found.far = found.marks + len(drawn), found.far + far
+    clicks = [shape for shape in drawn if shape.kind == "click"]
+    found.clicks += len(clicks)
+    found.outside += sum(fit.is_far(click) for click in clicks)
     if not fit.is_stated:
         found.unsized, found.beyond = found.unsized + bool(drawn), found.beyond + bool(far)
         if far:
