@@ -1,6 +1,7 @@
 """A person answers through the page's requests: what is stored, what is learned, what is kept."""
 
 import json
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -271,3 +272,20 @@ def test_two_people_answer_the_same_random_questions_apart(tmp_path):
             visitor.answer(asked[-1][0], "red")
             assert len(session.log.told) == 1
     assert asked[0] == asked[1]
+
+
+def test_with_slow_fits_many_classes_are_asked_many_at_a_time(tmp_path):
+    images = write_photographs(tmp_path / "photos", {f"{n}.png": (40, 30) for n in range(16)})
+    session = session_in(tmp_path, images, "--classes", "red", "leaf")
+    session.asker.seconds_of_fit = 9.0
+    visitor, names, waiting = Visitor(session), ["background", "red", "leaf"], []
+    with started(session), patch("weakseg.page.asker.QUICK", 0.0):
+        visitor.post("/begin", {})
+        for number in range(70):
+            waiting = waiting or visitor.questions()
+            question = waiting.pop(0)
+            visitor.last = question["id"]
+            visitor.answer(question, names[number % 3])
+    told = [e.geometry for e in events(tmp_path, "answered") if e.geometry["fit"]]
+    lags = [one["lag"] for one in told if one["way"] == "first" and one["drawn"] != "random"]
+    assert 5 < max(lags) <= LEFT[1] + CHOSEN[1] == 20
