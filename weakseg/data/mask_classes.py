@@ -2,13 +2,15 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from weakseg.common import IGNORE, UserError, choose, refuse_repeats
 from weakseg.data.base import SegmentationDataset
-from weakseg.data.mask_values import described
+from weakseg.data.mask_values import described, read_class_numbers
+from weakseg.data.rims import inner, rim_notes
 from weakseg.validation import shorten
 
 ALIKE = 0.8  # likeness of two names, by difflib, that may be one name written in two ways
@@ -140,6 +142,8 @@ class MaskClasses(SegmentationDataset):
         known = [name for name in expected if name in self.all_classes]
         lacking = [name for name in known if self.all_classes.index(name) not in every]
         notes = [*super().notes(), *self.changes, *self.mixture(), *self.unfit()]
+        several = [self.mask_path(name) for name, numbers in self.shown.items() if inner(numbers)]
+        notes += rim_notes(self.root, several, partial(read_class_numbers, values=self.mask_values))
         if not lacking or not self.shown:
             return notes
         names = shorten(", ".join(lacking), 120)

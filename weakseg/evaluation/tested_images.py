@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import say
+from weakseg.data.image_io import read_mask
+from weakseg.data.rims import rim_notes
 from weakseg.evaluation.other_masks import OtherMasks
 
 
@@ -34,6 +36,7 @@ def restrict(datasets: Sequence[SegmentationDataset], others: Sequence[OtherMask
                     "no predicted mask; they are left out"
                 )
             masked = there
+            lines += rim_notes(masks.folder, [masks.path(name) for name in masked], read_mask)
         dataset.test_on(masked)
     say(lines)
 
