@@ -31,7 +31,7 @@ PAGES = [
 LINK = re.compile(r"(!?)\[[^\]]*\]\(([^)\s]+)\)")
 PLACEHOLDER = "..."  # a command with it stands for several, and is not checked
 NAME = re.compile(r"\$\{?\w+\}?")  # a variable of the shell; the pages' loops count seeds
-PICTURES = (".png", ".jpg", ".svg")
+PICTURES = (".png", ".jpg", ".svg", ".webp")
 
 
 def title(path):
@@ -88,9 +88,9 @@ def test_the_readme_is_short_and_names_no_commit():
     assert not hashes
 
 
-def test_the_readme_has_two_pictures_and_one_table_whose_rows_are_of_a_results_page():
+def test_the_readme_has_three_pictures_and_one_table_whose_rows_are_of_a_results_page():
     text = README.read_text(encoding="utf-8")
-    assert sum(picture for picture, _ in links(README)) == 2
+    assert sum(picture for picture, _ in links(README)) == 3
     lines = [line for line in text.splitlines() if line.startswith("|")]
     head, _, *rows = map(provenance.cells, lines)
     known = {
