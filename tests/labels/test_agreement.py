@@ -53,6 +53,15 @@ def test_a_stroke_may_leave_its_box_but_not_miss_it():
         read(scribbles=stroke([40, 20], [50, 20]))
 
 
+def test_two_strokes_of_one_path_are_of_one_class():
+    def strokes(*labels, path=((20, 20), (25, 20))):
+        return [{"class": n, "width": 1 + i, "path": [*path]} for i, n in enumerate(labels)]
+
+    read((), scribbles=strokes(1, 1) + strokes(2, path=((22, 18), (22, 25))))
+    with pytest.raises(ValueError, match="stroke 1 of cat and stroke 3 of dog have one path; keep"):
+        read((), scribbles=strokes(1, 1, 2))
+
+
 def test_what_is_near_an_outline_is_in_it():
     """It is coarse: only what lies beside all that it reaches over is no part of its object."""
     read(["outlines"], outlines=[OUTLINE], points=[[12, 28, 1]])

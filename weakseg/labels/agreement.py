@@ -50,7 +50,10 @@ def refuse_contradictions(
 
 
 def refuse_two_classes(labels: Mapping[str, Any], class_names: Sequence[str]) -> None:
-    """Raise `ValueError` where two frames, or a click and an answer, name one thing differently."""
+    """Raise `ValueError` where two labels name one thing differently.
+
+    They may be frames, strokes, or a click and an answer; clicks are compared where they are read.
+    """
     for kind, word in FRAMES.items():
         numbers = [number for number, _ in classed(labels, kind)]
         pair = two_classes(labels, kind)
@@ -59,6 +62,15 @@ def refuse_two_classes(labels: Mapping[str, Any], class_names: Sequence[str]) ->
             raise ValueError(
                 f"{word} {i + 1} of {class_names[numbers[i]]} and {word} {j + 1} of "
                 f"{class_names[numbers[j]]} lie in one place; keep one"
+            )
+    drawn: dict[tuple[tuple[float, ...], ...], tuple[int, int]] = {}
+    for i, stroke in enumerate(labels.get("scribbles", ()), 1):
+        label = int(stroke["class"])
+        j, other = drawn.setdefault(tuple(map(tuple, stroke["path"])), (i, label))
+        if label != other and IGNORE not in (label, other):
+            raise ValueError(
+                f"stroke {j} of {class_names[other]} and stroke {i} of {class_names[label]} have "
+                "one path; keep one"
             )
     answers = {
         (int(one["x"]), int(one["y"])): (i, int(one["class"]))
