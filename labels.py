@@ -440,7 +440,8 @@ def show(args: argparse.Namespace) -> None:
 def prices(args: argparse.Namespace) -> None:
     """Print what each kind of label takes people, and write it as a price schedule."""
     from weakseg.labels.costs import schedule_in_seconds
-    from weakseg.labels.own_prices import measured_prices, write_schedule
+    from weakseg.labels.own_prices import measured_prices
+    from weakseg.labels.own_schedule import write_schedule
     from weakseg.labels.store import opened_store
     from weakseg.labels.timings import stretches
     from weakseg.reporting.price_table import price_table
@@ -462,6 +463,11 @@ def prices(args: argparse.Namespace) -> None:
         say(
             f"{found.apart} times with a prediction in view are kept apart: --with_predictions "
             "counts them, annotate.py --pilot measures without any"
+        )
+    if args.output and not found.own:
+        raise UserError(
+            f"--output {args.output}: nothing was timed without a prediction in view; add "
+            "--with_predictions, or measure with annotate.py --pilot"
         )
     if args.output:
         write_schedule(Path(args.output), found.own, published)

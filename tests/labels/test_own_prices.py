@@ -15,7 +15,8 @@ from weakseg.common import UserError
 from weakseg.labels.clock import CLOCKS
 from weakseg.labels.costs import DEFAULT, load_schedule
 from weakseg.labels.formats.records import Classes
-from weakseg.labels.own_prices import BELIEF, PEOPLE, USUAL, own_prices, own_schedule
+from weakseg.labels.own_prices import BELIEF, PEOPLE, USUAL, own_prices
+from weakseg.labels.own_schedule import own_schedule
 from weakseg.labels.signals import count_actions, was_looked_at
 from weakseg.labels.store import Event, opened_store
 from weakseg.labels.timings import ABSENT, LOOKS, Stretch, stretches
@@ -277,6 +278,14 @@ def test_the_command_prints_a_table_and_writes_a_schedule(store, tmp_path, capsy
     run(labels, *words, "--output", output, "--overwrite", "--with_predictions", "--clock", "wall")
     table = yaml.safe_load(output.read_text())
     assert table["pixels"]["answer"] > 4 and DEFAULT in table["tags"]["source"]
+
+
+def test_nothing_but_times_with_a_prediction_in_view_makes_no_schedule(store, tmp_path):
+    store.append([answered(1, "p", 3, seen=True)])
+    words = ["prices", "--labels", tmp_path / "labels", "--output", tmp_path / "my.yaml"]
+    with pytest.raises(UserError, match="nothing was timed without"):
+        run(labels, *words)
+    assert not (tmp_path / "my.yaml").exists()
 
 
 def test_a_store_without_times_says_how_to_get_them(store, tmp_path):

@@ -14,20 +14,15 @@ come together, such as the first answer about a picture and the look at it, are 
 others that come alone.
 """
 
-import functools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
-from weakseg.common import atomic_path
 from weakseg.labels.clock import CLOCKS, Seconds
-from weakseg.labels.costs import DEFAULT, FILE, Schedule, read_yaml
+from weakseg.labels.costs import DEFAULT, Schedule, load_schedule
 from weakseg.labels.timings import ABSENT, Act, Stretch
 
 PEOPLE = math.log(2)  # deviation of the logarithm of people's prices round the published one
@@ -102,9 +97,9 @@ def published_price(act: Act, schedule: Schedule) -> float:
     Of the search for absent classes it is that of outlines, as of all kinds but tags.
     """
     signal, action = ("outlines", "absent") if act == ABSENT else act
-    for name in (schedule.prices, usual(DEFAULT)):
-        if action in name.get(signal, {}):
-            return float(name[signal][action])
+    for prices in (schedule.prices, load_schedule(DEFAULT).prices):
+        if action in prices.get(signal, {}):
+            return prices[signal][action]
     return 0.0
 
 
@@ -113,17 +108,11 @@ def positive_price(act: Act, schedule: Schedule) -> float:
 
     A price of 0 says that nobody is charged, not that it takes no time.
     """
-    for table in (schedule.prices, usual(DEFAULT), usual(SEARCHED)):
-        price = published_price(act, Schedule("", "seconds", dict(table)))
+    for one in (schedule, load_schedule(DEFAULT), load_schedule(SEARCHED)):
+        price = published_price(act, one)
         if price > 0:
             return price
     return 1.0
-
-
-@functools.cache
-def usual(name: str) -> Mapping[str, Any]:
-    """Return {signal: {action: price, "source": text}} of a schedule that comes with the code."""
-    return {key: table for key, table in read_yaml(FILE)[name].items() if key != "unit"}
 
 
 def grouped(stretches: Sequence[Stretch], clock: str) -> list[Group]:
@@ -266,46 +255,3 @@ def measured_prices(
     rest = stretches if with_predictions else [one for one in stretches if not one.is_seen]
     own, seen = (own_prices(some, published, clock) for some in (rest, apart))
     return Measured(own, seen, len(apart))
-
-
-# ---- the schedule
-
-
-def own_schedule(own: Mapping[Act, OwnPrice], published: Schedule) -> dict[str, Any]:
-    """Return a schedule as a file holds it: own prices, and published ones of what nobody timed.
-
-    The search for absent classes counts for all kinds but tags, whose purpose it is, and pixels.
-    """
-    table: dict[str, Any] = {"unit": "seconds"}
-    for signal, prices in usual(DEFAULT).items():
-        table[signal] = {}
-        sources = []
-        for action in prices:
-            if action == "source":
-                continue
-            key = (signal, action)
-            is_search = action == "absent" and signal not in ("tags", "pixels")
-            one = own.get(ABSENT if is_search else key)
-            price = one.price.value if one else published_price(key, published)
-            table[signal][action] = round(price, 3)
-            if one:
-                sources.append(f"{action}: {words(one)}")
-        told = sources or [f"{published.name}, nobody timed it here"]
-        table[signal]["source"] = "; ".join(told)
-    return table
-
-
-def write_schedule(path: Path, own: Mapping[Act, OwnPrice], published: Schedule) -> None:
-    """Write a schedule of one's own prices as a YAML file, atomically."""
-    text = yaml.safe_dump(own_schedule(own, published), sort_keys=False, width=100)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def words(one: OwnPrice) -> str:
-    """Return what a price is made of, in words."""
-    low, high = one.price.low, one.price.high
-    own = f"own n {one.number}, median {one.median:.2f}, mean {one.mean.value:.2f}"
-    if math.isfinite(one.mean.high):
-        own += f" ({one.mean.low:.2f} to {one.mean.high:.2f})"
-    return f"{own}, towards {one.published:g}: {one.price.value:.2f} ({low:.2f} to {high:.2f})"
