@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from page_session import TIMES, Visitor, flags, session_in, write_photographs
+from page_session import TIMES, Visitor, flags, session_in, started, until, write_photographs
 
 import annotate
 from weakseg.common import UserError
@@ -126,6 +126,13 @@ def test_answers_of_a_pilot_are_labels_and_no_random_sequence(tmp_path, images):
     log = AnswerLog.read(visitor.session.log.folder)
     assert (log.drawn, log.placed, log.answers, len(log.shapes)) == (0, 0, 5, 5)
     assert {one.asked.drawn for one in log.told} == {PILOT}
+    later = session_in(tmp_path, images)
+    with started(later):
+        later.begin()
+        until(lambda: later.asker.joined == 8 and later.asker.snapshot())
+        rows = later.asker.snapshot().answers.rows
+        assert [row.question.drawn for row in rows] == [PILOT] * 5
+        assert len(later.log.open) == 8 * QUESTIONS - 5  # they come before others
 
 
 def test_without_a_pilot_there_is_none(tmp_path, images):
