@@ -139,7 +139,7 @@ class Reader:
             return signal, "first_point" if is_first else "further_point"
         if signal == "tags":
             return signal, "present" if shape.geometry else "absent"
-        return signal, DRAWN_AS[signal]
+        return signal, DRAWN_AS.get(signal, str(shape.kind))
 
     def search(self, shapes: Sequence[Event], place: tuple[str, str]) -> dict[Act, int]:
         """Return the classes that were looked for and not found, once for each picture."""

@@ -40,11 +40,11 @@ def price_rows(own: Iterable[OwnPrice], seen: Iterable[OwnPrice] = ()) -> list[l
     head = ["seconds for", "n", "price", "95 %", "published", "median", "mean", "95 %"]
     head += [WALL, *(f"cap {cap}" for cap in CLOCKS if cap != WALL)]
     rows = [
-        [WORDS[one.act], str(one.number), *shown(one.price), f"{one.published:g}", *measured(one)]
+        [words(one.act), str(one.number), *shown(one.price), f"{one.published:g}", *measured(one)]
         for one in ordered(own)
     ]
     rows += [
-        [f"{WORDS[one.act]}, a prediction in view", str(one.number), "-", "-", "-", *measured(one)]
+        [f"{words(one.act)}, a prediction in view", str(one.number), "-", "-", "-", *measured(one)]
         for one in ordered(seen)
     ]
     return [head, *rows]
@@ -53,7 +53,12 @@ def price_rows(own: Iterable[OwnPrice], seen: Iterable[OwnPrice] = ()) -> list[l
 def ordered(prices: Iterable[OwnPrice]) -> list[OwnPrice]:
     """Return prices in the order of the table."""
     places: dict[Act, int] = {act: place for place, act in enumerate(WORDS)}
-    return sorted(prices, key=lambda one: places[one.act])
+    return sorted(prices, key=lambda one: places.get(one.act, len(places)))
+
+
+def words(act: Act) -> str:
+    """Return what an act is called."""
+    return WORDS.get(act, ": ".join(act))
 
 
 def measured(one: OwnPrice) -> list[str]:
