@@ -16,7 +16,7 @@ from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.geometry import area_pixels
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.painting import painted
-from weakseg.labels.formats.records import AREAS, Classes, Dropped, PictureRecord, Shape
+from weakseg.labels.formats.records import AREAS, KINDS, Classes, Dropped, PictureRecord, Shape
 from weakseg.labels.formats.table import FORMATS, WRITABLE, reader, recognise
 
 CLASSES = Classes(("background", "cat", "dog & <co>"))
@@ -28,7 +28,7 @@ SIZES = st.tuples(st.integers(20, 90), st.integers(20, 90))
 def shapes(draw, size):
     """Draw a shape that lies in a picture of a size."""
     across, down = (st.floats(0, side) for side in size)
-    kinds = ["click", "stroke", "box", "polygon", "outline", "mask", "tag", "answer"]
+    kinds = [kind for kind in KINDS if kind != "brush"]  # which no format of ours writes
     kind = draw(st.sampled_from(kinds))
     label = draw(LABELS)
     if kind == "tag":
@@ -61,7 +61,8 @@ def shapes(draw, size):
     pixels = np.array(bits).reshape(height, width)
     pixels[0, 0] = True
     places = (draw(st.integers(0, side - 12)) for side in size)
-    return Shape(kind, label, runs.mask_geometry(pixels, *places))
+    mark = {"model": "probe 0a1b"} if kind == "accepted" else {}
+    return Shape(kind, label, runs.mask_geometry(pixels, *places) | mark)
 
 
 @st.composite
