@@ -18,12 +18,11 @@ from weakseg.planning.asking import Asking
 from weakseg.planning.gain import SMALL
 from weakseg.planning.out_of_fold import gain, out_of_fold, quality
 
-ENOUGH = 50  # random answers from which on there is an interval
+ENOUGH = 40  # random answers from which on there is an interval: with two classes of 15 points
 GROWTH = 1.1  # the estimate is made again when there are so many times as many answers
 SLOW_GROWTH = 1.3  # and so is what takes longer
 DOUBTFUL = 0.05  # chance of an answer below which it may be a slip
 TEN_MINUTES = 600.0
-HALF_WIDTHS = "about 14 points either way after 50 random answers, 7 after 250, 4 after 800"
 
 
 class Panel:
@@ -94,6 +93,7 @@ class Panel:
             "typical": statistics.median(seconds[-50:]) if seconds else None,
             "cannot_tell": sum(one.label is None and not one.other for one in own),
             "agreement": self.agreement,
+            "enough": ENOUGH,
             "estimate": log.estimates[-1] if log.estimates else None,
             "curve": [[one["seconds"], *one["miou"]] for one in log.estimates if one.get("miou")],
             "sentence": self.small_gain(log.seconds),

@@ -64,7 +64,7 @@ export class Panel {
     } else if (agreement?.answers) {
       lines.push(
         make("p", { class: "large", textContent: `${agreement.same} of ${agreement.answers}` }),
-        make("p", { textContent: "agreement with your answers about random pixels. From 50 of them on there is an estimate." }),
+        make("p", { textContent: `agreement with your answers about random pixels. From ${panel.enough} of them on there is an estimate.` }),
       );
     } else {
       lines.push(make("p", { textContent: "How good the masks are is told once there are enough answers." }));
