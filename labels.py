@@ -194,6 +194,7 @@ def import_labels(args: argparse.Namespace) -> None:
     from weakseg.labels.formats.records import Classes
     from weakseg.labels.importing import keep, read_labels, refuse_same_source
     from weakseg.labels.matching import Pictures
+    from weakseg.labels.seen_photographs import note_photographs
     from weakseg.labels.store import opened_store
 
     pictures, wishes = Pictures(args.images), wishes_of(args)
@@ -205,6 +206,8 @@ def import_labels(args: argparse.Namespace) -> None:
         for found in files:
             report(found, pictures)
             change = keep(store, found)
+            for source, given in found.sources.items():
+                note_photographs(store, source, {key: pictures.files[key] for key in given})
             say(
                 f"  {change.added} shapes added, {change.removed} removed, {change.kept} as "
                 f"before; {change.pictures} of {found.pictures} pictures changed"

@@ -35,6 +35,7 @@ from weakseg.validation import first_fault, shorten
 ANEW = "generate it anew with python weak_label_generator.py"
 FIT = ("dataset", "classes", "tag_names")  # what labels and data must have in common
 MEND = "mend the file"  # which people wrote
+OF_STORES = ("drawn", "strays", "notes")  # what `store_content` says besides, and no file does
 
 
 def save_labels(
@@ -104,6 +105,8 @@ def labels_for(
         if is_store(path)
         else load_labels(path, f"run {command(path, dataset, data_dir)}")
     )
+    if not is_store(path):
+        content = {key: one for key, one in content.items() if key not in OF_STORES}
     is_simulated = bool(content["options"])  # people's labels have none
     remedy = f"run {command(path, dataset, data_dir, content)}" if is_simulated else MEND
     ours = header(dataset, 0, {})
@@ -114,7 +117,7 @@ def labels_for(
     if is_simulated:
         refuse_other_masks(path, content.get("mask_values") or {}, dataset.mask_meaning, remedy)
     images: Mapping[str, Any] = content["images"]
-    packed = PackedLabels(content.get("strays", ()))
+    packed = PackedLabels(content.get("strays", ()), content.get("notes", ()))
     if not is_simulated and isinstance(images, dict) and "strays" not in content:
         try:
             images, packed.strays = by_image(

@@ -7,6 +7,7 @@ from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.carried import label_record, merged
 from weakseg.labels.label_header import header
+from weakseg.labels.seen_photographs import changed_photographs, noted_photographs
 from weakseg.labels.store import opened_store
 
 
@@ -18,6 +19,7 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
     known = {*dataset.ids("trainval"), *dataset.ids("test")}
     with opened_store(folder) as store:
         everything = {key: merged(one) for key, one in store.given().items()}
+        noted = noted_photographs(store)
     carried = {key: one for key, one in everything.items() if key in known}
     strays = [key for key, one in everything.items() if key not in known and one.signals]
     images = {}
@@ -35,4 +37,6 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
         )
     masks = {key: one for key, one in carried.items() if "full" in images[key]}
     head = header(dataset, 0, {}) | {"complete": False, "count": len(images)}
-    return {**head, "images": images, "drawn": masks, "strays": strays}
+    noted = {key: noted[key] for key in noted.keys() & images.keys()}
+    notes = changed_photographs(folder, dataset, noted)
+    return {**head, "images": images, "drawn": masks, "strays": strays, "notes": notes}

@@ -1,0 +1,52 @@
+"""A store knows which photographs its labels were given on."""
+
+from conftest import run
+from PIL import Image
+
+import labels
+from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.labels.label_file import labels_for, load_labels, save_labels
+from weakseg.labels.seen_photographs import ACT, noted_photographs
+from weakseg.labels.store import opened_store
+
+
+def test_photographs_swapped_after_an_import_are_told_until_the_next(tmp_path):
+    data, store = tmp_path / "data", tmp_path / "store"
+    (data / "images").mkdir(parents=True)
+    (data / "classes.txt").write_text("background\ncat\n")
+    lines = ["image,kind,class,x,y"]
+    for number in range(6):
+        Image.new("RGB", (40, 30), (number, 9, 9)).save(data / f"images/p{number}.bmp")
+        lines.append(f"p{number}.bmp,click,cat,{number + 5.5},7.5")
+    (tmp_path / "mine.csv").write_text("\n".join(lines))
+    words = ["import", tmp_path / "mine.csv", "--images", data / "images", "--output", store]
+
+    def notes():
+        dataset = open_dataset(DataOptions(str(data), cache_dir=str(tmp_path / "cache")))
+        return labels_for(store, dataset, dataset.ids("train"), ["points"], data).notes
+
+    for _ in range(2):
+        run(labels, *words)
+        assert notes() == []
+    with opened_store(store) as opened:
+        assert len([*opened.events(ACT)]) == len(noted_photographs(opened)) == 6
+    one, two = data / "images/p0.bmp", data / "images/p1.bmp"
+    held = one.read_bytes(), two.read_bytes()
+    one.write_bytes(held[1])
+    two.write_bytes(held[0])
+    assert notes() == [
+        f"{store}: 2 photographs changed since the labels were imported, the first p0; where they "
+        "still fit, import them again"
+    ]
+    run(labels, *words)
+    assert notes() == []
+
+
+def test_a_file_has_no_notes_of_its_own(pets_dir, pets_labels, tmp_path):
+    content = load_labels(pets_labels)
+    head = {key: one for key, one in content.items() if key not in ("images", "count")}
+    head |= {"notes": ["not ours"], "strays": ["x"], "drawn": {}}
+    save_labels(tmp_path / "labels.pkl", head, content["count"], content["images"].items())
+    dataset = open_dataset(DataOptions(str(pets_dir), cache_dir=str(tmp_path / "cache")))
+    found = labels_for(tmp_path / "labels.pkl", dataset, dataset.ids("train"), ["points"], pets_dir)
+    assert not found.notes and not found.strays
