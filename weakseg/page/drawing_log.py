@@ -136,6 +136,12 @@ class DrawingLog:
             "shape", picture, kind=kind, label=label, geometry=geometry, seconds=seconds
         )
 
+    def card(self) -> list[str]:
+        """Return lines about the drawings, for the card of a run that learns from them."""
+        count = list(self.done.values()).count(DRAWN)
+        minutes = self.seconds / 60
+        return [f"- {count} photographs drawn on, in {minutes:.1f} minutes"] if count else []
+
     def skip(self, picture: str, reason: str, facts: Mapping[str, Any]) -> None:
         """Store that a picture is left out, and why."""
         with self.lock:

@@ -12,7 +12,7 @@ pixels of the upright original. What can't be done is `{"error": "one line"}` wi
           "classes": [{"name", "colour", "key", "is_background"}], "has_background",
           "may_rename": whether classes can be changed, "pilot": whether there is one, "begun":
           whether an example was clicked or skipped, "answers", "fit": number of the last one,
-          "waiting": whether a question comes,
+          "drawing_fit": the same of what is drawn, "waiting": whether a question comes,
           "panel": {...} of `panel`, "masks": [{"picture", "fit", "version", "slot": place}],
           "finish": {"state": "no" | "running" | "done" | "failed", "line", "commands"}}
     GET  /questions?after=ID        waits up to 10 s for questions behind ID (0: all open ones)

@@ -13,6 +13,7 @@ from weakseg.page.drawing_log import DrawingLog
 from weakseg.page.drawing_model import DrawingModel
 from weakseg.page.finish import Finish
 from weakseg.page.masks import Masks
+from weakseg.page.other_labels import OtherLabels
 from weakseg.page.panel import Panel
 from weakseg.page.pilot import Pilot
 from weakseg.planning.questions import EXAMPLE
@@ -75,6 +76,7 @@ class Session:
                 "begun": log.begun,
                 "answers": log.answers,
                 "fit": 0 if self.asker.asking is None else self.asker.asking.model.fits,
+                "drawing_fit": self.model.fits,
                 "waiting": not log.open,
                 "fault": self.asker.fault,
                 "panel": self.panel.state(),
@@ -173,4 +175,4 @@ class Session:
 
     def finish(self) -> None:
         """Write the run and the masks of all pictures."""
-        self.finishing.start(self.panel.card())
+        self.finishing.start([*self.panel.card(), *self.drawings.card()])

@@ -31,7 +31,7 @@ export class Draw {
 
   look() {
     const colours = new Map(this.classes.map((one) => [one.name, one.colour]));
-    return { colours, label: this.label, opacity: this.opacity, hidden: this.hidden };
+    return { colours, label: this.label, opacity: this.opacity, hidden: this.hidden, reveal: () => this.hide(false) };
   }
 
   // ---- the view
@@ -91,6 +91,9 @@ export class Draw {
       this.pad.draw();
       if (this.drafts) get("/draw/state").then((reply) => this.stored(reply), () => {});
     }
+    const fit = JSON.stringify([state.drawing_fit, state.classes]);
+    if (this.asked && !this.settled && this.fit && fit !== this.fit) this.predict(); // a full fit ended
+    this.fit = fit;
     if (this.active && !this.drawing) this.enter();
     if (this.active) this.panel.showProgress();
   }
@@ -116,7 +119,7 @@ export class Draw {
     const { shapes, complete } = draft ?? found;
     this.panel.say(draft && !draft.post ? "Here is what was not saved yet." : "");
     this.drawing = new Drawing(found, shapes, complete, (before) => this.changed(before));
-    Object.assign(this, { found, visit: crypto.randomUUID(), earlier: draft?.times ?? null, dirty: Boolean(draft) });
+    Object.assign(this, { found, visit: newName(), earlier: draft?.times ?? null, dirty: Boolean(draft) });
     Object.assign(this, { asked: found.done === "drawn" && this.wants, prediction: null, seen: false });
     localStorage.setItem(`${WHERE} ${this.state.name}`, String(found.index));
     this.pad.shapes = this.drawing.shapes;
@@ -165,6 +168,7 @@ export class Draw {
 
   /** Take a list of shapes from a tool; new ones get their times. */
   take(shapes) {
+    this.panel.say("");
     for (const one of this.drawing.shapes.filter((shape) => !shapes.includes(shape))) this.takeBack(one);
     const now = this.clock.times(), times = minus(now, this.mark);
     this.mark = now;
@@ -189,8 +193,12 @@ export class Draw {
     this.pad.draw();
     this.keep();
     this.panel.showDrawing();
-    const accepted = shapes.some((one) => one.kind === "accepted");
-    if (before !== shapes && this.asked && !accepted) this.predict();
+    if (before !== shapes && this.asked && !this.settled) this.predict();
+  }
+
+  /** Whether the mask of this picture was accepted. */
+  get settled() {
+    return this.drawing.shapes.some((one) => one.kind === "accepted");
   }
 
   undo() {
@@ -268,7 +276,7 @@ export class Draw {
     this.dirty = false;
     this.found.done = path === "/draw/save" ? "drawn" : "skipped";
     if (next === null) {
-      this.visit = crypto.randomUUID();
+      this.visit = newName();
       this.panel.say("Saved. Every picture is drawn on or skipped.");
       this.panel.show();
     } else this.open(next, true);
@@ -359,6 +367,8 @@ export class Draw {
   }
 
   pick(label) {
+    const is_background = this.classes.find((one) => one.name === label)?.is_background;
+    if (is_background && TOOLS[this.tool].objects) return this.panel.say("This tool draws around an object; click or stroke what is none.");
     this.label = label;
     this.panel.showClasses();
     this.pad.draw();
@@ -425,6 +435,11 @@ export class Draw {
     const named = meaning(event, this.classes)?.class;
     return named === undefined ? null : { go: () => this.pick(named) };
   }
+}
+
+/** Return a name that no other visit has; `randomUUID` is there on this machine alone. */
+function newName() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** Return an accepted mask as one of the person's own. */

@@ -31,7 +31,7 @@ export class DrawPanel {
     return make(
       "section",
       { class: "draw-stage", ariaLabel: "photograph" },
-      make("div", { id: "pad-frame" }, make("canvas", { id: "pad", tabIndex: -1 })),
+      make("div", { id: "pad-frame" }, make("canvas", { id: "pad", tabIndex: -1 }), make("p", { id: "draw-line", role: "status" })),
       make(
         "div",
         { class: "draw-bar" },
@@ -41,13 +41,12 @@ export class DrawPanel {
         make("span", { class: "space" }),
         small("↶", "undo (Backspace)", () => draw.undo(), { id: "draw-undo" }),
         small("↷", "redo (Ctrl+Y)", () => draw.redo(), { id: "draw-redo" }),
-        small("−", "zoom out", () => draw.pad.zoom(0.8)),
-        small("+", "zoom in", () => draw.pad.zoom(1.25)),
+        small("−", "zoom out", () => draw.pad.zoom(0.8), { class: "zooms" }),
+        small("+", "zoom in", () => draw.pad.zoom(1.25), { class: "zooms" }),
         small("fit", "show all of it (Home)", () => draw.pad.fit()),
         small("⟳", "turn by a quarter (T)", () => draw.pad.turn()),
         small("hide", "hide all labels (H)", () => draw.hide(!draw.hidden), { id: "draw-hide" }),
       ),
-      make("p", { id: "draw-line", role: "status" }),
       make(
         "div",
         { class: "draw-go" },
@@ -72,7 +71,7 @@ export class DrawPanel {
         "section",
         {},
         heading("What the model thinks"),
-        make("div", { class: "draw-model" }, button({ id: "draw-predict", onclick: () => draw.togglePrediction() }), button({ id: "draw-accept", onclick: () => draw.accept() }, text("All of it is right"))),
+        make("div", { class: "draw-model" }, button({ id: "draw-predict", onclick: () => draw.togglePrediction() }), button({ id: "draw-accept", onclick: () => draw.accept() })),
         make("p", { id: "draw-model-line" }),
         slider("draw-opacity", "opacity", 5, 100),
       ),
@@ -207,6 +206,7 @@ export class DrawPanel {
   showPrediction() {
     const { draw } = this, { prediction } = draw;
     byId("draw-predict").replaceChildren(text(draw.asked ? "Hide its mask" : "Show its mask"), key(this.shortcut("V")));
+    byId("draw-accept").replaceChildren(text("All of it is right"), key(this.shortcut("A")));
     byId("draw-accept").hidden = !(draw.asked && prediction?.mark);
     byId("draw-model-line").textContent = draw.asked ? (prediction?.line ?? "") : "";
   }

@@ -218,7 +218,8 @@ export class Pad {
       if (this.acting !== null) this.tool.abort(); // a second finger: it was no drawing
       this.acting = null;
     } else if (event.button === 1 || event.button === 2 || this.held || palm) this.acting = null;
-    else if (this.near(at) && this.look().hidden === false) {
+    else if (this.near(at)) {
+      if (this.look().hidden) this.look().reveal();
       this.acting = event.pointerId;
       this.tool.down(at);
     }
