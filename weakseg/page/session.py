@@ -13,7 +13,6 @@ from weakseg.page.drawing_log import DrawingLog
 from weakseg.page.drawing_model import DrawingModel
 from weakseg.page.finish import Finish
 from weakseg.page.masks import Masks
-from weakseg.page.other_labels import OtherLabels
 from weakseg.page.panel import Panel
 from weakseg.page.pilot import Pilot
 from weakseg.planning.questions import EXAMPLE
