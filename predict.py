@@ -13,6 +13,7 @@ missing. A picture that can't be read is named, and the others go on.
 """
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -415,6 +416,7 @@ def main(args: argparse.Namespace) -> None:
 
     from filelock import FileLock, Timeout
 
+    from weakseg.data.class_list import write_classes
     from weakseg.inference.journal import open_folder
     from weakseg.inference.pictures import model_of
 
@@ -427,6 +429,10 @@ def main(args: argparse.Namespace) -> None:
     try:
         with FileLock(job.folder / ".lock", timeout=0):
             journal = open_folder(job.folder, record, args.overwrite)
+            # Who copies or imports the masks learns what their numbers mean.
+            classes = job.folder / "masks" / "classes.txt"
+            with contextlib.suppress(UserError):  # of names that no list can have
+                write_classes(classes, record["classes"], record["has_background"])
             faults = predict_all(job, args, pictures, clicks, journal)
     except Timeout as error:
         raise UserError(

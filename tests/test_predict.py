@@ -67,6 +67,7 @@ def test_masks_are_those_of_evaluate(learner, runs, pets_dir, tmp_path):
     run(predict, *own, "--images", pets_dir / "images", "--output_dir", tmp_path)
     masks = sorted((runs / "results" / learner).glob("*.png"))
     assert len(masks) == 6
+    assert read_classes(tmp_path / "masks" / "classes.txt") == (["background", "pet"], True)
     for path in masks:
         found, wanted = (Image.open(p) for p in (tmp_path / "masks" / path.name, path))
         assert found.mode == "P" and bytes(found.getpalette()[:6]) == palette(2).tobytes()

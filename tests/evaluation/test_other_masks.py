@@ -53,6 +53,9 @@ def test_predictions_know_their_classes_by_name(folder, name, tmp_path, capsys):
     for damage in ("{}", "[]", '{"classes": [1]}'):
         (there / "predictions.json").write_text(damage)
         OtherMasks(there / name).know_classes(dataset)
+    (there / "masks" / "classes.txt").write_text("background\ndog\ncat\n")
+    with pytest.raises(UserError, match=r"classes\.txt: .*restore the order"):
+        OtherMasks(there / name).know_classes(dataset)
 
 
 def test_predictions_of_fewer_classes_are_scored_on_those(folder, tmp_path, capsys, monkeypatch):

@@ -9,6 +9,7 @@ import numpy as np
 
 from weakseg.common import UserError, read_json
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.class_list import read_classes
 from weakseg.data.datasets import DataOptions
 from weakseg.data.ids import are_names, is_folder_name
 from weakseg.data.image_io import read_mask
@@ -35,26 +36,37 @@ class OtherMasks:
         beside = [folder, *([folder.resolve().parent] if folder.resolve().name == "masks" else [])]
         self.record = next((at / RECORD for at in beside if (at / RECORD).exists()), None)
 
+    def classes(self) -> tuple[Path, list[str], bool] | None:
+        """Return (file that says it, names of the classes, whether the first is the background).
+
+        None where nobody says it.
+        """
+        content = read_json(self.record) if self.record else None
+        if self.record and isinstance(content, dict):
+            names = content.get("classes")
+            if isinstance(names, list) and are_names(names):
+                return self.record, names, content.get("has_background", True)
+        path = self.folder / "classes.txt"  # as predict.py and exports write it
+        return (path, *read_classes(path)) if path.is_file() else None
+
     def know_classes(self, dataset: SegmentationDataset) -> None:
-        """Let a data set take its classes as the model knew them that predict.py says it asked.
+        """Let a data set take its classes as the model knew them, where something says how.
 
         Another order, and another background, is a `UserError`.
         """
-        content = read_json(self.record) if self.record else {}
-        if not isinstance(content, dict):
+        told = self.classes()
+        if told is None:
             return
-        classes = content.get("classes")
-        if not isinstance(classes, list) or not are_names(classes):
-            return
-        if content.get("has_background", True) != dataset.has_background:
+        path, names, has_background = told
+        if has_background != dataset.has_background:
             raise UserError(
-                f"{self.record}: the first class is the background for one of the model and the "
-                "data, and not for the other; restore classes.txt"
+                f"{path}: the first class is the background for one of the model and the data, "
+                "and not for the other; restore the classes.txt of the data"
             )
         try:
-            dataset.know_as(classes)
+            dataset.know_as(names)
         except UserError as error:
-            raise UserError(f"{self.record}: {error}") from error
+            raise UserError(f"{path}: {error}") from error
 
     def path(self, image: str) -> Path:
         """Return where the mask of an image lies, or would lie."""
