@@ -17,6 +17,7 @@ import predict
 import train
 from weakseg import load
 from weakseg.common import UserError
+from weakseg.data.class_list import read_classes
 from weakseg.labels.label_file import load_labels, save_labels
 from weakseg.reporting.style import palette
 
