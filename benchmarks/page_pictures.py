@@ -2,8 +2,9 @@ r"""The pictures of the page in docs/: a simulated person answers in headless Ch
 
     python benchmarks/page_pictures.py --folder docs
 
-Writes annotate.webp, which moves, annotate_wide.jpg and annotate_narrow.jpg. The photographs are
-those that ship, and the person fails as people do. Needs Debian's chromium and playwright.
+Writes annotate.webp, which moves, annotate_wide.jpg, annotate_narrow.jpg and annotate_draw.jpg. The
+photographs are those that ship, and the person fails as people do. Needs Debian's chromium and
+playwright.
 """
 
 import argparse
@@ -37,6 +38,7 @@ SLOW = 5  # answers that are seen one by one
 AT = (15, 30, 60, 120, 240)  # answers, after which the page is seen again
 WIDE, NARROW, SMALL = (1280, 760), (390, 844), (880, 522)
 HOLD = 1400  # ms that a picture of AT is seen
+DRAWN = 6  # photographs with a few clicks each before the one that is seen
 
 
 def parse_args() -> argparse.Namespace:
@@ -152,25 +154,60 @@ def shown(args: argparse.Namespace, session: Session, browser: Browser, link: st
     save(picture_of(page.screenshot()), args.folder / "annotate_narrow.jpg")
 
 
+def drawn(args: argparse.Namespace, session: Session, browser: Browser, link: str) -> None:
+    """Draw on some photographs, and write what the second view looks like."""
+    page = browser.new_context(viewport={"width": WIDE[0], "height": WIDE[1]}).new_page()
+    page.goto(link)
+    visitor = Visitor(page, session)
+    visitor.wait("page.state !== null")
+    page.get_by_role("tab", name="Draw").click()
+    for number in range(DRAWN + 1):
+        visitor.wait("page.draw.ready !== undefined")
+        time.sleep(0.5)
+        index = page.evaluate("page.draw.ready")
+        mask = visitor.annotator.dataset.mask(session.photographs.names[index])
+        for label in (1, 0):
+            rows, columns = np.nonzero(mask == label)
+            page.keyboard.press(f"Digit{label}")
+            for share in (0.2, 0.5, 0.8):
+                place = int(share * len(rows))
+                click(page, columns[place] + 0.5, rows[place] + 0.5)
+        if number < DRAWN:
+            page.keyboard.press("Enter")
+    page.keyboard.press("KeyV")
+    visitor.wait("page.draw.seen")
+    time.sleep(30)  # the full fit comes behind
+    save(picture_of(page.screenshot()), args.folder / "annotate_draw.jpg")
+
+
+def click(page: Page, x: float, y: float) -> None:
+    """Click on a place of the photograph, in original pixels."""
+    box = page.locator("#pad").bounding_box()
+    assert box is not None
+    left, top = page.evaluate(f"page.draw.pad.view.toScreen({x}, {y})")
+    page.mouse.click(box["x"] + left, box["y"] + top)
+
+
 def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     options = DataOptions(data_dir=str(ROOT / "examples" / "pets"), cache_dir=str(args.cache_dir))
     dataset, links = open_dataset(options), list[str]()
     args.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as tool:
-        own = argparse.Namespace(**{**vars(args), "folder": Path(folder)})
-        session = session_of(own, dataset, training_ids(dataset, 0), Path(folder) / "demo")
-        server = Server(session, "127.0.0.1", 0, links.append)
-        session.start()
-        server.start()
-        browser = tool.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        try:
-            shown(args, session, browser, links[0])
-        finally:
-            browser.close()
-            server.close()
-            session.close()
-    print(f"{args.folder}: annotate.webp, annotate_wide.jpg, annotate_narrow.jpg")
+    for see in (shown, drawn):
+        with tempfile.TemporaryDirectory() as folder, sync_playwright() as tool:
+            own = argparse.Namespace(**{**vars(args), "folder": Path(folder)})
+            session = session_of(own, dataset, training_ids(dataset, 0), Path(folder) / "demo")
+            server = Server(session, "127.0.0.1", 0, links.append)
+            session.start()
+            server.start()
+            browser = tool.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+            try:
+                see(args, session, browser, links[-1])
+            finally:
+                browser.close()
+                server.close()
+                session.close()
+    print(f"{args.folder}: annotate.webp and annotate_{{wide,narrow,draw}}.jpg")
 
 
 if __name__ == "__main__":
