@@ -190,7 +190,12 @@ def test_a_mask_through_the_view_is_torchvisions_crop_and_resize(view):
         [view.size] * 2,
         interpolation=InterpolationMode.NEAREST_EXACT,
     )[0]
-    assert np.array_equal(seen, peer.flip(-1) if view.flip else peer)
+    peer = (peer.flip(-1) if view.flip else peer).numpy()
+    # Where a centre lies on the border of two pixels, float32 decides for torchvision.
+    centres = 2 * np.arange(view.size) + 1
+    rows, columns = (centres * side % (2 * view.size) != 0 for side in (height, width))
+    columns = columns[::-1] if view.flip else columns
+    assert np.array_equal(seen[rows][:, columns], peer[rows][:, columns])
 
 
 @LAWS
