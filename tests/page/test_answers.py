@@ -10,8 +10,9 @@ from page_session import TIMES, Visitor, session_in, started, until, write_photo
 
 import train
 from weakseg.common import UserError
+from weakseg.labels.formats.records import Shape
 from weakseg.labels.person import Faults, Person
-from weakseg.labels.store import opened_store
+from weakseg.labels.store import Given, opened_store
 from weakseg.page.answer_log import AnswerLog
 from weakseg.page.asker import CHOSEN, LEFT
 from weakseg.planning.candidates import RandomQuestions
@@ -289,3 +290,28 @@ def test_with_slow_fits_many_classes_are_asked_many_at_a_time(tmp_path):
     told = [e.geometry for e in events(tmp_path, "answered") if e.geometry["fit"]]
     lags = [one["lag"] for one in told if one["way"] == "first" and one["drawn"] != "random"]
     assert 5 < max(lags) <= LEFT[1] + CHOSEN[1] == 20
+
+
+def test_labels_that_are_there_begin_the_model_and_follow_changes(tmp_path):
+    images = write_photographs(tmp_path / "photos", {f"{n}.png": (40, 30) for n in range(12)})
+    clicks = [Shape("click", "red", [20.5, 10.5]), Shape("click", "background", [5.5, 25.5])]
+    given = {f"{n}": Given(dict(enumerate(clicks)), (40, 30)) for n in range(6)}
+    session = session_in(tmp_path, images, "--classes", "red", "leaf")
+    with opened_store(tmp_path / "labels") as store:
+        store.update("tool", given)
+    visitor, names = Visitor(session), session.log.classes.names
+    with started(session):
+        until(lambda: session.asker.labels is not None)
+        visitor.post("/begin", {})
+        for question in visitor.questions():
+            visitor.answer(question, "leaf")
+        until(lambda: session.asker.asking and session.asker.asking.model.head is not None)
+        labels = session.asker.labels
+        assert {names[n] for n in labels.classes} == {"background", "red"}
+        assert {*labels.images} == {session.photographs.index[name] for name in given}
+        visitor.post("/classes", {"merge": "red", "to": "leaf"})
+        until(lambda: session.asker.labels is not None, 30)
+        assert {*session.asker.labels.classes} == {0, 1}
+        drawn = [q.drawn for q in session.log.asked.values() if q.fit]
+        until(lambda: visitor.questions() and any(q.fit for q in session.log.asked.values()))
+        assert not drawn or {*drawn} <= {"random", "rare_spread", "combined"}

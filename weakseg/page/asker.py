@@ -33,6 +33,7 @@ from weakseg.planning.ask import question_seconds
 from weakseg.planning.asking import Asking, AskingOptions
 from weakseg.planning.candidates import RandomQuestions
 from weakseg.planning.questions import Answer, Answers, Question
+from weakseg.training.pixel_sample import LabelledPixels
 
 # Of two classes, and of more: questions that are left when the next are chosen, besides the one on
 # show, and how many these are. So a question is at most their sum behind the answers.
@@ -51,6 +52,7 @@ class Asker:
     names    ids of the photographs; None: all that a run would learn from
     joined   pictures that questions are about: the first ones
     asking   the questions and the model as `weakseg.planning` has them; None until pictures joined
+    labels   pixels of other labels that are there, see `other_labels`; None: without any
     pixels   features of the pixels that were asked, by picture and place
     fault    what could not be stored, in words
     """
@@ -86,6 +88,7 @@ class Asker:
         self.changed = threading.Condition(self.lock)
         self.closed = threading.Event()
         self.asking: Asking | None = None
+        self.labels: LabelledPixels | None = None
         self.generation = 0  # of `asking`, which is built anew when classes change
         self.pixels: dict[tuple[int, Place], np.ndarray] = {}
         self.known_by: dict[int, int] = {}  # number of a fit -> answers that it knew
@@ -149,7 +152,7 @@ class Asker:
         index = self.photographs.index
         starts = np.array([at for names, at in log.joined for name in names if name in index])
         questions = RandomQuestions(self.seed, pool.sizes, starts - starts.min())
-        asking = Asking(pool, self.features_at, number, options, None, questions)
+        asking = Asking(pool, self.features_at, number, options, self.labels, questions)
         asking.groups = asking.model.groups = self.groups(self.joined)
         for told in log.told:
             self.keep(asking, told)
@@ -288,8 +291,6 @@ class Asker:
                 return
             generation, model = self.generation, copy.copy(self.asking.model)
             answers, count = copied(self.asking.answers), self.log.answers
-        if not len(answers):
-            return
         model.fit(answers)
         with self.lock:
             if generation == self.generation:
@@ -302,9 +303,12 @@ class Asker:
             asking, generation = self.asking, self.generation
             if asking is None or not self.log.begun or len(self.log.open) > self.left + 1:
                 return
+            known = self.known_by.get(asking.model.fits, 0)
+            behind = self.log.answers - known + len(self.log.open)
+            if asking.model.head is not None and behind > self.left + 1:
+                return  # of an older fit, which was made for another reason
             again = self.second.due(self.photographs.index)[:1]
             chosen = asking.next(CHOSEN[self.is_many] - len(again))
-            known = self.known_by.get(asking.model.fits, 0)
             names = self.photographs.names
             asked = [
                 (Asked(0, names[q.picture], q.place, q.drawn, q.fit, known=known), q.repeated)

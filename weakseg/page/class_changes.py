@@ -68,6 +68,7 @@ class ClassChanges:
                 self.log.take_name(*renamed)
             self.log.take_classes(classes)
             self.log.find_shapes(store)
+        self.asker.labels = None  # of the classes before
         self.asker.forget()
         self.forget()
 

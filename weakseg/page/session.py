@@ -13,6 +13,7 @@ from weakseg.page.drawing_log import DrawingLog
 from weakseg.page.drawing_model import DrawingModel
 from weakseg.page.finish import Finish
 from weakseg.page.masks import Masks
+from weakseg.page.other_labels import OtherLabels
 from weakseg.page.panel import Panel
 from weakseg.page.pilot import Pilot
 from weakseg.planning.questions import EXAMPLE
@@ -36,6 +37,7 @@ class Session:
         self.masks = Masks(asker)
         self.model = DrawingModel(asker, self.drawings, self.masks.png)
         self.panel = Panel(asker, self.masks)
+        self.others = OtherLabels(asker)
         self.classes = ClassChanges(asker, self.masks.forget, may_rename)
         self.pilot: Pilot | None = None
 
@@ -49,7 +51,7 @@ class Session:
         """Begin to work in threads; a pilot has no model."""
         if self.pilot is not None:
             return
-        self.asker.start(self.panel.work, self.model.work)
+        self.asker.start(self.panel.work, self.model.work, self.others.work)
 
     def close(self) -> None:
         """End the threads."""
