@@ -107,6 +107,8 @@ class DrawingModel:
 
     def accepted(self, index: int, mark: str) -> list[Shape]:
         """Return the mask of a model that was shown, as shapes of the picture's own pixels."""
+        if index in self.asker.open_pictures():
+            raise Refused(409, OPEN)
         probe = self.shown.get((index, mark))
         if probe is None:
             raise Refused(409, "this mask is out of date; look at it once more")
