@@ -88,7 +88,7 @@ class Finish:
         lines = [
             f"# {self.run.name}",
             "",
-            "A probe, fitted to answers of `annotate.py`.",
+            "A probe, fitted to labels of `annotate.py`.",
             "",
             *card,
         ]

@@ -176,4 +176,5 @@ class Session:
 
     def finish(self) -> None:
         """Write the run and the masks of all pictures."""
-        self.finishing.start([*self.panel.card(), *self.drawings.card()])
+        answers = self.panel.card() if self.log.answers else []
+        self.finishing.start([*answers, *self.drawings.card()])
