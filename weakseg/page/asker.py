@@ -127,6 +127,9 @@ class Asker:
                 if is_urgent:
                     self.forget()  # what was chosen and not stored is chosen anew
                 self.closed.wait(1.0)
+            except BaseException as error:  # a fault of ours: it ends the thread, and is shown
+                self.fault = f"something broke ({error!r}); start the same command again"
+                raise
 
     def features_of(self, name: str) -> Any:
         """Return the features of a picture."""
