@@ -47,8 +47,8 @@ def work(page):
                 page.mouse.up()
                 x += 20
         page.keyboard.press("KeyV")  # no prediction is shown
+        page.evaluate("page.draw.ready = -1")  # until the next one is
         page.keyboard.press("Enter")
-        page.evaluate("page.draw.ready = -1")
 
 
 def test_a_pilot_from_its_first_card_to_its_table(served):

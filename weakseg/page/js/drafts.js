@@ -1,4 +1,4 @@
-// Drawings that are not stored yet wait in the browser's own storage: a page that is loaded anew, or
+// Drawings that are not stored yet wait in the browser's storage: a page that is loaded anew, or
 // a server that was killed, loses none.
 import { post } from "./api.js";
 import { sayFault } from "./elements.js";
@@ -29,7 +29,9 @@ export class Drafts {
     try {
       localStorage.setItem(this.prefix + name, JSON.stringify({ ...draft, at: Date.now() }));
     } catch {
-      sayFault("The browser's storage is full: save this picture soon, its drawing is kept nowhere else.");
+      sayFault(
+        "The browser's storage is full: save this picture soon, its drawing is kept nowhere else.",
+      );
     }
   }
 
@@ -53,7 +55,9 @@ export class Drafts {
     if (this.busy) return;
     this.busy = true;
     for (;;) {
-      const waiting = this.names.map((name) => [name, this.read(name)]).filter(([, draft]) => draft?.post);
+      const waiting = this.names
+        .map((name) => [name, this.read(name)])
+        .filter(([, draft]) => draft?.post);
       if (!waiting.length) break;
       const [name, draft] = waiting.sort(([, one], [, other]) => one.at - other.at)[0];
       try {
@@ -84,4 +88,11 @@ export class Drafts {
       this.keep(picture, { ...draft, shapes: draft.shapes.map(named) });
     }
   }
+}
+
+/** Return a name that no other visit has; `randomUUID` is there on this machine alone. */
+export function newName() {
+  return [...crypto.getRandomValues(new Uint8Array(16))]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
 }

@@ -1,12 +1,13 @@
 // The second view: labels that people draw. A picture at a time; Enter saves it and shows the next.
 import { Failure, get, post } from "./api.js";
-import { Drafts } from "./drafts.js";
+import { Drafts, newName } from "./drafts.js";
 import { DrawPanel } from "./draw_panel.js";
-import { Drawing, SIGNAL } from "./drawing.js";
+import { Drawing, mended, SIGNAL } from "./drawing.js";
 import { byId, sayFault } from "./elements.js";
-import { meaning } from "./keys.js";
-import { addressOf, Pad } from "./pad.js";
+import { actionOf } from "./draw_keys.js";
+import { addressOf, decoded, Pad } from "./pad.js";
 import { load } from "./stage.js";
+import { minus, plus } from "./times.js";
 import { TOOLS } from "./tools.js";
 
 const AREAS = ["mask", "polygon", "accepted"];
@@ -15,14 +16,26 @@ const WHERE = "weakseg-drawing-at"; // the picture that was on show last
 export class Draw {
   /** clock: of the page */
   constructor(clock) {
-    Object.assign(this, { clock, id: "draw", title: "Draw", classes: [], drawing: null, hidden: false });
+    Object.assign(this, {
+      clock,
+      id: "draw",
+      title: "Draw",
+      classes: [],
+      drawing: null,
+      hidden: false,
+    });
     this.only = null; // the block of a pilot, which shows one thing at a time
     this.tool = "click";
     this.label = null;
     this.opacity = Number(localStorage.getItem("weakseg-opacity") ?? 0.55);
     this.waits = []; // ms from a change to the new mask, which tests read
     this.panel = new DrawPanel(this);
-    this.pad = new Pad(byId("pad"), (shapes) => this.take(shapes), (line) => this.panel.say(line), () => this.look());
+    this.pad = new Pad(
+      byId("pad"),
+      (shapes) => this.take(shapes),
+      (line) => this.panel.say(line),
+      () => this.look(),
+    );
     this.choose("click");
     addEventListener("classes", ({ detail }) => this.renamed(detail));
     addEventListener("keyup", (event) => event.code === "Space" && (this.pad.held = false));
@@ -31,7 +44,13 @@ export class Draw {
 
   look() {
     const colours = new Map(this.classes.map((one) => [one.name, one.colour]));
-    return { colours, label: this.label, opacity: this.opacity, hidden: this.hidden, reveal: () => this.hide(false) };
+    return {
+      colours,
+      label: this.label,
+      opacity: this.opacity,
+      hidden: this.hidden,
+      reveal: () => this.hide(false),
+    };
   }
 
   // ---- the view
@@ -61,7 +80,11 @@ export class Draw {
   async begin() {
     const { name, annotator } = this.state;
     this.progress = await get("/draw/state");
-    this.drafts = new Drafts([name, annotator], (reply) => this.stored(reply), (picture, line) => this.refused(picture, line));
+    this.drafts = new Drafts(
+      [name, annotator],
+      (reply) => this.stored(reply),
+      (picture, line) => this.refused(picture, line),
+    );
   }
 
   /** Show the picture that was on show last, or the first that nobody has drawn on. */
@@ -86,13 +109,19 @@ export class Draw {
       this.drawn = drawn;
       this.classes = state.classes;
       const objects = this.classes.filter((one) => !one.is_background);
-      if (!this.classes.some((one) => one.name === this.label)) this.label = (objects[0] ?? this.classes[0]).name;
+      if (!this.classes.some((one) => one.name === this.label))
+        this.label = (objects[0] ?? this.classes[0]).name;
       this.panel.showClasses();
       this.pad.draw();
-      if (this.drafts) get("/draw/state").then((reply) => this.stored(reply), () => {});
+      if (this.drafts)
+        get("/draw/state").then(
+          (reply) => this.stored(reply),
+          () => {},
+        );
     }
     const fit = JSON.stringify([state.drawing_fit, state.classes]);
-    if (this.asked && !this.settled && this.fit && fit !== this.fit) this.predict(); // a full fit ended
+    const is_new = this.fit && fit !== this.fit; // a full fit came to its end
+    if (is_new && this.asked && !this.settled) this.predict();
     this.fit = fit;
     if (this.active && !this.drawing) this.enter();
     if (this.active) this.panel.showProgress();
@@ -119,8 +148,17 @@ export class Draw {
     const { shapes, complete } = draft ?? found;
     this.panel.say(draft && !draft.post ? "Here is what was not saved yet." : "");
     this.drawing = new Drawing(found, shapes, complete, (before) => this.changed(before));
-    Object.assign(this, { found, visit: newName(), earlier: draft?.times ?? null, dirty: Boolean(draft) });
-    Object.assign(this, { asked: found.done === "drawn" && this.wants, prediction: null, seen: false });
+    Object.assign(this, {
+      found,
+      visit: newName(),
+      earlier: draft?.times ?? null,
+      dirty: Boolean(draft),
+    });
+    Object.assign(this, {
+      asked: found.done === "drawn" && this.wants,
+      prediction: null,
+      seen: false,
+    });
     localStorage.setItem(`${WHERE} ${this.state.name}`, String(found.index));
     this.pad.shapes = this.drawing.shapes;
     this.pad.others = found.others;
@@ -139,7 +177,12 @@ export class Draw {
   async find(index, on) {
     try {
       let found = await get(`/draw/picture/${index}`);
-      for (let hops = 0; on && found.done && found.next !== null && hops < this.progress.pictures; hops += 1) found = await get(`/draw/picture/${found.next}`);
+      for (
+        let hops = 0;
+        on && found.done && found.next !== null && hops < this.progress.pictures;
+        hops += 1
+      )
+        found = await get(`/draw/picture/${found.next}`);
       return found;
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
@@ -169,18 +212,26 @@ export class Draw {
   /** Take a list of shapes from a tool; new ones get their times. */
   take(shapes) {
     this.panel.say("");
-    for (const one of this.drawing.shapes.filter((shape) => !shapes.includes(shape))) this.takeBack(one);
-    const now = this.clock.times(), times = minus(now, this.mark);
+    for (const one of this.drawing.shapes.filter((shape) => !shapes.includes(shape)))
+      this.takeBack(one);
+    const now = this.clock.times(),
+      times = minus(now, this.mark);
     this.mark = now;
     const known = new Set(this.drawing.shapes);
     const fresh = shapes.filter((one) => !known.has(one));
     // A correction says that an accepted mask is not right as it is: what mends it makes it a mask
     // of the person's own, anything else takes it back.
     const mends = !fresh.length || fresh.some((one) => AREAS.includes(one.kind));
-    const kept = (one) => one.kind !== "accepted" || !known.has(one) || mends || fresh.every(({ kind }) => kind === "tag");
+    const kept = (one) =>
+      one.kind !== "accepted" ||
+      !known.has(one) ||
+      mends ||
+      fresh.every(({ kind }) => kind === "tag");
     const own = (one) => (one.kind === "accepted" && known.has(one) && mends ? mended(one) : one);
-    const spent = (one) => (one === fresh[0] ? times : minus(times, times)); // no second counts twice
-    const timed = (one) => (known.has(one) ? one : { ...one, times: spent(one), prediction: this.seen });
+    // No second counts twice.
+    const spent = (one) => (one === fresh[0] ? times : minus(times, times));
+    const timed = (one) =>
+      known.has(one) ? one : { ...one, times: spent(one), prediction: this.seen };
     this.drawing.change(shapes.filter(kept).map(own).map(timed));
     for (const one of fresh) this.clock.drew(SIGNAL[one.kind], one.class);
   }
@@ -236,7 +287,9 @@ export class Draw {
   /** Say that a class is in the picture, that it is not, or (null) nothing. */
   tag(name, is_there) {
     const others = this.drawing.shapes.filter((one) => one.kind !== "tag" || one.class !== name);
-    this.take(is_there === null ? others : [...others, { kind: "tag", class: name, geometry: is_there }]);
+    this.take(
+      is_there === null ? others : [...others, { kind: "tag", class: name, geometry: is_there }],
+    );
   }
 
   say(kinds, is_so) {
@@ -259,7 +312,8 @@ export class Draw {
 
   save() {
     if (!this.drawing || this.pad.tool.end()) return;
-    if (this.only && this.only.tool in TOOLS) this.say([this.only.signal], true); // the pilot asks for all
+    // The pilot asks for all objects.
+    if (this.only && this.only.tool in TOOLS) this.say([this.only.signal], true);
     this.clock.save({ complete: this.drawing.complete });
     this.send("/draw/save", {});
   }
@@ -269,8 +323,13 @@ export class Draw {
   }
 
   send(path, more) {
-    const { index, name, next } = this.found, { shapes, complete } = this.drawing;
-    const timed = shapes.map((one) => ({ ...one, times: one.times ?? { wall: 0, active: {} }, prediction: one.prediction ?? false }));
+    const { index, name, next } = this.found,
+      { shapes, complete } = this.drawing;
+    const timed = shapes.map((one) => ({
+      ...one,
+      times: one.times ?? { wall: 0, active: {} },
+      prediction: one.prediction ?? false,
+    }));
     const body = { picture: index, prediction: this.seen, times: this.times(), ...more };
     this.drafts.send(name, { shapes: timed, complete, visit: this.visit }, { path, body });
     this.dirty = false;
@@ -315,10 +374,19 @@ export class Draw {
     this.predicting = true;
     do {
       this.again = false;
-      const { found } = this, began = performance.now();
+      const { found } = this,
+        began = performance.now();
       try {
-        const shapes = this.drawing.shapes.map(({ kind, class: label, geometry }) => ({ kind, class: label, geometry }));
-        const reply = await post("/draw/predict", { picture: found.index, shapes, complete: this.drawing.complete });
+        const shapes = this.drawing.shapes.map(({ kind, class: label, geometry }) => ({
+          kind,
+          class: label,
+          geometry,
+        }));
+        const reply = await post("/draw/predict", {
+          picture: found.index,
+          shapes,
+          complete: this.drawing.complete,
+        });
         const image = reply.mask && (await decoded(reply.mask));
         if (found === this.found && this.asked) {
           this.prediction = reply;
@@ -343,13 +411,23 @@ export class Draw {
     if (!this.prediction?.mark) return;
     const { found } = this;
     try {
-      const { shapes } = await post("/draw/accept", { picture: found.index, mark: this.prediction.mark });
+      const { shapes } = await post("/draw/accept", {
+        picture: found.index,
+        mark: this.prediction.mark,
+      });
       if (found !== this.found) return;
       const others = this.drawing.shapes.filter((one) => !AREAS.includes(one.kind));
-      const complete = this.state.has_background ? [...new Set([...this.drawing.complete, "full"])] : this.drawing.complete;
-      const now = this.clock.times(), times = minus(now, this.mark);
+      const complete = this.state.has_background
+        ? [...new Set([...this.drawing.complete, "full"])]
+        : this.drawing.complete;
+      const now = this.clock.times(),
+        times = minus(now, this.mark);
       this.mark = now;
-      const accepted = shapes.map((one, row) => ({ ...one, times: row ? minus(times, times) : times, prediction: true }));
+      const accepted = shapes.map((one, row) => ({
+        ...one,
+        times: row ? minus(times, times) : times,
+        prediction: true,
+      }));
       this.drawing.change([...others, ...accepted], complete);
       for (const one of accepted) this.clock.drew("full", one.class);
     } catch (failure) {
@@ -368,7 +446,8 @@ export class Draw {
 
   pick(label) {
     const is_background = this.classes.find((one) => one.name === label)?.is_background;
-    if (is_background && TOOLS[this.tool].objects) return this.panel.say("This tool draws around an object; click or stroke what is none.");
+    if (is_background && TOOLS[this.tool].objects)
+      return this.panel.say("This tool draws around an object; click or stroke what is none.");
     this.label = label;
     this.panel.showClasses();
     this.pad.draw();
@@ -394,77 +473,10 @@ export class Draw {
   /** A key was pressed -> whether it meant something. */
   key(event) {
     if (!this.drawing) return false;
-    const act = this.meaning(event);
+    const act = actionOf(event, this);
     if (!act) return false;
     this.clock.input("key", { code: event.code, repeat: event.repeat });
     if (!event.repeat || act.repeats) act.go();
     return true;
   }
-
-  meaning(event) {
-    const { code } = event, command = event.ctrlKey || event.metaKey;
-    if (event.altKey) return null;
-    if (command) {
-      const redo = code === "KeyY" || (code === "KeyZ" && event.shiftKey);
-      return redo ? { go: () => this.redo(), repeats: true } : code === "KeyZ" ? { go: () => this.undo(), repeats: true } : null;
-    }
-    const fixed = {
-      Enter: { go: () => this.save() },
-      NumpadEnter: { go: () => this.save() },
-      Backspace: { go: () => this.undo(), repeats: true },
-      Escape: { go: () => (this.pad.tool.cancel(), this.pad.draw()) },
-      ArrowLeft: { go: () => this.leaf(-1) },
-      ArrowRight: { go: () => this.leaf(1) },
-      Home: { go: () => this.pad.fit() },
-      Space: { go: () => (this.pad.held = true) },
-      BracketLeft: { go: () => this.panel.sizeBrush(this.pad.brush / 1.25), repeats: true },
-      BracketRight: { go: () => this.panel.sizeBrush(this.pad.brush * 1.25), repeats: true },
-      Equal: { go: () => this.pad.zoom(1.25), repeats: true },
-      NumpadAdd: { go: () => this.pad.zoom(1.25), repeats: true },
-      Minus: { go: () => this.pad.zoom(0.8), repeats: true },
-      NumpadSubtract: { go: () => this.pad.zoom(0.8), repeats: true },
-    }[code];
-    if (fixed) return fixed;
-    const letter = event.key.length === 1 ? event.key.toUpperCase() : "";
-    if (this.plain || event.shiftKey) {
-      const tool = Object.keys(TOOLS).find((name) => TOOLS[name].letter === letter);
-      if (tool) return { go: () => this.choose(tool) };
-      const further = { V: () => this.togglePrediction(), A: () => this.accept(), H: () => this.hide(!this.hidden), T: () => this.pad.turn(), X: () => this.panel.askToSkip() };
-      if (further[letter]) return { go: further[letter] };
-    }
-    const named = meaning(event, this.classes)?.class;
-    return named === undefined ? null : { go: () => this.pick(named) };
-  }
-}
-
-/** Return a name that no other visit has; `randomUUID` is there on this machine alone. */
-function newName() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** Return an accepted mask as one of the person's own. */
-function mended({ geometry: { model, ...geometry }, ...rest }) {
-  return { ...rest, kind: "mask", geometry, model: undefined };
-}
-
-/** Return the times from one to another; null: from the beginning. */
-function minus(now, then) {
-  return then ? each(now, then, (a, b) => Math.max(0, a - b)) : now;
-}
-
-function plus(one, other) {
-  return other ? each(one, other, (a, b) => a + b) : one;
-}
-
-function each(one, other, join) {
-  const round = (value) => Math.round(value * 1000) / 1000;
-  const active = Object.fromEntries(Object.keys(one.active).map((cap) => [cap, round(join(one.active[cap], other.active[cap] ?? 0))]));
-  return { wall: round(join(one.wall, other.wall)), active };
-}
-
-/** Load an image of a data address, decoded. */
-async function decoded(source) {
-  const image = Object.assign(new Image(), { src: source });
-  await image.decode();
-  return image;
 }

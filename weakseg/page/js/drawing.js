@@ -25,7 +25,7 @@ export const COMPLETE = {
 /** Return coordinates as the store has them: hundredths of a pixel. */
 export const rounded = (value) => Math.round(value * 100) / 100;
 
-/** The shapes of a picture {kind, class, geometry, times, prediction, how}, and what is complete. */
+/** The shapes {kind, class, geometry, times, prediction, how} of a picture, and what is complete */
 export class Drawing {
   /** picture: {index, name, width, height}; changed: called after each change */
   constructor(picture, shapes, complete, changed) {
@@ -79,7 +79,8 @@ export class Drawing {
   /** Give a class another name, in all that undo knows too. */
   rename(old, name) {
     const named = (shape) => (shape.class === old ? { ...shape, class: name } : shape);
-    for (const state of [this, ...this.past, ...this.future]) state.shapes = state.shapes.map(named);
+    for (const state of [this, ...this.past, ...this.future])
+      state.shapes = state.shapes.map(named);
     this.changed(this.shapes);
   }
 
@@ -94,4 +95,9 @@ export class Drawing {
     const others = this.complete.filter((kind) => !kinds.includes(kind));
     this.change(this.shapes, is_so ? [...others, ...kinds] : others);
   }
+}
+
+/** Return an accepted mask as one of the person's own. */
+export function mended({ geometry: { model, ...geometry }, ...rest }) {
+  return { ...rest, kind: "mask", geometry, model: undefined };
 }

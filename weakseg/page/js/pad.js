@@ -1,5 +1,5 @@
-// The canvas of the drawing view: the photograph, a prediction under the labels, the labels, and the
-// pointer: mouse, pen and touch. Two fingers, the wheel, the middle button and Space move and zoom.
+// The canvas of the drawing view: the photograph, a prediction under the labels, the labels, and
+// the pointer: mouse, pen and touch. Two fingers, the wheel, the middle button and Space move it.
 import { load } from "./stage.js";
 import { paintShape, under } from "./paint.js";
 import { TOOLS } from "./tools.js";
@@ -15,7 +15,8 @@ const MARGIN = 40; // css pixels around the photograph in which a shape may begi
 export const addressOf = (index) => `/picture/${index}?side=${SIDE}`;
 
 export class Pad {
-  /** taken: called with a list of shapes; told: with a line for the person; look: gives {colours, label, opacity, hidden} */
+  /** taken: called with a list of shapes; told: with a line for the person; look: gives {colours,
+   * label, opacity, hidden, reveal} */
   constructor(canvas, taken, told, look) {
     Object.assign(this, { canvas, taken, say: told, look, shapes: [], others: [], picture: null });
     this.pen = canvas.getContext("2d");
@@ -23,9 +24,13 @@ export class Pad {
     this.acting = null; // the pointer that draws
     this.cursor = null;
     this.tool = TOOLS.click.make(this);
-    this.brush = Math.min(BRUSHES[1], Math.max(BRUSHES[0], Number(localStorage.getItem(KEPT)) || 12));
+    this.brush = Math.min(
+      BRUSHES[1],
+      Math.max(BRUSHES[0], Number(localStorage.getItem(KEPT)) || 12),
+    );
     new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
-    for (const name of ["down", "move", "up", "cancel", "leave"]) canvas.addEventListener(`pointer${name}`, (event) => this[name](event));
+    for (const name of ["down", "move", "up", "cancel", "leave"])
+      canvas.addEventListener(`pointer${name}`, (event) => this[name](event));
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("dblclick", () => this.tool.end());
@@ -73,9 +78,11 @@ export class Pad {
 
   resize() {
     const ratio = devicePixelRatio || 1;
-    const wide = Math.round(this.wide * ratio), tall = Math.round(this.tall * ratio);
+    const wide = Math.round(this.wide * ratio),
+      tall = Math.round(this.tall * ratio);
     if (!wide || !tall) return;
-    if (this.canvas.width !== wide || this.canvas.height !== tall) Object.assign(this.canvas, { width: wide, height: tall });
+    if (this.canvas.width !== wide || this.canvas.height !== tall)
+      Object.assign(this.canvas, { width: wide, height: tall });
     if (this.view?.fitted) this.view.fit(this.wide, this.tall);
     if (this.view) this.paint();
   }
@@ -112,7 +119,8 @@ export class Pad {
   }
 
   paint() {
-    const { pen, view, picture } = this, ratio = devicePixelRatio || 1;
+    const { pen, view, picture } = this,
+      ratio = devicePixelRatio || 1;
     if (!view) return;
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
@@ -129,8 +137,14 @@ export class Pad {
     }
     const at = { pen, scale: view.scale, opacity };
     if (!hidden) {
-      for (const shape of this.others) paintShape(shape, { ...at, colour: colours.get(shape.class), faint: true });
-      for (const shape of this.shapes) paintShape(shape, { ...at, colour: colours.get(shape.class), marked: shape === this.marked });
+      for (const shape of this.others)
+        paintShape(shape, { ...at, colour: colours.get(shape.class), faint: true });
+      for (const shape of this.shapes)
+        paintShape(shape, {
+          ...at,
+          colour: colours.get(shape.class),
+          marked: shape === this.marked,
+        });
     }
     this.tool.paint(pen, colours.get(label) ?? "#ffffff");
     this.paintCursor(colours.get(label) ?? "#ffffff");
@@ -140,7 +154,10 @@ export class Pad {
   paintCursor(colour) {
     if (!this.cursor || !TOOLS[this.name ?? "click"].brush) return;
     const { pen, scale } = this;
-    for (const [width, stroke] of [[4, under(colour)], [2, colour]]) {
+    for (const [width, stroke] of [
+      [4, under(colour)],
+      [2, colour],
+    ]) {
       pen.beginPath();
       pen.arc(this.cursor.x, this.cursor.y, this.brush / 2, 0, 7);
       pen.lineWidth = width / scale;
@@ -156,10 +173,13 @@ export class Pad {
     const wanted = Math.max(picture.width, picture.height) * Math.min(1, view.scale * ratio);
     if (wanted > 1.3 * shown && this.detail === null) {
       this.detail = this.image;
-      load(`/draw/photo/${picture.index}`).then((image) => {
-        if (this.picture === picture) this.detail = image;
-        this.draw();
-      }, () => {});
+      load(`/draw/photo/${picture.index}`).then(
+        (image) => {
+          if (this.picture === picture) this.detail = image;
+          this.draw();
+        },
+        () => {},
+      );
     }
     return this.detail ?? this.image;
   }
@@ -190,21 +210,30 @@ export class Pad {
   }
 
   clamped({ x, y }) {
-    return { x: Math.min(this.picture.width, Math.max(0, x)), y: Math.min(this.picture.height, Math.max(0, y)) };
+    return {
+      x: Math.min(this.picture.width, Math.max(0, x)),
+      y: Math.min(this.picture.height, Math.max(0, y)),
+    };
   }
 
   // ---- the pointer
 
   where(event) {
     const box = this.canvas.getBoundingClientRect();
-    const left = event.clientX - box.left, top = event.clientY - box.top;
+    const left = event.clientX - box.left,
+      top = event.clientY - box.top;
     const [x, y] = this.view.toPicture(left, top);
     return { left, top, x, y };
   }
 
   near({ x, y }) {
     const margin = MARGIN / this.scale;
-    return x > -margin && y > -margin && x < this.picture.width + margin && y < this.picture.height + margin;
+    return (
+      x > -margin &&
+      y > -margin &&
+      x < this.picture.width + margin &&
+      y < this.picture.height + margin
+    );
   }
 
   down(event) {
@@ -213,7 +242,8 @@ export class Pad {
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, at);
     if (event.pointerType === "pen") this.penSeen = true;
-    const palm = event.pointerType === "touch" && this.penSeen; // with a pen, fingers move the picture
+    // With a pen, fingers move the picture.
+    const palm = event.pointerType === "touch" && this.penSeen;
     if (this.pointers.size > 1) {
       if (this.acting !== null) this.tool.abort(); // a second finger: it was no drawing
       this.acting = null;
@@ -228,12 +258,14 @@ export class Pad {
 
   move(event) {
     if (!this.view) return;
-    const at = this.where(event), before = this.pointers.get(event.pointerId);
+    const at = this.where(event),
+      before = this.pointers.get(event.pointerId);
     if (event.pointerType !== "touch") this.cursor = at;
     if (before && this.acting !== event.pointerId) this.drag(event.pointerId, before, at);
     else if (!before || this.acting === event.pointerId) {
       const several = event.getCoalescedEvents?.() ?? [];
-      for (const one of before && several.length ? several : [event]) this.tool.move(this.where(one));
+      for (const one of before && several.length ? several : [event])
+        this.tool.move(this.where(one));
       if (event.pointerType === "touch") this.cursor = at;
     }
     if (before) this.pointers.set(event.pointerId, at);
@@ -279,4 +311,11 @@ export class Pad {
     const lines = event.deltaMode === 1 ? 16 : 1;
     this.zoom(Math.exp((-event.deltaY * lines) / (event.ctrlKey ? 120 : 400)), left, top);
   }
+}
+
+/** Load an image of a data address, decoded. */
+export async function decoded(source) {
+  const image = Object.assign(new Image(), { src: source });
+  await image.decode();
+  return image;
 }

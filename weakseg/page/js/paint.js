@@ -4,7 +4,8 @@ import { ofRuns } from "./raster.js";
 const LARGEST = 2048; // pixels of a mask's picture, at most
 const pictures = new WeakMap(); // geometry of a mask -> {colour: canvas}
 
-/** Draw a shape in original pixels. scale: css pixels of one; faint: of others; marked: pointed at */
+/** Draw a shape in original pixels. scale: css pixels of one; faint: not one's own; marked: it is
+ * pointed at */
 export function paintShape(shape, { pen, scale, colour = "#ffffff", opacity, faint, marked }) {
   const { kind, geometry } = shape;
   pen.globalAlpha = faint ? 0.5 : 1;
@@ -12,7 +13,12 @@ export function paintShape(shape, { pen, scale, colour = "#ffffff", opacity, fai
   else if (kind === "stroke") stroke(pen, geometry, scale, colour, opacity, marked);
   else if (kind === "box") {
     const [left, top, right, bottom] = geometry;
-    const corners = [[left, top], [right, top], [right, bottom], [left, bottom]];
+    const corners = [
+      [left, top],
+      [right, top],
+      [right, bottom],
+      [left, bottom],
+    ];
     ring(pen, [corners], scale, colour, marked, []);
   } else if (kind === "outline") ring(pen, [geometry], scale, colour, marked, [7, 5]);
   else if (kind === "polygon") {
@@ -26,7 +32,13 @@ export function paintShape(shape, { pen, scale, colour = "#ffffff", opacity, fai
   } else if (kind === "mask" || kind === "brush" || kind === "accepted") {
     pen.globalAlpha = marked ? 1 : Math.min(1, 1.3 * opacity);
     pen.imageSmoothingEnabled = false;
-    pen.drawImage(picture(geometry, colour), geometry.left, geometry.top, geometry.width, geometry.height);
+    pen.drawImage(
+      picture(geometry, colour),
+      geometry.left,
+      geometry.top,
+      geometry.width,
+      geometry.height,
+    );
   }
   pen.globalAlpha = 1;
 }
@@ -48,7 +60,11 @@ export function under(colour) {
 
 function click(pen, [x, y], scale, colour, marked) {
   const radius = (marked ? 9 : 6) / scale;
-  for (const [grown, fill] of [[2.5, "#000"], [1.2, "#fff"], [0, colour]]) {
+  for (const [grown, fill] of [
+    [2.5, "#000"],
+    [1.2, "#fff"],
+    [0, colour],
+  ]) {
     pen.beginPath();
     pen.arc(x, y, radius + grown / scale, 0, 7);
     pen.fillStyle = fill;
@@ -63,7 +79,10 @@ function stroke(pen, { width, path }, scale, colour, opacity, marked) {
   pen.globalAlpha *= Math.min(1, opacity + (marked ? 0.4 : 0.1));
   pen.stroke();
   pen.globalAlpha = 1;
-  for (const [wide, ink] of [[3.5, under(colour)], [1.7, colour]]) {
+  for (const [wide, ink] of [
+    [3.5, under(colour)],
+    [1.7, colour],
+  ]) {
     pen.lineWidth = wide / scale;
     pen.strokeStyle = ink;
     pen.stroke();
@@ -77,7 +96,10 @@ function ring(pen, rings, scale, colour, marked, dash) {
     one.forEach(([x, y], i) => (i ? pen.lineTo(x, y) : pen.moveTo(x, y)));
     pen.closePath();
   }
-  for (const [wide, ink] of [[marked ? 7 : 4.5, under(colour)], [marked ? 4.5 : 2.5, colour]]) {
+  for (const [wide, ink] of [
+    [marked ? 7 : 4.5, under(colour)],
+    [marked ? 4.5 : 2.5, colour],
+  ]) {
     pen.setLineDash(ink !== colour ? [] : dash.map((length) => length / scale));
     pen.lineWidth = wide / scale;
     pen.strokeStyle = ink;
@@ -91,15 +113,20 @@ function picture(geometry, colour) {
   if (!pictures.has(geometry)) pictures.set(geometry, {});
   const known = pictures.get(geometry);
   if (known[colour]) return known[colour];
-  const { width, height, pixels } = ofRuns(geometry), step = Math.ceil(Math.max(width, height) / LARGEST);
-  const wide = Math.ceil(width / step), tall = Math.ceil(height / step);
+  const { width, height, pixels } = ofRuns(geometry),
+    step = Math.ceil(Math.max(width, height) / LARGEST);
+  const wide = Math.ceil(width / step),
+    tall = Math.ceil(height / step);
   const canvas = Object.assign(document.createElement("canvas"), { width: wide, height: tall });
-  const pen = canvas.getContext("2d"), image = pen.createImageData(wide, tall);
+  const pen = canvas.getContext("2d"),
+    image = pen.createImageData(wide, tall);
   const rgb = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) || 0);
-  const at = (row, column) => row >= 0 && column >= 0 && row < height && column < width && pixels[row * width + column];
+  const at = (row, column) =>
+    row >= 0 && column >= 0 && row < height && column < width && pixels[row * width + column];
   for (let row = 0; row < tall; row += 1) {
     for (let column = 0; column < wide; column += 1) {
-      const y = row * step, x = column * step;
+      const y = row * step,
+        x = column * step;
       if (!at(y, x)) continue;
       const edge = !at(y - step, x) || !at(y + step, x) || !at(y, x - step) || !at(y, x + step);
       image.data.set([...rgb, edge ? 255 : 130], 4 * (row * wide + column));

@@ -3,7 +3,8 @@
 
 /** Return an area without a pixel, in a window. */
 function empty(left, top, right, bottom) {
-  const width = Math.max(0, right - left), height = Math.max(0, bottom - top);
+  const width = Math.max(0, right - left),
+    height = Math.max(0, bottom - top);
   return { left, top, width, height, pixels: new Uint8Array(width * height) };
 }
 
@@ -16,26 +17,39 @@ function fill(area, row, from, to) {
 
 /** Return the window [left, top, right, bottom] of whole pixels around places, within a size. */
 function around(places, margin, { width, height }) {
-  const x = places.map((place) => place[0]), y = places.map((place) => place[1]);
+  const x = places.map((place) => place[0]),
+    y = places.map((place) => place[1]);
   const low = (values) => Math.max(0, Math.floor(values.reduce((a, b) => Math.min(a, b)) - margin));
-  const high = (values, most) => Math.min(most, Math.ceil(values.reduce((a, b) => Math.max(a, b)) + margin));
+  const high = (values, most) =>
+    Math.min(most, Math.ceil(values.reduce((a, b) => Math.max(a, b)) + margin));
   return [low(x), low(y), high(x, width), high(y, height)];
 }
 
 /** Return what a round brush of a radius covers along a path, in a picture of a size. */
 export function ofStroke(path, radius, size) {
   const area = empty(...around(path, radius, size));
-  const ends = path.length > 1 ? path.slice(1).map((end, i) => [path[i], end]) : [[path[0], path[0]]];
+  const ends =
+    path.length > 1 ? path.slice(1).map((end, i) => [path[i], end]) : [[path[0], path[0]]];
   for (const [[ax, ay], [bx, by]] of ends) {
     const length = Math.hypot(bx - ax, by - ay) || 1;
-    const nx = (-(by - ay) / length) * radius, ny = ((bx - ax) / length) * radius;
-    const corners = [[ax + nx, ay + ny], [bx + nx, by + ny], [bx - nx, by - ny], [ax - nx, ay - ny]];
+    const nx = (-(by - ay) / length) * radius,
+      ny = ((bx - ax) / length) * radius;
+    const corners = [
+      [ax + nx, ay + ny],
+      [bx + nx, by + ny],
+      [bx - nx, by - ny],
+      [ax - nx, ay - ny],
+    ];
     const top = Math.max(0, Math.floor(Math.min(ay, by) - radius) - area.top);
     const bottom = Math.min(area.height, Math.ceil(Math.max(ay, by) + radius) - area.top);
     for (let row = top; row < bottom; row += 1) {
       const y = area.top + row + 0.5;
-      let from = Infinity, to = -Infinity; // a brush's way is convex: one run a row
-      for (const [x, cy] of [[ax, ay], [bx, by]]) {
+      let from = Infinity,
+        to = -Infinity; // a brush's way is convex: one run a row
+      for (const [x, cy] of [
+        [ax, ay],
+        [bx, by],
+      ]) {
         const half = Math.sqrt(radius * radius - (y - cy) * (y - cy));
         if (half >= 0) [from, to] = [Math.min(from, x - half), Math.max(to, x + half)];
       }
@@ -85,7 +99,10 @@ export function ofRuns({ left, top, width, height, counts }) {
 
 /** Return the runs of an area, trimmed; null where it has no pixel. */
 export function toRuns(area) {
-  let left = area.width, right = -1, top = -1, bottom = -1;
+  let left = area.width,
+    right = -1,
+    top = -1,
+    bottom = -1;
   for (let row = 0; row < area.height; row += 1) {
     const line = area.pixels.subarray(row * area.width, (row + 1) * area.width);
     const first = line.indexOf(1);
@@ -97,7 +114,8 @@ export function toRuns(area) {
   }
   if (bottom < 0) return null;
   const counts = [];
-  let value = 0, length = 0;
+  let value = 0,
+    length = 0;
   for (let row = top; row <= bottom; row += 1) {
     for (let column = left; column <= right; column += 1) {
       const pixel = area.pixels[row * area.width + column];
@@ -110,16 +128,24 @@ export function toRuns(area) {
     }
   }
   counts.push(length);
-  return { left: area.left + left, top: area.top + top, width: right - left + 1, height: bottom - top + 1, counts };
+  return {
+    left: area.left + left,
+    top: area.top + top,
+    width: right - left + 1,
+    height: bottom - top + 1,
+    counts,
+  };
 }
 
 /** Call with (place in one, place in other) of each pixel that both windows have. */
 function together(one, other, visit) {
-  const left = Math.max(one.left, other.left), top = Math.max(one.top, other.top);
+  const left = Math.max(one.left, other.left),
+    top = Math.max(one.top, other.top);
   const right = Math.min(one.left + one.width, other.left + other.width);
   const bottom = Math.min(one.top + one.height, other.top + other.height);
   for (let y = top; y < bottom; y += 1) {
-    const mine = (y - one.top) * one.width - one.left, theirs = (y - other.top) * other.width - other.left;
+    const mine = (y - one.top) * one.width - one.left,
+      theirs = (y - other.top) * other.width - other.left;
     for (let x = left; x < right; x += 1) visit(mine + x, theirs + x);
   }
 }
@@ -129,7 +155,8 @@ export function union(one, other) {
   const right = Math.max(one.left + one.width, other.left + other.width);
   const bottom = Math.max(one.top + one.height, other.top + other.height);
   const both = empty(Math.min(one.left, other.left), Math.min(one.top, other.top), right, bottom);
-  for (const part of [one, other]) together(both, part, (at, from) => (both.pixels[at] |= part.pixels[from]));
+  for (const part of [one, other])
+    together(both, part, (at, from) => (both.pixels[at] |= part.pixels[from]));
   return both;
 }
 
@@ -145,12 +172,18 @@ export function minus(one, other) {
 /** Return whether two areas share a pixel. */
 export function meet(one, other) {
   let found = false;
-  together(one, other, (at, from) => (found = found || Boolean(one.pixels[at] && other.pixels[from])));
+  together(
+    one,
+    other,
+    (at, from) => (found = found || Boolean(one.pixels[at] && other.pixels[from])),
+  );
   return found;
 }
 
 /** Return the area of a shape that has one, in a picture of a size; null of others. */
 export function areaOf(shape, size) {
   if (shape.kind === "polygon") return ofPolygon(shape.geometry, size);
-  return shape.kind === "mask" || shape.kind === "brush" || shape.kind === "accepted" ? ofRuns(shape.geometry) : null;
+  return shape.kind === "mask" || shape.kind === "brush" || shape.kind === "accepted"
+    ? ofRuns(shape.geometry)
+    : null;
 }

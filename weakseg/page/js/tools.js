@@ -64,9 +64,12 @@ class Click extends Tool {
     const at = this.at;
     this.at = null;
     if (!at || !this.pad.inside(at)) return;
-    const geometry = place(at), pixel = geometry.map(Math.floor).join();
+    const geometry = place(at),
+      pixel = geometry.map(Math.floor).join();
     // One pixel has one class: the later click holds.
-    const others = this.pad.shapes.filter((one) => one.kind !== "click" || one.geometry.map(Math.floor).join() !== pixel);
+    const others = this.pad.shapes.filter(
+      (one) => one.kind !== "click" || one.geometry.map(Math.floor).join() !== pixel,
+    );
     this.pad.change([...others, this.pad.shape("click", geometry)]);
   }
 }
@@ -92,7 +95,8 @@ class Stroke extends Tool {
 
   up(at) {
     if (!this.path) return;
-    const end = place(this.pad.clamped(at)), last = this.path.at(-1);
+    const end = place(this.pad.clamped(at)),
+      last = this.path.at(-1);
     if (end[0] !== last[0] || end[1] !== last[1]) this.path.push(end);
     const path = this.path;
     this.path = null;
@@ -124,13 +128,17 @@ class Brush extends Stroke {
 
   give(path) {
     const stroke = ofStroke(path, this.pad.brush / 2, this.pad.size);
-    const own = (one) => (one.kind === "mask" || one.kind === "polygon") && one.class === this.pad.label;
+    const own = (one) =>
+      (one.kind === "mask" || one.kind === "polygon") && one.class === this.pad.label;
     const areas = this.pad.shapes.filter(own).map((shape) => [shape, areaOf(shape, this.pad.size)]);
     const touched = areas.filter(([, area]) => meet(area, stroke));
     const runs = toRuns(touched.reduce((sum, [, area]) => union(sum, area), stroke));
     if (!runs) return;
     const gone = touched.map(([shape]) => shape);
-    this.pad.change([...this.pad.shapes.filter((one) => !gone.includes(one)), this.pad.shape("mask", runs)]);
+    this.pad.change([
+      ...this.pad.shapes.filter((one) => !gone.includes(one)),
+      this.pad.shape("mask", runs),
+    ]);
   }
 }
 
@@ -146,7 +154,8 @@ class Eraser extends Stroke {
       const runs = toRuns(minus(area, rubbed));
       return runs ? [this.pad.shape("mask", runs, shape.class)] : [];
     });
-    if (rest.length !== this.pad.shapes.length || rest.some((one, i) => one !== this.pad.shapes[i])) this.pad.change(rest);
+    if (rest.length !== this.pad.shapes.length || rest.some((one, i) => one !== this.pad.shapes[i]))
+      this.pad.change(rest);
   }
 }
 
@@ -154,7 +163,8 @@ class Eraser extends Stroke {
 function under({ kind, geometry }, area) {
   const at = kind === "click" ? geometry : kind === "stroke" ? geometry.path[0] : null;
   if (!at) return false;
-  const column = Math.floor(at[0]) - area.left, row = Math.floor(at[1]) - area.top;
+  const column = Math.floor(at[0]) - area.left,
+    row = Math.floor(at[1]) - area.top;
   const inside = column >= 0 && row >= 0 && column < area.width && row < area.height;
   return inside && Boolean(area.pixels[row * area.width + column]);
 }
@@ -178,17 +188,21 @@ class Box extends Tool {
 
   up(at) {
     if (!this.start) return;
-    const start = this.start, end = this.pad.clamped(at);
+    const start = this.start,
+      end = this.pad.clamped(at);
     this.start = null;
-    if (this.far(start, end) > STILL && !this.extremes.length) return this.give([start, end], "drag");
+    if (this.far(start, end) > STILL && !this.extremes.length)
+      return this.give([start, end], "drag");
     this.extremes.push(end);
     if (this.extremes.length === 4) this.give(this.extremes.splice(0), "extreme");
   }
 
   give(places, how) {
-    const x = places.map((one) => one.x), y = places.map((one) => one.y);
+    const x = places.map((one) => one.x),
+      y = places.map((one) => one.y);
     const box = [Math.min(...x), Math.min(...y), Math.max(...x), Math.max(...y)].map(rounded);
-    if (box[2] - box[0] < 1 || box[3] - box[1] < 1) return this.pad.say("That box is too small to be one.");
+    if (box[2] - box[0] < 1 || box[3] - box[1] < 1)
+      return this.pad.say("That box is too small to be one.");
     this.pad.add({ ...this.pad.shape("box", box), how });
   }
 
@@ -215,7 +229,13 @@ class Box extends Tool {
       pen.arc(x, y, arm / 2, 0, 7);
       pen.fill();
     }
-    if (this.start && !this.extremes.length) pen.strokeRect(this.start.x, this.start.y, this.corner.x - this.start.x, this.corner.y - this.start.y);
+    if (this.start && !this.extremes.length)
+      pen.strokeRect(
+        this.start.x,
+        this.start.y,
+        this.corner.x - this.start.x,
+        this.corner.y - this.start.y,
+      );
   }
 }
 
@@ -268,7 +288,9 @@ class Polygon extends Tool {
   }
 
   end() {
-    const ring = this.corners.map(place).filter(([x, y], i, all) => !i || x !== all[i - 1][0] || y !== all[i - 1][1]);
+    const ring = this.corners
+      .map(place)
+      .filter(([x, y], i, all) => !i || x !== all[i - 1][0] || y !== all[i - 1][1]);
     if (ring.length < 3) return this.open;
     this.cancel();
     this.pad.add(this.pad.shape(this.kind, this.kind === "polygon" ? [[ring]] : ring));
@@ -291,7 +313,8 @@ class Polygon extends Tool {
   }
 }
 
-/** The tools in their order: a letter, a name, whether the brush's size counts, and for objects only */
+/** The tools in their order: a letter, a name, whether the brush's size counts, and whether they
+ * are for objects alone */
 export const TOOLS = {
   click: { letter: "C", title: "Click", make: (pad) => new Click(pad) },
   stroke: { letter: "S", title: "Stroke", brush: true, make: (pad) => new Stroke(pad) },
@@ -300,12 +323,22 @@ export const TOOLS = {
     letter: "O",
     title: "Outline",
     objects: true,
-    make: (pad) => new Polygon(pad, "outline", "Click a few corners around it, or drag along its edge; Enter closes"),
+    make: (pad) =>
+      new Polygon(
+        pad,
+        "outline",
+        "Click a few corners around it, or drag along its edge; Enter closes",
+      ),
   },
   polygon: {
     letter: "P",
     title: "Polygon",
-    make: (pad) => new Polygon(pad, "polygon", "Click its corners exactly, or drag along its edge; Enter closes"),
+    make: (pad) =>
+      new Polygon(
+        pad,
+        "polygon",
+        "Click its corners exactly, or drag along its edge; Enter closes",
+      ),
   },
   brush: { letter: "M", title: "Brush", brush: true, make: (pad) => new Brush(pad) },
   eraser: { letter: "E", title: "Eraser", brush: true, make: (pad) => new Eraser(pad) },

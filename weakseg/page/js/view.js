@@ -1,7 +1,13 @@
 // How a photograph lies on the screen: original pixels to css pixels of the canvas, and back.
 
-const LEAST = 0.02, MOST = 64; // css pixels of an original one
-const TURNS = [[1, 0], [0, 1], [-1, 0], [0, -1]]; // cosine and sine of quarter turns
+const LEAST = 0.02,
+  MOST = 64; // css pixels of an original one
+const TURNS = [
+  [1, 0],
+  [0, 1],
+  [-1, 0],
+  [0, -1],
+]; // cosine and sine of quarter turns
 
 /** A photograph that is zoomed, moved, and turned by quarters. */
 export class View {
@@ -19,14 +25,16 @@ export class View {
   /** Return which place of the photograph lies at a place of the canvas. */
   toPicture(left, top) {
     const [cos, sin] = TURNS[this.turn];
-    const a = (left - this.x) / this.scale, b = (top - this.y) / this.scale;
+    const a = (left - this.x) / this.scale,
+      b = (top - this.y) / this.scale;
     return [cos * a + sin * b, -sin * a + cos * b];
   }
 
   /** Show all of the photograph in a canvas of so many css pixels. */
   fit(wide, tall) {
     const turned = this.turn % 2 === 1;
-    const width = turned ? this.height : this.width, height = turned ? this.width : this.height;
+    const width = turned ? this.height : this.width,
+      height = turned ? this.width : this.height;
     this.scale = Math.min(wide / width, tall / height);
     this.centre(wide, tall, this.width / 2, this.height / 2);
     this.fitted = true;
@@ -41,7 +49,8 @@ export class View {
 
   /** Zoom by a factor; what lies at a place of the canvas stays there. */
   zoom(left, top, factor) {
-    const scale = Math.min(MOST, Math.max(LEAST, this.scale * factor)), grown = scale / this.scale;
+    const scale = Math.min(MOST, Math.max(LEAST, this.scale * factor)),
+      grown = scale / this.scale;
     this.x = left + grown * (this.x - left);
     this.y = top + grown * (this.y - top);
     this.scale = scale;
@@ -64,7 +73,15 @@ export class View {
 
   /** Let a canvas draw in original pixels. ratio: device pixels of a css pixel */
   apply(pen, ratio) {
-    const [cos, sin] = TURNS[this.turn], scale = ratio * this.scale;
-    pen.setTransform(scale * cos, scale * sin, -scale * sin, scale * cos, ratio * this.x, ratio * this.y);
+    const [cos, sin] = TURNS[this.turn],
+      scale = ratio * this.scale;
+    pen.setTransform(
+      scale * cos,
+      scale * sin,
+      -scale * sin,
+      scale * cos,
+      ratio * this.x,
+      ratio * this.y,
+    );
   }
 }
