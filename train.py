@@ -94,14 +94,14 @@ def read(
 def keep(run: TrainingRun, checkpoint: Mapping[str, Any], change: str = "") -> None:
     """Report on a run of which nothing is left to train; change: of its data since, in words."""
     from model import refuse_unfit
-    from weakseg.training.checkpoints import Log, save_best
+    from weakseg.training.checkpoints import Log, mend_best
     from weakseg.training.loop import report
 
     refuse_unfit(run.folder / "last.pt", checkpoint, [run.encoder])
     if os.environ.get("RANK", "0") != "0":
         return
     if checkpoint["selected"]:
-        save_best(run.folder, checkpoint)
+        mend_best(run.folder, checkpoint)
     if change:
         print(printable(f"{run.folder}: is finished and stays as it is; since then: {change}"))
     report(run, Log(run.folder / "log.jsonl").read(), run.next_command())
@@ -128,7 +128,7 @@ def train_on_features(
     from model import feature_store
     from weakseg.data.cache import ResizedCache
     from weakseg.pseudo_masks.from_features import SIDE, FeatureMasks
-    from weakseg.training.checkpoints import find_checkpoint, other_data, save_best
+    from weakseg.training.checkpoints import find_checkpoint, mend_best, other_data
     from weakseg.training.distributed import make_accelerator
     from weakseg.training.probe import train_probe
 
@@ -146,7 +146,7 @@ def train_on_features(
         description["encoder"] = store.encoder.digest
         train_probe(run, checkpoint, dataset, labels, store, masks, description)
     else:
-        save_best(run.folder, checkpoint)
+        mend_best(run.folder, checkpoint)
     print(f"{run.folder}: best.pt is the last fit; next: {run.next_command(dataset)}")
 
 

@@ -552,6 +552,9 @@ def test_a_kill_between_the_two_checkpoints_loses_neither(flags, tmp_path):
     mode = ["--supervision_mode", "scribbles", "--run_name", "r", "--epochs", 1]
     run(train, *mode, *flags)
     best = weights(tmp_path / "r", "best.pt")
+    whole = (tmp_path / "r" / "best.pt").read_bytes()
+    run(train, *mode, "--resume", "auto", *flags)
+    assert (tmp_path / "r" / "best.pt").read_bytes() == whole  # which predictions are known by
     for argument in ("must", "auto"):
         (tmp_path / "r" / "best.pt").unlink()
         run(train, *mode, "--resume", argument, *flags)

@@ -559,6 +559,9 @@ def test_a_finished_run_stays_as_it_is_and_gets_its_best_back(fit, tmp_path):
     before = fit("points")
     files = [tmp_path / "r" / name for name in ("last.pt", "log.jsonl")]
     written = [path.stat().st_mtime_ns for path in files]
+    best = (tmp_path / "r" / "best.pt").read_bytes()
+    fit("points", "r", "--resume", "auto")
+    assert (tmp_path / "r" / "best.pt").read_bytes() == best  # which predictions are known by
     (tmp_path / "r" / "best.pt").unlink()  # what a kill between the two files leaves
     for argument in ("must", "auto"):
         assert same(before, fit("points", "r", "--resume", argument))

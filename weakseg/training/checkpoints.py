@@ -49,8 +49,33 @@ def save_best(folder: Path, content: Mapping[str, Any]) -> None:
     last.pt is written first and says whether its epoch was selected, so a kill between the two
     loses nothing.
     """
+    save_checkpoint(folder / "best.pt", content_of_best(content))
+
+
+def content_of_best(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what best.pt holds of the content of last.pt."""
     kept = (*sorted(CONTENT), "commit", "epoch", "best", *(OPTIONAL & content.keys()))
-    save_checkpoint(folder / "best.pt", {key: content[key] for key in kept})
+    return {key: content[key] for key in kept}
+
+
+def mend_best(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write best.pt from the content of last.pt unless it is there; its bytes stay if it is."""
+    path = folder / "best.pt"
+    with contextlib.suppress(UserError):
+        if path.exists() and alike(load_checkpoint(path), content_of_best(content)):
+            return
+    save_best(folder, content)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Return whether two contents of checkpoints are equal."""
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return type(one) is type(other) and bool(one == other)
 
 
 def find_checkpoint(run: TrainingRun) -> dict[str, Any] | None:

@@ -302,7 +302,7 @@ def fit(
         for path in replaced:
             remove(path)
         if checkpoint and checkpoint["selected"]:
-            checkpoints.save_best(folder, checkpoint)
+            checkpoints.mend_best(folder, checkpoint)
         log.keep_until(first)
     start_tracking(run, accelerator, log.read() if checkpoint else [])
     accelerator.wait_for_everyone()
