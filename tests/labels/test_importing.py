@@ -271,6 +271,30 @@ def test_a_file_that_is_lost_whole_replaces_nothing(bring):
     assert bring(["a.png,box,cow,1,1,9,9", "b.png", "c.png"]).empty == 2
 
 
+POLYGON = {"segmentation": [[5, 5, 25, 5, 28, 25]]}
+LOST = {"segmentation": [[5, 5, 6]]}  # no area
+
+
+@given(st.permutations([{"a": POLYGON, "c": LOST}, {"b": {"bbox": [5, 5, 9, 9]}}, {}]))
+def test_files_that_each_list_all_pictures_empty_none_that_another_shows(
+    pictures, tmp_path_factory, told
+):
+    """A folder of files says of each picture what the files say as arguments of their own."""
+    folder = tmp_path_factory.mktemp("coco")
+    for number, shapes in enumerate(told):
+        images = [{"id": k, "file_name": f"{k}.png", "width": 60, "height": 40} for k in "abcd"]
+        rows = [
+            {"id": k, "image_id": key, "category_id": 1, "iscrowd": 0} | shape
+            for k, (key, shape) in enumerate(shapes.items())
+        ]
+        content = {"images": images, "annotations": rows, "categories": [{"id": 1, "name": "cat"}]}
+        (folder / f"{number}.json").write_text(json.dumps(content))
+    found = read_labels(folder, pictures, replace(KNOWN, is_empty=True))
+    assert (complete_of(found, "a"), complete_of(found, "b")) == (["full"], ["boxes"])
+    assert complete_of(found, "c") == [] and "full" in complete_of(found, "d")
+    assert found.empty == 1
+
+
 @pytest.mark.parametrize("form", ["masks", "cvat"])
 def test_pixels_of_a_turned_picture_are_no_labels_of_it(form, pictures, tmp_path):
     """Where other tools state sizes the wrong way round, places are right; pixels are not."""

@@ -72,21 +72,26 @@ def merged(sources: Mapping[str, Given]) -> Carried:
             mine[f"{len(kept)} {id(given)} {place}"] = shape
         kept |= mine
     seconds = [given.seconds for given in sources.values() if given.seconds is not None]
-    shows = any(shows_object(shape) for shape in kept.values())
-    complete = {
-        signal for one in sources.values() if one.shapes or not shows for signal in one.complete
-    }
     sizes = [given.size for given in sources.values() if given.size]
     empty = [not given.shapes and bool(given.complete) for given in sources.values()]
     return Carried(
         size=sizes[-1] if sizes else None,
         shapes=tuple(kept.values()),
-        complete=tuple(sorted(complete)),
+        complete=complete_lists(sources.values(), kept.values()),
         seconds=sum(seconds) if seconds else None,
         sources=len(sources),
         same=same,
         disputed=any(empty) and bool(kept),
     )
+
+
+def complete_lists(told: Iterable[Given], shapes: Iterable[Shape]) -> tuple[str, ...]:
+    """Return the kinds of label whose list holds all objects, in all that is told of a picture.
+
+    What calls it empty doesn't count where a shape shows an object.
+    """
+    shows = any(shows_object(shape) for shape in shapes)
+    return tuple(sorted({kind for one in told if one.shapes or not shows for kind in one.complete}))
 
 
 def shows_object(shape: Shape) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from weakseg.common import UserError, suggestion
 from weakseg.labels.box_order import FEWEST, BoxOrder
-from weakseg.labels.carried import SIGNAL, Carried, merged
+from weakseg.labels.carried import SIGNAL, Carried, complete_lists, merged
 from weakseg.labels.checks import EDGE, are_shares, at_corners
 from weakseg.labels.converting import converted
 from weakseg.labels.fitting import Fit, are_swapped, places_of
@@ -24,7 +24,7 @@ from weakseg.labels.formats.records import (
     Unreadable,
 )
 from weakseg.labels.formats.table import FORMATS, others, reader, recognise
-from weakseg.labels.matched import matched
+from weakseg.labels.matched import Matched, matched
 from weakseg.labels.matching import Pictures
 from weakseg.labels.naming import BACKGROUND, NOTHING
 from weakseg.labels.signals import LISTS
@@ -61,7 +61,7 @@ class Imported:
 
     sources  {source: {id: what it says}}
     shown    {kind of label: number of shapes}
-    empty    number of pictures without shapes
+    empty    number of pictures of which the file has no shape
     is_empty  whether they are known to show nothing
     absent   names of pictures that the folder doesn't have
     others   (name, format) of files in another format, which are left out
@@ -111,6 +111,7 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
     there, found.absent = matched(files, records, pictures, found.dropped)
     is_swapped = are_swapped((one.record, one.seen) for one in there)
     told_in: dict[tuple[str, str], str] = {}
+    told: dict[tuple[str, str], list[Given]] = {}
     for one in there:
         record, key = one.record, one.key
         source = wishes.source or f"{name} {record.project or files.title}"
@@ -119,6 +120,7 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
             of_source = found.sources.setdefault(source, {})
             if key not in of_source:
                 of_source[key], told_in[source, key] = given, one.name
+                told[source, key] = [given]
             elif told_in[source, key] != one.name and share_kinds(of_source[key], given):
                 if not are_equal(of_source[key], given):
                     raise UserError(
@@ -128,9 +130,25 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
                     )
                 found.dropped.change("the same in two files", record.name)
             else:
-                of_source[key] = joined(of_source[key], given)
+                told[source, key].append(given)
+                of_source[key] = joined(told[source, key])
+    note_empty(found, there)
     refuse_unusable(found, pictures, is_matched=bool(there) or not found.absent)
     return found
+
+
+def note_empty(found: Imported, there: Sequence[Matched]) -> None:
+    """Count the pictures without shapes, and call no list complete of one that lost shapes.
+
+    there: the records of pictures that are there, of which a picture may have several
+    """
+    hidden = {one.key for one in there if one.record.name in found.dropped.hidden}
+    records = [(one.key, one.record) for one in there]
+    told = {key for key, record in records if record.shapes or record.complete is not None}
+    found.empty = len({key for key, _ in records} - told - hidden)
+    for of_source in found.sources.values():
+        for key in hidden & of_source.keys():
+            of_source[key] = replace(of_source[key], complete=())
 
 
 def refuse_unusable(found: Imported, pictures: Pictures, is_matched: bool) -> None:
@@ -208,9 +226,7 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
                 if named.label is not None and named.label not in found.classes:
                     found.classes.append(named.label)
     found.shown.update(SIGNAL[shape.kind] for shape in shapes)
-    is_whole = record.name not in found.dropped.hidden
-    found.empty += not record.shapes and record.complete is None and is_whole
-    complete = complete_kinds(record, shapes, wishes) if is_whole else []
+    complete = complete_kinds(record, shapes, wishes)
     return Given(
         dict(enumerate(shapes)), fit.size, tuple(complete), record.seconds, record.annotator
     )
@@ -285,15 +301,14 @@ def are_equal(one: Given, other: Given) -> bool:
     return mine == theirs
 
 
-def joined(one: Given, other: Given) -> Given:
-    """Return what two records of one file say of the same picture."""
-    shapes = [*one.shapes.values(), *other.shapes.values()]
-    seconds = [given.seconds for given in (one, other) if given.seconds is not None]
-    complete = tuple(sorted({*one.complete, *other.complete}))
+def joined(told: Sequence[Given]) -> Given:
+    """Return what the records of one file say of the same picture."""
+    shapes = [shape for given in told for shape in given.shapes.values()]
+    seconds = [given.seconds for given in told if given.seconds is not None]
     return replace(
-        one,
+        told[0],
         shapes=dict(enumerate(shapes)),
-        complete=complete,
+        complete=complete_lists(told, shapes),
         seconds=sum(seconds) if seconds else None,
     )
 
