@@ -431,3 +431,20 @@ def test_the_background_has_one_name(name, pictures, tmp_path, capsys):
         run(labels, *words, "--classes", "cat", name)
     run(labels, *words, "--classes", "cat", "dog")
     assert "cat is the background, since --classes names it first" in capsys.readouterr().out
+
+
+def test_labels_of_no_size_are_not_taken_over_again_once_photographs_are_larger(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "a.csv").write_text("image,kind,class,x,y\na.png,click,cat,30,20")
+    photograph = Image.new("RGB", (40, 30))
+    photograph.save(tmp_path / "images/a.png")
+    words = ["import", tmp_path / "a.csv", "--images", tmp_path / "images"]
+    words += ["--output", tmp_path / "store"]
+    run(labels, *words)
+    photograph.resize((80, 60)).save(tmp_path / "images/a.png")
+    with pytest.raises(UserError, match="a: weakseg a repeats the places of the photograph"):
+        run(labels, *words)
+    (tmp_path / "a.csv").write_text("image,kind,class,x,y\na.png,click,cat,60,40")
+    run(labels, *words)
+    with opened_store(tmp_path / "store") as store:
+        assert [one.size for one in store.given()["a"].values()] == [(80, 60)]

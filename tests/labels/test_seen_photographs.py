@@ -5,9 +5,10 @@ from PIL import Image
 
 import labels
 from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.labels.formats.records import Shape
 from weakseg.labels.label_file import labels_for, load_labels, save_labels
-from weakseg.labels.seen_photographs import ACT, noted_photographs
-from weakseg.labels.store import opened_store
+from weakseg.labels.seen_photographs import ACT, held_by_source, note_photographs, noted_photographs
+from weakseg.labels.store import Event, Given, opened_store
 
 
 def test_photographs_swapped_after_an_import_are_told_until_the_next(tmp_path):
@@ -35,11 +36,40 @@ def test_photographs_swapped_after_an_import_are_told_until_the_next(tmp_path):
     one.write_bytes(held[1])
     two.write_bytes(held[0])
     assert notes() == [
-        f"{store}: 2 photographs changed since the labels were imported, the first p0; where they "
-        "still fit, import them again"
+        f"{store}: 2 photographs changed since the labels of weakseg mine were imported, the first "
+        "p0; where they still fit, import them again"
     ]
+    (tmp_path / "tags.csv").write_text("image,kind,class\np0.bmp,tag,cat\np1.bmp,tag,cat")
+    before = notes()
+    run(labels, "import", tmp_path / "tags.csv", *words[2:])
+    assert notes() == before  # labels of others say nothing of these
     run(labels, *words)
     assert notes() == []
+    one.write_bytes(held[0])
+    two.write_bytes(held[1])
+    assert [line.split(" were ")[0].split()[-1] for line in notes()] == ["mine", "tags"]
+
+
+def test_a_source_without_a_note_has_the_one_that_held_when_its_labels_came(tmp_path):
+    """A note may have been left out where another source had one of the same content."""
+    click = {0: Shape("click", "cat", [5.0, 5.0])}
+    with opened_store(tmp_path, create=True) as store:
+
+        def held():
+            found = held_by_source(noted_photographs(store), store.given())
+            return {source: of["a"] for source, of in found.items()}
+
+        store.update("none", {"a": Given(click)})
+        assert held() == {}
+        for source, text in (("first", "old"), ("second", None), ("first", "new"), ("late", None)):
+            store.update(source, {"a": Given(click)})
+            store.append([Event(source, "a", ACT, geometry=text)] if text else [])
+        assert held() == {"first": "new", "second": "old", "late": "new"}
+        (tmp_path / "a.jpg").write_bytes(b"new")
+        note_photographs(store, "second", {"a": tmp_path / "a.jpg"})
+        assert held()["second"] not in ("old", "new") and held()["first"] == "new"
+        store.update("second", {"a": Given()})
+        assert "second" not in held()
 
 
 def test_a_file_has_no_notes_of_its_own(pets_dir, pets_labels, tmp_path):

@@ -2,6 +2,7 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -98,6 +99,27 @@ def test_a_picture_with_an_object_is_not_empty_whatever_another_source_says(shap
     assert one.complete == (
         ("boxes", "full", "points", "scribbles") if is_empty else ("scribbles",)
     )
+
+
+@pytest.mark.parametrize("more", [[], [Shape("click", "cat", [20.0, 9.0])]])
+def test_places_on_a_photograph_of_another_size_are_not_repeated(more, tmp_path):
+    tag = Shape("tag", "cat", True)
+    old, new = [DOG, CAT, tag], [DOG, CAT, tag, *more]
+    small, large = {"size": (50, 60)}, {"size": (100, 120)}
+    double = [replace(one, geometry=[2 * at for at in one.geometry]) for one in (DOG, CAT)]
+    update(tmp_path, "mine", a=Given(dict(enumerate(old)), **small, is_sized=False))
+    before = carried(tmp_path)
+    with pytest.raises(UserError) as told:
+        update(tmp_path, "mine", a=Given(dict(enumerate(new)), **large, is_sized=False))
+    assert "a: mine repeats the places of the photograph at 50x60, which has 100x120" in str(
+        told.value
+    )
+    assert carried(tmp_path) == before
+    update(tmp_path, "tags", a=Given({0: tag}, **large, is_sized=False))
+    assert carried(tmp_path)["a"].size == (50, 60)  # a tag says nothing of where clicks lie
+    update(tmp_path, "mine", a=Given(dict(enumerate([*double, tag])), **large, is_sized=False))
+    assert carried(tmp_path)["a"].size == (100, 120)
+    update(tmp_path, "mine", a=Given(dict(enumerate([*double, tag])), **small))  # it says so
 
 
 def test_looking_and_seeing_nothing_is_not_the_same_as_not_looking(tmp_path):

@@ -72,7 +72,8 @@ def merged(sources: Mapping[str, Given]) -> Carried:
             mine[f"{len(kept)} {id(given)} {place}"] = shape
         kept |= mine
     seconds = [given.seconds for given in sources.values() if given.seconds is not None]
-    sizes = [given.size for given in sources.values() if given.size]
+    placed = [given for given in sources.values() if given.placed]  # tags fit each size
+    sizes = [given.size for given in placed or sources.values() if given.size]
     empty = [not given.shapes and bool(given.complete) for given in sources.values()]
     return Carried(
         size=sizes[-1] if sizes else None,

@@ -228,7 +228,12 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
     found.shown.update(SIGNAL[shape.kind] for shape in shapes)
     complete = complete_kinds(record, shapes, wishes)
     return Given(
-        dict(enumerate(shapes)), fit.size, tuple(complete), record.seconds, record.annotator
+        dict(enumerate(shapes)),
+        fit.size,
+        tuple(complete),
+        record.seconds,
+        record.annotator,
+        fit.is_stated,
     )
 
 

@@ -1,18 +1,22 @@
 """Which photographs people's labels were given on, so that others of the same names are told.
 
-A store has an event of the act `ACT` for a photograph: its geometry is what the file held, by a
-hash. The latest one of a picture holds.
+A store has an event of the act `ACT` for a photograph that a source has labels of: its geometry is
+what the file held, by a hash. The latest one of a picture and a source holds.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.contents import content_of
 from weakseg.data.reading import counted
-from weakseg.labels.store import Event, Store
+from weakseg.labels.store import Event, Given, Store
 
 ACT = "photograph"
+Held = dict[str, str]  # {picture: what its photograph held}
+Notes = dict[str, dict[int, tuple[str, str]]]  # {picture: {event: (source, what it held)}}
 
 
 def note_photographs(store: Store, source: str, paths: Mapping[str, Path]) -> None:
@@ -20,7 +24,7 @@ def note_photographs(store: Store, source: str, paths: Mapping[str, Path]) -> No
 
     source: whose labels they have; paths: {picture: file}
     """
-    known = noted_photographs(store)
+    known = {key: dict(one.values()).get(source) for key, one in noted_photographs(store).items()}
     held = {key: content_of(path, is_whole=False) for key, path in paths.items()}
     store.append(
         Event(source, key, ACT, geometry=text)
@@ -29,24 +33,47 @@ def note_photographs(store: Store, source: str, paths: Mapping[str, Path]) -> No
     )
 
 
-def noted_photographs(store: Store) -> dict[str, str]:
-    """Return {picture: what its photograph held} as far as a store says it."""
-    events = (event for _, _, event in store.events(ACT))
-    return {one.picture: one.geometry for one in events if isinstance(one.geometry, str)}
+def noted_photographs(store: Store) -> Notes:
+    """Return what photographs held when labels came, as far as a store says it, oldest first."""
+    notes: Notes = defaultdict(dict)
+    for event, _, one in store.events(ACT):
+        if isinstance(one.geometry, str):
+            notes[one.picture][event] = one.source, one.geometry
+    return dict(notes)
+
+
+def held_by_source(notes: Notes, given: Mapping[str, Mapping[str, Given]]) -> dict[str, Held]:
+    """Return {source: {picture: what its photograph held}} where the source has labels of it.
+
+    given: of `Store.given`. A source without a note of its own has the one of others that was the
+    last when its last shape came: a note may have been left out where the content was known.
+    """
+    held: dict[str, Held] = defaultdict(dict)
+    for key in (key for key in given if key in notes):
+        for source, one in given[key].items():
+            own = [text for of, text in notes[key].values() if of == source]
+            last = max(one.shapes, default=inf)
+            before = [text for event, (_, text) in notes[key].items() if event < last]
+            if (one.shapes or one.complete) and (own or before):
+                held[source][key] = (own or before)[-1]
+    return dict(held)
 
 
 def changed_photographs(
-    folder: object, dataset: SegmentationDataset, noted: Mapping[str, str]
+    folder: object, dataset: SegmentationDataset, held: Mapping[str, Held]
 ) -> list[str]:
-    """Return a line where photographs of a data set are others than those that were labelled.
+    """Return a line a source of which photographs of a data set are others than it labelled.
 
-    folder: of the store; noted: of `noted_photographs`, of pictures of the data set
+    folder: of the store; held: of `held_by_source`, of pictures of the data set
     """
-    now = dataset.image_contents(noted)
-    changed = [name for name in now if now[name] != noted[name]]
-    if not changed:
-        return []
-    return [
-        f"{folder}: {counted(len(changed), 'photograph')} changed since the labels were imported, "
-        f"the first {changed[0]}; where they still fit, import them again"
-    ]
+    now = dataset.image_contents({key for one in held.values() for key in one})
+    lines = []
+    for source, noted in held.items():
+        changed = [name for name in now if name in noted and now[name] != noted[name]]
+        if changed:
+            lines.append(
+                f"{folder}: {counted(len(changed), 'photograph')} changed since the labels of "
+                f"{source} were imported, the first {changed[0]}; where they still fit, import "
+                "them again"
+            )
+    return lines

@@ -59,6 +59,8 @@ class Given:
     size      (width, height) of the upright picture
     complete  kinds of label whose list holds all objects
     seconds   that all looks took together; None where nobody measured them
+    is_sized  whether the source states the size that its places belong to; else that is taken to be
+        the one of the photograph that is there
     """
 
     shapes: dict[int, Shape] = field(default_factory=dict)
@@ -66,6 +68,12 @@ class Given:
     complete: tuple[str, ...] = ()
     seconds: float | None = None
     annotator: str = ""
+    is_sized: bool = True
+
+    @property
+    def placed(self) -> list[Shape]:
+        """The shapes that lie somewhere in the picture: all but tags."""
+        return [one for one in self.shapes.values() if one.kind != "tag"]
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,7 @@ class Store:
 
         A shape that is there already, to a hundredth of a pixel, stays; one that the source no
         longer has is removed; so a source that is read twice is read once. Pictures that it doesn't
-        name stay as they are.
+        name stay as they are. Places of a photograph that has another size since are a `UserError`.
         """
         added = removed = kept = touched = 0
         with self._writing():
@@ -154,6 +162,8 @@ class Store:
             events: list[Event] = []
             for picture, now in pictures.items():
                 old = before.get(picture, {}).get(source)
+                if old:
+                    self._refuse_stale(f"{picture}: {source}", old, now)
                 had = Counter(one.key for one in old.shapes.values()) if old else Counter()
                 start = len(events)
                 for shape in now.shapes.values():
@@ -183,6 +193,22 @@ class Store:
                 touched += len(events) > start
             self._insert(events, time.time())
         return Change(added, removed, kept, touched)
+
+    def _refuse_stale(self, whose: str, old: Given, now: Given) -> None:
+        """Refuse what repeats most of its places on a photograph of another size, stating none.
+
+        whose: picture and source, for the message
+        """
+        if now.is_sized or not old.size or not now.size or old.size == now.size:
+            return
+        before, after = (Counter(one.key for one in given.placed) for given in (old, now))
+        if 2 * sum((before & after).values()) > len(old.placed):
+            was, has = (f"{width}x{height}" for width, height in (old.size, now.size))
+            raise UserError(
+                f"{self.path}: {whose} repeats the places of the photograph at {was}, which has "
+                f"{has}; scale them in the file, or state {was} in it where its format can; where "
+                "they fit as they are, import to another --output"
+            )
 
     @staticmethod
     def _look(source: str, picture: str, old: Given | None, now: Given) -> Event | None:

@@ -7,7 +7,7 @@ from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.carried import label_record, merged
 from weakseg.labels.label_header import header
-from weakseg.labels.seen_photographs import changed_photographs, noted_photographs
+from weakseg.labels.seen_photographs import changed_photographs, held_by_source, noted_photographs
 from weakseg.labels.store import opened_store
 
 
@@ -18,8 +18,9 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
     """
     known = {*dataset.ids("trainval"), *dataset.ids("test")}
     with opened_store(folder) as store:
-        everything = {key: merged(one) for key, one in store.given().items()}
+        given = store.given()
         noted = noted_photographs(store)
+    everything = {key: merged(one) for key, one in given.items()}
     carried = {key: one for key, one in everything.items() if key in known}
     strays = [key for key, one in everything.items() if key not in known and one.signals]
     images = {}
@@ -37,6 +38,6 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
         )
     masks = {key: one for key, one in carried.items() if "full" in images[key]}
     head = header(dataset, 0, {}) | {"complete": False, "count": len(images)}
-    noted = {key: noted[key] for key in noted.keys() & images.keys()}
-    notes = changed_photographs(folder, dataset, noted)
+    held = held_by_source(noted, {key: given[key] for key in images})
+    notes = changed_photographs(folder, dataset, held)
     return {**head, "images": images, "drawn": masks, "strays": strays, "notes": notes}
