@@ -62,7 +62,7 @@ def test_an_export_of_labels_that_were_corrected_is_refused(data):
     bring("dog")
     with pytest.raises(UserError, match=r"masks/a.png: was exported of other labels than mine has"):
         read()
-    export("--overwrite")
+    export()
     assert read()[1].notes == [] and read()[0].mask("a").max() == 2
 
 
@@ -85,6 +85,51 @@ def test_a_mask_that_a_person_mended_holds_and_is_told(data):
     (note,) = read_labels.notes
     assert "its masks of 1 pictures differ from those of my, which are learnt from" in note
     assert note.endswith("the first b.png")
+
+
+def test_an_export_replaces_those_before_it_and_no_work_of_a_person(data):
+    bring()
+    export()
+    mended = {}
+    for name in "bc":
+        mended[name] = np.asarray(Image.open(f"my/masks/{name}.png")).copy()
+        mended[name][:3, :3] = 2
+        Image.fromarray(mended[name]).save(f"my/masks/{name}.png")
+    before = (data / "my/masks/a.png").read_bytes()
+    bring("dog")
+    line = r"b.png: is there already.* 2 masks were .*mended by hand \(b.png, c.png\); .*would lose"
+    with pytest.raises(UserError, match=line):
+        export()
+    assert (data / "my/masks/a.png").read_bytes() == before
+    for name in mended:
+        shutil.move(f"my/masks/{name}.png", f"my/{name}.png")
+    export()
+    for name in mended:
+        shutil.move(f"my/{name}.png", f"my/masks/{name}.png")
+    assert all((read()[0].mask(name) == mask).all() for name, mask in mended.items())
+    assert read()[0].mask("a").max() == 2
+
+
+def test_a_mask_that_a_person_mended_as_the_labels_were_is_replaced(data):
+    bring("dog", names="a")
+    export(to="right")
+    right = np.asarray(Image.open("right/a.png"))
+    bring()
+    export()
+    Image.fromarray(right).save("my/masks/a.png")  # without a mark
+    bring("dog", names="a")
+    export()
+    assert (read()[0].mask("a") == right).all()
+
+
+def test_a_class_that_comes_later_is_listed_after_those_of_an_export(data):
+    (data / "my/classes.txt").unlink()
+    bring()
+    export(to="out")
+    bring("dog", names="c")
+    export(to="out")
+    assert np.asarray(Image.open("out/c.png")).max() == 2
+    assert (data / "out/classes.txt").read_text().split() == ["background", "cat", "dog"]
 
 
 def test_an_export_has_the_numbers_of_the_list_beside_it(data):

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from weakseg.common import UserError, refuse_special
 from weakseg.data.class_list import read_classes
@@ -13,10 +14,12 @@ from weakseg.labels.carried import Carried
 from weakseg.labels.formats import masks
 from weakseg.labels.formats.records import AREAS, Classes, Dropped, PictureRecord
 from weakseg.labels.formats.table import FORMATS
+from weakseg.labels.mask_mark import replaces_no_work
 from weakseg.labels.matching import Pictures
 
 CLASSES = masks.LIST
 OURS = "weakseg"  # the format that says everything
+NAMED = 5  # masks that a refusal names at most
 
 
 def records_of(
@@ -45,8 +48,9 @@ def write_labels(
     """Write records in a format of `WRITABLE`, and return what it could not say.
 
     path: of the file, or of the folder that formats of many files fill
-    overwrite: whether files that are there with other content may be replaced; else `UserError`
-        names the first, and nothing is written
+    overwrite: whether any files that are there with other content may be replaced; else only
+        masks as an earlier export made them are, and a `UserError` names others, with nothing
+        written
     """
     row, dropped = FORMATS[name], Dropped()
     if row.write is None:
@@ -117,16 +121,45 @@ def move_into_place(draft: Path, path: Path, overwrite: bool) -> None:
     """
     files = [draft] if draft.is_file() else sorted(p for p in draft.rglob("*") if p.is_file())
     places = {file: path / file.relative_to(draft) for file in files}
-    for file, place in places.items():
+    for place in places.values():
         refuse_special(place)
-        is_other = place.exists() and not (
-            place.is_file() and filecmp.cmp(file, place, shallow=False)
-        )
-        if is_other and not overwrite:
-            raise UserError(
-                f"--output {place}: is there already, with other content; name another place, or "
-                "add --overwrite"
-            )
+    others = [place for file, place in places.items() if place.exists() and is_lost(file, place)]
+    if others and not overwrite:
+        refuse_others(others)
     for file, place in places.items():
         place.parent.mkdir(parents=True, exist_ok=True)
         os.replace(file, place)
+
+
+def is_lost(file: Path, place: Path) -> bool:
+    """Return whether a file that takes a place ends something that no export can bring back."""
+    if not place.is_file():
+        return True
+    if filecmp.cmp(file, place, shallow=False):
+        return False
+    if file.suffix == ".png":
+        return not replaces_no_work(file, place)
+    return not (file.name == CLASSES and has_more_classes(file, place))
+
+
+def has_more_classes(file: Path, place: Path) -> bool:
+    """Return whether a list has the classes of another in their order, and others after them."""
+    (names, has_background), (before, had) = read_classes(file), read_classes(place)
+    return has_background == had and names[: len(before)] == before
+
+
+def refuse_others(others: Sequence[Path]) -> NoReturn:
+    """Refuse to replace files with other content, in words that say what a person would lose."""
+    masks = [place for place in others if place.suffix == ".png"]
+    if not masks:
+        raise UserError(
+            f"--output {others[0]}: is there already, with other content; name another place, or "
+            "add --overwrite"
+        )
+    names = ", ".join(place.name for place in masks[:NAMED])
+    more = f" and {len(masks) - NAMED} more" if len(masks) > NAMED else ""
+    raise UserError(
+        f"--output {masks[0]}: is there already, with other content: {len(masks)} masks were drawn "
+        f"or mended by hand ({names}{more}); move them to another folder, export, and move them "
+        "back; --overwrite would lose that work"
+    )

@@ -49,8 +49,8 @@ def give_masks(
         path = dataset.mask_path(name)
         if is_untouched_export(path) and differs(folder, dataset, name, drawn[name], classes):
             raise UserError(
-                f"{path}: was exported of other labels than {folder} has; export again with "
-                "--overwrite, or remove it"
+                f"{path}: was exported of other labels than {folder} has; export again, or remove "
+                "it"
             )
     mended = [name for name in other if name in own]
     mended = mended[:: math.ceil(len(mended) / COMPARED) or 1]
