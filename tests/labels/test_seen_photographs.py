@@ -1,5 +1,6 @@
 """A store knows which photographs its labels were given on."""
 
+import pytest
 from conftest import run
 from PIL import Image
 
@@ -9,6 +10,7 @@ from weakseg.labels.formats.records import Shape
 from weakseg.labels.label_file import labels_for, load_labels, save_labels
 from weakseg.labels.seen_photographs import ACT, held_by_source, note_photographs, noted_photographs
 from weakseg.labels.store import Event, Given, opened_store
+from weakseg.labels.store_labels import refuse_two_sizes
 
 
 def test_photographs_swapped_after_an_import_are_told_until_the_next(tmp_path):
@@ -70,6 +72,16 @@ def test_a_source_without_a_note_has_the_one_that_held_when_its_labels_came(tmp_
         assert held()["second"] not in ("old", "new") and held()["first"] == "new"
         store.update("second", {"a": Given()})
         assert "second" not in held()
+
+
+def test_sources_that_labelled_a_photograph_at_two_sizes_are_refused_until_they_agree():
+    click, tag = {0: Shape("click", "cat", [5.0, 5.0])}, {0: Shape("tag", "cat", True)}
+    small, large = (40, 30), (80, 60)
+    old = {"mine": Given(click, small), "looked": Given({}, large), "tags": Given(tag, large)}
+    refuse_two_sizes(old)
+    with pytest.raises(ValueError, match="sizes, mine at 40x30 and more at 80x60; import"):
+        refuse_two_sizes(old | {"more": Given(click, large)})
+    refuse_two_sizes(old | {"mine": Given(click, large), "more": Given(click, large)})
 
 
 def test_a_file_has_no_notes_of_its_own(pets_dir, pets_labels, tmp_path):

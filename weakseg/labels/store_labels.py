@@ -1,5 +1,6 @@
 """Labels of a store as a label file holds them: what training, studies and prices read."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from weakseg.data.base import SegmentationDataset
 from weakseg.labels.carried import label_record, merged
 from weakseg.labels.label_header import header
 from weakseg.labels.seen_photographs import changed_photographs, held_by_source, noted_photographs
-from weakseg.labels.store import opened_store
+from weakseg.labels.store import Given, opened_store
 
 
 def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
     images = {}
     for key, one in carried.items():
         try:
+            refuse_two_sizes(given[key])
             images[key] = label_record(
                 one, dataset.class_names, dataset.tag_names, dataset.has_background
             )
@@ -41,3 +43,17 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
     held = held_by_source(noted, {key: given[key] for key in images})
     notes = changed_photographs(folder, dataset, held)
     return {**head, "images": images, "drawn": masks, "strays": strays, "notes": notes}
+
+
+def refuse_two_sizes(sources: Mapping[str, Given]) -> None:
+    """Raise a `ValueError` where sources set places on the photograph of a picture at two sizes.
+
+    One of them is of another photograph than the one that is there.
+    """
+    told = {one.size: name for name, one in sources.items() if one.size and one.placed}
+    if len(told) > 1:
+        sizes = " and ".join(f"{name} at {size[0]}x{size[1]}" for size, name in told.items())
+        raise ValueError(
+            f"its labels are of photographs of two sizes, {sizes}; import those of the other size "
+            "again, scaled"
+        )
