@@ -54,7 +54,7 @@ def beside(carried: Mapping[str, Carried], pictures: Pictures) -> Iterator[str]:
     if other:
         yield (
             f"{len(other)} pictures of {pictures.folder} have another size than they were labelled "
-            f"at, the first is {other[0]}; import their labels anew"
+            f"at, the first is {other[0]}; scale their labels, or draw them anew"
         )
     bare = [key for key in pictures.files if key not in carried or not carried[key].signals]
     first = f", the first is {bare[0]}" if bare else ""
