@@ -47,6 +47,8 @@ class Discs:
     def mask_path(self, name):
         return Path(__file__)  # stands for the file that the labels are drawn from
 
+    image_path = mask_path
+
     def mask(self, name):
         seed, (y, x) = stable_seed("disc", name), pixel_grid()
         left, top, radius = 8 + seed % 16, 8 + seed // 16 % 16, 3 + seed // 256 % 5

@@ -209,7 +209,8 @@ def test_without_a_background(tmp_path):
     folder = streets(tmp_path / "streets")
     common = ["ask", "--simulate", "--data_dir", folder, "--no_background", "--refit_every", 10]
     own = ["--cache_dir", tmp_path / "cache", "--study_dir", tmp_path / "ask"]
-    run(study, *common, *own, "--answers", 30, "--at", 30, "--strategy", "rare", *TINY)
+    words = [*common, *own, "--answers", 30, "--at", 30, "--strategy", "rare"]
+    run(study, *words, *TINY, "--head", "linear")
     row = content(tmp_path / "ask")["rows"][0]
     assert row["answers"] == 30 and row["estimate"]["foreground_iou"] is None
 

@@ -17,7 +17,7 @@ def steps():
     """The command lines of the section, each as words."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = text.split("## Your own photographs")[1].split("\n## ")[0]
-    lines = re.findall(r"`(python\s[^`]+)`", section.split("```")[0])
+    lines = re.findall(r"`(python\sbenchmarks[^`]+)`", section.split("```")[0])
     lines += section.split("```bash")[1].split("```")[0].strip().splitlines()
     lines += re.findall(r"`(python\s[^`]+)`", section.split("```")[2])
     return [shlex.split(" ".join(line.split()))[1:] for line in lines]
