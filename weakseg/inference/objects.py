@@ -13,6 +13,7 @@ from weakseg.data.image_io import read_shown
 from weakseg.data.reading import Photograph
 
 WAIST = 0.9  # of the thickness of the thinner of two parts: a waist below it parts two objects
+EDGE = 1.1  # pixels that are added to each distance from the edge
 MOST = 65535  # objects that a picture of 16 bits can number
 
 Clicks = Sequence[Sequence[float]]  # of [x, y, class], in original pixels
@@ -120,8 +121,8 @@ def thick_places(distance: np.ndarray, part: np.ndarray) -> np.ndarray:
     import cv2
     from skimage.morphology import local_maxima, reconstruction
 
-    # A pixel more: steps of whole pixels are no waists of thin objects.
-    height = np.where(part, np.log(distance + 1), 0)
+    # So much more: steps of whole pixels are no waists of thin objects.
+    height = np.where(part, np.log(distance + EDGE), 0)
     levelled = reconstruction(np.maximum(height + math.log(WAIST), 0), height, "dilation")
     peaks = local_maxima(np.pad(levelled, 1))[1:-1, 1:-1] & part
     numbers: np.ndarray = cv2.connectedComponents(peaks.astype(np.uint8))[1]
