@@ -100,12 +100,10 @@ def labels_for(
     may_miss: whether all of the images may be without labels
     data_dir: as the user gave it, for the command that a mistake's message proposes
     """
-    content = (
-        store_content(path, dataset)
-        if is_store(path)
-        else load_labels(path, f"run {command(path, dataset, data_dir)}")
-    )
-    if not is_store(path):
+    if is_store(path):
+        content = store_content(path, dataset)
+    else:
+        content = load_labels(path, f"run {command(path, dataset, data_dir)}")
         content = {key: one for key, one in content.items() if key not in OF_STORES}
     is_simulated = bool(content["options"])  # people's labels have none
     remedy = f"run {command(path, dataset, data_dir, content)}" if is_simulated else MEND
