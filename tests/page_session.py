@@ -13,7 +13,9 @@ from PIL import Image
 from werkzeug.test import Client
 
 import annotate
-from weakseg.common import IGNORE
+from weakseg.common import IGNORE, UserError
+from weakseg.labels import store_file
+from weakseg.labels.store import Event, opened_store
 from weakseg.page.access import Access
 from weakseg.page.server import Routes, Server
 from weakseg.planning.questions import Question
@@ -154,6 +156,45 @@ class Served:
 
     def told(self):
         return self.session.log.told
+
+
+@contextlib.contextmanager
+def no_room(folder):
+    """Let the disk of a store be full, as SQLite sees it."""
+    prepare = store_file.prepare
+
+    def full(connection, path):
+        prepare(connection, path)
+        connection.execute("PRAGMA max_page_count = 1")  # no page more than there are
+
+    with patch.object(store_file, "prepare", full):
+        with pytest.raises(UserError, match="make room"), opened_store(folder) as store:
+            while True:
+                store.append([Event("", "", "filling")])
+        yield "full"
+
+
+@contextlib.contextmanager
+def read_only(folder):
+    """Let the folder of a store be read-only, for root as well."""
+    with patch("os.access", lambda *_: False):
+        yield "readonly"
+
+
+@contextlib.contextmanager
+def taken_away(folder):
+    """Let a file be where the folder of a store was."""
+    away = folder.with_name("away")
+    folder.rename(away)
+    folder.write_text("")
+    try:
+        yield "no store"
+    finally:
+        folder.unlink()
+        away.rename(folder)
+
+
+UNWRITABLE = [no_room, read_only, taken_away]
 
 
 @contextlib.contextmanager

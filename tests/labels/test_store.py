@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weakseg.common import UserError
+from weakseg.labels import store_file
 from weakseg.labels.carried import label_record, merged
 from weakseg.labels.formats.records import Classes, Shape
 from weakseg.labels.store import Event, Given, opened_store
@@ -205,6 +206,31 @@ def test_a_store_in_a_folder_that_cant_be_written_is_read(tmp_path, monkeypatch)
     assert carried(tmp_path)["a"].shapes == (CAT,)
     with pytest.raises(UserError, match="can't be written"), opened_store(tmp_path) as store:
         store.say_classes(Classes(NAMES))
+
+
+def test_a_full_disk_or_another_writer_is_no_damage(tmp_path, monkeypatch):
+    """The line says what is in the way; the store is as it was, and is written afterwards."""
+    update(tmp_path, "tool", a=says(CAT))
+    large = Event("tool", "a", "note", geometry="x" * 10**6)
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"full.*make room"):
+        prepare = store_file.prepare
+
+        def full(connection, path):
+            prepare(connection, path)
+            connection.execute("PRAGMA max_page_count = 1")  # no page more than there are
+
+        patch.setattr(store_file, "prepare", full)
+        with opened_store(tmp_path) as store:
+            store.append([Event("tool", "a", "note"), large])
+    with opened_store(tmp_path) as other, monkeypatch.context() as patch:
+        other.connection.execute("BEGIN IMMEDIATE")
+        patch.setattr(store_file, "PATIENCE", 0)
+        line = "locked.*end what else writes there"
+        with pytest.raises(UserError, match=line), opened_store(tmp_path) as store:
+            store.append([large])
+    assert carried(tmp_path)["a"].shapes == (CAT,)
+    with opened_store(tmp_path) as store:
+        assert not [*store.events("note")] and store.append([large])
 
 
 def test_many_write_at_once(tmp_path):

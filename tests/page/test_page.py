@@ -4,19 +4,13 @@ One server and one browser for all. Each test goes on from the session as it is.
 """
 
 import pytest
-from page_session import Served, browser, opened, until, wait, write_photographs
+from page_session import UNWRITABLE, Served, browser, opened, until, wait, write_photographs
 from PIL import Image
 
 from weakseg.labels.store import opened_store
 
 HOSTILE = "<img src=x onerror=document.title=1>.png"
 SIZES = {HOSTILE: (90, 60), **{f"{n}.png": (64, 48) for n in range(14)}}
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +28,9 @@ def served(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(chromium, served):
+def page(served):
     """The page, opened by its link, after the example clicks."""
-    with opened(chromium, served.links[-1]) as found:
+    with browser() as chromium, opened(chromium, served.links[-1]) as found:
         yield found
 
 
@@ -228,6 +222,23 @@ def test_a_server_that_was_killed_before_it_stored_loses_nothing(page, served):
     told = [one for one in served.told() if one.asked.number == question]
     assert [one.label for one in told] == ["leaf"]
     assert page.evaluate("page.questions.current.id") > question
+
+
+@pytest.mark.parametrize("fault", UNWRITABLE)
+def test_an_answer_that_cant_be_stored_waits_until_it_can(page, served, fault):
+    ready(page)
+    question = page.evaluate("page.questions.current.id")
+    with fault(served.folder / "labels") as words:
+        page.keyboard.press("Digit2")
+        page.wait_for_selector(f"#fault:has-text('kept here'):has-text('{words}')")
+        page.reload()  # it waits in the browser's storage
+        page.wait_for_selector(f"#fault:has-text('{words}')")
+        assert question not in [one.asked.number for one in served.told()]
+    page.wait_for_selector("#fault", state="hidden")
+    wait(page, "page.outbox.length === 0")
+    told = [one for one in served.told() if one.asked.number == question]
+    assert [one.label for one in told] == ["leaf"]
+    ready(page)
 
 
 def test_a_name_of_a_stranger_runs_nothing(page):

@@ -6,10 +6,17 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from conftest import run
-from page_session import TIMES, Visitor, session_in, started, until, write_photographs
+from page_session import (
+    TIMES,
+    UNWRITABLE,
+    Visitor,
+    session_in,
+    started,
+    until,
+    write_photographs,
+)
 
 import train
-from weakseg.common import UserError
 from weakseg.labels.formats.records import Shape
 from weakseg.labels.person import Faults, Person
 from weakseg.labels.store import Given, opened_store
@@ -229,23 +236,35 @@ def test_raw_events_are_stored_as_they_are(visitor, tmp_path):
     assert event.geometry == one and event.kind == "press"
 
 
-def test_a_full_disk_loses_nothing(visitor, monkeypatch):
-    question = visitor.questions()[0]
-
-    def full(*rest):
-        raise UserError("store.sqlite: can't be written (database or disk is full)")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(AnswerLog, "append", full)
-        reply = visitor.client.post(
-            "/answer",
-            json={"id": question["id"], "class": "red", "times": TIMES},
-            base_url="http://127.0.0.1:1",
-        )
-        assert reply.status_code == 507 and "full" in reply.get_json()["error"]
-        assert not visitor.session.log.told
-    visitor.answer(question, "red")
-    assert len(visitor.session.log.told) == 1
+@pytest.mark.parametrize("fault", UNWRITABLE)
+def test_where_nothing_can_be_stored_one_line_says_so_and_nothing_is_lost(visitor, fault):
+    session, (first, second) = visitor.session, visitor.questions()[:2]
+    visitor.answer(first, "red")
+    with opened_store(session.log.folder) as store:
+        before = [event for _, _, event in store.events("answered", "shape", "drawn", "coloured")]
+    answer = {"id": second["id"], "class": "red", "times": TIMES}
+    drawing = {"picture": 0, "visit": "v", "shapes": [], "complete": ["boxes"], "times": TIMES}
+    posts = {
+        "/answer": answer,
+        "/draw/save": drawing,
+        "/classes": {"colour": "red", "to": "#010203"},
+        "/events": {"events": [{"kind": "press"}]},
+    }
+    with fault(session.log.folder) as words:
+        for path, body in posts.items():
+            line = visitor.post(path, body, 507)["error"]
+            assert words in line and "\n" not in line
+        assert len(session.log.told) == 1 and not session.drawings.done
+        until(lambda: words in visitor.get("/state")["fault"] or session.log.open)
+    with opened_store(session.log.folder) as store:
+        acts = store.events("answered", "shape", "drawn", "coloured")
+        assert [event for _, _, event in acts] == before
+    for path, body in posts.items():  # the page sends them again
+        visitor.post(path, body)
+    assert [one.label for one in session.log.told] == ["red", "red"]
+    assert AnswerLog.read(session.log.folder).told == session.log.told
+    assert [*session.drawings.done.values()] == ["drawn"]
+    until(lambda: any(number > second["id"] for number in session.log.open))
 
 
 def test_without_a_background_another_object_is_no_label(tmp_path):

@@ -163,9 +163,13 @@ def write(path: Path, save: Callable[[BinaryIO], object]) -> None:
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             save(file)
     except OSError as error:
-        raise UserError(
+        raise NotKept(
             f"{path}: cannot be written ({error.strerror}); choose another --cache_dir"
         ) from error
+
+
+class NotKept(UserError):
+    """A file of the cache that can't be written: the fault is the disk's, not the photograph's."""
 
 
 def source_key(source: Source) -> str:

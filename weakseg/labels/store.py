@@ -26,7 +26,7 @@ from weakseg.common import UserError, reason
 from weakseg.data.ids import fault_of_id
 from weakseg.labels.formats.plain import checked
 from weakseg.labels.formats.records import KINDS, MALFORMED, Classes, Shape, number, rounded, text
-from weakseg.labels.store_file import connected
+from weakseg.labels.store_file import connected, fault_of
 
 COLUMNS = "time, annotator, source, picture, act, kind, class, geometry, seconds, replaced"
 # The text of the views: a stranger's file may define its own.
@@ -144,10 +144,11 @@ class Store:
                 yield
                 self.connection.execute("COMMIT")
             except BaseException:
-                self.connection.execute("ROLLBACK")
+                if self.connection.in_transaction:  # on a full disk SQLite went back by itself
+                    self.connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise UserError(f"{self.path}: can't be written ({reason(error)})") from error
+            raise fault_of(self.path, error, f"can't be written ({reason(error)})") from error
 
     def update(self, source: str, pictures: Mapping[str, Given]) -> Change:
         """Bring the store to what a source says of some pictures at present.
@@ -277,7 +278,10 @@ class Store:
     def _rows(self, query: str, words: tuple[str, ...]) -> list[Any]:
         try:
             return self.connection.execute(query, words).fetchall()
-        except (sqlite3.Error, UnicodeError) as error:
+        except sqlite3.Error as error:
+            line = f"is damaged ({reason(error)}); import anew"
+            raise fault_of(self.path, error, line) from error
+        except UnicodeError as error:
             raise UserError(f"{self.path}: is damaged ({reason(error)}); import anew") from error
 
     @contextlib.contextmanager

@@ -14,6 +14,14 @@ from weakseg.common import UserError, reason
 FILE, VERSION = "store.sqlite", 1
 APPLICATION = 0x77656B73  # marks the file as a store
 PATIENCE = 30.0  # seconds to wait while another process writes
+# What SQLite may lack that says nothing of the file, and the way out.
+WAYS_OUT = {
+    sqlite3.SQLITE_FULL: "make room on its disk",
+    sqlite3.SQLITE_IOERR: "make room on its disk",
+    sqlite3.SQLITE_CANTOPEN: "make room on its disk, and let its folder be written",
+    sqlite3.SQLITE_READONLY: "let its folder be written",
+    sqlite3.SQLITE_BUSY: "end what else writes there",
+}
 
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS events (
@@ -67,15 +75,24 @@ def connected(
         uri = f"{path.absolute().as_uri()}?{mode}"
         connection = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)
     except sqlite3.Error as error:
-        raise UserError(f"{path}: can't be opened ({reason(error)})") from error
+        raise fault_of(path, error, f"can't be opened ({reason(error)})") from error
     with contextlib.closing(connection):
         try:
             prepare(connection, path)
         except sqlite3.Error as error:
-            raise UserError(
-                f"{path}: is no store of labels ({reason(error)}); name another folder"
-            ) from error
+            line = f"is no store of labels ({reason(error)}); name another folder"
+            raise fault_of(path, error, line) from error
         yield connection, path
+
+
+def fault_of(path: Path, error: sqlite3.Error, otherwise: str) -> UserError:
+    """Return an error of SQLite for people, with its way out.
+
+    otherwise: what it says where the disk has room, may be written, and nobody else writes
+    """
+    way_out = WAYS_OUT.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+    line = f"can't be written ({reason(error)}); {way_out}" if way_out else otherwise
+    return UserError(f"{path}: {line}")
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -1,5 +1,7 @@
 """Candidate pixels of more and more pictures: their features are computed while people answer."""
 
+import errno
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from weakseg.common import UserError, stable_seed
+from weakseg.data.cache import NotKept
 from weakseg.labels.pixels import random_places
 from weakseg.learners.features import FeatureMaps
 from weakseg.page.photographs import Photographs
@@ -52,14 +55,20 @@ class GrowingPool:
         return len(self.photographs)
 
     def compute(self, closed: threading.Event, progress: Callable[[], None]) -> None:
-        """Compute features, picture by picture, until all are there or the session is closed."""
-        for index, name in enumerate(self.photographs.names):
+        """Compute features, picture by picture, until all are there or the session is closed.
+
+        Called again where the disk had no room, it goes on.
+        """
+        for index in range(self.ready, len(self)):
+            name = self.photographs.names[index]
             if closed.is_set():
                 return
             if not self.features[index, -1].any():  # of a file that holds it already
                 try:
                     maps = self.features_of(name)
                     self.features[index] = maps.at(self.places[index])
+                except NotKept:
+                    raise
                 except UserError as error:
                     self.unusable[index] = str(error)
                     self.sizes[index] = 0
@@ -91,8 +100,29 @@ def mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         found: np.ndarray = np.load(path, mmap_mode="r+")
-        if found.shape == shape and found.dtype == np.float16:
-            return found
+        is_whole = found.shape == shape and found.dtype == np.float16
     except (OSError, ValueError, EOFError):
-        pass
-    return np.lib.format.open_memmap(path, "w+", np.float16, shape)
+        is_whole = False
+    if not is_whole:
+        found = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+    take_room(path)
+    return found
+
+
+def take_room(path: Path) -> None:
+    """Take the room that a file needs on its disk; where there is none it is a `NotKept`.
+
+    A process that writes to a mapped file for which there is no room ends at once.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):  # of file systems that can't promise
+            return
+        path.unlink(missing_ok=True)
+        raise NotKept(
+            f"{path}: cannot be written ({error.strerror}); choose another --cache_dir"
+        ) from error

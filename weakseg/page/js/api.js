@@ -33,6 +33,21 @@ export const post = (path, body) =>
     keepalive: JSON.stringify(body).length < 60000,
   });
 
+const later = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** Return what the server says, however long it is away or its disk is full. */
+export async function patient(ask) {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      sayFault(failure.message);
+      await later(AGAIN);
+    }
+  }
+}
+
 const KEPT = "weakseg-unsent";
 const AGAIN = 1500; // ms until what could not be stored is sent again
 
@@ -56,7 +71,11 @@ export class Outbox {
   }
 
   keep() {
-    localStorage.setItem(KEPT, JSON.stringify(this.waiting));
+    try {
+      localStorage.setItem(KEPT, JSON.stringify(this.waiting));
+    } catch {
+      sayFault("The browser's storage is full: leave this page open until all is stored.");
+    }
   }
 
   async flush() {
@@ -72,7 +91,7 @@ export class Outbox {
         const may_help = failure.status >= 500 && !(is_event && failure.status === 500);
         if (failure.status === 0 || failure.status === 403 || may_help) {
           sayFault(`Not stored yet, and kept here: ${failure.message}`);
-          await new Promise((done) => setTimeout(done, AGAIN));
+          await later(AGAIN);
           continue;
         }
         sayFault(failure.message); // it can never be stored as it is

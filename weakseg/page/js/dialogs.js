@@ -90,7 +90,11 @@ export class FinishDialog {
   constructor(poll) {
     this.dialog = byId("finish-dialog");
     byId("open-finish").onclick = () => this.dialog.showModal();
-    byId("start-finish").onclick = () => post("/finish", {}).then((state) => this.update(state)).then(poll);
+    byId("start-finish").onclick = () =>
+      post("/finish", {}).then(
+        (state) => (this.update(state), poll()),
+        (failure) => (byId("finish-line").textContent = failure.message),
+      );
     this.dialog.querySelector(".close").onclick = () => this.dialog.close();
   }
 

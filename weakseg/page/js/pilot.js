@@ -1,23 +1,10 @@
 // The pilot: blocks of pictures, one kind of label after another, with a card before each; at the
 // end the person's own prices. The cards cost nothing: the clock runs while a picture is on show.
-import { Failure, get, post } from "./api.js";
-import { byId, make, sayFault } from "./elements.js";
+import { get, patient, post } from "./api.js";
+import { byId, make } from "./elements.js";
 
 const AGAIN = 400; // ms between two looks at how far a block is
 const later = (ms) => new Promise((done) => setTimeout(done, ms));
-
-/** Return what the server says, however long it is away. */
-async function patient(call) {
-  for (;;) {
-    try {
-      return await call();
-    } catch (failure) {
-      if (!(failure instanceof Failure)) throw failure;
-      sayFault(failure.message);
-      await later(1500);
-    }
-  }
-}
 
 export class Pilot {
   /** choose: shows a view; questions, draw: the views; clock: of the page */

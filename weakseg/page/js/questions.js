@@ -1,5 +1,5 @@
 // The first view: a ring on a photograph, and one key for the class that is in it.
-import { Failure, get, post } from "./api.js";
+import { Failure, get, patient, post } from "./api.js";
 import { byId, make, sayFault } from "./elements.js";
 import { CANNOT_TELL, FORWARD, OTHER, UNDO, meaning, showKeys } from "./keys.js";
 import { cutoutAddress, prepare, Stage } from "./stage.js";
@@ -32,7 +32,7 @@ export class Questions {
 
   /** Begin: take the last answers, then questions, for ever. */
   async start() {
-    this.told = (await get(`/told?count=${STRIP}`)).told;
+    this.told = (await patient(() => get(`/told?count=${STRIP}`))).told;
     this.drawStrip();
     this.stage.wait("The first question is being chosen …");
     for (;;) {
@@ -228,13 +228,14 @@ export class Examples {
     while (!state.joined) {
       this.stage.wait(`Looking at the first photographs … ${state.ready} of ${state.pictures}`);
       await later(300);
-      Object.assign(state, await get("/state"));
+      Object.assign(state, await patient(() => get("/state")));
     }
-    this.pictures = (await get(`/list?count=${Math.min(200, state.joined)}`)).pictures;
+    const count = Math.min(200, state.joined);
+    this.pictures = (await patient(() => get(`/list?count=${count}`))).pictures;
     for (const one of wanted) {
       if (!(await this.example(one))) break;
     }
-    await post("/begin", {});
+    await patient(() => post("/begin", {}));
     byId("leaf").hidden = true;
     byId("frame").classList.remove("clicks");
     byId("questions").classList.remove("starts");
