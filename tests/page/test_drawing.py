@@ -20,12 +20,6 @@ SIZE = (48, 80)
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    with browser() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawing")
     images = write_photographs(folder / "photos", {f"{n}.png": (64, 48) for n in range(12)})
@@ -39,8 +33,8 @@ def served(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(chromium, served):
-    with opened(chromium, served.links[-1]) as found:
+def page(served):
+    with browser() as chromium, opened(chromium, served.links[-1]) as found:
         enter(found)
         yield found
 
