@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,7 +96,8 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=CLASS,...",
-        help="classes of the file that have other names here; CLASS - leaves one out",
+        help="classes of the file that have other names here, in which * stands for any letters; "
+        "CLASS - leaves one out, ? leaves unlabelled what it shows",
     )
     parser.add_argument(
         "--classes",
@@ -204,7 +206,7 @@ def import_labels(args: argparse.Namespace) -> None:
     with opened_store(args.output, create=True) as store:
         classes = all_classes(store.classes(), wishes, files)
         for found in files:
-            report(found, pictures)
+            report(found, pictures, wishes.meaning.classes.names)
             change = keep(store, found)
             for source, given in found.sources.items():
                 note_photographs(store, source, {key: pictures.files[key] for key in given})
@@ -266,8 +268,11 @@ def all_classes(before: Classes, wishes: Wishes, files: list[Imported]) -> Class
     return Classes(tuple(dict.fromkeys(names)), before.has_background)
 
 
-def report(found: Imported, pictures: Pictures) -> None:
-    """Say what came of one file: a line for each thing that a person must know."""
+def report(found: Imported, pictures: Pictures, known: Sequence[str]) -> None:
+    """Say what came of one file: a line for each thing that a person must know.
+
+    known: the classes that somebody listed
+    """
     say(f"{found.path}: {found.title}, {found.pictures} pictures of {pictures.folder}")
     if found.shown:
         say(f"  {', '.join(f'{number} {kind}' for kind, number in found.shown.items())}")
@@ -286,6 +291,8 @@ def report(found: Imported, pictures: Pictures) -> None:
     if found.dropped.hidden:
         number = len(found.dropped.hidden)
         say(f"  {number} pictures lost shapes, so that none of their lists is complete")
+    for line in found.slips.lines(found.classes, known):
+        say(f"  {line}")
 
 
 EMPTY = {

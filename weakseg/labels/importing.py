@@ -26,8 +26,9 @@ from weakseg.labels.formats.records import (
 from weakseg.labels.formats.table import FORMATS, others, reader, recognise
 from weakseg.labels.matched import Matched, matched
 from weakseg.labels.matching import Pictures
-from weakseg.labels.naming import BACKGROUND, NOTHING
+from weakseg.labels.naming import BACKGROUND, NOTHING, UNTOLD, renamed_to
 from weakseg.labels.signals import LISTS
+from weakseg.labels.slips import Slips
 from weakseg.labels.store import Change, Given, Store
 
 OTHERS = 0.2  # share of pictures of another size than they were labelled at that is no slip
@@ -41,7 +42,7 @@ class Wishes:
     areas_as    of `converting.WISHES`; None: masks, and strokes for brushes
     is_empty    whether a picture without shapes shows nothing; else it is unlabelled
     complete    kinds of label whose list holds all objects, where a picture has any of the kind
-    names       {class in the file: class here, or `NOTHING`}
+    names       {class in the file: class here, `NOTHING` or `UNTOLD`}, see `renamed_to`
     meaning     of the numbers in masks; its classes, where there are some, are all that are known
     source      what the labels come from; a later import of the same replaces it; None: by the file
     """
@@ -67,6 +68,7 @@ class Imported:
     others   (name, format) of files in another format, which are left out
     classes  that the shapes are of, in the order of the file
     order    of the numbers in its boxes
+    slips    what of it looks like one
     marks, far  number of shapes, and of those that reach far beyond their picture
     clicks, outside  number of clicks, which nobody can set beside a picture, and of those far away
     unsized, beyond  number of labelled pictures whose size the file doesn't say, and of those that
@@ -84,6 +86,7 @@ class Imported:
     is_empty: bool = False
     classes: list[str] = field(default_factory=list)
     order: BoxOrder = field(default_factory=BoxOrder)
+    slips: Slips = field(default_factory=Slips)
     marks: int = 0
     far: int = 0
     clicks: int = 0
@@ -218,7 +221,10 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
             named = renamed(shape, wishes)
             if named is not None:
                 refuse_shape_of_nothing(named, wishes)
-                shapes += converted(fit.shape(named), wishes.areas_as, fit.size)
+                fitted = fit.shape(named)
+                shapes += converted(fitted, wishes.areas_as, fit.size)
+                if named.label not in backgrounds(wishes.meaning.classes):
+                    found.slips.add(fitted, record.name, wishes.areas_as in (None, "full"))
                 if named.kind != "click" and fit.beyond(named) > EDGE:
                     found.dropped.change("cut at the edge of the picture", record.name)
                 if named.kind == "box":
@@ -244,11 +250,13 @@ def renamed(shape: Shape, wishes: Wishes) -> Shape | None:
     """
     if shape.label is None:
         return shape
-    name = wishes.names.get(shape.label, shape.label)
-    classes = wishes.meaning.classes.names
+    mapped = renamed_to(shape.label, wishes.names)
+    if mapped == NOTHING or (mapped == UNTOLD and shape.kind == "tag"):
+        return None
+    if mapped == UNTOLD:
+        return replace(shape, label=None)
+    name, classes = mapped or shape.label, wishes.meaning.classes.names
     if name == NOTHING:
-        if shape.label in wishes.names:
-            return None
         raise Unreadable(f"of the class {name!r}, which is no name (--map '{name}=CLASS')")
     if name == BACKGROUND and wishes.meaning.classes.has_background:
         name = classes[0] if classes else "background"

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from weakseg.common import UserError
@@ -11,6 +11,9 @@ from weakseg.labels.formats.records import Classes
 
 BACKGROUND = "_background_"  # as LabelMe calls it
 NOTHING = "-"  # a class that --map leaves out
+UNTOLD = (
+    "?"  # one of which --map says that nobody can tell what is there: its pixels are unlabelled
+)
 
 
 def classes_beside(images: str | Path) -> Classes:
@@ -37,15 +40,30 @@ def refuse_alike(names: Iterable[str]) -> None:
 
 
 def renames(words: Sequence[str]) -> dict[str, str]:
-    """Return {class in the file: class here} of --map's words "Dog=dog,phone=-"."""
+    """Return {class in the file: class here} of --map's words "Dog=dog,phone=-,cat-*=cat"."""
     names: dict[str, str] = {}
     parts = (unicodedata.normalize("NFC", part) for one in words for part in one.split(","))
     for word in filter(str.strip, parts):
         old, sign, new = (part.strip() for part in word.partition("="))
         if not (old and sign and new):
-            raise UserError(f"--map {word.strip()}: write NAME=CLASS, or NAME={NOTHING}")
+            raise UserError(
+                f"--map {word.strip()}: write NAME=CLASS, NAME={NOTHING} or NAME={UNTOLD}"
+            )
         if names.setdefault(old, new) != new:
             raise UserError(
                 f"--map {word.strip()}: {old} has the name {names[old]} already; keep one"
             )
     return names
+
+
+def renamed_to(label: str, names: Mapping[str, str]) -> str | None:
+    """Return the name that `renames` give a class; None where they don't name it.
+
+    A name in which `*` stands for any letters holds where no name is the class's own.
+    """
+    if label in names:
+        return names[label]
+    for old, new in names.items():
+        if "*" in old and re.fullmatch(".*".join(map(re.escape, old.split("*"))), label):
+            return new
+    return None

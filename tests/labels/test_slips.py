@@ -1,0 +1,141 @@
+"""What an import takes over and tells: rectangles as masks, numbers of objects, scores, voids."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import run
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import labels
+from weakseg.labels.formats.geometry import corners, ellipse, turned
+from weakseg.labels.formats.records import Shape
+from weakseg.labels.formats.runs import mask_geometry
+from weakseg.labels.importing import carried_in
+from weakseg.labels.naming import renamed_to, renames
+from weakseg.labels.slips import Slips, is_rectangle
+from weakseg.labels.store import opened_store
+
+
+@pytest.fixture
+def bring(tmp_path, capsys):
+    """Return a function that imports rows of our table -> (lines, what picture a carries)."""
+    (tmp_path / "images").mkdir()
+    for name in "ab":
+        Image.new("RGB", (60, 40), ord(name)).save(tmp_path / f"images/{name}.png")
+
+    def read(*rows, words=()):
+        path = tmp_path / "rows.csv"
+        path.write_text("\n".join(["image,kind,class,x,y", *rows]))
+        command = ["import", path, "--images", tmp_path / "images", "--output", tmp_path / "s"]
+        run(labels, *command, *words)
+        with opened_store(tmp_path / "s") as store:
+            return capsys.readouterr().out, dict(carried_in(store))["a"]
+
+    return read
+
+
+boxes = st.tuples(*[st.integers(0, 200)] * 2, *[st.integers(10, 200)] * 2)
+
+
+@given(boxes, st.floats(0, 360), st.integers(0, 3), st.booleans())
+def test_rectangles_are_rectangles_however_they_are_turned(box, angle, first, is_closed):
+    left, top, width, height = box
+    ring = turned(corners([left, top, left + width, top + height]), [left, top], angle)
+    ring = ring[first:] + ring[:first]
+    drawn = [*ring, ring[0]] if is_closed else ring
+    assert is_rectangle(Shape("polygon", "cat", [[drawn]]))
+    moved = [[ring[0][0] + 0.2 * (ring[2][0] - ring[0][0]), ring[0][1]], *ring[1:]]
+    assert angle % 90 or not is_rectangle(Shape("polygon", "cat", [[moved]]))
+    assert not is_rectangle(Shape("polygon", "cat", [[ellipse([9, 9], [width, height], angle)]]))
+    pixels = np.ones((height, width), bool)
+    assert is_rectangle(Shape("mask", "cat", mask_geometry(pixels)))
+    pixels[height // 2 :, 1:] = False
+    assert not is_rectangle(Shape("mask", "cat", mask_geometry(pixels)))
+
+
+@given(st.integers(0, 9), st.integers(0, 9))
+def test_rectangles_are_told_where_nearly_all_areas_are_some(rectangles, others):
+    slips = Slips()
+    for k in range(rectangles + others):
+        ring = corners([0, 0, 20, 10]) if k < rectangles else [[0, 0], [9, 0], [9, 9]]
+        slips.add(Shape("polygon", "cat", [[ring]]), "a", is_exact=True)
+        slips.add(Shape("box", "cat", [0, 0, 20, 10]), "a", is_exact=True)
+    told = [*slips.lines(["cat"], [])]
+    assert len(told) == (rectangles > 0 and rectangles >= 4 * others)
+    assert not told or told[0].startswith(f"{rectangles} of {rectangles + others} polygons")
+
+
+def test_boxes_drawn_as_polygons_are_told_and_become_boxes(bring):
+    row = "a.png,polygon,cat,5,5,25,5,25,30,5,30"
+    told, _ = bring(row)
+    assert "1 of 1 polygons and masks are rectangles" in told and "--as boxes" in told
+    told, carried = bring(row, words=["--as", "boxes"])
+    assert "rectangles" not in told and [one.kind for one in carried.shapes] == ["box"]
+    told, _ = bring("a.png,polygon,cat,5,5,25,5,25,30")
+    assert "rectangles" not in told
+
+
+@pytest.mark.parametrize("sign", ["-", "_", " ", "-0"])
+def test_numbers_of_objects_are_told_and_joined_by_the_map_that_is_told(sign, bring):
+    rows = [f"a.png,box,cat{sign}{k},{9 * k},1,{9 * k + 8},9" for k in (1, 2, 3)]
+    told, _ = bring(*rows)
+    assert "differ by a number" in told
+    flag = told.split("--map '")[1].split("'")[0]
+    told, carried = bring(*rows, words=["--map", flag])
+    assert "differ" not in told and {one.label for one in carried.shapes} == {"cat"}
+    told, _ = bring(*rows, words=["--classes", "bg", *(f"cat{sign}{k}" for k in (1, 2, 3))])
+    assert "differ" not in told  # somebody means them
+
+
+@pytest.mark.parametrize("names", [("cat", "dog"), ("F-16", "dog"), ("p53", "p21"), ("1", "2")])
+def test_names_that_differ_by_more_are_classes(names):
+    assert not [*Slips().lines(names, [])]
+
+
+@pytest.mark.parametrize("name", ["void", "Ignore", "un-labelled", "don't care", "__ignore__", "?"])
+@pytest.mark.parametrize("kind, places", [("polygon", "5,5,25,5,25,30"), ("click", "5,5")])
+def test_what_nobody_is_to_label_is_told_and_left_unlabelled(name, kind, places, bring):
+    rows = ["a.png,click,cat,50,35", f"a.png,{kind},{name},{places}"]
+    told, carried = bring(*rows)
+    assert f"{name} is a class like any other" in told and carried.shapes[1].label == name
+    flag = told.split("--map '", 1)[1].split("' leaves")[0]
+    told, carried = bring(*rows, words=["--map", flag])
+    assert "like any other" not in told and [one.label for one in carried.shapes] == ["cat", None]
+
+
+def test_boxes_of_what_nobody_is_to_label_leave_no_list_complete(bring):
+    rows = ["a.png,box,cat,1,1,9,9", "a.png,box,void,20,1,30,9", "a.png,tag,void"]
+    words = ["--complete", "boxes", "--map", "void=?"]
+    _, carried = bring(*rows, words=words)
+    assert [one.label for one in carried.shapes] == ["cat"] and not carried.complete
+
+
+@given(st.sampled_from(["cat-1", "cat", "a*", "(cat-1)"]), st.sampled_from(["x", "-", "?"]))
+def test_a_map_names_one_class_or_all_that_fit(name, new):
+    assert renamed_to(name, renames([f"{name}={new}"])) == new
+    assert renamed_to("cat-12", renames([f"cat-*={new},cat-12=own"])) == "own"
+    assert renamed_to("cat-12", renames([f"cat-*={new}"])) == new
+    assert renamed_to("dog-12", renames([f"cat-*={new}"])) is None
+
+
+@pytest.mark.parametrize("form", ["yolo", "coco"])
+def test_what_a_model_drew_is_told(form, bring, tmp_path, capsys):
+    if form == "yolo":
+        folder = tmp_path / "export"
+        folder.mkdir()
+        (folder / "classes.txt").write_text("cat\n")
+        (folder / "a.txt").write_text("0 0.5 0.5 0.2 0.2 0.87\n")
+    else:
+        folder = tmp_path / "export.json"
+        one = {"image_id": 1, "category_id": 1, "bbox": [5, 5, 9, 9], "score": 0.9, "id": 1}
+        image = {"id": 1, "file_name": "a.png", "width": 60, "height": 40}
+        categories = [{"id": 1, "name": "cat"}]
+        content = {"images": [image], "annotations": [one], "categories": categories}
+        folder.write_text(json.dumps(content))
+    run(labels, "import", folder, "--images", tmp_path / "images", "--output", tmp_path / "s")
+    assert "1 shapes have a model's score, the first of" in capsys.readouterr().out
+    told, _ = bring("a.png,box,cat,1,1,9,9")
+    assert "score" not in told

@@ -1,0 +1,107 @@
+"""What of an import looks like a slip of whoever made the file: it is taken over, and told."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from weakseg.labels.formats.geometry import Ring
+from weakseg.labels.formats.records import AREAS, Shape
+from weakseg.labels.formats.runs import mask_pixels
+from weakseg.labels.naming import UNTOLD
+from weakseg.validation import shorten
+
+OF_AREAS = 0.8  # share of them from which on rectangles are no chance
+SQUARE = 0.02  # share of a diagonal by which corners may miss those of a rectangle
+LEAST = 4  # pixels of a rectangle's sides: a smaller mask may well fill its box
+NUMBERED = re.compile(r"(.*[^\W\d_])([-_ #]+)\d+")  # cat-1
+IGNORED = {  # what people call that which nobody is to label, by its letters
+    *("ignore", "ignored", "ignoreregion", "void", "unlabelled", "unlabeled", "unannotated"),
+    *("dontcare", "dontknow", "unsure", "uncertain"),
+}
+
+
+@dataclass
+class Slips:
+    """What the shapes of an import have of it.
+
+    areas, rectangles  numbers of polygons and masks that become exact masks, and of those of them
+        that are rectangles
+    scored, first  number of shapes that have a model's score, and the name of the first's picture
+    """
+
+    areas: int = 0
+    rectangles: int = 0
+    scored: int = 0
+    first: str = ""
+
+    def add(self, shape: Shape, picture: str, is_exact: bool) -> None:
+        """Take in a shape, in pixels of its picture; is_exact: whether areas become masks."""
+        if is_exact and shape.kind in AREAS and shape.kind not in ("brush", "accepted"):
+            self.areas += 1
+            self.rectangles += is_rectangle(shape)
+        if shape.score is not None:
+            self.scored, self.first = self.scored + 1, self.first or picture
+
+    def lines(self, classes: Sequence[str], known: Sequence[str]) -> Iterator[str]:
+        """Yield a line for each kind of slip, with the way out.
+
+        classes: of the shapes; known: those that somebody listed, and so means
+        """
+        if self.rectangles and self.rectangles >= OF_AREAS * self.areas:
+            yield (
+                f"{self.rectangles} of {self.areas} polygons and masks are rectangles, taken as "
+                "exact masks; where they are boxes around objects, import with --as boxes"
+            )
+        if self.scored:
+            yield (
+                f"{self.scored} shapes have a model's score, the first of {self.first}, and are "
+                "taken as if a person had drawn them; where nobody checked them, leave them out"
+            )
+        named = [name for name in classes if name not in known]
+        for pattern, stem, names in numbered(named):
+            yield (
+                f"the classes {shorten(', '.join(names), 60)} differ by a number; where it counts "
+                f"objects, --map '{pattern}={stem}' makes them one"
+            )
+        for name in named:
+            if "".join(filter(str.isalnum, name.casefold())) in {*IGNORED, ""}:
+                yield (
+                    f"{name} is a class like any other; where it means that nobody is to label "
+                    f"there, --map '{name}={UNTOLD}' leaves it unlabelled"
+                )
+
+
+def is_rectangle(shape: Shape) -> bool:
+    """Return whether a polygon or mask is a rectangle, of a polygon also a turned one."""
+    if shape.kind == "polygon":
+        return all(len(part) == 1 and has_right_angles(part[0]) for part in shape.geometry)
+    if min(shape.geometry["width"], shape.geometry["height"]) < LEAST:
+        return False
+    return bool(mask_pixels(shape.geometry)[0].all())
+
+
+def has_right_angles(ring: Ring) -> bool:
+    """Return whether a ring has four corners of right angles: equal diagonals that halve."""
+    corners = [place for i, place in enumerate(ring) if place != ring[i - 1]]
+    if len(corners) != 4:
+        return False
+    a, b, c, d = np.array(corners, float)
+    diagonals = np.hypot(*(c - a)), np.hypot(*(d - b))
+    slack = SQUARE * max(diagonals)
+    return bool(np.hypot(*(a + c - b - d)) / 2 <= slack and abs(np.subtract(*diagonals)) <= slack)
+
+
+def numbered(names: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield (pattern for --map, stem, names) of names that differ by a number at their end."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name in names:
+        match = NUMBERED.fullmatch(name)
+        if match:
+            found[match[1], match[2]].append(name)
+    for (stem, sign), alike in islice(found.items(), 3):
+        if len(alike) > 1 or stem in names:
+            yield f"{stem}{sign}*", stem, alike
