@@ -21,6 +21,7 @@ from weakseg.data.image_io import image_size, read_image, read_instances
 from weakseg.data.lists import NO_BACKGROUND
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.reading import USUAL, Photograph, Reading
+from weakseg.data.rims import averaged
 from weakseg.data.value_range import value_range
 from weakseg.validation import shorten
 
@@ -397,6 +398,7 @@ class SegmentationDataset(ABC):
             raise UserError(
                 f"{self.mask_path(name)}: holds the number {strays[0]}, which is no class of this "
                 "data set; mend the mask, or say what it means (--mask_values, --mask_ignore)"
+                f"{averaged(strays)}"
             )
 
     def images_digest(self, names: Iterable[str]) -> str:

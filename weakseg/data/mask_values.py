@@ -10,11 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
 from weakseg.common import IGNORE, UserError, choose
 from weakseg.data.image_io import opened_mask, read_mask
+from weakseg.data.rims import averaged
 
 COLOUR, NUMBER = re.compile(r"#[0-9a-fA-F]{6}"), re.compile(r"[0-9]{1,5}")
 MOST = 65535  # number that a mask may hold
@@ -81,22 +83,27 @@ class MaskValues:
         """
         values = read_colours(path) if self.are_colours else read_numbers(path)
         present, places = np.unique(values, return_inverse=True)
-        classes = [self.class_of(value, path) for value in present.tolist()]
+        strays = [value for value in present.tolist() if self.class_of(value) is None]
+        if strays:
+            self.refuse(path, strays)
+        classes = [self.class_of(value) for value in present.tolist()]
         return np.array(classes, np.uint8)[places].reshape(values.shape)
 
-    def class_of(self, value: int, path: str | Path) -> int:
-        """Return the number of the class that a value means."""
+    def class_of(self, value: int) -> int | None:
+        """Return the number of the class that a value means; None where it means nothing."""
         if value in self.meaning:
             return self.meaning[value]
-        if not self.are_colours and value < self.classes:
+        if not self.are_colours and (value < self.classes or (value == IGNORE and self.ignores)):
             return value
-        if not self.are_colours and value == IGNORE and self.ignores:
-            return value
-        shown = f"'#{value:06x}'" if self.are_colours else str(value)
+        return None
+
+    def refuse(self, path: str | Path, strays: Sequence[int]) -> NoReturn:
+        """Refuse a mask that holds values which mean nothing."""
+        shown = f"'#{strays[0]:06x}'" if self.are_colours else str(strays[0])
         kind = "colour" if self.are_colours else "number"
         raise UserError(
             f"{path}: holds the {kind} {shown}, which means nothing; add {shown}=CLASS to "
-            f"--mask_values, or --mask_ignore {shown}"
+            f"--mask_values, or --mask_ignore {shown}{averaged(strays, kind)}"
         )
 
 

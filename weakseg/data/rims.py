@@ -6,39 +6,62 @@ Who makes a mask smaller by averaging turns the border of 0 and 2 into 1, which 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from weakseg.common import IGNORE, UserError
 
 Reader = Callable[[Path], np.ndarray]
+Mask = TypeVar("Mask")  # its path, or its name
 
 LEAST = 20  # pixels of a rim that count
 MOST, PIXELS = 30, 20_000_000  # of masks that are looked at; of their pixels
 SHARE = 0.3  # of those of several classes: where as many have rims, they are no chance
-BETWEEN = 0.9  # share of them that touch a lower and a higher number
+BETWEEN = 0.9  # share of them that lie beside a lower and a higher number
+THIN, WIDEST = 3, 16  # pixels: a rim is thin, and may be one
+MANY = 4  # numbers without a meaning in one mask, which nobody forgot to name
+UNEVEN = 1.5  # times as wide as elsewhere a rim may be
 
 
 def rims(mask: np.ndarray, classes: Iterable[int]) -> set[int]:
-    """Return which classes a mask [H, W] uint8 shows only as thin rims between lower and higher.
+    """Return which classes a mask [H, W] uint8 shows only as thin rims between lower and higher."""
+    return {number for number in classes if is_rim(mask, number)}
 
-    Thin is what holds no square of 3 x 3 pixels.
+
+def is_rim(mask: np.ndarray, number: int) -> bool:
+    """Return whether a class of a mask [H, W] uint8 is a thin rim between lower and higher ones.
+
+    Of a rim that is wider than two pixels, as enlarging makes it, the width is the same everywhere,
+    and no lower number touches a higher one.
     """
     import cv2
 
-    square = np.ones((3, 3), np.uint8)
+    own = mask == number
+    if np.count_nonzero(own) < LEAST:
+        return False
+    framed = np.pad(own.astype(np.uint8), 1, "edge")
+    depth = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
+    ridge = own & (depth >= cv2.dilate(depth, np.ones((3, 3), np.uint8)))
+    narrow, wide = np.percentile(depth[ridge], (10, 90))
+    if wide > WIDEST / 2 or wide > UNEVEN * narrow:
+        return False
+    reach = 2 * math.ceil(2 * wide) + 1
+    square = np.ones((reach, reach), np.uint8)
     lowest = cv2.erode(mask, square)  # 255, which is ignored, is above all
     highest = cv2.dilate(np.where(mask == IGNORE, 0, mask), square)
-    found = set()
-    for number in classes:
-        own = mask == number
-        count = np.count_nonzero(own)
-        if count < LEAST or cv2.erode(own.astype(np.uint8), square).any():
-            continue
-        between = np.count_nonzero(own & (lowest < number) & (highest > number))
-        if between >= BETWEEN * count:
-            found.add(number)
-    return found
+    if np.mean((lowest < number)[own] & (highest > number)[own]) < BETWEEN:
+        return False
+    return wide <= THIN / 2 or not touching(mask < number, (mask > number) & (mask != IGNORE))
+
+
+def touching(lower: np.ndarray, higher: np.ndarray) -> bool:
+    """Return whether more than a few pixels of the edge of one area are those of another's."""
+    import cv2
+
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    around = cv2.dilate(higher.astype(np.uint8), cross).astype(bool) & ~higher
+    return bool(np.count_nonzero(around & lower) > (1 - BETWEEN) * np.count_nonzero(around))
 
 
 def inner(numbers: Iterable[int]) -> set[int]:
@@ -46,29 +69,63 @@ def inner(numbers: Iterable[int]) -> set[int]:
     return {*sorted({*numbers} - {IGNORE})[1:-1]}
 
 
+def averaged(strays: Sequence[int], word: str = "number") -> str:
+    """Return what to say of a mask that holds these numbers which mean nothing; "" of few."""
+    if len(strays) < MANY:
+        return ""
+    return (
+        f"; unless they are classes, {len(strays)} such {word}s are what averaging or JPEG leaves: "
+        "write masks as PNG, resized by nearest neighbour"
+    )
+
+
+class RimTally:
+    """How many masks of several classes have such rims, of those that are looked at.
+
+    room: pixels that are still looked at
+    """
+
+    def __init__(self) -> None:
+        self.seen, self.faults, self.room = 0, list[str](), PIXELS
+
+    def add(self, mask: np.ndarray, name: str) -> None:
+        """Look at a mask [H, W] uint8 of class numbers, unless there were many."""
+        if self.room < 0:
+            return
+        between = inner(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
+        self.seen += bool(between)
+        if rims(mask, between):
+            self.faults.append(name)
+        self.room -= mask.size
+
+    def lines(self, where: object = "") -> list[str]:
+        """Return a line where many have rims, if they do; where: what they belong to."""
+        if not self.faults or len(self.faults) < SHARE * self.seen:
+            return []
+        return [
+            f"{where}{': ' if where else ''}{len(self.faults)} of {self.seen} masks that were "
+            f"looked at, the first {self.faults[0]}, show a class only as a thin rim between two "
+            "others, which averaging leaves where masks are resized or smoothed; unless it is a "
+            "class that looks so, resize the first masks by nearest neighbour"
+        ]
+
+
+def looked_at(masks: Sequence[Mask]) -> Sequence[Mask]:
+    """Return an even part of many masks."""
+    return masks[:: math.ceil(len(masks) / MOST) or 1]
+
+
 def rim_notes(where: object, paths: Sequence[Path], read: Reader) -> list[str]:
     """Return a line where many masks of several classes have such rims, if they do.
 
-    An even part of them is looked at, few of large ones.
     where: what the masks belong to, for people; read: returns the class numbers in a file
     """
-    seen, faults, room = 0, [], PIXELS
-    for path in paths[:: math.ceil(len(paths) / MOST) or 1]:
+    tally = RimTally()
+    for path in looked_at(paths):
         try:
-            mask = read(path)
+            tally.add(read(path), path.name)
         except UserError:  # whoever needs it says why
             continue
-        between = inner(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
-        seen += bool(between)
-        if rims(mask, between):
-            faults.append(path.name)
-        room -= mask.size
-        if room < 0:
+        if tally.room < 0:
             break
-    if not faults or len(faults) < SHARE * seen:
-        return []
-    return [
-        f"{where}: {len(faults)} of {seen} masks that were looked at, the first {faults[0]}, show "
-        "a class only as a thin rim between two others, which averaging leaves where masks are "
-        "resized or smoothed; resize them by nearest neighbour"
-    ]
+    return tally.lines(where)

@@ -9,7 +9,9 @@ from PIL import Image
 
 from weakseg.common import IGNORE, UserError, atomic_path
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.image_io import read_mask
 from weakseg.data.mask_classes import MaskClasses
+from weakseg.data.rims import rim_notes
 from weakseg.labels.carried import Carried
 from weakseg.labels.formats.painting import mask_of, refuse_twofold
 from weakseg.labels.formats.records import MALFORMED, Classes, Unreadable
@@ -72,7 +74,7 @@ def give_masks(
                 Image.fromarray(mask).save(temporary, optimize=True)
         given[name] = path
     dataset.add_masks(given)
-    return notes
+    return notes + rim_notes(folder, [*given.values()], read_mask)
 
 
 def classes_in_files(dataset: SegmentationDataset) -> Classes:

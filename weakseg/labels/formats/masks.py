@@ -15,6 +15,7 @@ from weakseg.common import IGNORE, UserError, atomic_path
 from weakseg.data.class_list import read_classes, write_classes
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
+from weakseg.data.rims import RimTally, averaged, looked_at
 from weakseg.labels.annotators import connected_regions
 from weakseg.labels.formats.files import Files, lines_of
 from weakseg.labels.formats.geometry import picture_size
@@ -58,10 +59,10 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
             f"{files.path}: holds masks of numbers; name their classes in order with --classes, or "
             "in classes.txt beside the pictures' folder"
         )
-    palettes = Palettes(meaning.values)
-    for name in files.with_suffix(".png"):
-        if OBJECTS in PurePosixPath(name).parts:
-            continue
+    palettes, tally = Palettes(meaning.values), RimTally()
+    names = [name for name in files.with_suffix(".png") if OBJECTS not in PurePosixPath(name).parts]
+    looked = {*looked_at(names)}
+    for name in names:
         with files.on_disk(name) as path:
             try:
                 mask = read_class_numbers(path, meaning.values)
@@ -69,15 +70,17 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
                 palettes.add(path, numbers, files.where(name))
             except UserError as error:
                 raise UserError(str(error).replace(str(path), files.where(name))) from error
-        strays = {number for number in numbers - {IGNORE} if number >= len(meaning.classes.names)}
+        strays = sorted(n for n in numbers - {IGNORE} if n >= len(meaning.classes.names))
         if strays:
             raise UserError(
-                f"{files.where(name)}: holds the number {min(strays)}, which is no class; say what "
-                "it means with --mask_values, or --mask_ignore"
+                f"{files.where(name)}: holds the number {strays[0]}, which is no class; say what "
+                f"it means with --mask_values, or --mask_ignore{averaged(strays)}"
             )
         if numbers == {0, IGNORE} and meaning.values is None:
             why = f"masks of 0 and {IGNORE} alone, whose {IGNORE} is not labelled (--mask_values)"
             dropped.change(why, name)
+        if name in looked:
+            tally.add(mask, name)
         is_complete = IGNORE not in numbers and meaning.classes.has_background
         shown = sorted(numbers - {IGNORE} - ({0} if is_complete else set()))
         shapes = [shape for number in shown for shape in regions(mask, number, meaning)]
@@ -87,6 +90,7 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
             tuple(shapes),
             ("full",) if is_complete else (),
         )
+    dropped.told += tally.lines()
 
 
 def labelmap(files: Files) -> Meaning | None:

@@ -112,12 +112,14 @@ class Dropped:
     counts   {(whether it is lost, reason): number}
     first    {the same: where}
     hidden   names of pictures that lost what may have been an object
+    told     further lines for people, of what is taken over and may be wrong
     """
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[bool, str]] = Counter()
         self.first: dict[tuple[bool, str], str] = {}
         self.hidden: set[str] = set()
+        self.told: list[str] = []
 
     def add(self, reason: str, picture: str, place: str = "") -> None:
         """Count something that is lost.
@@ -153,13 +155,13 @@ class Dropped:
         return sum(number for (is_lost, _), number in self.counts.items() if is_lost)
 
     def lines(self) -> list[str]:
-        """Return a line for each reason."""
+        """Return a line for each reason, and what else is told."""
         lines = []
         for (is_lost, why), number in self.counts.items():
             where = self.first[is_lost, why]
             fate = "dropped" if is_lost else "changed"
             lines.append(printable(f"{number} {fate}, {why}; the first: {where}"))
-        return lines
+        return [*lines, *self.told]
 
 
 def number(value: object) -> float:
