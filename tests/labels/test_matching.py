@@ -49,6 +49,30 @@ def test_two_candidates_are_an_error_that_shows_both(folder, name):
         folder.find(name)
 
 
+@pytest.mark.parametrize(
+    "name, found",
+    [
+        ("/data/upload/3/0a1b2c3d-photo_1_at_12.05.jpeg", "photo (1) at 12.05"),  # Label Studio
+        ("photo-1-at-12-05_jpeg.rf.0123456789abcdef0123456789abcdef.jpg", "photo (1) at 12.05"),
+        ("b_jpg.rf.0123456789abcdef0123456789abcdef.jpg", "b"),
+        ("0a1b2c3d-b_1.jpg", "b_1"),  # not the one of which it might have been made
+        ("photo_1_at_12.05.jpeg", None),  # nobody uploaded this
+    ],
+)
+def test_names_that_an_upload_changed_find_their_pictures(tmp_path, name, found):
+    for picture in ("photo (1) at 12.05.jpeg", "b.jpg", "b_1.jpg", "b 1.jpg"):
+        Image.new("L", (4, 4)).save(tmp_path / picture)
+    match = Pictures(tmp_path).find(name)
+    assert (match.key if match else None) == found
+
+
+def test_of_two_candidates_the_one_in_the_folder_of_its_label_file_is_meant(folder):
+    match = folder.find("b.jpg", beside="labels/y/b")
+    assert match.key == "y/b" and not match.is_elsewhere
+    with pytest.raises(UserError, match=r"may be x/b\.jpg and y/b\.jpg"):
+        folder.find("b.jpg", beside="labels/z/b")
+
+
 def test_a_path_that_is_a_pictures_own_is_not_ambiguous(tmp_path):
     for name in ("a.jpg", "x/a.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -33,7 +33,7 @@ def matched(
     and counted, unless the names of others show that folders are to be trusted.
     """
     told: list[tuple[PictureRecord, Match | None, str]] = [
-        (record, pictures.find(record.name), files.latest) for record in records
+        (record, pictures.find(record.name, record.file), files.latest) for record in records
     ]
     trusts = any(match.is_in_folder for _, match, _ in told if match)
     found: list[Matched] = []

@@ -9,8 +9,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from weakseg.common import UserError
 from weakseg.data.folder_files import by_id, files_below, is_picture
 
-# What tools put before or behind the names of pictures that were uploaded.
-UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)|\.rf\.[0-9a-f]{20,}")
+# What tools put before or behind the names of pictures that were uploaded: Label Studio, Roboflow.
+UPLOADED = re.compile(
+    r"^[0-9a-f]{8}-(?=.)|(?:_(?:jpe?g|png|tiff?|webp|bmp|gif|jp2|avif))?\.rf\.[0-9a-f]{20,}",
+    re.IGNORECASE,
+)
 SUFFIX = re.compile(r"\.[A-Za-z0-9]{2,5}$")
 
 
@@ -47,25 +50,37 @@ class Pictures:
             name = self.paths[key].rsplit("/", 1)[-1]
             for form in {compared(name), compared(stem(name))}:
                 self.by_name.setdefault(form, []).append(key)
+        self.by_upload: dict[str, list[str]] = {}
+        for key in self.files:
+            for form in as_uploaded(self.paths[key].rsplit("/", 1)[-1]):
+                self.by_upload.setdefault(form, []).append(key)
 
     def name_of(self, key: str) -> str:
         """Return the path of a picture below the folder, with its suffix."""
         return self.files[key].relative_to(self.folder).as_posix()
 
-    def find(self, name: str) -> Match | None:
+    def find(self, name: str, beside: str = "") -> Match | None:
         """Return the picture that a label file calls `name`; None where none is there.
 
         By the whole path, by as much of its end as fits, by the name, by the name without what an
-        upload adds to it. Two that fit equally well are a `UserError`.
+        upload adds to it, or changes in it. Two that fit equally well are a `UserError`, unless
+        one of them lies in a folder as the label file does.
+
+        beside: path of a label file of this picture alone
         """
         path = plain_path(name)
         for wanted in dict.fromkeys((path, UPLOADED.sub("", path.rsplit("/", 1)[-1]))):
             last = wanted.rsplit("/", 1)[-1]
             candidates = self.by_name.get(compared(last)) or self.by_name.get(compared(stem(last)))
+            if not candidates and wanted != path:
+                candidates = self.by_upload.get(compared(stem(last)))
             if not candidates:
                 continue
             fits = {key: self._fit(key, wanted) for key in candidates}
             best = [key for key in candidates if fits[key] == max(fits.values())]
+            if len(best) > 1 and beside:
+                near = {key: self._fit(key, f"{folder_of(beside)}/{last}") for key in best}
+                best = [key for key in best if near[key] == max(near.values())]
             if len(best) > 1:
                 shown = " and ".join(self.paths[key] for key in best[:2])
                 raise UserError(
@@ -103,6 +118,21 @@ def plain_path(name: str) -> str:
         name = local[0] if local else unquote(parts.path)
     path = re.sub(r"^[A-Za-z]:", "", name.replace("\\", "/"))
     return "/".join(part for part in path.strip().split("/") if part not in ("", "."))
+
+
+def folder_of(path: str) -> str:
+    """Return the folder of a path whose parts are parted by slashes."""
+    return path.rpartition("/")[0]
+
+
+def as_uploaded(name: str) -> set[str]:
+    """Return a picture's name as tools that take uploads write it, in the form to compare.
+
+    Label Studio writes blanks as underscores and leaves other signs out, Roboflow writes hyphens.
+    """
+    plain = unicodedata.normalize("NFC", stem(name))
+    django = re.sub(r"[^-\w.]", "", plain.strip().replace(" ", "_"))
+    return {compared(django), compared(re.sub(r"[^-\w]+", "-", plain))}
 
 
 def stem(name: str) -> str:
