@@ -142,6 +142,32 @@ def test_label_studio_takes_the_latest_annotation_that_was_not_cancelled(tmp_pat
     (record,) = records.values()
     assert len(record.shapes) == 2 and (record.annotator, record.seconds) == ("ann", 3)
     assert record.project == "project 3" and len(reasons(dropped)) == 2
+    assert not dropped.hidden  # the one that holds shows the whole picture
+
+
+def test_label_studio_that_was_only_cancelled_hides_what_is_there(tmp_path):
+    records, dropped = read(put(tmp_path / "a.json", [task(was_cancelled=True)]))
+    assert dropped.hidden == records.keys()
+
+
+def test_label_studio_has_notes_that_hide_no_object(tmp_path):
+    place = {"x": 10, "y": 20, "width": 20, "height": 20}
+    results = [
+        rectangle() | {"id": "z"},
+        {"type": "choices", "id": "z", "value": place | {"choices": ["blurred"]}},
+        {"type": "textarea", "id": "z", "value": place | {"text": ["hello"]}},
+        {"type": "rating", "id": "y", "value": {"rating": 4}},
+    ]
+    records, dropped = read(put(tmp_path / "a.json", [task(*results)]))
+    (record,) = records.values()
+    assert [one.kind for one in record.shapes] == ["box"]
+    assert dropped.lost == 3 and not dropped.hidden
+
+
+def test_label_studio_in_its_small_form_is_told_how_to_export(tmp_path):
+    path = put(tmp_path / "a.json", [{"id": 1, "annotation_id": 2, "image": "a.jpg", "label": []}])
+    with pytest.raises(UserError, match="export the project as 'JSON'"):
+        read(path)
 
 
 def test_label_studio_without_an_annotation_is_not_looked_at(tmp_path):
@@ -171,7 +197,7 @@ def test_label_studio_has_further_kinds(tmp_path):
         ("tag", "dog"),
         ("box", "cat"),
     ]
-    assert shapes[0].geometry == [100, 50] and dropped.lost == 3
+    assert shapes[0].geometry == [100, 50] and dropped.lost == 2
 
 
 # ---- LabelMe

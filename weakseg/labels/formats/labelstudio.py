@@ -6,6 +6,7 @@ latest; cancelled ones don't count. Seconds are `lead_time`, which counts idle t
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from weakseg.labels.formats.records import (
     AREAS,
     Classes,
     Dropped,
+    Nothing,
     PictureRecord,
     Shape,
     Unreadable,
@@ -36,6 +38,7 @@ from weakseg.labels.formats.records import (
 )
 from weakseg.labels.formats.runs import brush_code, brush_pixels, mask_geometry
 
+NOTES = ("textarea", "rating", "number", "datetime", "taxonomy", "pairwise", "ranker")
 PICTURE = re.compile(r"\.(jpe?g|png|tiff?|webp|bmp|gif|jp2|avif)(\?|$)", re.IGNORECASE)
 
 
@@ -44,7 +47,11 @@ def recognise(files: Files, name: str) -> bool:
     if not name.casefold().endswith(".json"):
         return False
     tasks = files.json(name)
-    return isinstance(tasks, list) and bool(tasks) and is_task(tasks[0])
+    if not isinstance(tasks, list) or not tasks:
+        return False
+    if isinstance(tasks[0], dict) and "data" not in tasks[0] and "annotation_id" in tasks[0]:
+        raise UserError(f"{files.where(name)}: is 'JSON-MIN'; export the project as 'JSON'")
+    return is_task(tasks[0])
 
 
 def is_task(value: Any) -> bool:
@@ -71,10 +78,16 @@ def picture_of(task: Any, dropped: Dropped) -> PictureRecord:
     sizes = [size_of(one.get("original_width"), one.get("original_height")) for one in results]
     size = next((one for one in sizes if one), None)
     shapes: list[Shape] = []
+    ids = Counter(one.get("id") for one in results if one.get("id") is not None)
     for place, one in enumerate(results, 1):
         region = f"region {place}"
+        kind, is_of_region = one.get("type"), ids[one.get("id")] > 1
+        if kind == "labels" and is_of_region:
+            continue  # the region of the same id takes them
         for label in labels_of(one, results):
             with dropped.unless_read(name, region):
+                if kind in NOTES or (kind == "choices" and is_of_region):
+                    raise Nothing(f"of the type {kind}, a note that is no label here")
                 where = f"{name}, {region}"
                 shapes.append(Shape(*shape_of(one, size, label, where, dropped)))
     lead = annotation.get("lead_time")
@@ -105,9 +118,11 @@ def chosen(annotations: list[Any], name: str, dropped: Dropped) -> Any:
     """Return the one annotation of a task that holds; None where there is none."""
     kept = [one for one in annotations if not one.get("was_cancelled")]
     for _ in range(len(annotations) - len(kept)):
-        dropped.add("annotations that were cancelled", name)
+        # Where nothing else is there, nobody has said that the picture shows nothing.
+        dropped.add("annotations that were cancelled", name, hides=not kept)
     for _ in range(len(kept) - 1):
-        dropped.add("further annotations of one task, of which the latest is taken", name)
+        why = "further annotations of one task, of which the latest is taken"
+        dropped.add(why, name, hides=False)
     rank = [(bool(one.get("ground_truth")), str(one.get("updated_at", ""))) for one in kept]
     return kept[max(range(len(kept)), key=lambda i: (rank[i], i))] if kept else None
 

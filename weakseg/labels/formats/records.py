@@ -42,7 +42,7 @@ class Unreadable(ValueError):
 
 
 class Nothing(Unreadable):
-    """A shape that covers nothing of the picture: a slip of the mouse, which hides no object."""
+    """What covers nothing of the picture, a slip of the mouse or a note: it hides no object."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,15 @@ class Dropped:
         self.hidden: set[str] = set()
         self.told: list[str] = []
 
-    def add(self, reason: str, picture: str, place: str = "") -> None:
+    def add(self, reason: str, picture: str, place: str = "", *, hides: bool = True) -> None:
         """Count something that is lost.
 
-        picture: its name; place: of the thing in it, in words
+        picture: its name; place: of the thing in it, in words; hides: whether it may be an object
+        that no other shape shows
         """
         self._count((True, reason), f"{picture}, {place}" if place else picture)
-        self.hidden.add(picture)
+        if hides:
+            self.hidden.add(picture)
 
     def change(self, reason: str, picture: str) -> None:
         """Count something that is kept, but not as it was."""
@@ -143,7 +145,7 @@ class Dropped:
         try:
             yield
         except Nothing as error:
-            self._count((True, str(error)), f"{picture}, {place}" if place else picture)
+            self.add(str(error), picture, place, hides=False)
         except Unreadable as error:
             self.add(str(error), picture, place)
         except MALFORMED:
