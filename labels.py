@@ -1,7 +1,7 @@
 """Labels of other tools in, and out again: one store for all that people give.
 
     python labels.py import export.zip --images my_data/images --output labels/mine
-    python labels.py import boxes.xml clicks.json --images my_data/images --output labels/mine \
+    python labels.py import boxes.xml clicks.json --images my_data/images --output labels/mine \\
         --complete boxes --map "Dog=dog,phone=-"
     python labels.py check --labels labels/mine
     python labels.py check --labels labels/mine --images my_data/images --wrong 24
