@@ -1,5 +1,7 @@
 """Labels of one image that deny one another, of people and of several sources."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -60,6 +62,40 @@ def test_two_strokes_of_one_path_are_of_one_class():
     read((), scribbles=strokes(1, 1) + strokes(2, path=((22, 18), (22, 25))))
     with pytest.raises(ValueError, match="stroke 1 of cat and stroke 3 of dog have one path; keep"):
         read((), scribbles=strokes(1, 1, 2))
+
+
+paths = st.lists(st.tuples(st.integers(5, 54), st.integers(5, 34)), min_size=2, max_size=5)
+
+
+@given(paths, st.booleans(), st.integers(2, 9), st.floats(0, 0.4), st.sampled_from([1, 2, 255]))
+def test_strokes_over_the_same_pixels_are_of_one_class_however_they_were_drawn(
+    path, is_reversed, times, shift, label
+):
+    """The same line drawn the other way round, with more places, and not quite on it."""
+    finer = [
+        [a[0] + (b[0] - a[0]) * k / times + 0.5, a[1] + (b[1] - a[1]) * k / times + shift]
+        for a, b in pairwise(path)
+        for k in range(times)
+    ]
+    finer.append([path[-1][0] + 0.5, path[-1][1] + shift])
+    again = finer[::-1] if is_reversed else finer
+    strokes = [
+        {"class": 1, "width": 1, "path": [[x + 0.5, y] for x, y in path]},
+        {"class": label, "width": 3, "path": again},
+    ]
+    if label in (1, 255):
+        read((), scribbles=strokes)
+        return
+    with pytest.raises(ValueError, match="stroke 1 of cat and stroke 2 of dog have one path"):
+        read((), scribbles=strokes)
+
+
+@given(st.integers(2, 25), st.integers(6, 54))
+def test_strokes_that_cross_are_a_slip(height, column):
+    down = {"class": 1, "width": 1, "path": [[column, 5], [column, 5 + height]]}
+    across = {"class": 2, "width": 1, "path": [[5, 6], [55, 6]]}
+    if height > 2:
+        read((), scribbles=[down, across])
 
 
 def test_what_is_near_an_outline_is_in_it():

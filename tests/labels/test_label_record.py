@@ -3,6 +3,7 @@
 import copy
 import pickle
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +15,17 @@ from test_label_file import WEAK, opened
 
 import train
 from weakseg.common import UserError
+from weakseg.labels.agreement import one_path
 from weakseg.labels.checks import Picture
 from weakseg.labels.label_file import labels_for, load_labels
 from weakseg.labels.label_record import LabelTally, by_image, complete_lists, read_record
 from weakseg.labels.signals import LISTS, SIGNALS, count_actions, is_complete
-from weakseg.labels.training_labels import labels_digest, read_training_labels
+from weakseg.labels.training_labels import (
+    check_tally,
+    labels_digest,
+    read_training_labels,
+    tally,
+)
 
 BY_PEOPLE = Picture((60, 40), ["background", "cat", "dog"], ["cat", "dog"])
 BY_PROGRAM = Picture((60, 40), ["background", "cat", "dog"], ["cat", "dog"], is_simulated=True)
@@ -31,6 +38,14 @@ def apart(boxes):
     for box in boxes:
         if all(max(abs(a - b) for a, b in zip(box, one, strict=True)) > 1 for one in kept):
             kept.append(box)
+    return kept
+
+
+def on_paths_of_their_own(strokes):
+    """Return those strokes that run along none of another class before."""
+    kept = []
+    for stroke in strokes:
+        kept += [stroke] if one_path([*kept, stroke]) is None else []
     return kept
 
 
@@ -48,8 +63,7 @@ RECORDS = st.fixed_dictionaries(
                     "path": st.lists(places, min_size=1, max_size=4),
                 }
             ),
-            unique_by=lambda stroke: str(stroke["path"]),
-        ),
+        ).map(on_paths_of_their_own),
         "boxes": st.lists(
             st.tuples(places, st.integers(1, 2)).map(
                 lambda p: [p[0][0] - 2, p[0][1] - 2, *p[0], p[1]]
@@ -449,12 +463,44 @@ def test_masks_that_are_ignored_all_over_teach_nothing(pets_dir, pets_labels, tm
 
 
 def test_classes_that_no_label_shows_are_said():
-    tally = LabelTally(("points", "boxes"), True)
-    tally.add({"points": [[1, 1, 0], [2, 2, 1]], "boxes": []})
-    assert tally.classes == {0, 1} and tally.objects == 1
-    tally = LabelTally(("points", "tags"), True)
-    tally.add({"points": [[1, 1, 2]], "tags": {"present": ["cat"], "absent": []}})
-    assert tally.classes is None
+    counted = LabelTally(("points", "boxes"), True, {})
+    counted.add({"points": [[1, 1, 0], [2, 2, 1]], "boxes": []})
+    assert counted.classes == {0, 1} and counted.objects == 1
+    counted = LabelTally(("points", "tags"), True, {"cat": 1})
+    counted.add({"points": [[1, 1, 2]], "tags": {"present": ["cat"], "absent": []}})
+    assert counted.classes == {1, 2} and counted.background
+    counted = LabelTally(("full", "tags"), True, {})
+    counted.add({"full": {"objects": 1}})
+    assert counted.classes is None
+
+
+@pytest.mark.parametrize("lacking", ["cat", "dog", None])
+@pytest.mark.parametrize("signal", [*WEAK])
+def test_a_class_that_no_label_of_any_kind_shows_is_said(signal, lacking):
+    shown = [number for number, name in enumerate(BY_PEOPLE.class_names) if name != lacking]
+    names = [name for name in BY_PEOPLE.tag_names if name != lacking]
+    labels = {
+        "tags": {"present": names, "absent": []},
+        "points": [[9, 9, number] for number in shown],
+        "boxes": [[1, 1, 9, 9, number] for number in shown if number],
+    }
+    labels.setdefault(signal, [{"class": number} for number in shown])
+    dataset = SimpleNamespace(**vars(BY_PEOPLE), tag_class=[1, 2])
+    counted = tally({"a": {"size": [60, 40], signal: labels[signal]}}, (signal,), dataset)
+    notes = check_tally("mine", dataset, counted, "training")
+    told = [f"mine: no label shows {lacking}, so no prediction will"] if lacking else []
+    assert [line for line in notes if "background" not in line] == told
+
+
+def test_complete_lists_of_nothing_alone_are_no_other_mode(by_people, dataset):
+    def change(content):
+        content["complete"] = True
+        content["images"] = {
+            name: {"size": one["size"], "points": []} for name, one in content["images"].items()
+        }
+
+    with pytest.raises(UserError, match=r"hold nothing \(points\); label what some of them show"):
+        read_training_labels(by_people(change), dataset, dataset.ids("train"), None, None, "data")
 
 
 def test_a_run_of_some_boxes_and_unlabelled_pictures_trains(by_people, pets_dir, tmp_path, capsys):

@@ -1,6 +1,9 @@
 """Whether the labels of one image agree with one another."""
 
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from weakseg.labels.formats.records import Shape
 
 SLACK = 0.02  # share of the picture's longer side by which a mark may miss its box
 WHOLE = 0.98  # share of the picture from which on a frame is all of it
+SAME_PATH = 0.5  # share of the pixels of a stroke from which on its path is another's
 SLIP = 0.01  # share of it by which a mark may miss its class in a mask
 FRAMES = {"boxes": "box", "outlines": "outline"}  # lists of what is around an object
 
@@ -63,15 +67,13 @@ def refuse_two_classes(labels: Mapping[str, Any], class_names: Sequence[str]) ->
                 f"{word} {i + 1} of {class_names[numbers[i]]} and {word} {j + 1} of "
                 f"{class_names[numbers[j]]} lie in one place; keep one"
             )
-    drawn: dict[tuple[tuple[float, ...], ...], tuple[int, int]] = {}
-    for i, stroke in enumerate(labels.get("scribbles", ()), 1):
-        label = int(stroke["class"])
-        j, other = drawn.setdefault(tuple(map(tuple, stroke["path"])), (i, label))
-        if label != other and IGNORE not in (label, other):
-            raise ValueError(
-                f"stroke {j} of {class_names[other]} and stroke {i} of {class_names[label]} have "
-                "one path; keep one"
-            )
+    pair = one_path(labels.get("scribbles", ()))
+    if pair:
+        (i, one), (j, other) = pair
+        raise ValueError(
+            f"stroke {i} of {class_names[one]} and stroke {j} of {class_names[other]} have one "
+            "path; keep one"
+        )
     answers = {
         (int(one["x"]), int(one["y"])): (i, int(one["class"]))
         for i, one in enumerate(labels.get("pixels", ()), 1)
@@ -100,6 +102,46 @@ def two_classes(labels: Mapping[str, Any], kind: str) -> tuple[int, int] | None:
         if kind == "boxes" or twofold([outlined(frames[k]) for k in (i, j)], tuple(size)):
             return i, j
     return None
+
+
+def one_path(
+    strokes: Sequence[Mapping[str, Any]],
+) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Return ((number, class), (number, class)) of the first strokes of two classes on one path.
+
+    That is where most pixels of the middle of one are those of the other, whichever way it was
+    drawn. Strokes that only cross are a slip.
+    """
+    classes = [int(stroke["class"]) for stroke in strokes]
+    if len({*classes} - {IGNORE}) < 2:
+        return None
+    passed: dict[tuple[int, int], list[int]] = defaultdict(list)
+    lengths = []
+    for i, stroke in enumerate(strokes):
+        pixels = passed_pixels(stroke["path"])
+        lengths.append(len(pixels))
+        shared = Counter(
+            j
+            for pixel in pixels
+            for j in passed[pixel]
+            if classes[i] != classes[j] and IGNORE not in (classes[i], classes[j])
+        )
+        for j, number in shared.items():
+            if number > SAME_PATH * min(lengths[i], lengths[j]):
+                return (j + 1, classes[j]), (i + 1, classes[i])
+        for pixel in pixels:
+            passed[pixel].append(i)
+    return None
+
+
+def passed_pixels(path: Sequence[Sequence[float]]) -> set[tuple[int, int]]:
+    """Return the pixels (column, row) that a path [[x, y], ...] passes, as many as it is long."""
+    places = np.array(path, float).reshape(-1, 2)
+    parts = [places[-1:]]
+    for start, end in pairwise(places):
+        steps = max(1, math.ceil(np.abs(end - start).max()))
+        parts.append(start + (end - start) * (np.arange(steps) / steps)[:, None])
+    return {*map(tuple, np.floor(np.concatenate(parts)).astype(int).tolist())}
 
 
 def outlined(frame: tuple[int, Any]) -> Shape:

@@ -133,13 +133,18 @@ class LabelTally:
     images      their number
     labelled    {signal: number of images that have such an annotation}
     without     number of images of which no signal says anything, not even that nothing is there
-    classes     that lists and answers show; None where other signals may show any
+    classes     that tags, lists and answers show; None where masks may show any
     objects     number of images that show an object
-    background  whether any label shows the background, as the outside of all boxes does
+    background  whether any label shows the background, as the outside of all boxes does, and what
+        a tag's image shows besides it
+    tag_class   {tag: the class that it shows}
     """
 
-    def __init__(self, signals: Sequence[str], has_background: bool) -> None:
+    def __init__(
+        self, signals: Sequence[str], has_background: bool, tag_class: Mapping[str, int]
+    ) -> None:
         self.signals, self.has_background = signals, has_background
+        self.tag_class = tag_class
         self.images, self.without, self.objects = 0, 0, 0
         self.labelled: Counter[str] = Counter()
         self.classes: set[int] | None = set()
@@ -161,7 +166,9 @@ class LabelTally:
         )
         for signal, row in rows.items():
             classes = row.shown(labels[signal])
+            if signal == "tags":
+                classes = {self.tag_class[name] for name in labels[signal]["present"]}
             if self.classes is not None:
                 self.classes = None if isinstance(classes, int) else self.classes | classes
-        outside = "boxes" in self.signals and is_complete(labels, "boxes")
+        outside = "tags" in have or ("boxes" in self.signals and is_complete(labels, "boxes"))
         self.background |= outside or self.classes is None or 0 in self.classes

@@ -219,7 +219,8 @@ def tally(
     labels: Mapping[str, Annotations], signals: Sequence[str], dataset: SegmentationDataset
 ) -> LabelTally:
     """Return what labels have of some signals."""
-    counted = LabelTally(signals, dataset.has_background)
+    tag_class = dict(zip(dataset.tag_names, dataset.tag_class, strict=True))
+    counted = LabelTally(signals, dataset.has_background, tag_class)
     for annotations in labels.values():
         counted.add(annotations)
     return counted
@@ -240,7 +241,12 @@ def check_tally(
     """
     images = f"{counted.images} {split} images"
     lacking = [signal for signal in counted.signals if not counted.labelled[signal]]
-    if lacking and (needs_all or len(lacking) == len(counted.signals)):
+    if lacking == [*counted.signals] and not needs_all:
+        raise UserError(
+            f"{path}: the lists of the {images} are complete and hold nothing "
+            f"({', '.join(lacking)}); label what some of them show"
+        )
+    if lacking and needs_all:
         raise UserError(
             f"{path}: none of the {images} has {lacking[0]}; label some, or take another "
             "--supervision_mode"
