@@ -150,17 +150,24 @@ def test_corners_are_no_widths_and_heights(bring):
 
 
 @pytest.mark.parametrize("form", ["labelme", "voc"])
-@pytest.mark.parametrize("named, is_taken", [("a", True), ("x", True), ("b", False)])
+@pytest.mark.parametrize(
+    "named, said, taken",
+    [("a", "a", "a"), ("x", "a", "a"), ("b", "a", None), ("b", "old", "b"), ("x", "old", None)],
+)
 def test_a_file_that_says_it_is_of_another_picture_is_counted(
-    form, named, is_taken, pictures, tmp_path
+    form, named, said, taken, pictures, tmp_path
 ):
-    """Who renames pictures and their files leaves the old name in them."""
+    """Who renames pictures and their files leaves the old name in them.
+
+    Where no picture has that name any more, the file is of the one of its own; where another one
+    has it, nobody can tell.
+    """
     folder = tmp_path / form
     folder.mkdir()
     shape = {"label": "cat", "points": [[1, 1], [9, 9]], "shape_type": "rectangle"}
     other = folder / f"c.{'json' if form == 'labelme' else 'xml'}"
     mine = folder / f"{named}{other.suffix}"
-    for path, name in ((mine, "a.png"), (other, "c.png")):
+    for path, name in ((mine, f"{said}.png"), (other, "c.png")):
         labelme = {"shapes": [shape], "imagePath": name, "imageWidth": 60, "imageHeight": 40}
         box = "<xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax>"
         voc = (
@@ -170,8 +177,10 @@ def test_a_file_that_says_it_is_of_another_picture_is_counted(
         path.write_text(json.dumps(labelme) if form == "labelme" else voc)
     found = read_labels(folder, pictures, KNOWN)
     (given,) = found.sources.values()
-    assert given.keys() == ({"a", "c"} if is_taken else {"c"})
-    assert found.dropped.lost == (not is_taken)
+    assert given.keys() == {"c"} | ({taken} - {None})
+    assert found.dropped.lost == ((named, said) == ("b", "a"))
+    assert len(found.absent) == ((named, said) == ("x", "old"))
+    assert len(found.dropped.counts) == found.dropped.lost + (taken == "b")
 
 
 def test_shapes_of_all_kinds_that_reach_beyond_are_of_another_size(bring):

@@ -9,7 +9,15 @@ from weakseg.labels.matching import Pictures
 
 @pytest.fixture
 def folder(tmp_path):
-    for name in ("a.jpg", "x/b.jpg", "y/b.jpg", "x/Café 1.JPG", "0a1b2c3d-real.png", "c.tar.jpg"):
+    for name in (
+        "a.jpg",
+        "x/b.jpg",
+        "y/b.jpg",
+        "x/Café 1.JPG",
+        "0a1b2c3d-real.png",
+        "c.tar.jpg",
+        "why?.jpg",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("L", (4, 4)).save(tmp_path / name)
     return Pictures(tmp_path)
@@ -34,7 +42,13 @@ def folder(tmp_path):
         ("Cafe\u0301 1.jpg", "x/Café 1"),
         ("c.tar.jpg", "c.tar"),
         ("c.tar", "c.tar"),
+        ("a.jpg?token=1", "a"),
+        ("local-files/?d=set/y/b.jpg", "y/b"),
+        ("files?version=2&d=set%2Fy%2Fb.jpg", "y/b"),
+        ("why?.jpg", "why?"),
+        ("why?.jpg?token=1", None),
         ("d.jpg", None),
+        ("d.jpg?d=e.jpg", None),
         ("", None),
     ],
 )
@@ -43,7 +57,10 @@ def test_a_name_finds_its_picture(folder, name, found):
     assert (match.key if match else None) == found
 
 
-@pytest.mark.parametrize("name", ["b.jpg", "b", "z/b.jpg", "C:\\b.jpg"])
+@pytest.mark.parametrize(
+    "name",
+    ["b.jpg", "b", "z/b.jpg", "C:\\b.jpg", "b.jpg?token=1", "?d=b.jpg", f"b_jpg.rf.{'0' * 24}.jpg"],
+)
 def test_two_candidates_are_an_error_that_shows_both(folder, name):
     with pytest.raises(UserError, match=r"may be x/b\.jpg and y/b\.jpg"):
         folder.find(name)

@@ -1,5 +1,6 @@
 """Lists of images and of classes: text files of one name a line, with comments."""
 
+import io
 from pathlib import Path
 
 from weakseg.common import UserError
@@ -48,8 +49,17 @@ def is_comment(line: str) -> bool:
 def read_lines(path: Path) -> list[str]:
     """Return all lines of a text file; one that can't be read is a `UserError`."""
     try:
-        return path.read_text(encoding="utf-8-sig").split("\n")
+        return io.StringIO(text_of(path.read_bytes()), newline=None).read().split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: cannot be read ({error}); mend it, or run python download_data.py"
         ) from error
+
+
+def text_of(content: bytes) -> str:
+    """Return a text in UTF-8, or in UTF-16 where it begins with the mark of its order of bytes.
+
+    Windows' editors write either. Other bytes are a `UnicodeDecodeError`.
+    """
+    is_wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    return content.decode("utf-16" if is_wide else "utf-8-sig")

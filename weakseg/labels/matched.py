@@ -30,11 +30,17 @@ def matched(
     """Return (records of pictures that are there, names of those that are not).
 
     A picture in another folder than the one that a name has is taken for the one that it means,
-    and counted, unless the names of others show that folders are to be trusted.
+    and counted, unless the names of others show that folders are to be trusted. So is that of a
+    file's own name where the one that it says isn't there: both were renamed.
     """
-    told: list[tuple[PictureRecord, Match | None, str]] = [
-        (record, pictures.find(record.name, record.file), files.latest) for record in records
-    ]
+    told: list[tuple[PictureRecord, Match | None, str]] = []
+    for record in records:
+        match = pictures.find(record.name, record.file)
+        own = pictures.find(record.file) if match is None and record.file else None
+        if own:
+            why = "says that it is of a picture that isn't there, taken for that of its own name"
+            dropped.change(why, f"{record.file}, of {record.name}")
+        told.append((record, match or own, files.latest))
     trusts = any(match.is_in_folder for _, match, _ in told if match)
     found: list[Matched] = []
     absent: list[str] = []

@@ -68,11 +68,12 @@ class Pictures:
 
         beside: path of a label file of this picture alone
         """
-        path = plain_path(name)
-        for wanted in dict.fromkeys((path, UPLOADED.sub("", path.rsplit("/", 1)[-1]))):
-            last = wanted.rsplit("/", 1)[-1]
+        paths = [plain_path(name), plain_path(name, is_address=True)]
+        forms = [form for path in paths for form in (path, UPLOADED.sub("", last_of(path)))]
+        for wanted in dict.fromkeys(forms):
+            last = last_of(wanted)
             candidates = self.by_name.get(compared(last)) or self.by_name.get(compared(stem(last)))
-            if not candidates and wanted != path:
+            if not candidates and wanted not in paths:
                 candidates = self.by_upload.get(compared(stem(last)))
             if not candidates:
                 continue
@@ -110,14 +111,23 @@ class Pictures:
         return agree, agree == len(mine) - 1, mine[-1] == theirs[-1]
 
 
-def plain_path(name: str) -> str:
-    """Return the path in a name that may be a URL, Windows' path, or Label Studio's `?d=path`."""
-    parts = urlsplit(name.replace("\\", "/")) if re.match(r"^[a-z]+://|^/data/", name) else None
-    if parts:
+def plain_path(name: str, is_address: bool = False) -> str:
+    """Return the path in a name that may be a URL, Windows' path, or Label Studio's `?d=path`.
+
+    is_address: whether a name is an address too that doesn't begin as one, such as `a.jpg?token=1`
+    """
+    slashed = name.replace("\\", "/")
+    if is_address or re.match(r"^[a-z]+://|^/data/", slashed):
+        parts = urlsplit(slashed)
         local = parse_qs(parts.query).get("d")
         name = local[0] if local else unquote(parts.path)
     path = re.sub(r"^[A-Za-z]:", "", name.replace("\\", "/"))
     return "/".join(part for part in path.strip().split("/") if part not in ("", "."))
+
+
+def last_of(path: str) -> str:
+    """Return the name at the end of a path whose parts are parted by slashes."""
+    return path.rpartition("/")[2]
 
 
 def folder_of(path: str) -> str:

@@ -20,6 +20,7 @@ from xml.parsers import expat
 from weakseg.common import UserError, reason
 from weakseg.data.folder_files import files_below
 from weakseg.data.ids import fault_of_id
+from weakseg.data.lists import text_of
 from weakseg.labels.formats.records import Dropped, PictureRecord
 
 MOST_FILES = 1_000_000
@@ -122,10 +123,8 @@ class Files:
 
     def text(self, name: str) -> str:
         """Return a text in UTF-8 or UTF-16, without the mark of its order of bytes."""
-        content = self.read(name)
-        wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
         try:
-            return content.decode("utf-16" if wide else "utf-8-sig")
+            return text_of(self.read(name))
         except UnicodeDecodeError as error:
             self._refuse(name, f"is no text in UTF-8 ({reason(error)}); save it as UTF-8")
 
