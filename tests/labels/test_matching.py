@@ -49,6 +49,8 @@ def folder(tmp_path):
         ("why?.jpg?token=1", None),
         ("d.jpg", None),
         ("d.jpg?d=e.jpg", None),
+        ("http://[a.jpg", None),  # no address
+        ("//[x]y/a.jpg", "a"),
         ("", None),
     ],
 )

@@ -1,5 +1,6 @@
 """Which picture a label file means: names of other machines, matched with those in a folder."""
 
+import contextlib
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -118,9 +119,10 @@ def plain_path(name: str, is_address: bool = False) -> str:
     """
     slashed = name.replace("\\", "/")
     if is_address or re.match(r"^[a-z]+://|^/data/", slashed):
-        parts = urlsplit(slashed)
-        local = parse_qs(parts.query).get("d")
-        name = local[0] if local else unquote(parts.path)
+        with contextlib.suppress(ValueError):  # of what only looks like an address
+            parts = urlsplit(slashed)
+            local = parse_qs(parts.query).get("d")
+            name = local[0] if local else unquote(parts.path)
     path = re.sub(r"^[A-Za-z]:", "", name.replace("\\", "/"))
     return "/".join(part for part in path.strip().split("/") if part not in ("", "."))
 
