@@ -20,7 +20,7 @@ import train
 from weakseg.labels.formats.records import Shape
 from weakseg.labels.person import Faults, Person
 from weakseg.labels.store import Given, opened_store
-from weakseg.page.answer_log import AnswerLog
+from weakseg.page.answer_log import AnswerLog, Asked
 from weakseg.page.asker import CHOSEN, LEFT
 from weakseg.planning.candidates import RandomQuestions
 
@@ -48,7 +48,7 @@ def events(folder, *acts):
 def test_nothing_that_is_sent_tells_who_chose_a_question(done):
     _, visitor = done
     (first, *_) = visitor.questions()
-    assert first.keys() == {"id", "picture", "width", "height", "x", "y"}
+    assert first.keys() == {"id", "picture", "width", "height", "x", "y", "seen"}
     state = json.dumps(visitor.get("/state"))
     assert not any(word in state for word in ("drawn", 'random"', "strategy"))
 
@@ -227,6 +227,32 @@ def test_examples_begin_a_session(visitor):
     visitor.post("/example", {**body, "class": "nothing"}, status=409)
     (told,) = visitor.session.log.told
     assert told.asked.place == (20.5, 10.5) and told.asked.drawn == "example"
+
+
+def test_an_answer_says_that_a_mask_of_its_picture_was_seen_before(visitor):
+    """In either view, whatever is on show when the question comes, and after a restart."""
+    session = visitor.session
+    log, names = session.log, session.photographs.names
+    until(lambda: len(log.open) > LEFT[0] + 1)  # no other is chosen meanwhile
+    drawn, tile, fresh, *_ = {*range(12)} - session.asker.open_pictures()
+    places = {"red": [20.5, 10.5], "background": [2.5, 2.5]}
+    shapes = [{"kind": "click", "class": name, "geometry": at} for name, at in places.items()]
+    assert visitor.post("/draw/predict", {"picture": fresh, "shapes": []})["mask"] is None
+    assert visitor.post("/draw/predict", {"picture": drawn, "shapes": shapes})["mask"]
+    session.masks.drawn[tile] = (1, b"a picture")
+    assert visitor.get(f"/mask/{tile}").status_code == 200
+    before = len(log.asked)
+    rows = enumerate((drawn, tile, fresh), before + 1)
+    log.ask([Asked(number, names[index], (3.5, 3.5), "combined", 0) for number, index in rows])
+    visitor.last = before
+    asked = visitor.questions()[:3]
+    assert [one["seen"] for one in asked] == [True, True, False]
+    assert [visitor.get(f"/draw/picture/{n}")["seen"] for n in (tile, fresh)] == [True, False]
+    for one in asked:
+        visitor.answer(one, "red", prediction=False)
+    told = [event.geometry["prediction"] for event in events(log.folder.parent, "answered")]
+    assert told == [True, True, False]
+    assert AnswerLog.read(log.folder).seen == log.seen == {names[drawn], names[tile]}
 
 
 def test_raw_events_are_stored_as_they_are(visitor, tmp_path):

@@ -18,7 +18,10 @@ from weakseg.labels.store import Event, Store, opened_store
 from weakseg.planning.questions import EXAMPLE
 
 SOURCE = "questions"
-ACTS = ("asked", "answered", "joined", "renamed", "coloured", "estimate", "begun", "classes")
+ACTS = (
+    *("asked", "answered", "joined", "renamed", "coloured", "estimate", "begun", "classes"),
+    "seen",
+)
 # Kinds of raw events; others are refused.
 INPUTS = (
     *("shown", "press", "release", "key", "look", "drew", "undone", "save"),
@@ -81,6 +84,7 @@ class AnswerLog:
     joined        (ids of pictures that joined, random questions drawn before)
     shapes        {pixel: number of the event that holds its answer}
     renewed       pixels that were called another object before a class was added
+    seen          pictures of which the person saw what a model thinks
     """
 
     folder: Path
@@ -96,6 +100,7 @@ class AnswerLog:
     renewed: list[Pixel] = field(default_factory=list)
     classes: Classes = field(default_factory=Classes)
     begun: bool = False
+    seen: set[str] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -156,6 +161,8 @@ class AnswerLog:
             self.estimates.append(given)
         elif event.act == "begun":
             self.begun = True
+        elif event.act == "seen":
+            self.seen.add(event.picture)
 
     # ---- what memory takes in
 
@@ -279,6 +286,13 @@ class AnswerLog:
             if not self.begun:
                 self.append([self.event("begun", geometry={})])
                 self.begun = True
+
+    def see(self, picture: str) -> None:
+        """Store that the person sees what a model thinks of a picture, if it is the first time."""
+        with self.lock:
+            if picture not in self.seen:
+                self.append([self.event("seen", picture)])
+                self.seen.add(picture)
 
     def inputs(self, given: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> None:
         """Store raw events of the page; those of no known kind, or too long, are left out.

@@ -4,9 +4,9 @@
          "tags": names, "first": index of the picture to begin with}
     GET  /draw/picture/INDEX    {"index", "name", "width", "height", "shapes", "complete": kinds of
          label whose list holds all objects, "others": shapes of imports, which are not changed
-         here, "done": "", "drawn" or "skipped", "reason", "next": index of the next one that nobody
-         has dealt with, or null}; a shape is {"kind", "class", "geometry"}, as docs/label-files.md
-         has them
+         here, "done": "", "drawn" or "skipped", "seen": whether a mask of it was on show before,
+         "reason", "next": index of the next one that nobody has dealt with, or null}; a shape is
+         {"kind", "class", "geometry"}, as docs/label-files.md has them
     GET  /draw/photo/INDEX      the photograph in detail, at most `DETAIL` pixels long
     POST /draw/save    {"picture", "visit": a name, "shapes": [{"kind", "class", "geometry",
                         "times", "prediction", "how"}], "complete", "prediction", "times"} -> state
@@ -88,6 +88,7 @@ class DrawRoutes:
                 "complete": [*own.complete],
                 "others": [told_of(shape) for shape in visible(others.values())],
                 "done": state,
+                "seen": name in self.session.log.seen,
                 "reason": self.drawings.reasons.get(name, ""),
                 "next": self.next_of(index),
             }
@@ -156,9 +157,11 @@ class DrawRoutes:
         """Return what the model thinks of a picture on which shapes are drawn."""
         given, began = body(request), time.perf_counter()
         index = int(number(given, "picture"))
-        self.known(index)
+        name = self.known(index)
         shapes = [one.shape for one in self.drawn_in(given, self.photographs.sizes[index])]
         found = self.session.model.think(index, shapes, kinds_in(given))
+        if found.png:
+            self.session.log.see(name)
         png = found.png and f"data:image/png;base64,{base64.b64encode(found.png).decode()}"
         ms = round(1000 * (time.perf_counter() - began))
         return answer({"mask": png, "line": found.line, "mark": found.mark, "ms": ms})

@@ -16,9 +16,11 @@ pixels of the upright original. What can't be done is `{"error": "one line"}` wi
           "panel": {...} of `panel`, "masks": [{"picture", "fit", "version", "slot": place}],
           "finish": {"state": "no" | "running" | "done" | "failed", "line", "commands"}}
     GET  /questions?after=ID        waits up to 10 s for questions behind ID (0: all open ones)
-         {"questions": [{"id", "picture", "width", "height", "x", "y"}]}: no word of who chose them
+         {"questions": [{"id", "picture", "width", "height", "x", "y", "seen": whether a mask of
+          the picture was on show before}]}: no word of who chose them
     GET  /told?count=10             the last answers, the latest last:
-         {"told": [{"id", "picture", "width", "height", "x", "y", "class": name or null, "other"}]}
+         {"told": [{"id", "picture", "width", "height", "x", "y", "seen", "class": name or null,
+          "other"}]}
     GET  /picture/INDEX?side=1600   the photograph as JPEG, or as PNG where it is small; upright,
          at most so many pixels long, one of `photographs.SIDES`
     GET  /cutout/INDEX?x=&y=&side=  a square PNG of the original's pixels around a place, at most
@@ -175,6 +177,7 @@ class Routes:
         content = self.session.masks.content(self.known(index))
         if content is None:
             raise Refused(404, "no mask of this picture is on show")
+        self.session.log.see(self.session.photographs.names[index])
         return picture(content, "image/png")
 
     def known(self, index: int) -> int:

@@ -100,7 +100,8 @@ class Session:
         """Return what the page is told of a question: not who chose it, nor what a model thinks."""
         picture = self.photographs.index[asked.picture]
         (x, y), size = asked.place, self.photographs.size(picture)
-        return {"id": asked.number, "picture": picture, **size, "x": x, "y": y}
+        seen = asked.picture in self.log.seen
+        return {"id": asked.number, "picture": picture, **size, "x": x, "y": y, "seen": seen}
 
     def told(self, count: int) -> list[dict[str, Any]]:
         """Return the last answers, the latest last."""
@@ -169,7 +170,7 @@ class Session:
                     return self.log.answers
                 way = MENDED if asked.way == FIRST and not next_shown else CHANGED
             told = Told(asked, label, other, way, float(times["active"][CAP]))
-            lag = self.log.answers - asked.known
+            lag, is_seen = self.log.answers - asked.known, is_seen or asked.picture in self.log.seen
             self.asker.store_answer(told, {**times, "prediction": is_seen, "lag": lag})
             self.asker.changed.notify_all()
             return self.log.answers

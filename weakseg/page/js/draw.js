@@ -157,7 +157,7 @@ export class Draw {
     Object.assign(this, {
       asked: found.done === "drawn" && this.wants,
       prediction: null,
-      seen: false,
+      seen: found.seen,
     });
     localStorage.setItem(`${WHERE} ${this.state.name}`, String(found.index));
     this.pad.shapes = this.drawing.shapes;

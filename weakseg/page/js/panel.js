@@ -7,10 +7,12 @@ const percent = (value) => `${value.toFixed(value < 99.5 ? 0 : 1)}`;
 export class Panel {
   constructor() {
     this.visible = true;
+    this.latest = [[], new Set()]; // what `masks` shows
     byId("toggle-masks").onclick = () => {
       this.visible = !this.visible;
       byId("toggle-masks").textContent = this.visible ? "hide" : "show";
       byId("masks").hidden = !this.visible;
+      this.masks(...this.latest);
     };
   }
 
@@ -80,6 +82,8 @@ export class Panel {
 
   /** Show masks of pictures, each in its place, but of those with an open question. */
   async masks(list, closed) {
+    this.latest = [list, closed];
+    if (!this.visible) return; // what is fetched counts as seen
     const tiles = [];
     await Promise.all(
       list.map(async ({ picture, version, slot }) => {

@@ -14,7 +14,8 @@ export class Questions {
   constructor(outbox, clock, seen) {
     this.outbox = outbox;
     this.clock = clock;
-    this.seen = seen;
+    // A mask of the same picture that was on show before may be remembered.
+    this.seen = (question) => question.seen || seen();
     this.id = "questions";
     this.title = "Questions";
     this.stage = new Stage();
@@ -99,7 +100,7 @@ export class Questions {
       if (this.keyAt) this.waits.push(this.shownAt - this.keyAt);
       this.keyAt = 0;
       const { id, picture, x, y } = question;
-      this.clock.shown({ question: id, picture, x, y, prediction: this.seen() });
+      this.clock.shown({ question: id, picture, x, y, prediction: this.seen(question) });
     });
   }
 
@@ -132,7 +133,7 @@ export class Questions {
     const times = this.clock.times();
     this.clock.save();
     const question = this.changing ?? this.current;
-    const body = { id: question.id, ...said, prediction: this.seen(), times };
+    const body = { id: question.id, ...said, prediction: this.seen(question), times };
     this.keyAt = at;
     if (this.changing) {
       const next_shown = this.current !== null;
