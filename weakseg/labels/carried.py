@@ -179,10 +179,15 @@ def add_frame(record: dict[str, Any], shape: Shape, number: int, has_background:
 def outlined(
     areas: Iterable[Shape], classes: Sequence[str], has_background: bool
 ) -> dict[str, int]:
-    """Return {"objects", "classes"}: what the person who drew these areas outlined."""
+    """Return {"objects", "classes"}: what the person who drew these areas outlined.
+
+    Where there are masks of a model that the person accepted, {"accepted"} is their number.
+    """
     background = classes[0] if has_background else None
-    shown = [shape.label for shape in areas if shape.label not in (None, background)]
-    return {"objects": len(shown), "classes": len(set(shown))}
+    shown = [shape for shape in areas if shape.label not in (None, background)]
+    accepted = sum(shape.kind == "accepted" for shape in shown)
+    told = {"objects": len(shown) - accepted, "classes": len({shape.label for shape in shown})}
+    return told | ({"accepted": accepted} if accepted else {})
 
 
 def known(name: str | None, names: Sequence[str]) -> str:

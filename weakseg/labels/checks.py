@@ -45,18 +45,23 @@ class Picture:
 
 
 def check_objects(annotation: Annotation, picture: Picture) -> dict[str, int]:
-    """Return what a person outlines who draws the mask: {"objects", and perhaps "classes"}."""
-    counts = table(annotation, ("objects", "classes"), '{"objects": number, "classes": number}')
+    """Return what a person outlines who draws the mask: {"objects", and perhaps "classes"}.
+
+    "accepted" is the number of a model's masks that nobody outlined.
+    """
+    keys = ("objects", "classes", "accepted")
+    counts = table(annotation, keys, '{"objects": number, "classes": number}')
     if "objects" not in counts:
         raise ValueError("has no 'objects', the number of outlines in the mask; add it")
     width, height = picture.size
-    most = {"objects": width * height, "classes": len(picture.class_names)}
+    most = dict.fromkeys(keys, width * height) | {"classes": len(picture.class_names)}
     checked = {key: whole(value, f"'{key}'") for key, value in counts.items()}
     for key, number in checked.items():
         if not 0 <= number <= most[key]:
             raise ValueError(f"'{key}' is {shown(number)}; it must lie between 0 and {most[key]}")
-    if checked.get("classes", 0) > checked["objects"]:
-        raise ValueError(f"has {checked['classes']} classes in {checked['objects']} objects")
+    shown_objects = checked["objects"] + checked.get("accepted", 0)
+    if checked.get("classes", 0) > shown_objects:
+        raise ValueError(f"has {checked['classes']} classes in {shown_objects} objects")
     return checked
 
 

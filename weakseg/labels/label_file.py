@@ -20,6 +20,7 @@ from weakseg.labels.agreement import gainsaid
 from weakseg.labels.annotators import Options
 from weakseg.labels.box_order import BoxOrder
 from weakseg.labels.checks import Picture
+from weakseg.labels.costs import Counts
 from weakseg.labels.label_folder import open_folder, shards_in
 from weakseg.labels.label_header import LabelHeader, header
 from weakseg.labels.label_record import by_image, complete_lists, read_record
@@ -35,7 +36,13 @@ from weakseg.validation import first_fault, shorten
 ANEW = "generate it anew with python weak_label_generator.py"
 FIT = ("dataset", "classes", "tag_names")  # what labels and data must have in common
 MEND = "mend the file"  # which people wrote
-OF_STORES = ("drawn", "strays", "notes")  # what `store_content` says besides, and no file does
+OF_STORES = (
+    "drawn",
+    "strays",
+    "notes",
+    "helped",
+    "behind",
+)  # what `store_content` says besides, and no file does
 
 
 def save_labels(
@@ -116,6 +123,7 @@ def labels_for(
         refuse_other_masks(path, content.get("mask_values") or {}, dataset.mask_meaning, remedy)
     images: Mapping[str, Any] = content["images"]
     packed = PackedLabels(content.get("strays", ()), content.get("notes", ()))
+    packed.helped, packed.behind = content.get("helped", {}), content.get("behind", {})
     if not is_simulated and isinstance(images, dict) and "strays" not in content:
         try:
             images, packed.strays = by_image(
@@ -235,11 +243,14 @@ class PackedLabels(Mapping[str, Any]):
 
     strays: names in the file that are of no image of the data set
     notes: lines for people
+    helped, behind: of a store, see `store_content`
     """
 
     def __init__(self, strays: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
         self.packed: dict[str, bytes] = {}
         self.strays, self.notes = strays, [*notes]
+        self.helped: Mapping[str, Collection[str]] = {}
+        self.behind: Mapping[str, Counts] = {}
 
     def add(self, name: str, labels: Any) -> None:
         """Take in the labels of an image."""
@@ -256,6 +267,7 @@ class PackedLabels(Mapping[str, Any]):
 
     def __or__(self, other: "PackedLabels") -> "PackedLabels":
         both = PackedLabels(self.strays, [*self.notes, *other.notes])
+        both.helped, both.behind = self.helped, self.behind
         both.packed = self.packed | other.packed
         return both
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
+from weakseg.labels.behind import counts_behind, helped_shapes, seen_shapes
 from weakseg.labels.carried import label_record, merged
 from weakseg.labels.label_header import header
 from weakseg.labels.seen_photographs import changed_photographs, held_by_source, noted_photographs
@@ -16,11 +17,13 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
     """Return what a label file of the same labels would hold, see `label_file.load_labels`.
 
     Its pictures are those of the data set that carry anything; the ids of others are its strays.
+    Its `helped` are {id: kinds of label that a model helped with}, and what they rest on is its
+    `behind`, {id: counts of actions}.
     """
     known = {*dataset.ids("trainval"), *dataset.ids("test")}
     with opened_store(folder) as store:
         given = store.given()
-        noted = noted_photographs(store)
+        noted, seen = noted_photographs(store), seen_shapes(store)
     everything = {key: merged(one) for key, one in given.items()}
     carried = {key: one for key, one in everything.items() if key in known}
     strays = [key for key, one in everything.items() if key not in known and one.signals]
@@ -38,11 +41,18 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
             f"{folder}: has labels of no picture of {dataset.root}; import with --images "
             f"{dataset.root / 'images'}"
         )
+    helped = helped_shapes({key: given[key] for key in images}, seen)
+    behind = {}
+    if helped:
+        last = max(number for own in helped.values() for number in own)
+        behind = counts_behind({key: given[key] for key in images}, last, dataset)
     masks = {key: one for key, one in carried.items() if "full" in images[key]}
     head = header(dataset, 0, {}) | {"complete": False, "count": len(images)}
     held = held_by_source(noted, {key: given[key] for key in images})
     notes = changed_photographs(folder, dataset, held)
-    return {**head, "images": images, "drawn": masks, "strays": strays, "notes": notes}
+    more = {"drawn": masks, "strays": strays, "notes": notes, "behind": behind}
+    more["helped"] = {key: {*own.values()} for key, own in helped.items()}
+    return {**head, "images": images, **more}
 
 
 def refuse_two_sizes(sources: Mapping[str, Given]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from weakseg.common import UserError, stable_seed
 from weakseg.data.base import SegmentationDataset
-from weakseg.labels.costs import add_counts, price_labels
+from weakseg.labels.costs import Counts, add_counts, price_labels
 from weakseg.labels.label_file import labels_for
 from weakseg.labels.label_record import LabelTally
 from weakseg.labels.signals import (
@@ -22,6 +22,7 @@ from weakseg.labels.signals import (
 )
 
 Annotations = Mapping[str, Any]  # of one image: {"size": [width, height], signal: annotation, ...}
+NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class TrainingLabels:
     has_background  whether class 0 is one
     notes           lines for people: what the labels lack
     masks           {id: what changes with its mask} of the masks that the run looks at
+    helped          {id: kinds of label that a model helped with}
+    behind          {id: counts} of the labels that these rest on, see `weakseg.labels.behind`
     """
 
     images: Mapping[str, Annotations]
@@ -46,6 +49,8 @@ class TrainingLabels:
     has_background: bool = True
     notes: tuple[str, ...] = ()
     masks: Mapping[str, str] = field(default_factory=dict)
+    helped: Mapping[str, Collection[str]] = field(default_factory=dict)
+    behind: Mapping[str, Counts] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Annotations:
         return self.images[name]
@@ -66,16 +71,27 @@ class TrainingLabels:
 
     @cached_property
     def cost(self) -> dict[str, Any]:
-        """What a person did and needed for the labels of the training images."""
-        return self._cost(self.train_ids, self.signals)
+        """What a person did and needed for the labels of the training images.
+
+        Where a model helped, that includes what it had learned from.
+        """
+        return self._cost(self.train_ids, self.signals, self.behind if self.is_helped else {})
+
+    @property
+    def is_helped(self) -> bool:
+        """Whether the run learns from a label that a model helped with."""
+        return any({*self.helped.get(name, ())} & {*self.signals} for name in self.train_ids)
 
     @cached_property
     def selection_cost(self) -> dict[str, Any]:
         """What a person did and needed for the labels that choose the checkpoint."""
         return self._cost(self.val_ids, self.selected_with)
 
-    def _cost(self, names: Sequence[str], signals: Sequence[str]) -> dict[str, Any]:
-        return annotation_cost(self.images, names, signals, self.classes, self.has_background)
+    def _cost(
+        self, names: Sequence[str], signals: Sequence[str], behind: Mapping[str, Counts] = NOTHING
+    ) -> dict[str, Any]:
+        given = self.images, names, signals, self.classes, self.has_background
+        return annotation_cost(*given, behind)
 
     @cached_property
     def digest(self) -> str:
@@ -191,6 +207,8 @@ def read_training_labels(
         notes=tuple(notes),
         masks=masks_used(dataset, labels, train_ids, signals)
         | masks_used(dataset, labels, val_ids, selected_with),
+        helped=labels.helped,
+        behind=labels.behind,
     )
 
 
@@ -278,13 +296,17 @@ def annotation_cost(
     signals: Sequence[str],
     classes: int,
     has_background: bool = True,
+    behind: Mapping[str, Counts] = NOTHING,
 ) -> dict[str, Any]:
     """Return what a person did and needed for the labels of `names`, as a result file states it.
 
     classes: number of classes that the person looks for in each image, the background not counted
     has_background: whether class 0 is one
+    behind: {id: counts} of further labels that must have been there; kinds of an image that are
+        among `signals` count once
     """
-    counts = [count_actions(labels[name], signals, classes, has_background) for name in names]
+    own = {n: count_actions(labels[n], signals, classes, has_background) for n in names}
+    counts = [{**behind.get(n, {}), **own.get(n, {})} for n in {**behind, **own}]
     return price_labels(add_counts(counts), sum(map(was_looked_at, counts)))
 
 
