@@ -199,8 +199,38 @@ def test_a_change_of_an_answer_takes_its_time_and_a_repeat_none(store):
         ]
     )
     both = {ANSWER: 1, LOOKS: 1}
-    assert told(store) == [(both, 4), ({ANSWER: 1}, 5), ({ANSWER: 1}, 1), (both, 7)]
+    one = {ANSWER: 1}
+    assert told(store) == [(both, 4), (one, 5), (both, 9), (one, 1), (both, 7)]
     assert told(store, annotator="bob") == [(both, 7)]
+
+
+def without_label(act, value, annotator=""):
+    source = {"skipped": "drawing", "begun": "questions"}[act]
+    whose = f"{source} {annotator}".strip()
+    return Event(whose, "", act, annotator, geometry=facts(value), seconds=value)
+
+
+def test_what_gave_no_label_belongs_to_the_next_one_of_its_kind(store):
+    """A picture that was skipped, and examples that were searched for and not clicked."""
+    store.append(
+        [
+            without_label("skipped", 3),
+            without_label("begun", 6),
+            without_label("skipped", 1, "bob"),  # who labels nothing
+            without_label("skipped", 4),
+            answered(1, "p", 2),
+            shape("box", "cat", [0, 0, 5, 5]),
+            shape("box", "dog", [0, 0, 5, 5]),
+            drawn([5, 7], 20, ["boxes"]),
+            answered(2, "p", 2),
+        ]
+    )
+    assert told(store) == [
+        ({ANSWER: 1, LOOKS: 1}, 2 + 6),
+        ({ANSWER: 1}, 2),
+        ({BOX: 1}, 5 + 3 + 4),
+        ({BOX: 1}, 7 + 8),
+    ]
 
 
 def test_many_classes_have_a_price_of_their_own(store):
@@ -239,7 +269,9 @@ def test_prices_times_counts_are_the_seconds(tmp_path_factory, data):
             total += whole
             kinds = ["boxes"] if is_complete else []
             box = [0, 0, 5, 5]
-            events = [
+            events = [without_label("skipped", data.draw(seconds))] * data.draw(st.integers(0, 2))
+            total += sum(one.seconds for one in events)
+            events += [
                 Event("drawing", str(number), "shape", "", "box", names[c], box) for c in classes
             ]
             store.append([*events, drawn(times, whole, kinds, picture=str(number))])

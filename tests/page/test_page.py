@@ -53,6 +53,7 @@ def stored(served):
 def test_the_start_takes_one_click_a_class_and_one_sentence(page, served):
     page.wait_for_selector("#frame img")
     assert "Click on <b>red</b>" in page.inner_text("#task")  # a name is text, never HTML
+    page.wait_for_timeout(300)
     page.keyboard.press("ArrowRight")
     wait(page, "page.examples.stage.shown?.picture === 1")
     box = page.locator("#frame .picture").bounding_box()
@@ -62,12 +63,19 @@ def test_the_start_takes_one_click_a_class_and_one_sentence(page, served):
     index = served.session.photographs.index[example.asked.picture]
     width, height = served.session.photographs.sizes[index]
     assert index == 1 and example.label == "<b>red</b>"
+    assert example.seconds > 0.3  # the search in both photographs
     assert abs(example.asked.place[0] - width / 2) < 1.5
     assert abs(example.asked.place[1] - height / 4) < 1.5
     wait(page, "document.querySelector('#task b').textContent === 'leaf'")
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("tab", name="Draw").click()  # where it is no search
+    page.wait_for_timeout(900)
+    page.get_by_role("tab", name="Questions").click()
+    page.wait_for_timeout(300)
     page.keyboard.press("Enter")  # skips the rest
     ready(page)
-    assert served.session.log.begun
+    log = served.session.log
+    assert log.begun and 0.3 < log.searched < 0.9 and log.seconds > 0.6
 
 
 def test_keys_answer_by_their_place_and_the_next_question_is_there_at_once(page, served):

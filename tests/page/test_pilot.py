@@ -128,7 +128,7 @@ def test_answers_of_a_pilot_are_labels_and_no_random_sequence(tmp_path, images):
     assert {one.asked.drawn for one in log.told} == {PILOT}
     later = session_in(tmp_path, images)
     with started(later):
-        later.begin()
+        later.begin(TIMES)
         until(lambda: later.asker.joined == 8 and later.asker.snapshot())
         rows = later.asker.snapshot().answers.rows
         assert [row.question.drawn for row in rows] == [PILOT] * 5

@@ -3,7 +3,10 @@
 Every second of a visit belongs to one *stretch*. A stretch says which acts it holds, by the names
 that price schedules have: the first one on a picture holds the look at it as well. What comes after
 the last shape is the search for classes that are not there, where the person called a list
-complete; otherwise it belongs to the look. So the seconds of all stretches are those of all visits.
+complete; otherwise it belongs to the look. What gave no label belongs to the next one that did: the
+seconds of a picture that was skipped, of examples that nobody clicked. An example that somebody
+searched for is an answer, as costs count it. So the seconds of all stretches are those of all
+visits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +27,6 @@ LOOKS: Act = (LOOK, "image")
 ABSENT: Act = ("", "absent")  # a class that was looked for and not there, whatever was drawn
 ACCEPTED: Act = ("", "accepted")
 DRAWN_AS = {"scribbles": "stroke", "boxes": "box", "outlines": "outline", "full": "object"}
-NO_PRICE = "example"  # how a pixel was drawn that a person searched all pictures for
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Reader:
     searched   (annotator, picture) of those that were searched for all classes
     shapes     {(source, picture): shapes since the last save}
     questions  {(source, number of the question): the stretch of its answer}
+    spare      {source: seconds without a label, and whether a prediction was visible in them}
     """
 
     classes: Sequence[str] = ()
@@ -61,6 +64,7 @@ class Reader:
     shapes: dict[tuple[str, str], list[Event]] = field(default_factory=dict)
     questions: dict[tuple[str, int], Stretch] = field(default_factory=dict)
     drawings: list[Stretch] = field(default_factory=list)
+    spare: dict[str, tuple[Seconds, bool]] = field(default_factory=dict)
 
     def read(self, event: Event) -> None:
         """Take in one event."""
@@ -72,6 +76,14 @@ class Reader:
             self.answered(event)
         elif event.act == "drawn":
             self.drawn(event)
+        elif event.geometry:  # without a label: `skipped`, or `begun`
+            took, is_seen = taken(event.geometry)
+            self.spare[event.source] = self.with_spare(event.source, took, is_seen)
+
+    def with_spare(self, source: str, took: Seconds, is_seen: bool) -> tuple[Seconds, bool]:
+        """Return seconds, and those before them that gave no label; these are taken."""
+        spare, saw = self.spare.pop(source, (dict.fromkeys(CLOCKS, 0.0), False))
+        return {clock: took[clock] + spare[clock] for clock in CLOCKS}, is_seen or saw
 
     def look(self, event: Event) -> dict[Act, int]:
         """Return the look at a picture, if nobody of that name has paid it yet."""
@@ -86,9 +98,7 @@ class Reader:
         if facts["way"] == "repeat":
             return
         look = self.look(event)
-        if facts["drawn"] == NO_PRICE:
-            return
-        took, is_seen = taken(facts)
+        took, is_seen = self.with_spare(event.source, *taken(facts))
         before = self.questions.get(key)
         if before:
             more = {clock: before.seconds[clock] + took[clock] for clock in CLOCKS}
@@ -121,7 +131,8 @@ class Reader:
             at = 0 if look else -1
             acts, own = parts[at]
             parts[at] = acts, {clock: own[clock] + rest[clock] for clock in CLOCKS}
-        parts[0] = {**parts[0][0], **look}, parts[0][1]
+        own, is_seen = self.with_spare(event.source, parts[0][1], is_seen)
+        parts[0] = {**parts[0][0], **look}, own
         visit = f"{event.annotator}: {event.picture}"
         self.drawings += [
             Stretch(acts, own, visit, is_seen, event.annotator) for acts, own in parts
@@ -164,7 +175,8 @@ def stretches(store: Store, annotator: str | None = None) -> list[Stretch]:
     annotator: whose; None: of all. What is not of the documented form is a `UserError`.
     """
     reader = Reader()
-    for event_number, _, event in store.events("classes", "shape", "answered", "drawn"):
+    acts = "classes", "shape", "answered", "drawn", "skipped", "begun"
+    for event_number, _, event in store.events(*acts):
         try:
             reader.read(event)
         except MALFORMED as error:

@@ -84,6 +84,7 @@ class AnswerLog:
     joined        (ids of pictures that joined, random questions drawn before)
     shapes        {pixel: number of the event that holds its answer}
     renewed       pixels that were called another object before a class was added
+    searched      seconds of the search for examples that nobody clicked
     seen          pictures of which the person saw what a model thinks
     """
 
@@ -100,6 +101,7 @@ class AnswerLog:
     renewed: list[Pixel] = field(default_factory=list)
     classes: Classes = field(default_factory=Classes)
     begun: bool = False
+    searched: float = 0.0
     seen: set[str] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -160,7 +162,7 @@ class AnswerLog:
         elif event.act == "estimate":
             self.estimates.append(given)
         elif event.act == "begun":
-            self.begun = True
+            self.begun, self.searched = True, event.seconds or 0.0
         elif event.act == "seen":
             self.seen.add(event.picture)
 
@@ -280,12 +282,16 @@ class AnswerLog:
             self.append([self.event("estimate", geometry=found)])
             self.estimates.append(found)
 
-    def begin(self) -> None:
-        """Store that no example is asked for any more."""
+    def begin(self, times: Mapping[str, Any]) -> None:
+        """Store that no example is asked for any more.
+
+        times: what the search for examples took that nobody clicked
+        """
         with self.lock:
             if not self.begun:
-                self.append([self.event("begun", geometry={})])
-                self.begun = True
+                seconds = float(times["active"][CAP])
+                self.append([self.event("begun", geometry=dict(times), seconds=seconds)])
+                self.begun, self.searched = True, seconds
 
     def see(self, picture: str) -> None:
         """Store that the person sees what a model thinks of a picture, if it is the first time."""
@@ -329,8 +335,8 @@ class AnswerLog:
 
     @property
     def seconds(self) -> float:
-        """Seconds of activity of all answers."""
-        return sum(one.seconds for one in self.told)
+        """Seconds of activity of all answers, and of the search for examples."""
+        return self.searched + sum(one.seconds for one in self.told)
 
     @property
     def fits(self) -> int:

@@ -29,7 +29,7 @@ pixels of the upright original. What can't be done is `{"error": "one line"}` wi
          pictures in `/state`'s masks and never of one with an open question
     GET  /list?first=0&count=100    {"pictures": [{"index", "name", "width", "height"}]}
 
-    POST /begin    {}                                          no (further) example clicks
+    POST /begin    {"times": of the search for others}         no (further) example clicks
     POST /example  {"picture", "x", "y", "class", "times"}     a click on an example of a class
     POST /answer   {"id", "class": name or null, "other": bool, "change": bool, "next_shown": bool,
                     "prediction": bool, "times": {"wall", "active": {"20", "60", "100"}}}
@@ -190,7 +190,7 @@ class Routes:
 
     def begin(self, request: Request) -> Response:
         """Ask for no further examples."""
-        self.session.begin()
+        self.session.begin(times(body(request)))
         return answer(self.session.state())
 
     def example(self, request: Request) -> Response:

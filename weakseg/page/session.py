@@ -117,10 +117,10 @@ class Session:
                     break
         return sorted(last.values(), key=lambda one: int(one["id"]))
 
-    def begin(self) -> None:
+    def begin(self, times: Mapping[str, Any]) -> None:
         """Ask for no further examples: questions come."""
         with self.asker.changed:
-            self.log.begin()
+            self.log.begin(times)
             self.asker.changed.notify_all()
 
     def example(self, picture: int, place: Place, label: str, times: Mapping[str, Any]) -> None:

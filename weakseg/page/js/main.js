@@ -26,6 +26,7 @@ let view = questions, state = null;
 
 /** Show one of the views. */
 function choose(next) {
+  examples.rest();
   view.leave?.();
   view = next;
   for (const one of views) byId(one.id).hidden = one !== view;

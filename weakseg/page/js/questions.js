@@ -3,6 +3,7 @@ import { Failure, get, patient, post } from "./api.js";
 import { byId, make, sayFault } from "./elements.js";
 import { CANNOT_TELL, FORWARD, OTHER, UNDO, meaning, showKeys } from "./keys.js";
 import { cutoutAddress, prepare, Stage } from "./stage.js";
+import { plus } from "./times.js";
 
 const GUARD = 200; // ms after a new question in which no key counts
 const STRIP = 10;
@@ -217,6 +218,8 @@ export class Examples {
     this.picture = 0;
     this.place = 0;
     this.pictures = [];
+    this.spent = null; // times of the search so far, which the clock no longer has
+    this.timed = false; // whether the clock measures it
   }
 
   /** Ask until all classes have an example, or the person skips -> a promise of that. */
@@ -236,7 +239,8 @@ export class Examples {
     for (const one of wanted) {
       if (!(await this.example(one))) break;
     }
-    await patient(() => post("/begin", {}));
+    const times = this.taken() ?? {};
+    await patient(() => post("/begin", { times }));
     byId("leaf").hidden = true;
     byId("frame").classList.remove("clicks");
     byId("questions").classList.remove("starts");
@@ -245,8 +249,25 @@ export class Examples {
 
   show() {
     const { index, width, height } = this.pictures[this.picture];
+    this.rest();
     this.stage.photograph({ picture: index, width, height });
-    if (!byId("questions").hidden) this.clock.shown({ picture: index, prediction: false });
+    if (byId("questions").hidden) return;
+    this.clock.shown({ picture: index, prediction: false });
+    this.timed = true;
+  }
+
+  /** Something else comes on show: keep the times of the search. */
+  rest() {
+    if (this.timed) this.spent = plus(this.clock.times(), this.spent);
+    this.timed = false;
+  }
+
+  /** Return the times of the search since the last example. */
+  taken() {
+    this.rest();
+    const { spent } = this;
+    this.spent = null;
+    return spent;
   }
 
   leaf(step) {
@@ -273,12 +294,14 @@ export class Examples {
       byId("frame").addEventListener("click", async (event) => {
         const place = this.stage.placeOf(event);
         if (!place) return;
-        const { index } = this.pictures[this.picture];
+        const { index } = this.pictures[this.picture], times = this.taken();
         try {
-          await post("/example", { picture: index, ...place, class: one.name, times: this.clock.times() });
+          await post("/example", { picture: index, ...place, class: one.name, times });
           end(true);
         } catch (failure) {
           sayFault(failure.message);
+          this.spent = times;
+          this.show();
         }
       }, options);
       byId("skip").addEventListener("click", () => end(false), options);
