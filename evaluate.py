@@ -340,6 +340,7 @@ def score(
     signals: that the model learnt from; pairs: (id, predicted mask, truth), as `predictions` yields
     them; epochs: that it learnt for; facts: what else there is to say, as a checkpoint says it
     """
+    from weakseg.evaluation.encoded_anew import looks_of, masks_of_test
     from weakseg.evaluation.pricing import mask_actions, testing_cost
     from weakseg.evaluation.scoring import aggregate, score_image
     from weakseg.labels.costs import add_counts
@@ -371,6 +372,8 @@ def score(
         "contents": facts.get("contents"),
         "test_fingerprint": dataset.test_fingerprint(),
         "test_contents": dataset.test_contents(),
+        "test_masks": masks_of_test(dataset),
+        "looks": looks_of(dataset, images),
         "labels": facts["labels"],
         "mask_contents": facts.get("mask_contents"),
         "images": images,

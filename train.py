@@ -386,7 +386,10 @@ def describe(
     run: TrainingRun, dataset: SegmentationDataset, labels: TrainingLabels
 ) -> dict[str, Any]:
     """Return what a checkpoint says of its run besides the weights: plain values."""
+    from weakseg.evaluation.encoded_anew import looks_of
+
     seen = sorted({*labels.train_ids, *labels.val_ids})
+    used = {*seen, *dataset.ids("test")}
     return {
         "args": run.recorded(),
         "commit": commit(),
@@ -397,7 +400,8 @@ def describe(
         "test_contents": dataset.test_contents(),
         "mask_contents": short_hash([dataset.mask_contents(labels.masks)]),
         "seen": seen,
-        "files": dataset.image_contents({*seen, *dataset.ids("test")}),
+        "files": dataset.image_contents(used),
+        "looks": looks_of(dataset, used),
         "labels": labels.digest,
         "cost": labels.cost,
         "selection": {"by": run.selection if labels.val_ids else None, **labels.selection_cost},

@@ -172,6 +172,57 @@ def test_another_data_set_of_the_same_classes_is_refused(copy, capsys):
     assert "not the data that run r" in assert_refused(evaluate, words, capsys)
 
 
+def encode_anew(data, names=None, how=None):
+    """Save photographs with other bytes: as PNGs that are greater by far, a grey brighter."""
+    for name in names or (*data.ids("trainval"), *data.ids("test")):
+        path = data.image_path(name)
+        image = Image.open(path).point(lambda value: min(value + 1, 255))
+        (how(image) if how else image).save(path, compress_level=1)
+
+
+def test_photographs_that_were_encoded_anew_are_told_and_used(copy, tmp_path, capsys):
+    data, words = copy
+    before, told = scored(words, capsys)
+    assert "encoded anew" not in told
+    encode_anew(data)
+    compare = ["--a", "r", "--b", "r", "--resamples", 100, "--output_dir", tmp_path / "analysis"]
+    run(analyze, "--results_dir", tmp_path / "results", *compare, *words[4:8])
+    assert "encoded anew since run r" in capsys.readouterr().out
+    after, told = scored(words, capsys)
+    line = f"{data.root}: the photographs were encoded anew since run r: other files of the same"
+    assert told.count(line) == 1
+    assert after["images"].keys() == before["images"].keys()
+    assert abs(after["aggregate"]["miou"] - before["aggregate"]["miou"]) < 0.1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: image.rotate(180),
+        lambda image: image.resize((96, 80)),
+        lambda image: image.point(lambda value: 255 - value),
+        lambda image: Image.new("RGB", image.size, (90, 90, 90)),
+    ],
+)
+def test_other_photographs_of_the_same_names_are_refused(change, copy, capsys):
+    data, words = copy
+    encode_anew(data, how=change)
+    for name in (*data.ids("trainval"), *data.ids("test")):  # whose masks fit
+        mask = Image.open(data.mask_path(name))
+        mask.resize(Image.open(data.image_path(name)).size, 0).save(data.mask_path(name))
+    assert "not the data that run r" in assert_refused(evaluate, words, capsys)
+
+
+def test_a_result_is_of_its_masks_whatever_its_photographs_were_encoded_as(copy, tmp_path, capsys):
+    data, words = copy
+    scored(words, capsys)
+    encode_anew(data)
+    Image.new("L", (48, 40), 1).save(data.mask_path(data.ids("test")[0]))
+    compare = ["--a", "r", "--b", "r", "--resamples", 100, "--output_dir", tmp_path / "analysis"]
+    words = ["--results_dir", tmp_path / "results", *compare, *words[4:8]]
+    assert "not the data that run r" in assert_refused(analyze, words, capsys)
+
+
 @given(
     st.lists(st.sampled_from("abcdef"), min_size=2, max_size=4, unique=True),
     st.lists(st.sampled_from("abcdef"), min_size=2, max_size=4, unique=True),

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
-from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.data.datasets import DataOptions, open_dataset, say
+from weakseg.evaluation.encoded_anew import are_encoded_anew, masks_of_test
 from weakseg.evaluation.result_model import FactsModel
 from weakseg.evaluation.results import is_result
 from weakseg.validation import first_fault
@@ -27,7 +28,8 @@ def dataset_of(
 
     data_dir, cache_dir: where they lie now; None for where the run found them. Another data set, or
     classes in another order, are a `UserError`. The test split has no image that the run was
-    trained on, and is that of a result, whose images and masks must be as they were.
+    trained on, and is that of a result, whose images and masks must be as they were. Images that
+    were only encoded anew are told.
     """
     moved = {"data_dir": data_dir, "cache_dir": cache_dir}
     options = DataOptions.of(run["args"] | {key: path for key, path in moved.items() if path})
@@ -40,13 +42,35 @@ def dataset_of(
         )
     dataset.know_as(task["classes"])
     if not is_data_of(dataset, run):
-        raise UserError(
-            f"--data_dir {options.data_dir}: not the data that run {run['args']['run_name']} was "
-            "trained on (other images or splits); point --data_dir at that data or train again"
+        refuse_others(dataset, run, options.data_dir)
+        say(
+            [
+                f"{options.data_dir}: the photographs were encoded anew since run "
+                f"{run['args']['run_name']}: other files of the same names and sizes that look "
+                "the same; what it finds in them may differ a little"
+            ]
         )
     if "seen" in run:
         dataset.test_on({*dataset.ids("test")} - {*run["seen"]})
     return dataset, options.cache_dir
+
+
+def refuse_others(dataset: SegmentationDataset, run: Mapping[str, Any], data_dir: str) -> None:
+    """Refuse files that are not those that a run knew, unless they only were encoded anew.
+
+    The masks of a result must be as they were too.
+    """
+    if is_result(run):
+        named = {*run["images"]} <= {*dataset.ids("test")}
+        named = named and run.get("test_masks") == masks_of_test(dataset)
+    else:
+        there, files = {*dataset.ids("trainval"), *dataset.ids("test")}, {*run.get("files", ())}
+        named = len(there & files) >= LEAST * len(files)
+    if not (named and are_encoded_anew(dataset, run.get("looks"))):
+        raise UserError(
+            f"--data_dir {data_dir}: not the data that run {run['args']['run_name']} was "
+            "trained on (other images or splits); point --data_dir at that data or train again"
+        )
 
 
 def refuse_damaged_facts(path: Path, run: Mapping[str, Any]) -> None:
