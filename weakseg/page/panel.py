@@ -5,6 +5,7 @@ enough of them; before, how often held-out predictions and answers agree.
 """
 
 import statistics
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,25 +16,49 @@ from weakseg.page.asker import Asker
 from weakseg.page.masks import Masks
 from weakseg.planning.ask_estimate import as_dict
 from weakseg.planning.asking import Asking
-from weakseg.planning.gain import SMALL
+from weakseg.planning.gain import OPEN, SMALL
 from weakseg.planning.out_of_fold import gain, out_of_fold, quality
 
 ENOUGH = 40  # random answers from which on there is an interval: with two classes of 15 points
 GROWTH = 1.1  # the estimate is made again when there are so many times as many answers
 SLOW_GROWTH = 1.3  # and so is what takes longer
 DOUBTFUL = 0.05  # chance of an answer below which it may be a slip
-TEN_MINUTES = 600.0
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What twice as many answers gain: whether it is less than a point, else nobody can tell.
+
+    answers: how many there were when that was found
+    """
+
+    answers: int
+    is_small: bool
+
+    def sentence(self, answers: int, seconds: float) -> str:
+        """Return what a person is told who has given so many answers in so many seconds."""
+        left = 2 * self.answers - answers
+        if not self.is_small or left <= 0:
+            return OPEN
+        minutes = max(1, round(left * seconds / answers / 60))
+        time = "a minute" if minutes == 1 else f"{minutes} minutes"
+        number = "answer" if left == 1 else f"{left} answers"
+        return f"Less than a point to gain in the next {number}, about {time} at your pace."
 
 
 class Panel:
-    """What the panel shows; a thread of the session keeps it up to date."""
+    """What the panel shows; a thread of the session keeps it up to date.
+
+    classes: those that it is about
+    """
 
     def __init__(self, asker: Asker, masks: Masks) -> None:
         self.asker, self.masks = asker, masks
+        self.classes = asker.log.classes
         self.fit = 0
         self.estimated_at = self.slow_at = 0
         self.agreement: dict[str, int] | None = None
-        self.sentence = ""
+        self.outlook: Outlook | None = None
 
     def work(self) -> None:
         """Draw masks and estimate after each fit, until the session is closed."""
@@ -43,6 +68,9 @@ class Panel:
             if asking is None or asking.model.fits == self.fit or asking.model.head is None:
                 continue
             self.fit = asking.model.fits
+            if self.classes != asker.log.classes:  # all is to be found anew
+                self.classes, self.outlook, self.agreement = asker.log.classes, None, None
+                self.estimated_at = self.slow_at = 0
             self.masks.update(asking)
             if len(asking.answers) >= GROWTH * self.estimated_at:
                 self.estimated_at = len(asking.answers)
@@ -58,10 +86,10 @@ class Panel:
         same = int((found.predicted == found.answers)[told].sum())
         self.agreement = {"same": same, "answers": int(told.sum())}
         if len(asking.answers) >= SLOW_GROWTH * self.slow_at:
-            self.slow_at = len(asking.answers)
+            self.slow_at, answers = len(asking.answers), log.answers
             self.doubt(asking)
             doubling = gain(asking) if told.sum() >= ENOUGH else None
-            self.sentence = doubling.sentence if doubling else ""
+            self.outlook = doubling and Outlook(answers, doubling.sentence == SMALL)
         if told.sum() >= ENOUGH:
             content = as_dict(quality(found, log.classes.has_background, self.asker.seed))
             names = log.classes.names
@@ -87,6 +115,7 @@ class Panel:
         log = self.asker.log
         own = [one for one in log.told if one.way in (FIRST, AGAIN)]
         seconds = [one.seconds for one in own if one.seconds > 0]
+        outlook = self.outlook
         return {
             "answers": len(own),
             "seconds": log.seconds,
@@ -96,17 +125,9 @@ class Panel:
             "enough": ENOUGH,
             "estimate": log.estimates[-1] if log.estimates else None,
             "curve": [[one["seconds"], *one["miou"]] for one in log.estimates if one.get("miou")],
-            "sentence": self.small_gain(log.seconds),
+            "sentence": outlook.sentence(len(own), log.seconds) if outlook else "",
             "consistency": self.asker.second.consistency(),
         }
-
-    def small_gain(self, seconds: float) -> str:
-        """Return the sentence about the next minutes; "" while nobody can tell."""
-        if self.sentence != SMALL:
-            return ""
-        if seconds >= TEN_MINUTES:
-            return "Less than a point to gain in the next ten minutes."
-        return SMALL
 
     def card(self) -> list[str]:
         """Return lines about the session, for the card of its run."""
