@@ -185,6 +185,96 @@ def test_undo_goes_back_by_strokes_and_redo_forward(page, served):
     assert drawn(page) == []
 
 
+POINTER = """([id, kind, x, y, type]) => document.getElementById('pad').dispatchEvent(
+    new PointerEvent(`pointer${kind}`, {pointerId: id, pointerType: type, clientX: x, clientY: y,
+    bubbles: true, isPrimary: id === 11}))"""
+
+
+def test_corners_and_whole_shapes_are_moved_and_nothing_else(page, served):
+    """On a photograph that EXIF, the view and the wheel have turned and zoomed."""
+    show(page, served, TURNED)
+    page.evaluate("page.draw.drawing.change([])")
+    page.keyboard.press("t")
+    page.mouse.move(*at(page, 24, 40))
+    page.mouse.wheel(0, -100)
+    page.keyboard.press("1")
+    page.keyboard.press("c")
+    click(page, 10.25, 20.5)
+    page.keyboard.press("b")
+    drag(page, (14, 24), (24, 34))
+    page.keyboard.press("p")
+    for place in [(28, 24), (38, 24), (38, 40)]:
+        click(page, *place)
+    page.keyboard.press("Enter")
+    page.keyboard.press("s")
+    drag(page, (10, 45), (20, 47), (30, 45))
+    page.evaluate("page.draw.pad.sizeBrush(6)")
+    page.keyboard.press("m")
+    drag(page, (14, 58), (20, 58))
+    before = {kind: geometry for kind, _, geometry in drawn(page)}
+    page.keyboard.press("d")
+    steps = [
+        ("click", (10.25, 20.5), (12.75, 22.25), [12.75, 22.25]),
+        ("box", (24, 34), (26.5, 36.25), [14, 24, 26.5, 36.25]),  # a corner
+        ("box", (20, 30), (19, 28), [13, 22, 25.5, 34.25]),  # the whole
+        ("box", (25.5, 34.25), (11, 20), [11, 20, 13, 22]),  # beyond the corner across
+        ("polygon", (38, 40), (36, 38.5), [[[[28, 24], [38, 24], [36, 38.5]]]]),
+        ("polygon", (35, 27), (90, 26), [[[[38, 23], [48, 23], [46, 37.5]]]]),  # at the edge
+        ("stroke", (20, 47), (21, 50), [[11, 48], [21, 50], [31, 48]]),
+    ]
+    for kind, start, end, wanted in steps:
+        others = [one for one in drawn(page) if one[0] != kind]
+        drag(page, start, end)
+        (now,) = [geometry for name, _, geometry in drawn(page) if name == kind]
+        assert near(now["path"] if kind == "stroke" else now, wanted, 0.03), kind
+        assert [one for one in drawn(page) if one[0] != kind] == others
+    drag(page, (17, 58), (21, 55))
+    mask = drawn(page)[-1][2]
+    moved = {**before["mask"], "left": before["mask"]["left"] + 4, "top": before["mask"]["top"] - 3}
+    assert mask == moved
+    click(page, 21, 55)  # a hand that shakes moves nothing
+    drag(page, (44, 70), (40, 60))  # there is nothing
+    assert drawn(page)[-1][2] == moved and len(drawn(page)) == 5
+    page.evaluate("document.getElementById('pad').setPointerCapture = () => {}")
+    for kind, beside in (("touch", 15), ("pen", 5)):  # css pixels
+        (x, y), end = at(page, 12.75, 22.25), at(page, 15, 24)
+        places = {"down": (x + beside, y), "move": end, "up": (end[0] + beside, end[1])}
+        for step, place in places.items():
+            page.evaluate(POINTER, [11, step, *place, kind])
+        assert near(drawn(page)[0][2], (15, 24), 0.03)
+        page.keyboard.press("Control+z")
+        assert near(drawn(page)[0][2], (12.75, 22.25), 0.03)
+    page.evaluate("page.draw.pad.penSeen = false")
+    shapes, _ = save(page, served, TURNED)
+    assert [one[:2] for one in shapes] == [
+        (kind, "red") for kind in ("click", "box", "polygon", "stroke", "mask")
+    ]
+    assert near(shapes[1][2], (11, 20, 13, 22), 0.03) and shapes[4][2] == moved
+
+
+def test_a_move_is_one_step_of_undo_and_takes_an_accepted_mask_as_ones_own(page, served):
+    show(page, served, "9")
+    mask = {"left": 10, "top": 10, "width": 4, "height": 2, "counts": [0, 8], "model": "probe 0"}
+    page.evaluate(
+        "geometry => page.draw.drawing.change([{kind: 'accepted', class: 'red', geometry}])", mask
+    )
+    page.keyboard.press("d")
+    drag(page, (12, 11), (20, 15), (32, 21))
+    del mask["model"]
+    assert drawn(page) == [["mask", "red", {**mask, "left": 30, "top": 20}]]
+    page.keyboard.press("Control+z")
+    assert drawn(page)[0][0] == "accepted"
+    page.keyboard.press("Control+y")
+    assert drawn(page)[0][0] == "mask"
+    page.mouse.move(*at(page, 32, 21))
+    page.mouse.down()
+    page.mouse.move(*at(page, 50, 40))
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    assert drawn(page)[0][2]["left"] == 30
+    page.evaluate("while (page.draw.drawing.undo()) {}")
+
+
 def test_what_is_saved_again_changes_what_changed_alone(page, served):
     show(page, served, "1")
     page.keyboard.press("c")
@@ -308,18 +398,15 @@ def test_two_fingers_move_the_photograph_and_draw_nothing(page, served):
     show(page, served, "7")
     page.keyboard.press("c")
     before = page.evaluate("page.draw.pad.view.scale")
-    finger = """([[id, kind, x, y]]) => document.getElementById('pad').dispatchEvent(
-        new PointerEvent(`pointer${kind}`, {pointerId: id, pointerType: 'touch', clientX: x,
-        clientY: y, bubbles: true, isPrimary: id === 11}))"""
     page.evaluate("document.getElementById('pad').setPointerCapture = () => {}")
     x, y = at(page, 30, 20)
     for step in [(11, "down", x, y), (12, "down", x + 50, y), (12, "move", x + 100, y)]:
-        page.evaluate(finger, [step])
+        page.evaluate(POINTER, [*step, "touch"])
     for one in (11, 12):
-        page.evaluate(finger, [(one, "up", x, y)])
+        page.evaluate(POINTER, [one, "up", x, y, "touch"])
     assert page.evaluate("page.draw.pad.view.scale") > 1.5 * before and drawn(page) == []
     for kind in ("down", "up"):
-        page.evaluate(finger, [(13, kind, x, y)])
+        page.evaluate(POINTER, [13, kind, x, y, "touch"])
     assert len(drawn(page)) == 1  # one finger draws
     page.evaluate("page.draw.drawing.undo()")
 

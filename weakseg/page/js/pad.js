@@ -139,12 +139,9 @@ export class Pad {
     if (!hidden) {
       for (const shape of this.others)
         paintShape(shape, { ...at, colour: colours.get(shape.class), faint: true });
-      for (const shape of this.shapes)
-        paintShape(shape, {
-          ...at,
-          colour: colours.get(shape.class),
-          marked: shape === this.marked,
-        });
+      const marked = this.marked ?? this.tool.moved ?? this.tool.over;
+      for (const shape of this.tool.seen(this.shapes))
+        paintShape(shape, { ...at, colour: colours.get(shape.class), marked: shape === marked });
     }
     this.tool.paint(pen, colours.get(label) ?? "#ffffff");
     this.paintCursor(colours.get(label) ?? "#ffffff");
@@ -190,6 +187,7 @@ export class Pad {
     this.tool.cancel();
     this.name = name;
     this.tool = TOOLS[name].make(this);
+    this.canvas.dataset.tool = name;
     this.draw();
   }
 
@@ -223,7 +221,7 @@ export class Pad {
     const left = event.clientX - box.left,
       top = event.clientY - box.top;
     const [x, y] = this.view.toPicture(left, top);
-    return { left, top, x, y };
+    return { left, top, x, y, finger: event.pointerType === "touch" };
   }
 
   near({ x, y }) {

@@ -2,7 +2,7 @@
 import { ofRuns } from "./raster.js";
 
 const LARGEST = 2048; // pixels of a mask's picture, at most
-const pictures = new WeakMap(); // geometry of a mask -> {colour: canvas}
+const pictures = new WeakMap(); // runs of a mask, wherever it lies -> {colour: canvas}
 
 /** Draw a shape in original pixels. scale: css pixels of one; faint: not one's own; marked: it is
  * pointed at */
@@ -110,8 +110,8 @@ function ring(pen, rings, scale, colour, marked, dash) {
 
 /** Return a canvas of a mask: its edge full, its inside half. */
 function picture(geometry, colour) {
-  if (!pictures.has(geometry)) pictures.set(geometry, {});
-  const known = pictures.get(geometry);
+  if (!pictures.has(geometry.counts)) pictures.set(geometry.counts, {});
+  const known = pictures.get(geometry.counts);
   if (known[colour]) return known[colour];
   const { width, height, pixels } = ofRuns(geometry),
     step = Math.ceil(Math.max(width, height) / LARGEST);

@@ -1,52 +1,15 @@
-// What the pointer does on the photograph. A tool takes places in original pixels: `down`, `move`,
-// `up`, and gives shapes to the pad. `paint` draws what is not a shape yet.
+// The tools of the drawing view, each of which draws one kind of shape; `moving` has the one that
+// moves them.
 import { rounded } from "./drawing.js";
+import { Move } from "./moving.js";
 import { line } from "./paint.js";
 import { areaOf, meet, minus, ofStroke, toRuns, union } from "./raster.js";
+import { place, Tool } from "./tool.js";
 
 const NEAR = 10; // css pixels: so near to its first corner a click closes a polygon
 const APART = 5; // css pixels between corners of an outline that is drawn by dragging
 const STILL = 4; // css pixels that a click may move
 const FINE = 1; // css pixels between places of a stroke
-
-const place = ({ x, y }) => [rounded(x), rounded(y)];
-
-class Tool {
-  /** pad: gives `scale`, `size`, `brush`, `label`, and takes shapes by `add` and `change` */
-  constructor(pad) {
-    this.pad = pad;
-  }
-
-  /** Whether something is begun that is no shape yet. */
-  get open() {
-    return false;
-  }
-
-  down() {}
-  move() {}
-  up() {}
-  /** Forget all that is begun. */
-  cancel() {}
-  /** Forget what the pointer did since it went down: it was no drawing. */
-  abort() {
-    this.cancel();
-  }
-
-  paint() {}
-  /** Take back the last step of what is begun -> whether there was one. */
-  back() {
-    return false;
-  }
-
-  /** End what is begun -> whether there was something. */
-  end() {
-    return false;
-  }
-
-  far(one, other) {
-    return Math.hypot(one.x - other.x, one.y - other.y) * this.pad.scale;
-  }
-}
 
 class Click extends Tool {
   hint = "Click on something of the class";
@@ -342,4 +305,5 @@ export const TOOLS = {
   },
   brush: { letter: "M", title: "Brush", brush: true, make: (pad) => new Brush(pad) },
   eraser: { letter: "E", title: "Eraser", brush: true, make: (pad) => new Eraser(pad) },
+  move: { letter: "D", title: "Drag", make: (pad) => new Move(pad) },
 };
