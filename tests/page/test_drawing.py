@@ -237,13 +237,13 @@ def test_corners_and_whole_shapes_are_moved_and_nothing_else(page, served):
     assert drawn(page)[-1][2] == moved and len(drawn(page)) == 5
     page.evaluate("document.getElementById('pad').setPointerCapture = () => {}")
     for kind, beside in (("touch", 15), ("pen", 5)):  # css pixels
-        (x, y), end = at(page, 12.75, 22.25), at(page, 15, 24)
+        (x, y), end = at(page, 46, 37.5), at(page, 44, 39)
         places = {"down": (x + beside, y), "move": end, "up": (end[0] + beside, end[1])}
         for step, place in places.items():
             page.evaluate(POINTER, [11, step, *place, kind])
-        assert near(drawn(page)[0][2], (15, 24), 0.03)
+        assert near(drawn(page)[2][2][0][0][2], (44, 39), 0.03)
         page.keyboard.press("Control+z")
-        assert near(drawn(page)[0][2], (12.75, 22.25), 0.03)
+        assert near(drawn(page)[2][2][0][0][2], (46, 37.5), 0.03)
     page.evaluate("page.draw.pad.penSeen = false")
     shapes, _ = save(page, served, TURNED)
     assert [one[:2] for one in shapes] == [
