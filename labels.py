@@ -330,21 +330,24 @@ def export(args: argparse.Namespace) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Count labels by kind and class, and name what looks like a mistake."""
+    from weakseg.labels import store_check
     from weakseg.labels.importing import carried_in
     from weakseg.labels.matching import Pictures
     from weakseg.labels.store import opened_store
-    from weakseg.labels.store_check import beside, class_lines, summary, suspicious
 
-    with opened_store(args.labels) as store:
-        carried, classes = dict(carried_in(store)), store.classes()
-    for line in summary(carried):
-        say(line)
     if args.wrong is not None and (args.wrong < 1 or not args.images):
         raise UserError(f"--wrong {args.wrong}: takes a number from 1, and --images")
-    if args.images:
-        for line in beside(carried, Pictures(args.images)):
-            say(line)
-    for line in [*class_lines(carried, classes), *suspicious(carried, classes)]:
+    with opened_store(args.labels) as store:
+        carried, classes = dict(carried_in(store)), store.classes()
+        lines = [*store_check.summary(carried)]
+        if args.images:
+            pictures = Pictures(args.images)
+            lines += store_check.beside(carried, pictures)
+            lines += store_check.beside_by_source(args.labels, store, classes, pictures)
+        lines += store_check.class_lines(carried, classes)
+        lines += store_check.suspicious(carried, classes)
+        lines += store_check.two_sizes(store.given())
+    for line in lines:
         say(line)
     if args.wrong is not None:
         show_wrong(args, carried, classes)

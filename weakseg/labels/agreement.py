@@ -67,11 +67,11 @@ def refuse_two_classes(labels: Mapping[str, Any], class_names: Sequence[str]) ->
                 f"{word} {i + 1} of {class_names[numbers[i]]} and {word} {j + 1} of "
                 f"{class_names[numbers[j]]} lie in one place; keep one"
             )
-    pair = one_path(labels.get("scribbles", ()))
-    if pair:
-        (i, one), (j, other) = pair
+    strokes = one_path(labels.get("scribbles", ()))
+    if strokes:
+        (i, first), (j, second) = strokes
         raise ValueError(
-            f"stroke {i} of {class_names[one]} and stroke {j} of {class_names[other]} have one "
+            f"stroke {i} of {class_names[first]} and stroke {j} of {class_names[second]} have one "
             "path; keep one"
         )
     answers = {

@@ -20,6 +20,7 @@ from weakseg.labels.agreement import gainsaid
 from weakseg.labels.annotators import Options
 from weakseg.labels.box_order import BoxOrder
 from weakseg.labels.checks import Picture
+from weakseg.labels.copied_photographs import copy_notes
 from weakseg.labels.costs import Counts
 from weakseg.labels.label_folder import open_folder, shards_in
 from weakseg.labels.label_header import LabelHeader, header
@@ -177,6 +178,10 @@ def labels_for(
     if not is_simulated and order.fault:
         raise UserError(f"{path}: {order.fault}")
     packed.notes += changed_since(path, dataset, seen, remedy)
+    if not is_simulated:
+        paths = {name: dataset.image_path(name) for name in packed}
+        names = dataset.class_names, dataset.tag_names, dataset.has_background
+        packed.notes += copy_notes(path, paths, packed.__getitem__, names)
     if not is_simulated and "full" in signals:
         packed.notes += against_masks(path, dataset, packed)
     return packed

@@ -5,11 +5,10 @@ what the file held, by a hash. The latest one of a picture and a source holds.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import inf
 from pathlib import Path
 
-from weakseg.data.base import SegmentationDataset
 from weakseg.data.contents import content_of
 from weakseg.data.reading import counted
 from weakseg.labels.store import Event, Given, Store
@@ -60,13 +59,14 @@ def held_by_source(notes: Notes, given: Mapping[str, Mapping[str, Given]]) -> di
 
 
 def changed_photographs(
-    folder: object, dataset: SegmentationDataset, held: Mapping[str, Held]
+    folder: object, held: Mapping[str, Held], contents_of: Callable[[Collection[str]], Held]
 ) -> list[str]:
-    """Return a line a source of which photographs of a data set are others than it labelled.
+    """Return a line a source of which photographs are others than it labelled.
 
-    folder: of the store; held: of `held_by_source`, of pictures of the data set
+    folder: of the store; held: of `held_by_source`, of pictures that are there; contents_of:
+    returns {id: what its photograph holds now}
     """
-    now = dataset.image_contents({key for one in held.values() for key in one})
+    now = contents_of({key for one in held.values() for key in one})
     lines = []
     for source, noted in held.items():
         changed = [name for name in now if name in noted and now[name] != noted[name]]

@@ -1,17 +1,25 @@
 """What stands in a store, counted, and what of it looks like a mistake."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
+from weakseg.data.contents import content_of
 from weakseg.data.image_io import image_size
 from weakseg.labels.agreement import WHOLE
-from weakseg.labels.carried import SAME_BOX, SIGNAL, Carried
+from weakseg.labels.carried import SAME_BOX, SIGNAL, Carried, label_record, merged
+from weakseg.labels.checks import Picture
+from weakseg.labels.copied_photographs import KINDS, copy_notes
 from weakseg.labels.formats.geometry import overlap, twofold
 from weakseg.labels.formats.records import AREAS, Classes, Shape
+from weakseg.labels.label_record import read_record
 from weakseg.labels.matching import Pictures
+from weakseg.labels.seen_photographs import changed_photographs, held_by_source, noted_photographs
+from weakseg.labels.store import Given, Store
+from weakseg.labels.store_labels import refuse_two_sizes
 
 BORDER = 1.0  # pixels: a click as near to the picture's edge may be a slip
 SHOWN = 5  # pictures that a line names
@@ -59,6 +67,49 @@ def beside(carried: Mapping[str, Carried], pictures: Pictures) -> Iterator[str]:
     bare = [key for key in pictures.files if key not in carried or not carried[key].signals]
     first = f", the first is {bare[0]}" if bare else ""
     yield f"{len(bare)} of {len(pictures.files)} pictures of {pictures.folder} have no label{first}"
+
+
+def beside_by_source(
+    folder: object, store: Store, classes: Classes, pictures: Pictures
+) -> Iterator[str]:
+    """Yield lines on the photographs that sources labelled, and on those under two names.
+
+    folder: of the store
+    """
+    given = {key: one for key, one in store.given().items() if key in pictures.files}
+
+    def contents_of(keys: Collection[str]) -> dict[str, str]:
+        return {key: content_of(pictures.files[key], is_whole=False) for key in sorted(keys)}
+
+    held = held_by_source(noted_photographs(store), given)
+    yield from changed_photographs(folder, held, contents_of)
+    told = (shape for one in given.values() for of in one.values() for shape in of.shapes.values())
+    tags = dict.fromkeys(shape.label or "" for shape in told if shape.kind == "tag")
+    names = [*classes.names], [*tags], classes.has_background
+
+    def labels_of(key: str) -> dict[str, Any]:
+        carried = merged(given[key])
+        record = label_record(carried, *names)
+        size = carried.size or image_size(pictures.files[key])
+        return read_record(record, Picture(size, *names, in_pixels=True), KINDS)
+
+    paths = {key: pictures.files[key] for key, one in given.items() if merged(one).signals}
+    yield from copy_notes(folder, paths, labels_of, names)
+
+
+def two_sizes(given: Mapping[str, Mapping[str, Given]]) -> Iterator[str]:
+    """Yield a line where sources labelled photographs of two sizes under one name.
+
+    given: of `Store.given`
+    """
+    faults = {}
+    for key, sources in given.items():
+        try:
+            refuse_two_sizes(sources)
+        except ValueError as error:
+            faults[key] = str(error)
+    for key, fault in [*faults.items()][:1]:
+        yield f"suspicious: {len(faults)} pictures were labelled at two sizes: {key}: {fault}"
 
 
 def resized(carried: Mapping[str, Carried], pictures: Pictures) -> list[str]:

@@ -49,7 +49,7 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
     masks = {key: one for key, one in carried.items() if "full" in images[key]}
     head = header(dataset, 0, {}) | {"complete": False, "count": len(images)}
     held = held_by_source(noted, {key: given[key] for key in images})
-    notes = changed_photographs(folder, dataset, held)
+    notes = changed_photographs(folder, held, dataset.image_contents)
     more = {"drawn": masks, "strays": strays, "notes": notes, "behind": behind}
     more["helped"] = {key: {*own.values()} for key, own in helped.items()}
     return {**head, "images": images, **more}
