@@ -194,7 +194,7 @@ def import_labels(args: argparse.Namespace) -> None:
     """Read the files into the store, and say what came of them."""
     from weakseg.data.class_list import is_background
     from weakseg.labels.formats.records import Classes
-    from weakseg.labels.importing import keep, read_labels, refuse_same_source
+    from weakseg.labels.importing import distrust_empty, keep, read_labels, refuse_same_source
     from weakseg.labels.matching import Pictures
     from weakseg.labels.seen_photographs import note_photographs
     from weakseg.labels.store import opened_store
@@ -202,6 +202,7 @@ def import_labels(args: argparse.Namespace) -> None:
     pictures, wishes = Pictures(args.images), wishes_of(args)
     files = [read_labels(path, pictures, wishes) for path in args.files]
     refuse_same_source(files)
+    distrust_empty(files)
     all_classes(Classes(), wishes, files)  # what is refused makes no store
     with opened_store(args.output, create=True) as store:
         classes = all_classes(store.classes(), wishes, files)

@@ -14,9 +14,10 @@ from PIL import Image
 import labels
 from weakseg.common import UserError
 from weakseg.labels.box_order import FEWEST, BoxOrder
+from weakseg.labels.carried import merged
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import Classes
-from weakseg.labels.importing import Wishes, read_labels
+from weakseg.labels.importing import Wishes, distrust_empty, read_labels
 from weakseg.labels.looks import SIDE, are_alike
 from weakseg.labels.matching import Pictures
 from weakseg.labels.store import opened_store
@@ -284,9 +285,11 @@ POLYGON = {"segmentation": [[5, 5, 25, 5, 28, 25]]}
 LOST = {"segmentation": [[5, 5, 6]]}  # no area
 
 
-@given(st.permutations([{"a": POLYGON, "c": LOST}, {"b": {"bbox": [5, 5, 9, 9]}}, {}]))
+@given(
+    st.permutations([{"a": POLYGON, "c": LOST}, {"b": {"bbox": [5, 5, 9, 9]}}, {}]), st.booleans()
+)
 def test_files_that_each_list_all_pictures_empty_none_that_another_shows(
-    pictures, tmp_path_factory, told
+    pictures, tmp_path_factory, told, are_arguments
 ):
     """A folder of files says of each picture what the files say as arguments of their own."""
     folder = tmp_path_factory.mktemp("coco")
@@ -298,10 +301,23 @@ def test_files_that_each_list_all_pictures_empty_none_that_another_shows(
         ]
         content = {"images": images, "annotations": rows, "categories": [{"id": 1, "name": "cat"}]}
         (folder / f"{number}.json").write_text(json.dumps(content))
-    found = read_labels(folder, pictures, replace(KNOWN, is_empty=True))
-    assert (complete_of(found, "a"), complete_of(found, "b")) == (["full"], ["boxes"])
-    assert complete_of(found, "c") == [] and "full" in complete_of(found, "d")
-    assert found.empty == 1
+    wishes = replace(KNOWN, is_empty=True)
+    if not are_arguments:
+        found = read_labels(folder, pictures, wishes)
+        assert (complete_of(found, "a"), complete_of(found, "b")) == (["full"], ["boxes"])
+        assert complete_of(found, "c") == [] and "full" in complete_of(found, "d")
+        assert found.empty == 1
+        return
+    files = [read_labels(path, pictures, wishes) for path in sorted(folder.iterdir())]
+    before = sum(found.empty for found in files)
+    distrust_empty(files)
+    sources = {str(number): found.sources for number, found in enumerate(files)}
+    said = {
+        key: merged({n: given[key] for n, of in sources.items() for given in of.values()}).complete
+        for key in "abcd"
+    }
+    assert said["a"] == ("full",) and said["b"] == ("boxes",) and "full" in said["d"]
+    assert said["c"] == () and before - sum(found.empty for found in files) == 2
 
 
 @pytest.mark.parametrize("form", ["masks", "cvat"])

@@ -69,6 +69,7 @@ class Imported:
     classes  that the shapes are of, in the order of the file
     order    of the numbers in its boxes
     slips    what of it looks like one
+    hidden   ids of pictures that lost what may have been an object
     marks, far  number of shapes, and of those that reach far beyond their picture
     clicks, outside  number of clicks, which nobody can set beside a picture, and of those far away
     unsized, beyond  number of labelled pictures whose size the file doesn't say, and of those that
@@ -87,6 +88,7 @@ class Imported:
     classes: list[str] = field(default_factory=list)
     order: BoxOrder = field(default_factory=BoxOrder)
     slips: Slips = field(default_factory=Slips)
+    hidden: set[str] = field(default_factory=set)
     marks: int = 0
     far: int = 0
     clicks: int = 0
@@ -146,6 +148,7 @@ def note_empty(found: Imported, there: Sequence[Matched]) -> None:
     there: the records of pictures that are there, of which a picture may have several
     """
     hidden = {one.key for one in there if one.record.name in found.dropped.hidden}
+    found.hidden = hidden
     records = [(one.key, one.record) for one in there]
     told = {key for key, record in records if record.shapes or record.complete is not None}
     found.empty = len({key for key, _ in records} - told - hidden)
@@ -339,6 +342,21 @@ def refuse_same_source(files: Sequence[Imported]) -> None:
                         f"labels of {key}; import them one after the other, with --source if both "
                         "are to hold"
                     )
+
+
+def distrust_empty(files: Sequence[Imported]) -> None:
+    """Let no file call a picture empty of which another one of the same import lost a shape."""
+    hidden = {key for found in files for key in found.hidden}
+    for found in files:
+        denied = set[str]()
+        for of_source in found.sources.values():
+            for key in hidden & of_source.keys():
+                if of_source[key].complete and not of_source[key].shapes:
+                    of_source[key] = replace(of_source[key], complete=())
+                    denied.add(key)
+        found.empty -= len(denied) if found.is_empty else 0
+        for key in sorted(denied):
+            found.dropped.change("empty here, where another file lost a shape: unlabelled", key)
 
 
 def keep(store: Store, found: Imported) -> Change:
