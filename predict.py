@@ -429,6 +429,11 @@ def main(args: argparse.Namespace) -> None:
     try:
         with FileLock(job.folder / ".lock", timeout=0):
             journal = open_folder(job.folder, record, args.overwrite)
+            if journal.mended:
+                print(
+                    f"{job.folder}: --overwrite ended {counted(len(journal.mended), 'mask')} that "
+                    f"somebody changed since, the first {printable(journal.mended[0])}"
+                )
             # Who copies or imports the masks learns what their numbers mean.
             classes = job.folder / "masks" / "classes.txt"
             with contextlib.suppress(UserError):  # of names that no list can have

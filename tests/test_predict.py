@@ -156,6 +156,20 @@ def test_another_model_or_other_flags_are_refused_without_overwrite(runs, photog
     assert json.loads((out / "predictions.json").read_text())["run_name"] == "unet"
 
 
+def test_masks_that_somebody_changed_are_counted_where_overwrite_ends_them(
+    runs, photographs, capsys
+):
+    out = photographs.parent / "out"
+    for number in (0, 1, 2):
+        run(predict, *words(runs, photographs, *["--overwrite"] * (number > 0)))
+        said = capsys.readouterr().out
+        assert ("--overwrite ended" in said) == (number == 2)
+        mask = min((out / "masks").rglob("*.png"))
+        if number == 1:
+            Image.fromarray(np.array(Image.open(mask)) ** 0).save(mask)
+    assert f"{out}: --overwrite ended 1 mask that somebody changed since, the first a.png" in said
+
+
 def test_masks_of_anybody_else_are_never_touched(runs, photographs, capsys):
     mask = photographs.parent / "out" / "masks" / "a.png"
     mask.parent.mkdir(parents=True)

@@ -87,6 +87,18 @@ def test_a_mask_that_a_person_mended_holds_and_is_told(data):
     assert note.endswith("the first b.png")
 
 
+def test_an_export_that_may_lose_the_work_of_a_person_counts_it(data, capsys):
+    bring()
+    export()
+    for name in "bc":
+        Image.fromarray(np.full(SIZE[::-1], 2, np.uint8)).save(f"my/masks/{name}.png")
+    capsys.readouterr()
+    for is_lost in (True, False):
+        export("--overwrite")
+        line = "2 masks that were drawn or mended by hand were replaced, the first b.png"
+        assert (line in capsys.readouterr().out) == is_lost
+
+
 def test_an_export_replaces_those_before_it_and_no_work_of_a_person(data):
     bring()
     export()

@@ -4,11 +4,12 @@ A picture whose line is there is done. A kill in between costs the pictures that
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError, read_json, remove, write_json
+from weakseg.data.contents import ABSENT, content_of
 from weakseg.data.folder_files import PREDICTIONS
 from weakseg.data.ids import fault_of_id
 from weakseg.own_files import refuse_to_replace
@@ -31,10 +32,12 @@ class Journal:
     """The lines of a folder of predictions, each behind its id; the last one of an id counts.
 
     A line stays on disk: memory holds where each begins.
+
+    mended: names of masks that somebody changed since they were predicted, and that are gone now
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / LINES
+    def __init__(self, folder: Path, mended: Sequence[str] = ()) -> None:
+        self.path, self.mended = folder / LINES, mended
         self.places: dict[str, int] = {}
         whole = 0  # bytes of whole lines: what a kill cut short is no line
         for place, line in self.all_lines():
@@ -92,7 +95,7 @@ def open_folder(folder: Path, record: Mapping[str, Any], overwrite: bool) -> Jou
     record: {flag or other fact: value}. A folder of another record is emptied of its predictions by
     `overwrite`, else refused; one with masks of anybody else is refused always.
     """
-    path = folder / RECORD
+    path, mended = folder / RECORD, list[str]()
     if not path.exists():
         annotations = [f"{ANNOTATIONS}{suffix}" for suffix in ("", ".json", ".xml")]
         names = (*PARTS, LINES, TABLE, OBJECTS, *annotations)
@@ -108,17 +111,27 @@ def open_folder(folder: Path, record: Mapping[str, Any], overwrite: bool) -> Jou
                 f"{record[other[0]]}); take another --output_dir, or replace it with --overwrite"
             )
         if overwrite:
-            empty(folder)
+            mended = emptied(folder)
     write_json(path, record)
-    return Journal(folder)
+    return Journal(folder, mended)
 
 
-def empty(folder: Path) -> None:
-    """Delete the predictions in a folder: all that its journal names."""
-    for name in Journal(folder).places:
+def emptied(folder: Path) -> list[str]:
+    """Delete the predictions in a folder, all that its journal names; return the masks among them
+    that somebody changed since.
+
+    Lines of an earlier version don't say what a mask held.
+    """
+    journal, mended = Journal(folder), []
+    for line in journal.lines(journal.places):
+        path = part_path(folder, "masks", line["id"])
+        if "mask" in line and content_of(path, is_whole=True) not in (line["mask"], ABSENT):
+            mended.append(path.name)
+    for name in journal.places:
         for part in PARTS:
             remove(part_path(folder, part, name))
     remove(folder / LINES)
+    return mended
 
 
 def part_path(folder: Path, part: str, name: str) -> Path:

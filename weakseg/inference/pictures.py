@@ -101,7 +101,7 @@ class Job:
         except UserError as error:
             return {"id": name, "fault": str(error)}
         self.write(name, seen, model)
-        return line
+        return line | {"mask": content_of(self.path("masks", name), is_whole=True)}
 
     def write(self, name: str, seen: Prediction, model: TrainedModel) -> None:
         """Write a picture's files but for its instances."""

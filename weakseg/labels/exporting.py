@@ -70,7 +70,12 @@ def write_labels(
         draft = Path(folder) / path.name
         told = records if name in (OURS, "masks") else plainer(records, dropped)
         row.write(told, draft, classes, dropped)
-        move_into_place(draft, path, overwrite)
+        lost = [place for place in move_into_place(draft, path, overwrite) if is_mask(place)]
+    if lost:
+        dropped.told.append(
+            f"{len(lost)} masks that were drawn or mended by hand were replaced, the first "
+            f"{lost[0].name}"
+        )
     return dropped
 
 
@@ -114,9 +119,10 @@ def plainer(records: Sequence[PictureRecord], dropped: Dropped) -> list[PictureR
     return found
 
 
-def move_into_place(draft: Path, path: Path, overwrite: bool) -> None:
+def move_into_place(draft: Path, path: Path, overwrite: bool) -> list[Path]:
     """Move a file, or all files below a folder, to where they belong.
 
+    Returns the files that were replaced and that no export can bring back.
     overwrite: as `write_labels` takes it
     """
     files = [draft] if draft.is_file() else sorted(p for p in draft.rglob("*") if p.is_file())
@@ -129,6 +135,12 @@ def move_into_place(draft: Path, path: Path, overwrite: bool) -> None:
     for file, place in places.items():
         place.parent.mkdir(parents=True, exist_ok=True)
         os.replace(file, place)
+    return others
+
+
+def is_mask(path: Path) -> bool:
+    """Return whether a file of an export is a mask."""
+    return path.suffix == ".png"
 
 
 def is_lost(file: Path, place: Path) -> bool:
@@ -137,7 +149,7 @@ def is_lost(file: Path, place: Path) -> bool:
         return True
     if filecmp.cmp(file, place, shallow=False):
         return False
-    if file.suffix == ".png":
+    if is_mask(file):
         return not replaces_no_work(file, place)
     return not (file.name == CLASSES and has_more_classes(file, place))
 
@@ -150,7 +162,7 @@ def has_more_classes(file: Path, place: Path) -> bool:
 
 def refuse_others(others: Sequence[Path]) -> NoReturn:
     """Refuse to replace files with other content, in words that say what a person would lose."""
-    masks = [place for place in others if place.suffix == ".png"]
+    masks = [place for place in others if is_mask(place)]
     if not masks:
         raise UserError(
             f"--output {others[0]}: is there already, with other content; name another place, or "
