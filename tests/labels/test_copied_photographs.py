@@ -100,7 +100,7 @@ def test_check_tells_photographs_that_changed_at_equal_size(bring, tmp_path, cap
     images = tmp_path / "data/images"
     assert not any("changed" in one for lines in bring(capsys, *CLICKS) for one in lines)
     shutil.copy(images / "p4.bmp", images / "p5.bmp")
-    line = f"{tmp_path / 'store'}: 1 photograph changed since the labels of mine were imported"
+    line = f"{tmp_path / 'store'}: 1 photograph changed since the labels of mine were given"
     for lines in bring(capsys):
         assert [one for one in lines if one.startswith(line)]
 

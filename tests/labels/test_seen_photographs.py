@@ -38,8 +38,8 @@ def test_photographs_swapped_after_an_import_are_told_until_the_next(tmp_path):
     one.write_bytes(held[1])
     two.write_bytes(held[0])
     assert notes() == [
-        f"{store}: 2 photographs changed since the labels of weakseg mine were imported, the first "
-        "p0; where they still fit, import them again"
+        f"{store}: 2 photographs changed since the labels of weakseg mine were given, the first "
+        "p0; where they still fit, import them again, or save them again on the page"
     ]
     (tmp_path / "tags.csv").write_text("image,kind,class\np0.bmp,tag,cat\np1.bmp,tag,cat")
     before = notes()

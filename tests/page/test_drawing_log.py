@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from page_session import TIMES, Visitor, session_in, write_photographs
+from PIL import Image
 
+from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels.formats.records import Shape
 from weakseg.labels.label_file import labels_for
 from weakseg.labels.store import opened_store
@@ -101,6 +103,31 @@ def test_what_was_saved_comes_back_and_training_reads_it(visitor):
     (label,) = labels_for(folder, dataset, [found["name"]], ["full", "outlines"], "").values()
     assert label["full"] == {"objects": 1, "classes": 2, "accepted": 1}  # nobody outlined it
     assert len(label["outlines"]) == 1
+
+
+def test_photographs_that_changed_since_they_were_drawn_on_are_told_until_the_next_save(tmp_path):
+    images = write_photographs(tmp_path / "photos", {f"{n}.png": (40, 30) for n in range(3)})
+    own = Visitor(session_in(tmp_path, images, "--classes", "cat", "dog"))
+    session = own.session
+
+    def told():
+        classes = ("background", "cat", "dog")
+        options = DataOptions(str(images), cache_dir=str(tmp_path / "cache"), class_names=classes)
+        dataset = open_dataset(options)
+        ids = dataset.ids("trainval")
+        return labels_for(session.log.folder, dataset, ids, ["points"], "").notes
+
+    for number in range(3):
+        own.post("/draw/save", body(shape("click", [5, 5]), picture=number, visit=str(number)))
+    assert told() == []
+    path = images / session.photographs.names[1]
+    Image.new("RGB", (40, 30), 99).save(path.with_suffix(".png"))
+    (line,) = told()
+    assert f"1 photograph changed since the labels of {session.drawings.source} were given" in line
+    own.post("/draw/save", body(shape("click", [5, 5]), picture=1, visit="again"))
+    assert told() == []
+    with opened_store(session.log.folder) as store:
+        assert len([*store.events("photograph")]) == 4
 
 
 def test_an_open_question_hides_what_the_model_thinks(visitor):

@@ -73,7 +73,7 @@ def changed_photographs(
         if changed:
             lines.append(
                 f"{folder}: {counted(len(changed), 'photograph')} changed since the labels of "
-                f"{source} were imported, the first {changed[0]}; where they still fit, import "
-                "them again"
+                f"{source} were given, the first {changed[0]}; where they still fit, import them "
+                "again, or save them again on the page"
             )
     return lines

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError
+from weakseg.data.contents import ABSENT
 from weakseg.labels.answers import RANDOM
 from weakseg.labels.formats.records import Classes
+from weakseg.labels.seen_photographs import ACT as PHOTOGRAPH
 from weakseg.labels.store import Event, Store, opened_store
 from weakseg.planning.questions import EXAMPLE
 
@@ -213,11 +215,16 @@ class AnswerLog:
                 self.take_question(one)
 
     def tell(
-        self, told: Told, size: tuple[int, int], more: Mapping[str, Any] | None = None
+        self,
+        told: Told,
+        size: tuple[int, int],
+        more: Mapping[str, Any] | None = None,
+        held: str = ABSENT,
     ) -> None:
         """Store an answer, and the label that it is.
 
-        size: of its picture; more: what else is known of it, such as its times
+        size: of its picture; more: what else is known of it, such as its times; held: what the
+        photograph holds
         """
         asked, way = told.asked, told.way
         x, y = asked.place
@@ -229,6 +236,8 @@ class AnswerLog:
             if asked.picture not in self.looked:
                 state = {"size": list(size), "complete": []}
                 events.append(self.event("looked", asked.picture, geometry=state))
+                if held != ABSENT:
+                    events.append(self.event(PHOTOGRAPH, asked.picture, geometry=held))
             label = self.label_event(told)
             events += [label] if label else []
             numbers = self.append(events)

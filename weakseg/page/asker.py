@@ -346,7 +346,8 @@ class Asker:
         """Store an answer, then let the model know it. more: its times"""
         with self.changed:
             picture = self.photographs.index[told.asked.picture]
-            self.log.tell(told, self.photographs.sizes[picture], more)
+            held = self.photographs.held(told.asked.picture)
+            self.log.tell(told, self.photographs.sizes[picture], more, held)
             if self.asking is not None:
                 self.keep(self.asking, told)
             self.changed.notify_all()

@@ -126,7 +126,8 @@ class DrawRoutes:
         classes = self.session.log.classes
         tags = tag_names(self.session.asker.dataset, classes)
         refuse_nonsense([one.shape for one in drawn], complete, size, classes, tags)
-        self.drawings.save(name, size, drawn, complete, facts_of(given))
+        held = self.photographs.held(name)
+        self.drawings.save(name, size, drawn, complete, facts_of(given), held)
         return answer(self.progress())
 
     def drawn_in(self, given: dict[str, Any], size: tuple[int, int]) -> list[Drawn]:

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from weakseg.data.contents import ABSENT
 from weakseg.labels.formats.records import Shape, rounded
+from weakseg.labels.seen_photographs import ACT as PHOTOGRAPH
 from weakseg.labels.store import Event, Given, opened_store
 from weakseg.page.answer_log import CAP, AnswerLog
 
@@ -43,6 +45,7 @@ class DrawingLog:
     reasons  {id of a picture that was skipped: why}
     seconds  of activity, on all pictures
     visits   names of those that were stored
+    held     {id of a picture: what its photograph held when it was drawn on last}
     version  changes with each save
     """
 
@@ -51,6 +54,7 @@ class DrawingLog:
     reasons: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     visits: set[str] = field(default_factory=set)
+    held: dict[str, str] = field(default_factory=dict)
     version: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,6 +66,9 @@ class DrawingLog:
             for _, _, event in store.events(DRAWN, SKIPPED):
                 if event.source == one.source:
                     one.take(event)
+            for _, _, event in store.events(PHOTOGRAPH):
+                if event.source == one.source:
+                    one.held[event.picture] = str(event.geometry)
         return one
 
     @property
@@ -95,11 +102,12 @@ class DrawingLog:
         drawn: Sequence[Drawn],
         complete: Sequence[str],
         facts: Mapping[str, Any],
+        held: str = ABSENT,
     ) -> None:
         """Store all that is drawn on a picture.
 
         size: (width, height); complete: kinds of label whose list holds all objects; facts: of the
-        visit, {"visit", "wall", "active", "prediction"}
+        visit, {"visit", "wall", "active", "prediction"}; held: what the photograph holds
         """
         with self.lock:
             if facts["visit"] in self.visits:
@@ -123,7 +131,10 @@ class DrawingLog:
             look = self.event("looked", picture, geometry=state, seconds=seconds)
             content = {**facts, "complete": sorted(complete), "shapes": told}
             act = self.event(DRAWN, picture, geometry=content, seconds=seconds)
+            if held not in (ABSENT, self.held.get(picture)):
+                gone.append(self.event(PHOTOGRAPH, picture, geometry=held))
             self.log.append([*gone, look, *events, act])
+            self.held[picture] = held
             self.take(act)
             self.version += 1
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.contents import ABSENT, content_of
 
 SIDES = (320, 800, 1600)  # pixels of the longer side, at most
 SMALL = 512  # pixels: a picture up to this long is sent as PNG, so that no pixel is changed
@@ -52,6 +53,13 @@ class Photographs:
         """Return {"width", "height"} of a picture, original pixels."""
         width, height = self.sizes[index]
         return {"width": width, "height": height}
+
+    def held(self, name: str) -> str:
+        """Return what the file of a photograph holds, `ABSENT` where it can't be read."""
+        try:
+            return content_of(self.dataset.image_path(name), is_whole=False)
+        except UserError:
+            return ABSENT
 
     def _pixels(self, index: int) -> np.ndarray:
         """Return a photograph [H, W, 3] uint8."""
