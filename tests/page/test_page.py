@@ -3,6 +3,8 @@
 One server and one browser for all. Each test goes on from the session as it is.
 """
 
+import json
+
 import pytest
 from page_session import UNWRITABLE, Served, browser, opened, until, wait, write_photographs
 from PIL import Image
@@ -180,6 +182,54 @@ def test_classes_are_added_and_coloured_in_mid_session(page, served):
     ]
     press(page, "Digit3")
     assert served.told()[-1].label == "<i>sky</i>"
+
+
+def test_the_strip_follows_a_class_that_is_renamed(page, served):
+    press(page, "Digit3")
+    page.click("#open-classes")
+    name = page.locator("#class-rows input:not([type=color])").nth(3)
+    name.fill("  <i>wide</i>   sky ")
+    name.press("Enter")
+    wait(page, "page.state.classes.some(one => one.name === '<i>wide</i> sky')")
+    page.locator("#classes-dialog .close").click()
+    assert page.locator("#strip em").last.inner_text() == "<i>wide</i> sky"
+
+
+def test_a_second_tab_takes_over_and_the_first_one_answers_no_more(page, served):
+    ready(page)
+    question = page.evaluate("page.questions.current.id")
+    other = page.context.new_page()
+    other.goto(page.url)
+    ready(other)
+    page.wait_for_selector("#elsewhere-dialog[open]")
+    count = len(served.told())
+    for key in ("Digit1", "Escape", "Digit1"):
+        page.keyboard.press(key)
+    assert page.evaluate("page.outbox.waiting.every(one => one.path === '/events')")
+    assert other.evaluate("page.questions.current.id") == question
+    assert len(served.told()) == count
+    press(other, "Digit2")
+    page.get_by_role("button", name="Go on here").click()
+    other.wait_for_selector("#elsewhere-dialog[open]")
+    ready(page)
+    assert page.evaluate("page.questions.current.id") > question
+    other.close()
+
+
+def test_what_another_session_left_in_the_browser_is_not_stored_here(page, served):
+    """Sessions follow each other at one address; answers of one mean nothing in another."""
+    ready(page)
+    question = page.evaluate("page.questions.current.id")
+    mine = page.evaluate("page.outbox.key")
+    theirs = mine.rpartition(" ")[0] + " 1.0"
+    body = {"id": question, "class": "leaf", "times": {}}
+    left = json.dumps([{"path": "/answer", "body": body}])
+    page.evaluate("([key, left]) => localStorage.setItem(key, left)", [theirs, left])
+    page.reload()
+    ready(page)
+    wait(page, "page.outbox.length === 0")
+    assert page.evaluate("page.questions.current.id") == question
+    assert page.evaluate("key => localStorage.getItem(key)", theirs)
 
 
 def test_a_touch_answers(page, served):

@@ -8,10 +8,11 @@ pixels of the upright original. What can't be done is `{"error": "one line"}` wi
     GET  /                          the page
     GET  /page.css, /js/NAME.js     its files, by a list made at the start
     GET  /state                     what the page shows, see `Session.state`:
-         {"name", "annotator", "pictures": number of all, "ready": with features, "unreadable",
-          "classes": [{"name", "colour", "key", "is_background"}], "has_background",
-          "may_rename": whether classes can be changed, "pilot": whether there is one, "begun":
-          whether an example was clicked or skipped, "answers", "fit": number of the last one,
+         {"name", "session": its mark, "annotator", "pictures": number of all, "ready": with
+          features, "unreadable", "classes": [{"name", "colour", "key", "is_background"}],
+          "has_background", "may_rename": whether classes can be changed, "pilot": whether there is
+          one, "begun": whether an example was clicked or skipped, "answers", "fit": number of the
+          last one,
           "drawing_fit": the same of what is drawn, "waiting": whether a question comes,
           "panel": {...} of `panel`, "masks": [{"picture", "fit", "version", "slot": place}],
           "finish": {"state": "no" | "running" | "done" | "failed", "line", "commands"}}

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from weakseg.labels.store import opened_store
 from weakseg.page.access import Refused
 from weakseg.page.answer_log import CAP, CHANGED, FIRST, MENDED, REPEAT, Asked, Place, Told
 from weakseg.page.asker import Asker
@@ -40,6 +41,13 @@ class Session:
         self.others = OtherLabels(asker)
         self.classes = ClassChanges(asker, self.masks.forget, may_rename)
         self.pilot: Pilot | None = None
+        self.mark = self.found_mark()
+
+    def found_mark(self) -> str:
+        """Return what tells this session from others that a browser has seen at its address."""
+        with opened_store(self.log.folder) as store:
+            began = next((moment for _, moment, _ in store.events("classes")), 0.0)
+        return f"{self.name} {self.log.annotator} {began}"
 
     def measure(self, kinds: Sequence[str]) -> Pilot:
         """Let people go through a pilot of some kinds of label."""
@@ -65,6 +73,7 @@ class Session:
             log, classes = self.log, self.log.classes
             return {
                 "name": self.name,
+                "session": self.mark,
                 "annotator": log.annotator,
                 "pictures": len(self.photographs),
                 "ready": self.asker.pool.ready,

@@ -48,13 +48,14 @@ export async function patient(ask) {
   }
 }
 
-const KEPT = "weakseg-unsent";
+const KEPT = "weakseg-unsent"; // of each session its own: others may have had this address
 const AGAIN = 1500; // ms until what could not be stored is sent again
 
 /** Sends posts one after another, and again until they are stored. */
 export class Outbox {
-  constructor() {
-    this.waiting = JSON.parse(localStorage.getItem(KEPT) || "[]");
+  constructor(session) {
+    this.key = `${KEPT} ${session}`;
+    this.waiting = JSON.parse(localStorage.getItem(this.key) || "[]");
     this.busy = false;
     this.flush();
   }
@@ -72,10 +73,15 @@ export class Outbox {
 
   keep() {
     try {
-      localStorage.setItem(KEPT, JSON.stringify(this.waiting));
+      if (this.key) localStorage.setItem(this.key, JSON.stringify(this.waiting));
     } catch {
       sayFault("The browser's storage is full: leave this page open until all is stored.");
     }
+  }
+
+  /** Keep nothing more in the browser: another tab does so, and has what waits. */
+  leave() {
+    this.key = null;
   }
 
   async flush() {

@@ -114,10 +114,15 @@ export class Clock {
   /** Cover the picture when nobody has moved for long. */
   look() {
     if (this.covered || this.hidden || this.resting || (performance.now() - this.last) / 1000 < PAUSE) return;
+    this.cover();
+    this.veil(true);
+  }
+
+  /** Stand still until `back`. */
+  cover() {
     this.sign();
     this.covered = true;
     this.note("pause");
-    this.veil(true);
   }
 
   /** End a pause, which counts as nothing. */

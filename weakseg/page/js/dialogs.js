@@ -27,10 +27,13 @@ export class ClassesDialog {
 
   async send(body) {
     const wrong = this.dialog.querySelector(".wrong");
+    const place = this.state.classes.findIndex((one) => one.name === body.rename);
     try {
       this.state = await post("/classes", body);
       wrong.textContent = "";
-      dispatchEvent(new CustomEvent("classes", { detail: body })); // drawings follow
+      // Drawings follow, by the name that the server makes of it.
+      const to = place < 0 ? body.to : this.state.classes[place].name;
+      dispatchEvent(new CustomEvent("classes", { detail: { ...body, to } }));
       this.changed(this.state);
       return true;
     } catch (failure) {

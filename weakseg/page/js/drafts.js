@@ -7,11 +7,11 @@ const AGAIN = 1500; // ms until what could not be stored is sent again
 
 /** The drafts of one session, by the name of their picture. */
 export class Drafts {
-  /** session: its name and annotator; stored: called with the server's reply; refused: with the
+  /** session: its mark; stored: called with the server's reply; refused: with the
    * name of a picture and a line, where the server takes a drawing never as it is */
   constructor(session, stored, refused) {
     Object.assign(this, { stored, refused, busy: false });
-    this.prefix = `weakseg-drawing ${JSON.stringify(session)} `;
+    this.prefix = `weakseg-drawing ${session} `;
     this.flush();
   }
 

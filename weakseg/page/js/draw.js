@@ -78,10 +78,9 @@ export class Draw {
   }
 
   async begin() {
-    const { name, annotator } = this.state;
     this.progress = await get("/draw/state");
     this.drafts = new Drafts(
-      [name, annotator],
+      this.state.session,
       (reply) => this.stored(reply),
       (picture, line) => this.refused(picture, line),
     );
@@ -89,7 +88,7 @@ export class Draw {
 
   /** Show the picture that was on show last, or the first that nobody has drawn on. */
   first() {
-    const last = Number(localStorage.getItem(`${WHERE} ${this.state.name}`) ?? -1);
+    const last = Number(localStorage.getItem(`${WHERE} ${this.state.session}`) ?? -1);
     const there = last >= 0 && last < this.progress.pictures;
     return this.open(there ? last : this.progress.first);
   }
@@ -159,7 +158,7 @@ export class Draw {
       prediction: null,
       seen: found.seen,
     });
-    localStorage.setItem(`${WHERE} ${this.state.name}`, String(found.index));
+    localStorage.setItem(`${WHERE} ${this.state.session}`, String(found.index));
     this.pad.shapes = this.drawing.shapes;
     this.pad.others = found.others;
     this.panel.show();

@@ -49,7 +49,10 @@ export function showKeys(classes, give) {
       make("span", { textContent: one.shown }),
     ),
   );
-  rows.forEach((row, place) => (row.dataset.name = ordered[place].name));
+  rows.forEach((row, place) => {
+    row.dataset.name = ordered[place].name;
+    row.classList.toggle("wide", ordered[place].is_background);
+  });
   byId("keys").classList.toggle("many", classes.length > 8);
   byId("keys").replaceChildren(...rows);
   const more = [

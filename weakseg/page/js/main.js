@@ -7,10 +7,12 @@ import { byId, make, sayFault } from "./elements.js";
 import { Panel } from "./panel.js";
 import { Pilot } from "./pilot.js";
 import { Examples, Questions } from "./questions.js";
+import { takeOver } from "./tabs.js";
 
 const EVERY = 1000; // ms between two looks at the server's state
 
-const outbox = new Outbox();
+let state = await get("/state");
+const outbox = new Outbox(state.session);
 const clock = new Clock(outbox, (is_covered) => (byId("veil").hidden = !is_covered));
 const panel = new Panel();
 const questions = new Questions(outbox, clock, () => panel.seen);
@@ -22,7 +24,7 @@ const finish = new FinishDialog(poll);
 // have `update(state)`, `enter()` and `leave()`.
 const draw = new Draw(clock);
 const views = [questions, draw];
-let view = questions, state = null;
+let view = questions;
 
 /** Show one of the views. */
 function choose(next) {
@@ -65,7 +67,7 @@ async function poll() {
 }
 
 addEventListener("keydown", (event) => {
-  if (clock.covered) {
+  if (clock.covered && !byId("elsewhere-dialog").open) {
     clock.back();
     event.preventDefault();
     return;
@@ -92,7 +94,12 @@ byId("views").firstElementChild.setAttribute("aria-selected", "true");
 // What tests read.
 globalThis.page = { questions, draw, panel, clock, outbox, examples, get state() { return state; } };
 
-show(await get("/state"));
+show(state);
+takeOver(state.session, () => {
+  draw.keep();
+  outbox.leave();
+  clock.cover();
+});
 setInterval(() => document.hidden || poll(), EVERY);
 if (state.pilot) new Pilot(choose, questions, draw, clock).run();
 else {

@@ -30,10 +30,12 @@ export class Questions {
     this.answered = 0;
     this.waits = []; // ms from a key to the next question, which tests read
     byId("strip").addEventListener("click", (event) => this.pick(event));
+    addEventListener("classes", ({ detail }) => this.renamed(detail));
   }
 
   /** Begin: take the last answers, then questions, for ever. */
   async start() {
+    byId(this.id).classList.remove("starts");
     this.told = (await patient(() => get(`/told?count=${STRIP}`))).told;
     this.drawStrip();
     this.stage.wait("The first question is being chosen …");
@@ -66,6 +68,12 @@ export class Questions {
     this.drawnKeys = drawn;
     this.classes = state.classes;
     showKeys(this.classes, (given) => this.give(given));
+    this.drawStrip();
+  }
+
+  /** A class was renamed or merged on the page: the strip follows. */
+  renamed({ rename, merge, to }) {
+    for (const told of this.told) if (told.class === (rename ?? merge)) told.class = to;
     this.drawStrip();
   }
 
@@ -226,7 +234,6 @@ export class Examples {
   async run(state) {
     const wanted = [...state.classes.filter((one) => !one.is_background), ...state.classes.filter((one) => one.is_background)];
     this.joined = () => state.joined;
-    byId("questions").classList.add("starts");
     byId("leaf").hidden = false;
     byId("frame").classList.add("clicks");
     while (!state.joined) {
@@ -243,7 +250,6 @@ export class Examples {
     await patient(() => post("/begin", { times }));
     byId("leaf").hidden = true;
     byId("frame").classList.remove("clicks");
-    byId("questions").classList.remove("starts");
     byId("task").replaceChildren();
   }
 
