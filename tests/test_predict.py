@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import run
 from outcomes import assert_refused, outcome
-from PIL import Image
+from PIL import ExifTags, Image
 
 import evaluate
 import predict
@@ -343,6 +343,27 @@ def test_a_model_takes_files_images_and_arrays(runs, photographs):
             model.predict(np.zeros((4, 4, 3)))
     with pytest.raises(UserError, match="no such checkpoint"):
         load(runs / "nowhere")
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_model_sees_an_image_of_pillow_upright(runs, photographs, tmp_path, turn):
+    model = load(runs / "checkpoints" / "probe" / "best.pt", device="cpu")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turn
+    for path in (tmp_path / "a.jpg", tmp_path / "a.png"):
+        with Image.open(photographs / "a.jpg") as image:
+            image.save(path, exif=exif)
+        with Image.open(path) as image:
+            size = image.size
+            assert np.array_equal(model.pixels(image), model.pixels(path))
+            assert image.size == size  # the caller's own is as it was
+
+
+def test_a_model_does_not_guess_what_deep_images_of_pillow_show(runs):
+    model = load(runs / "checkpoints" / "probe" / "best.pt", device="cpu")
+    for mode in ("I;16", "I", "F"):
+        with pytest.raises(UserError, match="give the name of its file"):
+            model.predict(Image.new(mode, (8, 8)))
 
 
 def test_a_table_takes_the_place_of_no_other_file(runs, photographs):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions
-from weakseg.data.image_io import read_image, to_square
+from weakseg.data.image_io import is_deep, orientation, read_image, to_square, turn_upright
 from weakseg.data.reading import Photograph, Reading
 from weakseg.inference.edges import follow_edges, mask_along_edges
 from weakseg.inference.fast_cpu import folded
@@ -64,8 +64,8 @@ class TrainedModel(ABC):
     def predict(self, picture: Picture) -> np.ndarray:
         """Return the mask [H, W] uint8 of class numbers of a picture, at its own size.
 
-        picture: a file, an image of Pillow, or an array [H, W, 3] or [H, W] uint8. A file that
-        can't be read is a `UserError`.
+        picture: a file, an image of Pillow, or an array [H, W, 3] or [H, W] uint8. What EXIF says
+        is turned is seen upright. A file that can't be read is a `UserError`.
         """
         return self.look(picture).mask
 
@@ -98,6 +98,14 @@ class TrainedModel(ABC):
                     "uint8, or the name of the file"
                 )
             picture = Image.fromarray(picture)
+        elif is_deep(picture):
+            raise UserError(
+                f"an image of Pillow's mode {picture.mode} is deeper than 8 bits; give the name of "
+                "its file, which is read as those of the training were"
+            )
+        elif (turn := orientation(picture)) != 1:
+            picture = picture.copy()
+            turn_upright(picture, turn)
         return np.asarray(picture.convert("RGB"))
 
     @abstractmethod
