@@ -132,7 +132,7 @@ def choose_annotator(args: argparse.Namespace, first: "Result") -> "Annotator":
     annotator = Annotator.of(first, args.weak_label_path)
     if annotator.source is None:
         print(
-            f"{first['args'].get('weak_label_path')}: no readable labels; distances are from a "
+            f"{first['args'].get('weak_label_path')}: no simulated labels; distances are from a "
             "usual annotator's clicks (other labels: --weak_label_path)"
         )
     return annotator
