@@ -196,6 +196,7 @@ def import_labels(args: argparse.Namespace) -> None:
     from weakseg.labels.formats.records import Classes
     from weakseg.labels.importing import distrust_empty, keep, read_labels, refuse_same_source
     from weakseg.labels.matching import Pictures
+    from weakseg.labels.naming import unused
     from weakseg.labels.seen_photographs import note_photographs
     from weakseg.labels.store import opened_store
 
@@ -218,6 +219,8 @@ def import_labels(args: argparse.Namespace) -> None:
             if change.removed:
                 say(f"  removed: of {', '.join(found.sources)} before; another --source keeps both")
         store.say_classes(classes)
+    for line in unused(wishes.names, {name for one in files for name in one.called}):
+        say(line)
     if args.classes and not is_background(classes.names[0]):
         say(f"{args.output}: {classes.names[0]} is the background, since --classes names it first")
     print_state(args.output)

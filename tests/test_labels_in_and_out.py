@@ -108,6 +108,19 @@ def test_classes_are_mapped_and_left_out(data):
     assert [one[4] for one in read["a"]["boxes"]] == [2, 1]
 
 
+def test_a_name_of_the_map_that_no_file_has_is_told(data, capsys):
+    files = [
+        cvat(data / f"{name}.xml", {one: box(name)}) for name, one in (("dog", "a"), ("cat", "b"))
+    ]
+    for words in ("dgo=x,cat=cat", "d*=dog,c*=cat", "cow=-"):
+        bring(*files, map=words)
+    told = [line for line in capsys.readouterr().out.splitlines() if "--map" in line]
+    assert told == [
+        "--map dgo=x: no shape of the files is of the class 'dgo'; did you mean dog?",
+        "--map cow=-: no shape of the files is of the class 'cow'; they have cat, dog",
+    ]
+
+
 def test_files_of_several_tools_make_one_store(data, capsys):
     shape = {"label": "dog", "points": [[3, 4]], "shape_type": "point"}
     click = {

@@ -67,6 +67,7 @@ class Imported:
     absent   names of pictures that the folder doesn't have
     others   (name, format) of files in another format, which are left out
     classes  that the shapes are of, in the order of the file
+    called   what the file calls the classes of its shapes
     order    of the numbers in its boxes
     slips    what of it looks like one
     hidden   ids of pictures that lost what may have been an object
@@ -86,6 +87,7 @@ class Imported:
     dropped: Dropped = field(default_factory=Dropped)
     is_empty: bool = False
     classes: list[str] = field(default_factory=list)
+    called: set[str] = field(default_factory=set)
     order: BoxOrder = field(default_factory=BoxOrder)
     slips: Slips = field(default_factory=Slips)
     hidden: set[str] = field(default_factory=set)
@@ -221,6 +223,7 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
     shapes: list[Shape] = []
     for place, shape in enumerate(record.shapes, 1):
         with found.dropped.unless_read(record.name, f"shape {place}"):
+            found.called.update([] if shape.label is None else [shape.label])
             named = renamed(shape, wishes)
             if named is not None:
                 refuse_shape_of_nothing(named, wishes)
@@ -277,12 +280,13 @@ def refuse_shape_of_nothing(shape: Shape, wishes: Wishes) -> None:
     kind = kind or shape.kind
     if kind not in ("box", "outline"):
         return
+    one = "a box" if kind == "box" else "an outline"
     if shape.label is None:
-        raise Unreadable(f"a {kind} of no class, of which nobody can tell what is in it")
+        raise Unreadable(f"{one} of no class, of which nobody can tell what is in it")
     if shape.label in backgrounds(wishes.meaning.classes):
         # An area of the background hides no object: that it becomes no box is no loss.
         raise (Nothing if is_area else Unreadable)(
-            f"a {kind} of {shape.label}, which is what no object covers (--map {shape.label}=CLASS)"
+            f"{one} of {shape.label}, which is what no object covers (--map {shape.label}=CLASS)"
         )
 
 

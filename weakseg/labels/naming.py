@@ -2,12 +2,13 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from weakseg.common import UserError
+from weakseg.common import UserError, suggestion
 from weakseg.data.class_list import as_seen, read_classes
 from weakseg.labels.formats.records import Classes
+from weakseg.validation import shorten
 
 BACKGROUND = "_background_"  # as LabelMe calls it
 NOTHING = "-"  # a class that --map leaves out
@@ -67,3 +68,15 @@ def renamed_to(label: str, names: Mapping[str, str]) -> str | None:
         if "*" in old and re.fullmatch(".*".join(map(re.escape, old.split("*"))), label):
             return new
     return None
+
+
+def unused(names: Mapping[str, str], called: Collection[str]) -> Iterator[str]:
+    """Yield a line for each name of `renames` that no class of the files has.
+
+    called: the names that the files give their classes
+    """
+    for old, new in names.items():
+        if not any(renamed_to(name, {old: new}) for name in called):
+            known = f"; they have {shorten(', '.join(sorted(called)), 60)}" if called else ""
+            hint = suggestion(old, called, "; did you mean {}?") or known
+            yield f"--map {old}={new}: no shape of the files is of the class {old!r}{hint}"
