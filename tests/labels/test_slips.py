@@ -47,8 +47,8 @@ def test_rectangles_are_rectangles_however_they_are_turned(box, angle, first, is
     ring = ring[first:] + ring[:first]
     drawn = [*ring, ring[0]] if is_closed else ring
     assert is_rectangle(Shape("polygon", "cat", [[drawn]]))
-    moved = [[ring[0][0] + 0.2 * (ring[2][0] - ring[0][0]), ring[0][1]], *ring[1:]]
-    assert angle % 90 or not is_rectangle(Shape("polygon", "cat", [[moved]]))
+    inward = [own + 0.2 * (other - own) for own, other in zip(ring[0], ring[2], strict=True)]
+    assert not is_rectangle(Shape("polygon", "cat", [[[inward, *ring[1:]]]]))
     assert not is_rectangle(Shape("polygon", "cat", [[ellipse([9, 9], [width, height], angle)]]))
     pixels = np.ones((height, width), bool)
     assert is_rectangle(Shape("mask", "cat", mask_geometry(pixels)))
