@@ -1,5 +1,6 @@
 """The store: read twice is read once, a later export updates, sources merge, events stay."""
 
+import contextlib
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +13,7 @@ from weakseg.common import UserError
 from weakseg.labels import store_file
 from weakseg.labels.carried import label_record, merged
 from weakseg.labels.formats.records import Classes, Shape
+from weakseg.labels.label_file import load_labels
 from weakseg.labels.store import Event, Given, opened_store
 
 CAT = Shape("box", "cat", [1.0, 2.0, 30.0, 40.0])
@@ -68,6 +70,15 @@ def test_two_sources_hold_together_and_the_same_thing_counts_once(tmp_path):
     one = carried(tmp_path)["a"]
     assert one.shapes == (nearly, DOG) and (one.same, one.sources) == (1, 2)
     assert one.complete == ("boxes",) and one.seconds == 10 and not one.disputed
+
+
+@pytest.mark.parametrize("reader", [opened_store, load_labels])
+def test_who_names_the_file_in_a_store_is_told_its_folder(reader, tmp_path):
+    update(tmp_path / "mine", "a", x=says(CAT))
+    for name, told in (("mine/store.sqlite", r"folder, .*mine$"), ("none", r"labels\.py import")):
+        with pytest.raises(UserError, match=told), contextlib.ExitStack() as stack:
+            opening = reader(tmp_path / name)
+            stack.enter_context(opening)
 
 
 def test_equal_boxes_of_one_source_are_two_objects(tmp_path):

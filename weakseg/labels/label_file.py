@@ -29,7 +29,7 @@ from weakseg.labels.plain_pickle import NotPlain, read_plain, write_plain_dict
 from weakseg.labels.seen_files import KEY as FILES
 from weakseg.labels.seen_files import changed_since, checked_files
 from weakseg.labels.simulate import annotate
-from weakseg.labels.store_file import is_store
+from weakseg.labels.store_file import is_store, refuse_inner_file
 from weakseg.labels.store_labels import store_content
 from weakseg.labels.store_masks import COMPARED, give_masks
 from weakseg.validation import first_fault, shorten
@@ -63,6 +63,7 @@ def load_labels(path: str | Path, remedy: str = ANEW) -> dict[str, Any]:
 
     Raises `UserError` with the remedy for anything but plain values behind a header that is right.
     """
+    refuse_inner_file(path)
     try:
         if Path(path).is_dir():
             content = open_folder(path, remedy)
@@ -74,7 +75,10 @@ def load_labels(path: str | Path, remedy: str = ANEW) -> dict[str, Any]:
         content |= {key: [*one] for key, one in content.items() if isinstance(one, tuple)}
         LabelHeader.model_validate(content)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such weak-label file; {remedy}") from error
+        raise UserError(
+            f"{path}: no such weak-label file; {remedy}, or bring labels of people to a store of "
+            "that name with python labels.py import"
+        ) from error
     except NotPlain as error:
         raise UserError(f"{path}: not a weak-label file ({error}); {remedy}") from error
     except ValidationError as error:

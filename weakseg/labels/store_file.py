@@ -55,6 +55,12 @@ def is_store(path: str | Path) -> bool:
     return (Path(path) / FILE).is_file()
 
 
+def refuse_inner_file(path: str | Path) -> None:
+    """Refuse the file in the folder of a store, where the folder is to be named."""
+    if Path(path).name == FILE and is_store(Path(path).parent):
+        raise UserError(f"{path}: lies in a store; name its folder, {Path(path).parent}")
+
+
 @contextlib.contextmanager
 def connected(
     folder: str | Path, create: bool = False
@@ -63,6 +69,7 @@ def connected(
 
     create: make it where it isn't there, which is a `UserError` otherwise
     """
+    refuse_inner_file(folder)
     path = Path(folder) / FILE
     if not create and not path.is_file():
         raise UserError(f"{folder}: holds no store; make one with python labels.py import")
