@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import sqlite3
 import sys
 import time
 from unittest.mock import patch
@@ -13,9 +14,8 @@ from PIL import Image
 from werkzeug.test import Client
 
 import annotate
-from weakseg.common import IGNORE, UserError
+from weakseg.common import IGNORE
 from weakseg.labels import store_file
-from weakseg.labels.store import Event, opened_store
 from weakseg.page.access import Access
 from weakseg.page.server import Routes, Server
 from weakseg.planning.questions import Question
@@ -162,15 +162,16 @@ class Served:
 def no_room(folder):
     """Let the disk of a store be full, as SQLite sees it."""
     prepare = store_file.prepare
+    words = "(time, annotator, source, picture, act) VALUES (0, '', '', '', 'filling')"
 
     def full(connection, path):
         prepare(connection, path)
         connection.execute("PRAGMA max_page_count = 1")  # no page more than there are
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            while True:  # what another thread may have left
+                connection.execute(f"INSERT INTO events {words}")
 
     with patch.object(store_file, "prepare", full):
-        with pytest.raises(UserError, match="make room"), opened_store(folder) as store:
-            while True:
-                store.append([Event("", "", "filling")])
         yield "full"
 
 
