@@ -102,6 +102,34 @@ def test_cvat_for_video_is_told_apart(tmp_path):
         read(path)
 
 
+# A box of 100 x 40 pixels at (150, 130) that was turned in CVAT, as each format of its says so.
+TURNED = {
+    "a.xml": "<annotations><image name='a.jpg' width='400' height='300'><box label='cat' xtl='150' "
+    "ytl='130' xbr='250' ybr='170' rotation='{turn}'/></image></annotations>",
+    "a.json": '{{"images": [{{"id": 1, "file_name": "a.jpg", "width": 400, "height": 300}}], '
+    '"categories": [{{"id": 1, "name": "cat"}}], "annotations": [{{"id": 1, "image_id": 1, '
+    '"category_id": 1, "bbox": [150, 130, 100, 40], "attributes": {{"rotation": {turn}}}}}]}}',
+    "voc/a.xml": "<annotation><filename>a.jpg</filename><object><name>cat</name><bndbox><xmin>151"
+    "</xmin><ymin>131</ymin><xmax>250</xmax><ymax>170</ymax></bndbox><attributes><attribute><name>"
+    "rotation</name><value>{turn}</value></attribute></attributes></object></annotation>",
+}
+
+
+@pytest.mark.parametrize("turn, box", [(0.0, [150, 130, 250, 170]), (90.0, [180, 100, 220, 200])])
+@pytest.mark.parametrize("name", TURNED)
+def test_cvat_turns_a_box_about_its_centre_in_each_of_its_formats(tmp_path, name, turn, box):
+    (shape,), dropped = only(put(tmp_path / name, TURNED[name].format(turn=turn)))
+    assert np.allclose(shape.geometry, box)
+    assert ("taken as the box around them" in "".join(reasons(dropped))) == bool(turn)
+
+
+@pytest.mark.parametrize("name", ["a.json", "voc/a.xml"])
+def test_an_attribute_of_a_persons_own_turns_no_box(tmp_path, name):
+    word = '"left"' if name.endswith("json") else "left"
+    (shape,), dropped = only(put(tmp_path / name, TURNED[name].format(turn=word)))
+    assert np.allclose(shape.geometry, [150, 130, 250, 170]) and not reasons(dropped)
+
+
 # ---- Label Studio
 
 

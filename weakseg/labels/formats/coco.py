@@ -5,15 +5,23 @@ Keypoints are the numbers of pixels, so half a pixel is added. A crowd is no obj
 of no class.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError, write_json
 from weakseg.labels.formats.files import Files
-from weakseg.labels.formats.geometry import area_pixels, overlap, picture_size, polygon, reach
+from weakseg.labels.formats.geometry import (
+    area_pixels,
+    box_around,
+    overlap,
+    picture_size,
+    polygon,
+    reach,
+)
 from weakseg.labels.formats.records import (
     AREAS,
+    TURNED_BOX,
     Classes,
     Dropped,
     Nothing,
@@ -24,6 +32,7 @@ from weakseg.labels.formats.records import (
     pairs,
     size_of,
     text,
+    turn_of,
 )
 from weakseg.labels.formats.runs import coco_pixels, coco_segmentation, mask_geometry
 
@@ -87,6 +96,8 @@ def picture_of(
             if one["category_id"] not in classes:
                 raise Unreadable("of a category that the file doesn't list")
             found = shapes_of(one, classes[one["category_id"]], size)
+            if found[0].kind == "box" and turn_of(attributes(one).get("rotation")):
+                dropped.change(TURNED_BOX, name)
             if found[0].kind in AREAS and not has_box(one, found[0]):
                 why = (
                     "outlines that lie elsewhere than their boxes, of which the outlines are taken"
@@ -136,10 +147,18 @@ def shapes_of(one: Any, label: str, size: tuple[float, float] | None) -> list[Sh
         left, top, width, height = map(number, box)
         if not width or not height:
             raise Nothing("a box without an area")
-        return [Shape("box", name, [left, top, left + width, top + height], score), *clicks]
+        own = [left, top, left + width, top + height]
+        turn = turn_of(attributes(one).get("rotation"))
+        return [Shape("box", name, box_around(own, turn) if turn else own, score), *clicks]
     if clicks:
         return clicks
     raise Unreadable("an annotation without a shape")
+
+
+def attributes(one: Any) -> Mapping[str, Any]:
+    """Return what CVAT says of an annotation beyond COCO's words."""
+    own = one.get("attributes")
+    return own if isinstance(own, dict) else {}
 
 
 # ---- writing

@@ -12,15 +12,14 @@ from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.geometry import (
     Ring,
     as_mask,
-    box_of,
-    corners,
+    box_around,
     ellipse,
     polygon,
     single_outline,
-    turned,
 )
 from weakseg.labels.formats.records import (
     AREAS,
+    TURNED_BOX,
     Classes,
     Dropped,
     PictureRecord,
@@ -73,7 +72,7 @@ def picture_of(image: Element, project: str, dropped: Dropped) -> PictureRecord:
         with dropped.unless_read(name, f"shape {place}"):
             shapes += shapes_of(one)
             if one.tag == "box" and number(one.get("rotation", 0)) % 360:
-                dropped.change("turned boxes, taken as the box around them", name)
+                dropped.change(TURNED_BOX, name)
     size = size_of(image.get("width"), image.get("height"))
     return PictureRecord(name, size, tuple(shapes), project=project)
 
@@ -91,9 +90,7 @@ def shapes_of(one: Element) -> list[Shape]:
     label = text(one.get("label"))
     if one.tag == "box":
         box = [number(one.get(key)) for key in ("xtl", "ytl", "xbr", "ybr")]
-        middle = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
-        angle = number(one.get("rotation", 0))
-        return [Shape("box", label, box_of(turned(corners(box), middle, angle)))]
+        return [Shape("box", label, box_around(box, number(one.get("rotation", 0))))]
     if one.tag == "polygon":
         return [Shape("polygon", label, polygon([[path_of(one)]]))]
     if one.tag == "ellipse":

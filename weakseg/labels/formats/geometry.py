@@ -40,6 +40,12 @@ def corners(box: Sequence[float]) -> Ring:
     return [[left, top], [right, top], [right, bottom], [left, bottom]]
 
 
+def box_around(box: Sequence[float], degrees: float) -> list[float]:
+    """Return the box around a box [left, top, right, bottom] that is turned about its middle."""
+    left, top, right, bottom = box
+    return box_of(turned(corners(box), [(left + right) / 2, (top + bottom) / 2], degrees))
+
+
 def ellipse(centre: Sequence[float], radii: Sequence[float], degrees: float = 0) -> Ring:
     """Return the outline of an ellipse, turned about its centre."""
     angles = [2 * math.pi * i / ELLIPSE for i in range(ELLIPSE)]

@@ -25,6 +25,7 @@ from weakseg.labels.formats.geometry import (
 )
 from weakseg.labels.formats.records import (
     AREAS,
+    TURNED_BOX,
     Classes,
     Dropped,
     Nothing,
@@ -158,7 +159,7 @@ def shape_of(
         bottom = top + number(value["height"]) * height
         angle = number(value.get("rotation", 0))
         if angle % 360:
-            dropped.change("turned boxes, taken as the box around them", where)
+            dropped.change(TURNED_BOX, where)
         box = box_of(turned(corners([left, top, right, bottom]), [left, top], angle))
         return "box", name, box
     if kind.startswith("polygon"):

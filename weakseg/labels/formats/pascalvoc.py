@@ -5,8 +5,9 @@ from pathlib import PurePosixPath
 from xml.etree import ElementTree
 
 from weakseg.labels.formats.files import Files
-from weakseg.labels.formats.geometry import box_of
+from weakseg.labels.formats.geometry import box_around, box_of
 from weakseg.labels.formats.records import (
+    TURNED_BOX,
     Dropped,
     PictureRecord,
     Shape,
@@ -14,6 +15,7 @@ from weakseg.labels.formats.records import (
     number,
     size_of,
     text,
+    turn_of,
 )
 
 
@@ -35,10 +37,19 @@ def picture_of(root: ElementTree.Element, file: str, dropped: Dropped) -> Pictur
     shapes = []
     for place, one in enumerate(root.iter("object"), 1):
         with dropped.unless_read(name, f"object {place}"):
-            shapes.append(Shape("box", text(one.findtext("name")), box(one.find("bndbox"))))
+            label, own, turn = text(one.findtext("name")), box(one.find("bndbox")), turn_in(one)
+            shapes.append(Shape("box", label, box_around(own, turn) if turn else own))
+            if turn:
+                dropped.change(TURNED_BOX, name)
     size = size_of(root.findtext("size/width"), root.findtext("size/height"))
     own = PurePosixPath(file).with_suffix("").as_posix()
     return PictureRecord(name, size, tuple(shapes), file=own)
+
+
+def turn_in(one: ElementTree.Element) -> float:
+    """Return the degrees by which a box of CVAT's is turned, which it states as an attribute."""
+    own = [each for each in one.iter("attribute") if each.findtext("name") == "rotation"]
+    return turn_of(own[0].findtext("value")) if own else 0.0
 
 
 def box(corners: ElementTree.Element | None) -> list[float]:

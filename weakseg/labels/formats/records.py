@@ -33,6 +33,7 @@ AREAS = ("polygon", "mask", "brush", "accepted")
 KINDS = ("click", "stroke", "box", "outline", *AREAS, "tag", "answer")
 MOST = 1e9  # pixels, or seconds, that make sense
 SHARES = (1.0, 1.0)  # size of a picture whose coordinates are shares of its sides
+TURNED_BOX = "turned boxes, taken as the box around them"  # why a box is not as it was
 # How Python reports a value that is not what a format's documentation says.
 MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 
@@ -177,6 +178,17 @@ def number(value: object) -> float:
     if not abs(result) <= MOST:
         raise ValueError(f"{value!r} is not finite, or too large")
     return result
+
+
+def turn_of(value: object) -> float:
+    """Return the degrees by which CVAT's attribute `rotation` says that a box is turned.
+
+    They are 0 where it is not there, or an attribute of a person's own, in words.
+    """
+    try:
+        return number(value) % 360
+    except ValueError:
+        return 0.0
 
 
 def whole(value: object) -> int:
