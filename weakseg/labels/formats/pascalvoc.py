@@ -37,8 +37,8 @@ def picture_of(root: ElementTree.Element, file: str, dropped: Dropped) -> Pictur
     shapes = []
     for place, one in enumerate(root.iter("object"), 1):
         with dropped.unless_read(name, f"object {place}"):
-            label, own, turn = text(one.findtext("name")), box(one.find("bndbox")), turn_in(one)
-            shapes.append(Shape("box", label, box_around(own, turn) if turn else own))
+            label, drawn, turn = text(one.findtext("name")), box(one.find("bndbox")), turn_in(one)
+            shapes.append(Shape("box", label, box_around(drawn, turn) if turn else drawn))
             if turn:
                 dropped.change(TURNED_BOX, name)
     size = size_of(root.findtext("size/width"), root.findtext("size/height"))
