@@ -117,7 +117,8 @@ def add_object_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--clicks",
         metavar="FILE",
-        help="weak-label file whose points are one on each object: these part it, not its shape",
+        help="weak-label file, or store of labels.py, whose clicks are one on each object: these "
+        "part it, not its shape",
     )
     group.add_argument(
         "--table",
@@ -362,16 +363,23 @@ def read_clicks(
     from weakseg.labels.checks import Picture
     from weakseg.labels.label_file import load_labels
     from weakseg.labels.label_record import by_image, read_record
+    from weakseg.labels.store_file import is_store
+    from weakseg.labels.store_labels import clicks_in_store
 
-    content, classes = load_labels(args.clicks, "take another file"), record["classes"]
-    if list(content["classes"]) != classes:
-        raise UserError(
-            f"--clicks {args.clicks}: is of the classes {', '.join(content['classes'])}, but the "
-            f"model knows {', '.join(classes)}"
-        )
+    classes = record["classes"]
+    if is_store(args.clicks):
+        images = clicks_in_store(args.clicks, classes)
+    else:
+        content = load_labels(args.clicks, "take another file")
+        images = content["images"]
+        if list(content["classes"]) != classes:
+            raise UserError(
+                f"--clicks {args.clicks}: is of the classes {', '.join(content['classes'])}, but "
+                f"the model knows {', '.join(classes)}"
+            )
     checked: dict[str, Any] = {}
     try:
-        records, strays = by_image(content["images"], pictures)
+        records, strays = by_image(images, pictures)
     except ValueError as error:
         raise UserError(f"--clicks {args.clicks}: {error}") from error
     for name, own in records.items():

@@ -18,7 +18,9 @@ import train
 from weakseg import load
 from weakseg.common import UserError
 from weakseg.data.class_list import read_classes
+from weakseg.labels.formats.records import Shape
 from weakseg.labels.label_file import load_labels, save_labels
+from weakseg.labels.store import Given, opened_store
 from weakseg.reporting.style import palette
 
 LEARNERS = {"probe": [], "unet": ["--epochs", 1, "--img_size", 64, "--lr", 1e-3]}
@@ -246,7 +248,10 @@ def test_windows_show_a_large_picture_in_parts(runs, photographs):
         assert (chances.argmax(0) == np.asarray(Image.open(path))).mean() > 0.99
 
 
-def test_one_click_an_object_decides_their_number(runs, photographs, pets_labels, tmp_path):
+@pytest.mark.parametrize("in_store", [False, True])
+def test_one_click_an_object_decides_their_number(
+    in_store, runs, photographs, pets_labels, tmp_path
+):
     """Two clicks on one connected part of the mask make two objects of it."""
     mask = load(runs / "checkpoints" / "probe", "cpu").predict(photographs / "a.jpg")
     _, numbers = cv2.connectedComponents((mask == 1).astype(np.uint8))
@@ -255,6 +260,13 @@ def test_one_click_an_object_decides_their_number(runs, photographs, pets_labels
     head = {key: value for key, value in load_labels(pets_labels).items() if key != "images"}
     path = tmp_path / "clicks.pkl"
     save_labels(path, head | {"count": 1}, 1, [("a", {"size": mask.shape[::-1], "points": clicks})])
+    if in_store:
+        path = tmp_path / "store"
+        shapes = [Shape("click", "pet", place[:2]) for place in clicks] + [
+            Shape("tag", "cat", True)
+        ]
+        with opened_store(path, create=True) as store:
+            store.update("me", {"a": Given(dict(enumerate(shapes)), mask.shape[::-1])})
     run(predict, *words(runs, photographs, "--instances", "--clicks", path))
     found = np.asarray(Image.open(tmp_path / "out" / "instances" / "a.png"))
     assert found[y[0], x[0]] != found[y[-1], x[-1]]
@@ -291,6 +303,10 @@ def test_clicks_that_make_no_sense_part_nothing(
 def test_clicks_of_other_classes_or_pictures_are_said(
     runs, photographs, pets_labels, tmp_path, capsys
 ):
+    with opened_store(tmp_path / "store", create=True) as store:
+        store.update("me", {"a": Given({0: Shape("click", "blob", [5.0, 5.0])})})
+    with pytest.raises(UserError, match="store: a: the class 'blob' is none of background, pet"):
+        run(predict, *words(runs, photographs, "--instances", "--clicks", tmp_path / "store"))
     head = {key: value for key, value in load_labels(pets_labels).items() if key != "images"}
     path = tmp_path / "clicks.pkl"
     names = {"classes": ["background", "blob"], "count": 1, "images": {"a": {"points": []}}}

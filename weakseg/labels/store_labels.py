@@ -1,6 +1,7 @@
 """Labels of a store as a label file holds them: what training, studies and prices read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,27 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
     more = {"drawn": masks, "strays": strays, "notes": notes, "behind": behind}
     more["helped"] = {key: {*own.values()} for key, own in helped.items()}
     return {**head, "images": images, **more}
+
+
+def clicks_in_store(folder: str | Path, classes: Sequence[str]) -> dict[str, Any]:
+    """Return {id: its clicks as a record of a label file} of the pictures of a store that have any.
+
+    A click of a class that is none of `classes` is a `UserError`.
+    """
+    with opened_store(folder) as store:
+        given = store.given()
+    records: dict[str, Any] = {}
+    for key, sources in given.items():
+        one = merged(sources)
+        clicks = [shape for shape in one.shapes if shape.kind == "click" and shape.label]
+        if clicks:
+            try:
+                refuse_two_sizes(sources)
+                own = label_record(replace(one, shapes=clicks), classes, classes, False)
+            except ValueError as error:
+                raise UserError(f"{folder}: {key}: {error}") from error
+            records[key] = {name: own[name] for name in ("size", "points") if name in own}
+    return records
 
 
 def refuse_two_sizes(sources: Mapping[str, Given]) -> None:
