@@ -66,7 +66,7 @@ def clicks_in_store(folder: str | Path, classes: Sequence[str]) -> dict[str, Any
     records: dict[str, Any] = {}
     for key, sources in given.items():
         one = merged(sources)
-        clicks = [shape for shape in one.shapes if shape.kind == "click" and shape.label]
+        clicks = tuple(shape for shape in one.shapes if shape.kind == "click" and shape.label)
         if clicks:
             try:
                 refuse_two_sizes(sources)

@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image
 
 from weakseg.common import UserError
@@ -627,3 +628,15 @@ def test_what_is_no_label_file_is_one_line(name, content, tmp_path):
     with pytest.raises(UserError, match=str(path)) as error:
         read(path)
     assert "\n" not in str(error.value)
+
+
+# ---- our own
+
+
+def test_the_json_of_the_page_is_read(tmp_path):
+    page = (ROOT / "docs" / "label-files.md").read_text(encoding="utf-8")
+    (block,) = (one for one in page.split("```") if one.startswith('\n{"format"'))
+    records, dropped = read(put(tmp_path / "a.json", block))
+    (record,) = records.values()
+    assert [one.kind for one in record.shapes] == ["click", "box"] and not reasons(dropped)
+    assert (record.size, record.complete, record.seconds) == ((500, 375), ("boxes",), 12.5)
