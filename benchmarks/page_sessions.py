@@ -2,13 +2,14 @@ r"""A simulated person works through the page's own requests: what do 15 minutes
 
     python benchmarks/page_sessions.py --data ../shared/data --folder results/page
     python benchmarks/page_sessions.py --data ../shared/data --folder results/page-slow --seconds 2
-    python benchmarks/page_sessions.py --data . --only examples --seeds 0 --minutes 3
+    python benchmarks/page_sessions.py --data . --only examples --seeds 0 --minutes 3 --ask
 
 The person clicks an example of each class, then answers what `/questions` brings, with a person's
 faults; answers and looks at new pictures take the usual seconds, or --seconds times as many. Truth
 comes in through answers alone. The run that `train.py` fits to the store is scored on the test
-images; the page's own interval stands beside what is true of the masks that it is about. Finished
-sessions are kept.
+images; the page's own interval stands beside what is true of the masks that it is about. With --ask
+the same person gives as many answers to `study.py ask`, which fits as often as the page must: the
+page, which chooses while the person answers, should lose nothing by it. Finished sessions are kept.
 """
 
 import argparse
@@ -65,6 +66,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=15, help="of the person (default: 15)")
     parser.add_argument(
         "--seconds", type=float, default=1, help="so many times the usual ones (default: 1)"
+    )
+    parser.add_argument(
+        "--ask", action="store_true", help="compare with study.py ask at as many answers"
     )
     parser.add_argument("--img_size", type=int, default=SIZE, help=f"(default: {SIZE})")
     parser.add_argument(
@@ -161,13 +165,32 @@ def session_of(
 def lived(args: argparse.Namespace, data: str, seed: int) -> dict[str, Any]:
     """Return what one session reached; a finished one is read."""
     folder = args.folder / "sessions" / f"{data}-{seed}"
-    if (folder / "result.json").exists():
-        return dict(read_json(folder / "result.json"))
     own = where_of(args, data)
     dataset = open_dataset(DataOptions.of({**own, "cache_dir": args.folder / "cache"}))
     limit = len(dataset.ids("train"))
     if data in TABLE:
         limit = TABLE[data][-1] or round(SHARE * limit)
+    if (folder / "result.json").exists():
+        row = dict(read_json(folder / "result.json"))
+    else:
+        row = worked(args, own, dataset, limit, seed, folder)
+        write_json(folder / "result.json", row)
+    if args.ask and "ask" not in row:
+        row["ask"] = asked(args, own, limit, seed, folder, row["answers"])
+    write_json(folder / "result.json", row)
+    print(folder.name, row, flush=True)
+    return row
+
+
+def worked(
+    args: argparse.Namespace,
+    own: dict[str, Any],
+    dataset: SegmentationDataset,
+    limit: int,
+    seed: int,
+    folder: Path,
+) -> dict[str, Any]:
+    """Let a person work through the page, and return what that reached."""
     names = training_ids(dataset, seed, limit)
     session = session_of(args, dataset, names, folder)
     person = Person(seed, num_classes=len(dataset.class_names))
@@ -182,10 +205,24 @@ def lived(args: argparse.Namespace, data: str, seed: int) -> dict[str, Any]:
     session.close()
     row = {"minutes": visitor.spent / 60, "answers": session.log.answers}
     row |= {"lag": largest_lag(session.log), **estimated(session, annotator)}
-    row |= {"miou": tested(args, own, limit, seed, folder)}
-    write_json(folder / "result.json", row)
-    print(folder.name, row, flush=True)
-    return row
+    return row | {"miou": tested(args, own, limit, seed, folder)}
+
+
+def asked(
+    args: argparse.Namespace,
+    own: dict[str, Any],
+    limit: int,
+    seed: int,
+    folder: Path,
+    answers: int,
+) -> float:
+    """Return the test mIoU in % that `study.py ask` reaches with as many answers."""
+    study = (folder / "ask").resolve()
+    shared = flags(**own, cache_dir=(args.folder / "cache").resolve(), seed=seed, study_dir=study)
+    questions = flags(answers=answers, at=answers, start="examples", train_limit=limit)
+    model = flags(img_size=args.img_size, encoder_weights=args.encoder_weights, device="cpu")
+    run("study.py", "ask", "--simulate", *questions, *shared, "--", *model, threads=1)
+    return float(read_json(study / "ask.json")["rows"][-1]["miou"])
 
 
 def estimated(session: Session, annotator: Annotator) -> dict[str, Any]:
@@ -244,6 +281,7 @@ def row_of(data: str, rows: list[dict[str, Any]]) -> list[str]:
         f"{statistics.mean(row['answers'] for row in rows):.0f}",
         f"{statistics.mean(row['minutes'] for row in rows):.1f}",
         mean_std([row["miou"] for row in rows]),
+        *against_ask(rows),
         str(WANTED.get(data, "-")),
         mean_std([row["estimate"][0] for row in known]) if known else "-",
         mean_std([row["truth"] for row in known]) if known else "-",
@@ -252,10 +290,18 @@ def row_of(data: str, rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+def against_ask(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the cells of what `study.py ask` reaches, and of what the page is above it, paired."""
+    pairs = [(row["miou"], row["ask"]) for row in rows if "ask" in row]
+    if not pairs:
+        return ["-", "-"]
+    return [mean_std([ask for _, ask in pairs]), mean_std([page - ask for page, ask in pairs])]
+
+
 def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    head = ["data", "answers", "minutes", "test mIoU", "wanted", "estimate", "truth", "held"]
-    head += ["largest lag"]
+    head = ["data", "answers", "minutes", "test mIoU", "study.py ask", "above it", "wanted"]
+    head += ["estimate", "truth", "held", "largest lag"]
     rows = [row_of(data, [lived(args, data, seed) for seed in args.seeds]) for data in args.only]
     publish(args.folder / "table.md", markdown(head, rows, (0,)))
 

@@ -1,8 +1,12 @@
 """The benchmark of the page, on tiny photographs."""
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
+import study
 from benchmarks import page_sessions
+from weakseg.common import write_json
 
 
 def test_a_person_works_through_the_pages_requests_and_a_finished_session_is_kept(
@@ -20,6 +24,7 @@ def test_a_person_works_through_the_pages_requests_and_a_finished_session_is_kep
         seconds=2,
         img_size=64,
         encoder_weights="none",
+        ask=False,
     )
     page_sessions.main(args)
     row = page_sessions.lived(args, "examples", 0)
@@ -29,3 +34,18 @@ def test_a_person_works_through_the_pages_requests_and_a_finished_session_is_kep
     monkeypatch.setattr(page_sessions, "session_of", None)  # it is not run again
     page_sessions.main(args)
     assert row["answers"] > 30
+
+    # The same person answers as many questions of `study.py ask`.
+    def ask(*words, threads):
+        monkeypatch.setattr(sys, "argv", [*map(str, words)])
+        asked.append(study.parse_args())
+        write_json(Path(asked[-1].study_dir) / "ask.json", {"rows": [{"miou": 47.5}]})
+
+    asked = []
+    monkeypatch.setattr(page_sessions, "run", ask)
+    args.ask = True
+    page_sessions.main(args)
+    page_sessions.main(args)
+    (given,) = asked
+    assert (given.answers, given.at, given.seed) == (row["answers"], [row["answers"]], 0)
+    assert capsys.readouterr().out.replace(" ", "").count("|50.0|47.5|2.5|") == 2
