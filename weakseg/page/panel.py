@@ -89,7 +89,8 @@ class Panel:
             self.slow_at, answers = len(asking.answers), log.answers
             self.doubt(asking)
             doubling = gain(asking) if told.sum() >= ENOUGH else None
-            self.outlook = doubling and Outlook(answers, doubling.sentence == SMALL)
+            is_small = doubling is not None and doubling.sentence == SMALL
+            self.outlook = Outlook(answers, is_small) if doubling else None
         if told.sum() >= ENOUGH:
             content = as_dict(quality(found, log.classes.has_background, self.asker.seed))
             names = log.classes.names
