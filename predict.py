@@ -290,11 +290,18 @@ def predict_all(
     """Predict what is left, and print how it goes -> the faults of pictures that can't be read."""
     from tqdm import tqdm
 
-    from weakseg.inference.journal import OBJECTS, TABLE
+    from weakseg.inference.journal import OBJECTS, TABLE, changed_masks
     from weakseg.inference.pictures import left_over, predict_pictures
     from weakseg.inference.tables import write_objects, write_pictures
 
     left = left_over(job, pictures, journal)
+    mended = changed_masks(job.folder, journal, left)
+    if mended:
+        raise UserError(
+            f"{job.folder}: {counted(len(mended), 'mask')} that somebody changed would be "
+            f"predicted anew, the first {mended[0]}: the photographs changed, or more is asked; "
+            "take another --output_dir, or move these masks away; --overwrite would lose them"
+        )
     if len(left) < len(pictures):
         print(f"{job.folder}: {len(pictures) - len(left)} of {len(pictures)} pictures are done")
     faults = []

@@ -172,6 +172,24 @@ def test_masks_that_somebody_changed_are_counted_where_overwrite_ends_them(
     assert f"{out}: --overwrite ended 1 mask that somebody changed since, the first a.png" in said
 
 
+@pytest.mark.parametrize("why", ["photograph", "--overlay"])
+def test_masks_that_somebody_changed_are_not_predicted_anew_unasked(why, runs, photographs, capsys):
+    out, more = photographs.parent / "out", ["--overlay"] if why == "--overlay" else []
+    run(predict, *words(runs, photographs))
+    mask = out / "masks" / "a.png"
+    Image.fromarray(np.array(Image.open(mask)) ** 0).save(mask)
+    held = mask.read_bytes()
+    run(predict, *words(runs, photographs))
+    if why == "photograph":
+        Image.open(photographs / "a.jpg").rotate(180).save(photographs / "a.jpg")
+    line = assert_refused(predict, words(runs, photographs, *more), capsys)
+    assert "1 mask that somebody changed would be predicted anew, the first a.png" in line
+    assert mask.read_bytes() == held
+    mask.rename(out / "a.png")
+    run(predict, *words(runs, photographs, *more))
+    assert mask.read_bytes() != held
+
+
 def test_masks_of_anybody_else_are_never_touched(runs, photographs, capsys):
     mask = photographs.parent / "out" / "masks" / "a.png"
     mask.parent.mkdir(parents=True)

@@ -117,21 +117,27 @@ def open_folder(folder: Path, record: Mapping[str, Any], overwrite: bool) -> Jou
 
 
 def emptied(folder: Path) -> list[str]:
-    """Delete the predictions in a folder, all that its journal names; return the masks among them
-    that somebody changed since.
-
-    Lines of an earlier version don't say what a mask held.
-    """
-    journal, mended = Journal(folder), []
-    for line in journal.lines(journal.places):
-        path = part_path(folder, "masks", line["id"])
-        if "mask" in line and content_of(path, is_whole=True) not in (line["mask"], ABSENT):
-            mended.append(path.name)
+    """Delete the predictions in a folder, all that its journal names; return `changed_masks`."""
+    journal = Journal(folder)
+    mended = changed_masks(folder, journal, journal.places)
     for name in journal.places:
         for part in PARTS:
             remove(part_path(folder, part, name))
     remove(folder / LINES)
     return mended
+
+
+def changed_masks(folder: Path, journal: Journal, names: Iterable[str]) -> list[str]:
+    """Return the names of the masks of some ids that somebody changed since they were predicted.
+
+    Lines of an earlier version don't say what a mask held.
+    """
+    changed = []
+    for line in journal.lines(names):
+        path = part_path(folder, "masks", line["id"])
+        if "mask" in line and content_of(path, is_whole=True) not in (line["mask"], ABSENT):
+            changed.append(path.name)
+    return changed
 
 
 def part_path(folder: Path, part: str, name: str) -> Path:

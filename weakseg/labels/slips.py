@@ -10,7 +10,6 @@ import numpy as np
 
 from weakseg.labels.formats.geometry import Ring
 from weakseg.labels.formats.records import AREAS, Shape
-from weakseg.labels.formats.runs import mask_pixels
 from weakseg.labels.naming import UNTOLD
 from weakseg.validation import shorten
 
@@ -79,9 +78,8 @@ def is_rectangle(shape: Shape) -> bool:
     """Return whether a polygon or mask is a rectangle, of a polygon also a turned one."""
     if shape.kind == "polygon":
         return all(len(part) == 1 and has_right_angles(part[0]) for part in shape.geometry)
-    if min(shape.geometry["width"], shape.geometry["height"]) < LEAST:
-        return False
-    return bool(mask_pixels(shape.geometry)[0].all())
+    is_large = min(shape.geometry["width"], shape.geometry["height"]) >= LEAST
+    return is_large and not any(shape.geometry["counts"][::2])  # runs of what is not covered
 
 
 def has_right_angles(ring: Ring) -> bool:
