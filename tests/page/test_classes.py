@@ -37,3 +37,26 @@ def test_the_first_nine_keep_their_digits(names, has_background):
     colours = [row["colour"] for row in rows]
     assert colours[0] == "#123456" and all(len(colour) == 7 for colour in colours)
     assert len({*colours}) == len(colours)
+
+
+@given(names=NAMES, has_background=st.booleans(), data=st.data())
+def test_a_class_that_goes_takes_no_key_and_no_colour_along(names, has_background, data):
+    """Once they are kept, as they are whenever a class gets a name or goes into another one."""
+    classes = Classes(tuple(names), has_background)
+    rows = {row["name"]: row for row in shown_classes(classes, {})}
+    letters = {name: row["key"] * row["key"].isalpha() for name, row in rows.items()}
+    kept = {name: (letters[name], row["digit"]) for name, row in rows.items()}
+    colours = {name: row["colour"] for name, row in rows.items()}
+    gone = data.draw(st.sampled_from(names[has_background:]))
+    left = [name for name in names if name != gone]
+    for own in (left, [*left, "a new one"]):
+        now = shown_classes(Classes(tuple(own), has_background), colours, kept)
+        for row in now:
+            before = rows.get(row["name"])
+            if before:
+                assert row["colour"] == before["colour"]
+                assert before["key"] in (row["key"], row["digit"], "")
+                assert before["digit"] in (row["digit"], "")
+        used = [{row["key"], row["digit"]} - {""} for row in now]
+        assert sum(map(len, used)) == len(set().union(*used))
+        assert len({row["colour"] for row in now}) == len(now)

@@ -191,14 +191,17 @@ def test_classes_change_in_mid_session_and_labels_follow(visitor):
         "berry",
     ]
     visitor.post("/classes", {"colour": "berry", "to": "#112233"})
+    before = visitor.get("/state")["classes"]
     state = visitor.post("/classes", {"merge": "berry", "to": "leaf"})
     assert [one["name"] for one in state["classes"]] == ["background", "leaf"]
+    assert state["classes"] == [before[0], before[2]]  # keys and colours stay
     until(lambda: visitor.session.asker.asking is not None)
     rows = visitor.session.asker.asking.answers.rows
     assert sorted(row.label for row in rows) == [0, 1, 1, 255]
     reread = AnswerLog.read(visitor.session.log.folder)
     assert reread.told == visitor.session.log.told
-    assert reread.classes == visitor.session.log.classes
+    for name in ("classes", "keys", "colours"):
+        assert getattr(reread, name) == getattr(visitor.session.log, name), name
 
 
 @pytest.mark.parametrize(

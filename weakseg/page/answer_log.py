@@ -22,7 +22,7 @@ from weakseg.planning.questions import EXAMPLE
 SOURCE = "questions"
 ACTS = (
     *("asked", "answered", "joined", "renamed", "coloured", "estimate", "begun", "classes"),
-    "seen",
+    *("seen", "keyed"),
 )
 # Kinds of raw events; others are refused.
 INPUTS = (
@@ -86,6 +86,7 @@ class AnswerLog:
     joined        (ids of pictures that joined, random questions drawn before)
     shapes        {pixel: number of the event that holds its answer}
     renewed       pixels that were called another object before a class was added
+    keys          {class: (letter, digit)}, which stay while other classes come and go
     searched      seconds of the search for examples that nobody clicked
     seen          pictures of which the person saw what a model thinks
     """
@@ -99,6 +100,7 @@ class AnswerLog:
     shapes: dict[Pixel, int] = field(default_factory=dict)
     looked: set[str] = field(default_factory=set)
     colours: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, tuple[str, str]] = field(default_factory=dict)
     estimates: list[dict[str, Any]] = field(default_factory=list)
     renewed: list[Pixel] = field(default_factory=list)
     classes: Classes = field(default_factory=Classes)
@@ -145,6 +147,8 @@ class AnswerLog:
             self.take_name(str(event.label), str(given["to"]))
         elif event.act == "coloured":
             self.colours[str(event.label)] = str(given["to"])
+        elif event.act == "keyed":
+            self.keys[str(event.label)] = str(given["letter"]), str(given["digit"])
         elif event.act == "classes":
             names = tuple(str(name) for name in given["names"])
             self.take_classes(Classes(names, bool(given["has_background"])))
@@ -192,6 +196,8 @@ class AnswerLog:
         self.told = [replace(t, label=new) if t.label == old else t for t in self.told]
         if old in self.colours and new not in self.colours:
             self.colours[new] = self.colours[old]
+        if old in self.keys and new not in self.keys:
+            self.keys[new] = self.keys[old]
 
     # ---- what is added
 

@@ -9,7 +9,7 @@ from weakseg.labels.formats.records import Classes, rounded
 from weakseg.labels.store import Event, Given, opened_store
 from weakseg.page.access import Refused
 from weakseg.page.asker import Asker
-from weakseg.page.classes import COLOUR, checked_name
+from weakseg.page.classes import COLOUR, checked_name, shown_classes
 
 
 class ClassChanges:
@@ -48,7 +48,20 @@ class ClassChanges:
             event = Event(
                 self.log.source, "", "renamed", self.log.annotator, label=old, geometry={"to": new}
             )
-            self.take_classes(Classes(tuple(names), classes.has_background), [event], (old, new))
+            events = [*self.frozen(), event]
+            self.take_classes(Classes(tuple(names), classes.has_background), events, (old, new))
+
+    def frozen(self) -> list[Event]:
+        """Return what keeps the keys and colours of all classes, whatever becomes of one."""
+        log, events = self.log, []
+        for row in shown_classes(log.classes, log.colours, log.keys):
+            letter = row["key"] if row["key"].isalpha() else ""
+            name, key = row["name"], {"letter": letter, "digit": row["digit"]}
+            if log.keys.get(name) != (letter, row["digit"]):
+                events.append(log.event("keyed", label=name, geometry=key))
+            if log.colours.get(name) != row["colour"]:
+                events.append(log.event("coloured", label=name, geometry={"to": row["colour"]}))
+        return events
 
     def take_classes(
         self, classes: Classes, events: list[Event], renamed: tuple[str, str] | None = None
@@ -64,8 +77,9 @@ class ClassChanges:
                 events += renaming(store.given(), *renamed)
             store.append(events)
         with opened_store(self.log.folder) as store:
-            if renamed:
-                self.log.take_name(*renamed)
+            for event in events:
+                if event.act in ("keyed", "coloured", "renamed"):
+                    self.log.fold(event)
             self.log.take_classes(classes)
             self.log.find_shapes(store)
         self.asker.labels = None  # of the classes before

@@ -79,7 +79,7 @@ class Masks:
         """Return a mask [H, W] as a PNG in the colours of the classes; no background is seen."""
         with self.asker.lock:
             log = self.asker.log
-            rows: list[dict[str, Any]] = shown_classes(log.classes, log.colours)
+            rows: list[dict[str, Any]] = shown_classes(log.classes, log.colours, log.keys)
         image, file = Image.fromarray(mask, "P"), io.BytesIO()
         image.putpalette(b"".join(bytes.fromhex(row["colour"][1:]) for row in rows))
         seen = bytes(0 if row["is_background"] else 255 for row in rows)

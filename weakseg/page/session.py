@@ -79,7 +79,7 @@ class Session:
                 "ready": self.asker.pool.ready,
                 "joined": self.asker.joined,
                 "unreadable": len(self.photographs.unreadable) + len(self.asker.pool.unusable),
-                "classes": shown_classes(classes, log.colours),
+                "classes": shown_classes(classes, log.colours, log.keys),
                 "has_background": classes.has_background,
                 "may_rename": self.may_rename,
                 "pilot": self.pilot is not None,
