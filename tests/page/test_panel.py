@@ -43,6 +43,7 @@ def test_the_page_says_what_was_found_and_nothing_of_other_classes(tmp_path, sen
 
     def work(count):
         for number in range(count):
+            until(visitor.questions, 60)
             one = visitor.questions()[0]
             visitor.last = one["id"]
             visitor.answer(one, ("red", "background")[number % 2])
