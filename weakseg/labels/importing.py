@@ -190,7 +190,8 @@ def refuse_unusable(found: Imported, pictures: Pictures, is_matched: bool) -> No
     if not found.sources:
         first = f"; the first of {len(found.absent)} is {found.absent[0]}" if found.absent else ""
         raise UserError(
-            f"{path}: {found.title} of no picture in {pictures.folder}{first}; mend --images"
+            f"{path}: {found.title} of no picture in {pictures.folder}{first}; mend --images, "
+            "or name the pictures in it as they are named there"
         )
 
 
