@@ -429,6 +429,8 @@ def main(args: argparse.Namespace) -> None:
         export_network(args)
         return
 
+    from hashlib import blake2b
+
     from filelock import FileLock, Timeout
 
     from weakseg.data.class_list import write_classes
@@ -438,6 +440,8 @@ def main(args: argparse.Namespace) -> None:
     job, record = plan(args)
     pictures = listed(args, job.folder)
     clicks = read_clicks(args, pictures, record)
+    if args.clicks:  # the same file with further clicks is another one
+        record["clicks"] += f" of {blake2b(repr(clicks).encode(), digest_size=4).hexdigest()}"
     keep_freed_memory()
     model_of(job.checkpoint, job.device, job.trusted)  # an unfit one is told before all else
     job.folder.mkdir(parents=True, exist_ok=True)

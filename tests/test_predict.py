@@ -289,6 +289,17 @@ def test_one_click_an_object_decides_their_number(
     found = np.asarray(Image.open(tmp_path / "out" / "instances" / "a.png"))
     assert found[y[0], x[0]] != found[y[-1], x[-1]]
     assert len(np.unique(found[numbers == 1])) == 2
+    # Further clicks in the same file are not taken for those that were there.
+    if in_store:
+        with opened_store(path) as store:
+            store.update(
+                "you", {"a": Given({0: Shape("click", "pet", (1.0, 1.0))}, mask.shape[::-1])}
+            )
+    else:
+        more = {"size": mask.shape[::-1], "points": [*clicks, [1, 1, 1]]}
+        save_labels(path, head | {"count": 1}, 1, [("a", more)])
+    with pytest.raises(UserError, match="another clicks"):
+        run(predict, *words(runs, photographs, "--instances", "--clicks", path))
 
 
 @pytest.mark.parametrize(
