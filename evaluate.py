@@ -82,6 +82,14 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "runs only those of --run_name, whose data set it is",
     )
     group.add_argument(
+        "--prediction_values",
+        nargs="+",
+        default=[],
+        metavar="VALUE=CLASS",
+        help="what numbers or colours in the masks of --predictions mean, as --mask_values of the "
+        "data set's own: 255=cat",
+    )
+    group.add_argument(
         "--encoder",
         nargs="+",
         default=[],
@@ -168,6 +176,8 @@ def check_data_flags(args: argparse.Namespace) -> None:
     """Refuse flags that describe the data set of a run, which describes it itself."""
     if args.reprice and args.predictions:
         raise UserError("--reprice: scores nothing; leave out --predictions")
+    if args.prediction_values and not args.predictions:
+        raise UserError("--prediction_values: of no masks; add --predictions DIR")
     if args.predictions and not args.run_name:
         return
     usual = vars(DataOptions())
@@ -252,7 +262,8 @@ def evaluate_runs(args: argparse.Namespace, schedule: Schedule, band: Schedule) 
         bool(args.run_name),
     )
     runs = {name: runs[name] for name in data}
-    others = {masks.name: masks for masks in map(OtherMasks, map(Path, args.predictions or ()))}
+    folders = [OtherMasks(Path(path), args.prediction_values) for path in args.predictions or ()]
+    others = {masks.name: masks for masks in folders}
     refuse_names(args, runs, list(others))
     first = next(iter(runs.values()))["args"] if runs else vars(args)
     moved = {name: path for name, path in vars(args).items() if name in MOVED and path}

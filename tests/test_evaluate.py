@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import run
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy import stats
 from sklearn.metrics import accuracy_score, jaccard_score
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
@@ -459,7 +459,9 @@ def test_a_finished_run_is_scored_when_masks_and_images_have_changed(
     # Other images are no data of the run.
     for name in (*masks, *dataset.ids("trainval")):
         path = dataset.image_path(name)
-        path.write_bytes(path.read_bytes() + b" ")
+        with Image.open(path) as image:
+            image.load()
+        ImageOps.invert(image.convert("RGB")).save(path)
         if name == seen:
             evaluate_it()
     with pytest.raises(UserError, match="not the data that run r was trained on"):
@@ -529,6 +531,25 @@ def test_masks_in_a_folder_score_as_the_run_that_predicted_them(trained, pets_di
         run(analyze, "--report", folder)
     run(analyze, "--a", "points", "--b", "theirs", "--results_dir", folder, "--resamples", 100)
     run(evaluate, "--reprice", "--results_dir", folder, "--cost_schedule", "bearman2016")
+
+
+def test_black_and_white_masks_score_as_those_of_class_numbers(trained, pets_dir, tmp_path):
+    others = tmp_path / "theirs"
+    shutil.copytree(trained["results"] / "points", others)
+    for path in others.glob("*.png"):
+        Image.fromarray(255 * (np.asarray(Image.open(path)) > 0).astype(np.uint8)).save(path)
+    name = result(trained, "points")["task"]["classes"][1]
+    words = ["--predictions", others, "--data_dir", pets_dir, "--cache_dir", trained["cache"]]
+    words += ["--device", "cpu", "--results_dir", tmp_path / "results"]
+    with pytest.raises(UserError, match=f"255; .*--prediction_values 255={name}"):
+        run(evaluate, *words)
+    run(evaluate, *words, "--prediction_values", f"255={name}")
+    found = json.loads((tmp_path / "results" / "theirs.json").read_text())
+    assert found["aggregate"] == result(trained, "points")["aggregate"]
+    with pytest.raises(UserError, match="--prediction_values 255=nobody"):
+        run(evaluate, *words, "--prediction_values", "255=nobody")
+    with pytest.raises(UserError, match="add --predictions"):
+        run(evaluate, "--prediction_values", f"255={name}")
 
 
 def test_the_images_that_have_both_masks_are_scored_and_the_others_counted(

@@ -31,29 +31,35 @@ class MaskValues:
     are_colours whether the values are colours, of which no other may occur
     classes     how many there are: a number below it that has no other meaning is a class's own
     ignores     whether 255 is ignored where it has no other meaning
+    flag        that says it
     """
 
     meaning: Mapping[int, int]
     are_colours: bool
     classes: int
     ignores: bool
+    flag: str = "--mask_values"
 
     @classmethod
     def of_flags(
-        cls, words: Sequence[str], ignored: str | None, names: Sequence[str]
+        cls,
+        words: Sequence[str],
+        ignored: str | None,
+        names: Sequence[str],
+        flag: str = "--mask_values",
     ) -> "MaskValues | None":
         """Return what the words VALUE=CLASS of --mask_values and the value of --mask_ignore mean.
 
-        names: of the classes, in the order of their numbers. None where no flag is given; what
-        means nothing is a `UserError`.
+        names: of the classes, in the order of their numbers; flag: that has the words. None where
+        no flag is given; what means nothing is a `UserError`.
         """
         given: dict[str, int] = {}
         for word in words:
             value, _, name = word.partition("=")
             if not name:
-                raise UserError(f"--mask_values {word}: write NUMBER=CLASS or '#rrggbb=CLASS'")
-            choose([name], names, f"--mask_values {word}:")
-            add(given, value, names.index(name), f"--mask_values {word}")
+                raise UserError(f"{flag} {word}: write NUMBER=CLASS or '#rrggbb=CLASS'")
+            choose([name], names, f"{flag} {word}:")
+            add(given, value, names.index(name), f"{flag} {word}")
         if ignored is not None:
             add(given, ignored, IGNORE, f"--mask_ignore {ignored}")
         if not given:
@@ -61,13 +67,13 @@ class MaskValues:
         kinds = {bool(COLOUR.fullmatch(value)) for value in given}
         if len(kinds) > 1:
             raise UserError(
-                "--mask_values, --mask_ignore: name numbers or colours, not both; masks hold one "
-                "of them"
+                f"{flag}{', --mask_ignore' if ignored else ''}: name numbers or colours, not both; "
+                "masks hold one of them"
             )
         are_colours = kinds == {True}
         base = 16 if are_colours else 10
         meaning = {int(value.lstrip("#"), base): label for value, label in given.items()}
-        return cls(meaning, are_colours, len(names), ignored is None)
+        return cls(meaning, are_colours, len(names), ignored is None, flag)
 
     @property
     def key(self) -> str:
@@ -101,9 +107,10 @@ class MaskValues:
         """Refuse a mask that holds values which mean nothing."""
         shown = f"'#{strays[0]:06x}'" if self.are_colours else str(strays[0])
         kind = "colour" if self.are_colours else "number"
+        ignore = f", or --mask_ignore {shown}" if self.flag == "--mask_values" else ""
         raise UserError(
             f"{path}: holds the {kind} {shown}, which means nothing; add {shown}=CLASS to "
-            f"--mask_values, or --mask_ignore {shown}{averaged(strays, kind)}"
+            f"{self.flag}{ignore}{averaged(strays, kind)}"
         )
 
 

@@ -1,6 +1,6 @@
 """Predicted masks of any model, read from a folder, and the result that they have."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from weakseg.data.base import SegmentationDataset
 from weakseg.data.class_list import read_classes
 from weakseg.data.datasets import DataOptions
 from weakseg.data.ids import are_names, is_folder_name
-from weakseg.data.image_io import read_mask
+from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.evaluation.results import mask_name
 from weakseg.inference.journal import RECORD
 
@@ -23,14 +23,15 @@ class OtherMasks:
     folder  that they lie in, or in its folder `masks/`; a mask is `<id>.png` there
     name    what tables call them: the folder's
     record  what predict.py says of its own masks, where it stands beside them
+    values  words VALUE=CLASS: what other numbers, or colours, in them mean
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, values: Sequence[str] = ()) -> None:
         if not folder.is_dir():
             raise UserError(f"--predictions {folder}: no such folder; mend the name")
         inner = folder / "masks"
         self.folder = inner if inner.is_dir() else folder
-        self.name = folder.resolve().name
+        self.name, self.values = folder.resolve().name, values
         if not is_folder_name(self.name):
             raise UserError(f"--predictions {folder}: its name can't be shown; rename it")
         beside = [folder, *([folder.resolve().parent] if folder.resolve().name == "masks" else [])]
@@ -88,18 +89,21 @@ class OtherMasks:
 
         A mask of another size, or with a number of no class, is a `UserError`.
         """
+        classes, flag = dataset.class_names, "--prediction_values"
+        values = MaskValues.of_flags(self.values, None, classes, flag)
         for name in dataset.ids("test"):
             path, truth = self.path(name), dataset.mask(name)
-            mask, classes = read_mask(path), len(dataset.class_names)
+            mask = read_class_numbers(path, values)
             if mask.shape != truth.shape:
                 raise UserError(
                     f"{path}: is {mask.shape[1]}x{mask.shape[0]}, the image {name} is "
                     f"{truth.shape[1]}x{truth.shape[0]}; save it in the image's size"
                 )
-            if mask.max() >= classes:
+            if mask.max() >= len(classes):
                 raise UserError(
                     f"{path}: holds the number {mask.max()}; a predicted mask holds 0 to "
-                    f"{classes - 1}, the numbers of the classes"
+                    f"{len(classes) - 1}, the numbers of the classes; if it means one, say so: "
+                    f"{flag} {mask.max()}={classes[-1]}"
                 )
             yield name, mask, truth
 
