@@ -46,6 +46,11 @@ def test_a_person_is_told_to_stop_only_where_little_can_be_gained():
     truth, pool = models(rng, 50_000, (0.103, 0.101, 0.1))
     few = rng.integers(0, 50_000, 200)
     assert gain_of_doubling(pool[:, few], truth[few], pool, 2).sentence == SMALL
+    # Models that are alike differ in no answer: that says little where there are few.
+    alike, told = pool[[2, 2, 2]], np.where(np.arange(45) < 39, truth[few[:45]], IGNORE)
+    assert gain_of_doubling(alike[:, few[:45]], told, alike, 2).sentence == OPEN
+    told = truth[few[:40]]
+    assert gain_of_doubling(alike[:, few[:40]], told, alike, 2).sentence == SMALL
     truth, pool = models(rng, 50_000, (0.2, 0.15, 0.1))
     assert gain_of_doubling(pool[:, few], truth[few], pool, 2).sentence == OPEN
     none = gain_of_doubling(pool[:, :0], truth[:0], pool, 2)

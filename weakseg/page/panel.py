@@ -16,10 +16,9 @@ from weakseg.page.asker import Asker
 from weakseg.page.masks import Masks
 from weakseg.planning.ask_estimate import as_dict
 from weakseg.planning.asking import Asking
-from weakseg.planning.gain import OPEN, SMALL
+from weakseg.planning.gain import ENOUGH, OPEN, SMALL
 from weakseg.planning.out_of_fold import gain, out_of_fold, quality
 
-ENOUGH = 40  # random answers from which on there is an interval: with two classes of 15 points
 GROWTH = 1.1  # the estimate is made again when there are so many times as many answers
 SLOW_GROWTH = 1.3  # and so is what takes longer
 DOUBTFUL = 0.05  # chance of an answer below which it may be a slip

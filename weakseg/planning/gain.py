@@ -19,6 +19,7 @@ from weakseg.planning.estimate import (
 )
 from weakseg.planning.tally import Tally, worth_of
 
+ENOUGH = 40  # random answers with a class; fewer say next to nothing, of two classes to 15 points
 SMALL = "Twice as many answers gain less than a point."
 OPEN = "Can't tell yet what twice as many answers gain."
 
@@ -70,7 +71,8 @@ def gain_of_doubling(
     falling = np.divide(last, before, out=np.ones(draws), where=before > 0).clip(0, 1)
     following = Interval.of(last * falling, float(np.median(last * falling)))
     point = float(_gain(predicted[1:], pool[1:], *given, plain_draw, tiny_draw)[0])
-    return Gain(Interval.of(last, point), following, SMALL if following.high < 0.01 else OPEN)
+    is_small = following.high < 0.01 and np.count_nonzero(answers != IGNORE) >= ENOUGH
+    return Gain(Interval.of(last, point), following, SMALL if is_small else OPEN)
 
 
 def _gain(
