@@ -63,7 +63,7 @@ def test_weak_labels_that_are_right_count_where_masks_are_few():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_order_of_rows_does_not_matter(seed):
-    rows, from_mask = mix(seed, wrong=0.3, mask_images=4, weak_images=6)
+    rows, from_mask = mix(seed, wrong=0.3, mask_images=probe_fit.LEAST_OF_MIX, weak_images=6)
     order = np.random.default_rng(seed).permutation(len(rows))
     kind, counted = best_of_mix(settings_of(), PLAIN(rows.features), rows, from_mask, 2)
     turned = rows.part(order)
@@ -71,8 +71,10 @@ def test_the_order_of_rows_does_not_matter(seed):
     assert again == kind and np.array_equal(there, counted[order])
 
 
-def test_one_mask_can_not_be_held_out():
-    rows, from_mask = mix(0, wrong=0.9, mask_images=1)
+@pytest.mark.parametrize("mask_images", [1, 5, probe_fit.LEAST_OF_MIX - 1])
+@pytest.mark.parametrize("wrong", [0.4, 0.9])
+def test_few_masks_give_no_weak_label_up(mask_images, wrong):
+    rows, from_mask = mix(0, wrong, mask_images=mask_images)
     kind, counted = best_of_mix(settings_of(), PLAIN(rows.features), rows, from_mask, 2)
     assert kind == "linear" and counted.all()
 

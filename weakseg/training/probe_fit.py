@@ -33,8 +33,9 @@ FEW, FEW_OF_MANY = 2_000, 5_000
 SMALL, SMALL_OF_MANY = {"hidden": 128, "steps": 1500}, {"hidden": 256, "steps": 3000}
 SMALL_OF_FEW = {"hidden": 128, "steps": 1000, "batch": 256}
 NETWORKS_OF_FEW = 4
-# Masks beside weak labels: in how many parts they are held out, and the linear head's penalty.
-MIX_FOLDS, MIX_PENALTY = 3, 0.1
+# Masks beside weak labels: in how many parts they are held out, the linear head's penalty, and how
+# many images or groups must have one: five can give up hundreds of clicks on a guess.
+MIX_FOLDS, MIX_PENALTY, LEAST_OF_MIX = 3, 0.1, 10
 
 Line = dict[str, Any]  # of log.jsonl: one fit
 
@@ -196,7 +197,7 @@ def best_of_mix(
     Masks of some images are held out in turn. Of three fits the one is taken whose cross-entropy on
     them is the least: all rows with a linear head, all with a small one if they are enough, and the
     masks alone with their usual head. So weak labels that err do not hurt, and those that help
-    count.
+    count. Few masks can't tell: then all rows have a linear head.
     """
     groups = rows.images if groups is None else groups
     folds = np.full(len(rows), -1)
@@ -205,7 +206,7 @@ def best_of_mix(
     choices = [("linear", every), (usual_head(int(is_exact.sum()), num_classes), is_exact)]
     if usual_head(len(rows), num_classes) == "small":
         choices.insert(1, ("small", every))
-    if folds.max() < 1:  # one image: nothing can be held out
+    if len(np.unique(groups[is_exact])) < LEAST_OF_MIX:
         return choices[0]
 
     def loss(kind: str, counted: np.ndarray, fold: int) -> float:
