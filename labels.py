@@ -312,7 +312,7 @@ def print_state(folder: str) -> None:
     from weakseg.labels.store_check import summary
 
     with opened_store(folder) as store:
-        for line in summary(dict(carried_in(store))):
+        for line in summary(dict(carried_in(store.given()))):
             say(f"{folder}: {line}")
 
 
@@ -325,7 +325,7 @@ def export(args: argparse.Namespace) -> None:
 
     pictures = Pictures(args.images) if args.images else None
     with opened_store(args.labels) as store:
-        records, classes = records_of(carried_in(store), pictures), store.classes()
+        records, classes = records_of(carried_in(store.given()), pictures), store.classes()
     dropped = write_labels(args.format, records, Path(args.output), classes, args.overwrite)
     say(f"{args.output}: {FORMATS[args.format].title}, {len(records)} pictures")
     for line in dropped.lines():
@@ -342,15 +342,16 @@ def check(args: argparse.Namespace) -> None:
     if args.wrong is not None and (args.wrong < 1 or not args.images):
         raise UserError(f"--wrong {args.wrong}: takes a number from 1, and --images")
     with opened_store(args.labels) as store:
-        carried, classes = dict(carried_in(store)), store.classes()
+        given, classes = store.given(), store.classes()
+        carried = dict(carried_in(given))
         lines = [*store_check.summary(carried)]
         if args.images:
             pictures = Pictures(args.images)
             lines += store_check.beside(carried, pictures)
-            lines += store_check.beside_by_source(args.labels, store, classes, pictures)
+            lines += store_check.beside_by_source(args.labels, store, given, carried, pictures)
         lines += store_check.class_lines(carried, classes)
         lines += store_check.suspicious(carried, classes)
-        lines += store_check.two_sizes(store.given())
+        lines += store_check.two_sizes(given)
     for line in lines:
         say(line)
     if args.wrong is not None:
@@ -429,7 +430,7 @@ def show(args: argparse.Namespace) -> None:
         raise UserError(f"--count {args.count}: must be at least 1")
     pictures = Pictures(args.images)
     with opened_store(args.labels) as store:
-        found = carried_in(store)
+        found = carried_in(store.given())
         carried = {key: one for key, one in found if key in pictures.files and one.signals}
         classes = store.classes()
     changed = resized(carried, pictures)

@@ -429,10 +429,9 @@ def main(args: argparse.Namespace) -> None:
         export_network(args)
         return
 
-    from hashlib import blake2b
-
     from filelock import FileLock, Timeout
 
+    from weakseg.data.base import short_hash
     from weakseg.data.class_list import write_classes
     from weakseg.inference.journal import open_folder
     from weakseg.inference.pictures import model_of
@@ -441,7 +440,7 @@ def main(args: argparse.Namespace) -> None:
     pictures = listed(args, job.folder)
     clicks = read_clicks(args, pictures, record)
     if args.clicks:  # the same file with further clicks is another one
-        record["clicks"] += f" of {blake2b(repr(clicks).encode(), digest_size=4).hexdigest()}"
+        record["clicks"] += f" of {short_hash([clicks])}"
     keep_freed_memory()
     model_of(job.checkpoint, job.device, job.trusted)  # an unfit one is told before all else
     job.folder.mkdir(parents=True, exist_ok=True)

@@ -121,6 +121,16 @@ def wait(page, expression):
     until(lambda: page.evaluate(f"globalThis.page !== undefined && ({expression})"))
 
 
+def rename_class(page, place, typed, name):
+    """Type a new name of the class at a place in the dialog, wait until it has it, and close."""
+    page.click("#open-classes")
+    field = page.locator("#class-rows input:not([type=color])").nth(place)
+    field.fill(typed)
+    field.press("Enter")
+    wait(page, f"page.state.classes.some(one => one.name === '{name}')")
+    page.locator("#classes-dialog .close").click()
+
+
 def write_photographs(folder, sizes, seed=0):
     """Write photographs of two colours; sizes: {file name: (width, height)}."""
     rng = np.random.default_rng(seed)

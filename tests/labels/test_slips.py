@@ -32,7 +32,7 @@ def bring(tmp_path, capsys):
         command = ["import", path, "--images", tmp_path / "images", "--output", tmp_path / "s"]
         run(labels, *command, *words)
         with opened_store(tmp_path / "s") as store:
-            return capsys.readouterr().out, dict(carried_in(store))["a"]
+            return capsys.readouterr().out, dict(carried_in(store.given()))["a"]
 
     return read
 

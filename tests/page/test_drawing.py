@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from page_session import Served, browser, opened, until, wait, write_photographs
+from page_session import Served, browser, opened, rename_class, until, wait, write_photographs
 from PIL import Image
 
 from weakseg.labels.formats.geometry import area_pixels
@@ -415,12 +415,7 @@ def test_classes_that_are_renamed_take_drawings_along(page, served):
     show(page, served, "8")
     page.keyboard.press("2")
     click(page, 20, 20)
-    page.click("#open-classes")
-    name = page.locator("#class-rows input:not([type=color])").nth(2)
-    name.fill("blade")
-    name.press("Enter")
-    wait(page, "page.state.classes.some(one => one.name === 'blade')")
-    page.locator("#classes-dialog .close").click()
+    rename_class(page, 2, "blade", "blade")
     wait(page, "document.activeElement === document.body")
     ((_, label, _),) = drawn(page)
     assert label == "blade"

@@ -6,7 +6,16 @@ One server and one browser for all. Each test goes on from the session as it is.
 import json
 
 import pytest
-from page_session import UNWRITABLE, Served, browser, opened, until, wait, write_photographs
+from page_session import (
+    UNWRITABLE,
+    Served,
+    browser,
+    opened,
+    rename_class,
+    until,
+    wait,
+    write_photographs,
+)
 from PIL import Image
 
 from weakseg.labels.store import opened_store
@@ -186,12 +195,7 @@ def test_classes_are_added_and_coloured_in_mid_session(page, served):
 
 def test_the_strip_follows_a_class_that_is_renamed(page, served):
     press(page, "Digit3")
-    page.click("#open-classes")
-    name = page.locator("#class-rows input:not([type=color])").nth(3)
-    name.fill("  <i>wide</i>   sky ")
-    name.press("Enter")
-    wait(page, "page.state.classes.some(one => one.name === '<i>wide</i> sky')")
-    page.locator("#classes-dialog .close").click()
+    rename_class(page, 3, "  <i>wide</i>   sky ", "<i>wide</i> sky")
     assert page.locator("#strip em").last.inner_text() == "<i>wide</i> sky"
 
 

@@ -370,7 +370,10 @@ def keep(store: Store, found: Imported) -> Change:
     return Change(*(sum(getattr(one, key) for one in changes) for key in Change.__annotations__))
 
 
-def carried_in(store: Store) -> Iterator[tuple[str, Carried]]:
-    """Yield (id, what it carries) of the pictures in a store, in the order of their ids."""
-    for key, sources in sorted(store.given().items()):
+def carried_in(given: Mapping[str, Mapping[str, Given]]) -> Iterator[tuple[str, Carried]]:
+    """Yield (id, what it carries) of the pictures in a store, in the order of their ids.
+
+    given: of `Store.given`
+    """
+    for key, sources in sorted(given.items()):
         yield key, merged(sources)

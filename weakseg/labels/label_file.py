@@ -37,13 +37,8 @@ from weakseg.validation import first_fault, shorten
 ANEW = "generate it anew with python weak_label_generator.py"
 FIT = ("dataset", "classes", "tag_names")  # what labels and data must have in common
 MEND = "mend the file"  # which people wrote
-OF_STORES = (
-    "drawn",
-    "strays",
-    "notes",
-    "helped",
-    "behind",
-)  # what `store_content` says besides, and no file does
+# What `store_content` says besides, and no file does.
+OF_STORES = ("drawn", "strays", "notes", "helped", "behind")
 
 
 def save_labels(

@@ -12,9 +12,7 @@ from weakseg.validation import shorten
 
 BACKGROUND = "_background_"  # as LabelMe calls it
 NOTHING = "-"  # a class that --map leaves out
-UNTOLD = (
-    "?"  # one of which --map says that nobody can tell what is there: its pixels are unlabelled
-)
+UNTOLD = "?"  # one of whose pixels --map says that nobody can tell what they are: unlabelled
 
 
 def classes_beside(images: str | Path) -> Classes:

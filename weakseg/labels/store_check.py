@@ -10,7 +10,7 @@ import numpy as np
 from weakseg.data.contents import content_of
 from weakseg.data.image_io import image_size
 from weakseg.labels.agreement import WHOLE
-from weakseg.labels.carried import SAME_BOX, SIGNAL, Carried, label_record, merged
+from weakseg.labels.carried import SAME_BOX, SIGNAL, Carried, label_record
 from weakseg.labels.checks import Picture
 from weakseg.labels.copied_photographs import KINDS, copy_notes
 from weakseg.labels.formats.geometry import overlap, twofold
@@ -70,30 +70,33 @@ def beside(carried: Mapping[str, Carried], pictures: Pictures) -> Iterator[str]:
 
 
 def beside_by_source(
-    folder: object, store: Store, classes: Classes, pictures: Pictures
+    folder: object,
+    store: Store,
+    given: Mapping[str, Mapping[str, Given]],
+    carried: Mapping[str, Carried],
+    pictures: Pictures,
 ) -> Iterator[str]:
     """Yield lines on the photographs that sources labelled, and on those under two names.
 
-    folder: of the store
+    folder: of the store; given: of `Store.given`; carried: what each of its pictures carries
     """
-    given = {key: one for key, one in store.given().items() if key in pictures.files}
+    there, classes = {k: one for k, one in given.items() if k in pictures.files}, store.classes()
 
     def contents_of(keys: Collection[str]) -> dict[str, str]:
         return {key: content_of(pictures.files[key], is_whole=False) for key in sorted(keys)}
 
-    held = held_by_source(noted_photographs(store), given)
+    held = held_by_source(noted_photographs(store), there)
     yield from changed_photographs(folder, held, contents_of)
-    told = (shape for one in given.values() for of in one.values() for shape in of.shapes.values())
-    tags = dict.fromkeys(shape.label or "" for shape in told if shape.kind == "tag")
+    shapes = (shape for key in there for shape in carried[key].shapes)
+    tags = dict.fromkeys(shape.label or "" for shape in shapes if shape.kind == "tag")
     names = [*classes.names], [*tags], classes.has_background
 
     def labels_of(key: str) -> dict[str, Any]:
-        carried = merged(given[key])
-        record = label_record(carried, *names)
-        size = carried.size or image_size(pictures.files[key])
+        record = label_record(carried[key], *names)
+        size = carried[key].size or image_size(pictures.files[key])
         return read_record(record, Picture(size, *names, in_pixels=True), KINDS)
 
-    paths = {key: pictures.files[key] for key, one in given.items() if merged(one).signals}
+    paths = {key: pictures.files[key] for key in there if carried[key].signals}
     yield from copy_notes(folder, paths, labels_of, names)
 
 
@@ -108,7 +111,8 @@ def two_sizes(given: Mapping[str, Mapping[str, Given]]) -> Iterator[str]:
             refuse_two_sizes(sources)
         except ValueError as error:
             faults[key] = str(error)
-    for key, fault in [*faults.items()][:1]:
+    if faults:
+        key, fault = next(iter(faults.items()))
         yield f"suspicious: {len(faults)} pictures were labelled at two sizes: {key}: {fault}"
 
 

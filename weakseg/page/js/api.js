@@ -33,7 +33,7 @@ export const post = (path, body) =>
     keepalive: JSON.stringify(body).length < 60000,
   });
 
-const later = (ms) => new Promise((done) => setTimeout(done, ms));
+export const later = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** Return what the server says, however long it is away or its disk is full. */
 export async function patient(ask) {

@@ -1,10 +1,9 @@
 // The pilot: blocks of pictures, one kind of label after another, with a card before each; at the
 // end the person's own prices. The cards cost nothing: the clock runs while a picture is on show.
-import { get, patient, post } from "./api.js";
+import { get, later, patient, post } from "./api.js";
 import { byId, make } from "./elements.js";
 
 const AGAIN = 400; // ms between two looks at how far a block is
-const later = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export class Pilot {
   /** choose: shows a view; questions, draw: the views; clock: of the page */

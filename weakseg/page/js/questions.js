@@ -1,5 +1,5 @@
 // The first view: a ring on a photograph, and one key for the class that is in it.
-import { Failure, get, patient, post } from "./api.js";
+import { Failure, get, later, patient, post } from "./api.js";
 import { byId, make, sayFault } from "./elements.js";
 import { CANNOT_TELL, FORWARD, OTHER, UNDO, meaning, showKeys } from "./keys.js";
 import { cutoutAddress, prepare, Stage } from "./stage.js";
@@ -8,7 +8,6 @@ import { plus } from "./times.js";
 const GUARD = 200; // ms after a new question in which no key counts
 const STRIP = 10;
 const PROMPT = "What is in the middle of the ring?";
-const later = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export class Questions {
   /** outbox, clock: of the page; seen: returns whether a prediction is visible */
@@ -168,8 +167,8 @@ export class Questions {
   /** Leave an answer as it is. */
   forward() {
     if (!this.changing) return;
-    const later = this.told[this.told.indexOf(this.changing) + 1];
-    if (later) this.change(later);
+    const next = this.told[this.told.indexOf(this.changing) + 1];
+    if (next) this.change(next);
     else {
       this.changing = null;
       this.show(this.current);
