@@ -75,14 +75,14 @@ def keys_of(classes: Classes, kept: Kept | None = None) -> list[str]:
     Up to nine have digits. More have letters, each the first of its name that is free, so that a
     class that is added later changes no other's; the digits of the first nine go on to work, and
     letters stay where classes are merged to nine. With more classes than letters these nine leave
-    theirs to the others.
+    theirs to the others, but for one that stays.
     """
     kept, digits, objects = kept or {}, digits_of(classes, kept), classes.objects
     if len(objects) <= DIGITS and not any(kept.get(name, ("", ""))[0] for name in objects):
         return [digits.get(name, "") for name in classes.names]
     first = {name: digits[name] for name in classes.names if digits.get(name) == "0"}
     if len(objects) > len(LETTERS):
-        first = digits
+        first |= {name: key for name, key in digits.items() if not kept.get(name, ("", ""))[0]}
     left = [name for name in objects if name not in first]
     keys = first | given_keys(left, list(LETTERS), kept, 0)
     return [keys.get(name, "") for name in classes.names]
