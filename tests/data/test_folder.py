@@ -7,6 +7,8 @@ import unicodedata
 import numpy as np
 import pytest
 from conftest import run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from test_datasets import mask, opened, picture, write
 
@@ -215,8 +217,27 @@ def test_masks_that_are_copies_of_one_another_are_said(folder):
     assert line not in opened(folder).notes()
     for k in (3, 7):
         mask(masks / f"p{k:02d}.png", [0])  # nothing is there
-    (line,) = opened(folder).notes()
-    assert "2 images to train on are copies of another one, the first images/p03.jpg of" in line
+    told, denied = opened(folder).notes()
+    assert "2 images to train on are copies of another one, the first images/p03.jpg of" in told
+    assert "2 of these have masks that deny one another, the first images/p03.jpg" in denied
+
+
+@given(
+    first=st.lists(st.sampled_from([0, 1, 255]), min_size=64, max_size=64),
+    changes=st.sets(st.integers(0, 63), max_size=12),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+def test_masks_of_one_photograph_may_differ_at_borders_only(folder, first, changes):
+    second = [
+        1 - value if k in changes and value != 255 else value for k, value in enumerate(first)
+    ]
+    for name, values in (("p00", first), ("p01", second)):
+        Image.fromarray(np.array(values, np.uint8).reshape(8, 8)).save(folder / f"masks/{name}.png")
+        Image.new("RGB", (8, 8)).save(folder / f"images/{name}.jpg")
+    labelled = [k for k, value in enumerate(first) if value != 255]
+    parted = sum(first[k] != second[k] for k in labelled) > 0.1 * len(labelled)
+    shown = [{*values} - {255} for values in (first, second)]
+    assert opened(folder).differ("p00", "p01") == (parted or shown[0] != shown[1])
 
 
 def test_masks_that_are_no_png_are_said(folder):

@@ -1,9 +1,12 @@
 """A folder of one's own pictures, masks and classes."""
 
+import contextlib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+
+import numpy as np
 
 from weakseg.common import IGNORE, UserError, refuse_repeats, stable_seed
 from weakseg.data.class_list import read_classes
@@ -25,6 +28,7 @@ from weakseg.data.mask_values import MaskValues
 from weakseg.data.palettes import Palettes
 from weakseg.data.twins import copies, equal_files
 
+PARTED = 0.1  # share of pixels in which two masks of one photograph may differ
 COMPARED = 5000  # test images, or masks, at most whose files are compared with others
 
 
@@ -179,10 +183,35 @@ class Folder(MaskClasses):
         if not pairs:
             return []
         one, other = (path.relative_to(self.root) for path in pairs[0])
-        return [
+        lines = [
             f"{self.root}: {len(pairs)} images to train on are copies of another one, the first "
             f"{one} of {other}; what their masks show of it counts more than once"
         ]
+        names = {self.image_path(name): name for name in trained}
+        denied = [pair for pair in pairs if self.differ(*(names[path] for path in pair))]
+        if denied:
+            one, other = (path.relative_to(self.root) for path in denied[0])
+            lines.append(
+                f"{self.root}: {len(denied)} of these have masks that deny one another, the first "
+                f"{one} and {other}; remove the wrong one"
+            )
+        return lines
+
+    def differ(self, one: str, other: str) -> bool:
+        """Return whether masks of two equal photographs show other classes, or not alike.
+
+        They do if of the pixels that both label, more than a tenth are of another class, or if one
+        shows a class that the other shows nowhere. Masks that make no sense are told elsewhere.
+        """
+        if len(self.masked((one, other))) < 2:
+            return False
+        with contextlib.suppress(UserError):
+            first, second = self.mask(one), self.mask(other)
+            shown = [{*np.unique(mask).tolist()} - {IGNORE} for mask in (first, second)]
+            both = (first != IGNORE) & (second != IGNORE)
+            parted = both & (first != second)
+            return shown[0] != shown[1] or bool(parted.sum() > PARTED * both.sum())
+        return False
 
     def given_lists(self, given: Mapping[str, Path]) -> dict[str, list[str]]:
         """Return the ids of each split that the lists name, by stem, file name or path."""
