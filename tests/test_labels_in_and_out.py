@@ -312,6 +312,7 @@ def test_suspicious_labels_are_named(data, capsys):
         '<box label="cat" xtl="5" ytl="5" xbr="25" ybr="25"/>'
         '<box label="dog" xtl="7" ytl="5" xbr="25" ybr="25"/>'
         '<polyline label="cat" points="1,30;30,39"/><polyline label="dog" points="1,39;30,30"/>'
+        '<points label="cat" points="1.5,38.9"/>'
     )
     bring(cvat(data / "one.xml", {"a": shapes, "b": box()}))
     bring(cvat(data / "two.xml", {"b": ""}, task=8), empty="background")
@@ -326,6 +327,7 @@ def test_suspicious_labels_are_named(data, capsys):
     assert "1 boxes of two classes around one thing: a" in out
     assert "1 strokes of two classes that cross: a" in out
     assert "1 clicks of two classes on one pixel: a" in out
+    assert "1 clicks on a stroke of another class: a" in out
     assert "1 pictures that one source calls empty and another does not: b" in out
     assert "1 pictures have several sources" in out
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from test_label_record import BY_PEOPLE, BY_PROGRAM
 from test_store import says
 
-from weakseg.labels.agreement import SLACK, gainsaid
+from weakseg.labels.agreement import SLACK, gainsaid, struck
 from weakseg.labels.carried import label_record, merged
 from weakseg.labels.formats.records import Shape
 from weakseg.labels.label_record import read_record
@@ -169,6 +169,34 @@ def test_clicks_and_answers_that_a_mask_gainsays_are_named():
     answers = [{"x": 40.5, "y": 10.5, "class": 2}]
     labels = {"size": [60, 40], "points": points, "pixels": answers}
     assert gainsaid(labels, mask) == ["click 1", "click 2", "answer 1"]
+
+
+@given(left=st.integers(0, 39), width=st.integers(4, 20), label=st.sampled_from([0, 1, 2, 255]))
+def test_strokes_and_frames_that_a_mask_gainsays_are_named(left, width, label):
+    """Class 1 begins at column 30, what is not labelled at 50."""
+    mask = np.zeros((40, 60), np.uint8)
+    mask[:, 30:], mask[:, 50:] = 1, 255
+    under = mask[20, left : left + width + 1]
+    stroke = {"class": label, "width": 3, "path": [[left + 0.5, 20.5], [left + width + 0.5, 20.5]]}
+    labels = {"size": [60, 40], "scribbles": [stroke]}
+    denied = label != 255 and bool(sum((under != label) & (under != 255)) > under.size / 2)
+    assert gainsaid(labels, mask) == ["stroke 1"] * denied
+    if label in (1, 2):
+        corners = [left, 10, left + width, 30]
+        polygon = [[left, 10], [left + width, 10], [left + width, 30]]
+        frames = {"boxes": [[*corners, label]], "outlines": [{"class": label, "polygon": polygon}]}
+        shown = {*mask[20, left : left + width].tolist()}
+        names = [] if shown & {label, 255} else ["box 1", "outline 1"]
+        assert gainsaid({"size": [60, 40], **frames}, mask) == names
+
+
+@given(x=st.integers(0, 59), label=st.sampled_from([0, 1, 255]), other=st.sampled_from([1, 255]))
+def test_clicks_and_answers_on_a_stroke_of_another_class_are_named(x, label, other):
+    strokes = [{"class": other, "width": 9, "path": [[10.5, 20.5], [30.5, 20.5]]}]
+    marks = {"points": [[x, 20.2, label]], "pixels": [{"x": x + 0.5, "y": 23.5, "class": 0}]}
+    named = struck({"size": [60, 40], "scribbles": strokes, **marks})
+    denied = 10 <= x <= 30 and (label, other) == (0, 1)
+    assert named == ["click 1 on stroke 1"] * denied
 
 
 @pytest.mark.parametrize("place, is_complete", [([20.0, 20.0], True), ([50.0, 20.0], False)])

@@ -197,5 +197,5 @@ def test_clicks_that_masks_gainsay_are_told(data):
     run(labels, "import", "l.csv", "--images", "my/images", "--output", "mine")
     dataset = Folder("my")
     both = labels_for("mine", dataset, ["a", "b"], ["points", "full"], "my")
-    line = "1 clicks or answers lie where a mask shows another class, the first is click 1 of a"
+    line = "1 labels lie where a mask shows another class, the first is click 1 of a"
     assert both.notes == [f"mine: {line}; mend one of the two"]

@@ -164,23 +164,52 @@ def unframed_tag(
 
 
 def gainsaid(labels: Mapping[str, Any], mask: np.ndarray) -> list[str]:
-    """Return the names of clicks and answers of another class than any near them in a mask [H, W].
+    """Return the names of labels of another class than a mask [H, W] shows there.
 
-    What is not labelled there gainsays nothing.
+    A click or an answer is gainsaid where nothing near it is of its class, a stroke where most of
+    its path is of others, a box or outline where nothing in it is of its own. What is not labelled
+    there gainsays nothing.
     """
     slip = max(2, round(SLIP * max(labels["size"])))
-    places = [(f"click {i}", *one) for i, one in enumerate(labels.get("points", ()), 1)]
-    places += [
-        (f"answer {i}", one["x"], one["y"], one["class"])
-        for i, one in enumerate(labels.get("pixels", ()), 1)
-    ]
     found = []
-    for name, x, y, label in places:
-        left, top = max(0, int(x) - slip), max(0, int(y) - slip)
-        near = mask[top : int(y) + slip + 1, left : int(x) + slip + 1]
+    for name, (x, y), label in pointed(labels):
+        near = mask[max(0, y - slip) : y + slip + 1, max(0, x - slip) : x + slip + 1]
         if label != IGNORE and not ((near == label) | (near == IGNORE)).any():
             found.append(name)
+    height, width = mask.shape
+    for i, stroke in enumerate(labels.get("scribbles", ()), 1):
+        path = [(y, x) for x, y in passed_pixels(stroke["path"]) if x < width and y < height]
+        under = mask[tuple(zip(*path, strict=True))] if path else np.array([IGNORE])
+        others = (under != stroke["class"]) & (under != IGNORE)
+        if stroke["class"] != IGNORE and others.sum() > SAME_PATH * under.size:
+            found.append(f"stroke {i}")
+    for kind, word in FRAMES.items():
+        for i, (label, frame) in enumerate(framed(labels, kind), 1):
+            left, top, right, bottom = (max(0, round(value)) for value in frame)
+            within = mask[top : max(top + 1, bottom), left : max(left + 1, right)]
+            if not ((within == label) | (within == IGNORE)).any():
+                found.append(f"{word} {i}")
     return found
+
+
+def struck(labels: Mapping[str, Any]) -> list[str]:
+    """Return the names of clicks and answers in the middle of a stroke of another class."""
+    marks = [*pointed(labels)]
+    found = []
+    for i, stroke in enumerate(labels.get("scribbles", ()), 1):
+        label = int(stroke["class"])
+        denied = [one for one in marks if IGNORE not in (label, one[2]) and one[2] != label]
+        passed = passed_pixels(stroke["path"]) if denied else set()
+        found += [f"{name} on stroke {i}" for name, place, _ in denied if place in passed]
+    return found
+
+
+def pointed(labels: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, int], int]]:
+    """Yield (name, its pixel (column, row), class) of clicks and answers."""
+    for i, (x, y, label) in enumerate(labels.get("points", ()), 1):
+        yield f"click {i}", (int(x), int(y)), int(label)
+    for i, one in enumerate(labels.get("pixels", ()), 1):
+        yield f"answer {i}", (int(one["x"]), int(one["y"])), int(one["class"])
 
 
 def classed(labels: Mapping[str, Any], kind: str) -> Iterator[tuple[int, Any]]:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from weakseg.common import UserError, atomic_path
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.ids import check_ids
-from weakseg.labels.agreement import gainsaid
+from weakseg.labels.agreement import gainsaid, struck
 from weakseg.labels.annotators import Options
 from weakseg.labels.box_order import BoxOrder
 from weakseg.labels.checks import Picture
@@ -181,25 +181,43 @@ def labels_for(
         paths = {name: dataset.image_path(name) for name in packed}
         names = dataset.class_names, dataset.tag_names, dataset.has_background
         packed.notes += copy_notes(path, paths, packed.__getitem__, names)
-    if not is_simulated and "full" in signals:
-        packed.notes += against_masks(path, dataset, packed)
+        packed.notes += contradictions(path, dataset, packed, signals)
     return packed
 
 
-def against_masks(
-    path: str | Path, dataset: SegmentationDataset, labels: Mapping[str, Any]
-) -> list[str]:
-    """Return a line on clicks and answers that lie where masks show another class, if any."""
-    both = [n for n, one in labels.items() if "full" in one and (one.keys() & {"points", "pixels"})]
+def contradictions(
+    path: str | Path,
+    dataset: SegmentationDataset,
+    labels: Mapping[str, Any],
+    signals: Collection[str],
+) -> Iterator[str]:
+    """Yield a line on labels where masks show another class, and one on clicks on such strokes.
+
+    signals: that were checked
+    """
+
+    def checked(name: str) -> dict[str, Any]:
+        kept = {"size", *signals}
+        return {key: value for key, value in labels[name].items() if key in kept}
+
+    has_strokes = "scribbles" in signals
+    on_strokes = [(n, place) for n in labels if has_strokes for place in struck(checked(n))]
+    if on_strokes:
+        name, place = on_strokes[0]
+        yield (
+            f"{path}: {len(on_strokes)} clicks or answers lie on a stroke of another class, the "
+            f"first is {place} of {name}; mend one of the two"
+        )
+    masked = [name for name in labels if "full" in signals and len({*checked(name)}) > 2]
+    both = [name for name in masked if "full" in labels[name]]
     both = both[:: math.ceil(len(both) / COMPARED) or 1]
-    found = [(n, place) for n in both for place in gainsaid(labels[n], dataset.mask(n))]
-    if not found:
-        return []
-    (name, place), number = found[0], len(found)
-    return [
-        f"{path}: {number} clicks or answers lie where a mask shows another class, the first is "
-        f"{place} of {name}; mend one of the two"
-    ]
+    denied = [(n, place) for n in both for place in gainsaid(checked(n), dataset.mask(n))]
+    if denied:
+        name, place = denied[0]
+        yield (
+            f"{path}: {len(denied)} labels lie where a mask shows another class, the first is "
+            f"{place} of {name}; mend one of the two"
+        )
 
 
 def with_mask(record: Any, dataset: SegmentationDataset, name: str) -> Any:

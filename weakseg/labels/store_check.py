@@ -9,7 +9,7 @@ import numpy as np
 
 from weakseg.data.contents import content_of
 from weakseg.data.image_io import image_size
-from weakseg.labels.agreement import WHOLE
+from weakseg.labels.agreement import WHOLE, passed_pixels
 from weakseg.labels.carried import SAME_BOX, SIGNAL, Carried, label_record
 from weakseg.labels.checks import Picture
 from weakseg.labels.copied_photographs import KINDS, copy_notes
@@ -189,6 +189,14 @@ def two_classes(one: Carried) -> Iterator[str]:
     strokes = [shape for shape in one.shapes if shape.kind == "stroke"]
     if any(a.label != b.label and cross(a, b, size) for a, b in combinations(strokes, 2)):
         yield "strokes of two classes that cross"
+    clicks = [shape for shape in one.shapes if shape.kind == "click"]
+    passed = [(shape.label, passed_pixels(shape.geometry["path"])) for shape in strokes if clicks]
+    if any(
+        click.label != label and (*map(int, click.geometry),) in pixels
+        for click in clicks
+        for label, pixels in passed
+    ):
+        yield "clicks on a stroke of another class"
 
 
 def cross(one: Shape, other: Shape, size: tuple[int, int]) -> bool:
