@@ -9,7 +9,7 @@ from weakseg.labels.store import Event, opened_store
 from weakseg.labels.training_labels import read_training_labels
 
 SIZE = (40, 30)
-LOOK, FIRST, ANSWER, OBJECT = 1.5, 2.4, 2.0, 79.0  # seconds of the usual schedule
+LOOK, FIRST, ANSWER, OBJECT, STROKE = 1.5, 2.4, 2.0, 79.0, 10.9  # seconds of the usual schedule
 RUNS = {"width": 2, "height": 2, "counts": [0, 4]}
 CLASSES = ("background", "cat", "dog")
 
@@ -77,6 +77,18 @@ def test_an_accepted_mask_costs_a_look_and_the_labels_behind_it(cost):
     # A run that learns from nothing that a model helped with pays for its own labels.
     assert cost("a", ["points"]) == pytest.approx(2 * FIRST + LOOK)
     assert cost("bd", ["pixels"]) == pytest.approx(6 * ANSWER + 2 * LOOK)
+
+
+@pytest.mark.parametrize("strokes", [0, 1, 3])
+def test_a_corrected_mask_costs_its_strokes_and_what_an_accepted_one_does(cost, strokes):
+    (_, label, runs) = MASK
+    mended = "mask", label, {**runs, "corrections": strokes}
+    cut = "mask", "background", {"left": 9, "top": 9, **RUNS}  # one stroke of the background
+    given = [*GIVEN, drawn("c", mended), drawn("d", mended, cut)]
+    assert cost("c", ["full"], *given) == pytest.approx(strokes * STROKE + LOOK + BEHIND)
+    # The mask on c was there before the one on d.
+    both = (2 * strokes + 1) * STROKE + 2 * LOOK + BEHIND
+    assert cost("cd", ["full"]) == cost("d", ["full"]) == pytest.approx(both)
 
 
 def test_a_correction_costs_what_any_click_does_and_the_labels_behind_it(cost):

@@ -232,6 +232,16 @@ def write(folder, content):
     return str(path)
 
 
+@pytest.mark.parametrize("priced", [{}, {"correction": 3}])
+def test_a_schedule_without_corrections_prices_them_by_its_outlines(tmp_path, priced):
+    (tmp_path / "my.yaml").write_text(
+        yaml.safe_dump({"unit": "seconds", "full": {"object": 7.9, "absent": 0, **priced}})
+    )
+    schedule = load_schedule(str(tmp_path / "my.yaml"))
+    expected = 2 * priced.get("correction", 1.09)
+    assert schedule.price("full", {"object": 0, "correction": 2}) == pytest.approx(expected)
+
+
 def test_a_schedule_of_ones_own(tmp_path):
     path = write(
         tmp_path,

@@ -1,6 +1,7 @@
 """Prices of one's own: the model's formula and limits, what a second belongs to, the command."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +20,7 @@ from weakseg.labels.own_prices import BELIEF, PEOPLE, USUAL, own_prices
 from weakseg.labels.own_schedule import own_schedule
 from weakseg.labels.signals import count_actions, was_looked_at
 from weakseg.labels.store import Event, opened_store
-from weakseg.labels.timings import ABSENT, LOOKS, Stretch, stretches
+from weakseg.labels.timings import ABSENT, ACCEPTED, CORRECTION, LOOKS, Stretch, stretches
 from weakseg.planning.ask import question_seconds
 
 BOX, ANSWER = ("boxes", "box"), ("pixels", "answer")
@@ -238,6 +239,30 @@ def test_many_classes_have_a_price_of_their_own(store):
     store.say_classes(Classes(("background", *map(str, range(12)))))
     store.append([answered(2, "p", 4)])
     assert [acts for acts, _ in told(store)][1] == {("pixels", "answer_of_many"): 1}
+
+
+def test_strokes_that_correct_a_models_mask_are_no_outlines(store):
+    def mask(kind, label, **more):
+        runs = {"left": 0, "top": 0, "width": 1, "height": 1, "counts": [0, 1]}
+        return shape(kind, label, {**runs, "model": "probe 0a", **more})
+
+    cat, dog = mask("accepted", "cat"), mask("accepted", "dog")
+    store.append([cat, dog, drawn([3, 0], 3, seen=True)])  # one act, whose time the first has
+    store.append([mask("mask", "cat", corrections=2), drawn([8], 8, seen=True)])
+    store.append([mask("mask", "cat", corrections=3), drawn([5], 5, seen=True)])
+    at_once = [mask("mask", "cat", corrections=0), mask("mask", "dog", corrections=1)]
+    at_once = [replace(one, picture="q") for one in at_once]
+    store.append([*at_once, drawn([2, 6], 8, picture="q", seen=True)])
+    corrected = mask("mask", "cat", corrections=2)  # by the one who accepted it, in one visit
+    store.append([replace(corrected, picture="r"), drawn([9], 9, picture="r", seen=True)])
+    assert told(store) == [
+        ({LOOKS: 1, ACCEPTED: 1}, 3),
+        ({CORRECTION: 2}, 8),
+        ({CORRECTION: 1}, 5),
+        ({LOOKS: 1, ACCEPTED: 1}, 2),
+        ({CORRECTION: 1}, 6),
+        ({LOOKS: 1, ACCEPTED: 1, CORRECTION: 2}, 9),
+    ]
 
 
 def test_what_a_class_that_was_renamed_left_is_no_new_shape(store):

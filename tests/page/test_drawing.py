@@ -10,6 +10,7 @@ import pytest
 from page_session import Served, browser, opened, rename_class, until, wait, write_photographs
 from PIL import Image
 
+from weakseg.labels.carried import label_record, merged
 from weakseg.labels.formats.geometry import area_pixels
 from weakseg.labels.formats.runs import mask_geometry
 from weakseg.labels.store import opened_store
@@ -260,8 +261,7 @@ def test_a_move_is_one_step_of_undo_and_takes_an_accepted_mask_as_ones_own(page,
     )
     page.keyboard.press("d")
     drag(page, (12, 11), (20, 15), (32, 21))
-    del mask["model"]
-    assert drawn(page) == [["mask", "red", {**mask, "left": 30, "top": 20}]]
+    assert drawn(page) == [["mask", "red", {**mask, "left": 30, "top": 20, "corrections": 1}]]
     page.keyboard.press("Control+z")
     assert drawn(page)[0][0] == "accepted"
     page.keyboard.press("Control+y")
@@ -392,6 +392,33 @@ def test_a_correction_takes_an_accepted_mask_back(page, served):
     drag(page, (30, 18), (31, 18))
     assert "mask" in [kind for kind, *_ in drawn(page)]
     page.evaluate("while (page.draw.drawing.undo()) {}")
+
+
+def test_a_corrected_mask_is_priced_by_its_strokes_and_keeps_its_models_mark(page, served):
+    """Brush and eraser count where they change a model's mask; an own object is an outline."""
+    show(page, served, "10")
+    runs = {"width": 10, "height": 10, "counts": [0, 100], "model": "probe 0"}
+    masks = [("red", {"left": 10, "top": 10, **runs}), ("leaf", {"left": 40, "top": 10, **runs})]
+    page.evaluate(
+        "(masks) => page.draw.drawing.change(masks.map(([label, geometry]) => "
+        "({kind: 'accepted', class: label, geometry})))",
+        masks,
+    )
+    page.evaluate("page.draw.pad.sizeBrush(4)")
+    page.keyboard.press("1")
+    page.keyboard.press("m")
+    drag(page, (18, 15), (25, 15))  # adds to the red one
+    page.keyboard.press("e")
+    drag(page, (12, 12), (46, 12))  # one stroke through both
+    page.keyboard.press("m")
+    drag(page, (10, 40), (20, 40))  # another object
+    shapes, given = save(page, served, "10")
+    told = {label: shape for kind, label, shape in shapes if "model" in shape}
+    assert {kind for kind, *_ in shapes} == {"mask"} and {*told} == {"red", "leaf"}
+    assert sum(one["corrections"] for one in told.values()) == 2
+    names = "background", "red", "leaf"
+    record = label_record(merged({"": given}), names, names[1:], has_background=True)
+    assert record["full"] == {"objects": 1, "classes": 2, "accepted": 2, "corrections": 2}
 
 
 def test_two_fingers_move_the_photograph_and_draw_nothing(page, served):

@@ -1,6 +1,7 @@
 """What labels rest on that a model helped with: the labels that it had learned from.
 
-Nobody outlines a mask of a model that is *accepted*: it costs the look at the picture. But there
+Nobody outlines a mask of a model that is *accepted*: it costs the look at the picture, and the
+strokes that correct it. But there
 would be none without the labels that came before, of whatever kind and picture, and the same is
 true of a shape that corrects a prediction. So whoever learns from such a label pays for those too.
 """
@@ -52,7 +53,7 @@ def helped_shapes(given: Sources, seen: set[int]) -> dict[str, dict[int, str]]:
                 number: SIGNAL[shape.kind]
                 for one in sources.values()
                 for number, shape in one.shapes.items()
-                if number in seen or shape.kind == "accepted"
+                if number in seen or shape.is_of_model
             }
         ]
         if own

@@ -181,13 +181,19 @@ def outlined(
 ) -> dict[str, int]:
     """Return {"objects", "classes"}: what the person who drew these areas outlined.
 
-    Where there are masks of a model that the person accepted, {"accepted"} is their number.
+    Where there are masks of a model that the person accepted, {"accepted"} is their number, and
+    {"corrections"} that of the strokes that corrected them; an area of the background is one too.
     """
     background = classes[0] if has_background else None
     shown = [shape for shape in areas if shape.label not in (None, background)]
-    accepted = sum(shape.kind == "accepted" for shape in shown)
-    told = {"objects": len(shown) - accepted, "classes": len({shape.label for shape in shown})}
-    return told | ({"accepted": accepted} if accepted else {})
+    accepted = [shape for shape in shown if shape.is_of_model]
+    classes = {shape.label for shape in shown}
+    told = {"objects": len(shown) - len(accepted), "classes": len(classes)}
+    if not accepted:
+        return told
+    strokes = sum(shape.geometry.get("corrections", 0) for shape in accepted)
+    strokes += sum(shape.label == background for shape in areas if background)
+    return told | {"accepted": len(accepted)} | ({"corrections": strokes} if strokes else {})
 
 
 def known(name: str | None, names: Sequence[str]) -> str:

@@ -47,9 +47,10 @@ class Picture:
 def check_objects(annotation: Annotation, picture: Picture) -> dict[str, int]:
     """Return what a person outlines who draws the mask: {"objects", and perhaps "classes"}.
 
-    "accepted" is the number of a model's masks that nobody outlined.
+    "accepted" is the number of a model's masks that nobody outlined, "corrections" that of strokes
+    that corrected those.
     """
-    keys = ("objects", "classes", "accepted")
+    keys = ("objects", "classes", "accepted", "corrections")
     counts = table(annotation, keys, '{"objects": number, "classes": number}')
     if "objects" not in counts:
         raise ValueError("has no 'objects', the number of outlines in the mask; add it")

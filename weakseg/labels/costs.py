@@ -79,6 +79,8 @@ class SignalPrices(BaseModel):
     def price_every_action(self) -> Self:
         """Refuse prices of some actions only: the others would be free by mistake."""
         given = self.model_fields_set
+        if "correction" in type(self).model_fields and not given & {"correction", "image"}:
+            self.correction = self.object * correction_share()  # type: ignore[attr-defined]
         missing = [key for key in type(self).model_fields if key not in {*given, "source", "image"}]
         if missing and "image" not in given:
             raise PydanticCustomError(
@@ -115,6 +117,16 @@ class ScheduleTable(BaseModel):
             words = f"has no price; write one of {', '.join(signals)}"
             raise PydanticCustomError("no_price", words)
         return self
+
+
+@functools.cache
+def correction_share() -> float:
+    """Return what a stroke on an accepted mask costs, as a share of an object's outline.
+
+    Schedules that price outlines may leave it out: they are older, or written by hand.
+    """
+    usual = read_yaml(FILE)[DEFAULT]["full"]
+    return float(usual["correction"] / usual["object"])
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from weakseg.common import UserError, refuse_special
 from weakseg.data.class_list import read_classes
 from weakseg.labels.carried import Carried
 from weakseg.labels.formats import masks
-from weakseg.labels.formats.records import AREAS, Classes, Dropped, PictureRecord
+from weakseg.labels.formats.records import AREAS, OF_MODEL, Classes, Dropped, PictureRecord
 from weakseg.labels.formats.table import FORMATS
 from weakseg.labels.mask_mark import replaces_no_work
 from weakseg.labels.matching import Pictures
@@ -110,10 +110,10 @@ def plainer(records: Sequence[PictureRecord], dropped: Dropped) -> list[PictureR
             if shape.kind == "outline":
                 dropped.change("coarse outlines, written as polygons", record.name)
                 shape = replace(shape, kind="polygon", geometry=[[shape.geometry]])
-            if shape.kind == "accepted":
+            if shape.is_of_model:
                 dropped.change("accepted masks of a model, written as masks", record.name)
-                geometry = {key: shape.geometry[key] for key in shape.geometry if key != "model"}
-                shape = replace(shape, kind="mask", geometry=geometry)
+                runs = {k: v for k, v in shape.geometry.items() if k not in OF_MODEL}
+                shape = replace(shape, kind="mask", geometry=runs)
             shapes.append(shape)
         found.append(replace(record, shapes=tuple(shapes)))
     return found

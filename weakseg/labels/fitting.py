@@ -16,6 +16,7 @@ from weakseg.labels.checks import EDGE
 from weakseg.labels.formats.geometry import box_of, clipped, corners, polygon, reach
 from weakseg.labels.formats.records import (
     AREAS,
+    OF_MODEL,
     SHARES,
     Nothing,
     PictureRecord,
@@ -186,6 +187,12 @@ class Fit:
         return self._polygon([[geometry]])[0][0]
 
     def _mask(self, geometry: Any) -> dict[str, Any]:
+        of_model = {key: geometry[key] for key in OF_MODEL if key in geometry}
+        return self._runs(geometry) | of_model
+
+    _brush = _accepted = _mask
+
+    def _runs(self, geometry: Any) -> dict[str, Any]:
         pixels, left, top = mask_pixels(geometry)
         if self.is_same:
             width, height = self.size
@@ -208,11 +215,6 @@ class Fit:
         if not whole.any():
             raise Nothing("outside of the picture")
         return mask_geometry(whole)
-
-    _brush = _mask
-
-    def _accepted(self, geometry: Any) -> dict[str, Any]:
-        return self._mask(geometry) | {"model": geometry["model"]}
 
 
 def places_of(shape: Shape) -> list[list[float]]:

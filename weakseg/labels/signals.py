@@ -101,6 +101,12 @@ def classes_of_mask(annotation: Mapping[str, int]) -> int:
     return annotation.get("classes", min(annotation["objects"], 1))
 
 
+def mask_actions(annotation: Mapping[str, int]) -> dict[str, int]:
+    """Count outlines, and the strokes that corrected masks of a model."""
+    corrections = annotation.get("corrections", 0)
+    return {"object": annotation["objects"]} | ({"correction": corrections} if corrections else {})
+
+
 def point_actions(annotation: Sequence[Point], num_classes: int) -> dict[str, int]:
     """Count clicks: the first on each class, the background being one, and the further ones."""
     classes = {point[2] for point in annotation}
@@ -112,7 +118,7 @@ SIGNALS: dict[str, Signal[Any]] = {
         name="full",
         extract=count_objects,
         target=lambda mask, view, tag_names, closed=True: crop_mask(mask, view),
-        actions=lambda annotation, num_classes: {"object": annotation["objects"]},
+        actions=lambda annotation, num_classes: mask_actions(annotation),
         shown=classes_of_mask,
         check=check_objects,
     ),

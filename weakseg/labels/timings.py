@@ -26,6 +26,7 @@ Act = tuple[str, str]  # (signal, action), as schedules name them
 LOOKS: Act = (LOOK, "image")
 ABSENT: Act = ("", "absent")  # a class that was looked for and not there, whatever was drawn
 ACCEPTED: Act = ("", "accepted")
+CORRECTION: Act = ("full", "correction")
 DRAWN_AS = {"scribbles": "stroke", "boxes": "box", "outlines": "outline", "full": "object"}
 
 
@@ -53,6 +54,8 @@ class Reader:
     clicked    {(annotator, picture): classes that were clicked}
     searched   (annotator, picture) of those that were searched for all classes
     shapes     {(source, picture): shapes since the last save}
+    accepted   (annotator, picture, mark of a model) of the masks that somebody accepted
+    corrected  {(annotator, picture, mark of a model, class): strokes that corrected its mask}
     questions  {(source, number of the question): the stretch of its answer}
     spare      {source: seconds without a label, and whether a prediction was visible in them}
     """
@@ -62,6 +65,8 @@ class Reader:
     clicked: dict[tuple[str, str], set[str | None]] = field(default_factory=dict)
     searched: set[tuple[str, str]] = field(default_factory=set)
     shapes: dict[tuple[str, str], list[Event]] = field(default_factory=dict)
+    accepted: set[tuple[str, str, str]] = field(default_factory=set)
+    corrected: dict[tuple[str, str, str, str | None], int] = field(default_factory=dict)
     questions: dict[tuple[str, int], Stretch] = field(default_factory=dict)
     drawings: list[Stretch] = field(default_factory=list)
     spare: dict[str, tuple[Seconds, bool]] = field(default_factory=dict)
@@ -123,7 +128,7 @@ class Reader:
             seconds, seen = taken(one)
             is_seen = is_seen or seen
             rest = {clock: max(0.0, rest[clock] - seconds[clock]) for clock in CLOCKS}
-            parts.append(({self.act(shape, place): 1}, seconds))
+            parts.append((self.acts(shape, place, seconds), seconds))
         last = self.search(shapes, place) if facts["complete"] else {}
         if last or not parts:
             parts.append((last, rest))
@@ -138,10 +143,26 @@ class Reader:
             Stretch(acts, own, visit, is_seen, event.annotator) for acts, own in parts
         ]
 
+    def acts(self, shape: Event, place: tuple[str, str], seconds: Seconds) -> dict[Act, int]:
+        """Return what it was to draw a shape; place: (annotator, picture)
+
+        A model's mask nobody drew: somebody accepted it, if no stretch before holds that, and
+        corrected it by so many strokes.
+        """
+        facts = shape.geometry
+        if not (isinstance(facts, dict) and "model" in facts):
+            return {self.act(shape, place): 1}
+        key = (*place, str(facts["model"]), shape.label)
+        strokes = int(number(facts.get("corrections", 0)))
+        fresh, self.corrected[key] = strokes - self.corrected.get(key, 0), strokes
+        is_known = (*place, key[2]) in self.accepted
+        if seconds[WALL] > 0:
+            self.accepted.add((*place, key[2]))
+        corrections = {CORRECTION: fresh} if fresh > 0 else {}
+        return corrections if corrections and is_known else {ACCEPTED: 1, **corrections}
+
     def act(self, shape: Event, place: tuple[str, str]) -> Act:
-        """Return what it was to draw a shape; place: (annotator, picture)"""
-        if shape.kind == "accepted":  # a model's mask, which nobody drew
-            return ACCEPTED
+        """Return what it was to draw a shape that began empty; place: (annotator, picture)"""
         signal = SIGNAL[str(shape.kind)]
         if signal == "points":
             classes = self.clicked.setdefault(place, set())

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from weakseg.labels.clock import CLOCKS, WALL
 from weakseg.labels.costs import LOOK
 from weakseg.labels.own_prices import Interval, OwnPrice
-from weakseg.labels.timings import ABSENT, ACCEPTED, Act
+from weakseg.labels.timings import ABSENT, ACCEPTED, CORRECTION, Act
 from weakseg.reporting.tables import markdown
 
 WORDS = {
@@ -23,6 +23,7 @@ WORDS = {
     ("tags", "absent"): "tag, not there",
     ABSENT: "class searched for, not there",
     ACCEPTED: "accepted mask of the model",
+    CORRECTION: "stroke that corrects an accepted mask",
 }
 
 

@@ -61,7 +61,9 @@ def shapes(draw, size):
     pixels = np.array(bits).reshape(height, width)
     pixels[0, 0] = True
     places = (draw(st.integers(0, side - 12)) for side in size)
-    mark = {"model": "probe 0a1b"} if kind == "accepted" else {}
+    mark = {"model": "probe 0a1b"} if kind == "accepted" or draw(st.booleans()) else {}
+    mark |= {"corrections": draw(st.integers(0, 9))} if mark and kind == "mask" else {}
+    mark = {} if kind == "brush" else mark
     return Shape(kind, label, runs.mask_geometry(pixels, *places) | mark)
 
 

@@ -27,6 +27,7 @@ from weakseg.labels.formats.records import (
     places,
     size_of,
     text,
+    whole,
 )
 from weakseg.labels.formats.runs import mask_pixels
 from weakseg.labels.signals import SIGNALS
@@ -110,14 +111,25 @@ def checked(kind: Any, label: Any, geometry: Any) -> Shape:
     if kind in AREAS:
         mask_pixels(geometry)
         own = {key: geometry[key] for key in ("left", "top", "width", "height", "counts")}
-        mark = {"model": text(geometry["model"])} if kind == "accepted" else {}
-        return Shape(kind, name, own | mark)
+        return Shape(kind, name, own | origin_of_mask(kind, geometry))
     if kind == "answer":
         one = AnswerModel.model_validate({**geometry, "class": 0})
         return Shape(kind, name, {"x": one.x, "y": one.y, "drawn": one.drawn, "fit": one.fit})
     if kind == "tag" and isinstance(geometry, bool):
         return Shape(kind, name, geometry)
     raise Unreadable(f"of the kind {str(kind)[:40]!r}; known are {', '.join(KINDS)}")
+
+
+def origin_of_mask(kind: str, geometry: Any) -> dict[str, Any]:
+    """Return the mark of the model whose mask it is, or was before somebody corrected it."""
+    if kind == "accepted":
+        return {"model": text(geometry["model"])}
+    if kind != "mask" or "model" not in geometry:
+        return {}
+    corrections = whole(geometry["corrections"])
+    if corrections < 0:
+        raise ValueError(f"it was corrected {corrections} times")
+    return {"model": text(geometry["model"]), "corrections": corrections}
 
 
 # ---- writing

@@ -9,7 +9,8 @@ Coordinates are (x, y) in pixels of the upright picture, x to the right and y do
     polygon  [[outline, hole, ...], ...]: the parts of one object; a ring is [[x, y], ...]
     outline  [[x, y], ...]: a coarse polygon, whose edge is not the object's
     mask     {"left", "top", "width", "height", "counts"}: runs row by row within its box, the first
-             of what is not covered
+             of what is not covered; and "model", "corrections" where it began as an accepted one:
+             the number of strokes that corrected it
     brush    as a mask: what a person painted over, which need not fill the object
     accepted as a mask, and "model": a mask of a model, by its mark, that a person found right
     tag      true where the class is there, false where it is not
@@ -31,6 +32,7 @@ from weakseg.data.ids import is_shown
 
 AREAS = ("polygon", "mask", "brush", "accepted")
 KINDS = ("click", "stroke", "box", "outline", *AREAS, "tag", "answer")
+OF_MODEL = ("model", "corrections")  # what a mask's geometry says of the model that it came from
 MOST = 1e9  # pixels, or seconds, that make sense
 SHARES = (1.0, 1.0)  # size of a picture whose coordinates are shares of its sides
 TURNED_BOX = "turned boxes, taken as the box around them"  # why a box is not as it was
@@ -63,6 +65,11 @@ class Shape:
     def key(self) -> str:
         """A text that two shapes share when they say the same, to a hundredth of a pixel."""
         return json.dumps([self.kind, self.label, rounded(self.geometry)])
+
+    @property
+    def is_of_model(self) -> bool:
+        """Whether it is a model's mask that a person accepted, perhaps with corrections."""
+        return self.kind in AREAS and "model" in self.geometry
 
 
 @dataclass(frozen=True)

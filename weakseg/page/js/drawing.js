@@ -97,7 +97,19 @@ export class Drawing {
   }
 }
 
-/** Return an accepted mask as one of the person's own. */
-export function mended({ geometry: { model, ...geometry }, ...rest }) {
-  return { ...rest, kind: "mask", geometry, model: undefined };
+/** Return an accepted mask as one of the person's own, which says still whose mask it was. */
+export const mended = ({ geometry, ...rest }) => ({
+  ...rest,
+  kind: "mask",
+  geometry: { ...geometry, corrections: 0 },
+});
+
+/** Return the runs that shapes became by an act: where one of them was a model's mask, with its
+ * mark and the number of acts that corrected it. */
+export function corrected(runs, shapes, acts = 1) {
+  const model = shapes.find(({ geometry }) => geometry.model)?.geometry.model;
+  if (!model) return runs;
+  const before = ({ geometry }) => geometry.corrections ?? (geometry.model ? 0 : 1);
+  const corrections = shapes.reduce((sum, one) => sum + before(one), acts);
+  return { ...runs, model, corrections };
 }

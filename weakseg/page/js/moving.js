@@ -1,5 +1,5 @@
 // The tool that moves what is drawn: a corner by itself, or a shape as a whole.
-import { mended, rounded } from "./drawing.js";
+import { corrected, rounded } from "./drawing.js";
 import { place, Tool } from "./tool.js";
 
 const NEAR = 10, // css pixels around a corner or a line that still mean it, of a mouse or a pen
@@ -110,8 +110,8 @@ function shifted(shape, right, down, { width, height }) {
   const { geometry } = shape;
   if (AREAS.includes(shape.kind)) {
     const at = { left: geometry.left + Math.round(x), top: geometry.top + Math.round(y) };
-    const own = shape.kind === "accepted" ? mended(shape) : shape;
-    return { ...own, geometry: { ...own.geometry, ...at } };
+    if (at.left === geometry.left && at.top === geometry.top) return shape;
+    return { ...shape, kind: "mask", geometry: corrected({ ...geometry, ...at }, [shape]) };
   }
   if (shape.kind === "box")
     return { ...shape, geometry: [x0 + x, y0 + y, x1 + x, y1 + y].map(rounded) };

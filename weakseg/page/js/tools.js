@@ -1,6 +1,6 @@
 // The tools of the drawing view, each of which draws one kind of shape; `moving` has the one that
 // moves them.
-import { rounded } from "./drawing.js";
+import { corrected, rounded } from "./drawing.js";
 import { Move } from "./moving.js";
 import { line } from "./paint.js";
 import { areaOf, meet, minus, ofStroke, toRuns, union } from "./raster.js";
@@ -91,16 +91,17 @@ class Brush extends Stroke {
 
   give(path) {
     const stroke = ofStroke(path, this.pad.brush / 2, this.pad.size);
-    const own = (one) =>
-      (one.kind === "mask" || one.kind === "polygon") && one.class === this.pad.label;
-    const areas = this.pad.shapes.filter(own).map((shape) => [shape, areaOf(shape, this.pad.size)]);
+    const areas = this.pad.shapes
+      .filter((one) => one.class === this.pad.label)
+      .map((shape) => [shape, areaOf(shape, this.pad.size)])
+      .filter(([, area]) => area);
     const touched = areas.filter(([, area]) => meet(area, stroke));
     const runs = toRuns(touched.reduce((sum, [, area]) => union(sum, area), stroke));
     if (!runs) return;
     const gone = touched.map(([shape]) => shape);
     this.pad.change([
       ...this.pad.shapes.filter((one) => !gone.includes(one)),
-      this.pad.shape("mask", runs),
+      this.pad.shape("mask", corrected(runs, gone)),
     ]);
   }
 }
@@ -110,12 +111,16 @@ class Eraser extends Stroke {
 
   give(path) {
     const rubbed = ofStroke(path, this.pad.brush / 2, this.pad.size);
+    let acts = 1; // one, of however many masks it takes a part
     const rest = this.pad.shapes.flatMap((shape) => {
       const area = areaOf(shape, this.pad.size);
       if (!area) return under(shape, rubbed) ? [] : [shape];
       if (!meet(area, rubbed)) return [shape];
       const runs = toRuns(minus(area, rubbed));
-      return runs ? [this.pad.shape("mask", runs, shape.class)] : [];
+      if (!runs) return [];
+      const own = corrected(runs, [shape], acts);
+      acts = own === runs ? acts : 0;
+      return [this.pad.shape("mask", own, shape.class)];
     });
     if (rest.length !== this.pad.shapes.length || rest.some((one, i) => one !== this.pad.shapes[i]))
       this.pad.change(rest);
