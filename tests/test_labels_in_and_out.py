@@ -312,7 +312,7 @@ def test_suspicious_labels_are_named(data, capsys):
         '<box label="cat" xtl="5" ytl="5" xbr="25" ybr="25"/>'
         '<box label="dog" xtl="7" ytl="5" xbr="25" ybr="25"/>'
         '<polyline label="cat" points="1,30;30,39"/><polyline label="dog" points="1,39;30,30"/>'
-        '<points label="cat" points="1.5,38.9"/>'
+        '<points label="cat" points="15.5,34.5"/>'
     )
     bring(cvat(data / "one.xml", {"a": shapes, "b": box()}))
     bring(cvat(data / "two.xml", {"b": ""}, task=8), empty="background")
