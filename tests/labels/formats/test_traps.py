@@ -9,6 +9,8 @@ import zlib
 import numpy as np
 import pytest
 from conftest import ROOT
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from weakseg.common import UserError
@@ -370,6 +372,31 @@ def test_coco_without_its_tables_is_one_line(tmp_path):
         read(path)
 
 
+@given(marks=st.lists(st.integers(0, 2), min_size=1, max_size=5))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+def test_keypoints_that_something_hides_are_no_clicks(tmp_path, marks):
+    """Their pixels show what hides them. A tool that never writes 2 marks what it placed by 1."""
+    flat = [value for i, mark in enumerate(marks) for value in (i + 1, 3, mark)]
+    shares = " ".join(f"{x / 20} {y / 10} {v}" for x, y, v in zip(*[iter(flat)] * 3, strict=True))
+    box = {"bbox": [1, 2, 10, 6]}
+    coco_file = put(tmp_path / "a.json", coco({"keypoints": flat}, {"keypoints": flat, **box}))
+    put(tmp_path / "y/data.yaml", f"names: [cat]\nkpt_shape: [{len(marks)}, 3]\n")
+    put(tmp_path / "y/a.txt", f"0 .5 .5 .3 .4 {shares}\n")
+    least = 2 if 2 in marks else 1
+    seen, hidden = (
+        [i for i, v in enumerate(marks) if test(v)]
+        for test in (lambda v: v >= least, lambda v: 0 < v < least)
+    )
+    for path, alone, shift in ((coco_file, 1, 0.5), (tmp_path / "y", 0, 0)):
+        shapes, dropped = only(path)
+        clicks = [one for one in shapes if one.kind == "click"]
+        width = 1 if alone else 20
+        places = [i + 1 + shift for i in seen] * (1 + alone)
+        assert np.allclose([one.geometry[0] * width for one in clicks], places)
+        lost = len(hidden) * (1 + alone) + alone * (not seen)
+        assert dropped.lost == lost and sum(one.kind == "box" for one in shapes) == 1
+
+
 # ---- Pascal VOC, YOLO, Supervisely
 
 
@@ -420,6 +447,33 @@ def test_yolo_in_pixels_or_of_unnamed_keypoints_is_counted(tmp_path, line):
     assert not shapes and reasons(dropped) == [
         "of numbers that are no shares of the picture's sides"
     ]
+
+
+@given(
+    tracks=st.lists(st.integers(1, 50), min_size=1, max_size=6),
+    score=st.floats(0.01, 0.99),
+    is_box=st.booleans(),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+def test_yolo_of_a_video_has_boxes_and_outlines_with_scores(tmp_path, tracks, score, is_box):
+    """A line ends in how sure a model is and in the number of a track; a box is no triangle."""
+    places = "0.5 0.5 0.2 0.1" if is_box else "0.1 0.1 0.9 0.2 0.5 0.7 0.3 0.6"
+    put(tmp_path / "y/data.yaml", "names: [cat, dog]\n")
+    put(tmp_path / "y/a.txt", "".join(f"1 {places} {score:.6f} {n}\n" for n in tracks))
+    shapes, dropped = only(tmp_path / "y")
+    if len(tracks) > 2 or {*tracks} != {1}:
+        assert [one.kind for one in shapes] == ["box" if is_box else "polygon"] * len(tracks)
+        assert {one.score for one in shapes} == {float(f"{score:.6f}")}
+        assert all(len(one.geometry) == 4 for one in shapes if one.kind == "box")
+    elif is_box:
+        assert not shapes and dropped.hidden == {"a"}
+
+
+def test_yolo_outlines_may_end_at_the_lower_edge(tmp_path):
+    put(tmp_path / "y/data.yaml", "names: [cat, dog]\n")
+    put(tmp_path / "y/a.txt", "1 .1 .1 .9 .1 .5 1\n0 .1 .1 .9 .1 .5 .7\n1 .1 .1 .9 .1 .5 1 .2 .9\n")
+    shapes, dropped = only(tmp_path / "y")
+    assert [one.kind for one in shapes] == ["polygon", "polygon"] and dropped.lost == 1
 
 
 def test_yolo_counts_objects_from_0_in_shares(tmp_path):

@@ -21,6 +21,7 @@ from weakseg.labels.formats.geometry import (
 )
 from weakseg.labels.formats.records import (
     AREAS,
+    HIDDEN,
     TURNED_BOX,
     Classes,
     Dropped,
@@ -28,6 +29,7 @@ from weakseg.labels.formats.records import (
     PictureRecord,
     Shape,
     Unreadable,
+    least_seen,
     number,
     pairs,
     size_of,
@@ -64,8 +66,10 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
                     dropped.add("of a picture that the file doesn't list", f"annotation {place}")
                     continue
                 annotations[one["image_id"]].append(one)
+            every = (one for some in annotations.values() for one in some)
+            seen = least_seen(mark for one in every for mark in marks_of(one))
             records = [
-                picture_of(images[key], annotations[key], classes, dropped) for key in images
+                picture_of(images[key], annotations[key], classes, seen, dropped) for key in images
             ]
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UserError(
@@ -86,16 +90,27 @@ def refuse_shared(where: str, kind: str, entries: Sequence[Any], key: str) -> No
             )
 
 
+def marks_of(one: Any) -> list[Any]:
+    """Return whether each keypoint of an annotation can be seen: 2, or 1 where something hides it.
+
+    0 is one that nobody placed.
+    """
+    return list((one.get("keypoints") or [])[2::3])
+
+
 def picture_of(
-    image: Any, annotations: Sequence[Any], classes: dict[Any, str], dropped: Dropped
+    image: Any, annotations: Sequence[Any], classes: dict[Any, str], seen: int, dropped: Dropped
 ) -> PictureRecord:
+    """Return what a file says of a picture; seen: of `least_seen`."""
     name, shapes = text(image["file_name"]), []
     size = size_of(image.get("width"), image.get("height"))
     for one in annotations:
         with dropped.unless_read(name, f"annotation {one.get('id')}"):
             if one["category_id"] not in classes:
                 raise Unreadable("of a category that the file doesn't list")
-            found = shapes_of(one, classes[one["category_id"]], size)
+            found = shapes_of(one, classes[one["category_id"]], size, seen)
+            for _ in range(sum(0 < mark < seen for mark in marks_of(one))):
+                dropped.add(HIDDEN, name, f"annotation {one.get('id')}", hides=False)
             if found[0].kind == "box" and turn_of(attributes(one).get("rotation")):
                 dropped.change(TURNED_BOX, name)
             if found[0].kind in AREAS and not has_box(one, found[0]):
@@ -117,17 +132,17 @@ def has_box(one: Any, shape: Shape) -> bool:
     return not (width > 0 and height > 0) or overlap(own, reach(shape)) >= SAME_BOX
 
 
-def shapes_of(one: Any, label: str, size: tuple[float, float] | None) -> list[Shape]:
+def shapes_of(one: Any, label: str, size: tuple[float, float] | None, visible: int) -> list[Shape]:
     """Return the shapes of one annotation: its outline, or else its box, and its keypoints.
 
-    size: (width, height) of its picture; None: not stated
+    size: (width, height) of its picture; None: not stated; visible: of `least_seen`
     """
     score = one.get("score")
     score = None if score is None else number(score)
     outline, box = one.get("segmentation"), one.get("bbox")
     points = one.get("keypoints") or []
     joints = zip(points[::3], points[1::3], points[2::3], strict=True)
-    seen = [[number(x) + 0.5, number(y) + 0.5] for x, y, visible in joints if visible]
+    seen = [[number(x) + 0.5, number(y) + 0.5] for x, y, mark in joints if mark > visible - 1]
     clicks = [Shape("click", label, place) for place in seen]
     name = None if one.get("iscrowd") else label
     if isinstance(outline, dict):
@@ -152,6 +167,8 @@ def shapes_of(one: Any, label: str, size: tuple[float, float] | None) -> list[Sh
         return [Shape("box", name, box_around(own, turn) if turn else own, score), *clicks]
     if clicks:
         return clicks
+    if any(points[2::3]):
+        raise Unreadable("an object of which something hides all keypoints")
     raise Unreadable("an annotation without a shape")
 
 

@@ -72,6 +72,9 @@ class Shape:
         return self.kind in AREAS and "model" in self.geometry
 
 
+HIDDEN = "a keypoint that something hides"
+
+
 @dataclass(frozen=True)
 class PictureRecord:
     """What one file says of one picture.
@@ -172,6 +175,14 @@ class Dropped:
             fate = "dropped" if is_lost else "changed"
             lines.append(printable(f"{number} {fate}, {why}; the first: {where}"))
         return [*lines, *self.told]
+
+
+def least_seen(marks: Iterable[Any]) -> int:
+    """Return from which mark on a file's keypoints can be seen: 2 where any has it, or else 1.
+
+    What hides a keypoint is what its pixel shows. Many tools mark all that they placed by 1.
+    """
+    return 2 if 2 in marks else 1
 
 
 def number(value: object) -> float:

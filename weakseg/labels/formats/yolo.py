@@ -5,7 +5,9 @@ which is an object like any other. Their names stand in data.yaml, or a line eac
 obj.names. A file without a line says that its picture shows nothing.
 """
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +20,7 @@ from weakseg.labels.formats.files import Files, lines_of
 from weakseg.labels.formats.geometry import outlines, picture_size, polygon, ring_area
 from weakseg.labels.formats.records import (
     AREAS,
+    HIDDEN,
     MALFORMED,
     SHARES,
     Classes,
@@ -25,6 +28,7 @@ from weakseg.labels.formats.records import (
     PictureRecord,
     Shape,
     Unreadable,
+    least_seen,
     number,
     pairs,
     text,
@@ -35,7 +39,10 @@ from weakseg.plain_yaml import read_plain_yaml
 NAMES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
 LISTS = ("train.txt", "val.txt", "valid.txt", "test.txt", "trainval.txt")
 OTHERS = ("readme.txt", "labelmap.txt")
+TRACKED = 3  # lines from which on a whole number at the end of all of them is no chance
 BEYOND = 0.5  # shares: as far beyond the picture a number may be
+
+Points = tuple[int, int]  # how many keypoints an object has, and of how many values each
 
 
 def recognise(files: Files, name: str) -> bool:
@@ -58,24 +65,33 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
     """Yield what each file says of its picture."""
     classes, points = description(files)
     refuse_from_1(files, classes)
+    contents = [files.text(file) for file in files.names if is_label_file(file)]
+    seen = least_seen(marks_in(contents, points))
+    is_tracked = points is None and has_track_ids(contents)
     for file in filter(is_label_file, files.names):
         name = PurePosixPath(file).with_suffix("").as_posix()
         name = "/".join("images" if part == "labels" else part for part in name.split("/"))
         shapes: list[Shape] = []
         for place, line in enumerate(lines_of(files.text(file)), 1):
             with dropped.unless_read(name, f"line {place}"):
-                shapes += shapes_of(line.split(), classes, points)
+                words, score = line.split(), None
+                if is_tracked and could_be_tracked(words):
+                    *words, score, _ = words
+                own = shapes_of(words, classes, points, seen)
+                shapes += [replace(one, score=number(score)) for one in own] if score else own
+                for _ in range(sum(0 < mark < seen for mark in marks_in([line], points))):
+                    dropped.add(HIDDEN, name, f"line {place}", hides=False)
         yield PictureRecord(name, SHARES, tuple(shapes))
 
 
-def description(files: Files) -> tuple[dict[int, str], tuple[int, int] | None]:
+def description(files: Files) -> tuple[dict[int, str], Points | None]:
     """Return {number: class}, and how many keypoints of how many values an object has, if any.
 
     Several descriptions that name a number differently are a `UserError`: nobody tells which of
     them a picture's file means.
     """
     classes: dict[int, str] = {}
-    points: tuple[int, int] | None = None
+    points: Points | None = None
     named_in: dict[int, str] = {}
     yamls = files.with_suffix(".yaml", ".yml")
     for name in [*yamls, *files.names]:
@@ -98,7 +114,7 @@ def description(files: Files) -> tuple[dict[int, str], tuple[int, int] | None]:
     return classes, points
 
 
-def described(files: Files, name: str) -> tuple[dict[int, str], tuple[int, int] | None]:
+def described(files: Files, name: str) -> tuple[dict[int, str], Points | None]:
     """Return what one file says of classes and keypoints, see `description`; ({}, None): nothing.
 
     A description in YAML whose number of classes is not that of its names is a `UserError`.
@@ -140,20 +156,63 @@ def refuse_from_1(files: Files, classes: dict[int, str]) -> None:
         )
 
 
+def could_be_tracked(words: Sequence[str]) -> bool:
+    """Return whether a line may end in how sure a model is and in the number of a track.
+
+    With that number it has as many as an outline has.
+    """
+    return len(words) >= 7 and len(words) % 2 == 1 and words[-1].isdecimal() and words[-1] != "0"
+
+
+def has_track_ids(contents: Sequence[str]) -> bool:
+    """Return whether lines end in the number of a track, as those of a model on a video do.
+
+    One number above 1 shows it, or several lines of which none ends in a share.
+    """
+    lines = (line.split() for content in contents for line in lines_of(content))
+    some = [words for words in lines if len(words) >= 7 and len(words) % 2 == 1]
+    numbers = [words[-1] for words in some if could_be_tracked(words)]
+    return len(numbers) == len(some) and (len(some) >= TRACKED or any(n != "1" for n in numbers))
+
+
+def joints_of(words: Sequence[str], points: Points | None) -> list[list[float]]:
+    """Return the keypoints of a line: [x, y], or [x, y, whether it can be seen]; else nothing."""
+    if not points or len(words) != 5 + points[0] * points[1]:
+        return []
+    values = [number(word) for word in words[5:]]
+    return [values[i : i + points[1]] for i in range(0, len(values), points[1])]
+
+
+def marks_in(contents: Iterable[str], points: Points | None) -> Iterator[float]:
+    """Yield whether each keypoint of files can be seen: 2, or 1 where something hides it.
+
+    A line that makes no sense is told where its shapes are read.
+    """
+    lines = (line.split() for content in contents for line in lines_of(content))
+    for words in lines:
+        with contextlib.suppress(ValueError):
+            yield from (joint[2] for joint in joints_of(words, points) if len(joint) > 2)
+
+
+def score_of(joint: Sequence[float]) -> float | None:
+    """Return how sure a model is of a keypoint, where that stands in the place of its mark."""
+    return joint[2] if len(joint) > 2 and 0 < joint[2] < 1 else None
+
+
 def shapes_of(
-    words: Sequence[str], classes: dict[int, str], points: tuple[int, int] | None
+    words: Sequence[str], classes: dict[int, str], points: Points | None, seen: int
 ) -> list[Shape]:
-    """Return the shapes of one line, in shares."""
+    """Return the shapes of one line, in shares; seen: of `least_seen`."""
     label, values = whole(words[0]), [number(word) for word in words[1:]]
     if label not in classes:
         raise Unreadable(f"of the class {label}, which has no name")
     name, clicks = text(classes[label]), []
     if points is None and not all(-BEYOND <= value <= 1 + BEYOND for value in values):
         raise Unreadable("of numbers that are no shares of the picture's sides")
-    if points and len(values) == 4 + points[0] * points[1]:
-        joints = [values[i : i + points[1]] for i in range(4, len(values), points[1])]
-        seen = [joint for joint in joints if (joint[2] > 0 if points[1] > 2 else any(joint))]
-        clicks = [Shape("click", name, joint[:2]) for joint in seen]
+    joints = joints_of(words, points)
+    if joints:
+        placed = [one for one in joints if (one[2] > seen - 1 if len(one) > 2 else any(one))]
+        clicks = [Shape("click", name, one[:2], score_of(one)) for one in placed]
         values = values[:4]
     if len(values) in (4, 5):  # the fifth is how sure a model is
         x, y, width, height = values[:4]
@@ -162,6 +221,8 @@ def shapes_of(
         return [Shape("box", name, box, score), *clicks]
     if len(values) < 6:
         raise Unreadable("a line of too few numbers")
+    if len(values) == 6 and "." in words[-2] and could_be_tracked(words):
+        raise Unreadable("three corners, or a box with the number of a track: nobody can tell")
     return [Shape("polygon", name, polygon([[pairs(values)]]))]
 
 
