@@ -218,7 +218,14 @@ def test_nonsense_anywhere_in_json_is_counted_or_one_line(name, data):
     survives(name, "a.json", json.dumps(content))
 
 
-@pytest.mark.parametrize("name, content", [("cvat", CVAT), ("voc", VOC)])
+OLD = (
+    "<annotation><filename>a.jpg</filename><imagesize><nrows>40</nrows><ncols>60</ncols></imagesize>"
+    "<object><name>cat</name><deleted>0</deleted><polygon><pt><x>1</x><y>1</y></pt>"
+    "<pt><x>9</x><y>1</y></pt><pt><x>9</x><y>9</y></pt></polygon></object></annotation>"
+)
+
+
+@pytest.mark.parametrize("name, content", [("cvat", CVAT), ("voc", VOC), ("labelme-xml", OLD)])
 @settings(max_examples=60)
 @given(data=st.data())
 def test_nonsense_anywhere_in_xml_is_counted_or_one_line(name, content, data):
@@ -262,4 +269,4 @@ def test_nonsense_in_yolo_is_counted_or_one_line(names, words):
 
 
 def test_all_formats_are_tried():
-    assert {*JSON, "cvat", "voc", "yolo", "masks"} == FORMATS.keys()
+    assert {*JSON, "cvat", "voc", "labelme-xml", "yolo", "masks"} == FORMATS.keys()

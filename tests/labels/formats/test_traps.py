@@ -412,6 +412,25 @@ def test_voc_counts_from_1_with_both_corners_inside(tmp_path):
     assert record.shapes[0].label == "cat" and dropped.lost == 1
 
 
+def test_the_first_labelme_and_cvats_have_polygons_and_boxes(tmp_path):
+    ring = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in [(2, 1), (12, 1), (12, 6), (2, 6)])
+    objects = (
+        f"<object><name>cat</name><deleted>0</deleted><polygon>{ring}</polygon></object>"
+        f"<object><name>cat</name><deleted>1</deleted><polygon>{ring}</polygon></object>"
+        f"<object><name>dog</name><type>bounding_box</type><polygon>{ring}</polygon></object>"
+        "<object><name>dog</name><segm><mask>a_1.png</mask></segm></object>"
+        "<object><name>dog</name><polygon><pt><x>1</x></pt></polygon></object>"
+    )
+    size = "<imagesize><nrows>10</nrows><ncols>20</ncols></imagesize>"
+    content = f"<annotation><filename>a.jpg</filename>{objects}{size}</annotation>"
+    records, dropped = read(put(tmp_path / "a.xml", content))
+    record = records["a.jpg"]
+    assert record.size == (20, 10) and dropped.lost == 2 and dropped.hidden == {"a.jpg"}
+    assert [(one.kind, one.label) for one in record.shapes] == [("polygon", "cat"), ("box", "dog")]
+    assert area_pixels(record.shapes[0], (20, 10)).sum() == 50
+    assert record.shapes[1].geometry == [2, 1, 12, 6]
+
+
 @pytest.mark.parametrize("order", [(2, 3, 9, 7), (9, 7, 2, 3), (2, 7, 9, 3)])
 def test_voc_has_corners_in_any_order_and_none_in_shares(tmp_path, order):
     content = (
