@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tifffile
 from conftest import run
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,8 @@ import train
 import weak_label_generator
 from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.data.folder import Folder
+from weakseg.evaluation.encoded_anew import are_encoded_anew, looks_of
 
 CLASSES = ["background", "blob", "stripe"]
 
@@ -193,6 +196,25 @@ def test_photographs_that_were_encoded_anew_are_told_and_used(copy, tmp_path, ca
     assert told.count(line) == 1
     assert after["images"].keys() == before["images"].keys()
     assert abs(after["aggregate"]["miou"] - before["aggregate"]["miou"]) < 0.1
+
+
+def test_tiffs_of_16_bits_may_be_encoded_anew(tmp_path):
+    def save(turned, **options):
+        for n in range(4):
+            ramp = np.add.outer(np.arange(40) * (n + 1), np.arange(48) * 100).astype(np.uint16)
+            path = tmp_path / "images" / f"p{n}.tif"
+            tifffile.imwrite(path, np.rot90(ramp, 2 * (n == turned)), **options)
+
+    (tmp_path / "images").mkdir()
+    (tmp_path / "classes.txt").write_text("sky\ncat\n")
+    save(None)
+    names = ["p0", "p1", "p2", "p3"]
+    looks = looks_of(Folder(tmp_path), names)
+    assert [*looks] == names
+    save(None, compression="zlib")
+    assert are_encoded_anew(Folder(tmp_path), looks)
+    save(2)
+    assert not are_encoded_anew(Folder(tmp_path), looks)
 
 
 @pytest.mark.parametrize(

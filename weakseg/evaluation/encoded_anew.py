@@ -10,7 +10,7 @@ import numpy as np
 
 from weakseg.common import stable_seed
 from weakseg.data.base import SegmentationDataset, short_hash
-from weakseg.labels.looks import SIDE, look_of
+from weakseg.labels.looks import SIDE, look_of, look_of_image
 
 FEW = 8  # photographs whose looks are kept
 APART = 1.5  # greys by which the looks of one photograph may differ on the mean, encoded anew
@@ -20,13 +20,18 @@ LEAST = 0.5  # share of the photographs whose looks are kept that must be there
 def looks_of(dataset: SegmentationDataset, names: Iterable[str]) -> dict[str, str]:
     """Return {id: "WIDTH HEIGHT GREYS"} of a few photographs, the greys in hexadecimal digits."""
     chosen = sorted(names, key=lambda name: stable_seed("look", name))[:FEW]
-    looks = {name: look_of(dataset.image_path(name)) for name in sorted(chosen)}
+    looks = {name: look_in(dataset, name) for name in sorted(chosen)}
     sizes = {name: " ".join(map(str, dataset.image_size(name))) for name in looks}
     return {
         name: f"{sizes[name]} {look.round().astype(np.uint8).tobytes().hex()}"
         for name, look in looks.items()
-        if look is not None
     }
+
+
+def look_in(dataset: SegmentationDataset, name: str) -> np.ndarray:
+    """Return the look of a photograph: of its file, or of what the data set shows of a TIFF."""
+    look = look_of(dataset.image_path(name))
+    return look_of_image(dataset.image(name)) if look is None else look
 
 
 def masks_of_test(dataset: SegmentationDataset) -> str:

@@ -25,10 +25,15 @@ def look_of(path: str | Path, content: bytes | None = None) -> np.ndarray | None
         with opened(path, content) as image:
             image.draft("L", (4 * SIDE, 4 * SIDE))
             turn_upright(image)
-            small = image.convert("RGB").convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-            return np.asarray(small, float)
+            return look_of_image(image)
     except UserError:
         return None
+
+
+def look_of_image(image: Image.Image) -> np.ndarray:
+    """Return the greys [SIDE, SIDE] float of an upright picture of 8 bits."""
+    small = image.convert("RGB").convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(small, float)
 
 
 def are_alike(one: np.ndarray, other: np.ndarray) -> bool:
