@@ -67,6 +67,16 @@ def complete_of(found, key="a"):
     return [kind for given in found.sources.values() for kind in given[key].complete]
 
 
+def test_of_two_pictures_of_one_name_a_file_means_the_one_in_its_folder(tmp_path):
+    for folder, box in (("train", [1, 1, 8, 8]), ("valid", [5, 5, 9, 9])):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", SIZE, len(folder)).save(tmp_path / folder / "a.png")
+        (tmp_path / folder / "_annotations.coco.json").write_text(json.dumps(coco(box)))
+    found = read_labels(tmp_path, Pictures(tmp_path), KNOWN)
+    assert shapes_of(found, "train/a")[0].geometry == [1, 1, 9, 9]
+    assert shapes_of(found, "valid/a")[0].geometry == [5, 5, 14, 14]
+
+
 # ---- shares, and other sizes
 
 
@@ -90,6 +100,14 @@ def test_a_class_that_is_called_as_what_a_map_leaves_out_is_told(bring):
         bring(["a.png,box,-,1,1,9,9"])
     assert shapes_of(bring(["a.png,box,-,1,1,9,9"], replace(KNOWN, names={"-": "cat"})))
     assert not shapes_of(bring(["a.png,box,cow,1,1,9,9"], replace(KNOWN, names={"cow": "-"})))
+
+
+def test_seconds_below_0_are_left_out(bring):
+    entry = {"image": "a.png", "seconds": -3, "shapes": []}
+    entry["shapes"] = [{"kind": "click", "class": "cat", "geometry": [5, 5]}]
+    found = bring({"format": "weakseg-labels", "version": 1, "pictures": [entry]})
+    (given,) = found.sources.values()
+    assert given["a"].seconds is None and [*found.dropped.counts.values()] == [1]
 
 
 @pytest.mark.parametrize("there, here", [("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")])

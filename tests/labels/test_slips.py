@@ -17,6 +17,7 @@ from weakseg.labels.importing import carried_in
 from weakseg.labels.naming import renamed_to, renames
 from weakseg.labels.slips import Slips, is_rectangle
 from weakseg.labels.store import opened_store
+from weakseg.labels.upper_left import PICTURES, SHARE, UpperLeft, places_in
 
 
 @pytest.fixture
@@ -139,3 +140,23 @@ def test_what_a_model_drew_is_told(form, bring, tmp_path, capsys):
     assert "1 shapes have a model's score, the first of" in capsys.readouterr().out
     told, _ = bring("a.png,box,cat,1,1,9,9")
     assert "score" not in told
+
+
+def test_classes_of_tags_alone_are_told_until_a_map_leaves_them_out(bring):
+    rows = ["a.png,box,cat,1,1,9,9", "a.png,tag,cat", "a.png,tag,blurry"]
+    told = "only tags show blurry, which a model learns as classes of pixels"
+    assert told in bring(*rows)[0]
+    assert "only tags" not in bring(*rows, words=("--map", "blurry=-"))[0]
+    assert "only tags" not in bring("a.png,tag,blurry")[0]  # what tags are for
+
+
+@given(st.integers(1, 20), st.floats(0.1, 1), st.floats(0.1, 1))
+def test_labels_in_the_upper_left_alone_are_told(pictures, across, down):
+    size, slips, corner = (200, 100), Slips(), UpperLeft()
+    for key in map(str, range(pictures)):
+        corner_of = [200 * across, 100 * down]
+        slips.place(Shape("box", "cat", [0, 0, *corner_of]), key, size)
+        slips.place(Shape("tag", "cat", True), key, size)
+        corner.add(key, places_in({"boxes": [[0, 0, *corner_of, 1]]}), size)
+    is_told = pictures >= PICTURES and max(across, down) <= SHARE
+    assert len([*slips.lines(["cat"], ["cat"])]) == len([*corner.lines()]) == is_told

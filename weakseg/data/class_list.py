@@ -27,19 +27,8 @@ def read_classes(path: Path, without_background: bool = False) -> tuple[list[str
     at the ends of lines and empty lines at the end mean nothing. Raises `UserError`, with the line,
     for what would shift the numbers.
     """
-    lines = [(number, unicodedata.normalize("NFC", line)) for number, line in numbered_lines(path)]
     has_background = not (without_background or says_no_background(path))
-    if len(lines) > 1 and HEADING.fullmatch(lines[0][1]):
-        refuse(path, lines[0][0], f"{lines[0][1]!r} is a heading, no class; {NAMES_ALONE}")
-    if len(lines) > 1 and all(COUNTED.match(line) for _, line in lines):
-        refuse(path, lines[0][0], f"{lines[0][1]!r} begins with a number; {NAMES_ALONE}")
-    refuse_lookalikes(path, lines)
-    for number, line in lines:
-        if not any(letter.isalnum() for letter in line):
-            refuse(path, number, f"{line!r} is no name; {NAMES_ALONE}")
-        if line[-1] in ",;" or (line[0] in "'\"" and line[0] == line[-1]):
-            refuse(path, number, f"{line!r} has marks that are no part of a name; {NAMES_ALONE}")
-    refuse_gaps(path, [number for number, _ in lines], has_background)
+    lines = checked_lines(path, has_background)
     numbers, names = zip(*without_labelme(lines), strict=True)
     for number, name in zip(numbers[1:], names[1:], strict=True):
         if has_background and is_background(name):
@@ -51,6 +40,23 @@ def read_classes(path: Path, without_background: bool = False) -> tuple[list[str
                 f"write the comment '# {NO_BACKGROUND}'",
             )
     return list(names), has_background
+
+
+def checked_lines(path: Path, has_background: bool = False) -> list[tuple[int, str]]:
+    """Return the names in a list behind the numbers of their lines, see `read_classes`."""
+    lines = [(number, unicodedata.normalize("NFC", line)) for number, line in numbered_lines(path)]
+    if len(lines) > 1 and HEADING.fullmatch(lines[0][1]):
+        refuse(path, lines[0][0], f"{lines[0][1]!r} is a heading, no class; {NAMES_ALONE}")
+    if len(lines) > 1 and all(COUNTED.match(line) for _, line in lines):
+        refuse(path, lines[0][0], f"{lines[0][1]!r} begins with a number; {NAMES_ALONE}")
+    refuse_lookalikes(path, lines)
+    for number, line in lines:
+        if not any(letter.isalnum() for letter in line):
+            refuse(path, number, f"{line!r} is no name; {NAMES_ALONE}")
+        if line[-1] in ",;" or (line[0] in "'\"" and line[0] == line[-1]):
+            refuse(path, number, f"{line!r} has marks that are no part of a name; {NAMES_ALONE}")
+    refuse_gaps(path, [number for number, _ in lines], has_background)
+    return lines
 
 
 def refuse_lookalikes(path: Path, lines: Sequence[tuple[int, str]]) -> None:

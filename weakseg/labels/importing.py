@@ -230,6 +230,7 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
                 refuse_shape_of_nothing(named, wishes)
                 fitted = fit.shape(named)
                 shapes += converted(fitted, wishes.areas_as, fit.size)
+                found.slips.place(fitted, record.name, fit.size)
                 if named.label not in backgrounds(wishes.meaning.classes):
                     found.slips.add(fitted, record.name, wishes.areas_as in (None, "full"))
                 if named.kind != "click" and fit.beyond(named) > EDGE:

@@ -35,7 +35,7 @@ def matched(
     """
     told: list[tuple[PictureRecord, Match | None, str]] = []
     for record in records:
-        match = pictures.find(record.name, record.file)
+        match = pictures.find(record.name, record.file or files.latest)
         own = pictures.find(record.file) if match is None and record.file else None
         if own:
             why = "says that it is of a picture that isn't there, taken for that of its own name"

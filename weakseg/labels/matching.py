@@ -67,7 +67,7 @@ class Pictures:
         upload adds to it, or changes in it. Two that fit equally well are a `UserError`, unless
         one of them lies in a folder as the label file does.
 
-        beside: path of a label file of this picture alone
+        beside: path of the label file
         """
         paths = [plain_path(name), plain_path(name, is_address=True)]
         forms = [form for path in paths for form in (path, UPLOADED.sub("", last_of(path)))]

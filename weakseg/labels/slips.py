@@ -3,14 +3,16 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
 
+from weakseg.labels.fitting import ends_of
 from weakseg.labels.formats.geometry import Ring
 from weakseg.labels.formats.records import AREAS, Shape
 from weakseg.labels.naming import UNTOLD
+from weakseg.labels.upper_left import UpperLeft
 from weakseg.validation import shorten
 
 OF_AREAS = 0.8  # share of them from which on rectangles are no chance
@@ -30,12 +32,17 @@ class Slips:
     areas, rectangles  numbers of polygons and masks that become exact masks, and of those of them
         that are rectangles
     scored, first  number of shapes that have a model's score, and the name of the first's picture
+    corner  whether all shapes lie in the upper left of their pictures
+    placed, tagged  classes of shapes that have a place, and of tags
     """
 
     areas: int = 0
     rectangles: int = 0
     scored: int = 0
     first: str = ""
+    corner: UpperLeft = field(default_factory=UpperLeft)
+    placed: set[str] = field(default_factory=set)
+    tagged: dict[str, None] = field(default_factory=dict)
 
     def add(self, shape: Shape, picture: str, is_exact: bool) -> None:
         """Take in a shape, in pixels of its picture; is_exact: whether areas become masks."""
@@ -44,6 +51,14 @@ class Slips:
             self.rectangles += is_rectangle(shape)
         if shape.score is not None:
             self.scored, self.first = self.scored + 1, self.first or picture
+
+    def place(self, shape: Shape, picture: str, size: Sequence[float]) -> None:
+        """Take in where a shape lies in a picture of (width, height), and what class it shows."""
+        if shape.kind == "tag":
+            self.tagged |= {shape.label or "": None}
+            return
+        self.corner.add(picture, iter(ends_of(shape)), size)
+        self.placed.add(shape.label or "")
 
     def lines(self, classes: Sequence[str], known: Sequence[str]) -> Iterator[str]:
         """Yield a line for each kind of slip, with the way out.
@@ -61,6 +76,14 @@ class Slips:
                 "taken as if a person had drawn them; where nobody checked them, leave them out"
             )
         named = [name for name in classes if name not in known]
+        notes = [name for name in self.tagged if name in named and name not in self.placed]
+        if notes and self.placed:
+            yield (
+                f"only tags show {shorten(', '.join(notes), 60)}, which a model learns as classes "
+                "of pixels; where they say something else of a picture, "
+                f"--map '{notes[0]}=-' leaves one out"
+            )
+        yield from self.corner.lines()
         for pattern, stem, names in numbered(named):
             yield (
                 f"the classes {shorten(', '.join(names), 60)} differ by a number; where it counts "

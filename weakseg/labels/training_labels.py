@@ -20,6 +20,7 @@ from weakseg.labels.signals import (
     is_labelled,
     was_looked_at,
 )
+from weakseg.labels.upper_left import UpperLeft, places_in
 
 Annotations = Mapping[str, Any]  # of one image: {"size": [width, height], signal: annotation, ...}
 NOTHING: Mapping[str, Any] = {}
@@ -176,6 +177,7 @@ def read_training_labels(
             )
     counted = tally(labels, signals, dataset)
     notes = check_tally(path, dataset, counted, "training", needs_all=not takes_any)
+    notes += [f"{path}: {line}" for line in in_upper_left(labels).lines()]
     notes += labels.notes
     if labels.strays:
         notes.append(
@@ -231,6 +233,14 @@ def masks_used(
     """Return {id: what changes with its mask} of the masks that are labels, by the signals."""
     used = "full" in signals
     return {n: dataset.mask_identity(n) for n in names if used and "full" in labels[n]}
+
+
+def in_upper_left(labels: Mapping[str, Annotations]) -> UpperLeft:
+    """Return whether all that labels show lies in the upper left of the pictures."""
+    corner = UpperLeft()
+    for name, record in labels.items():
+        corner.add(name, places_in(record), record["size"])
+    return corner
 
 
 def tally(

@@ -201,6 +201,23 @@ def test_label_studio_in_its_small_form_is_told_how_to_export(tmp_path):
         read(path)
 
 
+def test_label_studio_with_several_pictures_in_a_task_has_labels_of_one(tmp_path):
+    """Each region says which tag of the project's layout it lies on, and no picture's name."""
+    first, other = (rectangle() | {"to_name": name} for name in ("left", "right"))
+    both = {"left": "a.jpg", "right": "b.jpg"}
+    for results, data, name in [
+        ([first, other], both, None),
+        ([other], both, "b.jpg"),
+        ([other], {"overlay": "b.jpg", "image": "a.jpg"}, "a.jpg"),
+        ([other], {"one": "b.jpg", "two": "a.jpg"}, None),
+        ([other], {"one": "a.jpg", "two": "a.jpg"}, "a.jpg"),
+        ([first | {"item_index": 0}], {"image": "a.jpg"}, "a.jpg"),
+        ([first | {"item_index": 1}], {"image": "a.jpg"}, None),
+    ]:
+        records, dropped = read(put(tmp_path / "a.json", [task(*results) | {"data": data}]))
+        assert [*records] == ([name] if name else []) and dropped.lost == (name is None)
+
+
 def test_label_studio_without_an_annotation_is_not_looked_at(tmp_path):
     one = task() | {"annotations": [], "predictions": [{"result": [rectangle()]}]}
     (record,) = read(put(tmp_path / "a.json", [one]))[0].values()
@@ -266,6 +283,14 @@ def test_labelme_has_corners_in_any_order_and_groups_and_flags(tmp_path):
     area = area_pixels(shapes[3], (200, 100)).sum()
     assert abs(area - np.pi * 100) < 5
     assert reasons(dropped) == ["a polygon without an area"] and not dropped.hidden
+
+
+def test_labelme_has_scores_of_a_model(tmp_path):
+    shape = {"label": "cat", "points": [[1, 1], [9, 9]], "shape_type": "rectangle"}
+    shapes = [shape | more for more in ({}, {"score": None}, {"score": 0.5}, {"score": ""})]
+    content = {"shapes": shapes, "imagePath": "a.jpg", "imageWidth": 20, "imageHeight": 20}
+    drawn, _ = only(put(tmp_path / "a.json", content))
+    assert [one.score for one in drawn] == [None, None, 0.5, None]
 
 
 def test_labelme_masks_have_inclusive_corners(tmp_path):
@@ -338,6 +363,19 @@ def test_coco_with_an_object_that_only_its_box_shows_hides_it(tmp_path):
     assert not shapes and dropped.hidden == {"a.jpg"}
     _, dropped = only(put(tmp_path / "a.json", coco(line | {"bbox": [1, 1, 8, 0]})))
     assert not dropped.hidden and dropped.lost == 1
+
+
+def test_coco_whose_runs_alone_state_a_size_is_of_that_size(tmp_path):
+    runs = {"size": [20, 30], "counts": [0, 600]}
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": runs}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    records, _ = read(put(tmp_path / "a.json", content))
+    assert records["a.jpg"].size == (30, 20)
+    content["annotations"].append({**content["annotations"][0], "segmentation": {"size": [9, 9]}})
+    assert read(put(tmp_path / "a.json", content))[1].lost == 1
 
 
 @pytest.mark.parametrize(
@@ -495,6 +533,51 @@ def test_yolo_outlines_may_end_at_the_lower_edge(tmp_path):
     assert [one.kind for one in shapes] == ["polygon", "polygon"] and dropped.lost == 1
 
 
+@pytest.mark.parametrize("width", [2, 3])
+@pytest.mark.parametrize("keypoints", [1, 2, 5])
+def test_yolo_boxes_with_keypoints_are_no_outlines(tmp_path, width, keypoints):
+    """Outlines of as many numbers are some, however small they are and wherever they lie."""
+    random = np.random.default_rng(0)
+    sizes = random.uniform(0.05, 0.5, (10, 2))
+    middles = random.uniform(sizes / 2, 1 - sizes / 2)
+    places = middles[:, None] + sizes[:, None] * random.uniform(-0.5, 0.5, (10, keypoints, 2))
+    joints = np.concatenate([places, random.integers(0, 3, (10, keypoints, 1))], 2)[..., :width]
+    angles = np.linspace(0, 6, 2 + keypoints) + random.uniform(0, 6, (10, 1))
+    circles = np.stack([np.cos(angles), np.sin(angles)], -1)
+    outlines = middles[:, None] + 0.2 * sizes[:, None] * circles
+    put(tmp_path / "y/classes.txt", "cat\n")
+
+    def lines(*numbers):
+        rows = np.concatenate([one.reshape(10, -1) for one in numbers], 1)
+        return "".join(f"0 {' '.join(map(str, row))}\n" for row in rows)
+
+    put(tmp_path / "y/a.txt", lines(outlines))
+    assert {shape.kind for shape in only(tmp_path / "y")[0]} <= {"polygon"}
+    put(tmp_path / "y/a.txt", lines(middles, sizes, joints))
+    if keypoints * width > 1 and (keypoints > 1 or width == 2):
+        with pytest.raises(UserError, match=rf"add kpt_shape: \[{keypoints}, {width}\] to data.y"):
+            read(tmp_path / "y")
+
+
+@pytest.mark.parametrize(
+    "names, fault",
+    [
+        ("cat\n\ndog\nbird\n", "classes.txt, line 2: is empty, which has no number"),
+        ("cat\n# small ones\ndog\n", "classes.txt, line 2: is a comment"),
+        ("0 cat\n1 dog\n", "classes.txt, line 1: '0 cat' begins with a number"),
+        ("1: cat\n2: dog\n3: bird\n", "classes.txt, line 1: '1: cat' begins with a number"),
+    ],
+)
+def test_yolo_has_a_list_that_counts_as_its_lines_do(tmp_path, names, fault):
+    put(tmp_path / "y/a.txt", "1 0.5 0.5 0.1 0.1\n")
+    put(tmp_path / "y/classes.txt", names)
+    with pytest.raises(UserError, match=fault):
+        read(tmp_path / "y")
+    for fine in ("cat\ndog\n\n", "# ours\ncat\ndog", "__ignore__\ndog\n"):
+        put(tmp_path / "y/classes.txt", fine)
+        assert only(tmp_path / "y")[0][0].label == "dog"
+
+
 def test_yolo_counts_objects_from_0_in_shares(tmp_path):
     put(tmp_path / "y/data.yaml", "names: {0: cat, 2: dog}\n")
     lines = "0 0.5 0.5 1.01 1\r\n2 0 0 1 0 1 1\r\n1 0.5 0.5 1 1\r\n0 1 1\r\n0 0.5 0.5 1 x\r\n"
@@ -541,6 +624,14 @@ def test_yolo_beside_a_data_sets_own_list_has_its_own(tmp_path):
     put(tmp_path / "y/data.yaml", "names: [cat, dog]\nnc: 3\n")
     with pytest.raises(UserError, match="says nc: 3, but names 2 classes; mend it"):
         read(tmp_path / "y")
+
+
+def test_supervisely_has_notes_that_say_not_what_is_there(tmp_path):
+    tags = ["cat", {"name": "dog", "value": None}, {"name": "split", "value": "train"}]
+    content = {"size": {"width": 9, "height": 9}, "objects": [], "tags": tags}
+    records, dropped = read(put(tmp_path / "ann/a.jpg.json", content))
+    assert [one.label for one in records["a.jpg"].shapes] == ["cat", "dog"]
+    assert dropped.lost == 1 and not dropped.hidden
 
 
 def test_supervisely_has_bitmaps_and_holes(tmp_path):

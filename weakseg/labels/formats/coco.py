@@ -103,7 +103,7 @@ def picture_of(
 ) -> PictureRecord:
     """Return what a file says of a picture; seen: of `least_seen`."""
     name, shapes = text(image["file_name"]), []
-    size = size_of(image.get("width"), image.get("height"))
+    size = size_of(image.get("width"), image.get("height")) or size_of_runs(annotations)
     for one in annotations:
         with dropped.unless_read(name, f"annotation {one.get('id')}"):
             if one["category_id"] not in classes:
@@ -120,6 +120,13 @@ def picture_of(
                 dropped.change(why, name)
             shapes += found
     return PictureRecord(name, size, tuple(shapes))
+
+
+def size_of_runs(annotations: Sequence[Any]) -> tuple[float, float] | None:
+    """Return the size (width, height) that the runs of a picture state; None without any."""
+    outlines = (one.get("segmentation") for one in annotations)
+    sizes = (one.get("size") for one in outlines if isinstance(one, dict))
+    return next((size_of(size[1], size[0]) for size in sizes if size), None)
 
 
 def has_box(one: Any, shape: Shape) -> bool:

@@ -7,6 +7,7 @@ The corners of a mask are inclusive.
 import base64
 import binascii
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,13 @@ def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
     groups: dict[object, int] = {}
     for place, one in enumerate(content["shapes"], 1):
         with dropped.unless_read(name, f"shape {place}"):
-            for shape in shapes_of(one):
+            for drawn in shapes_of(one):
+                shape = replace(drawn, score=score_of(one))
                 group = one.get("group_id"), shape.label
                 if shape.kind == "polygon" and group[0] is not None and group in groups:
                     first = shapes[groups[group]]
                     parts = [*first.geometry, *shape.geometry]
-                    shapes[groups[group]] = Shape("polygon", shape.label, parts)
+                    shapes[groups[group]] = replace(first, geometry=parts)
                     continue
                 if shape.kind == "polygon":
                     groups[group] = len(shapes)
@@ -88,6 +90,12 @@ def held(content: object) -> np.ndarray | None:
         return look_of("imageData", base64.b64decode(content))
     except ValueError:
         return None
+
+
+def score_of(one: Any) -> float | None:
+    """Return how sure a model is of an entry, as X-AnyLabeling writes it; None of a person's."""
+    score = one.get("score")
+    return float(score) if isinstance(score, int | float) else None
 
 
 def shapes_of(one: Any) -> list[Shape]:

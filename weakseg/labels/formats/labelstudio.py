@@ -7,7 +7,7 @@ latest; cancelled ones don't count. Seconds are `lead_time`, which counts idle t
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from weakseg.labels.formats.records import (
 from weakseg.labels.formats.runs import brush_code, brush_pixels, mask_geometry
 
 NOTES = ("textarea", "rating", "number", "datetime", "taxonomy", "pairwise", "ranker")
+IMAGE = "image"  # what the picture of a task is usually called
 PICTURE = re.compile(r"\.(jpe?g|png|tiff?|webp|bmp|gif|jp2|avif)(\?|$)", re.IGNORECASE)
 
 
@@ -70,12 +71,16 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
 
 
 def picture_of(task: Any, dropped: Dropped) -> PictureRecord:
-    name = picture_name(task["data"])
-    annotation = chosen([*task.get("annotations", task.get("completions", []))], name, dropped)
+    annotations = [*task.get("annotations", task.get("completions", []))]
+    regions = [one for told in annotations for one in told.get("result", [])]
+    drawn_on = {str(one.get("to_name")) for one in regions if one.get("original_width")}
+    name = picture_name(task["data"], drawn_on)
+    annotation = chosen(annotations, name, dropped)
     project = f"project {task['project']}" if task.get("project") is not None else ""
     if annotation is None:
         return PictureRecord(name, None, (), project=project)
     results = [one for one in annotation.get("result", []) if isinstance(one.get("value"), dict)]
+    refuse_several(results)
     sizes = [size_of(one.get("original_width"), one.get("original_height")) for one in results]
     size = next((one for one in sizes if one), None)
     shapes: list[Shape] = []
@@ -104,15 +109,36 @@ def picture_of(task: Any, dropped: Dropped) -> PictureRecord:
     )
 
 
-def picture_name(data: Mapping[str, Any]) -> str:
-    """Return the name of a task's picture: the value that ends as names of pictures do."""
-    values = [value for value in data.values() if isinstance(value, str)]
-    for value in values:
-        if PICTURE.search(value):
-            return value
-    if len(values) == 1:
-        return values[0]
-    raise Unreadable("a task that names no picture")
+def picture_name(data: Mapping[str, Any], drawn_on: Collection[str]) -> str:
+    """Return the name of a task's picture: the value that ends as names of pictures do.
+
+    drawn_on: names that the project's layout has for what regions lie on. Of several pictures one
+    is meant that is called so, or else `image`.
+    """
+    values = {key: value for key, value in data.items() if isinstance(value, str)}
+    pictures = {key: value for key, value in values.items() if PICTURE.search(value)}
+    if len({*pictures.values()}) > 1:
+        own = [key for key in pictures if key in drawn_on] or [
+            key for key in pictures if key == IMAGE
+        ]
+        if len(own) != 1:
+            keys = ", ".join(map(str, pictures))
+            raise Unreadable(f"a task of several pictures, {keys}; keep the one that was labelled")
+        return pictures[own[0]]
+    if not pictures and len(values) != 1:
+        raise Unreadable("a task that names no picture")
+    return next(iter((pictures or values).values()))
+
+
+def refuse_several(results: Sequence[Any]) -> None:
+    """Refuse regions that lie on several pictures of a task, or on later pages of one.
+
+    None of them says by a picture's name which one it means.
+    """
+    drawn = [one for one in results if one.get("original_width") is not None]
+    pages = any(one.get("item_index") for one in drawn)
+    if pages or len({one.get("to_name") for one in drawn}) > 1:
+        raise Unreadable("regions on several pictures of one task; make a task of each picture")
 
 
 def chosen(annotations: list[Any], name: str, dropped: Dropped) -> Any:

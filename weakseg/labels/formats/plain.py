@@ -78,6 +78,9 @@ def picture_of(one: Any, dropped: Dropped) -> PictureRecord:
     if complete is not None and not set(complete) <= SIGNALS.keys():
         raise ValueError(f"complete names {complete}")
     seconds = one.get("seconds")
+    if seconds is not None and number(seconds) < 0:
+        dropped.change("seconds below 0, which are left out", name)
+        seconds = None
     return PictureRecord(
         name,
         size_of(*one["size"]) if one.get("size") else None,

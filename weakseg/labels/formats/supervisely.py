@@ -19,6 +19,7 @@ from weakseg.labels.formats.files import Files, one_a_picture
 from weakseg.labels.formats.geometry import box_of, polygon
 from weakseg.labels.formats.records import (
     Dropped,
+    Nothing,
     PictureRecord,
     Shape,
     Unreadable,
@@ -54,9 +55,16 @@ def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
             shapes.append(shape_of(one))
     for tag in content.get("tags") or []:
         with dropped.unless_read(name, "tag"):
-            shapes.append(Shape("tag", text(tag["name"] if isinstance(tag, dict) else tag), True))
+            shapes.append(Shape("tag", text(name_of(tag)), True))
     size = size_of(content["size"].get("width"), content["size"].get("height"))
     return PictureRecord(name, size, tuple(shapes))
+
+
+def name_of(tag: Any) -> Any:
+    """Return the name of a tag; one with a value, `split: train`, is `Nothing`, a note."""
+    if isinstance(tag, dict) and tag.get("value") is not None:
+        raise Nothing("a tag with a value, a note that is no label here")
+    return tag["name"] if isinstance(tag, dict) else tag
 
 
 def shape_of(one: Any) -> Shape:

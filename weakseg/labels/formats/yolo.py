@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import yaml
 
 from weakseg.common import UserError, atomic_path
 from weakseg.common import reason as reason_of
-from weakseg.data.class_list import is_background
+from weakseg.data.class_list import checked_lines, is_background
 from weakseg.labels.formats.files import Files, lines_of
 from weakseg.labels.formats.geometry import outlines, picture_size, polygon, ring_area
 from weakseg.labels.formats.records import (
@@ -40,6 +41,9 @@ NAMES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
 LISTS = ("train.txt", "val.txt", "valid.txt", "test.txt", "trainval.txt")
 OTHERS = ("readme.txt", "labelmap.txt")
 TRACKED = 3  # lines from which on a whole number at the end of all of them is no chance
+OUTLINES = 10  # lines from which on it can be told that none is an outline
+ROUNDING = 0.01  # shares: as far outside of its box a keypoint may be written
+BESIDE = 0.5  # share of outlines, at least, that look like one
 BEYOND = 0.5  # shares: as far beyond the picture a number may be
 
 Points = tuple[int, int]  # how many keypoints an object has, and of how many values each
@@ -68,6 +72,8 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
     contents = [files.text(file) for file in files.names if is_label_file(file)]
     seen = least_seen(marks_in(contents, points))
     is_tracked = points is None and has_track_ids(contents)
+    if points is None and not is_tracked:
+        refuse_unnamed_joints(files, contents)
     for file in filter(is_label_file, files.names):
         name = PurePosixPath(file).with_suffix("").as_posix()
         name = "/".join("images" if part == "labels" else part for part in name.split("/"))
@@ -120,7 +126,7 @@ def described(files: Files, name: str) -> tuple[dict[int, str], Points | None]:
     A description in YAML whose number of classes is not that of its names is a `UserError`.
     """
     if PurePosixPath(name).name.casefold() in NAMES:
-        return dict(enumerate(lines_of(files.text(name)))), None
+        return dict(enumerate(listed(files, name))), None
     if not name.casefold().endswith((".yaml", ".yml")) or "names" not in files.text(name):
         return {}, None
     try:
@@ -144,6 +150,15 @@ def described(files: Files, name: str) -> tuple[dict[int, str], Points | None]:
     return classes, points
 
 
+def listed(files: Files, name: str) -> list[str]:
+    """Return the classes in a list; a line that would shift their numbers is a `UserError`."""
+    with files.on_disk(name) as path:
+        try:
+            return [label for _, label in checked_lines(path)]
+        except UserError as error:
+            raise UserError(str(error).replace(str(path), files.where(name))) from error
+
+
 def refuse_from_1(files: Files, classes: dict[int, str]) -> None:
     """Refuse lines that count classes from 1: all names would be shifted by one."""
     last = max(classes, default=0)
@@ -154,6 +169,49 @@ def refuse_from_1(files: Files, classes: dict[int, str]) -> None:
             f"{files.path}: its lines count classes from 1 to {last + 1}, but YOLO counts from 0; "
             "number them anew, or give the names numbers from 1 in data.yaml"
         )
+
+
+def refuse_unnamed_joints(files: Files, contents: Iterable[str]) -> None:
+    """Refuse boxes with keypoints of which no description says how many: they look like outlines.
+
+    All lines have as many numbers, and the first four are a box that holds all that follows.
+    """
+    lines = [line.split()[1:] for content in contents for line in lines_of(content)]
+    counts = {len(words) for words in lines}
+    if len(lines) < OUTLINES or len(counts) != 1 or not (count := counts.pop() - 4) > 1:
+        return
+    try:
+        values = np.array(lines, float)
+    except ValueError:
+        return
+    for width in (2, 3):
+        joints = values[:, 4:].reshape(len(lines), -1, width) if count % width == 0 else None
+        if joints is not None and are_in_boxes(values[:, :4].reshape(-1, 2, 2), joints):
+            raise UserError(
+                f"{files.path}: its lines look like boxes with {count // width} keypoints, not "
+                f"outlines; add kpt_shape: [{count // width}, {width}] to data.yaml"
+            )
+
+
+def are_in_boxes(boxes: np.ndarray, joints: np.ndarray) -> bool:
+    """Return whether the places of each line lie in its box, and are no outline with its numbers.
+
+    The second vertex of an outline would lie beside the others, and the first not amid them.
+    boxes [N, 2, 2]: middle and size; joints [N, K, 2 or 3], the third whether it can be seen
+    """
+    marks = joints[..., 2:]
+    if not np.isin(marks, (0, 1, 2)).all():
+        return False
+    middles, sizes = boxes[:, :1], boxes[:, 1:]
+    unseen = (joints[..., :2] == 0).all(-1, keepdims=True)
+    places = np.where(unseen, middles, joints[..., :2])
+    are_inside = (np.abs(places - middles) <= sizes / 2 + ROUNDING).all()
+    are_shown = (np.abs(middles - 0.5) + sizes / 2 <= 0.5 + ROUNDING).all()
+    least, most = (function(places, 1, keepdims=True) for function in (np.min, np.max))
+    quarter = (most - least) / 4
+    is_beside = ((sizes >= least - quarter) & (sizes <= most + quarter)).all((1, 2))
+    is_amid = ((middles >= least + quarter) & (middles <= most - quarter)).all((1, 2))
+    return bool(are_inside and are_shown and (is_beside & ~is_amid).mean() < BESIDE)
 
 
 def could_be_tracked(words: Sequence[str]) -> bool:
