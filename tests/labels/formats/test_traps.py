@@ -17,9 +17,10 @@ from weakseg.common import UserError
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.geometry import area_pixels
 from weakseg.labels.formats.masks import Meaning
+from weakseg.labels.formats.painting import painted
 from weakseg.labels.formats.records import Classes, Dropped
 from weakseg.labels.formats.runs import mask_pixels
-from weakseg.labels.formats.table import reader, recognise
+from weakseg.labels.formats.table import FORMATS, reader, recognise
 
 MEANING = Meaning(Classes(("background", "cat", "dog")))
 
@@ -87,6 +88,24 @@ def test_cvat_has_many_clicks_in_one_element_and_layers(tmp_path):
     found, dropped = only(put(tmp_path / "a.xml", cvat(shapes)))
     assert [one.kind for one in found] == ["click", "click", "tag", "stroke", "polygon"]
     assert dropped.lost == 4 and "a cuboid, which is no label here" in reasons(dropped)
+
+
+@pytest.mark.parametrize("below, above", [(0, 1), (1, 0), (0, 0)])
+def test_cvat_has_larger_areas_over_smaller_ones_where_layers_say_so(tmp_path, below, above):
+    """What an export shows is what comes in again, whatever the shapes' order."""
+    shapes = (
+        f'<polygon label="dog" points="0,0;40,0;40,10;0,10" z_order="{below}"/>'
+        f'<polygon label="cat" points="20,0;80,0;80,90;20,90" z_order="{above}"/>'
+    )
+    records, dropped = read(put(tmp_path / "a.xml", cvat(shapes)))
+    is_hidden = above > below
+    names = MEANING.classes.names
+    masks = [painted(records["a.jpg"].shapes, (200, 100), names, 0)]
+    assert masks[0][5].tolist() == [2] * 20 + [1 if is_hidden else 2] * 20 + [1] * 40 + [0] * 120
+    assert dropped.lost == 0 and bool(dropped.counts) == is_hidden
+    FORMATS["cvat"].write([*records.values()], tmp_path / "b.xml", MEANING.classes, Dropped())
+    masks.append(painted(read(tmp_path / "b.xml")[0]["a.jpg"].shapes, (200, 100), names, 0))
+    assert (masks[0] == masks[1]).all()
 
 
 def test_cvat_names_the_task_of_a_picture_in_a_projects_export_too(tmp_path):
@@ -216,6 +235,13 @@ def test_label_studio_with_several_pictures_in_a_task_has_labels_of_one(tmp_path
     ]:
         records, dropped = read(put(tmp_path / "a.json", [task(*results) | {"data": data}]))
         assert [*records] == ([name] if name else []) and dropped.lost == (name is None)
+
+
+def test_label_studio_with_a_rejected_annotation_is_told(tmp_path):
+    for reviews, told in [([], 0), ([False], 1), ([False, True], 0), ([True, False], 1)]:
+        one = task(rectangle(), reviews=[{"accepted": word} for word in reviews])
+        shapes, dropped = only(put(tmp_path / "a.json", [one]))
+        assert len(shapes) == 1 and sum(dropped.counts.values()) == told
 
 
 def test_label_studio_without_an_annotation_is_not_looked_at(tmp_path):
@@ -363,6 +389,13 @@ def test_coco_with_an_object_that_only_its_box_shows_hides_it(tmp_path):
     assert not shapes and dropped.hidden == {"a.jpg"}
     _, dropped = only(put(tmp_path / "a.json", coco(line | {"bbox": [1, 1, 8, 0]})))
     assert not dropped.hidden and dropped.lost == 1
+
+
+def test_coco_panoptic_is_told_apart(tmp_path):
+    told = {"image_id": 1, "file_name": "a.png", "segments_info": [{"id": 5, "category_id": 1}]}
+    content = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [told], "categories": []}
+    with pytest.raises(UserError, match=r"is 'COCO panoptic'.*; export 'COCO instances'"):
+        read(put(tmp_path / "a.json", content))
 
 
 def test_coco_whose_runs_alone_state_a_size_is_of_that_size(tmp_path):

@@ -61,6 +61,11 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
             refuse_shared(files.where(name), "categories", content["categories"], "name")
             refuse_shared(files.where(name), "images", content["images"], "file_name")
             annotations: dict[Any, list[Any]] = {key: [] for key in images}
+            if any("segments_info" in one for one in content.get("annotations") or []):
+                raise UserError(
+                    f"{files.where(name)}: is 'COCO panoptic', whose objects are in PNGs; export "
+                    "'COCO instances'"
+                )
             for place, one in enumerate(content.get("annotations") or [], 1):
                 if one.get("image_id") not in annotations:
                     dropped.add("of a picture that the file doesn't list", f"annotation {place}")

@@ -4,17 +4,24 @@ A box turns about its centre. A mask's runs go row by row within its own box. Li
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
+
+import numpy as np
 
 from weakseg.common import UserError, atomic_path
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.geometry import (
     Ring,
+    area_pixels,
     as_mask,
     box_around,
     ellipse,
+    overlap,
+    picture_size,
     polygon,
+    reach,
     single_outline,
 )
 from weakseg.labels.formats.records import (
@@ -31,7 +38,7 @@ from weakseg.labels.formats.records import (
     text,
     whole,
 )
-from weakseg.labels.formats.runs import checked_size, pixels_of
+from weakseg.labels.formats.runs import checked_size, mask_geometry, pixels_of
 
 Element = ElementTree.Element
 
@@ -67,14 +74,53 @@ def project_of(root: Element, image: Element) -> str:
 
 
 def picture_of(image: Element, project: str, dropped: Dropped) -> PictureRecord:
-    name, shapes = image.get("name", ""), []
+    name = image.get("name", "")
+    layers: list[tuple[int, Shape]] = []
     for place, one in enumerate(sorted(image, key=layer), 1):
         with dropped.unless_read(name, f"shape {place}"):
-            shapes += shapes_of(one)
+            layers += [(layer(one), shape) for shape in shapes_of(one)]
             if one.tag == "box" and number(one.get("rotation", 0)) % 360:
                 dropped.change(TURNED_BOX, name)
     size = size_of(image.get("width"), image.get("height"))
+    shapes = [shape for _, shape in layers]
+    if size and len({level for level, _ in layers}) > 1:
+        shapes = uncovered(layers, (int(size[0]), int(size[1])), name, dropped)
     return PictureRecord(name, size, tuple(shapes), project=project)
+
+
+def uncovered(
+    layers: Sequence[tuple[int, Shape]], size: tuple[int, int], name: str, dropped: Dropped
+) -> list[Shape]:
+    """Return shapes of layers without what larger areas of other classes above them hide.
+
+    Of what overlaps the smaller one lies on top otherwise, see `painting.painted`.
+    layers: [(layer, shape)]; size: (width, height) of the picture called `name`
+    """
+    areas = [one for one in layers if one[1].kind in AREAS]
+    shapes: list[Shape] = []
+    for level, shape in layers:
+        over = [
+            other
+            for above, other in areas
+            if shape.kind in AREAS and above > level and other.label != shape.label
+            if overlap(reach(shape), reach(other))
+        ]
+        if not over:
+            shapes.append(shape)
+            continue
+        pixels = area_pixels(shape, size)
+        covers = [area_pixels(other, size) for other in over]
+        hidden = [
+            cover for cover in covers if cover.sum() > pixels.sum() and (cover & pixels).any()
+        ]
+        if not hidden:
+            shapes.append(shape)
+            continue
+        with dropped.unless_read(name):
+            left = pixels & ~np.logical_or.reduce(hidden)
+            shapes.append(replace(shape, kind="mask", geometry=mask_geometry(left)))
+            dropped.change("areas without what a larger one above them hides", name)
+    return shapes
 
 
 def layer(shape: Element) -> int:
@@ -135,26 +181,36 @@ def write(records: Sequence[PictureRecord], path: Path, classes: Classes, droppe
     ElementTree.SubElement(root, "version").text = "1.1"
     for place, record in enumerate(records):
         width, height = record.size or (0, 0)
+        layers = layers_of(record)
         attributes = {"id": str(place), "name": record.name}
         attributes |= {"width": f"{width:g}", "height": f"{height:g}"}
         image = ElementTree.SubElement(root, "image", attributes)
-        for shape in record.shapes:
+        for shape, level in zip(record.shapes, layers, strict=True):
             with dropped.unless_read(record.name):
-                add(image, shape, record, dropped)
+                add(image, shape, level, record, dropped)
     ElementTree.indent(root)
     with atomic_path(path) as temporary:
         ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
 
 
-def add(image: Element, shape: Shape, record: PictureRecord, dropped: Dropped) -> None:
-    """Add one shape to the element of a picture."""
+def layers_of(record: PictureRecord) -> list[int]:
+    """Return how far up each shape of a picture lies: areas by their size, the smallest on top."""
+    if not record.size:
+        return [0] * len(record.shapes)
+    size = picture_size(record)
+    areas = [area_pixels(one, size).sum() if one.kind in AREAS else 0 for one in record.shapes]
+    return [sum(other > own for other in areas) for own in areas]
+
+
+def add(image: Element, shape: Shape, level: int, record: PictureRecord, dropped: Dropped) -> None:
+    """Add one shape to the element of a picture, at a layer."""
     if shape.label is None:
         raise Unreadable("a shape of no class")
     given = {"label": shape.label, "source": "file" if shape.score is None else "auto"}
     if shape.score is not None:
         dropped.change("a model's score, which CVAT has no word for", record.name)
     if shape.kind != "tag":
-        given |= {"occluded": "0", "z_order": str(len(image))}
+        given |= {"occluded": "0", "z_order": str(level)}
     if shape.kind == "box":
         sides = zip(("xtl", "ytl", "xbr", "ybr"), shape.geometry, strict=True)
         given |= {side: f"{value:.2f}" for side, value in sides}

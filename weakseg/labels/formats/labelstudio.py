@@ -81,6 +81,8 @@ def picture_of(task: Any, dropped: Dropped) -> PictureRecord:
         return PictureRecord(name, None, (), project=project)
     results = [one for one in annotation.get("result", []) if isinstance(one.get("value"), dict)]
     refuse_several(results)
+    if annotation.get("reviews") and annotation["reviews"][-1].get("accepted") is False:
+        dropped.change("annotations that a reviewer rejected, which are taken all the same", name)
     sizes = [size_of(one.get("original_width"), one.get("original_height")) for one in results]
     size = next((one for one in sizes if one), None)
     shapes: list[Shape] = []
