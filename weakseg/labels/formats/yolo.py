@@ -207,7 +207,7 @@ def are_in_boxes(boxes: np.ndarray, joints: np.ndarray) -> bool:
     places = np.where(unseen, middles, joints[..., :2])
     are_inside = (np.abs(places - middles) <= sizes / 2 + ROUNDING).all()
     are_shown = (np.abs(middles - 0.5) + sizes / 2 <= 0.5 + ROUNDING).all()
-    least, most = (function(places, 1, keepdims=True) for function in (np.min, np.max))
+    least, most = places.min(1, keepdims=True), places.max(1, keepdims=True)
     quarter = (most - least) / 4
     is_beside = ((sizes >= least - quarter) & (sizes <= most + quarter)).all((1, 2))
     is_amid = ((middles >= least + quarter) & (middles <= most - quarter)).all((1, 2))
