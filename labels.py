@@ -11,9 +11,10 @@
 
 `import` takes CVAT for images, Label Studio, LabelMe, COCO, Pascal VOC, YOLO, Supervisely, folders
 of masks, and a simple CSV or JSON of our own, as files, folders or zip archives, and tells them
-apart by their content. `train.py --labels labels/mine` learns from the store. `prices` says what
-each kind of label takes you, by the clock of annotate.py; `study.py --cost_schedule my.yaml` plans
-with that. `labels.py COMMAND --help` lists the flags of a command.
+apart by their content; of stores of other people, it says how far they agree. `train.py --labels
+labels/mine` learns from the store. `prices` says what each kind of label takes you, by the clock of
+annotate.py; `study.py --cost_schedule my.yaml` plans with that. `labels.py COMMAND --help` lists
+the flags of a command.
 """
 
 from __future__ import annotations
@@ -263,13 +264,14 @@ def wishes_of(args: argparse.Namespace) -> Wishes:
 def all_classes(before: Classes, wishes: Wishes, files: list[Imported]) -> Classes:
     """Return the classes of a store: those that are known, or else all that its labels show."""
     from weakseg.labels.formats.records import Classes
-    from weakseg.labels.naming import refuse_alike
+    from weakseg.labels.naming import listed_together, refuse_alike
 
     if wishes.meaning.classes.names:
         return wishes.meaning.classes
-    names = [*(before.names or ["background"]), *(name for one in files for name in one.classes)]
+    known = listed_together(before, {str(one.path): one.listed for one in files})
+    names = [*(known.names or ["background"]), *(name for one in files for name in one.classes)]
     refuse_alike(names)
-    return Classes(tuple(dict.fromkeys(names)), before.has_background)
+    return Classes(tuple(dict.fromkeys(names)), known.has_background)
 
 
 def report(found: Imported, pictures: Pictures, known: Sequence[str]) -> None:
@@ -307,17 +309,20 @@ EMPTY = {
 
 def print_state(folder: str) -> None:
     """Say what a store holds, by kind of label, and what its sources have in common."""
+    from weakseg.labels.common_questions import agreement_lines
     from weakseg.labels.importing import carried_in
     from weakseg.labels.store import opened_store
     from weakseg.labels.store_check import summary
 
     with opened_store(folder) as store:
-        for line in summary(dict(carried_in(store.given()))):
-            say(f"{folder}: {line}")
+        given = store.given()
+    for line in [*summary(dict(carried_in(given))), *agreement_lines(given)]:
+        say(f"{folder}: {line}")
 
 
 def export(args: argparse.Namespace) -> None:
     """Write what the store carries in a format, and count what that can't say."""
+    from weakseg.labels.behind import seen_shapes, with_help
     from weakseg.labels.exporting import records_of, write_labels
     from weakseg.labels.importing import carried_in
     from weakseg.labels.matching import Pictures
@@ -325,7 +330,8 @@ def export(args: argparse.Namespace) -> None:
 
     pictures = Pictures(args.images) if args.images else None
     with opened_store(args.labels) as store:
-        records, classes = records_of(carried_in(store.given()), pictures), store.classes()
+        given, classes = with_help(store.given(), seen_shapes(store)), store.classes()
+    records = records_of(carried_in(given), pictures)
     dropped = write_labels(args.format, records, Path(args.output), classes, args.overwrite)
     say(f"{args.output}: {FORMATS[args.format].title}, {len(records)} pictures")
     for line in dropped.lines():
@@ -335,6 +341,7 @@ def export(args: argparse.Namespace) -> None:
 def check(args: argparse.Namespace) -> None:
     """Count labels by kind and class, and name what looks like a mistake."""
     from weakseg.labels import store_check
+    from weakseg.labels.common_questions import agreement_lines
     from weakseg.labels.importing import carried_in
     from weakseg.labels.matching import Pictures
     from weakseg.labels.store import opened_store
@@ -351,7 +358,7 @@ def check(args: argparse.Namespace) -> None:
             lines += store_check.beside_by_source(args.labels, store, given, carried, pictures)
         lines += store_check.class_lines(carried, classes)
         lines += store_check.suspicious(carried, classes)
-        lines += store_check.two_sizes(given)
+        lines += [*store_check.two_sizes(given), *agreement_lines(given)]
     for line in lines:
         say(line)
     if args.wrong is not None:

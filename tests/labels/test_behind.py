@@ -1,8 +1,13 @@
 """A label that a model helped with costs what the model had learned from, by hand calculations."""
 
+from dataclasses import replace
+
 import pytest
+from conftest import run
 from page_session import write_photographs
 
+import labels
+from weakseg.common import UserError
 from weakseg.data.datasets import Folder
 from weakseg.labels.costs import hours
 from weakseg.labels.store import Event, opened_store
@@ -105,6 +110,42 @@ def test_a_correction_whose_class_was_renamed_is_one_still(cost):
         "drawing", "c", "shape", kind="click", label="cat", geometry=[9, 5.5], replaced=number
     )
     assert cost("c", ["points"], [again]) == before == pytest.approx(FIRST + LOOK + BEHIND)
+
+
+@pytest.mark.parametrize("way", ["a file", "the store"])
+def test_who_takes_labels_over_pays_for_what_stands_behind_them(tmp_path, cost, way):
+    """Whatever a run learns from, it costs as much in another store, and the same people."""
+    accepted = drawn("a", MASK, seen=True)  # on a picture that comes before those behind it
+    given = [*GIVEN, accepted, drawn("c", click("dog", 9), seen=True), answers("d", 3)]
+    given = [[replace(one, annotator="ann") for one in some] for some in given]
+    cost("a", None, *given)
+    words = ["--images", tmp_path / "my/images", "--output", tmp_path / "other"]
+    source = tmp_path
+    if way == "a file":
+        source = tmp_path / "out.json"
+        run(labels, "export", "--labels", tmp_path, "--format", "weakseg", "--output", source)
+    for _ in range(2):  # what is imported twice is there once
+        run(labels, "import", source, *words)
+    for names in ("a", "b", "c", "d", "ac", "bd", "abcd"):
+        for signals in (None, ["points"], ["full"], ["pixels"]):
+            assert outcome(tmp_path, names, signals) == outcome(tmp_path / "other", names, signals)
+    people, events = [], []
+    for folder in (tmp_path, tmp_path / "other"):
+        with opened_store(folder) as store:
+            shapes = [event for _, _, event in store.events("shape")]
+            events.append([(one.picture, one.kind) for one in shapes])
+            people.append({one.annotator for one in shapes})
+    assert people == [{"ann"}, {"ann"}] and events[0] == events[1]  # in their order
+
+
+def outcome(folder, names, signals):
+    """Return what a run costs, or why there is none."""
+    dataset = Folder((folder if (folder / "my").exists() else folder.parent) / "my")
+    try:
+        found = read_training_labels(folder, dataset, [*names], signals, None, folder)
+    except UserError as error:
+        return str(error).partition(": ")[2]
+    return found.cost["counts"], hours(found.cost)
 
 
 def test_without_a_prediction_in_view_nothing_stands_behind(cost):

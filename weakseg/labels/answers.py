@@ -56,9 +56,14 @@ def annotate_pixels(scene: Scene, rng: np.random.Generator) -> list[Answer]:
     ]
 
 
+def pixel_of(answer: Answer) -> tuple[int, int]:
+    """Return the (column, row) of the pixel that was asked."""
+    return int(answer["x"]), int(answer["y"])
+
+
 def last_answers(annotation: Sequence[Answer]) -> list[Answer]:
     """Return the last answer to each pixel that was asked, in the order of their first."""
-    return list({(int(one["x"]), int(one["y"])): one for one in annotation}.values())
+    return list({pixel_of(one): one for one in annotation}.values())
 
 
 def pixels_of_answers(annotation: Sequence[Answer]) -> Pixels:

@@ -1,20 +1,21 @@
 """What labels rest on that a model helped with: the labels that it had learned from.
 
 Nobody outlines a mask of a model that is *accepted*: it costs the look at the picture, and the
-strokes that correct it. But there
-would be none without the labels that came before, of whatever kind and picture, and the same is
-true of a shape that corrects a prediction. So whoever learns from such a label pays for those too.
+strokes that correct it. But there would be none without the labels that came before, of whatever
+kind and picture, and the same is true of a shape that corrects a prediction. So whoever learns from
+such a label pays for those too.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.carried import SIGNAL, label_record, merged
-from weakseg.labels.formats.records import MALFORMED
+from weakseg.labels.formats.records import MALFORMED, Origin, Shape, whole
 from weakseg.labels.signals import SIGNALS, count_actions
-from weakseg.labels.store import Given, Store
+from weakseg.labels.store import HELPED, Event, Given, Store
 
 Sources = Mapping[str, Mapping[str, Given]]  # {picture: {source: what it says}}
 
@@ -23,7 +24,10 @@ def seen_shapes(store: Store) -> set[int]:
     """Return the numbers of the shapes that were drawn with a prediction in view."""
     found: set[int] = set()
     last: dict[tuple[str, str], list[int]] = {}  # shapes of a source and picture since its save
-    for number, _, event in store.events("shape", "drawn"):
+    for number, _, event in store.events("shape", "drawn", HELPED):
+        if event.act == HELPED:
+            found |= numbers_in(store, number, event)
+            continue
         numbers = last.setdefault((event.source, event.picture), [])
         if event.act == "shape":
             numbers.append(number)
@@ -38,6 +42,35 @@ def seen_shapes(store: Store) -> set[int]:
             ) from error
         numbers.clear()
     return found
+
+
+def numbers_in(store: Store, number: int, event: Event) -> set[int]:
+    """Return the numbers of shapes that an event names; others are a `UserError`."""
+    try:
+        return {whole(one) for one in event.geometry}
+    except MALFORMED as error:
+        raise UserError(
+            f"{store.path}: event {number} is not of the documented form ({error!r})"
+        ) from error
+
+
+def with_help(given: Sources, seen: set[int]) -> dict[str, dict[str, Given]]:
+    """Return what sources say, where each shape knows whether a prediction was in view.
+
+    seen: numbers of the shapes of which that is so
+    """
+
+    def told(shape: Shape) -> Shape:
+        helped = bool(shape.origin and shape.origin.number in seen)
+        return replace(shape, origin=replace(shape.origin or Origin(), helped=helped))
+
+    return {
+        picture: {
+            source: replace(one, shapes={n: told(shape) for n, shape in one.shapes.items()})
+            for source, one in sources.items()
+        }
+        for picture, sources in given.items()
+    }
 
 
 def helped_shapes(given: Sources, seen: set[int]) -> dict[str, dict[int, str]]:

@@ -187,8 +187,8 @@ def outlined(
     background = classes[0] if has_background else None
     shown = [shape for shape in areas if shape.label not in (None, background)]
     accepted = [shape for shape in shown if shape.is_of_model]
-    classes = {shape.label for shape in shown}
-    told = {"objects": len(shown) - len(accepted), "classes": len(classes)}
+    labels = {shape.label for shape in shown}
+    told = {"objects": len(shown) - len(accepted), "classes": len(labels)}
     if not accepted:
         return told
     strokes = sum(shape.geometry.get("corrections", 0) for shape in accepted)

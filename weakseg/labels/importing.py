@@ -67,6 +67,7 @@ class Imported:
     absent   names of pictures that the folder doesn't have
     others   (name, format) of files in another format, which are left out
     classes  that the shapes are of, in the order of the file
+    listed   the classes that the file lists, none where its format has no such list
     called   what the file calls the classes of its shapes
     order    of the numbers in its boxes
     slips    what of it looks like one
@@ -87,6 +88,7 @@ class Imported:
     dropped: Dropped = field(default_factory=Dropped)
     is_empty: bool = False
     classes: list[str] = field(default_factory=list)
+    listed: Classes = field(default_factory=Classes)
     called: set[str] = field(default_factory=set)
     order: BoxOrder = field(default_factory=BoxOrder)
     slips: Slips = field(default_factory=Slips)
@@ -114,6 +116,10 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
     name = wishes.format or recognise(files)
     found = Imported(files.path, FORMATS[name].title, is_empty=wishes.is_empty)
     found.others = others(files, name)
+    list_of = FORMATS[name].classes
+    if list_of and not wishes.meaning.classes.names:
+        found.listed = renamed_classes(list_of(files), wishes.names)
+        wishes = replace(wishes, meaning=replace(wishes.meaning, classes=found.listed))
     records = reader(name, wishes.meaning)(files, found.dropped)
     there, found.absent = matched(files, records, pictures, found.dropped)
     is_swapped = are_swapped((one.record, one.seen) for one in there)
@@ -142,6 +148,13 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
     note_empty(found, there)
     refuse_unusable(found, pictures, is_matched=bool(there) or not found.absent)
     return found
+
+
+def renamed_classes(classes: Classes, names: Mapping[str, str]) -> Classes:
+    """Return the classes of a file by the names that they have here."""
+    told = (renamed_to(name, names) or name for name in classes.names)
+    kept = dict.fromkeys(name for name in told if name not in (NOTHING, UNTOLD))
+    return Classes(tuple(kept), classes.has_background)
 
 
 def note_empty(found: Imported, there: Sequence[Matched]) -> None:
@@ -367,8 +380,7 @@ def distrust_empty(files: Sequence[Imported]) -> None:
 
 def keep(store: Store, found: Imported) -> Change:
     """Bring the store to what a file says, and return what that changed."""
-    changes = [store.update(source, given) for source, given in found.sources.items()]
-    return Change(*(sum(getattr(one, key) for one in changes) for key in Change.__annotations__))
+    return store.update_all(found.sources)
 
 
 def carried_in(given: Mapping[str, Mapping[str, Given]]) -> Iterator[tuple[str, Carried]]:

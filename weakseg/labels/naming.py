@@ -38,6 +38,28 @@ def refuse_alike(names: Iterable[str]) -> None:
             )
 
 
+def listed_together(before: Classes, listed: Mapping[str, Classes]) -> Classes:
+    """Return the classes of a store and of files, the store's first, none where nobody lists any.
+
+    listed: {file: the classes in it}; two backgrounds are a `UserError`
+    """
+    known = before
+    for path, one in listed.items():
+        if not one.names:
+            continue
+        if not known.names:
+            known = one
+        behind = [(c.names[0] if c.has_background else None) for c in (known, one)]
+        if behind[0] != behind[1]:
+            words = ["it has none" if name is None else f"it is {name}" for name in behind]
+            raise UserError(
+                f"{path}: of the background the others say: {words[0]}; this one: {words[1]}; list "
+                "all classes with --classes, and other names with --map"
+            )
+        known = Classes(tuple(dict.fromkeys([*known.names, *one.names])), known.has_background)
+    return known
+
+
 def renames(words: Sequence[str]) -> dict[str, str]:
     """Return {class in the file: class here} of --map's words "Dog=dog,phone=-,cat-*=cat"."""
     names: dict[str, str] = {}

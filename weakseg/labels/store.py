@@ -18,20 +18,30 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError, reason
 from weakseg.data.ids import fault_of_id
 from weakseg.labels.formats.plain import checked
-from weakseg.labels.formats.records import KINDS, MALFORMED, Classes, Shape, number, rounded, text
+from weakseg.labels.formats.records import (
+    KINDS,
+    MALFORMED,
+    Classes,
+    Origin,
+    Shape,
+    number,
+    rounded,
+    text,
+)
 from weakseg.labels.store_file import connected, fault_of
 
 COLUMNS = "time, annotator, source, picture, act, kind, class, geometry, seconds, replaced"
 # The text of the views: a stranger's file may define its own.
 SHAPES = """SELECT number, source, annotator, picture, kind, class, geometry FROM events
   WHERE act = 'shape' AND number NOT IN (SELECT replaced FROM events WHERE replaced IS NOT NULL)"""
+HELPED = "helped"  # an act: numbers of imported shapes that were drawn with a prediction in view
 LOOKS = """SELECT number, source, annotator, picture, geometry, seconds FROM events
   WHERE act = 'looked'"""
 
@@ -86,6 +96,9 @@ class Change:
     pictures: int
 
 
+CHANGED = tuple(Change.__annotations__)
+
+
 class Store:
     """A store that is open; `with` closes it."""
 
@@ -100,7 +113,7 @@ class Store:
         moment, rows = time.time() if at is None else at, list(events)
         with self._writing():
             self._insert(rows, moment)
-            last = self._rows("SELECT max(number) FROM events", ())[0][0] or 0
+            last = self._last()
         return [*range(last - len(rows) + 1, last + 1)]
 
     def events(self, *acts: str) -> Iterator[tuple[int, float, Event]]:
@@ -151,49 +164,76 @@ class Store:
             raise fault_of(self.path, error, f"can't be written ({reason(error)})") from error
 
     def update(self, source: str, pictures: Mapping[str, Given]) -> Change:
-        """Bring the store to what a source says of some pictures at present.
+        """Bring the store to what a source says of some pictures at present, see `update_all`."""
+        return self.update_all({source: pictures})
 
-        A shape that is there already, to a hundredth of a pixel, stays; one that the source no
-        longer has is removed; so a source that is read twice is read once. Pictures that it doesn't
-        name stay as they are. Places of a photograph that has another size since are a `UserError`.
+    def update_all(self, told: Mapping[str, Mapping[str, Given]]) -> Change:
+        """Bring the store to what sources say of some pictures at present, {source: {picture: it}}.
+
+        A shape that is there already, to a hundredth of a pixel, stays; one that its source no
+        longer has is removed; so a source that is read twice is read once. Pictures that a source
+        doesn't name stay as they are. Shapes of another store keep their order, whoever drew them,
+        and that a model helped. Places of a photograph that has another size since are a
+        `UserError`.
         """
-        added = removed = kept = touched = 0
         with self._writing():
-            before = self.given([source])
-            events: list[Event] = []
-            for picture, now in pictures.items():
-                old = before.get(picture, {}).get(source)
-                if old:
-                    self._refuse_stale(f"{picture}: {source}", old, now)
-                had = Counter(one.key for one in old.shapes.values()) if old else Counter()
-                start = len(events)
-                for shape in now.shapes.values():
-                    if had[shape.key]:
-                        had[shape.key] -= 1
-                        kept += 1
-                        continue
-                    events.append(
-                        Event(
-                            source,
-                            picture,
-                            "shape",
-                            now.annotator,
-                            shape.kind,
-                            shape.label,
-                            rounded(shape.geometry),
-                        )
-                    )
-                    added += 1
-                for event, shape in reversed(old.shapes.items()) if old else ():
-                    if had[shape.key]:
-                        had[shape.key] -= 1
-                        events.append(Event(source, picture, "removed", replaced=event))
-                        removed += 1
-                look = self._look(source, picture, old, now)
-                events += [look] if look else []
-                touched += len(events) > start
-            self._insert(events, time.time())
-        return Change(added, removed, kept, touched)
+            rows: list[tuple[Event, Origin]] = []
+            helped, changes = set[int](), list[Change]()
+            for source, pictures in told.items():
+                own, change = self._changes(source, pictures, helped)
+                rows += own
+                changes.append(change)
+            rows.sort(key=lambda row: row[1].number)
+            moment = time.time()
+            self._insert((event for event, _ in rows), moment)
+            first = self._last() - len(rows) + 1
+            helped |= {first + place for place, (_, origin) in enumerate(rows) if origin.helped}
+            if helped:
+                self._insert([Event("", "", HELPED, geometry=sorted(helped))], moment)
+        return Change(*(sum(getattr(one, key) for one in changes) for key in CHANGED))
+
+    def _changes(
+        self, source: str, pictures: Mapping[str, Given], helped: set[int]
+    ) -> tuple[list[tuple[Event, Origin]], Change]:
+        """Return the events that bring the store to what a source says, and their numbers.
+
+        helped: takes the numbers of shapes that stay, of which only now is known that a model did
+        """
+        rows: list[tuple[Event, Origin]] = []
+        added = removed = kept = touched = 0
+        before, nothing = self.given([source]), Origin()
+        told = [event.geometry for _, _, event in self.events(HELPED)]
+        known = {n for one in told if isinstance(one, list) for n in one if isinstance(n, int)}
+        for picture, now in pictures.items():
+            old = before.get(picture, {}).get(source)
+            if old:
+                self._refuse_stale(f"{picture}: {source}", old, now)
+            there: dict[str, list[int]] = {}
+            for number_, shape in old.shapes.items() if old else ():
+                there.setdefault(shape.key, []).append(number_)
+            start = len(rows)
+            for shape in now.shapes.values():
+                origin = shape.origin or nothing
+                if there.get(shape.key):
+                    number_ = there[shape.key].pop(0)
+                    helped |= {number_} - known if origin.helped else set()
+                    kept += 1
+                    continue
+                who, geometry = origin.annotator or now.annotator, rounded(shape.geometry)
+                event = Event(source, picture, "shape", who, shape.kind, shape.label, geometry)
+                rows.append((event, origin))
+                added += 1
+            gone = sorted(number_ for numbers in there.values() for number_ in numbers)
+            rows += [(Event(source, picture, "removed", replaced=one), nothing) for one in gone]
+            removed += len(gone)
+            look = self._look(source, picture, old, now)
+            rows += [(look, nothing)] if look else []
+            touched += len(rows) > start
+        return rows, Change(added, removed, kept, touched)
+
+    def _last(self) -> int:
+        """Return the number of the last event, 0 of none."""
+        return int(self._rows("SELECT max(number) FROM events", ())[0][0] or 0)
 
     def _refuse_stale(self, whose: str, old: Given, now: Given) -> None:
         """Refuse what repeats most of its places on a photograph of another size, stating none.
@@ -253,7 +293,8 @@ class Store:
             with self._checked(event):
                 if kind in KINDS:
                     one = found.setdefault(check(name), {}).setdefault(source, Given())
-                    one.shapes[event] = checked(kind, label, json.loads(geometry))
+                    shape = checked(kind, label, json.loads(geometry))
+                    one.shapes[event] = replace(shape, origin=Origin(annotator, event))
         return found
 
     def classes(self) -> Classes:

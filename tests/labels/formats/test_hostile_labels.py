@@ -269,4 +269,5 @@ def test_nonsense_in_yolo_is_counted_or_one_line(names, words):
 
 
 def test_all_formats_are_tried():
-    assert {*JSON, "cvat", "voc", "labelme-xml", "yolo", "masks"} == FORMATS.keys()
+    one_a_file = "cvat", "voc", "labelme-xml", "yolo", "masks", "store"
+    assert {*JSON, *one_a_file} == FORMATS.keys()

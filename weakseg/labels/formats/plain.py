@@ -3,6 +3,9 @@
 {"format": "weakseg-labels", "version": 1, "pictures": [{"image": "a.jpg", "size": [500, 375],
  "complete": ["boxes"], "seconds": 12.5, "annotator": "ann", "project": "cats",
  "shapes": [{"kind": "click", "class": "cat", "geometry": [120.5, 80]}]}]}
+
+A shape of a store may have "annotator", and where a model helped "number", of its event, and
+"helped", whether a prediction was in view.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,6 +23,7 @@ from weakseg.labels.formats.records import (
     KINDS,
     Classes,
     Dropped,
+    Origin,
     PictureRecord,
     Shape,
     Unreadable,
@@ -33,6 +37,7 @@ from weakseg.labels.formats.runs import mask_pixels
 from weakseg.labels.signals import SIGNALS
 
 FORMAT, VERSION = "weakseg-labels", 1
+ORIGIN = {"annotator", "number", "helped"}  # of a shape
 
 
 def recognise(files: Files, name: str) -> bool:
@@ -73,7 +78,7 @@ def picture_of(one: Any, dropped: Dropped) -> PictureRecord:
             read = checked(shape["kind"], shape.get("class"), shape["geometry"])
             # The order of the numbers tells whether they are corners, see `box_order`.
             raw = [*map(number, shape["geometry"])] if read.kind == "box" else read.geometry
-            shapes.append(replace(read, geometry=raw))
+            shapes.append(replace(read, geometry=raw, origin=origin_in(shape)))
     complete = one.get("complete")
     if complete is not None and not set(complete) <= SIGNALS.keys():
         raise ValueError(f"complete names {complete}")
@@ -90,6 +95,16 @@ def picture_of(one: Any, dropped: Dropped) -> PictureRecord:
         str(one.get("annotator", "")),
         str(one.get("project", "")),
     )
+
+
+def origin_in(shape: Any) -> Origin | None:
+    """Return how a shape came into the store that it was exported from, where the file says so."""
+    if not ORIGIN & shape.keys():
+        return None
+    place, helped = whole(shape.get("number", 0)), shape.get("helped", False)
+    if place < 0 or not isinstance(helped, bool):
+        raise ValueError(f"its number is {place}, its helped {helped}")
+    return Origin(str(shape.get("annotator", "")), place, helped)
 
 
 def checked(kind: Any, label: Any, geometry: Any) -> Shape:
@@ -139,7 +154,12 @@ def origin_of_mask(kind: str, geometry: Any) -> dict[str, Any]:
 
 
 def write(records: Sequence[PictureRecord], path: Path, classes: Classes, dropped: Dropped) -> None:
-    """Write the JSON file, which says everything."""
+    """Write the JSON file, which says everything.
+
+    Where a model helped, that is also in which order shapes came: it had learned from earlier ones.
+    """
+    shapes = [shape for record in records for shape in record.shapes]
+    is_ordered = any(one.is_of_model or (one.origin and one.origin.helped) for one in shapes)
     pictures = [
         {
             "image": record.name,
@@ -150,9 +170,17 @@ def write(records: Sequence[PictureRecord], path: Path, classes: Classes, droppe
             **({"project": record.project} if record.project else {}),
             "shapes": [
                 {"kind": one.kind, "class": one.label, "geometry": one.geometry}
+                | told_of_origin(one.origin or Origin(), is_ordered)
                 for one in record.shapes
             ],
         }
         for record in records
     ]
     write_json(path, {"format": FORMAT, "version": VERSION, "pictures": pictures})
+
+
+def told_of_origin(origin: Origin, is_ordered: bool) -> dict[str, Any]:
+    """Return what the file says of how a shape came into its store."""
+    told: dict[str, Any] = {"annotator": origin.annotator} if origin.annotator else {}
+    told |= {"number": origin.number} if is_ordered and origin.number else {}
+    return told | ({"helped": True} if origin.helped else {})

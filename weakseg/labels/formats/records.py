@@ -49,17 +49,32 @@ class Nothing(Unreadable):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """How a shape came into the store that it is from.
+
+    number  of its event: what a model had learned from came before
+    helped  whether a prediction was in view
+    """
+
+    annotator: str = ""
+    number: int = 0
+    helped: bool = False
+
+
+@dataclass(frozen=True)
 class Shape:
     """One thing that a person drew, or said, about a picture.
 
     label  the name of its class; None where nobody can tell, as in a crowd
     score  how sure a model is of it, 0 to 1; None of what people drew
+    origin  of a shape of a store
     """
 
     kind: str
     label: str | None
     geometry: Any
     score: float | None = None
+    origin: Origin | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:

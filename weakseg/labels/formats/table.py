@@ -21,6 +21,7 @@ from weakseg.labels.formats import (
     pascalvoc,
     plain,
     sheet,
+    stores,
     supervisely,
     yolo,
 )
@@ -39,6 +40,7 @@ class Format:
 
     recognise  (files, name of one of them) -> whether that is of the format
     suffix     of the one file that `write` makes; "" where it fills a folder
+    classes    files -> the classes that they list, where the format has such a list
     """
 
     title: str
@@ -46,10 +48,12 @@ class Format:
     read: Callable[..., Iterator[PictureRecord]]
     write: Write | None = None
     suffix: str = ""
+    classes: Callable[[Files], Classes] | None = None
 
 
 # The first that recognises a file reads it.
 FORMATS = {
+    "store": Format("a store", stores.recognise, stores.read, classes=stores.classes_in),
     "weakseg": Format("our own", plain.recognise, plain.read, plain.write, ".json"),
     "labelstudio": Format(
         "Label Studio", labelstudio.recognise, labelstudio.read, labelstudio.write, ".json"
@@ -65,6 +69,7 @@ FORMATS = {
 }
 WRITABLE = [name for name, row in FORMATS.items() if row.write]
 SUFFIXES = (
+    ".sqlite",
     ".json",
     ".xml",
     ".csv",
