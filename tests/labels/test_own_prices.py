@@ -224,14 +224,32 @@ def test_what_gave_no_label_belongs_to_the_next_one_of_its_kind(store):
             shape("box", "dog", [0, 0, 5, 5]),
             drawn([5, 7], 20, ["boxes"]),
             answered(2, "p", 2),
+            without_label("skipped", 9),  # with no label behind it
         ]
     )
     assert told(store) == [
         ({ANSWER: 1, LOOKS: 1}, 2 + 6),
         ({ANSWER: 1}, 2),
         ({BOX: 1}, 5 + 3 + 4),
-        ({BOX: 1}, 7 + 8),
+        ({BOX: 1}, 7 + 8 + 9),
+        ({LOOKS: 1}, 1),  # of bob
     ]
+
+
+@given(data=st.data())
+def test_no_second_of_a_visit_is_left_out(tmp_path_factory, data):
+    """Whatever the order of drawings and skipped pictures, unless there is none of them."""
+    folder, given_seconds = tmp_path_factory.mktemp("times"), 0
+    with opened_store(folder, create=True) as store:
+        for number, is_skipped in enumerate(data.draw(st.lists(st.booleans(), max_size=6))):
+            value, picture = data.draw(st.integers(1, 9)), data.draw(st.sampled_from("pqr"))
+            given_seconds += value
+            if is_skipped:
+                store.append([replace(without_label("skipped", value), picture=picture)])
+            else:
+                box = replace(shape("box", "cat", [0, 0, 5, 5 + number]), picture=picture)
+                store.append([box, drawn([value], value, picture=picture)])
+        assert sum(seconds for _, seconds in told(store)) == given_seconds
 
 
 def test_many_classes_have_a_price_of_their_own(store):

@@ -7,6 +7,7 @@ import json
 
 import pytest
 from page_session import (
+    TIMES,
     UNWRITABLE,
     Served,
     browser,
@@ -301,6 +302,27 @@ def test_an_answer_that_cant_be_stored_waits_until_it_can(page, served, fault):
     told = [one for one in served.told() if one.asked.number == question]
     assert [one.label for one in told] == ["leaf"]
     ready(page)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_question_that_another_browser_answers_is_left_out_here(page, served, is_late):
+    """This page is told of it in time, or when its own answer comes too late."""
+    if is_late:
+        page.evaluate("page.questions.skipAnswered = () => {}")
+    ready(page)
+    question = page.evaluate("page.questions.current.id")
+    served.session.answer(question, "leaf", TIMES, False, visit="another")
+    if is_late:
+        page.keyboard.press("Digit1")
+    page.wait_for_selector("#prompt:has-text('answered in another browser')")
+    wait(page, f"page.questions.told.at(-1).id === {question}")
+    assert page.evaluate("page.questions.told.at(-1).class") == "leaf"
+    ready(page)
+    assert page.evaluate("page.questions.current.id") > question
+    told = [one for one in served.told() if one.asked.number == question]
+    assert [one.label for one in told] == ["leaf"]
+    press(page, "Digit2")
+    assert "another browser" not in page.inner_text("#prompt")
 
 
 def test_a_name_of_a_stranger_runs_nothing(page):

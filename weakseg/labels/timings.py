@@ -4,9 +4,10 @@ Every second of a visit belongs to one *stretch*. A stretch says which acts it h
 that price schedules have: the first one on a picture holds the look at it as well. What comes after
 the last shape is the search for classes that are not there, where the person called a list
 complete; otherwise it belongs to the look. What gave no label belongs to the next one that did: the
-seconds of a picture that was skipped, of examples that nobody clicked. An example that somebody
-searched for is an answer, as costs count it. So the seconds of all stretches are those of all
-visits.
+seconds of a picture that was skipped, of examples that nobody clicked; behind the last label they
+belong to that one, and without any label to the looks at the pictures skipped. An example that
+somebody searched for is an answer, as costs count it. So the seconds of all stretches are those of
+all visits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,6 +58,8 @@ class Reader:
     accepted   (annotator, picture, mark of a model) of the masks that somebody accepted
     corrected  {(annotator, picture, mark of a model, class): strokes that corrected its mask}
     questions  {(source, number of the question): the stretch of its answer}
+    drawings   {(source, a number): a stretch of it}
+    skipped    {source: acts by which pictures were left out}
     spare      {source: seconds without a label, and whether a prediction was visible in them}
     """
 
@@ -68,7 +71,8 @@ class Reader:
     accepted: set[tuple[str, str, str]] = field(default_factory=set)
     corrected: dict[tuple[str, str, str, str | None], int] = field(default_factory=dict)
     questions: dict[tuple[str, int], Stretch] = field(default_factory=dict)
-    drawings: list[Stretch] = field(default_factory=list)
+    drawings: dict[tuple[str, int], Stretch] = field(default_factory=dict)
+    skipped: dict[str, list[Event]] = field(default_factory=dict)
     spare: dict[str, tuple[Seconds, bool]] = field(default_factory=dict)
 
     def read(self, event: Event) -> None:
@@ -83,12 +87,30 @@ class Reader:
             self.drawn(event)
         elif event.geometry:  # without a label: `skipped`, or `begun`
             took, is_seen = taken(event.geometry)
+            if event.act == "skipped":
+                self.skipped.setdefault(event.source, []).append(event)
             self.spare[event.source] = self.with_spare(event.source, took, is_seen)
 
     def with_spare(self, source: str, took: Seconds, is_seen: bool) -> tuple[Seconds, bool]:
         """Return seconds, and those before them that gave no label; these are taken."""
         spare, saw = self.spare.pop(source, (dict.fromkeys(CLOCKS, 0.0), False))
         return {clock: took[clock] + spare[clock] for clock in CLOCKS}, is_seen or saw
+
+    def stretches(self) -> list[Stretch]:
+        """Return all stretches, with what came behind the last label of its source."""
+        found = self.questions | self.drawings
+        for source, (took, saw) in self.spare.items():
+            own = [key for key, one in found.items() if key[0] == source and one.acts]
+            skipped = self.skipped.get(source, [])
+            if own:
+                last = found[own[-1]]
+                seconds = {clock: last.seconds[clock] + took[clock] for clock in CLOCKS}
+                found[own[-1]] = replace(last, seconds=seconds, is_seen=last.is_seen or saw)
+            elif skipped:
+                who, looks = skipped[-1].annotator, len({event.picture for event in skipped})
+                visit = f"{who}: {skipped[-1].picture}"
+                found[source, -1] = Stretch({LOOKS: looks}, took, visit, saw, who)
+        return [*found.values()]
 
     def look(self, event: Event) -> dict[Act, int]:
         """Return the look at a picture, if nobody of that name has paid it yet."""
@@ -139,9 +161,9 @@ class Reader:
         own, is_seen = self.with_spare(event.source, parts[0][1], is_seen)
         parts[0] = {**parts[0][0], **look}, own
         visit = f"{event.annotator}: {event.picture}"
-        self.drawings += [
-            Stretch(acts, own, visit, is_seen, event.annotator) for acts, own in parts
-        ]
+        for acts, own in parts:
+            one = Stretch(acts, own, visit, is_seen, event.annotator)
+            self.drawings[event.source, len(self.drawings)] = one
 
     def acts(self, shape: Event, place: tuple[str, str], seconds: Seconds) -> dict[Act, int]:
         """Return what it was to draw a shape; place: (annotator, picture)
@@ -206,6 +228,6 @@ def stretches(store: Store, annotator: str | None = None) -> list[Stretch]:
             ) from error
     return [
         one
-        for one in [*reader.questions.values(), *reader.drawings]
+        for one in reader.stretches()
         if one.acts and one.seconds[WALL] > 0 and annotator in (None, one.annotator)
     ]

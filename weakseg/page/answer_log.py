@@ -68,6 +68,7 @@ class Told:
              from the answer that was there; `CHANGED` by the person later; `MENDED` before they had
              seen the next question, so that it stands for the first one
     seconds  of activity
+    visit    the name that its page gave it; "" without one
     """
 
     asked: Asked
@@ -75,6 +76,7 @@ class Told:
     other: bool
     way: str
     seconds: float = 0.0
+    visit: str = ""
 
 
 @dataclass
@@ -162,7 +164,8 @@ class AnswerLog:
         elif event.act == "answered":
             asked, seconds = self.asked[int(given["id"])], event.seconds or 0.0
             other, way = bool(given["other"]), str(given["way"])
-            self.take_answer(Told(asked, event.label, other, way, seconds))
+            visit = str(given.get("visit", ""))
+            self.take_answer(Told(asked, event.label, other, way, seconds, visit))
         elif event.act == "joined":
             self.joined.append(([str(name) for name in given["pictures"]], int(given["drawn"])))
         elif event.act == "estimate":
@@ -236,6 +239,7 @@ class AnswerLog:
         x, y = asked.place
         facts = {"id": asked.number, "other": told.other, "way": way, "x": x, "y": y}
         facts |= {"drawn": asked.drawn, "fit": asked.fit, **(more or {})}
+        facts |= {"visit": told.visit} if told.visit else {}
         about = {"label": told.label, "geometry": facts, "seconds": told.seconds}
         with self.lock:
             events = [self.event("answered", asked.picture, **about)]

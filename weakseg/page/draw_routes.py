@@ -5,12 +5,15 @@
     GET  /draw/picture/INDEX    {"index", "name", "width", "height", "shapes", "complete": kinds of
          label whose list holds all objects, "others": shapes of imports, which are not changed
          here, "done": "", "drawn" or "skipped", "seen": whether a mask of it was on show before,
-         "reason", "next": index of the next one that nobody has dealt with, or null}; a shape is
-         {"kind", "class", "geometry"}, as docs/label-files.md has them
+         "last": name of the last visit that was stored, "reason", "next": index of the next one
+         that nobody has dealt with, or null}; a shape is {"kind", "class", "geometry"}, as
+         docs/label-files.md has them
     GET  /draw/photo/INDEX      the photograph in detail, at most `DETAIL` pixels long
     POST /draw/save    {"picture", "visit": a name, "shapes": [{"kind", "class", "geometry",
-                        "times", "prediction", "how"}], "complete", "prediction", "times"} -> state
-    POST /draw/skip    {"picture", "visit", "reason", "prediction", "times"}               -> state
+                        "times", "prediction", "how"}], "complete", "prediction", "times", "after":
+                        the last visit that the page knew of, so that none is replaced unseen}
+                                                                                       -> state
+    POST /draw/skip    {"picture", "visit", "reason", "prediction", "times", "after"}      -> state
     POST /draw/predict {"picture", "shapes"}   {"mask": a PNG as a data address, or null, "line":
          why there is none, "mark": of its model, "ms"}: what the model thinks when these shapes are
          drawn; never of a picture with an open question
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 DETAIL = 4096  # pixels of a photograph's longer side, at most
 MOST = 5000  # shapes of one picture
+LONGEST_NAME = 200  # characters of a visit's
 
 
 class DrawRoutes:
@@ -89,6 +93,7 @@ class DrawRoutes:
                 "others": [told_of(shape) for shape in visible(others.values())],
                 "done": state,
                 "seen": name in self.session.log.seen,
+                "last": self.drawings.last.get(name, ""),
                 "reason": self.drawings.reasons.get(name, ""),
                 "next": self.next_of(index),
             }
@@ -127,7 +132,7 @@ class DrawRoutes:
         tags = tag_names(self.session.asker.dataset, classes)
         refuse_nonsense([one.shape for one in drawn], complete, size, classes, tags)
         held = self.photographs.held(name)
-        self.drawings.save(name, size, drawn, complete, facts_of(given), held)
+        self.drawings.save(name, size, drawn, complete, facts_of(given), held, after(given))
         return answer(self.progress())
 
     def drawn_in(self, given: dict[str, Any], size: tuple[int, int]) -> list[Drawn]:
@@ -149,7 +154,7 @@ class DrawRoutes:
         """Leave a picture out."""
         given = body(request)
         name, why = self.known(int(number(given, "picture"))), text(given, "reason")
-        self.drawings.skip(name, why, facts_of(given))
+        self.drawings.skip(name, why, facts_of(given), after(given))
         return answer(self.progress())
 
     # ---- what the model thinks
@@ -188,6 +193,12 @@ def facts_of(given: dict[str, Any]) -> dict[str, Any]:
     """Return what a request says of a visit."""
     seen = given.get("prediction") is True
     return {"visit": text(given, "visit"), **times(given), "prediction": seen}
+
+
+def after(given: dict[str, Any]) -> str | None:
+    """Return the last visit of a picture that a page knew of, "" of none; None: it doesn't say."""
+    last = given.get("after")
+    return None if last is None else str(last)[:LONGEST_NAME]
 
 
 def told_of(shape: Shape) -> dict[str, Any]:

@@ -15,9 +15,14 @@ from weakseg.data.contents import ABSENT
 from weakseg.labels.formats.records import Shape, rounded
 from weakseg.labels.seen_photographs import ACT as PHOTOGRAPH
 from weakseg.labels.store import Event, Given, opened_store
+from weakseg.page.access import Refused
 from weakseg.page.answer_log import CAP, AnswerLog
 
 SOURCE = "drawing"
+ELSEWHERE = (
+    "another browser saved this photograph meanwhile; what you see is yours, and saving it again "
+    "replaces that"
+)
 DRAWN, SKIPPED = "drawn", "skipped"  # acts, and what became of a picture
 
 
@@ -45,6 +50,7 @@ class DrawingLog:
     reasons  {id of a picture that was skipped: why}
     seconds  of activity, on all pictures
     visits   names of those that were stored
+    last     {id of a picture: name of its last visit}
     held     {id of a picture: what its photograph held when it was drawn on last}
     version  changes with each save
     """
@@ -54,6 +60,7 @@ class DrawingLog:
     reasons: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     visits: set[str] = field(default_factory=set)
+    last: dict[str, str] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
     version: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -81,7 +88,8 @@ class DrawingLog:
         facts = event.geometry if isinstance(event.geometry, dict) else {}
         self.done[event.picture] = event.act
         self.reasons[event.picture] = str(facts.get("reason", ""))
-        self.visits.add(str(facts.get("visit", "")))
+        self.last[event.picture] = str(facts.get("visit", ""))
+        self.visits.add(self.last[event.picture])
         self.seconds += event.seconds or 0.0
 
     def given(self, picture: str) -> tuple[Given, dict[str, Given]]:
@@ -103,15 +111,18 @@ class DrawingLog:
         complete: Sequence[str],
         facts: Mapping[str, Any],
         held: str = ABSENT,
+        after: str | None = None,
     ) -> None:
         """Store all that is drawn on a picture.
 
         size: (width, height); complete: kinds of label whose list holds all objects; facts: of the
-        visit, {"visit", "wall", "active", "prediction"}; held: what the photograph holds
+        visit, {"visit", "wall", "active", "prediction"}; held: what the photograph holds; after:
+        the last visit that the page knew of, see `refuse_other`
         """
         with self.lock:
             if facts["visit"] in self.visits:
                 return
+            self.refuse_other(picture, after)
             own, _ = self.given(picture)
             had = Counter(one.key for one in own.shapes.values())
             events, told = [], []
@@ -153,11 +164,22 @@ class DrawingLog:
         minutes = self.seconds / 60
         return [f"- {count} photographs drawn on, in {minutes:.1f} minutes"] if count else []
 
-    def skip(self, picture: str, reason: str, facts: Mapping[str, Any]) -> None:
-        """Store that a picture is left out, and why."""
+    def refuse_other(self, picture: str, after: str | None) -> None:
+        """Refuse what would replace what another browser stored of a picture meanwhile.
+
+        after: the last visit that the page knew of, "" of none; None: it doesn't say
+        """
+        if after is not None and after != self.last.get(picture, ""):
+            raise Refused(409, ELSEWHERE)
+
+    def skip(
+        self, picture: str, reason: str, facts: Mapping[str, Any], after: str | None = None
+    ) -> None:
+        """Store that a picture is left out, and why; after: see `refuse_other`"""
         with self.lock:
             if facts["visit"] in self.visits:
                 return
+            self.refuse_other(picture, after)
             seconds = float(facts["active"][CAP])
             content = {**facts, "reason": reason}
             act = self.event(SKIPPED, picture, geometry=content, seconds=seconds)

@@ -14,7 +14,8 @@ pixels of the upright original. What can't be done is `{"error": "one line"}` wi
           one, "begun": whether an example was clicked or skipped, "answers", "fit": number of the
           last one,
           "drawing_fit": the same of what is drawn, "waiting": whether a question comes,
-          "panel": {...} of `panel`, "masks": [{"picture", "fit", "version", "slot": place}],
+          "open": numbers of the questions that wait for an answer, "asked": the last number,
+         "panel": {...} of `panel`, "masks": [{"picture", "fit", "version", "slot": place}],
           "finish": {"state": "no" | "running" | "done" | "failed", "line", "commands"}}
     GET  /questions?after=ID        waits up to 10 s for questions behind ID (0: all open ones)
          {"questions": [{"id", "picture", "width", "height", "x", "y", "seen": whether a mask of
@@ -33,9 +34,11 @@ pixels of the upright original. What can't be done is `{"error": "one line"}` wi
     POST /begin    {"times": of the search for others}         no (further) example clicks
     POST /example  {"picture", "x", "y", "class", "times"}     a click on an example of a class
     POST /answer   {"id", "class": name or null, "other": bool, "change": bool, "next_shown": bool,
-                    "prediction": bool, "times": {"wall", "active": {"20", "60", "100"}}}
+                    "prediction": bool, "times": {"wall", "active": {"20", "60", "100"}},
+                    "visit": a name}
          null is *can't tell*; other: *another object*, none of the classes; change: an answer that
-         was given is another one; the same answer twice counts once. -> {"answers"}
+         was given is another one; the same answer twice, by its visit, counts once; a second one
+         to a question that another browser answered is refused. -> {"answers"}
     POST /events   {"events": [{"kind", "at", "clock", ...}]}  raw events, stored as they are:
          at: ms since 1970 by the browser's clock; clock: ms since the page was opened; kind: one of
          `answer_log.INPUTS`
@@ -208,7 +211,9 @@ class Routes:
         label = None if given.get("class") is None else text(given, "class")
         flags = {key: given.get(key) is True for key in ("other", "change", "next_shown")}
         is_seen = given.get("prediction") is True
-        count = self.session.answer(int(number(given, "id")), label, times(given), is_seen, **flags)
+        visit = text(given, "visit") if given.get("visit") else ""
+        asked, took = int(number(given, "id")), times(given)
+        count = self.session.answer(asked, label, took, is_seen, **flags, visit=visit)
         return answer({"answers": count})
 
     def events(self, request: Request) -> Response:

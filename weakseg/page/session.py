@@ -88,6 +88,8 @@ class Session:
                 "fit": 0 if self.asker.asking is None else self.asker.asking.model.fits,
                 "drawing_fit": self.model.fits,
                 "waiting": not log.open,
+                "open": [*log.open],
+                "asked": len(log.asked),
                 "fault": self.asker.fault,
                 "panel": self.panel.state(),
                 "masks": self.masks.state(),
@@ -159,11 +161,14 @@ class Session:
         other: bool = False,
         change: bool = False,
         next_shown: bool = True,
+        visit: str = "",
     ) -> int:
         """Take an answer, and return how many there are. The same one twice counts once.
 
+        A question that another browser answered meanwhile is refused: the first answer holds.
+
         label: None: can't tell; is_seen: whether a prediction was visible; other, change,
-        next_shown: see `server`
+        next_shown, visit: see `server`
         """
         with self.asker.changed:
             asked = self.log.asked.get(number)
@@ -176,13 +181,20 @@ class Session:
             way = asked.way
             if number not in self.log.open:
                 if not change:
+                    self.refuse_second(number, visit)
                     return self.log.answers
                 way = MENDED if asked.way == FIRST and not next_shown else CHANGED
-            told = Told(asked, label, other, way, float(times["active"][CAP]))
+            told = Told(asked, label, other, way, float(times["active"][CAP]), visit)
             lag, is_seen = self.log.answers - asked.known, is_seen or asked.picture in self.log.seen
             self.asker.store_answer(told, {**times, "prediction": is_seen, "lag": lag})
             self.asker.changed.notify_all()
             return self.log.answers
+
+    def refuse_second(self, number: int, visit: str) -> None:
+        """Refuse an answer to a question that has another one; the same sent again is none."""
+        told = [one.visit for one in self.log.told if one.asked.number == number]
+        if visit and visit not in told:
+            raise Refused(409, "That was answered in another browser, and your answer not taken.")
 
     def finish(self) -> None:
         """Write the run and the masks of all pictures."""

@@ -57,6 +57,7 @@ export class Outbox {
     this.key = `${KEPT} ${session}`;
     this.waiting = JSON.parse(localStorage.getItem(this.key) || "[]");
     this.busy = false;
+    this.refused = () => {}; // called with what can never be stored, and the reason
     this.flush();
   }
 
@@ -89,6 +90,7 @@ export class Outbox {
     this.busy = true;
     while (this.waiting.length) {
       const { path, body } = this.waiting[0];
+      let refusal = "";
       try {
         await post(path, body);
         sayFault("");
@@ -101,9 +103,11 @@ export class Outbox {
           continue;
         }
         sayFault(failure.message); // it can never be stored as it is
+        refusal = failure.message;
       }
       this.waiting.shift();
       this.keep();
+      if (refusal) this.refused(path, body, refusal);
     }
     this.busy = false;
   }

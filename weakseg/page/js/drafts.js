@@ -72,7 +72,7 @@ export class Drafts {
           await new Promise((done) => setTimeout(done, AGAIN));
           continue;
         }
-        this.keep(name, { ...draft, post: undefined });
+        this.keep(name, { ...draft, post: undefined, after: undefined });
         this.refused(name, failure.message ?? String(failure));
       }
     }

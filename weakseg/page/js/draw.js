@@ -150,6 +150,7 @@ export class Draw {
     Object.assign(this, {
       found,
       visit: newName(),
+      after: draft?.after ?? found.last,
       earlier: draft?.times ?? null,
       dirty: Boolean(draft),
     });
@@ -299,7 +300,8 @@ export class Draw {
   keep() {
     if (!this.drawing || !this.dirty) return;
     const { shapes, complete } = this.drawing;
-    this.drafts.keep(this.found.name, { shapes, complete, visit: this.visit, times: this.times() });
+    const { visit, after } = this;
+    this.drafts.keep(this.found.name, { shapes, complete, visit, after, times: this.times() });
   }
 
   /** Return {wall, active} of this picture so far, that of a restored drawing included. */
@@ -329,11 +331,13 @@ export class Draw {
       times: one.times ?? { wall: 0, active: {} },
       prediction: one.prediction ?? false,
     }));
-    const body = { picture: index, prediction: this.seen, times: this.times(), ...more };
+    const { after } = this;
+    const body = { picture: index, prediction: this.seen, times: this.times(), after, ...more };
     this.drafts.send(name, { shapes: timed, complete, visit: this.visit }, { path, body });
     this.dirty = false;
     this.found.done = path === "/draw/save" ? "drawn" : "skipped";
     if (next === null) {
+      this.after = this.visit;
       this.visit = newName();
       this.panel.say("Saved. Every picture is drawn on or skipped.");
       this.panel.show();

@@ -22,6 +22,7 @@ const finish = new FinishDialog(poll);
 
 // A view has an id (of its element), a title, `key(event)` -> whether it meant something, and may
 // have `update(state)`, `enter()` and `leave()`.
+outbox.refused = (path, body, line) => path === "/answer" && questions.refused(body.id, line);
 const draw = new Draw(clock);
 const views = [questions, draw];
 let view = questions;

@@ -1,5 +1,6 @@
 // The first view: a ring on a photograph, and one key for the class that is in it.
 import { Failure, get, later, patient, post } from "./api.js";
+import { newName } from "./drafts.js";
 import { byId, make, sayFault } from "./elements.js";
 import { CANNOT_TELL, FORWARD, OTHER, UNDO, meaning, showKeys } from "./keys.js";
 import { cutoutAddress, prepare, Stage } from "./stage.js";
@@ -8,6 +9,7 @@ import { plus } from "./times.js";
 const GUARD = 200; // ms after a new question in which no key counts
 const STRIP = 10;
 const PROMPT = "What is in the middle of the ring?";
+const ELSEWHERE = "That was answered in another browser.";
 
 export class Questions {
   /** outbox, clock: of the page; seen: returns whether a prediction is visible */
@@ -27,6 +29,7 @@ export class Questions {
     this.shownAt = Infinity; // when what is on show was painted
     this.newest = 0; // number of the last question that came
     this.answered = 0;
+    this.note = ""; // what is said beside the next question
     this.waits = []; // ms from a key to the next question, which tests read
     byId("strip").addEventListener("click", (event) => this.pick(event));
     addEventListener("classes", ({ detail }) => this.renamed(detail));
@@ -35,8 +38,7 @@ export class Questions {
   /** Begin: take the last answers, then questions, for ever. */
   async start() {
     byId(this.id).classList.remove("starts");
-    this.told = (await patient(() => get(`/told?count=${STRIP}`))).told;
-    this.drawStrip();
+    await this.recall();
     this.stage.wait("The first question is being chosen …");
     for (;;) {
       try {
@@ -60,8 +62,43 @@ export class Questions {
     if (!this.current) this.next();
   }
 
-  /** Take what the server says of classes. */
+  /** Leave out what another browser answered, and say so. */
+  skipAnswered({ open, asked }) {
+    const is_open = (one) => one.id > asked || open.includes(one.id);
+    this.waiting = this.waiting.filter(is_open);
+    if (!this.current || is_open(this.current)) return;
+    this.note = ELSEWHERE;
+    if (this.changing) this.current = this.waiting.shift() ?? null;
+    else this.next();
+    this.recall();
+  }
+
+  /** The server never takes an answer: say why; if its question is open still, it comes again. */
+  async refused(id, line) {
+    const question = this.told.find((one) => one.id === id);
+    this.told = this.told.filter((one) => one.id !== id);
+    await this.recall();
+    if (question && !this.told.some((one) => one.id === id)) this.waiting.unshift(question);
+    this.note = line;
+    if (!this.current) this.next();
+    else if (!this.changing) byId("prompt").textContent = `${line} ${PROMPT}`;
+  }
+
+  /** Take the last answers from the server; what is on its way there stays. */
+  async recall() {
+    const { told } = await patient(() => get(`/told?count=${STRIP}`));
+    const known = new Set(told.map((one) => one.id));
+    const sent = new Set(this.outbox.waiting.map(({ body }) => body.id));
+    const mine = this.told.filter((one) => sent.has(one.id) && !known.has(one.id));
+    const changing = this.changing && told.find((one) => one.id === this.changing.id);
+    this.told = [...told, ...mine].slice(-STRIP);
+    if (changing) this.changing = changing;
+    this.drawStrip();
+  }
+
+  /** Take what the server says of classes, and of questions. */
   update(state) {
+    this.skipAnswered(state);
     const drawn = JSON.stringify(state.classes);
     if (drawn === this.drawnKeys) return;
     this.drawnKeys = drawn;
@@ -87,9 +124,9 @@ export class Questions {
     this.show(this.current);
   }
 
-  async show(question, prompt = PROMPT) {
+  async show(question, prompt = `${this.note} ${PROMPT}`) {
     this.shownAt = Infinity;
-    byId("prompt").textContent = prompt;
+    byId("prompt").textContent = prompt.trim();
     if (!question) {
       this.stage.wait("The next question is being chosen …");
       return;
@@ -142,6 +179,8 @@ export class Questions {
     this.clock.save();
     const question = this.changing ?? this.current;
     const body = { id: question.id, ...said, prediction: this.seen(question), times };
+    body.visit = newName();
+    this.note = "";
     this.keyAt = at;
     if (this.changing) {
       const next_shown = this.current !== null;
