@@ -17,7 +17,7 @@ from weakseg.labels.box_order import FEWEST, BoxOrder
 from weakseg.labels.carried import merged
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import Classes
-from weakseg.labels.importing import Wishes, distrust_empty, read_labels
+from weakseg.labels.importing import Wishes, distrust_empty, keep, read_labels
 from weakseg.labels.looks import SIDE, are_alike
 from weakseg.labels.matching import Pictures
 from weakseg.labels.store import opened_store
@@ -100,6 +100,15 @@ def test_a_class_that_is_called_as_what_a_map_leaves_out_is_told(bring):
         bring(["a.png,box,-,1,1,9,9"])
     assert shapes_of(bring(["a.png,box,-,1,1,9,9"], replace(KNOWN, names={"-": "cat"})))
     assert not shapes_of(bring(["a.png,box,cow,1,1,9,9"], replace(KNOWN, names={"cow": "-"})))
+
+
+def test_a_polygon_without_an_area_in_hundredths_of_a_pixel_spoils_no_store(bring, tmp_path):
+    found = bring(["a.png,polygon,cat,5,5,5.004,5,5.004,9", "a.png,click,cat,5,5"])
+    with opened_store(tmp_path / "s", create=True) as store:
+        keep(store, found)
+    with opened_store(tmp_path / "s") as store:
+        (given,) = store.given()["a"].values()
+    assert [one.kind for one in given.shapes.values()] == ["click"] and found.dropped.lost == 1
 
 
 def test_seconds_below_0_are_left_out(bring):

@@ -22,6 +22,7 @@ from weakseg.labels.formats.records import (
     PictureRecord,
     Shape,
     Unreadable,
+    rounded,
 )
 from weakseg.labels.formats.runs import mask_geometry, mask_pixels
 
@@ -181,7 +182,7 @@ class Fit:
         cut = [[part[0], *(ring for ring in part[1:] if len(ring) > 2)] for part in cut]
         if not any(len(part[0]) > 2 for part in cut):
             raise Nothing("outside of the picture")
-        return polygon(cut)
+        return polygon(rounded(cut))  # as the store keeps it: what has no area then is none
 
     def _outline(self, geometry: Any) -> list[list[float]]:
         return self._polygon([[geometry]])[0][0]

@@ -72,7 +72,7 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
     contents = [files.text(file) for file in files.names if is_label_file(file)]
     seen = least_seen(marks_in(contents, points))
     is_tracked = points is None and has_track_ids(contents)
-    if points is None and not is_tracked:
+    if points is None:
         refuse_unnamed_joints(files, contents)
     for file in filter(is_label_file, files.names):
         name = PurePosixPath(file).with_suffix("").as_posix()
