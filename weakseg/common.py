@@ -95,9 +95,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
-    except BaseException:  # only then: the name may be another writer's meanwhile
+    except BaseException as error:  # only then: the name may be another writer's meanwhile
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # which a full disk doesn't say
         raise
     finally:
         os.close(handle)

@@ -33,6 +33,7 @@ WORDS = {
     r"shared memory|</torch_|Bus error|DataLoader worker": LOADERS,
     r"No space left on device|disk is full|[Dd]isk quota": DISK,
     r"PytorchStreamWriter failed writing|inline_container.*(write|writing)": DISK,
+    r"inline_container.*unexpected pos|\d+ requested and \d+ written": DISK,
     r"File too large": f"File too large; {WAYS_OUT[errno.EFBIG]}",
     r"can't allocate memory|not enough memory|out of memory|Insufficient memory": MEMORY,
     r"Unable to allocate|bad_alloc|Cannot allocate memory": MEMORY,

@@ -23,6 +23,7 @@ from weakseg.data.reading import Source, as_photograph
 NPY_HEADER = 128  # bytes of an .npy file before the array
 ALLOWANCE = 1 / 64  # of a limited cache's room that a process fills before it looks again
 CACHE_VERSION = 2  # raise it when reading or resizing gives other pixels than before
+FULL = "the disk is full"  # where numpy wrote less than it should and says no more
 
 
 class ResizedCache:
@@ -164,7 +165,7 @@ def write(path: Path, save: Callable[[BinaryIO], object]) -> None:
             save(file)
     except OSError as error:
         raise NotKept(
-            f"{path}: cannot be written ({error.strerror}); choose another --cache_dir"
+            f"{path}: cannot be written ({error.strerror or FULL}); choose another --cache_dir"
         ) from error
 
 

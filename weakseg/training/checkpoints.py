@@ -21,6 +21,7 @@ from weakseg.learners.checkpoint_file import (
     refuse_faults,
 )
 from weakseg.training.run import FORMER, FREE, LATER, TrainingRun
+from weakseg.shortage import explained
 from weakseg.validation import shorten
 
 # What checkpoints say of what a run learns from, in words.
@@ -38,9 +39,15 @@ EVENTS = "events.out.tfevents*"  # TensorBoard's
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a checkpoint atomically."""
-    with atomic_path(path) as temporary:
-        torch.save(dict(content), temporary)
+    """Write a checkpoint atomically; what the disk refuses is a `UserError`."""
+    try:
+        with atomic_path(path) as temporary:
+            torch.save(dict(content), temporary)
+    except RuntimeError as error:
+        words = explained(error)
+        if words is None:
+            raise
+        raise UserError(f"{path}: {words}") from error
 
 
 def save_best(folder: Path, content: Mapping[str, Any]) -> None:
