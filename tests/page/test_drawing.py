@@ -407,7 +407,7 @@ def test_a_corrected_mask_is_priced_by_its_strokes_and_keeps_its_models_mark(pag
     page.evaluate("page.draw.pad.sizeBrush(4)")
     page.keyboard.press("1")
     page.keyboard.press("m")
-    drag(page, (18, 15), (25, 15))  # adds to the red one
+    drag(page, (18, 17), (43, 17))  # adds to the red one, and takes from the leaf
     page.keyboard.press("e")
     drag(page, (12, 12), (46, 12))  # one stroke through both
     page.keyboard.press("m")
@@ -416,6 +416,8 @@ def test_a_corrected_mask_is_priced_by_its_strokes_and_keeps_its_models_mark(pag
     told = {label: shape for kind, label, shape in shapes if "model" in shape}
     assert {kind for kind, *_ in shapes} == {"mask"} and {*told} == {"red", "leaf"}
     assert sum(one["corrections"] for one in told.values()) == 2
+    areas = {key: area_pixels(served_shape("mask", one), (64, 48)) for key, one in told.items()}
+    assert areas["red"][17, 42] and not (areas["red"] & areas["leaf"]).any()
     names = "background", "red", "leaf"
     record = label_record(merged({"": given}), names, names[1:], has_background=True)
     assert record["full"] == {"objects": 1, "classes": 2, "accepted": 2, "corrections": 2}

@@ -354,6 +354,7 @@ export class Draw {
   async refused(name, line) {
     const draft = this.drafts.read(name);
     if (draft) this.dirty = this.found.name === name;
+    this.stored(await get("/draw/state")); // another browser may have saved some
     const { pictures } = await get(`/list?first=0&count=${this.progress.pictures}`);
     const index = pictures.find((one) => one.name === name)?.index;
     if (index !== undefined) await this.open(index);

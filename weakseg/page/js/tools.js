@@ -99,10 +99,21 @@ class Brush extends Stroke {
     const runs = toRuns(touched.reduce((sum, [, area]) => union(sum, area), stroke));
     if (!runs) return;
     const gone = touched.map(([shape]) => shape);
+    const others = this.pad.shapes.filter((one) => !gone.includes(one));
     this.pad.change([
-      ...this.pad.shapes.filter((one) => !gone.includes(one)),
+      ...others.flatMap((one) => this.without(one, stroke)),
       this.pad.shape("mask", corrected(runs, gone)),
     ]);
+  }
+
+  /** Return what is left of a shape under a stroke of another class, [] of nothing: a model's
+   * masks give each pixel one class, which the stroke corrects. */
+  without(shape, stroke) {
+    if (!shape.geometry.model || shape.class === this.pad.label) return [shape];
+    const area = areaOf(shape, this.pad.size);
+    if (!meet(area, stroke)) return [shape];
+    const runs = toRuns(minus(area, stroke));
+    return runs ? [this.pad.shape("mask", corrected(runs, [shape], 0), shape.class)] : [];
   }
 }
 
