@@ -3,12 +3,14 @@
 import errno
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
 from conftest import ROOT
+from tqdm import tqdm
 
 from weakseg.common import UserError, atomic_path, read_json, run_cli, suggestion
 
@@ -136,6 +138,16 @@ def test_what_the_machine_refuses_is_one_line(error, line, capsys):
         run_cli(main, lambda: None)
     lines = capsys.readouterr().err.splitlines()
     assert caught.value.code == 2 and len(lines) == 1 and lines[0].startswith(f"error: {line}")
+
+
+def test_an_error_has_a_line_of_its_own_beside_a_progress_bar(capsys):
+    def main(_args):
+        for _ in tqdm(range(3), desc="working"):
+            raise UserError("pictures: no such folder")
+
+    with pytest.raises(SystemExit):
+        run_cli(main, lambda: None)
+    assert "error: pictures: no such folder" in re.split("[\r\n]", capsys.readouterr().err)
 
 
 def test_a_fault_of_the_code_keeps_its_traceback():

@@ -77,7 +77,10 @@ def printable(text: str) -> str:
 
 
 def _fail(line: str, code: int) -> int:
-    print(printable(line), file=sys.stderr)
+    if "tqdm" in sys.modules:  # whose bars have no end of line yet
+        sys.modules["tqdm"].tqdm.write(printable(line), file=sys.stderr)
+    else:
+        print(printable(line), file=sys.stderr)
     return code
 
 

@@ -20,8 +20,8 @@ from weakseg.learners.checkpoint_file import (
     load_checkpoint,
     refuse_faults,
 )
-from weakseg.training.run import FORMER, FREE, LATER, TrainingRun
 from weakseg.shortage import explained
+from weakseg.training.run import FORMER, FREE, LATER, TrainingRun
 from weakseg.validation import shorten
 
 # What checkpoints say of what a run learns from, in words.
