@@ -26,6 +26,7 @@ from weakseg.data.lists import read_ids
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.mask_values import MaskValues
 from weakseg.data.palettes import Palettes
+from weakseg.data.turned import turned_notes
 from weakseg.data.twins import copies, equal_files
 
 PARTED = 0.1  # share of pixels in which two masks of one photograph may differ
@@ -138,6 +139,9 @@ class Folder(MaskClasses):
 
     def notes(self) -> list[str]:
         doubts = [*self.tested_twins(), *self.trained_twins(), *self.copied_masks()]
+        masked = [*self.shown][:: math.ceil(len(self.shown) / COMPARED) or 1]
+        pairs = [(self.image_path(name), self.mask_path(name)) for name in masked]
+        doubts += turned_notes(self.root, (pair for pair in pairs if pair[0].exists()))
         return [*super().notes(), *self.asides, *doubts]
 
     def copied_masks(self) -> list[str]:
