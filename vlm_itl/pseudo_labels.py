@@ -8,6 +8,8 @@ from PIL import Image
 
 from vlm_itl.judges.base import Case
 from weakseg.common import IGNORE, atomic_path
+from weakseg.data.base import short_hash
+from weakseg.data.contents import content_of
 from weakseg.data.image_io import read_mask
 from weakseg.planning.oracle import confident_mask
 
@@ -20,6 +22,11 @@ class PseudoLabels(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         return read_mask(self.paths[name])
+
+    @property
+    def digest(self) -> str:
+        """A short hash of what the files hold."""
+        return short_hash([(name, content_of(path, True)) for name, path in self.paths.items()])
 
     def __contains__(self, name: object) -> bool:
         return name in self.paths

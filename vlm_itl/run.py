@@ -107,6 +107,11 @@ class Run:
                         f"{self.ledger.path}: {name} is no image of the pool; restore the file, "
                         "or delete the run"
                     )
+                if bought.get("mask") not in (None, *self.dataset.mask_contents([name]).values()):
+                    raise UserError(
+                        f"{self.dataset.mask_path(name)}: changed since this run bought it; "
+                        f"restore it, or delete {self.folder}"
+                    )
                 label = Label(bought["annotations"], tuple(bought["signals"]), bought["seconds"])
                 self.oracle.restore(name, label)
 

@@ -15,7 +15,7 @@ from weakseg.common import UserError
 from weakseg.planning.ledger import Ledger, digest, find_line, read_ledger, settings_hash
 
 LAWS = settings(max_examples=10)
-NAMES = st.text(max_size=4).filter(lambda name: name not in ("round", "stage"))
+NAMES = st.text(max_size=4).filter(lambda name: name not in ("round", "stage", "seal"))
 ATOMS = (
     st.none()
     | st.booleans()
@@ -188,3 +188,38 @@ def test_an_image_that_leads_out_of_its_folder_is_refused_by_line(tmp_path, part
     ledger.close()
     with pytest.raises(UserError, match=r"ledger\.jsonl, line 2: '\.\./\.\./a' can't be a name"):
         Ledger(tmp_path / "ledger.jsonl")
+
+
+def changed(value):
+    """Return a plain value with something else in it."""
+    if isinstance(value, dict) and value:
+        return {**value, next(iter(value)): changed(next(iter(value.values())))}
+    return 7.5 if isinstance(value, str) else str(value)
+
+
+@pytest.mark.parametrize("number", range(len(STAGES)))
+def test_a_line_that_somebody_changed_is_refused(tmp_path, number):
+    path = tmp_path / "ledger.jsonl"
+    whole = write(path).splitlines(keepends=True)
+    line = json.loads(whole[number])
+    for key in line.keys() - {"round", "stage", "seal"}:
+        spoilt = json.dumps({**line, key: changed(line[key])}).encode() + b"\n"
+        path.write_bytes(b"".join([*whole[:number], spoilt, *whole[number + 1 :]]))
+        with pytest.raises(UserError, match=f"line {number + 1} is not as the run wrote it"):
+            Ledger(path)
+    if number + 1 < len(whole):  # it is not there at all
+        path.write_bytes(b"".join(whole[:number] + whole[number + 1 :]))
+        with pytest.raises(UserError, match=f"line {number + 1} is not as the run wrote it"):
+            read_ledger(path)
+
+
+def test_a_ledger_of_an_earlier_version_goes_on_and_is_sealed_from_there(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    lines = [{"round": number, "stage": stage, **more} for number, stage, more in STAGES]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines[:2]))
+    write(path)
+    assert read_ledger(path)[0] == lines
+    first, *others = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([first.replace(b'"seed": 0', b'"seed": 1'), *others]))
+    with pytest.raises(UserError, match="line 3 is not as the run wrote it, or lines before"):
+        read_ledger(path)

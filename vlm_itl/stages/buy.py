@@ -64,6 +64,8 @@ def buy_in_order(
             "signals": label.signals,
             "seconds": label.seconds,
         }
+        if "full" in signals:  # the file is read again when it is learned from
+            bought[name]["mask"] = run.dataset.mask_contents([name])[name]
     return bought
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from vlm_itl import judging
 from vlm_itl.judges.base import Case, Example, Judge, Verdict
 from vlm_itl.judges.metrics import total_usage
-from vlm_itl.pseudo_labels import write_pseudo_label
+from vlm_itl.pseudo_labels import PseudoLabels, write_pseudo_label
 from vlm_itl.run import Run
 from weakseg.metrics import image_iou
 from weakseg.planning.oracle import as_judged
@@ -84,6 +84,7 @@ def judge_pool(run: Run, judge: Judge, number: int) -> dict[str, Any]:
     return {
         "seed": run.seed(number, "judge"),
         "verdicts": routed,
+        "pseudo": PseudoLabels(run.round_folder(number) / "pseudo", accepted).digest,
         "metrics": metrics | calibration,
     }
 

@@ -16,7 +16,7 @@ from vlm_itl.run import Run
 from vlm_itl.training import trainer
 from vlm_itl.training.data import LabelledItems, added_rows, image_table, training_table
 from vlm_itl.training.probe import Lesson, ProbeNetwork, train_probe, weigh_images
-from weakseg.common import atomic_path, seed_everything
+from weakseg.common import UserError, atomic_path, seed_everything
 from weakseg.metrics import scores
 from weakseg.planning.ledger import digest
 from weakseg.training.probe_options import ProbeOptions
@@ -99,9 +99,18 @@ def starting_network(run: Run, number: int, member: int) -> nn.Module:
 
 
 def pseudo_labels(run: Run, number: int) -> PseudoLabels:
-    """Return the masks that a round accepted, without those that were bought since."""
-    names = accepted(run.verdicts(number), bought=run.oracle.labels)
-    return PseudoLabels(run.round_folder(number) / "pseudo", names)
+    """Return the masks that a round accepted, without those that were bought since.
+
+    Others than the judge saw are a `UserError`; earlier versions don't tell.
+    """
+    folder, verdicts = run.round_folder(number) / "pseudo", run.verdicts(number)
+    told = (run.ledger.find(number, "judge") or {}).get("pseudo")
+    if told not in (None, PseudoLabels(folder, accepted(verdicts)).digest):
+        raise UserError(
+            f"{folder}: the masks are missing or not what this run wrote; restore them, or delete "
+            f"{run.folder}"
+        )
+    return PseudoLabels(folder, accepted(verdicts, bought=run.oracle.labels))
 
 
 def evaluate(run: Run, number: int) -> dict[str, Any]:

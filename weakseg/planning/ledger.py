@@ -2,13 +2,14 @@
 
 Nothing is ever rewritten, and a stage's result is computed once. A run that starts again goes on
 behind the lines that are there. All randomness follows from (seed, round, stage), so it ends as if
-it had never stopped.
+it had never stopped. Each line ends in a seal, a hash of it and of all before it, so that one which
+somebody changed is told; ledgers of earlier versions have none.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ FREE = {
 
 
 WITH_IDS = ("bought", "verdicts")  # parts of a line that have something for each image
+SEAL = "seal"  # the key of a line's seal, in the file alone
 
 
 class Ledger:
@@ -71,6 +73,9 @@ class Ledger:
         except UserError:
             self._lock.release()
             raise
+        self.seal = ""
+        for line in self.lines:
+            self.seal = seal_of(line, self.seal)
         self._file = self.path.open("ab")
         self._file.truncate(whole)
 
@@ -87,7 +92,8 @@ class Ledger:
             line = json.loads(
                 json.dumps({"round": round_, "stage": stage, **compute()}, allow_nan=False)
             )
-            self._file.write(json.dumps(line).encode() + b"\n")
+            self.seal = seal_of(line, self.seal)
+            self._file.write(json.dumps({**line, SEAL: self.seal}).encode() + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
             self.lines.append(line)
@@ -102,10 +108,11 @@ class Ledger:
 def read_ledger(path: Path) -> tuple[list[dict[str, Any]], int]:
     """Return the complete lines of a ledger, and their length in bytes.
 
-    A last line that a kill cut short is left out. A damaged one is a `UserError`.
+    A last line that a kill cut short is left out. A damaged one, and one that is not as it was
+    written, is a `UserError`.
     """
     lines: list[dict[str, Any]] = []
-    whole = 0
+    whole, seal, is_sealed = 0, "", False
     if not path.exists():
         return lines, whole
     with path.open("rb") as file:
@@ -122,9 +129,21 @@ def read_ledger(path: Path) -> tuple[list[dict[str, Any]], int]:
                 )
             for part in WITH_IDS:
                 check_ids(line.get(part) or (), f"{path}, line {number}", "restore the file")
+            told = line.pop(SEAL, None)
+            seal, is_sealed = seal_of(line, seal), is_sealed or told is not None
+            if is_sealed and told != seal:
+                raise UserError(
+                    f"{path}: line {number} is not as the run wrote it, or lines before it are "
+                    "not; restore the file, or delete the run"
+                )
             lines.append(line)
             whole += len(raw)
     return lines, whole
+
+
+def seal_of(line: Mapping[str, Any], before: str) -> str:
+    """Return the seal of a line of a ledger; before: that of the line above it, "" of none."""
+    return settings_hash([before, line])
 
 
 def is_line(line: object) -> bool:
