@@ -12,7 +12,7 @@ from weakseg.data.base import SegmentationDataset
 from weakseg.evaluation.error_modes import BAND, DETECTED, DISTANCES, MIXED, MODES, Truth, tally
 from weakseg.evaluation.groups import Group, group_name, seed_of, title
 from weakseg.evaluation.measures import Tallies, measures, measures_of_part, summed
-from weakseg.evaluation.results import read_prediction
+from weakseg.evaluation.results import read_prediction, refuse_other_mask
 from weakseg.evaluation.statistics import (
     image_weights,
     independent_difference,
@@ -90,6 +90,7 @@ def tally_groups(
             for result, run_counts in zip(group, group_counts, strict=True):
                 prediction = read_prediction(result, image, truth.mask.shape)
                 run_counts.append(tally(prediction, truth))
+                refuse_other_mask(result, image, run_counts[-1]["confusion"])
     names = counts[0][0][0]
     tallies = [
         {

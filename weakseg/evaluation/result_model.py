@@ -3,10 +3,24 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from weakseg.labels.signals import SIGNALS
+
+
+ROUNDED = 1e-3  # how far a mIoU may lie from that of its confusion matrix
+
+
+def miou_of(confusions: np.ndarray) -> np.ndarray:
+    """Return the mIoU [N] of confusion matrices [N, C, C], NaN where nothing was counted."""
+    hits = np.diagonal(confusions, axis1=1, axis2=2)
+    union = confusions.sum(1) + confusions.sum(2) - hits
+    shown = union > 0
+    iou = np.divide(hits, union, out=np.zeros_like(hits), where=shown)
+    number = shown.sum(1)
+    return np.divide(iou.sum(1), number, out=np.full(len(hits), np.nan), where=number > 0)
 
 
 def known_signal(word: str) -> str:
@@ -137,6 +151,29 @@ class ResultModel(Part):
                     "{where} has {length} entries for {classes} classes",
                     {"where": where, "length": length, "classes": len(self.task.classes)},
                 )
+        return self
+
+    @model_validator(mode="after")
+    def refuse_other_scores(self) -> "ResultModel":
+        """Refuse scores that are not those of the confusion matrices beside them."""
+        matrices = {n: one.confusion for n, one in self.images.items() if one.confusion is not None}
+        if not matrices:
+            return self
+        counts = np.array([*matrices.values()], float)
+        told = [self.images[name].miou for name in matrices]
+        where = [f"images.{name}.miou" for name in matrices]
+        if len(matrices) == len(self.images):
+            counts = np.concatenate([counts, counts.sum(0, keepdims=True)])
+            told, where = [*told, self.aggregate.miou], [*where, "aggregate.miou"]
+        own = miou_of(counts)
+        stated = np.array([np.nan if one is None else one for one in told])
+        other = ~np.isclose(stated, own, rtol=0, atol=ROUNDED, equal_nan=True)
+        if other.any():
+            raise PydanticCustomError(
+                "scores",
+                "{where} is not what its confusion matrix says",
+                {"where": where[int(np.argmax(other))]},
+            )
         return self
 
     def lengths(self) -> Iterator[tuple[str, Any]]:

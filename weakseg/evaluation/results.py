@@ -70,6 +70,20 @@ def read_prediction(result: Result, image: str, shape: Sequence[int]) -> np.ndar
     return np.ascontiguousarray(mask)
 
 
+def refuse_other_mask(result: Result, image: str, confusion: np.ndarray) -> None:
+    """Raise `UserError` where a predicted mask, or the true one, is not that which was scored.
+
+    confusion: of the mask that is there
+    """
+    told = result["images"][image].get("confusion")
+    if told is not None and not np.array_equal(told, confusion):
+        raise UserError(
+            f"{result['folder'] / result['images'][image]['mask']}: does not score as the "
+            f"result says, it or the true mask changed; run python evaluate.py --run_name "
+            f"{result['run']} again"
+        )
+
+
 def is_result(content: object) -> bool:
     """Return whether the content of a JSON file is the result of a run."""
     return (
