@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakseg.command_line import Parser
 from weakseg.common import UserError, atomic_path, printable, run_cli, write_json
 from weakseg.data.base import SegmentationDataset
-from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset
+from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset, say
 from weakseg.data.ids import is_folder_name
 from weakseg.evaluation.data_of_run import dataset_of, refuse_damaged_facts
 from weakseg.evaluation.other_masks import OtherMasks
@@ -284,6 +284,7 @@ def evaluate_runs(args: argparse.Namespace, schedule: Schedule, band: Schedule) 
         facts = reprice(masks.facts(sets[name], options), schedule)
         pairs = masks.pairs(sets[name])
         results.append(score(name, [], pairs, sets[name], None, None, facts, args))
+        say(masks.renumbered(results[-1]))
     draw_comparison(Path(args.results_dir) / "comparison.png", results, tested[results[0]["run"]])
     return results
 

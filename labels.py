@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import argparse
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -322,6 +322,7 @@ def print_state(folder: str) -> None:
 
 def export(args: argparse.Namespace) -> None:
     """Write what the store carries in a format, and count what that can't say."""
+    from weakseg.labels import store_check
     from weakseg.labels.behind import seen_shapes, with_help
     from weakseg.labels.exporting import records_of, write_labels
     from weakseg.labels.importing import carried_in
@@ -331,7 +332,11 @@ def export(args: argparse.Namespace) -> None:
     pictures = Pictures(args.images) if args.images else None
     with opened_store(args.labels) as store:
         given, classes = with_help(store.given(), seen_shapes(store)), store.classes()
-    records = records_of(carried_in(given), pictures)
+        carried = dict(carried_in(given))
+        if pictures:
+            say_all(store_check.resized_lines(carried, pictures))
+            say_all(store_check.changed_lines(args.labels, store, given, pictures))
+    records = records_of(carried.items(), pictures)
     dropped = write_labels(args.format, records, Path(args.output), classes, args.overwrite)
     say(f"{args.output}: {FORMATS[args.format].title}, {len(records)} pictures")
     for line in dropped.lines():
@@ -359,8 +364,7 @@ def check(args: argparse.Namespace) -> None:
         lines += store_check.class_lines(carried, classes)
         lines += store_check.suspicious(carried, classes)
         lines += [*store_check.two_sizes(given), *agreement_lines(given)]
-    for line in lines:
-        say(line)
+    say_all(lines)
     if args.wrong is not None:
         show_wrong(args, carried, classes)
 
@@ -497,6 +501,12 @@ def prices(args: argparse.Namespace) -> None:
     if args.output:
         write_schedule(Path(args.output), found.own, published)
         say(f"{args.output}: a schedule for --cost_schedule; what nobody timed is as published")
+
+
+def say_all(lines: Iterable[str]) -> None:
+    """Print lines as `say` does."""
+    for line in lines:
+        say(line)
 
 
 def say(line: str) -> None:

@@ -18,7 +18,9 @@ from weakseg.metrics import scores
 
 @given(arrays(np.int64, (3, 4, 4), elements=st.integers(0, 9) | st.just(0)))
 def test_miou_of_a_result_is_that_of_the_metrics(confusions):
-    assert np.allclose(miou_of(confusions.astype(float)), scores(confusions)["miou"], equal_nan=True)
+    assert np.allclose(
+        miou_of(confusions.astype(float)), scores(confusions)["miou"], equal_nan=True
+    )
 
 
 @pytest.fixture(scope="module")

@@ -71,3 +71,67 @@ def test_predictions_of_fewer_classes_are_scored_on_those(folder, tmp_path, caps
     result = json.loads((tmp_path / "results" / "predictions.json").read_text())
     assert result["task"]["classes"] == ["background", "cat", "Dog"]
     assert result["aggregate"]["miou"] == 1
+
+
+def scored(folder, tmp_path, monkeypatch, capsys, *more):
+    """Return what evaluate.py says of the masks, and their mIoU."""
+    data, there = folder
+    words = ["--predictions", there, "--data_dir", data, "--results_dir", tmp_path / "results"]
+    words += ["--cache_dir", tmp_path / "cache", "--resamples", 10, *more]
+    monkeypatch.setattr("sys.argv", ["evaluate.py", *map(str, words)])
+    evaluate.main(evaluate.parse_args())
+    result = json.loads((tmp_path / "results" / "predictions.json").read_text())
+    return capsys.readouterr().out, result["aggregate"]["miou"]
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1), (1, 2, 0), (2, 0, 1), (1, 0, 2)])
+def test_masks_that_number_the_classes_otherwise_are_told_with_the_way_out(
+    folder, tmp_path, monkeypatch, capsys, order
+):
+    """The words that the line proposes give the masks the scores that it promises."""
+    _, there = folder
+    (there / "classes.txt").unlink(missing_ok=True)
+    for path in (there / "masks").iterdir():
+        Image.fromarray(np.array(order, np.uint8)[np.array(Image.open(path))]).save(path)
+    said, miou = scored(folder, tmp_path, monkeypatch, capsys)
+    line = next(line for line in said.splitlines() if "other numbers for the classes" in line)
+    assert miou < 0.8 and "100.0 %" in line
+    words = line.partition("say so: --prediction_values ")[2].split()
+    said, miou = scored(folder, tmp_path, monkeypatch, capsys, "--prediction_values", *words)
+    assert miou == 1 and "other numbers" not in said
+
+
+def test_bad_masks_by_the_right_numbers_are_no_question(folder, tmp_path, monkeypatch, capsys):
+    """Nor are those whose classes are named: whatever they show is meant."""
+    _, there = folder
+    for path in (there / "masks").iterdir():
+        mask = np.array(Image.open(path))
+        Image.fromarray(np.where(mask == 2, 0, np.roll(mask, 4))).save(path)
+    said, _ = scored(folder, tmp_path, monkeypatch, capsys)
+    assert "other numbers" not in said
+    record(there)
+    for path in (there / "masks").iterdir():
+        mask = np.array(Image.open(path))
+        Image.fromarray(np.where(mask == 1, 2, mask)).save(path)
+    said, _ = scored(folder, tmp_path, monkeypatch, capsys)
+    assert "other numbers" not in said
+
+
+def test_masks_whose_palettes_differ_and_in_colours_name_their_own_flag(
+    folder, tmp_path, monkeypatch, capsys
+):
+    data, there = folder
+    for number, path in enumerate(sorted((there / "masks").iterdir())):
+        image = Image.fromarray(np.array(Image.open(path))).convert("P")
+        image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+        if number % 2:
+            image.putpalette([0, 0, 0, 0, 255, 0, 255, 0, 0])
+        image.save(path)
+    (data / "test.txt").write_text("\n".join(f"p{number}" for number in range(4)))
+    (data / "trainval.txt").write_text("\n".join(f"p{number}" for number in range(4, 8)))
+    with pytest.raises(UserError, match=r"shows 1 as #.*, with --prediction_values"):
+        scored(folder, tmp_path, monkeypatch, capsys)
+    for path in (there / "masks").iterdir():
+        Image.open(path).convert("RGB").save(path)
+    with pytest.raises(UserError, match=r"--prediction_values says"):
+        scored(folder, tmp_path, monkeypatch, capsys)

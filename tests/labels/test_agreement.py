@@ -185,8 +185,9 @@ def test_strokes_and_frames_that_a_mask_gainsays_are_named(left, width, label):
         corners = [left, 10, left + width, 30]
         polygon = [[left, 10], [left + width, 10], [left + width, 30]]
         frames = {"boxes": [[*corners, label]], "outlines": [{"class": label, "polygon": polygon}]}
-        shown = {*mask[20, left : left + width].tolist()}
-        names = [] if shown & {label, 255} else ["box 1", "outline 1"]
+        shown = mask[20, left : left + width]
+        is_void = (shown == 255).mean() >= 0.5
+        names = [] if label in shown or is_void else ["box 1", "outline 1"]
         assert gainsaid({"size": [60, 40], **frames}, mask) == names
 
 

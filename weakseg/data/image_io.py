@@ -307,8 +307,8 @@ def stored_mask(path: str | Path, most: int = MAX_PIXELS) -> Iterator[Image.Imag
         yield image
 
 
-def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask of class numbers, [H, W] uint8, upright.
+def read_mask(path: str | Path, flag: str = "--mask_values") -> np.ndarray:
+    """Read a mask of class numbers, [H, W] uint8, upright; flag: that gives values a meaning.
 
     Raises `UserError` for what `opened_mask` refuses, a colour picture, and numbers above 255.
     """
@@ -317,7 +317,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     if values.ndim != 2 or values.dtype.kind == "f" or values.max() > 255 or values.min() < 0:
         raise UserError(
             f"{path}: a mask must be an 8-bit grey or palette image of class numbers, "
-            f"not {image.mode}; --mask_values says what other values mean"
+            f"not {image.mode}; {flag} says what other values mean"
         )
     return values.astype(np.uint8)
 

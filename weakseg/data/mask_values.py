@@ -131,12 +131,14 @@ def described(values: MaskValues | None, names: Sequence[str]) -> dict[str, str]
     return {f"#{value:06x}" if are_colours else str(value): table[value] for value in sorted(table)}
 
 
-def read_class_numbers(path: str | Path, values: MaskValues | None = None) -> np.ndarray:
+def read_class_numbers(
+    path: str | Path, values: MaskValues | None = None, flag: str = "--mask_values"
+) -> np.ndarray:
     """Read a mask as class numbers, [H, W] uint8, upright.
 
-    values: what those in the file mean; None: they are class numbers
+    values: what those in the file mean; None: they are class numbers. flag: that says it
     """
-    return values.read(path) if values else read_mask(path)
+    return values.read(path) if values else read_mask(path, flag)
 
 
 def add(given: dict[str, int], value: str, label: int, flag: str) -> None:

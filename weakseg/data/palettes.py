@@ -20,10 +20,11 @@ class Palettes:
 
     values: what those in the masks mean; None: they are class numbers. Where they are colours, no
     number matters
+    flag: that says it
     """
 
-    def __init__(self, values: MaskValues | None = None) -> None:
-        self.values = values
+    def __init__(self, values: MaskValues | None = None, flag: str = "--mask_values") -> None:
+        self.values, self.flag = values, flag
         self.shown: dict[int, tuple[int, object]] = {}  # {number: (colour 0xrrggbb, first file)}
 
     def add(self, path: Path, numbers: Iterable[int], where: object = None) -> None:
@@ -43,7 +44,7 @@ class Palettes:
                 raise UserError(
                     f"{where or path}: shows {number} as #{colour:06x}, {other} as #{before:06x}, "
                     "so that numbers mean other things from mask to mask; say what the colours "
-                    "mean, with --mask_values '#rrggbb=CLASS', or write masks without a palette"
+                    f"mean, with {self.flag} '#rrggbb=CLASS', or write masks without a palette"
                 )
 
 

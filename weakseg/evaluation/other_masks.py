@@ -1,5 +1,6 @@
 """Predicted masks of any model, read from a folder, and the result that they have."""
 
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +14,13 @@ from weakseg.data.class_list import read_classes
 from weakseg.data.datasets import DataOptions
 from weakseg.data.ids import are_names, is_folder_name
 from weakseg.data.mask_values import MaskValues, read_class_numbers
-from weakseg.evaluation.results import mask_name
+from weakseg.data.palettes import Palettes
+from weakseg.evaluation.result_model import miou_of
+from weakseg.evaluation.results import Result, mask_name
 from weakseg.inference.journal import RECORD
+
+FLAG = "--prediction_values"
+FAR = 0.2  # mIoU that other numbers for the classes gain where they are worth a word
 
 
 class OtherMasks:
@@ -87,13 +93,16 @@ class OtherMasks:
     def pairs(self, dataset: SegmentationDataset) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Yield (id, predicted mask, true mask) of the test split, both uint8 [H, W].
 
-        A mask of another size, or with a number of no class, is a `UserError`.
+        A mask of another size, with a number of no class, or with a palette that contradicts
+        another's, is a `UserError`.
         """
-        classes, flag = dataset.class_names, "--prediction_values"
-        values = MaskValues.of_flags(self.values, None, classes, flag)
+        classes = dataset.class_names
+        values = MaskValues.of_flags(self.values, None, classes, FLAG)
+        palettes = Palettes(values, FLAG)
         for name in dataset.ids("test"):
             path, truth = self.path(name), dataset.mask(name)
-            mask = read_class_numbers(path, values)
+            mask = read_class_numbers(path, values, FLAG)
+            palettes.add(path, np.unique(mask).tolist())
             if mask.shape != truth.shape:
                 raise UserError(
                     f"{path}: is {mask.shape[1]}x{mask.shape[0]}, the image {name} is "
@@ -103,9 +112,37 @@ class OtherMasks:
                 raise UserError(
                     f"{path}: holds the number {mask.max()}; a predicted mask holds 0 to "
                     f"{len(classes) - 1}, the numbers of the classes; if it means one, say so: "
-                    f"{flag} {mask.max()}={classes[-1]}"
+                    f"{FLAG} {mask.max()}={classes[-1]}"
                 )
             yield name, mask, truth
+
+    def renumbered(self, result: Result) -> list[str]:
+        """Return a line where the masks fit the truth far better by other numbers of the classes.
+
+        result: of these masks. None where something says what their numbers mean.
+        """
+        from scipy.optimize import linear_sum_assignment
+
+        if self.classes() is not None:
+            return []
+        counts = np.sum([image["confusion"] for image in result["images"].values()], 0)
+        shown = counts.sum(0)
+        union = counts.sum(1)[:, None] + shown - counts
+        _, meant = linear_sum_assignment(counts / np.maximum(union, 1), maximize=True)
+        now, then = miou_of(np.array([counts, counts[:, meant]], float))
+        if not then - now >= FAR:
+            return []
+        names = result["task"]["classes"]
+        others = [
+            shlex.quote(f"{number}={names[label]}")
+            for label, number in enumerate(meant.tolist())
+            if label != number and shown[number]
+        ]
+        return [
+            f"{self.folder}: its mIoU is {100 * now:.1f} %, and {100 * then:.1f} % with other "
+            "numbers for the classes; if its masks have these numbers, say so: "
+            f"{FLAG} {' '.join(sorted(others))}"
+        ]
 
     def facts(self, dataset: SegmentationDataset, options: DataOptions) -> dict[str, Any]:
         """Return what a result says of a run, where nobody knows what the model learnt from."""

@@ -9,7 +9,6 @@ from pydantic_core import PydanticCustomError
 
 from weakseg.labels.signals import SIGNALS
 
-
 ROUNDED = 1e-3  # how far a mIoU may lie from that of its confusion matrix
 
 

@@ -15,6 +15,7 @@ from weakseg.labels.formats.records import Shape
 SLACK = 0.02  # share of the picture's longer side by which a mark may miss its box
 WHOLE = 0.98  # share of the picture from which on a frame is all of it
 SAME_PATH = 0.5  # share of the pixels of a stroke from which on its path is another's
+VOID = 0.5  # share of a frame that is void from which on its object may be
 SLIP = 0.01  # share of it by which a mark may miss its class in a mask
 FRAMES = {"boxes": "box", "outlines": "outline"}  # lists of what is around an object
 
@@ -168,7 +169,7 @@ def gainsaid(labels: Mapping[str, Any], mask: np.ndarray) -> list[str]:
 
     A click or an answer is gainsaid where nothing near it is of its class, a stroke where most of
     its path is of others, a box or outline where nothing in it is of its own. What is not labelled
-    there gainsays nothing.
+    there gainsays nothing: an object may be void, but few frames are filled by a void rim.
     """
     slip = max(2, round(SLIP * max(labels["size"])))
     found = []
@@ -187,7 +188,7 @@ def gainsaid(labels: Mapping[str, Any], mask: np.ndarray) -> list[str]:
         for i, (label, frame) in enumerate(framed(labels, kind), 1):
             left, top, right, bottom = (max(0, round(value)) for value in frame)
             within = mask[top : max(top + 1, bottom), left : max(left + 1, right)]
-            if not ((within == label) | (within == IGNORE)).any():
+            if not (within == label).any() and (within == IGNORE).mean() < VOID:
                 found.append(f"{word} {i}")
     return found
 

@@ -3,6 +3,7 @@
 A folder of Parquet files (label_folder.py) stands for a file wherever one is read.
 """
 
+import contextlib
 import math
 import pickle
 import shlex
@@ -36,6 +37,7 @@ from weakseg.validation import first_fault, shorten
 
 ANEW = "generate it anew with python weak_label_generator.py"
 FIT = ("dataset", "classes", "tag_names")  # what labels and data must have in common
+FEW = 50  # pictures whose masks are compared with simulated labels, which anybody may draw again
 MEND = "mend the file"  # which people wrote
 # What `store_content` says besides, and no file does.
 OF_STORES = ("drawn", "strays", "notes", "helped", "behind")
@@ -182,7 +184,14 @@ def labels_for(
         names = dataset.class_names, dataset.tag_names, dataset.has_background
         packed.notes += copy_notes(path, paths, packed.__getitem__, names)
         packed.notes += contradictions(path, dataset, packed, signals)
+    elif are_exact(content["options"]):
+        packed.notes += denied_by_masks(path, dataset, packed, {*signals} - {"pixels"}, FEW)
     return packed
+
+
+def are_exact(options: Mapping[str, Any]) -> bool:
+    """Return whether simulated labels lie where their masks show their classes."""
+    return not options.get("noise") and not options.get("clicks")
 
 
 def contradictions(
@@ -196,22 +205,50 @@ def contradictions(
     signals: that were checked
     """
 
-    def checked(name: str) -> dict[str, Any]:
-        kept = {"size", *signals}
-        return {key: value for key, value in labels[name].items() if key in kept}
-
     has_strokes = "scribbles" in signals
-    on_strokes = [(n, place) for n in labels if has_strokes for place in struck(checked(n))]
+    on_strokes = [
+        (name, place)
+        for name in labels
+        if has_strokes
+        for place in struck(of_kinds(labels[name], signals))
+    ]
     if on_strokes:
         name, place = on_strokes[0]
         yield (
             f"{path}: {len(on_strokes)} clicks or answers lie on a stroke of another class, the "
             f"first is {place} of {name}; mend one of the two"
         )
-    masked = [name for name in labels if "full" in signals and len({*checked(name)}) > 2]
-    both = [name for name in masked if "full" in labels[name]]
-    both = both[:: math.ceil(len(both) / COMPARED) or 1]
-    denied = [(n, place) for n in both for place in gainsaid(checked(n), dataset.mask(n))]
+    yield from denied_by_masks(path, dataset, labels, signals, COMPARED)
+
+
+def of_kinds(labels: Mapping[str, Any], signals: Collection[str]) -> dict[str, Any]:
+    """Return an image's labels of some kinds, with its size."""
+    return {key: value for key, value in labels.items() if key == "size" or key in signals}
+
+
+def denied_by_masks(
+    path: str | Path,
+    dataset: SegmentationDataset,
+    labels: Mapping[str, Any],
+    signals: Collection[str],
+    most: int,
+) -> Iterator[str]:
+    """Yield a line on labels where masks show another class, which may only be tested on.
+
+    Answers may well err; those beside masks that are learned from are told nonetheless.
+    signals: kinds that were checked; most: pictures that are looked at
+    """
+    shown = {*signals} - {"full"}
+    beside = [name for name in labels if len(of_kinds(labels[name], shown)) > 1]
+    masked = dataset.masked(beside)
+    masked = masked[:: math.ceil(len(masked) / most) or 1]
+    denied = []
+    for name in masked:
+        kinds = shown if "full" in labels[name] else shown - {"pixels"}
+        with contextlib.suppress(UserError):  # whoever needs the mask says what is wrong
+            denied += [
+                (name, one) for one in gainsaid(of_kinds(labels[name], kinds), dataset.mask(name))
+            ]
     if denied:
         name, place = denied[0]
         yield (

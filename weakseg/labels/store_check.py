@@ -58,12 +58,7 @@ def beside(carried: Mapping[str, Carried], pictures: Pictures) -> Iterator[str]:
     if strays:
         where = f"not in {pictures.folder}, the first is {strays[0]}"
         yield f"{len(strays)} labelled pictures are {where}"
-    other = resized(carried, pictures)
-    if other:
-        yield (
-            f"{len(other)} pictures of {pictures.folder} have another size than they were labelled "
-            f"at, the first is {other[0]}; scale their labels, or draw them anew"
-        )
+    yield from resized_lines(carried, pictures)
     bare = [key for key in pictures.files if key not in carried or not carried[key].signals]
     first = f", the first is {bare[0]}" if bare else ""
     yield f"{len(bare)} of {len(pictures.files)} pictures of {pictures.folder} have no label{first}"
@@ -81,12 +76,7 @@ def beside_by_source(
     folder: of the store; given: of `Store.given`; carried: what each of its pictures carries
     """
     there, classes = {k: one for k, one in given.items() if k in pictures.files}, store.classes()
-
-    def contents_of(keys: Collection[str]) -> dict[str, str]:
-        return {key: content_of(pictures.files[key], is_whole=False) for key in sorted(keys)}
-
-    held = held_by_source(noted_photographs(store), there)
-    yield from changed_photographs(folder, held, contents_of)
+    yield from changed_lines(folder, store, there, pictures)
     shapes = (shape for key in there for shape in carried[key].shapes)
     tags = dict.fromkeys(shape.label or "" for shape in shapes if shape.kind == "tag")
     names = [*classes.names], [*tags], classes.has_background
@@ -98,6 +88,22 @@ def beside_by_source(
 
     paths = {key: pictures.files[key] for key in there if carried[key].signals}
     yield from copy_notes(folder, paths, labels_of, names)
+
+
+def changed_lines(
+    folder: object, store: Store, given: Mapping[str, Mapping[str, Given]], pictures: Pictures
+) -> Iterator[str]:
+    """Yield a line a source of which photographs are others than it labelled.
+
+    folder: of the store; given: of `Store.given`
+    """
+    there = {key: one for key, one in given.items() if key in pictures.files}
+
+    def contents_of(keys: Collection[str]) -> dict[str, str]:
+        return {key: content_of(pictures.files[key], is_whole=False) for key in sorted(keys)}
+
+    held = held_by_source(noted_photographs(store), there)
+    yield from changed_photographs(folder, held, contents_of)
 
 
 def two_sizes(given: Mapping[str, Mapping[str, Given]]) -> Iterator[str]:
@@ -114,6 +120,16 @@ def two_sizes(given: Mapping[str, Mapping[str, Given]]) -> Iterator[str]:
     if faults:
         key, fault = next(iter(faults.items()))
         yield f"suspicious: {len(faults)} pictures were labelled at two sizes: {key}: {fault}"
+
+
+def resized_lines(carried: Mapping[str, Carried], pictures: Pictures) -> Iterator[str]:
+    """Yield a line where pictures have another size than they were labelled at."""
+    other = resized(carried, pictures)
+    if other:
+        yield (
+            f"{len(other)} pictures of {pictures.folder} have another size than they were labelled "
+            f"at, the first is {other[0]}; scale their labels, or draw them anew"
+        )
 
 
 def resized(carried: Mapping[str, Carried], pictures: Pictures) -> list[str]:
