@@ -260,8 +260,13 @@ def photographs_of(
 
 
 def with_names(log: object, dataset: "SegmentationDataset", labels: Path) -> None:
-    """Store the names of the classes where none are; others are a `UserError`."""
+    """Store the names of the classes where none are; others are a `UserError`.
+
+    Photographs that are others than were labelled are told.
+    """
+    from weakseg.data.datasets import say
     from weakseg.labels.formats.records import Classes
+    from weakseg.labels.seen_photographs import changed_in_store
     from weakseg.labels.store import opened_store
     from weakseg.page.answer_log import AnswerLog
 
@@ -274,6 +279,8 @@ def with_names(log: object, dataset: "SegmentationDataset", labels: Path) -> Non
         )
     with opened_store(labels) as store:
         store.say_classes(classes)
+        there = {*dataset.ids("trainval"), *dataset.ids("test")}
+        say(changed_in_store(labels, store, dataset.image_contents, there))
     log.classes = classes
 
 

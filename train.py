@@ -398,6 +398,7 @@ def describe(
         "contents": dataset.contents(),
         "test_fingerprint": dataset.test_fingerprint(),
         "test_contents": dataset.test_contents(),
+        "tested": dataset.mask_contents(dataset.masked(dataset.ids("test"))),
         "mask_contents": short_hash([dataset.mask_contents(labels.masks)]),
         "seen": seen,
         "files": dataset.image_contents(used),

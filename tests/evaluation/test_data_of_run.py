@@ -162,6 +162,24 @@ def test_numbers_of_classes_may_not(names, copy, capsys):
     assert "the run knows background, blob, stripe; restore the order" in line
 
 
+def test_masks_to_test_on_that_changed_are_told_and_later_ones_are_not(copy, capsys):
+    data, words = copy
+    first, *others = (data.mask_path(name) for name in data.ids("test"))
+    content = first.read_bytes()
+    assert "masks to test on changed" not in scored(words, capsys)[1]
+    for path in others:
+        mask = np.array(Image.open(path))
+        Image.fromarray(np.array([0, 2, 1], np.uint8)[mask]).save(path)
+    line = f"{len(others)} of {len(others) + 1} masks to test on changed since run r was trained"
+    assert line in scored(words, capsys)[1]
+    first.unlink()
+    assert f"{len(others)} of {len(others)} masks" in scored(words, capsys)[1]
+    first.write_bytes(content)
+    for path in others:
+        path.unlink()
+    assert "masks to test on changed" not in scored(words, capsys)[1]
+
+
 def test_a_background_that_is_none_any_more_is_refused(copy, capsys):
     data, words = copy
     (data.root / "classes.txt").write_text("\n".join(["# no background", *CLASSES]))

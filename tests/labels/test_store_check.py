@@ -55,6 +55,20 @@ def test_photographs_that_changed_their_size_are_told_and_not_shown(images, caps
         run(labels, "show", "--labels", "mine", "--images", "my/images")
 
 
+def test_an_export_beside_photographs_that_changed_says_so(images, capsys):
+    export = ["export", "--labels", "mine", "--format", "coco", "--output", "out.json"]
+    export += ["--overwrite", "--images", "my/images"]
+    run(labels, *export)
+    assert "changed since" not in capsys.readouterr().out
+    image = Image.open(images / "a.png")
+    image.transpose(Image.Transpose.ROTATE_180).save(images / "a.png")
+    Image.open(images / "b.png").resize((120, 80)).save(images / "b.png")
+    run(labels, *export)
+    out = capsys.readouterr().out
+    assert "1 pictures of my/images have another size than they were labelled at" in out
+    assert "2 photographs changed since the labels of" in out
+
+
 def test_files_of_another_format_in_a_folder_are_told(images, tmp_path, capsys):
     folder = tmp_path / "both"
     folder.mkdir()

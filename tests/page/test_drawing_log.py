@@ -105,7 +105,9 @@ def test_what_was_saved_comes_back_and_training_reads_it(visitor):
     assert len(label["outlines"]) == 1
 
 
-def test_photographs_that_changed_since_they_were_drawn_on_are_told_until_the_next_save(tmp_path):
+def test_photographs_that_changed_since_they_were_drawn_on_are_told_until_the_next_save(
+    tmp_path, capsys
+):
     images = write_photographs(tmp_path / "photos", {f"{n}.png": (40, 30) for n in range(3)})
     own = Visitor(session_in(tmp_path, images, "--classes", "cat", "dog"))
     session = own.session
@@ -124,6 +126,9 @@ def test_photographs_that_changed_since_they_were_drawn_on_are_told_until_the_ne
     Image.new("RGB", (40, 30), 99).save(path.with_suffix(".png"))
     (line,) = told()
     assert f"1 photograph changed since the labels of {session.drawings.source} were given" in line
+    capsys.readouterr()
+    session_in(tmp_path, images)  # as the command begins again
+    assert line in capsys.readouterr().out
     own.post("/draw/save", body(shape("click", [5, 5]), picture=1, visit="again"))
     assert told() == []
     with opened_store(session.log.folder) as store:

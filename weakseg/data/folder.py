@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from weakseg.common import IGNORE, UserError, refuse_repeats, stable_seed
-from weakseg.data.class_list import read_classes
+from weakseg.data.class_list import is_background, read_classes
 from weakseg.data.folder_files import (
     PICTURES,
     by_id,
@@ -98,7 +98,7 @@ class Folder(MaskClasses):
                 "one a line, the background first, or with the line '# no background'"
             )
         self.refuse_renumbered(self.root / "masks" / names.name)
-        self.asides = self.alike(names)
+        self.asides = [*self.alike(names), *self.like_any_other(names)]
         self.files = self.find_files()
         self.masks, self.drawn = self.find_masks(self.root / "masks"), {}
         self.objects = self.find_masks(self.root / "instances")
@@ -123,6 +123,16 @@ class Folder(MaskClasses):
             if other != name:
                 return [f"{path}: the classes {other} and {name} differ in capitals alone"]
         return []
+
+    def like_any_other(self, path: Path) -> list[str]:
+        """Return a line where a class is called as the background, but isn't; path: of the list."""
+        first = self.all_classes[0]
+        if self.has_background or not is_background(first):
+            return []
+        return [
+            f"{path}: {first} is a class like any other, as --no_background or the comment '# no "
+            "background' says; if it is what no object covers, leave that out"
+        ]
 
     def refuse_renumbered(self, path: Path) -> None:
         """Refuse masks whose own list of classes, which an export writes, has another order."""

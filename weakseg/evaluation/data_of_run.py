@@ -52,7 +52,28 @@ def dataset_of(
         )
     if "seen" in run:
         dataset.test_on({*dataset.ids("test")} - {*run["seen"]})
+    say(changed_masks(dataset, run, options.data_dir))
     return dataset, options.cache_dir
+
+
+def changed_masks(dataset: SegmentationDataset, run: Mapping[str, Any], data_dir: str) -> list[str]:
+    """Return a line on masks to test on that are others than when a run was trained, if any.
+
+    Those that came since are none; earlier versions don't tell.
+    """
+    held = run.get("tested")
+    if not isinstance(held, Mapping):
+        return []
+    there = [name for name in dataset.masked(dataset.ids("test")) if name in held]
+    now = dataset.mask_contents(there)
+    changed = [name for name in there if now[name] != held[name]]
+    if not changed:
+        return []
+    return [
+        f"{data_dir}: {len(changed)} of {len(there)} masks to test on changed since run "
+        f"{run['args']['run_name']} was trained, the first of {changed[0]}; where they show "
+        "classes by other numbers than then, its scores are wrong"
+    ]
 
 
 def refuse_others(dataset: SegmentationDataset, run: Mapping[str, Any], data_dir: str) -> None:

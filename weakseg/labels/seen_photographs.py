@@ -58,6 +58,14 @@ def held_by_source(notes: Notes, given: Mapping[str, Mapping[str, Given]]) -> di
     return dict(held)
 
 
+def changed_in_store(
+    folder: object, store: Store, contents_of: Callable[[Collection[str]], Held], there: set[str]
+) -> list[str]:
+    """Return `changed_photographs` of a whole store; there: the pictures that are there."""
+    given = {key: one for key, one in store.given().items() if key in there}
+    return changed_photographs(folder, held_by_source(noted_photographs(store), given), contents_of)
+
+
 def changed_photographs(
     folder: object, held: Mapping[str, Held], contents_of: Callable[[Collection[str]], Held]
 ) -> list[str]:

@@ -29,9 +29,9 @@ CONTENT = {
 }
 # What best.pt has as well where there is such a thing: the weights of a frozen encoder, which
 # images the run saw, what their files hold and those to test on, of which earlier versions have
-# sizes, a hash of these, or nothing, and how a few of them look.
+# sizes, a hash of these, or nothing, how a few of them look, and what masks to test on held.
 OPTIONAL = {"encoder", "seen", "files", "images", "contents", "test_contents", "mask_contents"}
-OPTIONAL |= {"looks"}
+OPTIONAL |= {"looks", "tested"}
 # Settings without which nobody knows how a learner sees photographs, and of what kind they are.
 OF_ALL: dict[str, Any] = {"run_name": str}
 OF_UNETS: dict[str, Any] = {"encoder": str, "img_size": int}
