@@ -1,6 +1,6 @@
 """A run: what all its stages share, and how it starts or goes on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,18 +102,22 @@ class Run:
             copy_first_round(self.ledger, self.folder, Path(donor))
         for line in self.ledger.lines:
             for name, bought in line.get("bought", {}).items():
-                if name not in self.pool:
-                    raise UserError(
-                        f"{self.ledger.path}: {name} is no image of the pool; restore the file, "
-                        "or delete the run"
-                    )
-                if bought.get("mask") not in (None, *self.dataset.mask_contents([name]).values()):
-                    raise UserError(
-                        f"{self.dataset.mask_path(name)}: changed since this run bought it; "
-                        f"restore it, or delete {self.folder}"
-                    )
-                label = Label(bought["annotations"], tuple(bought["signals"]), bought["seconds"])
-                self.oracle.restore(name, label)
+                self.take_up(name, bought)
+
+    def take_up(self, name: str, bought: Mapping[str, Any]) -> None:
+        """Take up the label of an image from the ledger, if it is still that which was bought."""
+        if name not in self.pool:
+            raise UserError(
+                f"{self.ledger.path}: {name} is no image of the pool; restore the file, "
+                "or delete the run"
+            )
+        if bought.get("mask") not in (None, *self.dataset.mask_contents([name]).values()):
+            raise UserError(
+                f"{self.dataset.mask_path(name)}: changed since this run bought it; restore it, "
+                f"or delete {self.folder}"
+            )
+        label = Label(bought["annotations"], tuple(bought["signals"]), bought["seconds"])
+        self.oracle.restore(name, label)
 
     def close(self) -> None:
         """Close the tracker and release the ledger."""
