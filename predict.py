@@ -15,6 +15,7 @@ missing. A picture that can't be read is named, and the others go on.
 import argparse
 import contextlib
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -366,16 +367,25 @@ def read_clicks(
     if not args.clicks:
         return {}
 
+    from weakseg.data.contents import content_of
     from weakseg.data.image_io import image_size
     from weakseg.labels.checks import Picture
     from weakseg.labels.label_file import load_labels
     from weakseg.labels.label_record import by_image, read_record
+    from weakseg.labels.seen_files import other_photographs
+    from weakseg.labels.seen_photographs import changed_in_store
+    from weakseg.labels.store import opened_store
     from weakseg.labels.store_file import is_store
     from weakseg.labels.store_labels import clicks_in_store
 
-    classes = record["classes"]
+    def contents_of(names: Collection[str]) -> dict[str, str]:
+        return {name: content_of(pictures[name], is_whole=False) for name in sorted(names)}
+
+    classes, lines = record["classes"], list[str]()
     if is_store(args.clicks):
         images = clicks_in_store(args.clicks, classes)
+        with opened_store(args.clicks) as store:
+            lines = changed_in_store(args.clicks, store, contents_of, {*pictures})
     else:
         content = load_labels(args.clicks, "take another file")
         images = content["images"]
@@ -387,8 +397,11 @@ def read_clicks(
     checked: dict[str, Any] = {}
     try:
         records, strays = by_image(images, pictures)
+        lines = lines or other_photographs(args.clicks, records, pictures)
     except ValueError as error:
         raise UserError(f"--clicks {args.clicks}: {error}") from error
+    for line in lines:
+        print(printable(line))
     for name, own in records.items():
         try:
             size = image_size(pictures[name])

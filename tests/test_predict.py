@@ -18,8 +18,10 @@ import train
 from weakseg import load
 from weakseg.common import UserError
 from weakseg.data.class_list import read_classes
+from weakseg.data.contents import content_of
 from weakseg.labels.formats.records import Shape
 from weakseg.labels.label_file import load_labels, save_labels
+from weakseg.labels.seen_photographs import note_photographs
 from weakseg.labels.store import Given, opened_store
 from weakseg.reporting.style import palette
 
@@ -300,6 +302,28 @@ def test_one_click_an_object_decides_their_number(
         save_labels(path, head | {"count": 1}, 1, [("a", more)])
     with pytest.raises(UserError, match="another clicks"):
         run(predict, *words(runs, photographs, "--instances", "--clicks", path))
+
+
+@pytest.mark.parametrize("in_store", [False, True])
+def test_clicks_on_another_photograph_of_the_same_name_are_told(
+    in_store, runs, photographs, pets_labels, tmp_path, capsys
+):
+    size, path = Image.open(photographs / "a.jpg").size, tmp_path / "clicks"
+    held = content_of(photographs / "a.jpg", is_whole=False)
+    head = {key: value for key, value in load_labels(pets_labels).items() if key != "images"}
+    if in_store:
+        with opened_store(path, create=True) as store:
+            store.update("me", {"a": Given({0: Shape("click", "pet", (3.0, 3.0))}, size)})
+            note_photographs(store, "me", {"a": photographs / "a.jpg"})
+    else:
+        record = {"size": size, "points": [[3, 3, 1]], "files": ["", held]}
+        save_labels(path, head | {"count": 1}, 1, [("a", record)])
+    ask = words(runs, photographs, "--instances", "--clicks", path, "--overwrite")
+    run(predict, *ask)
+    assert "changed since" not in capsys.readouterr().out
+    Image.open(photographs / "a.jpg").rotate(180).save(photographs / "a.jpg")
+    run(predict, *ask)
+    assert "1 photograph changed since the labels" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

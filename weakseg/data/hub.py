@@ -14,7 +14,8 @@ from PIL import Image
 from weakseg.common import UserError, atomic_path, reason
 from weakseg.data.hub_classes import HubClasses, class_numbers
 from weakseg.data.ids import check_id
-from weakseg.data.image_io import opened, orientation, turn_upright
+from weakseg.data.image_io import LOSSY, opened, orientation, turn_upright
+from weakseg.data.palettes import Palettes
 
 DONE = "complete.txt"  # of an exported folder: what it was made of
 
@@ -100,6 +101,8 @@ def write_folder(folder: Path, splits: Mapping[str, Any], source: HubSource) -> 
     lists: dict[str, list[str]] = {"trainval": [], "test": []}
     seen: dict[str, tuple[str, str]] = {}  # digest of the pixels -> (list, name)
     names = HubClasses(source.id, source.classes, next(iter(splits.values())).features)
+    names.refuse_others(splits)
+    palettes = Palettes(flag="data.mask_values")
     for split, table in splits.items():
         check_columns(table, source)
         goal, repeats = "test" if split == source.test else "trainval", 0
@@ -118,8 +121,12 @@ def write_folder(folder: Path, splits: Mapping[str, Any], source: HubSource) -> 
                 if goal == "trainval" and first != name:
                     repeats += 1
                     continue
+                refuse_lossy(mask, name)
                 numbers = class_numbers(mask, name)
                 names.check(row, mask, numbers, name)
+                if mask.mode == "P":
+                    table = mask.getpalette("RGB") or []
+                    palettes.add_table(table, np.unique(numbers).tolist(), name)
                 save_image(folder / "images" / f"{name}.png", without_loss(image, name))
                 save_image(folder / "masks" / f"{name}.png", Image.fromarray(numbers))
             lists[goal].append(name)
@@ -128,6 +135,15 @@ def write_folder(folder: Path, splits: Mapping[str, Any], source: HubSource) -> 
     for file, lines in {"classes": names.names(), **lists}.items():
         with atomic_path(folder / f"{file}.txt") as temporary:
             temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def refuse_lossy(mask: Image.Image, name: str) -> None:
+    """Refuse a mask in a format that changes the values which are stored."""
+    if mask.format in LOSSY:
+        raise UserError(
+            f"{name}: its mask is a {mask.format}, which blurs class numbers; take another column "
+            "(data.hub_mask), or another data set"
+        )
 
 
 def pixel_digest(image: Image.Image) -> str:

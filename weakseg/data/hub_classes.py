@@ -29,6 +29,19 @@ class HubClasses:
         self.told: list[str] = listed[self.path] if self.path else []
         self.in_colours = False
 
+    def refuse_others(self, splits: Mapping[str, Any]) -> None:
+        """Refuse tables whose features list other classes than the first one's.
+
+        splits: {name: table}
+        """
+        for split, table in splits.items():
+            listed = {} if self.given else dict(listed_classes(table.features))
+            if self.told and listed.get(self.path, self.told) != self.told:
+                raise UserError(
+                    f"{self.id}: the feature {'.'.join(self.path)} of {split} lists other classes "
+                    f"than that of {next(iter(splits))}; give {OPTION}: [name of 0, name of 1, ...]"
+                )
+
     def check(
         self, row: Mapping[str, Any], mask: Image.Image, numbers: np.ndarray, name: str
     ) -> None:

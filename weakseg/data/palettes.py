@@ -38,11 +38,15 @@ class Palettes:
             return
         if self.values:
             numbers = np.unique(read_numbers(path)).tolist()
+        self.add_table(table, numbers, where or path)
+
+    def add_table(self, table: list[int], numbers: Iterable[int], where: object) -> None:
+        """Take in a palette, red, green and blue of each number; see `add`."""
         for number, colour in colours_of(table, numbers).items():
-            before, other = self.shown.setdefault(number, (colour, where or path))
+            before, other = self.shown.setdefault(number, (colour, where))
             if before != colour:
                 raise UserError(
-                    f"{where or path}: shows {number} as #{colour:06x}, {other} as #{before:06x}, "
+                    f"{where}: shows {number} as #{colour:06x}, {other} as #{before:06x}, "
                     "so that numbers mean other things from mask to mask; say what the colours "
                     f"mean, with {self.flag} '#rrggbb=CLASS', or write masks without a palette"
                 )

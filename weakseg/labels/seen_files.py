@@ -4,6 +4,8 @@ A label file says of each image, under `KEY`, what the files of its mask and its
 """
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.contents import ABSENT, content_of
@@ -16,6 +18,29 @@ def seen_files(dataset: SegmentationDataset, name: str) -> list[str]:
     """Return what the files of an image's mask and photograph hold."""
     mask, photograph = dataset.mask_path(name), dataset.image_path(name)
     return [content_of(mask, is_whole=True), content_of(photograph, is_whole=False)]
+
+
+def other_photographs(
+    path: object, records: Mapping[str, Any], pictures: Mapping[str, Path]
+) -> list[str]:
+    """Return a line where photographs are others than those that labels were drawn from.
+
+    path: of the labels; records: by image, as a file holds them; pictures: {id: photograph}
+    """
+    told = {name: own.get(KEY) for name, own in records.items() if isinstance(own, Mapping)}
+    changed = sorted(
+        name
+        for name, files in told.items()
+        if name in pictures
+        and files is not None
+        and checked_files(files)[1] != content_of(pictures[name], is_whole=False)
+    )
+    if not changed:
+        return []
+    return [
+        f"{path}: {counted(len(changed), 'photograph')} changed since the labels were drawn from "
+        f"them, the first {changed[0]}; draw them again if they show something else"
+    ]
 
 
 def checked_files(value: object) -> list[str]:

@@ -1,5 +1,6 @@
 """Images of an experiment: exports, colours, splits, and tables that hold no pixel."""
 
+import io
 import itertools
 from collections import Counter
 from dataclasses import replace
@@ -445,6 +446,39 @@ def test_names_come_from_the_feature_that_lists_an_images_classes(monkeypatch, t
     columns = {"objects": [{"category": c} for c in classes], "scene": [0, 1, 1]}
     hub_set(monkeypatch, masks, features, columns)
     assert open_hub(tmp_path).class_names == ["nothing", "cat", "dog"]
+
+
+def test_splits_whose_features_list_other_classes_are_refused(monkeypatch, tmp_path):
+    columns = {"classes": [[1, 2]]}
+    found = hub_set(
+        monkeypatch, [mask_of(0, 1, 2)], {"classes": class_list(["no", "cat", "dog"])}, columns
+    )
+    assert open_hub(tmp_path / "alike").class_names == ["no", "cat", "dog"]
+    other = {"classes": class_list(["no", "dog", "cat"])}
+    validation = hub_set(monkeypatch, [mask_of(0, 1, 2)], other, columns)["validation"]
+    found["validation"] = validation
+    monkeypatch.setattr(hub, "load_hub", lambda name: found)
+    with pytest.raises(UserError, match=r"feature classes of validation lists other classes than"):
+        open_hub(tmp_path)
+    assert open_hub(tmp_path, **NAMED).class_names == [*NAMED["hub_classes"]]
+
+
+def test_masks_that_number_their_colours_anew_and_blurred_ones_are_refused(monkeypatch, tmp_path):
+    red, green, black = (255, 0, 0), (0, 255, 0), (0, 0, 0)
+    masks = []
+    for order in ((black, red, green), (black, green, red)):
+        masks.append(Image.fromarray(mask_of(0, 1, 2)).convert("P"))
+        masks[-1].putpalette([value for colour in order for value in colour])
+    hub_set(monkeypatch, masks[:1])
+    open_hub(tmp_path / "alike", **NAMED)
+    hub_set(monkeypatch, masks)
+    with pytest.raises(UserError, match=r"train_000001: shows 1 as #00ff00, train_000000 as #ff"):
+        open_hub(tmp_path, **NAMED)
+    buffer = io.BytesIO()
+    Image.fromarray(mask_of(0, 0, 0)).save(buffer, "JPEG")
+    hub_set(monkeypatch, [Image.open(buffer)])
+    with pytest.raises(UserError, match="train_000000: its mask is a JPEG, which blurs"):
+        open_hub(tmp_path, **NAMED)
 
 
 def test_a_list_of_classes_that_are_not_the_masks_numbers_is_refused(monkeypatch, tmp_path):
