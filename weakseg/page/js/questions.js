@@ -81,7 +81,13 @@ export class Questions {
     if (question && !this.told.some((one) => one.id === id)) this.waiting.unshift(question);
     this.note = line;
     if (!this.current) this.next();
-    else if (!this.changing) byId("prompt").textContent = `${line} ${PROMPT}`;
+    else if (!this.changing) this.say(`${line} ${PROMPT}`);
+  }
+
+  /** Say what to do, in a colour of its own where it begins with what happened. */
+  say(prompt) {
+    byId("prompt").textContent = prompt.trim();
+    byId("prompt").classList.toggle("told", Boolean(this.note) && prompt.startsWith(this.note));
   }
 
   /** Take the last answers from the server; what is on its way there stays. */
@@ -126,7 +132,7 @@ export class Questions {
 
   async show(question, prompt = `${this.note} ${PROMPT}`) {
     this.shownAt = Infinity;
-    byId("prompt").textContent = prompt.trim();
+    this.say(prompt);
     if (!question) {
       this.stage.wait("The next question is being chosen …");
       return;
