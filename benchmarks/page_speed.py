@@ -1,9 +1,11 @@
 r"""How long from a key to the next question? Keys are pressed in headless Chromium.
 
-    python benchmarks/page_speed.py --images my_photos --classes cat dog --keys 1000
+    python benchmarks/page_speed.py --images my_photos --classes cat dog --keys 1000 --pictures 1000
 
-What is measured is the time from the key's own moment to the first frame in which the next question
-is shown and its photograph is decoded. Needs Debian's chromium and the package playwright.
+Nothing is read beforehand: the first keys fall into the time in which the page reads the
+photographs. What is measured is the time from the key's own moment to the first frame in which the
+next question is shown and its photograph is decoded. Needs Debian's chromium and the package
+playwright.
 """
 
 import argparse
@@ -20,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from playwright.sync_api import sync_playwright
 
 from benchmarks.commands import ROOT
+from weakseg.data.folder_files import is_picture
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 
@@ -32,21 +35,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--classes", nargs="+", required=True, help="of which keys are pressed")
     parser.add_argument("--keys", type=int, default=1000, help="(default: %(default)s)")
     parser.add_argument("--every", type=float, default=0.8, help="seconds (default: %(default)s)")
-    parser.add_argument("--cache_dir", type=Path, default=ROOT / "data" / ".cache")
+    parser.add_argument("--pictures", type=int, help="the first so many (default: all)")
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        words = [
-            "--images",
-            args.images,
-            "--classes",
-            *args.classes,
-            "--labels",
-            f"{folder}/labels",
-        ]
-        words += ["--cache_dir", args.cache_dir, "--no_browser"]
+        images = Path(folder) / "images"
+        images.mkdir()
+        found = sorted(filter(is_picture, args.images.iterdir()))
+        for path in found[: args.pictures]:
+            shutil.copy(path, images)
+        words = ["--images", images, "--classes", *args.classes, "--labels", f"{folder}/labels"]
+        words += ["--cache_dir", f"{folder}/cache", "--no_browser"]
         command = [sys.executable, ROOT / "annotate.py", *words]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             try:
