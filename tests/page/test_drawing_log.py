@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from page_session import TIMES, Visitor, session_in, write_photographs
+from page_session import TIMES, Visitor, session_in, until, write_photographs
 from PIL import Image
 
 from weakseg.data.datasets import DataOptions, open_dataset
@@ -12,6 +12,7 @@ from weakseg.labels.label_file import labels_for
 from weakseg.labels.store import opened_store
 from weakseg.page.answer_log import AnswerLog
 from weakseg.page.drawing_log import DrawingLog, Drawn
+from weakseg.page.drawing_model import MOMENT, NOTHING
 
 FACTS = {**TIMES, "prediction": False}
 MASK = {"left": 1, "top": 2, "width": 2, "height": 2, "counts": [0, 3, 1]}
@@ -150,3 +151,26 @@ def test_an_open_question_hides_what_the_model_thinks(visitor):
     (dog,) = visitor.post("/draw/accept", {"picture": 2, "mark": seen["mark"]})["shapes"]
     assert dog["kind"] == "accepted" and dog["geometry"]["model"] == seen["mark"]
     visitor.post("/draw/accept", {"picture": 2, "mark": "probe of yesterday"}, 409)
+
+
+@pytest.mark.parametrize("names", [["cat"], ["cat", "background"]])
+def test_what_is_labelled_already_is_learned_from_before_more_is_asked_for(tmp_path, names):
+    images = write_photographs(tmp_path / "photos", {f"{n}.png": (40, 30) for n in range(3)})
+    own = Visitor(session_in(tmp_path, images, "--classes", "cat", "dog"))
+    model = own.session.model
+    own.session.start()
+    try:
+        places = dict(zip(names, ([20, 10], [3, 3]), strict=False))
+        clicks = [shape("click", at, name) for name, at in places.items()]
+        own.post("/draw/save", body(*clicks, picture=0, visit="one"))
+        other = {"picture": 1, "shapes": []}
+        own.session.asker.open_pictures = set
+        first = own.post("/draw/predict", other)
+        assert first["line"] == MOMENT or model.fits
+        until(lambda: model.known == model.version)
+        then = own.post("/draw/predict", other)
+        assert own.get("/state")["drawing_fit"] == model.fits > 0
+        assert bool(then["mask"]) == (len(names) == 2)
+        assert then["line"] == ("" if len(names) == 2 else NOTHING)
+    finally:
+        own.session.close()

@@ -44,6 +44,7 @@ STANDARD = 300  # pictures, about, whose features standardise those of all
 PAUSE = 0.3  # seconds between two looks at whether labels have changed
 KEPT = 4  # pictures whose features, and models that were shown, stay in memory
 REST = 2.0  # times as long as a full fit took the next one waits
+MOMENT = "A moment: the model learns from what is labelled already."
 NOTHING = "Mark two classes first, such as a click on an object and one beside it."
 OPEN = "A question about this photograph is open; answer it first, since nothing may hint at it."
 
@@ -62,6 +63,8 @@ class DrawingModel:
 
     png     draws a mask [H, W] as a PNG in the colours of the classes
     full    the last full fit; None before any
+    fits    number of full fits that came to an end, with a model or without
+    known   version of the labels that the last of them knew
     wanted  whether anybody has asked for a mask: before, nothing is fitted
     """
 
@@ -72,6 +75,7 @@ class DrawingModel:
         self.cache = ResizedCache(asker.store.room.folder, CUT)
         self.full: Fit | None = None
         self.fits = 0
+        self.known: tuple[int, int, Classes] | None = None
         self.wanted = threading.Event()
         self.lock = threading.Lock()  # of quick fits
         self.maps: OrderedDict[str, FeatureMaps] = OrderedDict()
@@ -96,7 +100,7 @@ class DrawingModel:
                 return Thought(own.faults[name])
             probe = self.moved(full, name, own, maps)
             if probe is None:
-                return Thought(NOTHING)
+                return Thought(NOTHING if self.known == self.version else MOMENT)
             image = Image.fromarray(self.asker.photographs.pixels(index))
             image.thumbnail((SIDE, SIDE))
             png, mark = self.png(probe_mask(probe, maps, np.asarray(image))), mark_of(probe)
@@ -185,15 +189,17 @@ class DrawingModel:
 
     def work(self) -> None:
         """Fit to all labels when they have changed, until the session is closed."""
-        closed, known, rest = self.asker.closed, None, 0.0
+        closed, rest = self.asker.closed, 0.0
         while not closed.wait(PAUSE):
-            if not self.wanted.is_set() or self.version == known or time.monotonic() < rest:
+            if not self.wanted.is_set() or self.version == self.known or time.monotonic() < rest:
                 continue
-            known, began = self.version, time.monotonic()
+            version, began = self.version, time.monotonic()
             try:
                 self.refit()
             except UserError as error:
                 print(f"the full fit of what is drawn failed: {error}", file=sys.stderr)
+            self.known = version
+            self.fits += 1
             rest = time.monotonic() + REST * (time.monotonic() - began)
 
     @property
@@ -205,7 +211,6 @@ class DrawingModel:
         """Fit to all labels of the store."""
         full = full_fit(self.labels(), self.asker.store, self.cache)
         if full:
-            self.fits += 1
             self.full = full
 
     def labels(self) -> DrawnLabels:
