@@ -76,7 +76,11 @@ class Visitor:
         return reply.get_json()
 
     def questions(self):
-        return self.get("/questions", after=self.last)["questions"]
+        """Return the questions that wait; the page asks again where none comes for long."""
+        end = time.monotonic() + 120
+        while not (found := self.get("/questions", after=self.last)["questions"]):
+            assert time.monotonic() < end, "no question comes"
+        return found
 
     def name_of(self, question):
         """Return the class that the person names, None where they can't tell."""
