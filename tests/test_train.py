@@ -282,6 +282,7 @@ def test_two_processes_train_what_one_does(weighting, precision, recipe, flags, 
         assert [x[k] for k in NUMBERS] == pytest.approx([y[k] for k in NUMBERS], rel=0.25)
 
 
+@pytest.mark.slow
 def test_two_processes_with_batch_norm_of_their_own_are_killed_and_go_on(flags, tmp_path):
     """Bit for bit, the validation of both shares included: after each epoch all have the same
     running moments.
@@ -409,6 +410,7 @@ def test_two_nodes_are_killed_and_one_process_goes_on(launcher, flags, tmp_path)
         assert [x[k] for k in NUMBERS] == pytest.approx([y[k] for k in NUMBERS], rel=0.25)
 
 
+@pytest.mark.slow
 def test_one_process_is_killed_and_two_nodes_go_on(flags, tmp_path):
     base = [
         "train.py",

@@ -305,6 +305,7 @@ class Watch(TrainerCallback):
         self.peak = max(self.peak, sum(tensor.nbytes for tensor in alive))
 
 
+@pytest.mark.slow
 def test_evaluation_keeps_nothing_of_its_images(images, tmp_path):
     dataset, data = images
     trainer = fitting(images, new_network("segformer-tiny"), tmp_path)
