@@ -125,8 +125,8 @@ def write_folder(folder: Path, splits: Mapping[str, Any], source: HubSource) -> 
                 numbers = class_numbers(mask, name)
                 names.check(row, mask, numbers, name)
                 if mask.mode == "P":
-                    table = mask.getpalette("RGB") or []
-                    palettes.add_table(table, np.unique(numbers).tolist(), name)
+                    colours = mask.getpalette("RGB") or []
+                    palettes.add_table(colours, np.unique(numbers).tolist(), name)
                 save_image(folder / "images" / f"{name}.png", without_loss(image, name))
                 save_image(folder / "masks" / f"{name}.png", Image.fromarray(numbers))
             lists[goal].append(name)

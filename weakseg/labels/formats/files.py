@@ -186,6 +186,21 @@ def one_a_picture(
                 yield picture_of(files.json(name), name, dropped)
 
 
+def xml_of_pictures(
+    files: Files,
+    picture_of: Callable[[ElementTree.Element, str, Dropped], PictureRecord],
+    dropped: Dropped,
+) -> Iterator[PictureRecord]:
+    """Yield what each XML file with an `<annotation>` says of its picture.
+
+    picture_of: (root of a file, its name, dropped) -> what it says
+    """
+    for name in files.with_suffix(".xml"):
+        root = files.xml(name)
+        if root.tag == "annotation":
+            yield picture_of(root, name, dropped)
+
+
 def missing_suffix(path: Path) -> str:
     """Return the suffix of a file by its first letter, "" where it has one of labels already."""
     if path.suffix.casefold() in (".json", ".xml", ".csv", ".tsv", ".txt", ".png"):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from xml.etree import ElementTree
 
-from weakseg.labels.formats.files import Files
+from weakseg.labels.formats.files import Files, xml_of_pictures
 from weakseg.labels.formats.geometry import box_around, box_of
 from weakseg.labels.formats.records import (
     TURNED_BOX,
@@ -25,11 +25,8 @@ def recognise(files: Files, name: str) -> bool:
 
 
 def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
-    """Yield what each file says of its picture."""
-    for name in files.with_suffix(".xml"):
-        root = files.xml(name)
-        if root.tag == "annotation":
-            yield picture_of(root, name, dropped)
+    """Return what each file says of its picture."""
+    return xml_of_pictures(files, picture_of, dropped)
 
 
 def picture_of(root: ElementTree.Element, file: str, dropped: Dropped) -> PictureRecord:
