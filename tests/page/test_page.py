@@ -4,6 +4,7 @@ One server and one browser for all. Each test goes on from the session as it is.
 """
 
 import json
+import time
 
 import pytest
 from page_session import (
@@ -69,6 +70,7 @@ def test_the_start_takes_one_click_a_class_and_one_sentence(page, served):
     page.keyboard.press("ArrowRight")
     wait(page, "page.examples.stage.shown?.picture === 1")
     box = page.locator("#frame .picture").bounding_box()
+    before = time.monotonic()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 4)
     until(lambda: len(served.told()) == 1)
     (example,) = served.told()
@@ -86,8 +88,10 @@ def test_the_start_takes_one_click_a_class_and_one_sentence(page, served):
     page.wait_for_timeout(300)
     page.keyboard.press("Enter")  # skips the rest
     ready(page)
+    elsewhere = 0.9
     log = served.session.log
-    assert log.begun and 0.3 < log.searched < 0.9 and log.seconds > 0.6
+    assert log.begun and log.seconds > 0.6
+    assert 0.3 < log.searched < time.monotonic() - before - elsewhere
 
 
 def test_keys_answer_by_their_place_and_the_next_question_is_there_already(page, served):
