@@ -371,3 +371,16 @@ def test_a_damaged_session_is_refused(pool, tmp_path_factory, data):
     path.write_bytes(content[:cut])
     with pytest.raises(UserError, match="damaged session"):
         load_session(path, session(pool), "key")
+
+
+@pytest.mark.parametrize("name, change", [("label", 1), ("place", 0.5), ("features", 1)])
+def test_an_edited_session_is_refused(pool, tmp_path, name, change):
+    path = tmp_path / "session.npz"
+    asking = session(pool)
+    answered(asking, 10)
+    save_session(path, asking, "key")
+    with np.load(path) as file:
+        state = {one: file[one] for one in file.files}
+    np.savez(path, **(state | {name: state[name] + np.array(change, state[name].dtype)}))
+    with pytest.raises(UserError, match=r"a damaged session \(it was edited\); delete it"):
+        load_session(path, session(pool), "key")

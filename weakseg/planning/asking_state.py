@@ -1,6 +1,8 @@
 """A session of questions on disk: one file that a killed session goes on from, bit by bit."""
 
+import hashlib
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +28,25 @@ def save_session(path: Path, asking: Asking, key: str) -> None:
     """Write the state of a session. key: of what it was begun with, see `load_session`."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         state: dict[str, Any] = state_of(asking)
-        np.savez(file, **state, key=np.array(key), version=np.array(VERSION))
+        state |= {"key": np.array(key), "version": np.array(VERSION)}
+        np.savez(file, **state, seal=np.array(seal_of(state)))
+
+
+def seal_of(state: Mapping[str, np.ndarray]) -> str:
+    """Return a digest of the arrays of a session, which tells that nobody edited its file."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        array = np.ascontiguousarray(state[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def load_session(path: Path, asking: Asking, key: str) -> bool:
     """Bring a session to where its file ends -> whether there is one.
 
     asking: fresh, of the same pictures and options; key: says which these are. A file of another
-    session, or a damaged one, is a `UserError`.
+    session, or one that is damaged or was edited, is a `UserError`.
     """
     if not path.exists():
         return False
@@ -45,6 +58,8 @@ def load_session(path: Path, asking: Asking, key: str) -> bool:
                 f"{path}: is a session of other pictures, labels or flags; take another folder, or "
                 "delete it"
             )
+        if "seal" in state and str(state.pop("seal")) != seal_of(state):
+            raise ValueError("it was edited")
         restore(asking, state)
     except DAMAGE as error:
         raise UserError(f"{path}: a damaged session ({error}); delete it to begin anew") from error

@@ -145,6 +145,22 @@ def test_cvat_turns_a_box_about_its_centre_in_each_of_its_formats(tmp_path, name
     assert ("taken as the box around them" in "".join(reasons(dropped))) == bool(turn)
 
 
+TURNED_OTHERWISE = {
+    "a.xml": "<annotation><filename>a.jpg</filename><object><name>cat</name><type>robndbox</type>"
+    "<robndbox><cx>200</cx><cy>150</cy><w>100</w><h>40</h><angle>1.5707963</angle></robndbox>"
+    "</object></annotation>",
+    "a.json": '{"imagePath": "a.jpg", "shapes": [{"label": "cat", "shape_type": "rotation", '
+    '"points": [[180, 100], [220, 100], [220, 200], [180, 200]], "direction": 1.57}]}',
+}
+
+
+@pytest.mark.parametrize("name", TURNED_OTHERWISE)
+def test_turned_boxes_of_other_tools_are_taken_as_those_around_them(tmp_path, name):
+    (shape,), dropped = only(put(tmp_path / name, TURNED_OTHERWISE[name]))
+    assert shape.kind == "box" and np.allclose(shape.geometry, [180, 100, 220, 200], atol=1e-4)
+    assert reasons(dropped) == ["turned boxes, taken as the box around them"] and not dropped.lost
+
+
 @pytest.mark.parametrize("name", ["a.json", "voc/a.xml"])
 def test_an_attribute_of_a_persons_own_turns_no_box(tmp_path, name):
     word = '"left"' if name.endswith("json") else "left"
@@ -350,6 +366,23 @@ def coco(*annotations, **more):
             {"id": i, "image_id": 0, "category_id": 0} | one for i, one in enumerate(annotations)
         ],
     } | more
+
+
+@given(st.sampled_from([str, float]), st.sampled_from(["image_id", "category_id", "id"]))
+def test_an_id_of_coco_is_a_number_or_its_text(tmp_path_factory, kind, key):
+    content = coco({"bbox": [1, 2, 3, 4]}, {"bbox": [1, 2, 3, 4], "category_id": 90})
+    tables = ["images", "categories"] if key == "id" else ["annotations"]
+    for one in (one for table in tables for one in content[table]):
+        one[key] = kind(one[key])
+    shapes, dropped = only(put(tmp_path_factory.mktemp("ids") / "a.json", content))
+    assert [one.label for one in shapes] == ["cat", "dog"] and not dropped.counts
+
+
+@pytest.mark.parametrize("told", [{"annotation_id": 3}, {"lead_time": 1.5}, {"annotator": 1}])
+def test_label_studios_short_json_is_named(tmp_path, told):
+    content = [{"image": "a.jpg", "id": 1, "label": [{"x": 1}], **told}]
+    with pytest.raises(UserError, match="is 'JSON-MIN'; export the project as 'JSON'"):
+        read(put(tmp_path / "a.json", content))
 
 
 def test_coco_has_category_0_and_gaps_and_both_kinds_of_runs(tmp_path):

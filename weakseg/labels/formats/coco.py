@@ -56,21 +56,21 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
             continue
         content = files.json(name)
         try:
-            classes = {one["id"]: text(one["name"]) for one in content["categories"]}
-            images = {one["id"]: one for one in content["images"]}
+            classes = {known_as(one["id"]): text(one["name"]) for one in content["categories"]}
+            images = {known_as(one["id"]): one for one in content["images"]}
             refuse_shared(files.where(name), "categories", content["categories"], "name")
             refuse_shared(files.where(name), "images", content["images"], "file_name")
-            annotations: dict[Any, list[Any]] = {key: [] for key in images}
+            annotations: dict[str, list[Any]] = {key: [] for key in images}
             if any("segments_info" in one for one in content.get("annotations") or []):
                 raise UserError(
                     f"{files.where(name)}: is 'COCO panoptic', whose objects are in PNGs; export "
                     "'COCO instances'"
                 )
             for place, one in enumerate(content.get("annotations") or [], 1):
-                if one.get("image_id") not in annotations:
+                if known_as(one.get("image_id")) not in annotations:
                     dropped.add("of a picture that the file doesn't list", f"annotation {place}")
                     continue
-                annotations[one["image_id"]].append(one)
+                annotations[known_as(one["image_id"])].append(one)
             every = (one for some in annotations.values() for one in some)
             seen = least_seen(mark for one in every for mark in marks_of(one))
             records = [
@@ -84,13 +84,20 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
         yield from records
 
 
+def known_as(identity: Any) -> str:
+    """Return an id as a text: some tools write numbers as texts, others 1 as 1.0."""
+    is_whole = isinstance(identity, float) and identity.is_integer()
+    return str(int(identity) if is_whole else identity)
+
+
 def refuse_shared(where: str, kind: str, entries: Sequence[Any], key: str) -> None:
     """Refuse entries of a table that have one id but are called differently."""
-    told: dict[Any, Any] = {}
+    told: dict[str, Any] = {}
     for one in entries:
-        if told.setdefault(one["id"], one[key]) != one[key]:
+        other = told.setdefault(known_as(one["id"]), one[key])
+        if other != one[key]:
             raise UserError(
-                f"{where}: its {kind} {told[one['id']]} and {one[key]} have one id, {one['id']}; "
+                f"{where}: its {kind} {other} and {one[key]} have one id, {one['id']}; "
                 "give each its own"
             )
 
@@ -104,16 +111,17 @@ def marks_of(one: Any) -> list[Any]:
 
 
 def picture_of(
-    image: Any, annotations: Sequence[Any], classes: dict[Any, str], seen: int, dropped: Dropped
+    image: Any, annotations: Sequence[Any], classes: dict[str, str], seen: int, dropped: Dropped
 ) -> PictureRecord:
     """Return what a file says of a picture; seen: of `least_seen`."""
     name, shapes = text(image["file_name"]), []
     size = size_of(image.get("width"), image.get("height")) or size_of_runs(annotations)
     for one in annotations:
         with dropped.unless_read(name, f"annotation {one.get('id')}"):
-            if one["category_id"] not in classes:
+            category = known_as(one["category_id"])
+            if category not in classes:
                 raise Unreadable("of a category that the file doesn't list")
-            found = shapes_of(one, classes[one["category_id"]], size, seen)
+            found = shapes_of(one, classes[category], size, seen)
             for _ in range(sum(0 < mark < seen for mark in marks_of(one))):
                 dropped.add(HIDDEN, name, f"annotation {one.get('id')}", hides=False)
             if found[0].kind == "box" and turn_of(attributes(one).get("rotation")):

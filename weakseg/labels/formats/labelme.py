@@ -25,6 +25,7 @@ from weakseg.labels.formats.geometry import (
 )
 from weakseg.labels.formats.records import (
     AREAS,
+    TURNED_BOX,
     Classes,
     Dropped,
     PictureRecord,
@@ -38,6 +39,7 @@ from weakseg.labels.formats.runs import checked_size, mask_geometry, mask_pixels
 from weakseg.labels.looks import look_of
 
 VERSION = "5.4.1"  # of LabelMe, whose files these are like
+TURNED = "rotation"  # the type of X-AnyLabeling's turned boxes
 IGNORED = "__ignore__"  # the class that LabelMe's own list of classes calls so
 
 
@@ -75,6 +77,8 @@ def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
                 if shape.kind == "polygon":
                     groups[group] = len(shapes)
                 shapes.append(shape)
+            if one.get("shape_type") == TURNED:
+                dropped.change(TURNED_BOX, name)
     flags = content.get("flags") or {}
     shapes += [Shape("tag", label, True) for label, ticked in flags.items() if ticked is True]
     size = size_of(content.get("imageWidth"), content.get("imageHeight"))
@@ -105,7 +109,7 @@ def shapes_of(one: Any) -> list[Shape]:
     kind, points = one.get("shape_type", "polygon"), places(one["points"])
     if kind == "polygon":
         return [Shape(kind, label, polygon([[points]]))]
-    if kind == "rectangle":
+    if kind in ("rectangle", TURNED):
         return [Shape("box", label, box_of(points))]
     if kind == "circle":
         (x, y), (edge_x, edge_y) = points

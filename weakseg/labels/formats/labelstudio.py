@@ -40,6 +40,7 @@ from weakseg.labels.formats.records import (
 from weakseg.labels.formats.runs import brush_code, brush_pixels, mask_geometry
 
 NOTES = ("textarea", "rating", "number", "datetime", "taxonomy", "pairwise", "ranker")
+OF_MIN = {"annotation_id", "annotator", "lead_time"}  # what 'JSON-MIN' says beside the labels
 IMAGE = "image"  # what the picture of a task is usually called
 PICTURE = re.compile(r"\.(jpe?g|png|tiff?|webp|bmp|gif|jp2|avif)(\?|$)", re.IGNORECASE)
 
@@ -51,7 +52,7 @@ def recognise(files: Files, name: str) -> bool:
     tasks = files.json(name)
     if not isinstance(tasks, list) or not tasks:
         return False
-    if isinstance(tasks[0], dict) and "data" not in tasks[0] and "annotation_id" in tasks[0]:
+    if isinstance(tasks[0], dict) and "data" not in tasks[0] and OF_MIN & tasks[0].keys():
         raise UserError(f"{files.where(name)}: is 'JSON-MIN'; export the project as 'JSON'")
     return is_task(tasks[0])
 

@@ -1,5 +1,9 @@
-"""Pascal VOC's XML, a file for each picture: boxes, numbered from 1, with both corners inside."""
+"""Pascal VOC's XML, a file for each picture: boxes, numbered from 1, with both corners inside.
 
+roLabelImg's turned boxes too, of which the box around them is taken.
+"""
+
+import math
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from xml.etree import ElementTree
@@ -34,13 +38,24 @@ def picture_of(root: ElementTree.Element, file: str, dropped: Dropped) -> Pictur
     shapes = []
     for place, one in enumerate(root.iter("object"), 1):
         with dropped.unless_read(name, f"object {place}"):
-            label, drawn, turn = text(one.findtext("name")), box(one.find("bndbox")), turn_in(one)
+            label, (drawn, turn) = text(one.findtext("name")), box_of_object(one)
             shapes.append(Shape("box", label, box_around(drawn, turn) if turn else drawn))
             if turn:
                 dropped.change(TURNED_BOX, name)
     size = size_of(root.findtext("size/width"), root.findtext("size/height"))
     own = PurePosixPath(file).with_suffix("").as_posix()
     return PictureRecord(name, size, tuple(shapes), file=own)
+
+
+def box_of_object(one: ElementTree.Element) -> tuple[list[float], float]:
+    """Return the box [left, top, right, bottom] of an object, and the degrees of its turn."""
+    turned = one.find("robndbox")
+    if turned is None:
+        return box(one.find("bndbox")), turn_in(one)
+    told = (number(turned.findtext(key)) for key in ("cx", "cy", "w", "h", "angle"))
+    x, y, width, height, radians = told
+    own = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
+    return own, math.degrees(radians)
 
 
 def turn_in(one: ElementTree.Element) -> float:
