@@ -348,7 +348,8 @@ def test_the_contact_sheet_is_drawn(data):
         (["one.xml", "--map", "a=b", "--map", "a=c"], "--map a=c: a has the name b already"),
         (["one.xml", "--format", "coco"], "COCO of no picture"),
         (["other.xml"], "CVAT for images of no picture in my/images; the first of 1 is zz.jpg"),
-        (["twice.xml"], "x/c.jpg and c.jpg both mean c.jpg"),
+        (["twice.xml"], "x/c.jpg and c.jpg both mean c.jpg; keep one"),
+        (["copies.xml"], "both mean c.jpg; export a version without augmentation"),
         (["one.xml", "--mask_values", "7=horse"], "--mask_values 7=horse"),
         (["one.xml", "same.xml"], "same.xml: is of the source cvat task 7, as one.xml is"),
     ],
@@ -358,6 +359,7 @@ def test_a_mistake_is_one_line(data, words, line):
     cvat(data / "other.xml", {"zz": box()})
     cvat(data / "same.xml", {"a": POLYGON})
     cvat(data / "twice.xml", {"x/c": box(), "c": box()})
+    cvat(data / "copies.xml", {f"c_jpg.rf.{digit * 32}": box() for digit in "5a"})
     with pytest.raises(UserError) as error:
         bring(*words)
     assert line in str(error.value) and "\n" not in str(error.value)

@@ -10,6 +10,8 @@ from weakseg.labels.formats.records import Dropped, PictureRecord
 from weakseg.labels.looks import are_alike, look_of
 from weakseg.labels.matching import Match, Pictures
 
+AUGMENTED = ".rf."  # in the names of Roboflow's copies, several of one picture
+
 
 @dataclass(frozen=True)
 class Matched:
@@ -51,9 +53,11 @@ def matched(
             continue
         key = match.key
         if called.setdefault(key, record.name) != record.name:
+            are_copies = all(AUGMENTED in one for one in (called[key], record.name))
+            remedy = "export a version without augmentation" if are_copies else "keep one"
             raise UserError(
                 f"{files.path}: {called[key]} and {record.name} both mean {pictures.paths[key]}; "
-                "keep one"
+                f"{remedy}"
             )
         namesakes = pictures.called(record.file) if record.file else []
         if namesakes and key not in namesakes:
