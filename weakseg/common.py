@@ -19,11 +19,13 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from weakseg.parent import PARENT, end_with
 from weakseg.shortage import explained, last_line
 from weakseg.threads import settle_threads
+
+Item = TypeVar("Item")
 
 IGNORE = 255  # of masks: nobody labelled the pixel, or it doesn't count
 
@@ -248,6 +250,11 @@ def suggestion(word: object, known: Iterable[str], wording: str = "did you mean 
     """Return "did you mean NEAR?" for the known word nearest to a misspelt one, "" without any."""
     near = difflib.get_close_matches(str(word), list(known), n=1)
     return wording.format(near[0]) if near else ""
+
+
+def evenly(items: Sequence[Item], most: int) -> Sequence[Item]:
+    """Return `most` items at most, from all over a sequence at equal distances."""
+    return items[:: math.ceil(len(items) / most) or 1]
 
 
 def refuse_repeats(words: Sequence[str], what: str) -> None:

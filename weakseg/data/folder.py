@@ -1,14 +1,13 @@
 """A folder of one's own pictures, masks and classes."""
 
 import contextlib
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from weakseg.common import IGNORE, UserError, refuse_repeats, stable_seed
+from weakseg.common import IGNORE, UserError, evenly, refuse_repeats, stable_seed
 from weakseg.data.class_list import is_background, read_classes
 from weakseg.data.folder_files import (
     PICTURES,
@@ -149,7 +148,7 @@ class Folder(MaskClasses):
 
     def notes(self) -> list[str]:
         doubts = [*self.tested_twins(), *self.trained_twins(), *self.copied_masks()]
-        masked = [*self.shown][:: math.ceil(len(self.shown) / COMPARED) or 1]
+        masked = evenly([*self.shown], COMPARED)
         pairs = [(self.image_path(name), self.mask_path(name)) for name in masked]
         doubts += turned_notes(self.root, (pair for pair in pairs if pair[0].exists()))
         return [*super().notes(), *self.asides, *doubts]
@@ -179,8 +178,8 @@ class Folder(MaskClasses):
 
     def tested_twins(self) -> list[str]:
         """Return a line on test images whose file is that of an image to train on, if any."""
-        tested, trained = ([*map(self.image_path, self.ids(s))] for s in ("test", "trainval"))
-        tested = tested[:: math.ceil(len(tested) / COMPARED) or 1]
+        tested = [*map(self.image_path, evenly(self.ids("test"), COMPARED))]
+        trained = [*map(self.image_path, self.ids("trainval"))]
         twins = equal_files(tested, trained)
         if not twins:
             return []
@@ -193,7 +192,7 @@ class Folder(MaskClasses):
     def trained_twins(self) -> list[str]:
         """Return a line on images to train on whose file is that of another one, if any."""
         trained = self.ids("trainval")
-        pairs = copies([*map(self.image_path, trained[:: math.ceil(len(trained) / COMPARED) or 1])])
+        pairs = copies([*map(self.image_path, evenly(trained, COMPARED))])
         if not pairs:
             return []
         one, other = (path.relative_to(self.root) for path in pairs[0])

@@ -6,14 +6,12 @@ Who makes a mask smaller by averaging turns the border of 0 and 2 into 1, which 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from weakseg.common import IGNORE, UserError
+from weakseg.common import IGNORE, UserError, evenly
 
 Reader = Callable[[Path], np.ndarray]
-Mask = TypeVar("Mask")  # its path, or its name
 
 LEAST = 20  # pixels of a rim that count
 MOST, PIXELS = 30, 20_000_000  # of masks that are looked at; of their pixels
@@ -110,18 +108,13 @@ class RimTally:
         ]
 
 
-def looked_at(masks: Sequence[Mask]) -> Sequence[Mask]:
-    """Return an even part of many masks."""
-    return masks[:: math.ceil(len(masks) / MOST) or 1]
-
-
 def rim_notes(where: object, paths: Sequence[Path], read: Reader) -> list[str]:
     """Return a line where many masks of several classes have such rims, if they do.
 
     where: what the masks belong to, for people; read: returns the class numbers in a file
     """
     tally = RimTally()
-    for path in looked_at(paths):
+    for path in evenly(paths, MOST):
         try:
             tally.add(read(path), path.name)
         except UserError:  # whoever needs it says why

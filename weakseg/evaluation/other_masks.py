@@ -15,9 +15,9 @@ from weakseg.data.datasets import DataOptions
 from weakseg.data.ids import are_names, is_folder_name
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
-from weakseg.evaluation.result_model import miou_of
 from weakseg.evaluation.results import Result, mask_name
 from weakseg.inference.journal import RECORD
+from weakseg.metrics import scores
 
 FLAG = "--prediction_values"
 FAR = 0.2  # mIoU that other numbers for the classes gain where they are worth a word
@@ -129,7 +129,7 @@ class OtherMasks:
         shown = counts.sum(0)
         union = counts.sum(1)[:, None] + shown - counts
         _, meant = linear_sum_assignment(counts / np.maximum(union, 1), maximize=True)
-        now, then = miou_of(np.array([counts, counts[:, meant]], float))
+        now, then = scores(np.array([counts, counts[:, meant]]))["miou"].tolist()
         if not then - now >= FAR:
             return []
         names = result["task"]["classes"]

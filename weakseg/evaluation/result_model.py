@@ -8,18 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from weakseg.labels.signals import SIGNALS
+from weakseg.metrics import scores
 
 ROUNDED = 1e-3  # how far a mIoU may lie from that of its confusion matrix
-
-
-def miou_of(confusions: np.ndarray) -> np.ndarray:
-    """Return the mIoU [N] of confusion matrices [N, C, C], NaN where nothing was counted."""
-    hits = np.diagonal(confusions, axis1=1, axis2=2)
-    union = confusions.sum(1) + confusions.sum(2) - hits
-    shown = union > 0
-    iou = np.divide(hits, union, out=np.zeros_like(hits), where=shown)
-    number = shown.sum(1)
-    return np.divide(iou.sum(1), number, out=np.full(len(hits), np.nan), where=number > 0)
 
 
 def known_signal(word: str) -> str:
@@ -164,7 +155,7 @@ class ResultModel(Part):
         if len(matrices) == len(self.images):
             counts = np.concatenate([counts, counts.sum(0, keepdims=True)])
             told, where = [*told, self.aggregate.miou], [*where, "aggregate.miou"]
-        own = miou_of(counts)
+        own = scores(counts)["miou"].numpy()
         stated = np.array([np.nan if one is None else one for one in told])
         other = ~np.isclose(stated, own, rtol=0, atol=ROUNDED, equal_nan=True)
         if other.any():

@@ -4,7 +4,6 @@ A folder of Parquet files (label_folder.py) stands for a file wherever one is re
 """
 
 import contextlib
-import math
 import pickle
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from weakseg.common import UserError, atomic_path
+from weakseg.common import UserError, atomic_path, evenly
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.ids import check_ids
 from weakseg.labels.agreement import gainsaid, struck
@@ -240,8 +239,7 @@ def denied_by_masks(
     """
     shown = {*signals} - {"full"}
     beside = [name for name in labels if len(of_kinds(labels[name], shown)) > 1]
-    masked = dataset.masked(beside)
-    masked = masked[:: math.ceil(len(masked) / most) or 1]
+    masked = evenly(dataset.masked(beside), most)
     denied = []
     for name in masked:
         kinds = shown if "full" in labels[name] else shown - {"pixels"}

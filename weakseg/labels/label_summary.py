@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from weakseg.common import IGNORE
+from weakseg.common import IGNORE, evenly
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.signals import SIGNALS, image_seconds
 from weakseg.labels.targets import View
@@ -23,7 +23,7 @@ class LabelSummary:
 
     def __init__(self, dataset: SegmentationDataset, names: Sequence[str], previewed: int) -> None:
         self.dataset, self.names = dataset, names
-        sample = names[:: -(-len(names) // SAMPLE)]
+        sample = evenly(names, SAMPLE)
         few = min(previewed, len(names))
         self.sampled, self.counted = set(sample), set(sample[:: max(1, len(sample) // DRAWN)])
         self.previewed = {names[k * (len(names) - 1) // max(1, few - 1)] for k in range(few)}

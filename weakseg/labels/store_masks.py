@@ -1,13 +1,12 @@
 """Masks that polygons and masks of a store make, for pictures of a data set that have none."""
 
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from weakseg.common import IGNORE, UserError, atomic_path
+from weakseg.common import IGNORE, UserError, atomic_path, evenly
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.image_io import read_mask
 from weakseg.data.mask_classes import MaskClasses
@@ -54,8 +53,7 @@ def give_masks(
                 f"{path}: was exported of other labels than {folder} has; export again, or remove "
                 "it"
             )
-    mended = [name for name in other if name in own]
-    mended = mended[:: math.ceil(len(mended) / COMPARED) or 1]
+    mended = evenly([name for name in other if name in own], COMPARED)
     differing = [n for n in mended if differs(folder, dataset, n, drawn[n], classes)]
     notes = []
     if differing:

@@ -15,7 +15,7 @@ from weakseg.common import IGNORE, UserError, atomic_path
 from weakseg.data.class_list import read_classes, write_classes
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
-from weakseg.data.rims import RimTally, averaged, looked_at
+from weakseg.data.rims import MOST, RimTally, averaged
 from weakseg.labels.annotators import connected_regions
 from weakseg.labels.formats.files import Files, lines_of
 from weakseg.labels.formats.geometry import picture_size
@@ -61,7 +61,7 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
         )
     palettes, tally = Palettes(meaning.values), RimTally()
     names = [name for name in files.with_suffix(".png") if OBJECTS not in PurePosixPath(name).parts]
-    looked = {*looked_at(names)}
+    looked = {*evenly(names, MOST)}
     for name in names:
         with files.on_disk(name) as path:
             try:
