@@ -4,23 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from made_results import add_run, analysed, drawn_data, erring, perfect
 from PIL import Image
 
 from weakseg.common import UserError
-from weakseg.evaluation.result_model import miou_of
 from weakseg.evaluation.results import find_results
-from weakseg.metrics import scores
-
-
-@given(arrays(np.int64, (3, 4, 4), elements=st.integers(0, 9) | st.just(0)))
-def test_miou_of_a_result_is_that_of_the_metrics(confusions):
-    assert np.allclose(
-        miou_of(confusions.astype(float)), scores(confusions)["miou"], equal_nan=True
-    )
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from weakseg.common import IGNORE, UserError, atomic_path
+from weakseg.common import IGNORE, UserError, atomic_path, evenly
 from weakseg.data.class_list import read_classes, write_classes
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
