@@ -207,6 +207,27 @@ def test_the_strip_follows_a_class_that_is_renamed(page, served):
     assert page.locator("#strip em").last.inner_text() == "<i>wide</i> sky"
 
 
+def test_the_keyboard_changes_classes_and_arrow_keys_alone_merge_none(page, served):
+    page.click("#open-classes")
+    field = page.locator("#class-rows input:not([type=color])").nth(3)
+    field.fill("")
+    field.press("Enter")
+    page.wait_for_selector("#classes-dialog .wrong:has-text('has a name')")
+    field.fill("sky")
+    field.press("Tab")
+    wait(page, "page.state.classes.some(one => one.name === 'sky')")
+    into = "class that sky goes into"
+    wait(page, f"document.activeElement.ariaLabel === '{into}'")  # still, in the new row
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    assert "of sky become leaf" in page.inner_text("#merge")
+    assert len(served.session.log.classes.names) == 4
+    page.click("#merge-now")
+    wait(page, "page.state.classes.length === 3")
+    page.keyboard.press("Escape")
+    assert served.told()[-1].label == "leaf"
+
+
 def test_a_second_tab_takes_over_and_the_first_one_answers_no_more(page, served):
     ready(page)
     question = page.evaluate("page.questions.current.id")
@@ -237,7 +258,10 @@ def test_what_another_session_left_in_the_browser_is_not_stored_here(page, serve
     body = {"id": question, "class": "leaf", "times": {}}
     left = json.dumps([{"path": "/answer", "body": body}])
     page.evaluate("([key, left]) => localStorage.setItem(key, left)", [theirs, left])
+    page.route("**/picture/*", lambda route: route.abort())
     page.reload()
+    page.wait_for_selector("#frame:has-text('trying again')")
+    page.unroute("**/picture/*")
     ready(page)
     wait(page, "page.outbox.length === 0")
     assert page.evaluate("page.questions.current.id") == question

@@ -1,7 +1,7 @@
 """Who is let in, what is taken, and that nothing of the network leads to a file."""
 
 import pytest
-from page_session import HOST, Visitor, session_in, write_photographs
+from page_session import HOST, Visitor, client_of, session_in, write_photographs
 from werkzeug.test import Client
 
 BASE = f"http://{HOST}"
@@ -84,7 +84,7 @@ def test_what_another_site_or_a_mistake_sends_is_refused(visitor, how, status):
         "/picture/0?side=5000",
         "/cutout/0?side=9999",
         "/cutout/0?x=-1",
-        "/mask/0",
+        "/mask/2",
         "/nowhere",
     ],
 )
@@ -112,6 +112,23 @@ def test_pictures_come_by_index_upright_and_as_they_are(visitor):
         reply = visitor.get(f"/picture/{one['index']}")
         assert reply.mimetype == "image/png"  # small ones lose no pixel
         assert visitor.get(f"/picture/{one['index']}", side=320).mimetype == "image/jpeg"
+
+
+def test_a_browser_keeps_no_picture_of_another_start(visitor):
+    for path in ("/picture/0", "/cutout/0"):
+        reply = visitor.get(path)
+        assert reply.headers["Cache-Control"] == "private, no-cache"
+        known = {"If-None-Match": reply.headers["ETag"]}
+        same = visitor.client.get(path, base_url=BASE, headers=known)
+        assert same.status_code == 304 and not same.data
+        client, _ = client_of(visitor.session)  # which has started again
+        other = client.get(path, base_url=BASE, headers=known)
+        assert other.status_code == 200 and other.data == reply.data
+
+
+def test_a_mask_that_may_not_be_shown_is_nothing(visitor):
+    reply = visitor.get("/mask/0")
+    assert reply.status_code == 204 and not reply.data
 
 
 def test_a_cutout_has_the_pixel_in_its_middle(visitor):

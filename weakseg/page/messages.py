@@ -20,10 +20,8 @@ def failure(status: int, line: str) -> Response:
 
 
 def picture(content: bytes, kind: str) -> Response:
-    """Return a reply of a picture, which the browser may keep: its address says all of it."""
-    return Response(
-        content, content_type=kind, headers={"Cache-Control": "private, max-age=86400, immutable"}
-    )
+    """Return a reply of a picture, which the browser may keep, and asks each time if it holds."""
+    return Response(content, content_type=kind, headers={"Cache-Control": "private, no-cache"})
 
 
 def body(request: Request) -> dict[str, Any]:

@@ -63,12 +63,13 @@ class Panel:
         """Draw masks and estimate after each fit, until the session is closed."""
         asker = self.asker
         while not asker.closed.wait(0.3):
-            asking = asker.snapshot()
+            with asker.lock:
+                asking, classes = asker.snapshot(), asker.log.classes
             if asking is None or asking.model.fits == self.fit or asking.model.head is None:
                 continue
             self.fit = asking.model.fits
-            if self.classes != asker.log.classes:  # all is to be found anew
-                self.classes, self.outlook, self.agreement = asker.log.classes, None, None
+            if self.classes != classes:  # all is to be found anew
+                self.classes, self.outlook, self.agreement = classes, None, None
                 self.estimated_at = self.slow_at = 0
             self.masks.update(asking)
             if len(asking.answers) >= GROWTH * self.estimated_at:
@@ -81,23 +82,27 @@ class Panel:
         found = out_of_fold(asking)
         if found is None:
             return
-        told = found.answers != IGNORE
+        classes, told = self.classes, found.answers != IGNORE
         same = int((found.predicted == found.answers)[told].sum())
-        self.agreement = {"same": same, "answers": int(told.sum())}
+        kept, unscored, is_enough = {}, [], False
+        if told.sum() >= ENOUGH:
+            content = as_dict(quality(found, classes.has_background, self.asker.seed))
+            kept = {key: content[key] for key in ("miou", "pixel_accuracy", "cannot_tell")}
+            unscored = [classes.names[number] for number in content["unscored"]]
+            # How well the background alone is found says nothing of a class.
+            is_enough = content["scored"] != ([0] if classes.has_background else [])
+        self.agreement = {"same": same, "answers": int(told.sum()), "unscored": unscored}
         if len(asking.answers) >= SLOW_GROWTH * self.slow_at:
             self.slow_at, answers = len(asking.answers), log.answers
             self.doubt(asking)
-            doubling = gain(asking) if told.sum() >= ENOUGH else None
+            doubling = gain(asking) if is_enough else None
             is_small = doubling is not None and doubling.sentence == SMALL
             self.outlook = Outlook(answers, is_small) if doubling else None
-        if told.sum() >= ENOUGH:
-            content = as_dict(quality(found, log.classes.has_background, self.asker.seed))
-            names = log.classes.names
-            kept = {key: content[key] for key in ("miou", "pixel_accuracy", "cannot_tell")}
-            kept |= {"unscored": [names[number] for number in content["unscored"]]}
-            with self.asker.lock:
-                facts = {"answers": log.answers, "seconds": log.seconds}
-            log.estimate({**facts, "random": int(told.sum()), "fit": asking.model.fits, **kept})
+        with self.asker.lock:
+            if is_enough and classes == log.classes:  # which a person may have changed meanwhile
+                facts = {"answers": log.answers, "seconds": log.seconds, "unscored": unscored}
+                facts |= {"random": int(told.sum()), "fit": asking.model.fits}
+                log.estimate(facts | kept)
 
     def doubt(self, asking: Asking) -> None:
         """Find the answers that may be slips: models of other pictures gainsay them."""
@@ -115,7 +120,9 @@ class Panel:
         log = self.asker.log
         own = [one for one in log.told if one.way in (FIRST, AGAIN)]
         seconds = [one.seconds for one in own if one.seconds > 0]
-        outlook = self.outlook
+        outlook, last = self.outlook, log.estimates[-1] if log.estimates else None
+        # Of the same classes: another mean is no step of the curve.
+        alike = [one for one in log.estimates if last and one["unscored"] == last["unscored"]]
         return {
             "answers": len(own),
             "seconds": log.seconds,
@@ -123,8 +130,8 @@ class Panel:
             "cannot_tell": sum(one.label is None and not one.other for one in own),
             "agreement": self.agreement,
             "enough": ENOUGH,
-            "estimate": log.estimates[-1] if log.estimates else None,
-            "curve": [[one["seconds"], *one["miou"]] for one in log.estimates if one.get("miou")],
+            "estimate": last,
+            "curve": [[one["seconds"], *one["miou"]] for one in alike if one.get("miou")],
             "sentence": outlook.sentence(len(own), log.seconds) if outlook else "",
             "consistency": self.asker.second.consistency(),
         }
@@ -139,9 +146,11 @@ class Panel:
         estimate, consistency = shown["estimate"], shown["consistency"]
         if estimate and estimate.get("miou"):
             point, low, high = estimate["miou"]
+            without = ", ".join(estimate["unscored"])
             lines.append(
                 f"- estimated mIoU with the person's own answers {point:.1f} % (95 %: {low:.1f} to "
                 f"{high:.1f}), from {estimate['random']} answers about random pixels"
+                + (f"; without {without}, which too few show" if without else "")
             )
         if consistency:
             lines.append(

@@ -28,7 +28,7 @@ pixels of the upright original. What can't be done is `{"error": "one line"}` wi
     GET  /cutout/INDEX?x=&y=&side=  a square PNG of the original's pixels around a place, at most
          `photographs.LARGEST_CUTOUT` long; transparent beyond the picture's edge
     GET  /mask/INDEX?version=       a predicted mask as a PNG with transparent background, only of
-         pictures in `/state`'s masks and never of one with an open question
+         pictures in `/state`'s masks and never of one with an open question: else nothing, 204
     GET  /list?first=0&count=100    {"pictures": [{"index", "name", "width", "height"}]}
 
     POST /begin    {"times": of the search for others}         no (further) example clicks
@@ -49,6 +49,7 @@ pixels of the upright original. What can't be done is `{"error": "one line"}` wi
 The drawing view and a pilot have routes of their own, see `draw_routes` and `pilot_routes`.
 """
 
+import secrets
 import socket
 import threading
 from collections.abc import Callable
@@ -92,6 +93,8 @@ class Routes:
 
     def __init__(self, session: Session, access: Access) -> None:
         self.session, self.access, self.files = session, access, static_files()
+        # An address names a picture by its index, which is another one's at the next start.
+        self.start = secrets.token_urlsafe(16)
         self.table: dict[str, Callable[..., Response]] = {
             "GET /state": self.state,
             "GET /questions": self.questions,
@@ -139,7 +142,11 @@ class Routes:
             kind, content = self.files[request.path]
             return Response(content, content_type=kind)
         key, values = self.map.bind_to_environ(request.environ).match()
-        return self.table[key](request, **values)
+        response = self.table[key](request, **values)
+        if response.mimetype.startswith("image/"):
+            response.set_etag(self.start)
+            response.make_conditional(request)
+        return response
 
     # ---- what is read
 
@@ -179,8 +186,8 @@ class Routes:
     def mask(self, request: Request, index: int) -> Response:
         """Return a predicted mask."""
         content = self.session.masks.content(self.known(index))
-        if content is None:
-            raise Refused(404, "no mask of this picture is on show")
+        if content is None:  # a question has just been opened: no fault, and nothing to show
+            return Response(status=204)
         self.session.log.see(self.session.photographs.names[index])
         return picture(content, "image/png")
 

@@ -17,6 +17,7 @@ export class ClassesDialog {
   }
 
   open() {
+    this.dialog.querySelector(".wrong").textContent = "";
     this.draw();
     this.dialog.showModal();
   }
@@ -40,17 +41,42 @@ export class ClassesDialog {
       wrong.textContent = failure.message;
       return false;
     } finally {
-      this.draw();
+      this.draw(body.rename);
     }
   }
 
-  draw() {
+  /** A class goes into another once that is confirmed: arrow keys alone choose one of a list. */
+  askToMerge(one, other) {
+    byId("merge").hidden = !other;
+    if (!other) return;
+    byId("merge-line").textContent = `All labels of ${one.shown} become ${other.shown}, for good.`;
+    byId("merge-now").onclick = () => 
+      this.send({ merge: one.name, to: other.name }).then(() => this.dialog.querySelector(".close").focus());
+  }
+
+  /** Give a class the name that was typed. */
+  rename(old, typed) {
+    if (typed.trim()) return this.send({ rename: old, to: typed });
+    this.dialog.querySelector(".wrong").textContent = "A class has a name; to be rid of it, let it go into another one.";
+    this.draw(old);
+  }
+
+  /** Show the classes; the keyboard stays where it is. done: the class whose typed name is not kept */
+  draw(done) {
     const { classes, may_rename } = this.state;
+    const at = document.activeElement.closest("#class-rows li > *");
+    const row = at && [...byId("class-rows").children].indexOf(at.parentElement);
+    const column = at && [...at.parentElement.children].indexOf(at);
+    const typed = at?.matches("input:not([type=color])") && at.dataset.name !== done ? at.value : null;
     byId("classes-note").textContent = may_rename
       ? "A new name, or another class that one goes into, holds for all labels so far."
       : "The photographs come with a list of classes; only colours can be changed here.";
     byId("add-class").hidden = !may_rename;
+    byId("merge").hidden = true;
     byId("class-rows").replaceChildren(...classes.map((one) => this.row(one, classes, may_rename)));
+    const next = at && byId("class-rows").children[Math.min(row, classes.length - 1)].children[column];
+    next?.focus();
+    if (typed !== null && next?.dataset.name === at?.dataset.name) next.value = typed;
   }
 
   row(one, classes, may_rename) {
@@ -71,7 +97,8 @@ export class ClassesDialog {
         maxLength: 60,
         disabled: fixed,
         ariaLabel: `name of ${one.shown}`,
-        onchange: (event) => this.send({ rename: one.name, to: event.target.value }),
+        "data-name": one.name,
+        onchange: (event) => this.rename(one.name, event.target.value),
       }),
       fixed
         ? make("span")
@@ -79,7 +106,7 @@ export class ClassesDialog {
             "select",
             {
               ariaLabel: `class that ${one.shown} goes into`,
-              onchange: (event) => event.target.value && this.send({ merge: one.name, to: event.target.value }),
+              onchange: (event) => this.askToMerge(one, classes.find((other) => other.name === event.target.value)),
             },
             make("option", { value: "", textContent: "goes into …" }),
             ...others.map((other) => make("option", { value: other.name, textContent: other.shown })),

@@ -8,6 +8,7 @@ export class Panel {
   constructor() {
     this.visible = true;
     this.latest = [[], new Set()]; // what `masks` shows
+    this.places = this.answers = 0;
     byId("toggle-masks").onclick = () => {
       this.visible = !this.visible;
       byId("toggle-masks").textContent = this.visible ? "hide" : "show";
@@ -24,6 +25,7 @@ export class Panel {
   /** Show what the server says. extra: answers that are on their way */
   update(state, extra) {
     const { panel } = state;
+    this.answers = panel.answers + extra;
     this.numbers(panel, extra);
     byId("quality").replaceChildren(...this.quality(panel, state.classes.length));
   }
@@ -61,12 +63,16 @@ export class Panel {
         }),
       );
       if (estimate.unscored.length) {
-        lines.push(make("p", { textContent: `Too few answers to score: ${estimate.unscored.join(", ")}.` }));
+        lines.push(make("p", { textContent: `Left out of it, as too few answers show them: ${estimate.unscored.join(", ")}.` }));
       }
     } else if (agreement?.answers) {
       lines.push(
         make("p", { class: "large", textContent: `${agreement.same} of ${agreement.answers}` }),
-        make("p", { textContent: `agreement with your answers about random pixels. From ${panel.enough} of them on there is an estimate.` }),
+        make("p", {
+          textContent:
+            `agreement with your answers about random pixels. ` +
+            (agreement.unscored.length ? `For an estimate too few show ${agreement.unscored.join(", ")}.` : `From ${panel.enough} of them on there is an estimate.`),
+        }),
       );
     } else {
       lines.push(make("p", { textContent: "How good the masks are is told once there are enough answers." }));
@@ -82,12 +88,13 @@ export class Panel {
 
   /** Show masks of pictures, each in its place, but of those with an open question. */
   async masks(list, closed) {
-    this.latest = [list, closed];
+    const latest = (this.latest = [list, closed]);
     if (!this.visible) return; // what is fetched counts as seen
     const tiles = [];
     await Promise.all(
-      list.map(async ({ picture, version, slot }) => {
-        const sources = [`/picture/${picture}?side=320`, `/mask/${picture}?version=${version}`];
+      list.map(async ({ picture, fit, version, slot }) => {
+        // The version begins anew with the server, the fit's number goes on.
+        const sources = [`/picture/${picture}?side=320`, `/mask/${picture}?version=${fit}.${version}`];
         const images = await Promise.all(closed.has(picture) ? [] : sources.map(load)).catch(() => []);
         const names = ["", "mask"];
         tiles[slot] = make(
@@ -97,9 +104,12 @@ export class Panel {
         );
       }),
     );
-    const there = Array.from(tiles, (tile) => tile ?? make("div", { class: "tile asked" }));
+    if (latest !== this.latest) return; // else a picture that is asked about by now would show
+    this.places = list.length ? Math.max(this.places, tiles.length) : 0;
+    const there = Array.from({ length: this.places }, (_, slot) => tiles[slot] ?? make("div", { class: "tile asked" }));
+    const when = this.answers ? "with the next answers" : "after the first answers";
     byId("masks").replaceChildren(...there);
-    if (!there.length) byId("masks").append(make("p", { textContent: "Masks come after the first answers." }));
+    if (!there.length) byId("masks").append(make("p", { textContent: `Masks come ${when}.` }));
   }
 
   /** Hide at once the masks of pictures that a question is about. */

@@ -26,11 +26,13 @@ export function sideOf({ width, height }) {
 export const cutoutAddress = (question, side = sideOf(question)) =>
   `/cutout/${question.picture}?x=${Math.floor(question.x)}&y=${Math.floor(question.y)}&side=${side}`;
 
-/** Load an image, decoded, once -> a promise of the element. */
+/** Load an image, decoded, once it is there -> a promise of the element. */
 export function load(source) {
   if (!loaded.has(source)) {
     const image = make("img", { src: source, alt: "", draggable: false });
-    loaded.set(source, image.decode().then(() => image));
+    const there = image.decode().then(() => image);
+    loaded.set(source, there);
+    there.catch(() => loaded.get(source) === there && loaded.delete(source)); // it may come later
     if (loaded.size > KEPT) loaded.delete(loaded.keys().next().value);
   }
   return loaded.get(source);
