@@ -56,7 +56,7 @@ class Panel:
         self.classes = asker.log.classes
         self.fit = 0
         self.estimated_at = self.slow_at = 0
-        self.agreement: dict[str, int] | None = None
+        self.agreement: dict[str, Any] | None = None
         self.outlook: Outlook | None = None
 
     def work(self) -> None:
@@ -84,7 +84,8 @@ class Panel:
             return
         classes, told = self.classes, found.answers != IGNORE
         same = int((found.predicted == found.answers)[told].sum())
-        kept, unscored, is_enough = {}, [], False
+        kept: dict[str, Any] = {}
+        unscored, is_enough = list[str](), False
         if told.sum() >= ENOUGH:
             content = as_dict(quality(found, classes.has_background, self.asker.seed))
             kept = {key: content[key] for key in ("miou", "pixel_accuracy", "cannot_tell")}

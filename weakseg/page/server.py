@@ -143,7 +143,7 @@ class Routes:
             return Response(content, content_type=kind)
         key, values = self.map.bind_to_environ(request.environ).match()
         response = self.table[key](request, **values)
-        if response.mimetype.startswith("image/"):
+        if (response.mimetype or "").startswith("image/"):
             response.set_etag(self.start)
             response.make_conditional(request)
         return response
