@@ -162,11 +162,14 @@ def test_numbers_of_classes_may_not(names, copy, capsys):
     assert "the run knows background, blob, stripe; restore the order" in line
 
 
-def test_masks_to_test_on_that_changed_are_told_and_later_ones_are_not(copy, capsys):
+def test_files_to_test_on_that_changed_are_told_and_later_ones_are_not(copy, capsys):
     data, words = copy
     first, *others = (data.mask_path(name) for name in data.ids("test"))
     content = first.read_bytes()
-    assert "masks to test on changed" not in scored(words, capsys)[1]
+    assert "to test on changed" not in scored(words, capsys)[1]
+    encode_anew(data, data.ids("test")[1:], lambda image: image.rotate(180))
+    line = f"{len(others)} of {len(others) + 1} photographs to test on changed since run r"
+    assert line in scored(words, capsys)[1]
     for path in others:
         mask = np.array(Image.open(path))
         Image.fromarray(np.array([0, 2, 1], np.uint8)[mask]).save(path)
@@ -210,6 +213,7 @@ def test_photographs_that_were_encoded_anew_are_told_and_used(copy, tmp_path, ca
     run(analyze, "--results_dir", tmp_path / "results", *compare, *words[4:8])
     assert "encoded anew since run r" in capsys.readouterr().out
     after, told = scored(words, capsys)
+    assert "to test on changed" not in told
     line = f"{data.root}: the photographs were encoded anew since run r: other files of the same"
     assert told.count(line) == 1
     assert after["images"].keys() == before["images"].keys()

@@ -29,7 +29,7 @@ def dataset_of(
     data_dir, cache_dir: where they lie now; None for where the run found them. Another data set, or
     classes in another order, are a `UserError`. The test split has no image that the run was
     trained on, and is that of a result, whose images and masks must be as they were. Images that
-    were only encoded anew are told.
+    were only encoded anew are told, and so are files to test on that changed.
     """
     moved = {"data_dir": data_dir, "cache_dir": cache_dir}
     options = DataOptions.of(run["args"] | {key: path for key, path in moved.items() if path})
@@ -41,7 +41,8 @@ def dataset_of(
             f"and the run {run['args']['run_name']}, and not for the other; restore classes.txt"
         )
     dataset.know_as(task["classes"])
-    if not is_data_of(dataset, run):
+    are_anew = not is_data_of(dataset, run)
+    if are_anew:
         refuse_others(dataset, run, options.data_dir)
         say(
             [
@@ -52,28 +53,37 @@ def dataset_of(
         )
     if "seen" in run:
         dataset.test_on({*dataset.ids("test")} - {*run["seen"]})
-    say(changed_masks(dataset, run, options.data_dir))
+    say(changed_files(dataset, run, options.data_dir, are_anew))
     return dataset, options.cache_dir
 
 
-def changed_masks(dataset: SegmentationDataset, run: Mapping[str, Any], data_dir: str) -> list[str]:
-    """Return a line on masks to test on that are others than when a run was trained, if any.
+def changed_files(
+    dataset: SegmentationDataset, run: Mapping[str, Any], data_dir: str, are_anew: bool
+) -> list[str]:
+    """Return lines on photographs and masks to test on that are others than when a run was trained.
 
-    Those that came since are none; earlier versions don't tell.
+    Those that came since are none; earlier versions don't tell. are_anew: whether photographs are
+    known to be encoded anew
     """
-    held = run.get("tested")
-    if not isinstance(held, Mapping):
-        return []
-    there = [name for name in dataset.masked(dataset.ids("test")) if name in held]
-    now = dataset.mask_contents(there)
-    changed = [name for name in there if now[name] != held[name]]
-    if not changed:
-        return []
-    return [
-        f"{data_dir}: {len(changed)} of {len(there)} masks to test on changed since run "
-        f"{run['args']['run_name']} was trained, the first of {changed[0]}; where they show "
-        "classes by other numbers than then, its scores are wrong"
-    ]
+    tested = dataset.ids("test")
+    photographs = "photographs", "where they show something else than their masks"
+    masks = "masks", "where they show classes by other numbers than then"
+    lines = []
+    for (kind, fault), held, names, contents in (
+        (photographs, {} if are_anew else run.get("files"), tested, dataset.image_contents),
+        (masks, run.get("tested"), dataset.masked(tested), dataset.mask_contents),
+    ):
+        known = held if isinstance(held, Mapping) else {}
+        there = [name for name in names if isinstance(known.get(name), str)]
+        now = contents(there)
+        changed = [name for name in there if now[name] != known[name]]
+        if changed:
+            lines.append(
+                f"{data_dir}: {len(changed)} of {len(there)} {kind} to test on changed since run "
+                f"{run['args']['run_name']} was trained, the first of {changed[0]}; {fault}, its "
+                "scores are wrong"
+            )
+    return lines
 
 
 def refuse_others(dataset: SegmentationDataset, run: Mapping[str, Any], data_dir: str) -> None:
