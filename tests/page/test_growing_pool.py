@@ -2,12 +2,17 @@
 
 import errno
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from weakseg.common import UserError
 from weakseg.data.cache import NotKept
+from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.page.answer_log import AnswerLog
+from weakseg.page.asker import Asker
 from weakseg.page.growing_pool import GrowingPool
 
 FAULTS = {"b": UserError("b.png: is damaged")}
@@ -71,3 +76,18 @@ def test_where_room_cant_be_promised_the_file_is_taken_as_it_is(tmp_path, monkey
 
     monkeypatch.setattr("os.posix_fallocate", unknown)
     assert not GrowingPool(Photographs(), None, 4, tmp_path, "key", 0).features.any()
+
+
+@pytest.mark.parametrize("change", [{"red": 90}, {"channels": (1,)}])
+def test_other_photographs_of_the_same_names_have_features_of_their_own(tmp_path, change):
+    """Cameras number the photographs of each folder from 1."""
+    kept = []
+    for own in ({}, {}, change):
+        Image.new("RGB", (20, 10), (own.get("red", 80), 0, 0)).save(tmp_path / "1.bmp")
+        data = DataOptions(str(tmp_path), class_names=("none", "red"), channels=own.get("channels"))
+        encoder = SimpleNamespace(channels=[4])
+        features = SimpleNamespace(encoder=encoder, folder=tmp_path / "encoder")
+        log = AnswerLog.read(tmp_path / "labels", "")
+        Asker(open_dataset(data), features, log, tmp_path / "cache")
+        kept.append(len([*(tmp_path / "cache" / "pools").iterdir()]))
+    assert kept == [1, 1, 2]

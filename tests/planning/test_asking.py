@@ -354,9 +354,14 @@ def test_there_may_be_no_session(pool, tmp_path):
 def test_a_session_of_something_else_is_refused(pool, tmp_path):
     asking = session(pool)
     answered(asking, 10)
-    save_session(tmp_path / "session.npz", asking, "key")
+    save_session(tmp_path / "session.npz", asking, "key", "files")
     with pytest.raises(UserError, match=r"session\.npz: is a session of other"):
-        load_session(tmp_path / "session.npz", session(pool), "other")
+        load_session(tmp_path / "session.npz", session(pool), "other", "files")
+    with pytest.raises(UserError, match=r"session\.npz: is a session on photographs or masks that"):
+        load_session(tmp_path / "session.npz", session(pool), "key", "other files")
+    assert load_session(tmp_path / "session.npz", session(pool), "key", "files")
+    save_session(tmp_path / "session.npz", asking, "key")  # as an earlier version did
+    assert load_session(tmp_path / "session.npz", session(pool), "key", "files")
 
 
 @given(st.data())

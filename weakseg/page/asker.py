@@ -31,7 +31,7 @@ from weakseg.page.photographs import Photographs
 from weakseg.page.second_asking import SecondAsking
 from weakseg.planning.ask import question_seconds
 from weakseg.planning.asking import Asking, AskingOptions
-from weakseg.planning.candidates import RandomQuestions
+from weakseg.planning.candidates import RandomQuestions, pool_key
 from weakseg.planning.questions import Answer, Answers, Question
 from weakseg.training.pixel_sample import LabelledPixels
 
@@ -72,12 +72,13 @@ class Asker:
         if not len(self.photographs):
             first = next(iter(self.photographs.unreadable.values()))
             raise UserError(f"no photograph can be read; the first: {first}")
+        held = dataset.chosen.key, dataset.image_contents(self.photographs.names)
         self.pool = GrowingPool(
             self.photographs,
             self.features_of,
             sum(features.encoder.channels),
             caches / "pools",
-            features.folder.name,
+            pool_key([features.folder.name, *held]),
             seed,
         )
         self.joined = sum(name in self.photographs.index for part, _ in log.joined for name in part)

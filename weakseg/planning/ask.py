@@ -123,12 +123,13 @@ def simulation(study: AskStudy, dataset: SegmentationDataset, store: FeatureStor
     sizes = [dataset.image_size(name) for name in names]
     shown = [dataset.reading.key] if dataset.reading.key else []
     key = pool_key([dataset.fingerprint(masks=True), store.folder.name, *shown])
+    photographs = dataset.image_contents(names)
     pool = make_pool(
         names,
         sizes,
         lambda name: store(dataset.photograph(name)),
         store.folder.parent / "pools",
-        key,
+        pool_key([key, photographs]),
         options.seed,
     )
     given = other_labels(study, dataset, names) if study.labels else None
@@ -145,7 +146,9 @@ def simulation(study: AskStudy, dataset: SegmentationDataset, store: FeatureStor
     flags = asdict(options), asdict(study.faults), study.start, study.labels
     words = key, names, *flags, given.digest if given else None, every
     path = session_path(study.folder)
-    session = Simulation(asking, Annotator(dataset, names, person), path, pool_key(words), every)
+    annotator = Annotator(dataset, names, person)
+    contents = pool_key([photographs, dataset.mask_contents(names)])
+    session = Simulation(asking, annotator, path, pool_key(words), every, contents)
     session.begin(with_examples=study.start == "examples")
     return session
 

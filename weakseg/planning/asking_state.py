@@ -24,11 +24,12 @@ PARTS = ("weights", "bias")
 NUMBERS = ("fits", "penalty", "weight", "chosen_at", "axes_at")
 
 
-def save_session(path: Path, asking: Asking, key: str) -> None:
-    """Write the state of a session. key: of what it was begun with, see `load_session`."""
+def save_session(path: Path, asking: Asking, key: str, contents: str = "") -> None:
+    """Write the state of a session. key, contents: as `load_session` takes them."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         state: dict[str, Any] = state_of(asking)
         state |= {"key": np.array(key), "version": np.array(VERSION)}
+        state |= {"contents": np.array(contents)} if contents else {}
         np.savez(file, **state, seal=np.array(seal_of(state)))
 
 
@@ -42,11 +43,12 @@ def seal_of(state: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def load_session(path: Path, asking: Asking, key: str) -> bool:
+def load_session(path: Path, asking: Asking, key: str, contents: str = "") -> bool:
     """Bring a session to where its file ends -> whether there is one.
 
-    asking: fresh, of the same pictures and options; key: says which these are. A file of another
-    session, or one that is damaged or was edited, is a `UserError`.
+    asking: fresh, of the same pictures and options; key: says which these are; contents: what
+    their files hold, which those of earlier versions don't say. A file of another session, or one
+    that is damaged or was edited, is a `UserError`.
     """
     if not path.exists():
         return False
@@ -57,6 +59,11 @@ def load_session(path: Path, asking: Asking, key: str) -> bool:
             raise UserError(
                 f"{path}: is a session of other pictures, labels or flags; take another folder, or "
                 "delete it"
+            )
+        if str(state.get("contents", contents)) != contents:
+            raise UserError(
+                f"{path}: is a session on photographs or masks that changed since; restore them, "
+                "take another folder, or delete it"
             )
         if "seal" in state and str(state.pop("seal")) != seal_of(state):
             raise ValueError("it was edited")

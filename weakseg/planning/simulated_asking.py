@@ -84,6 +84,7 @@ class Simulation:
     """A session, the person who answers it, and where its state is kept.
 
     refit_every: answers between two fits
+    contents: a text that says what the files of photographs and masks hold
     """
 
     asking: Asking
@@ -91,10 +92,11 @@ class Simulation:
     path: Path
     key: str
     refit_every: int
+    contents: str = ""
 
     def begin(self, with_examples: bool) -> None:
         """Take up the session where its file ends, or begin it."""
-        if load_session(self.path, self.asking, self.key):
+        if load_session(self.path, self.asking, self.key, self.contents):
             return
         if with_examples:
             examples = self.annotator.examples(self.asking.num_classes)
@@ -109,7 +111,7 @@ class Simulation:
             if not questions:
                 return
             self.asking.take(questions, self.annotator.answers(questions))
-            save_session(self.path, self.asking, self.key)
+            save_session(self.path, self.asking, self.key, self.contents)
             yield len(self.asking.answers)
 
 
