@@ -274,7 +274,9 @@ def listed(args: argparse.Namespace, folder: Path) -> dict[str, Path]:
     """Return {id: path} of the pictures to predict; say how many other files there are."""
     from weakseg.inference.pictures import find_pictures
 
-    pictures, others = find_pictures(Path(args.images), folder)
+    pictures, others, predicted = find_pictures(Path(args.images), folder)
+    if predicted:
+        print(f"{args.images}: {predicted} files that predict.py wrote are left out")
     if others:
         first = printable(others[0].name)
         print(f"{args.images}: {len(others)} files are no pictures, the first is {first}")
@@ -320,6 +322,14 @@ def predict_all(
                 f"{counted(len(grey), 'picture')}, the first {grey[0]}, show next to nothing "
                 f"between {low:g} (black) and {high:g} (white), which the run knows; if their "
                 "values mean something else, give --value_range"
+            )
+        )
+    masks = [line["file"] for line in journal.lines(pictures) if line.get("like_mask")]
+    if masks:
+        print(
+            printable(
+                f"{args.images}: {counted(len(masks), 'picture')}, the first {masks[0]}, look like "
+                "masks: they show numbers of classes alone; give --images the folder of photographs"
             )
         )
     least_sure = write_pictures(job, journal, pictures, LEAST_SURE)

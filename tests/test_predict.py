@@ -247,6 +247,17 @@ def test_two_pictures_of_one_name_are_shown_both(runs, photographs, capsys):
     assert "a.jpg" in line and "a.png" in line
 
 
+def test_what_is_no_photograph_is_told_or_left_out(runs, photographs, capsys):
+    inside = photographs / "predicted"
+    run(predict, *words(runs, photographs, "--output_dir", inside, "--overlay"))
+    assert "look like masks" not in capsys.readouterr().out
+    run(predict, *words(runs, photographs))
+    assert "photographs: 9 files that predict.py wrote are left out" in capsys.readouterr().out
+    run(predict, *words(runs, inside / "masks", "--overwrite"))
+    told = capsys.readouterr().out
+    assert "masks: 4 pictures, the first a.png, look like masks: they show numbers" in told
+
+
 @pytest.mark.parametrize("kind", ["threading", pytest.param("loky", marks=pytest.mark.slow)])
 def test_workers_give_the_same_files(kind, runs, photographs):
     """In other threads or processes, with the journal and the tables of one."""

@@ -31,10 +31,11 @@ def test_a_picture_that_was_swapped_at_equal_size_and_time_is_not_done(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("top", "kind", "is_grey"), [(4095, np.uint16, True), (50_000, np.uint16, False)]
+    ("top", "kind", "is_grey"),
+    [(4095, np.uint16, True), (50_000, np.uint16, False), (10**6, np.float32, True)],
 )
-def test_twelve_bits_in_the_range_of_sixteen_are_told(tmp_path, top, kind, is_grey):
-    path = tmp_path / "a.png"
+def test_values_of_another_range_are_told(tmp_path, top, kind, is_grey):
+    path = tmp_path / ("a.png" if kind is np.uint16 else "a.tif")
     Image.fromarray(np.linspace(0, top, 64).astype(kind).reshape(8, 8)).save(path)
     photograph = Photograph(path, OF_16_BITS)
     assert is_one_grey(photograph, np.asarray(read_image(photograph))) == is_grey

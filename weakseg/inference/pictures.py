@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from weakseg.common import UserError, atomic_path
+from weakseg.common import IGNORE, UserError, atomic_path
 from weakseg.data.contents import content_of
-from weakseg.data.folder_files import by_id, files_below, is_picture
+from weakseg.data.folder_files import by_id, files_below, is_picture, without_predictions
+from weakseg.data.image_io import opened
 from weakseg.data.reading import Photograph, Reading
 from weakseg.data.value_range import is_deep_photograph
 from weakseg.inference.journal import Journal, Line, part_path
@@ -27,28 +28,31 @@ from weakseg.parallel import Workers, backend, stream
 from weakseg.reporting.pictures import overlay, write_mask
 
 QUALITY = 90  # of overlays, which are JPEGs
+WHITE = 255  # as what lies above the range of values is shown
 FLAT = 32  # of 256 greys: more than is left where 12 bits are shown in the range of 16
 
 
-def find_pictures(source: Path, outside: Path) -> tuple[dict[str, Path], list[Path]]:
-    """Return ({id: path} of the pictures in a folder, its other files); a file is one picture.
+def find_pictures(source: Path, outside: Path) -> tuple[dict[str, Path], list[Path], int]:
+    """Return ({id: path} of the pictures in a folder, its other files, and how many predict.py
+    wrote, which are left out); a file is one picture.
 
     An id is the path below the folder without its suffix. outside: a folder that is left out.
     Two pictures of one id are a `UserError`, and so is a folder without any.
     """
     if source.is_file():
-        return {source.stem: source}, []
+        return {source.stem: source}, [], 0
     if not source.is_dir():
         raise UserError(f"--images {source}: no such folder; mend the name")
     files = files_below(source)
     if outside.resolve().is_relative_to(source.resolve()):
         files = [path for path in files if not path.resolve().is_relative_to(outside.resolve())]
-    pictures = [path for path in files if is_picture(path)]
-    others = sorted({*files} - {*pictures})
+    given = without_predictions(files) or files  # unless somebody asks for these alone
+    pictures = [path for path in given if is_picture(path)]
+    others = sorted({*given} - {*pictures})
     if not pictures:
         first = f"; the first of {len(others)} other files is {others[0].name}" if others else ""
         raise UserError(f"--images {source}: no picture is there{first}")
-    return by_id(pictures, source), others
+    return by_id(pictures, source), others, len(files) - len(given)
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ class Job:
             seen = model.look(photograph, every, self.windows)
             line |= facts(seen, len(model.classes))
             line["one_grey"] = is_one_grey(photograph, seen.image)
+            line["like_mask"] = is_like_mask(path, len(model.classes))
             if self.separation is not None:
                 numbers, classes = separate(
                     seen.mask, self.separation, model.has_background, clicks
@@ -158,11 +163,23 @@ def stamp(path: Path) -> dict[str, int | str | None]:
 def is_one_grey(photograph: Photograph, shown: np.ndarray) -> bool:
     """Return whether a picture of more than 8 bits shows next to nothing in the range of a run.
 
-    Its values may mean something else, as those of 12 bits do where a run learnt from 16.
+    Its values may mean something else, as those of 12 bits do where a run learnt from 16, or lie
+    above the range, as those of 16 do where it learnt from 12.
     shown: [H, W, 3] uint8, as the model sees it
     """
-    is_flat = photograph.reading.value_range is not None and np.ptp(shown) < FLAT
+    if photograph.reading.value_range is None:
+        return False
+    is_flat = np.ptp(shown) < FLAT or np.median(shown) == WHITE
     return bool(is_flat and is_deep_photograph(photograph))
+
+
+def is_like_mask(path: Path, classes: int) -> bool:
+    """Return whether a picture is a PNG of numbers of classes, as masks are and photographs not."""
+    with opened(path) as image:
+        if image.format != "PNG" or image.mode not in ("1", "L", "P"):
+            return False
+        shown = np.unique(np.asarray(image))
+    return len(shown) > 1 and bool(((shown < classes) | (shown == IGNORE)).all())
 
 
 def facts(seen: Prediction, classes: int) -> Line:
