@@ -236,9 +236,9 @@ def launch(processes, script):
     "weighting, precision, recipe",
     [
         pytest.param("fixed", [], "plain", marks=pytest.mark.slow),
-        ("fixed", ["--device", "auto"], "strong"),
+        pytest.param("fixed", ["--device", "auto"], "strong", marks=pytest.mark.slow),
         ("uncertainty", [], "plain"),
-        ("fixed", ["--amp"], "plain"),
+        pytest.param("fixed", ["--amp"], "plain", marks=pytest.mark.slow),
     ],
 )
 def test_two_processes_train_what_one_does(weighting, precision, recipe, flags, tmp_path):
@@ -314,6 +314,7 @@ def test_two_processes_with_batch_norm_of_their_own_are_killed_and_go_on(flags, 
         assert [x[k] for k in NUMBERS] == [y[k] for k in NUMBERS]
 
 
+@pytest.mark.slow
 def test_of_two_processes_each_cuts_its_share(flags, tmp_path):
     at = flags.index("--weak_label_path") + 1
     base, found = ["--supervision_mode", "boxes", "--recipe", "strong", "--epochs", 1], []
@@ -369,9 +370,8 @@ def two_nodes(launcher, script):
     return [start([sys.executable, "-m", *commands[launcher](rank), *script]) for rank in (0, 1)]
 
 
-@pytest.mark.parametrize(
-    "launcher", ["torchrun", pytest.param("accelerate", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
 def test_two_nodes_are_killed_and_one_process_goes_on(launcher, flags, tmp_path):
     """The run is the one that a single process makes without interruption, up to batch norm."""
     base = [

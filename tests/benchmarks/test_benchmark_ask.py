@@ -180,6 +180,7 @@ def test_masks_are_priced_anew():
     assert ask_kinds.hours_at(cost, "image", 60.0) == pytest.approx(246 / 3600)
 
 
+@pytest.mark.slow
 def test_kinds_over_hours_stand_beside_answers(tiny, pets_labels, tmp_path, monkeypatch, capsys):
     row = {"point": 5, "answers": 5, "pictures": 3, "miou": 20.0}
     rows = [row | {"minutes": 0.3, "low": 15.0, "high": 25.0}]

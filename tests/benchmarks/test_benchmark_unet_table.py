@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 from conftest import run
 
 import evaluate
@@ -17,6 +18,7 @@ COMMANDS = {"weak_label_generator.py": weak_label_generator, "evaluate.py": eval
 TINY = ["--img_size", 64, "--encoder_weights", "none", "--pixels", 20, "--rounds", 1]
 
 
+@pytest.mark.slow
 def test_labels_are_made_and_runs_are_trained_and_scored_once(pets_dir, tmp_path, monkeypatch):
     calls = []
 

@@ -65,7 +65,7 @@ def answered(asking, count, batch=10, classes=2, answer=truth):
 
 
 @given(share=st.floats(0, 1), batch=st.integers(1, 30))
-@settings(max_examples=15)
+@settings(max_examples=5)
 def test_random_questions_are_the_sequence_whatever_the_model_thinks(pool, share, batch):
     asking = session(pool, seed=3, random_share=share)
     questions = [q for q in answered(asking, 90, batch) if q.drawn == RANDOM]

@@ -156,11 +156,11 @@ def test_what_a_probe_gave_may_be_the_best_unless_its_loss_lacks_a_term(warm, se
 @pytest.mark.parametrize(
     "mode, module, name, calls",
     [
-        ("points", checkpoints, "save_checkpoint", 1),
+        pytest.param("points", checkpoints, "save_checkpoint", 1, marks=pytest.mark.slow),
         ("boxes", checkpoints, "save_checkpoint", 2),
         pytest.param("full", checkpoints, "save_checkpoint", 3, marks=pytest.mark.slow),
         pytest.param("points", loop, "validate", 1, marks=pytest.mark.slow),
-        ("points", loop, "validate", 2),
+        pytest.param("points", loop, "validate", 2, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_ends_with_the_same_weights(mode, module, name, calls, flags, tmp_path):

@@ -301,10 +301,10 @@ def flags(pets_dir, pets_labels, tmp_path):
 @pytest.mark.parametrize(
     "mode, module, name, calls",
     [
-        ("points", checkpoints, "save_checkpoint", 1),
+        pytest.param("points", checkpoints, "save_checkpoint", 1, marks=SLOW),
         pytest.param("scribbles", checkpoints, "save_checkpoint", 2, marks=SLOW),
         ("hybrid_boxes_points", checkpoints, "save_checkpoint", 1),
-        ("tags", from_labels, "mask_from_maps", 3),
+        pytest.param("tags", from_labels, "mask_from_maps", 3, marks=SLOW),
         ("points", rounds, "mask_from_predictions", 2),
         pytest.param("hybrid_tags_points", checkpoints, "save_checkpoint", 3, marks=SLOW),
     ],

@@ -450,6 +450,7 @@ def kill_at(moments, command, folder):
     return killed
 
 
+@pytest.mark.slow
 def test_killed_at_any_stage_it_ends_as_if_never_interrupted(tiny, tmp_path):
     """SIGKILL between stages and in the middle of them leaves ledger and results the same."""
     settings = [
