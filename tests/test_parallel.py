@@ -14,6 +14,7 @@ import pytest
 from conftest import run
 
 import weak_label_generator
+from weakseg import parallel
 from weakseg.common import UserError
 from weakseg.labels import simulate
 from weakseg.labels.label_file import load_labels
@@ -232,6 +233,25 @@ def test_what_workers_cannot_do_ends_with_one_line(name, function, message):
     ):
         list(stream((delayed(function)(i) for i in range(3)), workers))
     assert str(caught.value).isprintable()
+
+
+def test_workers_of_dask_that_come_no_more_are_not_awaited(monkeypatch):
+    """As those of its tasks that die faster than their nannies see them start."""
+    from joblib import delayed
+
+    nanny = pytest.importorskip("distributed.nanny").Nanny
+
+    async def give_up(self, exitcode):
+        pass
+
+    monkeypatch.setattr(nanny, "_on_worker_exit", give_up)
+    monkeypatch.setattr(parallel, "RETURN", 1)
+    workers = Workers("dask", jobs=2)
+    with (
+        pytest.raises(UserError, match="--backend dask: workers died at their task"),
+        backend(workers),
+    ):
+        list(stream((delayed(fatal)(i) for i in range(3)), workers))
 
 
 def test_a_slow_reader_is_not_flooded():

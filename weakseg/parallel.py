@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = str(Path(__file__).resolve().parents[1])  # of the checkout: what workers import lies there
 PATIENCE = 10  # seconds that the first worker of a Dask cluster may take to come
+RETURN = 60  # seconds after which Dask's workers on this machine, all of which died, come no more
 AHEAD = 64  # tasks a worker whose results may wait for their reader, so that memory stays flat
 
 
@@ -78,27 +79,33 @@ def add_backend_arguments(
 
 @dataclass(frozen=True)
 class Started:
-    """A backend that is ready: what joblib calls it, and the error of tasks whose workers died."""
+    """A backend that is ready: what joblib calls it, and the errors of tasks whose workers died."""
 
     backend: "str | ParallelBackendBase"
-    died: type[BaseException]
+    died: tuple[type[BaseException], ...]
 
 
 def start_dask(workers: Workers, stack: contextlib.ExitStack) -> Started:
     """Connect to the Dask scheduler of --cluster, or start workers here, until `stack` is closed.
 
+    Dask starts a worker that died anew, but gives it up where it dies before it is up: its tasks
+    would wait for ever once all are given up.
+
     Raises `OSError` where the cluster can't be reached or doesn't see this folder.
     """
+    import dask
     from dask.distributed import Client, KilledWorker
+    from distributed.scheduler import NoValidWorkerError, NoWorkerError
     from joblib import ParallelBackendBase, effective_n_jobs
 
     if workers.cluster:
         client = stack.enter_context(Client(workers.cluster))
     else:
         jobs = effective_n_jobs(workers.jobs)
-        client = stack.enter_context(
-            Client(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
-        )
+        with dask.config.set({"distributed.scheduler.no-workers-timeout": RETURN}):
+            client = stack.enter_context(
+                Client(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
+            )
     client.wait_for_workers(1, timeout=PATIENCE)
     folders = [client.run_on_scheduler(os.path.isdir, ROOT)]
     if not all([*folders, *client.run(os.path.isdir, ROOT).values()]):
@@ -128,7 +135,7 @@ def start_dask(workers: Workers, stack: contextlib.ExitStack) -> Started:
         def retrieve_result_callback(self, out: Any) -> Any:
             return out.result()
 
-    return Started(Dask(), KilledWorker)
+    return Started(Dask(), (KilledWorker, NoWorkerError, NoValidWorkerError))
 
 
 def start_ray(workers: Workers, stack: contextlib.ExitStack) -> Started:
@@ -141,7 +148,7 @@ def start_ray(workers: Workers, stack: contextlib.ExitStack) -> Started:
     ray.init(address=workers.cluster, num_cpus=cpus)
     stack.callback(ray.shutdown)
     register_ray()
-    return Started("ray", ray.exceptions.RayError)
+    return Started("ray", (ray.exceptions.RayError,))
 
 
 # Name of a backend -> what starts it; None: joblib itself.
@@ -163,7 +170,7 @@ def backend(workers: Workers) -> Iterator[None]:
     from joblib import parallel_config
 
     start = BACKENDS[workers.backend]
-    started = Started(workers.backend, BrokenExecutor)
+    started = Started(workers.backend, (BrokenExecutor,))
     with contextlib.ExitStack() as stack:
         try:
             if start:

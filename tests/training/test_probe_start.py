@@ -36,7 +36,16 @@ def flags(pets_dir, pets_labels, tmp_path):
     return [*words, "--checkpoint_dir", tmp_path, "--cache_dir", tmp_path / "cache"]
 
 
-@pytest.mark.parametrize("mode", [*SIGNALS, "hybrid_boxes_points", "hybrid_full_points"])
+QUICK = {"full", "points", "hybrid_boxes_points"}
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param(mode, marks=[] if mode in QUICK else pytest.mark.slow)
+        for mode in [*SIGNALS, "hybrid_boxes_points", "hybrid_full_points"]
+    ],
+)
 def test_every_kind_of_label_starts_from_a_probe(mode, flags, tmp_path):
     run(train, "--supervision_mode", mode, *flags, "--epochs", 1, "--rounds", 0)
     first, last = lines(tmp_path / "r")
