@@ -132,10 +132,12 @@ export class FinishDialog {
     const { state: stage, line, commands } = state.finish;
     const words = {
       no: "Fits a model to all your answers and writes masks of all photographs. All answers are stored already: you may as well close this page, and come back with the same command.",
-      running: `${line} …`,
+      running: `${line} … You may go on labelling meanwhile.`,
       done: `Done: ${line}. Go on with one of these commands; or answer more, and finish again.`,
       failed: `It did not work: ${line}`,
     };
+    const marks = { no: "", running: " …", done: " ✓", failed: " !" };
+    byId("open-finish").textContent = `Finish${marks[stage]}`;
     byId("finish-line").textContent = words[stage];
     byId("start-finish").disabled = stage === "running";
     byId("finish-commands").hidden = stage !== "done";

@@ -35,7 +35,7 @@ export class DrawPanel {
     byId("draw-opacity").oninput = (event) => draw.fade(Number(event.target.value) / 100);
     byId("draw-opacity").value = String(100 * draw.opacity);
     for (const id of ["draw-brush", "draw-opacity"])
-      byId(id).onchange = (event) => event.target.blur(); // keys mean tools
+      byId(id).onpointerup = (event) => event.target.blur(); // keys mean tools
   }
 
   // ---- what there is

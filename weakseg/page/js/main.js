@@ -67,7 +67,12 @@ async function poll() {
   }
 }
 
+// A button that Tab has led to is pressed as any; after a click, keys mean what the view says.
+let tabbed = false;
+addEventListener("pointerdown", () => (tabbed = false), true);
+
 addEventListener("keydown", (event) => {
+  tabbed ||= event.code === "Tab";
   if (clock.covered && !byId("elsewhere-dialog").open) {
     clock.back();
     event.preventDefault();
@@ -75,8 +80,8 @@ addEventListener("keydown", (event) => {
   }
   const typed = event.target.closest?.("input, select, textarea, dialog");
   if (typed || document.querySelector("dialog[open]")) return;
-  const on_button = event.target.closest?.("button") && ["Enter", "Space"].includes(event.code);
-  if (on_button && event.target.matches(":focus-visible") && event.target.closest("header, #strip, h2")) return;
+  const presses = ["Enter", "NumpadEnter", "Space"].includes(event.code);
+  if (tabbed && presses && event.target.closest?.("button")) return;
   const means = view === questions && examples.key ? examples.key(event) : view.key(event);
   if (means) event.preventDefault();
 });
