@@ -183,6 +183,20 @@ def test_files_to_test_on_that_changed_are_told_and_later_ones_are_not(copy, cap
     assert "masks to test on changed" not in scored(words, capsys)[1]
 
 
+def test_pictures_to_test_on_that_a_run_learnt_from_by_other_names_are_told(copy, capsys):
+    data, words = copy
+    names = data.ids("train")[:2]
+    for name in names:
+        for path in (data.image_path(name), data.mask_path(name)):
+            path.rename(path.with_name(f"x{path.name}"))
+    tested = [*data.ids("test"), *(f"x{name}" for name in names)]
+    (data.root / "test.txt").write_text("\n".join(tested))
+    trained = sorted({*data.ids("trainval")} - {*names})
+    (data.root / "trainval.txt").write_text("\n".join(trained))
+    line = f"2 of {len(tested)} test images are files that run r was trained on under other names"
+    assert line in scored(words, capsys)[1]
+
+
 def test_a_background_that_is_none_any_more_is_refused(copy, capsys):
     data, words = copy
     (data.root / "classes.txt").write_text("\n".join(["# no background", *CLASSES]))

@@ -53,8 +53,30 @@ def dataset_of(
         )
     if "seen" in run:
         dataset.test_on({*dataset.ids("test")} - {*run["seen"]})
+    say(renamed_since(dataset, run, options.data_dir))
     say(changed_files(dataset, run, options.data_dir, are_anew))
     return dataset, options.cache_dir
+
+
+def renamed_since(dataset: SegmentationDataset, run: Mapping[str, Any], data_dir: str) -> list[str]:
+    """Return a line on images to test on that a run was trained on under other names, if any.
+
+    Equal files that still are in both splits are told by the data set itself.
+    """
+    files, there = run.get("files"), {*dataset.ids("trainval")}
+    gone = {*run.get("seen", ())} - there if isinstance(files, Mapping) else set()
+    learnt = {files[name]: name for name in sorted(gone) if isinstance(files.get(name), str)}
+    now = dataset.image_contents(dataset.ids("test")) if learnt else {}
+    renamed = [name for name, held in now.items() if held in learnt]
+    if not renamed:
+        return []
+    first = renamed[0]
+    return [
+        f"{data_dir}: {len(renamed)} of {len(now)} test images are files that run "
+        f"{run['args']['run_name']} was trained on under other names, the first {first} as "
+        f"{learnt[now[first]]}, so its scores are too good; take them out of the test, or train "
+        "it again"
+    ]
 
 
 def changed_files(
