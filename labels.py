@@ -297,7 +297,7 @@ def report(found: Imported, pictures: Pictures, known: Sequence[str]) -> None:
     if found.dropped.hidden:
         number = len(found.dropped.hidden)
         say(f"  {number} pictures lost shapes, so that none of their lists is complete")
-    for line in found.slips.lines(found.classes, known):
+    for line in (*found.slips.lines(found.classes, known), *found.order.lines()):
         say(f"  {line}")
 
 

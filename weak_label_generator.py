@@ -265,9 +265,9 @@ def clicks_of_people(
     if not args.clicks:
         return {}, {}
     clicks = HumanClicks(args.clicks)
-    points = simulate.point_sources(dataset, names, clicks, args.simulated_clicks)
-    if clicks.outside:
-        print(f"{args.clicks}: {clicks.outside} clicks beside their image are left out")
+    people = {name: clicks.points(dataset, name) for name in names}
+    say([*clicks.lines(dataset, people)])
+    points = simulate.point_sources(people, args.simulated_clicks)
     return points, {"clicks": clicks.digest, "simulated_clicks": args.simulated_clicks}
 
 

@@ -137,3 +137,20 @@ def test_a_list_that_is_written_is_read(tmp_path_factory, names, has_background)
     with pytest.raises(UserError, match=r"classes.txt, line 2: '-' is no name"):
         write_classes(path, ["a", "-"], has_background)
     assert read_classes(path) == (names, has_background)
+
+
+@pytest.mark.parametrize("sign", [" ", ",", "\t", ": "])
+@pytest.mark.parametrize("mark", ["{}", "#00000{}", "0 0 {}"])
+def test_numbers_and_colours_behind_all_names_are_refused(sign, mark, tmp_path):
+    path = tmp_path / "classes.txt"
+    rows = [("background", 0), ("cat", 2), ("dog", 1)]
+    path.write_text("".join(f"{name}{sign}{mark.format(k)}\n" for name, k in rows))
+    with pytest.raises(UserError, match=r"line 1: .* has a number or colour behind"):
+        read_classes(path)
+    path.write_text("background\ngrade 1\ngrade 2\n")
+    assert read_classes(path)[0][1:] == ["grade 1", "grade 2"]
+    path.write_text("# no background\ntooth 1\ntooth 2\n")
+    assert len(read_classes(path)[0]) == 2
+    path.write_text("- background\n- cat\n")
+    with pytest.raises(UserError, match="marks that are no part"):
+        read_classes(path)

@@ -52,6 +52,20 @@ def test_a_list_of_groups_names_pictures_as_other_lists_do(tmp_path):
     assert read_groups(tmp_path / "none.txt", files) == {}
 
 
+def test_pictures_without_a_line_and_groups_of_one_are_said(tmp_path):
+    files = {name: tmp_path / f"{name}.jpg" for name in "abcdefghijk"}
+    path = tmp_path / "groups.txt"
+    for count in (9, 10):
+        path.write_text("".join(f"{name},{name}\n" for name in [*files][:count]))
+        lacking, *alone = group_notes(path, files)
+        assert (
+            f"{11 - count} of 11 pictures have no line, the first is {[*files][count]}" in lacking
+        )
+        assert ["no two pictures" in line for line in alone] == [True] * (count == 10)
+    path.write_text("".join(f"{name},1\n" for name in files))
+    assert not group_notes(path, files)
+
+
 def test_names_of_no_picture_and_groups_with_several_spellings_are_said(tmp_path):
     files = {name: tmp_path / f"{name}.jpg" for name in "ab"}
     path = tmp_path / "groups.txt"

@@ -378,6 +378,21 @@ def test_widths_and_heights_are_no_corners(bring):
     assert len(bring(rows[:3]).sources) == 1  # too few to be sure
 
 
+@given(st.integers(1, 30), st.sampled_from(["corner", "middle", "corners"]))
+def test_ten_boxes_by_their_middle_or_all_in_one_quarter_are_told(count, form):
+    order = BoxOrder()
+    for k in range(count):
+        width, height = 10 + k % 7, 8 + k % 5
+        left, top = 14 + k % 3, 9 + k % 4
+        middle = [51, top + 6]
+        corners = [left, top, left + width, top + height]
+        own = {"corner": [left, top, width, height], "middle": [*middle, width, height]}
+        order.add(own.get(form, corners), SIZE)
+    assert bool(order.fault) == (count >= (5 if form == "corner" else 10) and form != "corners")
+    # Corners of small things in the upper left may be meant.
+    assert bool([*order.lines()]) == (count >= 10 and order.fitting == count)
+
+
 boxes = st.tuples(st.floats(0, 59), st.floats(0, 39), st.floats(0, 59), st.floats(0, 39))
 
 

@@ -79,7 +79,7 @@ def test_boxes_drawn_as_polygons_are_told_and_become_boxes(bring):
     assert "rectangles" not in told
 
 
-@pytest.mark.parametrize("sign", ["-", "_", " ", "-0"])
+@pytest.mark.parametrize("sign", ["-", "_", " ", "-0", ""])
 def test_numbers_of_objects_are_told_and_joined_by_the_map_that_is_told(sign, bring):
     rows = [f"a.png,box,cat{sign}{k},{9 * k},1,{9 * k + 8},9" for k in (1, 2, 3)]
     told, _ = bring(*rows)
@@ -96,7 +96,9 @@ def test_names_that_differ_by_more_are_classes(names):
     assert not [*Slips().lines(names, [])]
 
 
-@pytest.mark.parametrize("name", ["void", "Ignore", "un-labelled", "don't care", "__ignore__", "?"])
+@pytest.mark.parametrize(
+    "name", ["void", "#NAME?", "nan", "Ignore", "un-labelled", "don't care", "__ignore__", "?"]
+)
 @pytest.mark.parametrize("kind, places", [("polygon", "5,5,25,5,25,30"), ("click", "5,5")])
 def test_what_nobody_is_to_label_is_told_and_left_unlabelled(name, kind, places, bring):
     rows = ["a.png,click,cat,50,35", f"a.png,{kind},{name},{places}"]
@@ -160,3 +162,43 @@ def test_labels_in_the_upper_left_alone_are_told(pictures, across, down):
         corner.add(key, places_in({"boxes": [[0, 0, *corner_of, 1]]}), size)
     is_told = pictures >= PICTURES and max(across, down) <= SHARE
     assert len([*slips.lines(["cat"], ["cat"])]) == len([*corner.lines()]) == is_told
+
+
+def imported(tmp_path, capsys, content, suffix, *words):
+    """Import a text of a tool's -> what is told; the store is at tmp_path / "s"."""
+    path = tmp_path / f"export{suffix}"
+    path.write_text(content)
+    command = ["import", path, "--images", tmp_path / "images", "--output", tmp_path / "s"]
+    run(labels, *command, *words)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mark", ['source="manual"', 'source="auto"', "ignored"])
+def test_what_cvat_marks_is_told(mark, bring, tmp_path, capsys):
+    note = '<attribute name="Ignore">true</attribute>' if mark == "ignored" else ""
+    box = f'<box label="cat" xtl="1" ytl="1" xbr="9" ybr="9" {mark * (not note)}>{note}</box>'
+    image = f'<image id="0" name="a.png" width="60" height="40">{box}</image>'
+    told = imported(tmp_path, capsys, f"<annotations>{image}</annotations>", ".xml")
+    assert ("a model's shapes that nobody changed" in told) == ("auto" in mark)
+    assert ("marked 'ignore'" in told) == bool(note)
+
+
+def test_tasks_that_nobody_submitted_are_not_empty(bring, tmp_path, capsys):
+    value = {"points": [[1, 1], [9, 1], [9, 9]], "closed": False, "polygonlabels": ["cat"]}
+    one = {"type": "polygonlabels", "original_width": 60, "original_height": 40, "value": value}
+    drawn = [{"result": [one | {"origin": "prediction"}]}]
+    tasks = [
+        {"data": {"image": f"{k}.png"}, "annotations": a}
+        for k, a in zip("ab", [drawn, []], strict=True)
+    ]
+    told = imported(tmp_path, capsys, json.dumps(tasks), ".json", "--empty", "background")
+    for words in ("a task without an annotation", "nobody changed", "polygons that were left open"):
+        assert words in told
+    with opened_store(tmp_path / "s") as store:
+        assert not dict(carried_in(store.given()))["b"].complete
+
+
+def test_shapes_that_are_there_twice_count_once(bring):
+    rows = ["a.png,click,cat,5,5", "a.png,click,cat,5.001,5", "a.png,click,dog,5,5"]
+    told, carried = bring(*rows, "a.png,tag,cat", "a.png,tag,cat")
+    assert "1 dropped, there twice" in told and len(carried.shapes) == 3

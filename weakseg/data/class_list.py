@@ -13,6 +13,28 @@ from weakseg.common import UserError, atomic_path
 from weakseg.data.lists import NO_BACKGROUND, is_comment, numbered_lines, read_lines
 
 BACKGROUND = {"background", "_background_", "bg"}  # in any case: what nobody lists but first
+BEHIND = {  # words of names that the background may have
+    *("bg", "back", "none", "other", "others", "rest", "nothing", "empty", "negative", "outside"),
+    *(
+        "hintergrund",
+        "fond",
+        "fondo",
+        "sfondo",
+        "achtergrond",
+        "bakgrund",
+        "baggrund",
+        "tło",
+        "фон",
+    ),
+    *("void", "unlabeled", "unlabelled", "背景"),
+}
+VOID = {  # what people call that which nobody is to label, by its letters
+    *("ignore", "ignored", "ignoreregion", "void", "unlabelled", "unlabeled", "unannotated"),
+    *("dontcare", "dontknow", "unsure", "uncertain"),
+}
+NUMBERED = re.compile(
+    r"(.*\S)\s*[\s:=.,;|]\s*(\d+|#[0-9a-fA-F]{6})"
+)  # a name, its number or colour
 COUNTED = re.compile(r"\d+\s*[\s:=.,;)|-]\s*\S")  # a number in front of a name
 HEADING = re.compile(
     r"((id|number|index|value)\W+)?(names?|class(es)?|class.?names?|labels?)", re.I
@@ -49,11 +71,14 @@ def checked_lines(path: Path, has_background: bool = False) -> list[tuple[int, s
         refuse(path, lines[0][0], f"{lines[0][1]!r} is a heading, no class; {NAMES_ALONE}")
     if len(lines) > 1 and all(COUNTED.match(line) for _, line in lines):
         refuse(path, lines[0][0], f"{lines[0][1]!r} begins with a number; {NAMES_ALONE}")
+    behind = [match for _, line in lines if (match := NUMBERED.fullmatch(line))]
+    if len(behind) == len(lines) > 1 and len({match[1] for match in behind}) == len(lines):
+        refuse(path, lines[0][0], f"{lines[0][1]!r} has a number or colour behind; {NAMES_ALONE}")
     refuse_lookalikes(path, lines)
     for number, line in lines:
         if not any(letter.isalnum() for letter in line):
             refuse(path, number, f"{line!r} is no name; {NAMES_ALONE}")
-        if line[-1] in ",;" or (line[0] in "'\"" and line[0] == line[-1]):
+        if line[-1] in ",;" or line.startswith("- ") or (line[0] in "'\"" and line[0] == line[-1]):
             refuse(path, number, f"{line!r} has marks that are no part of a name; {NAMES_ALONE}")
     refuse_gaps(path, [number for number, _ in lines], has_background)
     return lines
@@ -89,6 +114,17 @@ def write_classes(path: Path, names: Sequence[str], has_background: bool) -> Non
 def is_background(name: str) -> bool:
     """Return whether a name is one that the background usually has."""
     return name.casefold() in BACKGROUND
+
+
+def is_behind(name: str) -> bool:
+    """Return whether a name may be that of what is behind all objects, in some languages."""
+    words = {*re.split(r"[\W_]+", name.casefold())}
+    return "background" in name.casefold() or bool(words & BEHIND)
+
+
+def is_void(name: str) -> bool:
+    """Return whether a name says that nobody is to label there."""
+    return "".join(filter(str.isalnum, name.casefold())) in VOID
 
 
 def says_no_background(path: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from weakseg.common import IGNORE, UserError, evenly, refuse_repeats, stable_seed
-from weakseg.data.class_list import is_background, read_classes
+from weakseg.data.class_list import is_background, is_behind, is_void, read_classes
 from weakseg.data.folder_files import (
     PICTURES,
     by_id,
@@ -111,6 +111,13 @@ class Folder(MaskClasses):
             )
         self.lists = self.given_lists(given) if there else self.hashed_lists()
         self.may_lack_test = not there
+        listed = {name for names in self.lists.values() for name in names}
+        spare = [name for name in self.files if name not in listed]
+        if spare:
+            self.asides.append(
+                f"{self.root}: {len(spare)} of {len(self.files)} pictures are in neither list, the "
+                f"first is {spare[0]}"
+            )
         if self.groups:
             refuse_parted(self.root / GROUPS, self.lists, self.group)
 
@@ -126,7 +133,21 @@ class Folder(MaskClasses):
     def like_any_other(self, path: Path) -> list[str]:
         """Return a line where a class is called as the background, but isn't; path: of the list."""
         first = self.all_classes[0]
-        if self.has_background or not is_background(first):
+        if self.has_background:
+            voids = [n for n, name in enumerate(self.all_classes) if n and is_void(name)]
+            lines = [
+                f"{path}: {self.all_classes[n]} is a class like any other; if it means that nobody "
+                f"is to label there, add --mask_ignore {n}"
+                for n in voids
+                if not self.mask_values or n not in self.mask_values.meaning
+            ]
+            if not is_behind(first):
+                lines.append(
+                    f"{path}: {first} is the background, since it stands first; if masks show that "
+                    "as 0, write background above it, and if there is none, '# no background'"
+                )
+            return lines
+        if not is_background(first):
             return []
         return [
             f"{path}: {first} is a class like any other, as --no_background or the comment '# no "

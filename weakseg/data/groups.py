@@ -16,6 +16,7 @@ from weakseg.data.ids import check_id
 from weakseg.data.lists import numbered_lines
 
 FILE = "groups.txt"
+SINGLES = 10  # pictures from which on as many groups are no list of what belongs together
 
 
 def read_groups(path: Path, files: Mapping[str, Path]) -> dict[str, str]:
@@ -62,9 +63,18 @@ def group_notes(path: Path, files: Mapping[str, Path]) -> list[str]:
             f"{path}: {len(strays)} of {len(lines)} names are of no picture, the first is "
             f"{strays[0]}"
         )
+    named = {name for _, _, name, _ in lines if name is not None}
+    lacking = [name for name in files if name not in named]
+    if lacking:
+        notes.append(
+            f"{path}: {len(lacking)} of {len(files)} pictures have no line, the first is "
+            f"{lacking[0]}; each is a group of its own"
+        )
     alike: dict[str, set[str]] = {}
     for *_, group in lines:
         alike.setdefault(" ".join(group.casefold().split()), set()).add(group)
+    if len(alike) == len(lines) >= SINGLES:
+        notes.append(f"{path}: no two pictures are of one group, so that it keeps none together")
     split = sorted(min(names) for names in alike.values() if len(names) > 1)
     if split:
         notes.append(

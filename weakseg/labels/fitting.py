@@ -123,6 +123,13 @@ class Fit:
             return shape
         return replace(shape, geometry=getattr(self, f"_{shape.kind}")(shape.geometry))
 
+    def whole(self, shape: Shape) -> Shape:
+        """Return a shape in the upright picture, of which a polygon is not cut at the edges."""
+        if shape.kind != "polygon":
+            return self.shape(shape)
+        parts = [[[self.place(x, y) for x, y in ring] for ring in part] for part in shape.geometry]
+        return replace(shape, geometry=parts)
+
     def is_far(self, shape: Shape) -> bool:
         """Return whether a shape reaches further beyond the edges than a rounding may."""
         return self.beyond(shape) > ASPECT * max(self.size)

@@ -14,16 +14,19 @@ nobody would have asked for them. So are those on the background where the data 
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from weakseg.common import IGNORE, UserError
+from weakseg.common import IGNORE, UserError, evenly
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.ids import check_ids
+from weakseg.labels.agreement import gainsaid
 from weakseg.labels.annotators import Point, Scene, central_pixel, click, random_pixels
 from weakseg.labels.checks import whole
+
+FEW = 50  # images whose clicks are compared with their masks
 
 
 class HumanClicks:
@@ -31,6 +34,7 @@ class HumanClicks:
 
     digest    a short hash of the file
     outside   number of clicks so far that missed their image, which are left out
+    unknown   number of those whose class is none that masks can show, left out too
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -43,7 +47,7 @@ class HumanClicks:
             raise UserError(f"--clicks {path}: must hold an object of image ids")
         check_ids(self.images, f"--clicks {path}")
         self.path, self.digest = path, hashlib.sha256(text).hexdigest()[:16]
-        self.outside = 0
+        self.outside, self.unknown = 0, 0
 
     def points(self, dataset: SegmentationDataset, name: str) -> list[Point]:
         """Return the clicks [[x, y, class], ...] on an image, in its own pixels.
@@ -73,11 +77,43 @@ class HumanClicks:
             ) from error
         inside = ((xy >= 0) & (xy < [width, height])).all(1)
         self.outside += int((~inside).sum())
+        self.unknown += sum(label < 0 for label in classes)
         return [
             [x, y, label]
             for (x, y), (*_, label), there in zip(xy.tolist(), clicks, inside, strict=True)
             if there
         ]
+
+    def lines(
+        self, dataset: SegmentationDataset, people: Mapping[str, Sequence[Point]]
+    ) -> Iterator[str]:
+        """Yield a line for each thing that doesn't fit the data set.
+
+        people: {id: clicks} of images that have masks
+        """
+        if self.outside:
+            yield f"{self.path}: {self.outside} clicks beside their image are left out"
+        if self.unknown:
+            yield (
+                f"{self.path}: {self.unknown} clicks of classes that masks can't show are left "
+                "out; 'cls' is the number in masks"
+            )
+        looked_at = evenly([name for name in people if people[name]], FEW)
+        denied = [
+            (name, click)
+            for name in looked_at
+            for click in gainsaid(
+                {"size": dataset.image_size(name), "points": people[name]}, dataset.mask(name)
+            )
+        ]
+        if denied:
+            name, first = denied[0]
+            count = sum(len(people[key]) for key in looked_at)
+            yield (
+                f"{self.path}: {len(denied)} of {count} clicks "
+                f"that were looked at lie where the mask shows another class, the first is {first} "
+                f"of {name}; people miss some in twenty"
+            )
 
 
 def simulate_like(

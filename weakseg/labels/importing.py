@@ -144,7 +144,9 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
                 found.dropped.change("the same in two files", record.name)
             else:
                 told[source, key].append(given)
+                both = [*of_source[key].shapes.values(), *given.shapes.values()]
                 of_source[key] = joined(told[source, key])
+                note_repeats(both, record.name, found)
     note_empty(found, there)
     refuse_unusable(found, pictures, is_matched=bool(there) or not found.absent)
     return found
@@ -245,13 +247,15 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
                 shapes += converted(fitted, wishes.areas_as, fit.size)
                 found.slips.place(fitted, record.name, fit.size)
                 if named.label not in backgrounds(wishes.meaning.classes):
-                    found.slips.add(fitted, record.name, wishes.areas_as in (None, "full"))
+                    is_exact = wishes.areas_as in (None, "full")
+                    found.slips.add(fit.whole(named), record.name, is_exact)
                 if named.kind != "click" and fit.beyond(named) > EDGE:
                     found.dropped.change("cut at the edge of the picture", record.name)
                 if named.kind == "box":
                     found.order.add(named.geometry, fit.given)
                 if named.label is not None and named.label not in found.classes:
                     found.classes.append(named.label)
+    shapes = without_repeats(shapes, record.name, found.dropped)
     found.shown.update(SIGNAL[shape.kind] for shape in shapes)
     complete = complete_kinds(record, shapes, wishes)
     return Given(
@@ -262,6 +266,25 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
         record.annotator,
         fit.is_stated,
     )
+
+
+def without_repeats(shapes: Sequence[Shape], name: str, dropped: Dropped) -> list[Shape]:
+    """Return the shapes of a picture, of equal ones the first, and count the others.
+
+    They would be paid twice. name: of the picture
+    """
+    kept: dict[str, Shape] = {}
+    for shape in shapes:
+        if kept.setdefault(shape.key, shape) is not shape and shape.kind != "tag":
+            dropped.add("there twice, as if two exports were put together", name, hides=False)
+    return [*kept.values()]
+
+
+def note_repeats(shapes: Sequence[Shape], name: str, found: Imported) -> None:
+    """Count equal shapes of several records of a picture, which `joined` takes once."""
+    kept = without_repeats(shapes, name, found.dropped)
+    found.shown += Counter(SIGNAL[shape.kind] for shape in kept)
+    found.shown -= Counter(SIGNAL[shape.kind] for shape in shapes)
 
 
 def renamed(shape: Shape, wishes: Wishes) -> Shape | None:
@@ -338,7 +361,7 @@ def are_equal(one: Given, other: Given) -> bool:
 
 def joined(told: Sequence[Given]) -> Given:
     """Return what the records of one file say of the same picture."""
-    shapes = [shape for given in told for shape in given.shapes.values()]
+    shapes = [*{one.key: one for given in told for one in given.shapes.values()}.values()]
     seconds = [given.seconds for given in told if given.seconds is not None]
     return replace(
         told[0],

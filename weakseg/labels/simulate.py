@@ -14,8 +14,8 @@ import numpy as np
 from weakseg.common import stable_seed
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.contents import content_of
-from weakseg.labels.annotators import DRAWING, Options, Scene
-from weakseg.labels.human_clicks import HumanClicks, simulate_like
+from weakseg.labels.annotators import DRAWING, Options, Point, Scene
+from weakseg.labels.human_clicks import simulate_like
 from weakseg.labels.parquet_shard import Row, encode
 from weakseg.labels.seen_files import KEY, seen_files
 from weakseg.labels.signals import SIGNALS
@@ -131,11 +131,8 @@ def annotate_all(
             bar.update(len(done))
 
 
-def point_sources(
-    dataset: SegmentationDataset, names: Iterable[str], clicks: HumanClicks, simulated: bool
-) -> dict[str, PointSource]:
+def point_sources(people: Mapping[str, list[Point]], simulated: bool) -> dict[str, PointSource]:
     """Return {id: what draws its points}: the people's own clicks, or a simulation of as many."""
-    people = {name: clicks.points(dataset, name) for name in names}
     if simulated:
         return {name: partial(simulate_like, points) for name, points in people.items()}
     return {name: partial(given_points, points) for name, points in people.items()}

@@ -8,6 +8,7 @@ from itertools import islice
 
 import numpy as np
 
+from weakseg.data.class_list import is_void
 from weakseg.labels.fitting import ends_of
 from weakseg.labels.formats.geometry import Ring
 from weakseg.labels.formats.records import AREAS, Shape
@@ -18,11 +19,8 @@ from weakseg.validation import shorten
 OF_AREAS = 0.8  # share of them from which on rectangles are no chance
 SQUARE = 0.02  # share of a diagonal by which corners may miss those of a rectangle
 LEAST = 4  # pixels of a rectangle's sides: a smaller mask may well fill its box
-NUMBERED = re.compile(r"(.*[^\W\d_])([-_ #]+)\d+")  # cat-1
-IGNORED = {  # what people call that which nobody is to label, by its letters
-    *("ignore", "ignored", "ignoreregion", "void", "unlabelled", "unlabeled", "unannotated"),
-    *("dontcare", "dontknow", "unsure", "uncertain"),
-}
+NUMBERED = re.compile(r"(.*[^\W\d_])([-_ #]+)\d+|(.*[^\W\d_]{3})\d+")  # cat-1, cat1
+EMPTY = {"nan", "null", "none", "na"}  # what programs write into a cell without a name
 
 
 @dataclass
@@ -90,10 +88,11 @@ class Slips:
                 f"objects, --map '{pattern}={stem}' makes them one"
             )
         for name in named:
-            if "".join(filter(str.isalnum, name.casefold())) in {*IGNORED, ""}:
+            letters = "".join(filter(str.isalnum, name.casefold()))
+            if is_void(name) or name.startswith("#") or letters in {*EMPTY, ""}:
                 yield (
-                    f"{name} is a class like any other; where it means that nobody is to label "
-                    f"there, --map '{name}={UNTOLD}' leaves it unlabelled"
+                    f"{name} is a class like any other; where it means that nobody knows, or is to "
+                    f"label there, --map '{name}={UNTOLD}' leaves it unlabelled"
                 )
 
 
@@ -122,7 +121,7 @@ def numbered(names: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
     for name in names:
         match = NUMBERED.fullmatch(name)
         if match:
-            found[match[1], match[2]].append(name)
+            found[match[1] or match[3], match[2] or ""].append(name)
     for (stem, sign), alike in islice(found.items(), 3):
         if len(alike) > 1 or stem in names:
             yield f"{stem}{sign}*", stem, alike

@@ -15,7 +15,7 @@ from PIL import Image
 
 from weakseg.common import UserError
 from weakseg.labels.formats.files import Files
-from weakseg.labels.formats.geometry import area_pixels
+from weakseg.labels.formats.geometry import area_pixels, box_of
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.painting import painted
 from weakseg.labels.formats.records import Classes, Dropped
@@ -321,7 +321,7 @@ def test_labelme_has_corners_in_any_order_and_groups_and_flags(tmp_path):
     )
     shapes, dropped = only(put(tmp_path / "a.json", content))
     assert [one.kind for one in shapes] == ["box", "polygon", "polygon", "polygon", "tag"]
-    assert shapes[0].geometry == [10, 20, 50, 40] and len(shapes[1].geometry) == 2
+    assert shapes[0].geometry == [50, 40, 10, 20] and len(shapes[1].geometry) == 2
     area = area_pixels(shapes[3], (200, 100)).sum()
     assert abs(area - np.pi * 100) < 5
     assert reasons(dropped) == ["a polygon without an area"] and not dropped.hidden
@@ -535,6 +535,21 @@ def test_the_first_labelme_and_cvats_have_polygons_and_boxes(tmp_path):
     assert record.shapes[1].geometry == [2, 1, 12, 6]
 
 
+@pytest.mark.parametrize("ignored", [{"iscrowd": 1}, {"ignore": 1}])
+def test_coco_fills_what_no_area_shows_to_be_a_hole(tmp_path, ignored):
+    outer, inner = [2, 2, 12, 2, 12, 12, 2, 12], [4, 4, 8, 4, 8, 8, 4, 8]
+    told = "outlines within another one of their object, which COCO fills"
+    for area, pixels in ((84, 84), (100, 100), (None, 100)):
+        one = {"segmentation": [outer, inner], "area": area, "category_id": 1, "image_id": 1}
+        image = {"id": 1, "file_name": "a.jpg", "width": 20, "height": 20}
+        content = {"images": [image], "categories": [{"id": 1, "name": "cat"}]}
+        content["annotations"] = [one, one | ignored]
+        shapes, dropped = only(put(tmp_path / "a.json", content))
+        assert area_pixels(shapes[0], (20, 20)).sum() == pixels
+        assert [shape.label for shape in shapes] == ["cat", None]
+        assert any(told in line for line in dropped.lines()) == (pixels == 100)
+
+
 @pytest.mark.parametrize("order", [(2, 3, 9, 7), (9, 7, 2, 3), (2, 7, 9, 3)])
 def test_voc_has_corners_in_any_order_and_none_in_shares(tmp_path, order):
     content = (
@@ -542,7 +557,7 @@ def test_voc_has_corners_in_any_order_and_none_in_shares(tmp_path, order):
         "<ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object></annotation>"
     )
     (shape,), _ = only(put(tmp_path / "a.xml", content.format(*order)))
-    assert shape.geometry == [1, 2, 9, 7]
+    assert box_of([shape.geometry[:2], shape.geometry[2:]]) == [1, 2, 9, 7]
     (shape,), _ = only(put(tmp_path / "a.xml", content.format(1, 1, 1, 1)))  # the first pixel
     shapes, dropped = only(put(tmp_path / "a.xml", content.format(0.1, 0.1, 0.9, 0.9)))
     assert shape.geometry == [0, 0, 1, 1] and not shapes and dropped.hidden == {"a.jpg"}
@@ -772,6 +787,9 @@ def test_cvats_masks_say_themselves_what_their_colours_mean(tmp_path):
     assert [one.label for one in record.shapes] == ["dog"] and record.complete == ("full",)
     put(tmp_path / "m/labelmap.txt", "dog:250,50,84::\nbackground:0,0,0::\n")
     with pytest.raises(UserError, match="holds the colour '#fa3253', which means nothing"):
+        read(tmp_path / "m")
+    put(tmp_path / "m/labelmap.txt", "dog:250,50,83::\ncat:250,50,83::\n")
+    with pytest.raises(UserError, match="dog and cat have one colour"):
         read(tmp_path / "m")
     put(tmp_path / "m/labelmap.txt", "dog\n")
     with pytest.raises(UserError, match="a line is not 'name:red"):

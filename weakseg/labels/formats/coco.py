@@ -1,8 +1,9 @@
 """COCO's JSON: instances and keypoints, https://cocodataset.org/#format-data.
 
-Several polygons of one annotation are one object; they hold no holes. Runs go column by column.
-Keypoints are the numbers of pixels, so half a pixel is added. A crowd is no object: its pixels are
-of no class.
+Several polygons of one annotation are one object; they hold no holes. Some converters write holes
+as polygons nonetheless, which the area of the annotation shows. Runs go column by column. Keypoints
+are the numbers of pixels, so half a pixel is added. A crowd is no object: its pixels are of no
+class, as are those that `ignore` takes out of COCO's evaluation.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +13,15 @@ from typing import Any
 from weakseg.common import UserError, write_json
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.geometry import (
+    Ring,
     area_pixels,
     box_around,
+    lies_in,
     overlap,
     picture_size,
     polygon,
     reach,
+    ring_area,
 )
 from weakseg.labels.formats.records import (
     AREAS,
@@ -131,6 +135,12 @@ def picture_of(
                     "outlines that lie elsewhere than their boxes, of which the outlines are taken"
                 )
                 dropped.change(why, name)
+            if has_nested(found[0]):
+                dropped.change(
+                    "outlines within another one of their object, which COCO fills; holes are told "
+                    "by runs, or by the object's area",
+                    name,
+                )
             shapes += found
     return PictureRecord(name, size, tuple(shapes))
 
@@ -164,7 +174,7 @@ def shapes_of(one: Any, label: str, size: tuple[float, float] | None, visible: i
     joints = zip(points[::3], points[1::3], points[2::3], strict=True)
     seen = [[number(x) + 0.5, number(y) + 0.5] for x, y, mark in joints if mark > visible - 1]
     clicks = [Shape("click", label, place) for place in seen]
-    name = None if one.get("iscrowd") else label
+    name = None if one.get("iscrowd") or one.get("ignore") in (1, True) else label
     if isinstance(outline, dict):
         if size and [*outline["size"]] != [size[1], size[0]]:
             raise Unreadable("runs of a picture of another size than its own")
@@ -172,7 +182,7 @@ def shapes_of(one: Any, label: str, size: tuple[float, float] | None, visible: i
     if outline:
         rings = [pairs(ring) for ring in outline]
         try:
-            parts = polygon([[ring] for ring in rings])
+            parts = with_holes(polygon([[ring] for ring in rings]), one.get("area"))
         except Nothing as error:
             if box and min(map(number, box[2:])) > 0:  # which shows that an object is there
                 raise Unreadable(f"{error}, unlike its box") from error
@@ -190,6 +200,42 @@ def shapes_of(one: Any, label: str, size: tuple[float, float] | None, visible: i
     if any(points[2::3]):
         raise Unreadable("an object of which something hides all keypoints")
     raise Unreadable("an annotation without a shape")
+
+
+def with_holes(parts: list[list[Ring]], area: Any) -> list[list[Ring]]:
+    """Return the parts of an object, of which some are holes in others where its area shows it.
+
+    area: that the file states, in pixels, if any
+    """
+    homes = {
+        i: home for i, (ring,) in enumerate(parts) if (home := home_of(ring, parts)) is not None
+    }
+    if not homes or not isinstance(area, int | float):
+        return parts
+    areas = [ring_area(ring) for (ring,) in parts]
+    nested = sum(areas[i] for i in homes)
+    filled = sum(areas) - nested
+    if abs(area - (filled - nested)) >= abs(area - filled):
+        return parts
+    kept = {i: [ring] for i, (ring,) in enumerate(parts) if i not in homes}
+    for i, home in homes.items():
+        kept[home].append(parts[i][0])
+    return [*kept.values()]
+
+
+def home_of(ring: Ring, parts: Sequence[Sequence[Ring]]) -> int | None:
+    """Return the number of the first outermost outline in which a ring lies as a whole, if any."""
+    for place, (outline, *_) in enumerate(parts):
+        if ring_area(outline) > ring_area(ring) and lies_in(ring, outline):
+            above = home_of(outline, parts)
+            return place if above is None else above
+    return None
+
+
+def has_nested(shape: Shape) -> bool:
+    """Return whether an outline of a polygon lies within another one of it, and is no hole."""
+    parts = shape.geometry if shape.kind == "polygon" else []
+    return len(parts) > 1 and any(home_of(part[0], parts) is not None for part in parts)
 
 
 def attributes(one: Any) -> Mapping[str, Any]:

@@ -26,7 +26,9 @@ from weakseg.labels.formats.geometry import (
 )
 from weakseg.labels.formats.records import (
     AREAS,
+    IGNORED,
     TURNED_BOX,
+    UNCHANGED,
     Classes,
     Dropped,
     PictureRecord,
@@ -79,6 +81,11 @@ def picture_of(image: Element, project: str, dropped: Dropped) -> PictureRecord:
     for place, one in enumerate(sorted(image, key=layer), 1):
         with dropped.unless_read(name, f"shape {place}"):
             layers += [(layer(one), shape) for shape in shapes_of(one)]
+            if one.get("source") == "auto":
+                dropped.change(UNCHANGED, name)
+            marks = {each.get("name", "").casefold(): each.text for each in one.iter("attribute")}
+            if (marks.get("ignore") or "").strip().casefold() in ("true", "1", "yes"):
+                dropped.change(IGNORED, name)
             if one.tag == "box" and number(one.get("rotation", 0)) % 360:
                 dropped.change(TURNED_BOX, name)
     size = size_of(image.get("width"), image.get("height"))

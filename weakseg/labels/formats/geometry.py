@@ -61,6 +61,17 @@ def ring_area(ring: Ring) -> float:
     return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
 
 
+def lies_in(ring: Ring, outline: Ring) -> bool:
+    """Return whether all vertices of a ring lie within an outline, and not on its edge."""
+    import cv2
+
+    around, own = box_of(outline), box_of(ring)
+    if any(own[k] < around[k] or own[k + 2] > around[k + 2] for k in (0, 1)):
+        return False
+    contour = np.array(outline, np.float32)
+    return all(cv2.pointPolygonTest(contour, (x, y), False) > 0 for x, y in ring)
+
+
 def clipped(ring: Ring, size: Sequence[float]) -> Ring:
     """Return the part of a ring within [0, width] x [0, height]: Sutherland and Hodgman's rule."""
     for axis in (0, 1):

@@ -35,6 +35,7 @@ from weakseg.labels.formats.records import (
     size_of,
     text,
 )
+from weakseg.labels.formats.records import IGNORED as MARKED
 from weakseg.labels.formats.runs import checked_size, mask_geometry, mask_pixels
 from weakseg.labels.looks import look_of
 
@@ -77,6 +78,11 @@ def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
                 if shape.kind == "polygon":
                     groups[group] = len(shapes)
                 shapes.append(shape)
+            marks = one.get("flags") or {}
+            if any(
+                mark.casefold() == "ignore" and ticked is True for mark, ticked in marks.items()
+            ):
+                dropped.change(MARKED, name)
             if one.get("shape_type") == TURNED:
                 dropped.change(TURNED_BOX, name)
     flags = content.get("flags") or {}
@@ -109,6 +115,8 @@ def shapes_of(one: Any) -> list[Shape]:
     kind, points = one.get("shape_type", "polygon"), places(one["points"])
     if kind == "polygon":
         return [Shape(kind, label, polygon([[points]]))]
+    if kind == "rectangle" and len(points) == 2:
+        return [Shape("box", label, [*points[0], *points[1]])]  # as it is, see `box_order`
     if kind in ("rectangle", TURNED):
         return [Shape("box", label, box_of(points))]
     if kind == "circle":

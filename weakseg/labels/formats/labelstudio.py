@@ -26,6 +26,7 @@ from weakseg.labels.formats.geometry import (
 from weakseg.labels.formats.records import (
     AREAS,
     TURNED_BOX,
+    UNCHANGED,
     Classes,
     Dropped,
     Nothing,
@@ -78,6 +79,9 @@ def picture_of(task: Any, dropped: Dropped) -> PictureRecord:
     name = picture_name(task["data"], drawn_on)
     annotation = chosen(annotations, name, dropped)
     project = f"project {task['project']}" if task.get("project") is not None else ""
+    if not annotations:
+        # Nobody has submitted anything, and so nobody has said that the picture shows nothing.
+        dropped.add("a task without an annotation, whose predictions and drafts don't count", name)
     if annotation is None:
         return PictureRecord(name, None, (), project=project)
     results = [one for one in annotation.get("result", []) if isinstance(one.get("value"), dict)]
@@ -98,6 +102,10 @@ def picture_of(task: Any, dropped: Dropped) -> PictureRecord:
                 if kind in NOTES or (kind == "choices" and is_of_region):
                     raise Nothing(f"of the type {kind}, a note that is no label here")
                 where = f"{name}, {region}"
+                if one.get("origin") == "prediction":
+                    dropped.change(UNCHANGED, where)
+                if one["value"].get("closed") is False:
+                    dropped.change("polygons that were left open, taken as closed", where)
                 shapes.append(Shape(*shape_of(one, size, label, where, dropped)))
     lead = annotation.get("lead_time")
     person = annotation.get("completed_by")

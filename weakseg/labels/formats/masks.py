@@ -104,7 +104,14 @@ def labelmap(files: Files) -> Meaning | None:
                 if not line.startswith("#"):
                     label, colour, *_ = line.split(":")
                     red, green, blue = (int(part) for part in colour.split(","))
-                    colours[text(label)] = red << 16 | green << 8 | blue
+                    value = red << 16 | green << 8 | blue
+                    same = next((one for one, colour in colours.items() if colour == value), label)
+                    if same != label:
+                        raise UserError(
+                            f"{files.where(name)}: {same} and {label} have one colour, so that "
+                            "masks can't tell them apart; give each its own in the tool"
+                        )
+                    colours[text(label)] = value
         except ValueError as error:
             raise UserError(f"{files.where(name)}: a line is not 'name:red,green,blue:'") from error
         names = sorted(colours, key=lambda label: label != "background")

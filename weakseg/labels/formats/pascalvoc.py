@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from xml.etree import ElementTree
 
 from weakseg.labels.formats.files import Files, xml_of_pictures
-from weakseg.labels.formats.geometry import box_around, box_of
+from weakseg.labels.formats.geometry import box_around
 from weakseg.labels.formats.records import (
     TURNED_BOX,
     Dropped,
@@ -42,6 +42,8 @@ def picture_of(root: ElementTree.Element, file: str, dropped: Dropped) -> Pictur
             shapes.append(Shape("box", label, box_around(drawn, turn) if turn else drawn))
             if turn:
                 dropped.change(TURNED_BOX, name)
+            if one.find("polygon") is not None:
+                dropped.change("outlines beside boxes, of which the boxes are taken", name)
     size = size_of(root.findtext("size/width"), root.findtext("size/height"))
     own = PurePosixPath(file).with_suffix("").as_posix()
     return PictureRecord(name, size, tuple(shapes), file=own)
@@ -69,7 +71,7 @@ def box(corners: ElementTree.Element | None) -> list[float]:
     if corners is None:
         raise Unreadable("an object without a box")
     x0, y0, x1, y1 = (number(corners.findtext(key)) for key in ("xmin", "ymin", "xmax", "ymax"))
-    left, top, right, bottom = box_of([[x0, y0], [x1, y1]])
-    if max(right, bottom) <= 1 and min(left, top) < 1:
+    if max(x0, y0, x1, y1) <= 1 and min(x0, y0, x1, y1) < 1:
         raise Unreadable("in shares of the picture's sides, where pixels are counted from 1")
-    return [left - 1, top - 1, right, bottom]
+    # The lesser number is that of the first pixel inside; the order tells more, see `box_order`.
+    return [x0 - (x0 <= x1), y0 - (y0 <= y1), x1 - (x1 < x0), y1 - (y1 < y0)]

@@ -36,6 +36,8 @@ OF_MODEL = ("model", "corrections")  # what a mask's geometry says of the model 
 MOST = 1e9  # pixels, or seconds, that make sense
 SHARES = (1.0, 1.0)  # size of a picture whose coordinates are shares of its sides
 TURNED_BOX = "turned boxes, taken as the box around them"  # why a box is not as it was
+UNCHANGED = "a model's shapes that nobody changed, taken as if a person had drawn them"
+IGNORED = "marked 'ignore', and taken as others are"
 # How Python reports a value that is not what a format's documentation says.
 MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 
