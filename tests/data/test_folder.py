@@ -328,3 +328,19 @@ def test_lists_that_nobody_reads_are_said(name, folder):
     (folder / "readme.txt").write_text("p00\n")
     (line,) = opened(folder).notes()
     assert line.startswith(f"{folder}: {name} is not read; lists are called trainval.txt, test.txt")
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_masks_of_the_background_alone_spare_pictures_and_odd_lists_are_said(count, folder):
+    for k in range(count):
+        mask(folder / "masks" / f"p{k:02d}.png", [0])
+    told = any("show background alone" in line for line in opened(folder).notes())
+    assert told == (count == 5)
+    write(folder / "trainval.txt", *(f"p{k:02d}" for k in range(7)))
+    write(folder / "test.txt", "p08", "p09")
+    write(folder / "groups.csv", "p00,1")
+    write(folder / "classes.txt", "fox", "owl", "void")
+    notes = "\n".join(opened(folder).notes())
+    assert "1 of 10 pictures are in neither list, the first is p07" in notes
+    assert "groups.csv is not read" in notes and "fox is the background" in notes
+    assert "void is a class like any other" in notes and "--mask_ignore 2" in notes

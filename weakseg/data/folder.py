@@ -133,25 +133,28 @@ class Folder(MaskClasses):
     def like_any_other(self, path: Path) -> list[str]:
         """Return a line where a class is called as the background, but isn't; path: of the list."""
         first = self.all_classes[0]
-        if self.has_background:
-            voids = [n for n, name in enumerate(self.all_classes) if n and is_void(name)]
-            lines = [
-                f"{path}: {self.all_classes[n]} is a class like any other; if it means that nobody "
-                f"is to label there, add --mask_ignore {n}"
-                for n in voids
-                if not self.mask_values or n not in self.mask_values.meaning
+        if self.has_background and not is_behind(first):
+            return [
+                f"{path}: {first} is the background, since it stands first; if masks show that as "
+                "0, write background above it, and if there is none, '# no background'"
             ]
-            if not is_behind(first):
-                lines.append(
-                    f"{path}: {first} is the background, since it stands first; if masks show that "
-                    "as 0, write background above it, and if there is none, '# no background'"
-                )
-            return lines
+        if self.has_background:
+            return []
         if not is_background(first):
             return []
         return [
             f"{path}: {first} is a class like any other, as --no_background or the comment '# no "
             "background' says; if it is what no object covers, leave that out"
+        ]
+
+    def void_classes(self) -> list[str]:
+        """Return a line for each class that is called as what nobody is to label."""
+        told = {*self.mask_values.meaning} if self.mask_values else set[int]()
+        return [
+            f"{self.root}: {name} is a class like any other; if it means that nobody is to label "
+            f"there, add --mask_ignore {number}"
+            for number, name in enumerate(self.all_classes)
+            if number >= int(self.has_background) and is_void(name) and number not in told
         ]
 
     def refuse_renumbered(self, path: Path) -> None:
@@ -172,7 +175,7 @@ class Folder(MaskClasses):
         masked = evenly([*self.shown], COMPARED)
         pairs = [(self.image_path(name), self.mask_path(name)) for name in masked]
         doubts += turned_notes(self.root, (pair for pair in pairs if pair[0].exists()))
-        return [*super().notes(), *self.asides, *doubts]
+        return [*super().notes(), *self.asides, *self.void_classes(), *doubts]
 
     def copied_masks(self) -> list[str]:
         """Return a line on masks with objects that are one file, of pictures that are not, if any.

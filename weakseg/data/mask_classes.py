@@ -13,6 +13,7 @@ from weakseg.data.mask_values import described, read_class_numbers
 from weakseg.data.rims import inner, rim_notes
 from weakseg.validation import shorten
 
+FEWEST, MANY = 5, 0.2  # masks without an object, and their share, that may be undrawn
 ALIKE = 0.8  # likeness of two names, by difflib, that may be one name written in two ways
 
 
@@ -141,7 +142,7 @@ class MaskClasses(SegmentationDataset):
         )
         known = [name for name in expected if name in self.all_classes]
         lacking = [name for name in known if self.all_classes.index(name) not in every]
-        notes = [*super().notes(), *self.changes, *self.mixture(), *self.unfit()]
+        notes = [*super().notes(), *self.changes, *self.mixture(), *self.unfit(), *self.bare()]
         several = [self.mask_path(name) for name, numbers in self.shown.items() if inner(numbers)]
         notes += rim_notes(self.root, several, partial(read_class_numbers, values=self.mask_values))
         if not lacking or not self.shown:
@@ -161,6 +162,17 @@ class MaskClasses(SegmentationDataset):
             return []
         count, first = len(self.shown) + len(self.faults), min(reasons.items())[1]
         return [f"{len(reasons)} of {count} masks can't be used, the first: {first}"]
+
+    def bare(self) -> list[str]:
+        """Return a line where many masks show the background alone: nobody may have drawn them."""
+        bare = [name for name, numbers in self.shown.items() if [*numbers] == [0]]
+        if not self.has_background or len(bare) < max(FEWEST, MANY * len(self.shown)):
+            return []
+        return [
+            f"{self.root}: {len(bare)} of {len(self.shown)} masks, the first "
+            f"{self.mask_path(min(bare)).name}, show {self.all_classes[0]} alone; take out those "
+            "that nobody has drawn yet"
+        ]
 
     def mixture(self) -> list[str]:
         """Return a line where some masks show objects as 255, which the others don't hold."""

@@ -76,7 +76,7 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
                 f"{files.where(name)}: holds the number {strays[0]}, which is no class; say what "
                 f"it means with --mask_values, or --mask_ignore{averaged(strays)}"
             )
-        if numbers == {0, IGNORE} and meaning.values is None:
+        if numbers == {0, IGNORE} and not is_told(meaning.values):
             why = f"masks of 0 and {IGNORE} alone, whose {IGNORE} is not labelled (--mask_values)"
             dropped.change(why, name)
         if name in looked:
@@ -91,6 +91,13 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
             ("full",) if is_complete else (),
         )
     dropped.told += tally.lines()
+
+
+def is_told(values: MaskValues | None) -> bool:
+    """Return whether somebody says what 255 means, or that only colours mean something."""
+    return values is not None and (
+        values.are_colours or IGNORE in values.meaning or not values.ignores
+    )
 
 
 def labelmap(files: Files) -> Meaning | None:
