@@ -63,8 +63,8 @@ def renamed_since(dataset: SegmentationDataset, run: Mapping[str, Any], data_dir
 
     Equal files that still are in both splits are told by the data set itself.
     """
-    files, there = run.get("files"), {*dataset.ids("trainval")}
-    gone = {*run.get("seen", ())} - there if isinstance(files, Mapping) else set()
+    files, there = run.get("files") or {}, {*dataset.ids("trainval")}
+    gone = {*run.get("seen", ())} - there
     learnt = {files[name]: name for name in sorted(gone) if isinstance(files.get(name), str)}
     now = dataset.image_contents(dataset.ids("test")) if learnt else {}
     renamed = [name for name, held in now.items() if held in learnt]
