@@ -8,6 +8,7 @@ from PIL import Image
 
 import evaluate
 from weakseg.common import UserError, run_cli
+from weakseg.data.contents import content_of
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.evaluation.other_masks import OtherMasks
 
@@ -82,6 +83,22 @@ def scored(folder, tmp_path, monkeypatch, capsys, *more):
     evaluate.main(evaluate.parse_args())
     result = json.loads((tmp_path / "results" / "predictions.json").read_text())
     return capsys.readouterr().out, result["aggregate"]["miou"]
+
+
+def test_photographs_that_changed_since_they_were_predicted_are_told(
+    folder, tmp_path, monkeypatch, capsys
+):
+    data, there = folder
+    record(there)
+    photographs = sorted((data / "images").iterdir())
+    lines = [{"id": path.stem, "held": content_of(path, is_whole=False)} for path in photographs]
+    (there / "predictions.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (data / "trainval.txt").write_text("p2\np3\n")
+    (data / "test.txt").write_text("p0\np1\n")
+    assert "since their masks" not in scored(folder, tmp_path, monkeypatch, capsys)[0]
+    Image.new("RGB", (24, 20), (99, 9, 9)).save(photographs[1])
+    told = scored(folder, tmp_path, monkeypatch, capsys)[0]
+    assert "1 of 2 photographs to test on changed since their masks were predicted" in told
 
 
 @pytest.mark.parametrize("order", [(0, 2, 1), (1, 2, 0), (2, 0, 1), (1, 0, 2)])

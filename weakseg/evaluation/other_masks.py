@@ -16,7 +16,7 @@ from weakseg.data.ids import are_names, is_folder_name
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
 from weakseg.evaluation.results import Result, mask_name
-from weakseg.inference.journal import RECORD
+from weakseg.inference.journal import LINES, RECORD, parsed
 from weakseg.metrics import scores
 
 FLAG = "--prediction_values"
@@ -115,6 +115,26 @@ class OtherMasks:
                     f"{FLAG} {mask.max()}={classes[-1]}"
                 )
             yield name, mask, truth
+
+    def other_photographs(self, dataset: SegmentationDataset) -> list[str]:
+        """Return a line where photographs to test on are others than predict.py saw, if any."""
+        path = self.record.with_name(LINES) if self.record else None
+        if path is None or not path.is_file():
+            return []
+        with path.open("rb") as file:
+            lines = [line for line in map(parsed, file) if line]
+        # Lines of an earlier version don't say what a photograph held.
+        held = {line["id"]: line["held"] for line in lines if isinstance(line.get("held"), str)}
+        there = [name for name in dataset.ids("test") if name in held]
+        now = dataset.image_contents(there)
+        changed = [name for name in there if now[name] != held[name]]
+        if not changed:
+            return []
+        return [
+            f"{self.folder}: {len(changed)} of {len(there)} photographs to test on changed since "
+            f"their masks were predicted, the first of {changed[0]}; predict them again if they "
+            "show something else"
+        ]
 
     def renumbered(self, result: Result) -> list[str]:
         """Return a line where the masks fit the truth far better by other numbers of the classes.
