@@ -20,6 +20,7 @@ the flags of a command.
 from __future__ import annotations
 
 import argparse
+import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -227,10 +228,9 @@ def import_labels(args: argparse.Namespace) -> None:
     print_state(args.output)
     images = Path(args.images)
     data_dir = images.parent if images.name == "images" else images
-    say(
-        f"next: python train.py --supervision_mode any --learner probe --labels {args.output} "
-        f"--data_dir {data_dir} --run_name {Path(args.output).name}"
-    )
+    words = ["train.py", "--supervision_mode", "any", "--learner", "probe"]
+    words += ["--labels", args.output, "--data_dir", str(data_dir)]
+    say(f"next: {shlex.join(['python', *words, '--run_name', Path(args.output).name])}")
 
 
 def wishes_of(args: argparse.Namespace) -> Wishes:

@@ -1,5 +1,6 @@
 """Two people answer on copies of one folder; their stores are merged, and their agreement told."""
 
+import shlex
 import shutil
 
 import pytest
@@ -66,8 +67,12 @@ def test_everybody_is_asked_the_same_random_questions(people):
 
 def test_stores_are_merged_and_agreement_is_told(people, tmp_path, capsys):
     folder, asked = people
-    merge(folder, tmp_path / "both")
+    both = tmp_path / "both people"
+    merge(folder, both)
     out = capsys.readouterr().out
+    following = shlex.split(out.partition("next: ")[2])  # can be pasted as it is
+    assert following[following.index("--labels") + 1] == str(both)
+    assert following[-2:] == ["--run_name", both.name]
     mine, theirs = ({one[:3]: one[3] for one in asked[name]} for name in ("ann", "bob"))
     pairs = [(mine[pixel], theirs[pixel]) for pixel in mine.keys() & theirs.keys()]
     named = [pair for pair in pairs if None not in pair]
@@ -77,7 +82,7 @@ def test_stores_are_merged_and_agreement_is_told(people, tmp_path, capsys):
     agree, of = (int(line.split(f"{word} ")[1].split()[0]) for word in ("on", "of"))
     assert agree >= alike and of >= len(named) > 0 and agree < of
     assert "ann and bob agree on" in line and "red for ann, leaf for bob" in line
-    with opened_store(tmp_path / "both") as store:
+    with opened_store(both) as store:
         given, classes = store.given(), store.classes()
     sources = {source for one in given.values() for source in one}
     assert sources == {"store questions ann", "store questions bob"}
@@ -85,9 +90,9 @@ def test_stores_are_merged_and_agreement_is_told(people, tmp_path, capsys):
     answers = [s for one in given.values() for g in one.values() for s in g.shapes.values()]
     assert {one.origin.annotator for one in answers} == {"ann", "bob"}
     assert len(answers) == 2 * COUNT - repeated(people)
-    merge(folder, tmp_path / "both")  # once more changes nothing
+    merge(folder, both)  # once more changes nothing
     assert " 0 shapes added, 0 removed" in capsys.readouterr().out
-    run(labels, "check", "--labels", tmp_path / "both")
+    run(labels, "check", "--labels", both)
     assert line.partition(": ")[2] in capsys.readouterr().out
 
 

@@ -1,6 +1,7 @@
 """What one run of train.py was asked for: every flag, complete and checked."""
 
 import math
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib.util import find_spec
@@ -220,10 +221,11 @@ class TrainingRun(DataOptions):
 
         dataset: None where nobody looks at it
         """
-        where = f"--checkpoint_dir {self.checkpoint_dir} --run_name {self.run_name}"
+        where = ["--checkpoint_dir", str(self.checkpoint_dir), "--run_name", self.run_name]
         if dataset is None or dataset.ids("test"):
-            return f"python evaluate.py {where}"
-        return f"python predict.py {where} --images {dataset.picture_folder}"
+            return shlex.join(["python", "evaluate.py", *where])
+        images = ["--images", str(dataset.picture_folder)]
+        return shlex.join(["python", "predict.py", *where, *images])
 
     def recorded(self) -> dict[str, Any]:
         """Return what a checkpoint says of the run: plain values by the names of the flags."""
