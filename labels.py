@@ -312,11 +312,12 @@ def print_state(folder: str) -> None:
     from weakseg.labels.common_questions import agreement_lines
     from weakseg.labels.importing import carried_in
     from weakseg.labels.store import opened_store
-    from weakseg.labels.store_check import summary
+    from weakseg.labels.store_check import counted_classes, summary
 
     with opened_store(folder) as store:
         given = store.given()
-    for line in [*summary(dict(carried_in(given))), *agreement_lines(given)]:
+    carried = dict(carried_in(given))
+    for line in [*summary(carried), *counted_classes(carried), *agreement_lines(given)]:
         say(f"{folder}: {line}")
 
 

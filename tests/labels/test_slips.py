@@ -202,3 +202,4 @@ def test_shapes_that_are_there_twice_count_once(bring):
     rows = ["a.png,click,cat,5,5", "a.png,click,cat,5.001,5", "a.png,click,dog,5,5"]
     told, carried = bring(*rows, "a.png,tag,cat", "a.png,tag,cat")
     assert "1 dropped, there twice" in told and len(carried.shapes) == 3
+    assert "classes: dog 1, cat 2\n" in told

@@ -20,6 +20,7 @@ from weakseg.labels.matching import Pictures
 from weakseg.labels.seen_photographs import changed_photographs, held_by_source, noted_photographs
 from weakseg.labels.store import Given, Store
 from weakseg.labels.store_labels import refuse_two_sizes
+from weakseg.validation import shorten
 
 BORDER = 1.0  # pixels: a click as near to the picture's edge may be a slip
 SHOWN = 5  # pictures that a line names
@@ -149,6 +150,14 @@ def class_lines(carried: Mapping[str, Carried], classes: Classes) -> Iterator[st
     for name in dict.fromkeys([*classes.names, *shapes]):
         told = ", ".join(f"{number} {kind}" for kind, number in sorted(shapes[name].items()))
         yield f"class {name}: {told or 'nothing'} in {pictures[name]} pictures"
+
+
+def counted_classes(carried: Mapping[str, Carried]) -> Iterator[str]:
+    """Yield a line on how many shapes each class has, the rarest, which may be slips, first."""
+    labels = (shape.label for one in carried.values() for shape in one.shapes if shape.label)
+    shapes = sorted((number, name) for name, number in Counter(labels).items())
+    if shapes:
+        yield f"classes: {shorten(', '.join(f'{name} {number}' for number, name in shapes), 200)}"
 
 
 def suspicious(carried: Mapping[str, Carried], classes: Classes) -> Iterator[str]:
