@@ -9,6 +9,7 @@ import numpy as np
 
 from weakseg.common import IGNORE, UserError, choose, refuse_repeats
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.inverted import InvertedTally, Reader, inverted_notes
 from weakseg.data.mask_values import described, read_class_numbers
 from weakseg.data.rims import inner, rim_notes
 from weakseg.validation import shorten
@@ -144,7 +145,8 @@ class MaskClasses(SegmentationDataset):
         lacking = [name for name in known if self.all_classes.index(name) not in every]
         notes = [*super().notes(), *self.changes, *self.mixture(), *self.unfit(), *self.bare()]
         several = [self.mask_path(name) for name, numbers in self.shown.items() if inner(numbers)]
-        notes += rim_notes(self.root, several, partial(read_class_numbers, values=self.mask_values))
+        read = partial(read_class_numbers, values=self.mask_values)
+        notes += [*rim_notes(self.root, several, read), *self.inverted(read)]
         if not lacking or not self.shown:
             return notes
         names = shorten(", ".join(lacking), 120)
@@ -162,6 +164,16 @@ class MaskClasses(SegmentationDataset):
             return []
         count, first = len(self.shown) + len(self.faults), min(reasons.items())[1]
         return [f"{len(reasons)} of {count} masks can't be used, the first: {first}"]
+
+    def inverted(self, read: Reader) -> list[str]:
+        """Return a line where most masks may show the background as the object."""
+        if not self.has_background:
+            return []
+        paths = [
+            self.mask_path(n) for n, shown in self.shown.items() if len({*shown} - {IGNORE}) == 2
+        ]
+        tally = InvertedTally(self.all_classes, self.mask_values)
+        return inverted_notes(self.root, paths, read, tally)
 
     def bare(self) -> list[str]:
         """Return a line where many masks show the background alone: nobody may have drawn them."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from weakseg.common import IGNORE, UserError, atomic_path, evenly
 from weakseg.data.class_list import read_classes, write_classes
+from weakseg.data.inverted import InvertedTally
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
 from weakseg.data.rims import MOST, RimTally, averaged
@@ -53,13 +54,15 @@ def recognise(files: Files, name: str) -> bool:
 
 def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRecord]:
     """Yield what each mask says of its picture; values mean what the export itself says."""
-    meaning = labelmap(files) or class_list(files, meaning) or meaning
+    told = labelmap(files)
+    meaning = told or class_list(files, meaning) or meaning
     if not meaning.classes.names:
         raise UserError(
             f"{files.path}: holds masks of numbers; name their classes in order with --classes, or "
             "in classes.txt beside the pictures' folder"
         )
-    palettes, tally = Palettes(meaning.values), RimTally()
+    palettes, rims = Palettes(meaning.values), RimTally()
+    inverted = InvertedTally(meaning.classes.names, meaning.values)
     names = [name for name in files.with_suffix(".png") if OBJECTS not in PurePosixPath(name).parts]
     looked = {*evenly(names, MOST)}
     for name in names:
@@ -80,7 +83,8 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
             why = f"masks of 0 and {IGNORE} alone, whose {IGNORE} is not labelled (--mask_values)"
             dropped.change(why, name)
         if name in looked:
-            tally.add(mask, name)
+            rims.add(mask, name)
+            inverted.add(mask, name)
         is_complete = IGNORE not in numbers and meaning.classes.has_background
         shown = sorted(numbers - {IGNORE} - ({0} if is_complete else set()))
         shapes = [shape for number in shown for shape in regions(mask, number, meaning)]
@@ -90,7 +94,9 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
             tuple(shapes),
             ("full",) if is_complete else (),
         )
-    dropped.told += tally.lines()
+    dropped.told += rims.lines()
+    if meaning.classes.has_background and not told:
+        dropped.told += inverted.lines()
 
 
 def is_told(values: MaskValues | None) -> bool:

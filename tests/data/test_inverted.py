@@ -1,0 +1,74 @@
+"""Masks whose background lies within an object are told, by a folder and by an import."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from weakseg.data.datasets import Folder
+from weakseg.data.inverted import FEWEST, InvertedTally, surrounding
+from weakseg.data.mask_values import MaskValues
+from weakseg.labels.formats.masks import Meaning
+from weakseg.labels.formats.records import Classes
+from weakseg.labels.importing import Wishes, read_labels
+from weakseg.labels.matching import Pictures
+
+NAMES = ["background", "cat", "dog"]
+
+
+def disk(x, y, radius=9):
+    """A disk of the number 1 in 0, [30, 40]."""
+    down, across = np.mgrid[:30, :40]
+    return ((across - x) ** 2 + (down - y) ** 2 < radius**2).astype(np.uint8)
+
+
+@given(st.integers(0, 39), st.integers(0, 29), st.integers(3, 12))
+def test_an_object_is_never_around_its_background_unless_it_is_inverted(x, y, radius):
+    mask = disk(x, y, radius)
+    assert surrounding(mask) is None
+    is_within = radius <= min(x, 39 - x, y, 29 - y)
+    assert not is_within or surrounding(1 - mask) == 1
+    assert surrounding(np.where(mask, 0, 2).astype(np.uint8)) in ((2,) if is_within else (None, 2))
+
+
+def test_objects_that_fill_pictures_from_edge_to_edge_are_no_fault():
+    rows = np.zeros((30, 40), np.uint8)
+    for top in range(0, 30, 3):
+        rows[top : top + 2] = 1  # as much of the edge as of the whole
+    several = np.where(disk(20, 15), 0, np.uint8(1)) + (disk(20, 15, 4) * 2).astype(np.uint8)
+    for mask in (rows, np.ones_like(rows), np.zeros_like(rows), several):
+        assert surrounding(mask) is None
+
+
+@pytest.mark.parametrize("right", [0, 1, 2])
+def test_most_of_five_must_be_so(right):
+    tally = InvertedTally(NAMES)
+    for number in range(FEWEST + right):
+        tally.add(disk(20, 15) if number < right else 1 - disk(20, 15), f"p{number}.png")
+    assert len(tally.lines()) == (right < 2)
+
+
+@pytest.mark.parametrize("white", [1, 255])
+def test_a_folder_and_an_import_say_so_with_words_that_mend_it(white, tmp_path):
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    for number in range(FEWEST):
+        mask = (1 - disk(15 + number, 15)) * np.uint8(white)
+        Image.fromarray(mask).save(tmp_path / f"masks/p{number}.png")
+        Image.new("RGB", (40, 30), (number, 9, 9)).save(tmp_path / f"images/p{number}.png")
+    (tmp_path / "classes.txt").write_text("background\ncat\n")
+    words = ["255=cat"] if white == 255 else []
+
+    def told(words):
+        values = MaskValues.of_flags(words, None, NAMES[:2])
+        wishes = Wishes(meaning=Meaning(Classes(NAMES[:2]), values))
+        pictures = Pictures(tmp_path / "images")
+        found = read_labels(tmp_path / "masks", pictures, wishes)
+        dataset = Folder(tmp_path, cache_dir=tmp_path / ".cache", mask_values=words)
+        lines = [*found.dropped.lines(), *dataset.notes()]
+        return [line for line in lines if "only within" in line]
+
+    first, second = told(words)
+    assert first in second and first.endswith(f"--mask_values 0=cat {white}=background")
+    assert told(first.split("--mask_values ")[1].split()) == []

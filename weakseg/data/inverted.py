@@ -1,0 +1,89 @@
+"""Masks in which the object may be what they call the background, and the other way round."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from weakseg.common import IGNORE, UserError, evenly
+from weakseg.data.mask_values import MaskValues
+
+Reader = Callable[[Path], np.ndarray]
+
+FEWEST = 5  # masks from which on it is no chance
+MOST, PIXELS = 30, 20_000_000  # of masks that are looked at; of their pixels
+SHARE = 0.8  # of those of one class and the background
+EDGE = 0.75  # share of a picture's edge that shows the class
+
+
+def surrounding(mask: np.ndarray) -> int | None:
+    """Return the class that lies around the background of a mask [H, W] uint8; None if none does.
+
+    It is the only one, shows nearly the whole edge, and the background lies more within than there.
+    """
+    edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    edge, all_of = edge[edge != IGNORE], mask[mask != IGNORE]
+    numbers = np.flatnonzero(np.bincount(all_of, minlength=256)).tolist()
+    if len(numbers) != 2 or numbers[0] != 0 or not edge.size:
+        return None
+    behind = float(np.mean(edge == 0))
+    is_around = behind <= 1 - EDGE and behind < np.mean(all_of == 0) / 2
+    return numbers[1] if is_around else None
+
+
+class InvertedTally:
+    """How many masks have their background within an object, of those that are looked at.
+
+    names: of the classes, the background first; values: what those in the files mean, if not the
+    numbers of the classes. room: pixels that are still looked at
+    """
+
+    def __init__(self, names: Sequence[str], values: MaskValues | None = None) -> None:
+        self.names, self.values = names, values
+        self.seen, self.faults, self.room = 0, dict[str, int](), PIXELS
+
+    def add(self, mask: np.ndarray, name: str) -> None:
+        """Look at a mask [H, W] uint8 of class numbers, unless there were many."""
+        if self.room < 0:
+            return
+        self.seen += bool((mask == 0).any() and ((mask != 0) & (mask != IGNORE)).any())
+        number = surrounding(mask)
+        if number is not None:
+            self.faults[name] = number
+        self.room -= mask.size
+
+    def lines(self, where: object = "") -> list[str]:
+        """Return a line where most are so, with the way out; where: what they belong to."""
+        if len(self.faults) < max(FEWEST, SHARE * self.seen):
+            return []
+        first, number = next(iter(self.faults.items()))
+        behind, around = self.names[0], self.names[number]
+        words = f"{self.value(0)}={around} {self.value(number)}={behind}"
+        return [
+            f"{where}{': ' if where else ''}{len(self.faults)} of {self.seen} masks that were "
+            f"looked at, the first {first}, show {around} along the edge and {behind} only within; "
+            f"if they are the wrong way round, --mask_values {words}"
+        ]
+
+    def value(self, number: int) -> str:
+        """Return what stands in the files for a class."""
+        told = self.values.meaning.items() if self.values else ()
+        value = next((value for value, label in told if label == number), number)
+        return f"'#{value:06x}'" if self.values and self.values.are_colours else str(value)
+
+
+def inverted_notes(
+    where: object, paths: Iterable[Path], read: Reader, tally: InvertedTally
+) -> list[str]:
+    """Return a line where most masks may be the wrong way round, if they are.
+
+    where: what they belong to, for people; read: returns the class numbers in a file
+    """
+    for path in evenly([*paths], MOST):
+        try:
+            tally.add(read(path), path.name)
+        except UserError:  # whoever needs it says why
+            continue
+        if tally.room < 0:
+            break
+    return tally.lines(where)
