@@ -15,6 +15,7 @@ from vlm_itl.settings import describe_keys
 from weakseg.command_line import Parser
 from weakseg.common import UserError, choose
 from weakseg.data.ids import is_folder_name
+from weakseg.learners.downloads import is_at_hand
 from weakseg.threads import add_threads_argument
 
 
@@ -85,12 +86,21 @@ def load(path: str, overrides: Sequence[str]) -> tuple[Config, dict[str, Any]]:
 
 
 def refuse_unknown(settings: Config) -> None:
-    """Refuse names of strategies, judges and files of weights that there are not, at once."""
+    """Refuse names of strategies, judges, models and weights that there are not, at once."""
     from vlm_itl.judges.registry import JUDGES
     from weakseg.planning.acquisition import choose_strategy
 
     choose_strategy(settings.active_learning.strategy)
     choose([settings.vlm_itl.vlm_handler], list(JUDGES), "vlm_itl.vlm_handler")
+    models = {"model.name": settings.model.name}
+    if settings.vlm_itl.vlm_handler == "transformers":
+        models["vlm_itl.vlm_options.model"] = str(settings.vlm_itl.vlm_options.get("model", ""))
+    for key, name in models.items():
+        if "/" in name and not is_at_hand(name):
+            raise UserError(
+                f"{key} {name}: is on this machine in no folder and from no earlier download, and "
+                "the hub doesn't answer; give a folder that holds it, or connect to the network"
+            )
     weights = settings.model.weights
     if weights not in ("imagenet", "none") and not Path(weights).is_file():
         raise UserError(f"model.weights {weights}: no such file; take imagenet, none or a file")

@@ -12,9 +12,11 @@ import evaluate
 import train
 from model import NewEncoder, model_from, refuse_unfit
 from weakseg.common import UserError
+from weakseg.learners import downloads
 from weakseg.learners.downloads import (
     HUB_FILES,
     PATIENCE,
+    is_at_hand,
     is_reachable,
     is_remote,
     quick_download,
@@ -126,3 +128,21 @@ def test_where_no_hub_answers_nothing_is_tried_for_long(monkeypatch):
         with quick_download():
             assert constants.HF_HUB_OFFLINE
         assert time.monotonic() - began < 2 * PATIENCE and not constants.HF_HUB_OFFLINE
+
+
+def test_a_model_is_at_hand_from_a_folder_a_download_or_a_hub_that_answers(monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    stored = []
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache",
+        lambda name, file: str(tmp_path / file) if name in stored else None,
+    )
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for answers in (False, True):
+        monkeypatch.setattr(downloads, "is_reachable", lambda url, answers=answers: answers)
+        assert is_at_hand("owner/model") == answers and is_at_hand(str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # as the user wishes
+    assert not is_at_hand("owner/model")
+    stored.append("owner/model")
+    assert is_at_hand("owner/model")

@@ -18,6 +18,7 @@ from vlm_itl.judges.cached_judge import AskOptions, CachedJudge, Outcome
 from vlm_itl.judges.prompts import Kind, Question
 from vlm_itl.judges.server_words import CUT_OFF, plain_words
 from weakseg.common import UserError
+from weakseg.learners.downloads import quick_download
 
 # The spellings of both words that may answer; they share a word's likelihood. The first word means
 # that the mask is good enough, or that candidate A is better.
@@ -170,7 +171,7 @@ def load(options: TransformersOptions) -> tuple[Any, Any]:
     name, revision = options.model, options.revision
     try:
         # Loading may draw random numbers; the run that goes on afterwards mustn't notice.
-        with torch.random.fork_rng(devices=[]):
+        with quick_download(), torch.random.fork_rng(devices=[]):
             processor = AutoProcessor.from_pretrained(name, revision=revision)
             model = AutoModelForImageTextToText.from_pretrained(
                 name, revision=revision, dtype=options.dtype

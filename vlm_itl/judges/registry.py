@@ -4,12 +4,15 @@ To add a judge, write a `judges.base.Judge` with its options, and a row in `JUDG
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
-from vlm_itl.judges.base import Judge
-from vlm_itl.judges.baselines import MockJudge, TrueMasks
 from vlm_itl.loop_sections import VlmItl
 from vlm_itl.settings import build
 from weakseg.common import choose
+
+if TYPE_CHECKING:
+    from vlm_itl.judges.base import Judge
+    from vlm_itl.judges.baselines import TrueMasks
 
 # Where the class of each `vlm_itl.vlm_handler` is. It is imported only when it is wanted: some need
 # packages that others don't.
@@ -23,12 +26,14 @@ JUDGES = {
 }
 
 
-def make_judge(settings: VlmItl, seed: int, true_masks: TrueMasks | None = None) -> Judge:
+def make_judge(settings: VlmItl, seed: int, true_masks: "TrueMasks | None" = None) -> "Judge":
     """Return the judge that the config's section `vlm_itl` names.
 
     true_masks: what a simulated judge looks at; no other judge gets it
     Raises `UserError` for unknown names and options.
     """
+    from vlm_itl.judges.baselines import MockJudge
+
     choose([settings.vlm_handler], list(JUDGES), "vlm_itl.vlm_handler")
     module, _, name = JUDGES[settings.vlm_handler].partition(":")
     judge_class: type[Judge] = getattr(importlib.import_module(module), name)

@@ -15,6 +15,7 @@ from torch import nn
 from model import build_model
 from vlm_itl.sections import Model
 from weakseg.common import UserError, reason
+from weakseg.learners.downloads import quick_download
 from weakseg.learners.unet import IMAGENET, TagHead, deepest, log_sum_exp_pool
 
 if TYPE_CHECKING:  # transformers takes seconds to import
@@ -119,15 +120,16 @@ def load_segformer(
     if options.name == "segformer-tiny":
         return SegformerForSemanticSegmentation(SegformerConfig(**TINY, **labels))
     try:
-        config = AutoConfig.from_pretrained(options.name, **labels)
-        # Upstream would only warn, and start from random weights.
-        if config.model_type != "segformer":
-            raise ValueError(f"it is a {config.model_type}, not a SegFormer")
-        if options.weights == "none":
-            return SegformerForSemanticSegmentation(config)
-        return SegformerForSemanticSegmentation.from_pretrained(
-            options.name, config=config, ignore_mismatched_sizes=True
-        )
+        with quick_download():
+            config = AutoConfig.from_pretrained(options.name, **labels)
+            # Upstream would only warn, and start from random weights.
+            if config.model_type != "segformer":
+                raise ValueError(f"it is a {config.model_type}, not a SegFormer")
+            if options.weights == "none":
+                return SegformerForSemanticSegmentation(config)
+            return SegformerForSemanticSegmentation.from_pretrained(
+                options.name, config=config, ignore_mismatched_sizes=True
+            )
     except (OSError, ValueError, RuntimeError) as error:
         why = reason(error, 120)
         raise UserError(

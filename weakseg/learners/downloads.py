@@ -89,6 +89,23 @@ def quick_download() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
+def is_at_hand(name: str) -> bool:
+    """Return whether a model may be had: a folder's, one that was downloaded, or the hub answers.
+
+    name: of a folder, or a hub id (owner/name)
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    if Path(name).is_dir():
+        return True
+    try:
+        is_stored = isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError:  # whoever loads it says why
+        return True
+    return is_stored or (not constants.HF_HUB_OFFLINE and is_reachable(constants.ENDPOINT))
+
+
 def is_reachable(url: str) -> bool:
     """Return whether a server answers within `PATIENCE`; behind a proxy it is taken for granted."""
     if urllib.request.getproxies():
