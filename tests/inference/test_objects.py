@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from weakseg.common import UserError
+from weakseg.data.predictions import LINES
 from weakseg.data.reading import Photograph
-from weakseg.inference.journal import LINES, Journal, open_folder
+from weakseg.inference.journal import Journal, open_folder
 from weakseg.inference.objects import MEASURES, Separation, describe, separate
 from weakseg.inference.trained import Confidence
 

@@ -13,7 +13,7 @@ from weakseg.labels.store import Event, Given, opened_store
 from weakseg.labels.store_labels import refuse_two_sizes
 
 
-def test_photographs_swapped_after_an_import_are_told_until_the_next(tmp_path):
+def test_photographs_swapped_after_an_import_are_told_until_the_next(tmp_path, capsys):
     data, store = tmp_path / "data", tmp_path / "store"
     (data / "images").mkdir(parents=True)
     (data / "classes.txt").write_text("background\ncat\n")
@@ -41,6 +41,9 @@ def test_photographs_swapped_after_an_import_are_told_until_the_next(tmp_path):
         f"{store}: 2 photographs changed since the labels of weakseg mine were given, the first "
         "p0; where they still fit, import them again, or save them again on the page"
     ]
+    capsys.readouterr()
+    run(labels, "import", store, *words[2:-1], tmp_path / "copy")
+    assert "2 photographs changed since the labels of weakseg mine" in capsys.readouterr().out
     (tmp_path / "tags.csv").write_text("image,kind,class\np0.bmp,tag,cat\np1.bmp,tag,cat")
     before = notes()
     run(labels, "import", tmp_path / "tags.csv", *words[2:])

@@ -11,8 +11,9 @@ from PIL import Image
 
 import labels
 from weakseg.labels.formats.geometry import corners, ellipse, turned
-from weakseg.labels.formats.records import Shape
+from weakseg.labels.formats.records import Classes, Dropped, PictureRecord, Shape
 from weakseg.labels.formats.runs import mask_geometry
+from weakseg.labels.formats.table import FORMATS
 from weakseg.labels.importing import carried_in
 from weakseg.labels.naming import renamed_to, renames
 from weakseg.labels.slips import Slips, is_rectangle
@@ -124,13 +125,18 @@ def test_a_map_names_one_class_or_all_that_fit(name, new):
     assert renamed_to("dog-12", renames([f"cat-*={new}"])) is None
 
 
-@pytest.mark.parametrize("form", ["yolo", "coco"])
+@pytest.mark.parametrize("form", ["yolo", "coco", "labelme"])
 def test_what_a_model_drew_is_told(form, bring, tmp_path, capsys):
     if form == "yolo":
         folder = tmp_path / "export"
         folder.mkdir()
         (folder / "classes.txt").write_text("cat\n")
         (folder / "a.txt").write_text("0 0.5 0.5 0.2 0.2 0.87\n")
+    elif form == "labelme":  # as predict.py writes it, and LabelMe keeps it
+        folder, dropped = tmp_path / "export", Dropped()
+        drawn = (Shape("polygon", "cat", [[[[1, 1], [9, 1], [9, 9]]]], 0.00005),)
+        record = PictureRecord("a.png", (60, 40), drawn)
+        FORMATS[form].write([record], folder, Classes(("background", "cat")), dropped)
     else:
         folder = tmp_path / "export.json"
         one = {"image_id": 1, "category_id": 1, "bbox": [5, 5, 9, 9], "score": 0.9, "id": 1}
@@ -192,7 +198,7 @@ def test_tasks_that_nobody_submitted_are_not_empty(bring, tmp_path, capsys):
         for k, a in zip("ab", [drawn, []], strict=True)
     ]
     told = imported(tmp_path, capsys, json.dumps(tasks), ".json", "--empty", "background")
-    for words in ("a task without an annotation", "nobody changed", "polygons that were left open"):
+    for words in ("submits them in Label Studio", "nobody changed", "polygons that were left open"):
         assert words in told
     with opened_store(tmp_path / "s") as store:
         assert not dict(carried_in(store.given()))["b"].complete

@@ -15,8 +15,9 @@ from weakseg.data.datasets import DataOptions
 from weakseg.data.ids import are_names, is_folder_name
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
+from weakseg.data.predictions import journal_of
 from weakseg.evaluation.results import Result, mask_name
-from weakseg.inference.journal import LINES, RECORD, parsed
+from weakseg.inference.journal import RECORD
 from weakseg.metrics import scores
 
 FLAG = "--prediction_values"
@@ -118,13 +119,9 @@ class OtherMasks:
 
     def other_photographs(self, dataset: SegmentationDataset) -> list[str]:
         """Return a line where photographs to test on are others than predict.py saw, if any."""
-        path = self.record.with_name(LINES) if self.record else None
-        if path is None or not path.is_file():
-            return []
-        with path.open("rb") as file:
-            lines = [line for line in map(parsed, file) if line]
+        lines = journal_of(self.record.parent) if self.record else {}
         # Lines of an earlier version don't say what a photograph held.
-        held = {line["id"]: line["held"] for line in lines if isinstance(line.get("held"), str)}
+        held = {name: line["held"] for name, line in lines.items() if "held" in line}
         there = [name for name in dataset.ids("test") if name in held]
         now = dataset.image_contents(there)
         changed = [name for name in there if now[name] != held[name]]

@@ -11,10 +11,10 @@ from typing import Any
 from weakseg.common import UserError, read_json, remove, write_json
 from weakseg.data.contents import ABSENT, content_of
 from weakseg.data.folder_files import PREDICTIONS
-from weakseg.data.ids import fault_of_id
+from weakseg.data.predictions import LINES, Line, parsed
 from weakseg.own_files import refuse_to_replace
 
-RECORD, LINES = PREDICTIONS, "predictions.jsonl"
+RECORD = PREDICTIONS
 TABLE, OBJECTS = "predictions.csv", "objects.csv"
 ANNOTATIONS = "annotations"  # the objects for other tools: a folder, or a file with a suffix
 FORMATS_OUT = ("cvat", "labelstudio", "labelme", "coco")  # of these tools
@@ -24,8 +24,6 @@ PARTS = {  # kind of file -> folder and suffix
     "probabilities": ".npy",
     "instances": ".png",
 }
-
-Line = dict[str, Any]  # of one picture
 
 
 class Journal:
@@ -77,16 +75,6 @@ class Journal:
                 line = parsed(file.readline())
                 if line is not None:
                     yield line
-
-
-def parsed(words: bytes) -> Line | None:
-    """Return what a line of the journal says; None for what is none."""
-    try:
-        line = json.loads(words)
-    except (ValueError, RecursionError):
-        return None
-    is_whole = isinstance(line, dict) and words.endswith(b"\n")
-    return line if is_whole and fault_of_id(line.get("id")) is None else None
 
 
 def open_folder(folder: Path, record: Mapping[str, Any], overwrite: bool) -> Journal:

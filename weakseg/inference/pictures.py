@@ -12,9 +12,10 @@ from weakseg.common import IGNORE, UserError, atomic_path
 from weakseg.data.contents import content_of
 from weakseg.data.folder_files import by_id, files_below, is_picture, without_predictions
 from weakseg.data.image_io import opened
+from weakseg.data.predictions import Line
 from weakseg.data.reading import Photograph, Reading
 from weakseg.data.value_range import is_deep_photograph
-from weakseg.inference.journal import Journal, Line, part_path
+from weakseg.inference.journal import Journal, part_path
 from weakseg.inference.objects import (
     Clicks,
     Separation,

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError, printable
-from weakseg.inference.journal import TABLE, Journal, Line
+from weakseg.data.predictions import Line
+from weakseg.inference.journal import TABLE, Journal
 from weakseg.inference.objects import MEASURES
 from weakseg.inference.pictures import Job, model_of
 from weakseg.reporting.tables import write_csv

@@ -23,10 +23,12 @@ from weakseg.labels.formats.records import (
     Shape,
     Unreadable,
 )
+from weakseg.labels.formats.stores import folder_of
 from weakseg.labels.formats.table import FORMATS, others, reader, recognise
 from weakseg.labels.matched import Matched, matched
 from weakseg.labels.matching import Pictures
 from weakseg.labels.naming import BACKGROUND, NOTHING, UNTOLD, renamed_to
+from weakseg.labels.seen_before import notes_of_predictions, notes_of_store
 from weakseg.labels.signals import LISTS
 from weakseg.labels.slips import Slips
 from weakseg.labels.store import Change, Given, Store
@@ -148,6 +150,10 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
                 of_source[key] = joined(told[source, key])
                 note_repeats(both, record.name, found)
     note_empty(found, there)
+    keys = {key for of_source in found.sources.values() for key in of_source}
+    found.dropped.told += notes_of_predictions(files.path, pictures, keys)
+    if name == "store":
+        found.dropped.told += notes_of_store(folder_of(files), pictures)
     refuse_unusable(found, pictures, is_matched=bool(there) or not found.absent)
     return found
 

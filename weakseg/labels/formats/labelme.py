@@ -6,6 +6,7 @@ The corners of a mask are inclusive.
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,7 @@ from weakseg.labels.formats.runs import checked_size, mask_geometry, mask_pixels
 from weakseg.labels.looks import look_of
 
 VERSION = "5.4.1"  # of LabelMe, whose files these are like
+SCORED = re.compile(r"score (\d(?:\.\d+)?(?:e-\d+)?)")  # as `write` says it in a description
 TURNED = "rotation"  # the type of X-AnyLabeling's turned boxes
 IGNORED = "__ignore__"  # the class that LabelMe's own list of classes calls so
 
@@ -103,9 +105,11 @@ def held(content: object) -> np.ndarray | None:
 
 
 def score_of(one: Any) -> float | None:
-    """Return how sure a model is of an entry, as X-AnyLabeling writes it; None of a person's."""
-    score = one.get("score")
-    return float(score) if isinstance(score, int | float) else None
+    """Return how sure a model is of an entry, as X-AnyLabeling or `write` says, or None."""
+    score, note = one.get("score"), SCORED.fullmatch(str(one.get("description")))
+    if isinstance(score, int | float):
+        return float(score)
+    return float(note[1]) if note else None
 
 
 def shapes_of(one: Any) -> list[Shape]:

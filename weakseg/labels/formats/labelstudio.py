@@ -81,7 +81,8 @@ def picture_of(task: Any, dropped: Dropped) -> PictureRecord:
     project = f"project {task['project']}" if task.get("project") is not None else ""
     if not annotations:
         # Nobody has submitted anything, and so nobody has said that the picture shows nothing.
-        dropped.add("a task without an annotation, whose predictions and drafts don't count", name)
+        why = "a task without an annotation, whose predictions and drafts don't count until "
+        dropped.add(f"{why}somebody submits them in Label Studio", name)
     if annotation is None:
         return PictureRecord(name, None, (), project=project)
     results = [one for one in annotation.get("result", []) if isinstance(one.get("value"), dict)]
