@@ -279,6 +279,8 @@ def report(found: Imported, pictures: Pictures, known: Sequence[str]) -> None:
 
     known: the classes that somebody listed
     """
+    from weakseg.labels.store_check import placing_lines
+
     say(f"{found.path}: {found.title}, {found.pictures} pictures of {pictures.folder}")
     if found.shown:
         say(f"  {', '.join(f'{number} {kind}' for kind, number in found.shown.items())}")
@@ -299,6 +301,9 @@ def report(found: Imported, pictures: Pictures, known: Sequence[str]) -> None:
         say(f"  {number} pictures lost shapes, so that none of their lists is complete")
     for line in (*found.slips.lines(found.classes, known), *found.order.lines()):
         say(f"  {line}")
+    for told in found.sources.values():
+        for line in placing_lines(told, pictures.files):
+            say(f"  {line}")
 
 
 EMPTY = {
@@ -358,12 +363,12 @@ def check(args: argparse.Namespace) -> None:
         given, classes = store.given(), store.classes()
         carried = dict(carried_in(given))
         lines = [*store_check.summary(carried)]
-        if args.images:
-            pictures = Pictures(args.images)
+        pictures = Pictures(args.images) if args.images else None
+        if pictures:
             lines += store_check.beside(carried, pictures)
             lines += store_check.beside_by_source(args.labels, store, given, carried, pictures)
         lines += store_check.class_lines(carried, classes)
-        lines += store_check.suspicious(carried, classes)
+        lines += store_check.suspicious(carried, classes, pictures.files if pictures else {})
         lines += [*store_check.two_sizes(given), *agreement_lines(given)]
     say_all(lines)
     if args.wrong is not None:

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from weakseg.labels.agreement import WHOLE, passed_pixels
 from weakseg.labels.carried import SAME_BOX, SIGNAL, Carried, label_record
 from weakseg.labels.checks import Picture
 from weakseg.labels.copied_photographs import KINDS, copy_notes
+from weakseg.labels.copied_shapes import copied_lines
 from weakseg.labels.formats.geometry import overlap, twofold
 from weakseg.labels.formats.records import AREAS, Classes, Shape
 from weakseg.labels.label_record import read_record
@@ -24,6 +26,7 @@ from weakseg.validation import shorten
 
 BORDER = 1.0  # pixels: a click as near to the picture's edge may be a slip
 SHOWN = 5  # pictures that a line names
+FEWEST, MANY = 3, 0.2  # oddly placed shapes, and their share of a kind, that an import tells
 
 
 def summary(carried: Mapping[str, Carried]) -> Iterator[str]:
@@ -160,8 +163,13 @@ def counted_classes(carried: Mapping[str, Carried]) -> Iterator[str]:
         yield f"classes: {shorten(', '.join(f'{name} {number}' for number, name in shapes), 200)}"
 
 
-def suspicious(carried: Mapping[str, Carried], classes: Classes) -> Iterator[str]:
-    """Yield a line for each kind of label that looks like a mistake, with the first pictures."""
+def suspicious(
+    carried: Mapping[str, Carried], classes: Classes, files: Mapping[str, Path]
+) -> Iterator[str]:
+    """Yield a line for each kind of label that looks like a mistake, with the first pictures.
+
+    files: {id: photograph} of those that are there
+    """
     found: dict[str, list[str]] = defaultdict(list)
     seen: dict[str, list[str]] = defaultdict(list)
     background = classes.names[0] if classes.names and classes.has_background else None
@@ -176,15 +184,9 @@ def suspicious(carried: Mapping[str, Carried], classes: Classes) -> Iterator[str
                     found["clicks of two classes on one pixel"].append(key)
             if shape.label:
                 seen[shape.label].append(key)
-            if shape.kind == "box" and one.size:
-                left, top, right, bottom = shape.geometry
-                share = (right - left) * (bottom - top) / (one.size[0] * one.size[1])
-                if share >= WHOLE:
-                    found["boxes of the whole picture"].append(key)
-            if shape.kind == "click" and one.size:
-                sides = zip(shape.geometry, one.size, strict=True)
-                if any(min(at, side - at) < BORDER for at, side in sides):
-                    found["clicks on the border of the picture"].append(key)
+            fault = misplaced(shape, one.size)
+            if fault:
+                found[fault].append(key)
         for fault in two_classes(one):
             found[fault].append(key)
         if one.disputed:
@@ -196,6 +198,39 @@ def suspicious(carried: Mapping[str, Carried], classes: Classes) -> Iterator[str
         names = list(dict.fromkeys(keys))
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         yield f"suspicious: {len(keys)} {fault}: {', '.join(names[:SHOWN])}{more}"
+    drawn = {key: (one.shapes, one.size) for key, one in carried.items() if one.size}
+    yield from (f"suspicious: {line}" for line in copied_lines(drawn, files))
+
+
+def misplaced(shape: Shape, size: tuple[int, int] | None) -> str | None:
+    """Return what is odd of where a shape lies in a picture of (width, height), in words."""
+    if shape.kind == "box" and size:
+        left, top, right, bottom = shape.geometry
+        if (right - left) * (bottom - top) >= WHOLE * size[0] * size[1]:
+            return "boxes of the whole picture"
+    if shape.kind == "click" and size:
+        sides = zip(shape.geometry, size, strict=True)
+        if any(min(at, side - at) < BORDER for at, side in sides):
+            return "clicks on the border of the picture"
+    return None
+
+
+def placing_lines(told: Mapping[str, Given], files: Mapping[str, Path]) -> Iterator[str]:
+    """Yield lines on shapes of which many lie oddly, or where another picture has them too.
+
+    told: {id: what is said of it}; files: {id: photograph}
+    """
+    drawn = {key: (one.placed, one.size) for key, one in told.items() if one.size}
+    kinds: Counter[str] = Counter()
+    faults: Counter[tuple[str, str]] = Counter()
+    for shapes, size in drawn.values():
+        kinds.update(shape.kind for shape in shapes)
+        found = ((shape.kind, misplaced(shape, size)) for shape in shapes)
+        faults.update((kind, fault) for kind, fault in found if fault)
+    for (kind, fault), number in faults.items():
+        if number >= max(FEWEST, MANY * kinds[kind]):
+            yield f"{number} {fault}, of {kinds[kind]} in all; labels.py show draws them"
+    yield from copied_lines(drawn, files)
 
 
 def two_classes(one: Carried) -> Iterator[str]:
