@@ -15,7 +15,7 @@ from vlm_itl.settings import describe_keys
 from weakseg.command_line import Parser
 from weakseg.common import UserError, choose
 from weakseg.data.ids import is_folder_name
-from weakseg.learners.downloads import is_at_hand
+from weakseg.hub_access import is_at_hand
 from weakseg.threads import add_threads_argument
 
 

@@ -18,7 +18,7 @@ from vlm_itl.judges.cached_judge import AskOptions, CachedJudge, Outcome
 from vlm_itl.judges.prompts import Kind, Question
 from vlm_itl.judges.server_words import CUT_OFF, plain_words
 from weakseg.common import UserError
-from weakseg.learners.downloads import quick_download
+from weakseg.hub_access import quick_download
 
 # The spellings of both words that may answer; they share a word's likelihood. The first word means
 # that the mask is good enough, or that candidate A is better.

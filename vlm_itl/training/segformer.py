@@ -15,7 +15,7 @@ from torch import nn
 from model import build_model
 from vlm_itl.sections import Model
 from weakseg.common import UserError, reason
-from weakseg.learners.downloads import quick_download
+from weakseg.hub_access import quick_download
 from weakseg.learners.unet import IMAGENET, TagHead, deepest, log_sum_exp_pool
 
 if TYPE_CHECKING:  # transformers takes seconds to import

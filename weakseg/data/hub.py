@@ -16,6 +16,7 @@ from weakseg.data.hub_classes import HubClasses, class_numbers
 from weakseg.data.ids import check_id
 from weakseg.data.image_io import LOSSY, opened, orientation, turn_upright
 from weakseg.data.palettes import Palettes
+from weakseg.hub_access import quick_download
 
 DONE = "complete.txt"  # of an exported folder: what it was made of
 
@@ -79,7 +80,8 @@ def load_hub(name: str) -> Any:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return load_dataset(name)
+        with quick_download():
+            return load_dataset(name)
     # RuntimeError: a data set that is a script.
     except (OSError, ValueError, RuntimeError, HfHubHTTPError, DatasetsError) as error:
         why = reason(error, 120)

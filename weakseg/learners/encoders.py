@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from weakseg.common import UserError, reason
-from weakseg.learners.downloads import quick_download, refuse_remote, stored_weights, untrusted
+from weakseg.hub_access import quick_download
+from weakseg.learners.downloads import refuse_remote, stored_weights, untrusted
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.features import FrameSize, FrozenEncoder, weights_digest
 from weakseg.learners.unet import IMAGENET, PerChannel
