@@ -82,7 +82,7 @@ FLOORS = [
     {"data"},
     {"metrics", "parallel", "validation", "command_line", "own_files", "plain_yaml"},
     {"common"},
-    {"threads", "shortage", "parent"},
+    {"threads", "shortage", "parent", "hub_access"},
 ]
 
 
