@@ -18,7 +18,7 @@ from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.geometry import area_pixels, box_of
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.painting import painted
-from weakseg.labels.formats.records import Classes, Dropped
+from weakseg.labels.formats.records import IGNORED, Classes, Dropped
 from weakseg.labels.formats.runs import mask_pixels
 from weakseg.labels.formats.table import FORMATS, reader, recognise
 
@@ -325,6 +325,22 @@ def test_labelme_has_corners_in_any_order_and_groups_and_flags(tmp_path):
     area = area_pixels(shapes[3], (200, 100)).sum()
     assert abs(area - np.pi * 100) < 5
     assert reasons(dropped) == ["a polygon without an area"] and not dropped.hidden
+
+
+def test_labelme_groups_have_no_holes_which_is_told(tmp_path):
+    rings = {"around": [[0, 0], [30, 0], [30, 30]], "within": [[20, 5], [25, 5], [25, 10]]}
+    rings["beside"] = [[50, 0], [59, 0], [59, 9]]
+    for number, (names, group, told) in enumerate(
+        [
+            (("around", "within"), 4, 1),
+            (("within", "beside", "around"), 4, 1),
+            (("around", "beside"), 4, 0),
+            (("around", "within"), None, 0),
+        ]
+    ):
+        shapes = [drawn("polygon", rings[name], group_id=group) for name in names]
+        _, dropped = only(put(tmp_path / f"{number}/a.json", labelme(*shapes)))
+        assert sum("makes no hole" in why for why in reasons(dropped)) == told
 
 
 def test_labelme_has_scores_of_a_model(tmp_path):
@@ -723,7 +739,12 @@ def test_supervisely_has_bitmaps_and_holes(tmp_path):
     ring = [[0, 0], [9, 0], [9, 9], [0, 9]]
     hole = [[2, 2], [6, 2], [6, 6], [2, 6]]
     objects = [
-        {"classTitle": "cat", "geometryType": "bitmap", "bitmap": {"data": data, "origin": [3, 4]}},
+        {
+            "classTitle": "cat",
+            "geometryType": "bitmap",
+            "bitmap": {"data": data, "origin": [3, 4]},
+            "tags": [{"name": "Ignore", "value": None}, "ignore"],
+        },
         {"classTitle": "cat", "geometryType": "bitmap", "bitmap": {"data": bomb, "origin": [3, 4]}},
         {
             "classTitle": "dog",
@@ -734,6 +755,7 @@ def test_supervisely_has_bitmaps_and_holes(tmp_path):
             "classTitle": "dog",
             "geometryType": "rectangle",
             "points": {"exterior": [[0, 0], [9, 4]], "interior": []},
+            "tags": [{"name": "ignore", "value": "no"}, {"name": "ignored by nobody"}],
         },
     ]
     content = {"size": {"width": 20, "height": 10}, "tags": [{"name": "cat"}], "objects": objects}
@@ -743,6 +765,7 @@ def test_supervisely_has_bitmaps_and_holes(tmp_path):
     assert area_pixels(bitmap, (20, 10))[4, 3] and area_pixels(bitmap, (20, 10)).sum() == 1
     assert area_pixels(outline, (20, 10)).sum() == 81 - 16
     assert box.geometry == [0, 0, 10, 5] and tag.label == "cat" and dropped.lost == 1
+    assert dropped.counts[False, IGNORED] == 1
 
 
 # ---- masks and our own

@@ -18,9 +18,11 @@ from weakseg.common import UserError, write_json
 from weakseg.data.image_io import opened
 from weakseg.labels.formats.files import Files, one_a_picture
 from weakseg.labels.formats.geometry import (
+    Ring,
     as_mask,
     box_of,
     ellipse,
+    lies_in,
     polygon,
     single_outline,
 )
@@ -43,6 +45,9 @@ from weakseg.labels.looks import look_of
 VERSION = "5.4.1"  # of LabelMe, whose files these are like
 SCORED = re.compile(r"score (\d(?:\.\d+)?(?:e-\d+)?)")  # as `write` says it in a description
 TURNED = "rotation"  # the type of X-AnyLabeling's turned boxes
+WITHIN = (
+    "an outline within another of its group, which makes no hole: draw such an object as a mask"
+)
 IGNORED = "__ignore__"  # the class that LabelMe's own list of classes calls so
 
 
@@ -74,6 +79,8 @@ def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
                 group = one.get("group_id"), shape.label
                 if shape.kind == "polygon" and group[0] is not None and group in groups:
                     first = shapes[groups[group]]
+                    if any(is_within(part[0], shape.geometry[0][0]) for part in first.geometry):
+                        dropped.change(WITHIN, name)
                     parts = [*first.geometry, *shape.geometry]
                     shapes[groups[group]] = replace(first, geometry=parts)
                     continue
@@ -92,6 +99,11 @@ def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
     size = size_of(content.get("imageWidth"), content.get("imageHeight"))
     own = Path(file).with_suffix("").as_posix()
     return PictureRecord(name, size, tuple(shapes), file=own, look=held(content.get("imageData")))
+
+
+def is_within(one: Ring, other: Ring) -> bool:
+    """Return whether one of two rings lies wholly within the other."""
+    return lies_in(one, other) or lies_in(other, one)
 
 
 def held(content: object) -> np.ndarray | None:

@@ -18,6 +18,7 @@ from weakseg.data.image_io import opened
 from weakseg.labels.formats.files import Files, one_a_picture
 from weakseg.labels.formats.geometry import box_of, polygon
 from weakseg.labels.formats.records import (
+    IGNORED,
     Dropped,
     Nothing,
     PictureRecord,
@@ -53,11 +54,20 @@ def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
     for place, one in enumerate(content["objects"], 1):
         with dropped.unless_read(name, f"object {place}"):
             shapes.append(shape_of(one))
+            if any(is_ignored(tag) for tag in one.get("tags") or []):
+                dropped.change(IGNORED, name)
     for tag in content.get("tags") or []:
         with dropped.unless_read(name, "tag"):
             shapes.append(Shape("tag", text(name_of(tag)), True))
     size = size_of(content["size"].get("width"), content["size"].get("height"))
     return PictureRecord(name, size, tuple(shapes))
+
+
+def is_ignored(tag: Any) -> bool:
+    """Return whether a tag of an object says to ignore it, as CVAT's attribute does."""
+    name, value = (tag.get("name"), tag.get("value")) if isinstance(tag, dict) else (tag, None)
+    denied = ("false", "0", "no")
+    return str(name).casefold() == "ignore" and str(value).casefold() not in denied
 
 
 def name_of(tag: Any) -> Any:
