@@ -73,6 +73,18 @@ def test_names_of_no_picture_and_groups_with_several_spellings_are_said(tmp_path
     strays, spellings = group_notes(path, files)
     assert strays == f"{path}: 1 of 3 names are of no picture, the first is c"
     assert "1 groups have several spellings, the first is Patient 7" in spellings
+    for name, is_told in (
+        ("nan", True),
+        ("N/A", True),
+        ("Unknown", True),
+        ("?", True),
+        ("7", False),
+    ):
+        path.write_text(f"a, {name}\nb, {name}\n")
+        start = f"{path}: 2 pictures are of the group {name}; if that means that nobody knows"
+        assert [line.startswith(start) for line in group_notes(path, files)] == [True] * is_told
+    path.write_text("a, nan\nb, 2\n")
+    assert not group_notes(path, files)  # a group of its own as it is
     path.write_text("a, 1\nb, 2\n")
     assert group_notes(path, files) == group_notes(tmp_path / "none.txt", files) == []
 

@@ -32,6 +32,7 @@ VOID = {  # what people call that which nobody is to label, by its letters
     *("ignore", "ignored", "ignoreregion", "void", "unlabelled", "unlabeled", "unannotated"),
     *("dontcare", "dontknow", "unsure", "uncertain"),
 }
+BLANK = {"nan", "null", "none", "na", ""}  # what programs write into a cell without a name
 NUMBERED = re.compile(
     r"(.*\S)\s*[\s:=.,;|]\s*(\d+|#[0-9a-fA-F]{6})"
 )  # a name, its number or colour
@@ -125,6 +126,11 @@ def is_behind(name: str) -> bool:
 def is_void(name: str) -> bool:
     """Return whether a name says that nobody is to label there."""
     return "".join(filter(str.isalnum, name.casefold())) in VOID
+
+
+def is_blank(name: str) -> bool:
+    """Return whether a name is what programs write where there is none."""
+    return "".join(filter(str.isalnum, name.casefold())) in BLANK
 
 
 def says_no_background(path: Path) -> bool:

@@ -5,17 +5,20 @@ A picture that it doesn't name is a group of its own.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from weakseg.common import UserError, stable_seed
+from weakseg.data.class_list import is_blank
 from weakseg.data.folder_files import compared
 from weakseg.data.ids import check_id
 from weakseg.data.lists import numbered_lines
 
 FILE = "groups.txt"
+UNKNOWN = "unknown"  # in any case: what people write where they can't tell
 SINGLES = 10  # pictures from which on as many groups are no list of what belongs together
 
 
@@ -75,6 +78,13 @@ def group_notes(path: Path, files: Mapping[str, Path]) -> list[str]:
         alike.setdefault(" ".join(group.casefold().split()), set()).add(group)
     if len(alike) == len(lines) >= SINGLES:
         notes.append(f"{path}: no two pictures are of one group, so that it keeps none together")
+    blank = Counter(one for *_, one in lines if is_blank(one) or one.casefold() == UNKNOWN)
+    notes += [
+        f"{path}: {number} pictures are of the group {group}; if that means that nobody knows "
+        "theirs, remove these lines, so that each is a group of its own"
+        for group, number in blank.items()
+        if number > 1
+    ]
     split = sorted(min(names) for names in alike.values() if len(names) > 1)
     if split:
         notes.append(

@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from weakseg.data.class_list import is_void
+from weakseg.data.class_list import is_blank, is_void
 from weakseg.labels.fitting import ends_of
 from weakseg.labels.formats.geometry import Ring
 from weakseg.labels.formats.records import AREAS, Shape
@@ -20,7 +20,6 @@ OF_AREAS = 0.8  # share of them from which on rectangles are no chance
 SQUARE = 0.02  # share of a diagonal by which corners may miss those of a rectangle
 LEAST = 4  # pixels of a rectangle's sides: a smaller mask may well fill its box
 NUMBERED = re.compile(r"(.*[^\W\d_])([-_ #]+)\d+|(.*[^\W\d_]{3})\d+")  # cat-1, cat1
-EMPTY = {"nan", "null", "none", "na"}  # what programs write into a cell without a name
 
 
 @dataclass
@@ -88,8 +87,7 @@ class Slips:
                 f"objects, --map '{pattern}={stem}' makes them one"
             )
         for name in named:
-            letters = "".join(filter(str.isalnum, name.casefold()))
-            if is_void(name) or name.startswith("#") or letters in {*EMPTY, ""}:
+            if is_void(name) or name.startswith("#") or is_blank(name):
                 yield (
                     f"{name} is a class like any other; where it means that nobody knows, or is to "
                     f"label there, --map '{name}={UNTOLD}' leaves it unlabelled"
