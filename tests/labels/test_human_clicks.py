@@ -57,17 +57,24 @@ def test_clicks_are_scaled_mapped_and_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "number, label, words", [(8, 1, ""), (8, 2, "1 of 1 clicks"), (99, 1, "1 clicks of classes")]
+    "number, label, words", [(8, 1, ""), (8, 2, "2 of 2 clicks"), (99, 1, "1 clicks of classes")]
 )
 def test_clicks_that_masks_deny_or_cannot_show_are_told(number, label, words, tmp_path):
     class Masked(Photographs):
         def mask(self, name):
             return np.full((20, 40), label, np.uint8)
 
-    entry = {"size": [40, 20], "points": [at(10, 10, number)], "background": []}
+    entry = {"size": [40, 20], "points": [at(10, 10, number), at(20, 10, 8)], "background": []}
     people = clicks(tmp_path, a=entry)
     lines = [*people.lines(Masked(), {"a": people.points(Masked(), "a")})]
     assert [words in line for line in lines] == [True] * bool(words)
+
+
+def test_images_without_a_click_are_counted(tmp_path):
+    empty, other = ({"size": [40, 20], "points": p, "background": []} for p in ([], [at(1, 1, 15)]))
+    people = clicks(tmp_path, a=empty, b=other)  # of a person, for which nobody asks
+    (line,) = people.lines(Photographs(), {k: people.points(Photographs(), k) for k in "ab"})
+    assert line == f"{tmp_path / 'clicks.json'}: 2 of 2 images have no click, the first is a"
 
 
 def test_without_a_background_class_0_is_clicked_and_nothing_is_behind(tmp_path):

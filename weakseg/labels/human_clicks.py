@@ -98,6 +98,12 @@ class HumanClicks:
                 f"{self.path}: {self.unknown} clicks of classes that masks can't show are left "
                 "out; 'cls' is the number in masks"
             )
+        bare = [name for name in people if not people[name]]
+        if bare:
+            yield (
+                f"{self.path}: {len(bare)} of {len(people)} images have no click, the first is "
+                f"{bare[0]}"
+            )
         looked_at = evenly([name for name in people if people[name]], FEW)
         denied = [
             (name, click)
