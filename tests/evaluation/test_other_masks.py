@@ -98,6 +98,10 @@ def test_photographs_that_changed_since_they_were_predicted_are_told(
     assert "since their masks" not in scored(folder, tmp_path, monkeypatch, capsys)[0]
     Image.new("RGB", (24, 20), (99, 9, 9)).save(photographs[1])
     told = scored(folder, tmp_path, monkeypatch, capsys)[0]
+    assert "2 of 2 predicted masks are copies of the true ones, the first p0.png" in told
+    Image.open(there / "masks/p0.png").save(there / "masks/p0.png", compress_level=0)
+    told = scored(folder, tmp_path, monkeypatch, capsys)[0]
+    assert "copies of the true ones" not in told  # half of them
     assert "1 of 2 photographs to test on changed since their masks were predicted" in told
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
-from weakseg.common import UserError
+from weakseg.common import UserError, evenly
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import say
 from weakseg.data.image_io import read_mask
 from weakseg.data.rims import rim_notes
+from weakseg.data.twins import equal_files
 from weakseg.evaluation.other_masks import OtherMasks
+
+COMPARED = 1000  # masks at most whose files are compared with the truth
 
 
 def restrict(datasets: Sequence[SegmentationDataset], others: Sequence[OtherMasks]) -> None:
@@ -37,8 +40,25 @@ def restrict(datasets: Sequence[SegmentationDataset], others: Sequence[OtherMask
                 )
             masked = there
             lines += rim_notes(masks.folder, [masks.path(name) for name in masked], read_mask)
+            lines += truth_notes(dataset, masks, masked)
         dataset.test_on(masked)
     say(lines)
+
+
+def truth_notes(dataset: SegmentationDataset, masks: OtherMasks, names: Sequence[str]) -> list[str]:
+    """Return a line where many predicted masks are the files of the truth itself, if they are.
+
+    names: of images that have both
+    """
+    looked = evenly([*names], COMPARED)
+    pairs = [(masks.path(name), dataset.mask_path(name)) for name in looked]
+    equal = [one for one, truth in pairs if equal_files([one], [truth])]
+    if len(equal) <= len(looked) / 2:
+        return []
+    return [
+        f"{masks.folder}: {len(equal)} of {len(looked)} predicted masks are copies of the true "
+        f"ones, the first {equal[0].name}; scores say nothing unless a model predicted them"
+    ]
 
 
 def check_test(data: dict[str, SegmentationDataset]) -> None:
