@@ -293,6 +293,7 @@ def predict_all(
     """Predict what is left, and print how it goes -> the faults of pictures that can't be read."""
     from tqdm import tqdm
 
+    from weakseg.inference.doubts import doubts
     from weakseg.inference.journal import OBJECTS, TABLE, changed_masks
     from weakseg.inference.pictures import left_over, predict_pictures
     from weakseg.inference.tables import write_objects, write_pictures
@@ -314,24 +315,8 @@ def predict_all(
         if "fault" in line:
             faults.append(line["fault"])
             bar.write(printable(f"no mask: {line['fault']}"), file=sys.stderr)
-    grey = [line["id"] for line in journal.lines(pictures) if line.get("one_grey")]
-    if grey and job.reading.value_range:
-        low, high = job.reading.value_range
-        print(
-            printable(
-                f"{counted(len(grey), 'picture')}, the first {grey[0]}, show next to nothing "
-                f"between {low:g} (black) and {high:g} (white), which the run knows; if their "
-                "values mean something else, give --value_range"
-            )
-        )
-    masks = [line["file"] for line in journal.lines(pictures) if line.get("like_mask")]
-    if masks:
-        print(
-            printable(
-                f"{args.images}: {counted(len(masks), 'picture')}, the first {masks[0]}, look like "
-                "masks: they show numbers of classes alone; give --images the folder of photographs"
-            )
-        )
+    for note in doubts(args.images, job.reading, not args.value_range, journal.lines(pictures)):
+        print(printable(note))
     least_sure = write_pictures(job, journal, pictures, LEAST_SURE)
     if least_sure:
         print(f"least sure (confidence, picture), all in {job.folder / TABLE}:")
@@ -469,7 +454,7 @@ def main(args: argparse.Namespace) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(job.folder / ".lock", timeout=0):
-            journal = open_folder(job.folder, record, args.overwrite)
+            journal = open_folder(job.folder, record, args.overwrite, pictures)
             if journal.mended:
                 print(
                     f"{job.folder}: --overwrite ended {counted(len(journal.mended), 'mask')} that "

@@ -148,8 +148,8 @@ def test_another_model_or_other_flags_are_refused_without_overwrite(runs, photog
     run(predict, *words(runs, photographs))
     out = photographs.parent / "out"
     for line, other in [
-        ("another run_name", words(runs, photographs, learner="unet")),
-        ("another images", words(runs, photographs / "sub")),
+        ("by another run", words(runs, photographs, learner="unet")),
+        ("from other photographs", words(runs, photographs / "sub")),
     ]:
         other[other.index("--output_dir") + 1] = out
         assert line in assert_refused(predict, other, capsys)
@@ -311,7 +311,7 @@ def test_one_click_an_object_decides_their_number(
     else:
         more = {"size": mask.shape[::-1], "points": [*clicks, [1, 1, 1]]}
         save_labels(path, head | {"count": 1}, 1, [("a", more)])
-    with pytest.raises(UserError, match="another clicks"):
+    with pytest.raises(UserError, match="with other clicks"):
         run(predict, *words(runs, photographs, "--instances", "--clicks", path))
 
 

@@ -149,13 +149,13 @@ def test_a_journal_that_was_cut_anywhere_keeps_its_whole_lines(tmp_path_factory,
 
 
 def test_a_record_of_another_kind_is_refused(tmp_path):
-    open_folder(tmp_path, {"model": "a"}, False).add({"id": "x"})
-    assert [*open_folder(tmp_path, {"model": "a"}, False).places] == ["x"]
+    open_folder(tmp_path, {"model": "a"}, False, {}).add({"id": "x"})
+    assert [*open_folder(tmp_path, {"model": "a"}, False, {}).places] == ["x"]
     with pytest.raises(UserError, match="another model"):
-        open_folder(tmp_path, {"model": "b"}, False)
+        open_folder(tmp_path, {"model": "b"}, False, {})
     (tmp_path / "predictions.json").write_text("[")
     with pytest.raises(UserError, match=r"predictions\.json"):
-        open_folder(tmp_path, {"model": "a"}, False)
+        open_folder(tmp_path, {"model": "a"}, False, {})
     (tmp_path / "predictions.json").write_text(json.dumps([1]))
     with pytest.raises(UserError, match=r"predictions\.json"):
-        open_folder(tmp_path, {"model": "a"}, False)
+        open_folder(tmp_path, {"model": "a"}, False, {})

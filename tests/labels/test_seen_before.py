@@ -10,8 +10,7 @@ from PIL import Image
 import labels
 from weakseg.data.contents import content_of
 from weakseg.data.folder_files import PREDICTIONS
-from weakseg.data.predictions import LINES
-from weakseg.inference.pictures import stamp
+from weakseg.data.predictions import LINES, stamp
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """What predict.py says of the masks that it wrote, in files beside them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from weakseg.common import UserError
+from weakseg.data.contents import content_of
 from weakseg.data.folder_files import PREDICTIONS
 from weakseg.data.ids import fault_of_id
 
@@ -36,3 +38,22 @@ def journal_of(folder: Path) -> dict[str, Line]:
     with path.open("rb") as file:
         lines: Iterator[Line | None] = map(parsed, file)
         return {line["id"]: line for line in lines if line is not None}
+
+
+def stamp(path: Path) -> dict[str, int | str | None]:
+    """Return what changes with a file: its bytes, the time of its last change, what it holds.
+
+    They are None where it is gone.
+    """
+    try:
+        stat = path.stat()
+        held = content_of(path, is_whole=False)
+    except (OSError, UserError):
+        return {"bytes": None, "changed": None}
+    return {"bytes": stat.st_size, "changed": stat.st_mtime_ns, "held": held}
+
+
+def is_unchanged(line: Line, now: Mapping[str, object]) -> bool:
+    """Return whether a picture is what a line was written of, perhaps copied; now: its `stamp`."""
+    keys = ("held",) if "held" in line else ("bytes", "changed")  # an earlier version lacks it
+    return all(key in line and line[key] == now.get(key) for key in keys)

@@ -11,7 +11,7 @@ from typing import Any
 from weakseg.common import UserError, read_json, remove, write_json
 from weakseg.data.contents import ABSENT, content_of
 from weakseg.data.folder_files import PREDICTIONS
-from weakseg.data.predictions import LINES, Line, parsed
+from weakseg.data.predictions import LINES, Line, is_unchanged, parsed, stamp
 from weakseg.own_files import refuse_to_replace
 
 RECORD = PREDICTIONS
@@ -23,6 +23,14 @@ PARTS = {  # kind of file -> folder and suffix
     "overlays": ".jpg",
     "probabilities": ".npy",
     "instances": ".png",
+}
+OTHERWISE = {  # what differs where a folder was predicted in another way
+    "run_name": "by another run",
+    "model": "by another model",
+    "images": "from other photographs",
+    "clicks": "with other clicks",
+    "tile": "in other windows",
+    "reading": "from pictures read in another way",
 }
 
 
@@ -77,11 +85,14 @@ class Journal:
                     yield line
 
 
-def open_folder(folder: Path, record: Mapping[str, Any], overwrite: bool) -> Journal:
+def open_folder(
+    folder: Path, record: Mapping[str, Any], overwrite: bool, pictures: Mapping[str, Path]
+) -> Journal:
     """Return the journal of a folder of predictions that is new, or was made in the same way.
 
-    record: {flag or other fact: value}. A folder of another record is emptied of its predictions by
-    `overwrite`, else refused; one with masks of anybody else is refused always.
+    record: {flag or other fact: value}; pictures: {id: path} of what is to be predicted. A folder
+    of another record is emptied of its predictions by `overwrite`, else refused; one with masks of
+    anybody else is refused always.
     """
     path, mended = folder / RECORD, list[str]()
     if not path.exists():
@@ -92,16 +103,54 @@ def open_folder(folder: Path, record: Mapping[str, Any], overwrite: bool) -> Jou
         before = read_json(path)
         if not isinstance(before, dict):
             raise UserError(f"{path}: not a record of predict.py; take another --output_dir")
-        other = [key for key, value in record.items() if before.get(key) != value]
-        if other and not overwrite:
-            raise UserError(
-                f"{folder}: was predicted with another {other[0]} ({before.get(other[0])}, not "
-                f"{record[other[0]]}); take another --output_dir, or replace it with --overwrite"
-            )
         if overwrite:
             mended = emptied(folder)
+        else:
+            refuse_other_record(folder, before, record, pictures)
     write_json(path, record)
     return Journal(folder, mended)
+
+
+def refuse_other_record(
+    folder: Path,
+    before: Mapping[str, Any],
+    record: Mapping[str, Any],
+    pictures: Mapping[str, Path],
+) -> None:
+    """Refuse to go on in a folder that was predicted otherwise; where files lie doesn't matter."""
+    one, two = without_place(before), without_place(record)
+    other = [key for key, value in two.items() if one.get(key) != value]
+    if other and not (other == ["images"] and are_moved(folder, pictures)):
+        key = next((key for key in other if key != "images"), other[0])
+        raise UserError(
+            f"{folder}: was predicted {OTHERWISE.get(key, f'with another {key}')} "
+            f"({before.get(key)}, not {record.get(key)}); take another --output_dir, or replace it "
+            "with --overwrite"
+        )
+
+
+def without_place(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record in which of --clicks is left what they are, not where they lie."""
+    clicks = record.get("clicks")
+    told = clicks.rpartition(" of ")[2] if isinstance(clicks, str) else None
+    return {**record, "clicks": told}
+
+
+def are_moved(folder: Path, pictures: Mapping[str, Path]) -> bool:
+    """Return whether all pictures of a journal are among some, in another folder, as they were.
+
+    Their lines then get the times of the files that are there.
+    """
+    journal, copied = Journal(folder), dict[str, Mapping[str, object]]()
+    for line in journal.lines(journal.places):
+        now = stamp(pictures[line["id"]]) if line["id"] in pictures else {}
+        if not is_unchanged(line, now):
+            return False
+        if line.get("changed") != now["changed"]:
+            copied[line["id"]] = now
+    for line in journal.lines(copied):
+        journal.add({**line, **copied[line["id"]]})
+    return True
 
 
 def emptied(folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ from weakseg.common import IGNORE, UserError, atomic_path
 from weakseg.data.contents import content_of
 from weakseg.data.folder_files import by_id, files_below, is_picture, without_predictions
 from weakseg.data.image_io import opened
-from weakseg.data.predictions import Line
+from weakseg.data.predictions import Line, stamp
 from weakseg.data.reading import Photograph, Reading
 from weakseg.data.value_range import is_deep_photograph
 from weakseg.inference.journal import Journal, part_path
@@ -94,6 +94,7 @@ class Job:
             seen = model.look(photograph, every, self.windows)
             line |= facts(seen, len(model.classes))
             line["one_grey"] = is_one_grey(photograph, seen.image)
+            line["shallow"] = is_shallow(photograph)
             line["like_mask"] = is_like_mask(path, len(model.classes))
             if self.separation is not None:
                 numbers, classes = separate(
@@ -148,19 +149,6 @@ def model_of(checkpoint: Path, device: str, trusted: tuple[str, ...]) -> Trained
     return load(checkpoint, device, trusted)
 
 
-def stamp(path: Path) -> dict[str, int | str | None]:
-    """Return what changes with a file: its bytes, the time of its last change, what it holds.
-
-    They are None where it is gone.
-    """
-    try:
-        stat = path.stat()
-        held = content_of(path, is_whole=False)
-    except (OSError, UserError):
-        return {"bytes": None, "changed": None}
-    return {"bytes": stat.st_size, "changed": stat.st_mtime_ns, "held": held}
-
-
 def is_one_grey(photograph: Photograph, shown: np.ndarray) -> bool:
     """Return whether a picture of more than 8 bits shows next to nothing in the range of a run.
 
@@ -172,6 +160,11 @@ def is_one_grey(photograph: Photograph, shown: np.ndarray) -> bool:
         return False
     is_flat = np.ptp(shown) < FLAT or np.median(shown) == WHITE
     return bool(is_flat and is_deep_photograph(photograph))
+
+
+def is_shallow(photograph: Photograph) -> bool:
+    """Return whether a picture has 8 bits where a run has a range for the values of deeper ones."""
+    return photograph.reading.value_range is not None and not is_deep_photograph(photograph)
 
 
 def is_like_mask(path: Path, classes: int) -> bool:
