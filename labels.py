@@ -279,6 +279,7 @@ def report(found: Imported, pictures: Pictures, known: Sequence[str]) -> None:
 
     known: the classes that somebody listed
     """
+    from weakseg.labels.importing import in_several
     from weakseg.labels.store_check import placing_lines
 
     say(f"{found.path}: {found.title}, {found.pictures} pictures of {pictures.folder}")
@@ -299,7 +300,8 @@ def report(found: Imported, pictures: Pictures, known: Sequence[str]) -> None:
     if found.dropped.hidden:
         number = len(found.dropped.hidden)
         say(f"  {number} pictures lost shapes, so that none of their lists is complete")
-    for line in (*found.slips.lines(found.classes, known), *found.order.lines()):
+    slips = found.slips.lines(found.classes, known)
+    for line in (*slips, *found.order.lines(), *in_several(found)):
         say(f"  {line}")
     for told in found.sources.values():
         for line in placing_lines(told, pictures.files):

@@ -209,3 +209,17 @@ def test_shapes_that_are_there_twice_count_once(bring):
     told, carried = bring(*rows, "a.png,tag,cat", "a.png,tag,cat")
     assert "1 dropped, there twice" in told and len(carried.shapes) == 3
     assert "classes: dog 1, cat 2\n" in told
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_tasks_that_label_one_picture_are_told_and_it_counts_once(both, bring, tmp_path, capsys):
+    box = '<box label="cat" xtl="1" ytl="1" xbr="9" ybr="9"/>'
+    images = "".join(
+        f'<image id="{task}" name="a.png" task_id="{task}" width="60" height="40">'
+        f"{box if task == 7 or both else ''}</image>"
+        for task in (7, 8)
+    )
+    meta = "<meta><project><id>3</id></project></meta>"
+    told = imported(tmp_path, capsys, f"<annotations>{meta}{images}</annotations>", ".xml")
+    line = "1 pictures have labels of several tasks, the first is a of cvat task 7 and cvat task 8"
+    assert (line in told) == both and "1 of 1 pictures changed" in told

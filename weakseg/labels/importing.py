@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from weakseg.common import UserError, suggestion
@@ -405,6 +406,27 @@ def distrust_empty(files: Sequence[Imported]) -> None:
         found.empty -= len(denied) if found.is_empty else 0
         for key in sorted(denied):
             found.dropped.change("empty here, where another file lost a shape: unlabelled", key)
+
+
+def in_several(found: Imported) -> Iterator[str]:
+    """Yield a line where several tasks of one file label the same pictures, if any.
+
+    That several people answer in one store is what it is for.
+    """
+    if found.title == FORMATS["store"].title:
+        return
+    told: dict[str, list[str]] = {}
+    for source, pictures in found.sources.items():
+        for key, given in pictures.items():
+            if given.shapes or given.complete:
+                told.setdefault(key, []).append(source)
+    several = {key: sources for key, sources in told.items() if len(sources) > 1}
+    for key, sources in islice(several.items(), 1):
+        yield (
+            f"{len(several)} pictures have labels of several tasks, the first is {key} of "
+            f"{' and '.join(sources)}, which hold together; unless the tasks are of the same "
+            "photographs, import each with --images of its own"
+        )
 
 
 def keep(store: Store, found: Imported) -> Change:

@@ -96,9 +96,6 @@ class Change:
     pictures: int
 
 
-CHANGED = tuple(Change.__annotations__)
-
-
 class Store:
     """A store that is open; `with` closes it."""
 
@@ -178,11 +175,11 @@ class Store:
         """
         with self._writing():
             rows: list[tuple[Event, Origin]] = []
-            helped, changes = set[int](), list[Change]()
+            helped, changes = set[int](), [(0, 0, 0)]
             for source, pictures in told.items():
-                own, change = self._changes(source, pictures, helped)
+                own, counts = self._changes(source, pictures, helped)
                 rows += own
-                changes.append(change)
+                changes.append(counts)
             rows.sort(key=lambda row: row[1].number)
             moment = time.time()
             self._insert((event for event, _ in rows), moment)
@@ -190,17 +187,18 @@ class Store:
             helped |= {first + place for place, (_, origin) in enumerate(rows) if origin.helped}
             if helped:
                 self._insert([Event("", "", HELPED, geometry=sorted(helped))], moment)
-        return Change(*(sum(getattr(one, key) for one in changes) for key in CHANGED))
+        added, removed, kept = (sum(counts) for counts in zip(*changes, strict=True))
+        return Change(added, removed, kept, len({event.picture for event, _ in rows}))
 
     def _changes(
         self, source: str, pictures: Mapping[str, Given], helped: set[int]
-    ) -> tuple[list[tuple[Event, Origin]], Change]:
-        """Return the events that bring the store to what a source says, and their numbers.
+    ) -> tuple[list[tuple[Event, Origin]], tuple[int, int, int]]:
+        """Return the events that bring the store to what a source says, and (added, removed, kept).
 
         helped: takes the numbers of shapes that stay, of which only now is known that a model did
         """
         rows: list[tuple[Event, Origin]] = []
-        added = removed = kept = touched = 0
+        added = removed = kept = 0
         before, nothing = self.given([source]), Origin()
         told = [event.geometry for _, _, event in self.events(HELPED)]
         known = {n for one in told if isinstance(one, list) for n in one if isinstance(n, int)}
@@ -211,7 +209,6 @@ class Store:
             there: dict[str, list[int]] = {}
             for number_, shape in old.shapes.items() if old else ():
                 there.setdefault(shape.key, []).append(number_)
-            start = len(rows)
             for shape in now.shapes.values():
                 origin = shape.origin or nothing
                 if there.get(shape.key):
@@ -228,8 +225,7 @@ class Store:
             removed += len(gone)
             look = self._look(source, picture, old, now)
             rows += [(look, nothing)] if look else []
-            touched += len(rows) > start
-        return rows, Change(added, removed, kept, touched)
+        return rows, (added, removed, kept)
 
     def _last(self) -> int:
         """Return the number of the last event, 0 of none."""
