@@ -9,8 +9,9 @@ from pathlib import Path
 
 from weakseg.data.twins import equal_files
 from weakseg.labels.fitting import ends_of
+from weakseg.labels.formats.geometry import box_of
 from weakseg.labels.formats.records import AREAS, Shape
-from weakseg.labels.slips import is_rectangle
+from weakseg.labels.slips import LEAST, is_rectangle
 
 Drawn = Mapping[str, tuple[Sequence[Shape], Sequence[float]]]
 
@@ -22,19 +23,19 @@ MANY = 3  # pictures from which on it is no chance that all have one box
 def weight(shape: Shape, size: Sequence[float]) -> int:
     """Return how much it says that another picture has the same shape; size: (width, height).
 
-    That one has the same box says less than that it has the same form; that both have a box from
-    edge to edge says nothing.
+    That one has the same box, or straight stroke, says less than that it has the same form; that
+    both have a box from edge to edge says nothing. What is tiny says no more than a click.
     """
     if shape.kind in ("tag", "answer"):
         return 0
-    if shape.kind == "click":
+    left, top, right, bottom = sides = box_of(ends_of(shape))
+    if max(right - left, bottom - top) < LEAST:
         return CLICK
-    of_area = shape.kind in AREAS
-    if shape.kind != "box" and not (of_area and is_rectangle(shape)):
+    is_straight = shape.kind == "stroke" and len(shape.geometry["path"]) < 3
+    is_rectangular = shape.kind in AREAS and is_rectangle(shape)
+    if shape.kind != "box" and not is_straight and not is_rectangular:
         return FORM
-    ends = ends_of(shape)
-    sides = [side for axis in zip(*ends, strict=True) for side in (min(axis), max(axis))]
-    edges = (0, size[0], 0, size[1])
+    edges = (0, 0, *size)
     free = sum(abs(side - edge) >= 1 for side, edge in zip(sides, edges, strict=True))
     return FRAME if free >= 3 else 0
 
