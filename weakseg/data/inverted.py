@@ -1,5 +1,6 @@
 """Masks in which the object may be what they call the background, and the other way round."""
 
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -58,7 +59,7 @@ class InvertedTally:
             return []
         first, number = next(iter(self.faults.items()))
         behind, around = self.names[0], self.names[number]
-        words = f"{self.value(0)}={around} {self.value(number)}={behind}"
+        words = shlex.join([f"{self.value(0)}={around}", f"{self.value(number)}={behind}"])
         return [
             f"{where}{': ' if where else ''}{len(self.faults)} of {self.seen} masks that were "
             f"looked at, the first {first}, show {around} along the edge and {behind} only within; "
@@ -69,7 +70,7 @@ class InvertedTally:
         """Return what stands in the files for a class."""
         told = self.values.meaning.items() if self.values else ()
         value = next((value for value, label in told if label == number), number)
-        return f"'#{value:06x}'" if self.values and self.values.are_colours else str(value)
+        return f"#{value:06x}" if self.values and self.values.are_colours else str(value)
 
 
 def inverted_notes(
