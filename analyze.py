@@ -210,14 +210,14 @@ def draw_tiles(folder: Path, examples: "list[Example]") -> list[dict[str, Any]]:
 def compare(args: argparse.Namespace) -> None:
     """Compare two groups of runs; print the verdict and the table, and write everything."""
     from weakseg.data.datasets import say
-    from weakseg.evaluation.comparison import analyse
+    from weakseg.evaluation.comparison import analyse, doubts
     from weakseg.evaluation.comparison_text import NOTES, comparison_table, verdict
     from weakseg.evaluation.data_of_run import dataset_of
 
     # The numbers.
     groups = load_groups(args)
     dataset, _ = dataset_of(groups[0][0], args.data_dir, args.cache_dir)
-    say(dataset.notes())
+    say([*dataset.notes(), *doubts(groups)])
     annotator = choose_annotator(args, groups[0][0])
     analysis = analyse(groups, dataset, annotator, args.resamples, args.seed)
     analysis |= {"verdict": verdict(analysis), "commit": commit()}

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakseg.command_line import Parser
 from weakseg.common import UserError, atomic_path, printable, run_cli, write_json
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.contents import content_of
 from weakseg.data.datasets import DataOptions, add_data_arguments, open_dataset, say
 from weakseg.data.ids import is_folder_name
 from weakseg.evaluation.data_of_run import dataset_of, refuse_damaged_facts
@@ -32,6 +33,7 @@ from weakseg.evaluation.pricing import reprice, reprice_files
 from weakseg.evaluation.results import (
     Result,
     mask_name,
+    other_checkpoints,
     table_order,
     take_folder,
     window_words,
@@ -329,8 +331,10 @@ def evaluate_run(
     """
     from weakseg.training.checkpoints import Log
 
+    folder = Path(args.checkpoint_dir) / name
     facts = checkpoint | {"task": dataset.task}  # whose names may be others since
-    log = Log(Path(args.checkpoint_dir) / name / "log.jsonl").read()
+    facts["checkpoint"] = content_of(folder / "best.pt", is_whole=False)
+    log = Log(folder / "log.jsonl").read()
     tile, epochs = windows(dataset, args), log[-1]["epoch"] if log else None
     pairs = predictions(checkpoint, dataset, cache_dir, tile, args, accelerator)
     signals = checkpoint["args"]["modes"]
@@ -379,6 +383,7 @@ def score(
         "epoch": facts["epoch"],
         "epochs_done": epochs,
         "args": facts["args"],
+        "checkpoint": facts.get("checkpoint"),
         "commit": facts["commit"],
         "fingerprint": facts["fingerprint"],
         "contents": facts.get("contents"),
@@ -494,6 +499,7 @@ def main(args: argparse.Namespace) -> None:
     band = cost_band(args.cost_band, schedule)
     if args.reprice:
         results = reprice_files(folder, args.run_name, schedule)
+        say(other_checkpoints(results))
     else:
         results = evaluate_runs(args, schedule, band)
     print(write_tables(folder, results))

@@ -12,7 +12,7 @@ from weakseg.data.base import SegmentationDataset
 from weakseg.evaluation.error_modes import BAND, DETECTED, DISTANCES, MIXED, MODES, Truth, tally
 from weakseg.evaluation.groups import Group, group_name, seed_of, title
 from weakseg.evaluation.measures import Tallies, measures, measures_of_part, summed
-from weakseg.evaluation.results import read_prediction, refuse_other_mask
+from weakseg.evaluation.results import other_checkpoints, read_prediction, refuse_other_mask
 from weakseg.evaluation.statistics import (
     image_weights,
     independent_difference,
@@ -54,6 +54,33 @@ class Annotator:
                 raise
             source, head = None, {}
         return cls(source, head.get("seed", 0), Options.of(head.get("options") or {}))
+
+
+def doubts(groups: Groups) -> list[str]:
+    """Return lines on results of other checkpoints than are there, and on seeds of other labels."""
+    results = {result["run"]: result for group in groups for result in group}.values()
+    return [
+        *other_checkpoints(results),
+        *(line for one in groups for line in other_annotators(one)),
+    ]
+
+
+def other_annotators(group: Group) -> list[str]:
+    """Return a line where the labels of a group's runs were drawn in other ways.
+
+    Those of a run whose label file is gone are not known.
+    """
+    own = [(result["run"], Annotator.of(result)) for result in group]
+    known = [(run, annotator) for run, annotator in own if annotator.source is not None]
+    for run, annotator in known[1:]:
+        first, usual = known[0][0], asdict(known[0][1].options)
+        unlike = [key for key, value in asdict(annotator.options).items() if value != usual[key]]
+        if unlike:
+            return [
+                f"{first} and {run} learnt from labels that were drawn with another {unlike[0]}: "
+                "their group is no run with several seeds; compare them as --a and --b"
+            ]
+    return []
 
 
 def truth_of(

@@ -12,6 +12,7 @@ from weakseg.evaluation.results import (
     Result,
     find_results,
     read_result,
+    refuse_copies,
     refuse_other_images,
     refuse_other_windows,
 )
@@ -84,6 +85,7 @@ def reprice_files(folder: Path, names: Sequence[str] | None, schedule: Schedule)
         if result is None:
             raise UserError(f"{path}: not a result of evaluate.py; choose with --run_name")
         results[path] = result
+    refuse_copies(results)
     if not results:
         raise UserError(f"--results_dir {folder}: no result is there; run python evaluate.py first")
     first = next(iter(results.values()))

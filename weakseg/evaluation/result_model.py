@@ -129,6 +129,7 @@ class ResultModel(Part):
     test_contents: str | None = None
     mask_contents: str | None = None
     tile: Tile | None = None
+    checkpoint: str | None = None
     images: dict[str, ImageScores]
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from weakseg.common import UserError, read_json
+from weakseg.data.contents import ABSENT, content_of
 from weakseg.data.datasets import faults_of_options
 from weakseg.data.ids import are_names, check_ids, is_folder_name
 from weakseg.data.image_io import read_mask
@@ -149,7 +150,40 @@ def find_results(folder: Path) -> dict[Path, Result]:
     """Return {path: result} of a folder, in the order of tables; other JSON files are left out."""
     contents = {path: read_result(path) for path in sorted(folder.glob("*.json"))}
     results = [(path, content) for path, content in contents.items() if content is not None]
+    refuse_copies(dict(results))
     return dict(sorted(results, key=lambda item: table_order(item[1]["supervision"])))
+
+
+def refuse_copies(results: Mapping[Path, Result]) -> None:
+    """Raise `UserError` where two files hold the same result of a run, which would count twice."""
+    known: dict[str, list[Path]] = {}
+    for path, result in results.items():
+        for other in known.setdefault(result["run"], []):
+            if results[other]["images"] == result["images"]:
+                raise UserError(
+                    f"{path}: is a copy of {other.name}, and would count twice; move one of them "
+                    "to another folder"
+                )
+        known[result["run"]].append(path)
+
+
+def other_checkpoints(results: Iterable[Result]) -> list[str]:
+    """Return a line for each result of a run whose checkpoint is another one now.
+
+    Results of an earlier version don't say what it was.
+    """
+    lines = []
+    for result in results:
+        run, folder = result["run"], result["args"].get("checkpoint_dir")
+        if not result.get("checkpoint") or not isinstance(folder, str):
+            continue
+        path = Path(folder) / run / "best.pt"
+        if content_of(path, is_whole=False) not in (ABSENT, result["checkpoint"]):
+            lines.append(
+                f"{run}: {path} is another one than its result is of; if the run was trained "
+                f"again, run python evaluate.py --run_name {run} --checkpoint_dir {folder}"
+            )
+    return lines
 
 
 def table_order(signals: Sequence[str]) -> tuple[int, list[int]]:
