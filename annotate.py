@@ -303,6 +303,17 @@ def model_words(args: argparse.Namespace) -> list[str]:
     return [*words, "--encoder_weights", args.encoder_weights]
 
 
+def unet_words(args: argparse.Namespace) -> list[str]:
+    """Return the flags of train.py for a U-Net that starts from such a probe."""
+    side = max(64, 32 * round(args.img_size / 32))  # as U-Nets take it
+    words = ["--recipe", "strong", "--start", "probe", "--img_size", str(side)]
+    if not args.encoder.startswith(
+        "efficientnet-lite"
+    ):  # others may be none that it can start from
+        return words
+    return [*words, "--encoder", args.encoder, "--encoder_weights", args.encoder_weights]
+
+
 def finish_of(
     args: argparse.Namespace,
     name: str,
@@ -327,7 +338,7 @@ def finish_of(
     folder = os.path.commonpath([path.parent for path in dataset.pictures().values()])
     output = args.output_dir or f"predictions/{name}"
     predict = ["predict.py", *run, "--images", folder, "--output_dir", output]
-    unet = ["train.py", *learn, "--recipe", "strong", "--start", "probe"]
+    unet = ["train.py", *learn, "--checkpoint_dir", args.checkpoint_dir, *unet_words(args)]
     export = ["labels.py", "export", "--labels", str(labels), "--format", "weakseg"]
     go_on = [
         ["predict.py", *run, "--images", "OTHER_PHOTOGRAPHS"],

@@ -2,13 +2,17 @@
 
 import json
 import re
+import shlex
 import sys
+from types import SimpleNamespace
 from unittest.mock import patch
 from urllib.request import urlopen
 
 import numpy as np
 import pytest
 from conftest import ROOT, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from page_session import (
     Visitor,
     flags,
@@ -26,6 +30,7 @@ from weakseg.common import UserError
 from weakseg.data.image_io import read_mask
 from weakseg.labels.store import opened_store
 from weakseg.planning import runner
+from weakseg.training.run import TrainingRun
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +136,24 @@ def call(command, log, *_):
     return 0
 
 
+def parsed_run(words):
+    """Return what train.py is asked for by the words of a command line, checked."""
+    with patch.object(sys, "argv", ["train.py", *words]):
+        return TrainingRun.of_flags(vars(train.parse_args()))
+
+
+@given(
+    st.integers(64, 2000),
+    st.sampled_from(["efficientnet-lite0", "tu-vit_small_patch14_dinov2", "efficientnet-lite1"]),
+)
+@settings(max_examples=10, deadline=None)
+def test_the_u_net_that_goes_on_is_one_whatever_the_probe_saw(size, encoder):
+    args = SimpleNamespace(img_size=size, encoder=encoder, encoder_weights="none")
+    words = ["--supervision_mode", "any", "--labels", "labels/mine", "--data_dir", "photographs"]
+    unet = parsed_run([*words, *annotate.unet_words(args)])
+    assert abs(unet.img_size - size) <= 16 and unet.encoder.startswith("efficientnet-lite")
+
+
 def test_finish_leaves_a_run_its_card_masks_and_commands(photos, tmp_path, monkeypatch):
     session = session_in(tmp_path, photos, "--classes", "red")
     visitor = Visitor(session)
@@ -149,6 +172,8 @@ def test_finish_leaves_a_run_its_card_masks_and_commands(photos, tmp_path, monke
     card = (tmp_path / "runs" / "my_photos" / "card.md").read_text()
     assert "16 answers" in card and "python predict.py" in card
     assert len(state["commands"]) == 3
+    unet = parsed_run(shlex.split(state["commands"][1])[2:])
+    assert (unet.checkpoint_dir, unet.img_size) == (str(tmp_path / "runs"), 64)
     masks = sorted((tmp_path / "masks" / "masks").glob("*.png"))
     assert len(masks) == 12
     hits = []
