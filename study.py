@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from weakseg.command_line import Parser, parse_with_rest
 from weakseg.common import UserError, atomic_path, run_cli, write_json
 from weakseg.data.datasets import DataOptions, add_data_arguments, say
+from weakseg.data.reading import counted
 from weakseg.labels.costs import DEFAULT, schedule_in_seconds
 from weakseg.labels.person import add_faults_argument
 from weakseg.labels.signals import parse_modes
@@ -241,6 +242,7 @@ def compare(args: argparse.Namespace) -> None:
     refuse_other_data(grid)
     say([*grid.dataset.notes(), *grid.dataset.check_test_masks(), *grid.notes])
     report_left_out(grid)
+    report_other_test(grid)
     take_folder(grid.study.folder, "study")
     for cell in grid.cells:
         cell.write_labels()
@@ -248,6 +250,17 @@ def compare(args: argparse.Namespace) -> None:
     content = collect(grid, band)
     write_study(grid.study.folder, content)
     refuse_failures(grid, failed)
+
+
+def report_other_test(grid: Grid) -> None:
+    """Say how many finished runs have results on other test images or masks than these."""
+    folder = grid.study.folder
+    runs = dict.fromkeys(c.name for c in grid.cells if c.is_tested_otherwise(folder))
+    if runs:
+        print(
+            f"{folder}: test images or masks changed since {counted(len(runs), 'run')} were "
+            f"evaluated, the first {next(iter(runs))}; they are evaluated again"
+        )
 
 
 def check(args: argparse.Namespace) -> None:

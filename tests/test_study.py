@@ -407,14 +407,20 @@ def test_an_unfinished_or_foreign_result_is_no_result(done, flags, tmp_path):
         assert cells[name].result(folder) is None
 
 
-def test_a_result_on_another_test_set_is_none(done, flags, tmp_path):
+def test_a_result_on_another_test_set_is_none_and_told(done, flags, tmp_path, capsys):
     """Where an earlier version didn't say what the files of the test set hold, it is one."""
-    cells, folder = grid_of(*flags, *TINY).cells, copied(done, tmp_path / "study")
+    grid, folder = grid_of(*flags, *TINY), copied(done, tmp_path / "study")
+    cells, grid.study = grid.cells, replace(grid.study, folder=folder)
+    study.report_other_test(grid)
+    assert not capsys.readouterr().out
     changes = [("test_fingerprint", "x"), ("test_contents", "x"), ("test_contents", None)]
     for cell, (key, value) in zip(cells, changes, strict=False):
         path = cell.result_path(folder)
         path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
         assert (cell.result(folder) is None) == (value is not None)
+    study.report_other_test(grid)
+    told = f"changed since 2 runs were evaluated, the first {cells[0].name}"
+    assert told in capsys.readouterr().out
 
 
 def test_runs_of_an_earlier_version_keep_their_names(done, flags, tmp_path):

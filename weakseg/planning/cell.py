@@ -119,6 +119,15 @@ class Cell:
         None unless there is one by these arguments, on these data, of all epochs, tested on what
         the test set is, with the other files that an evaluation writes: a damaged one is made anew.
         """
+        content = self._own_result(folder)
+        return content if content and self._is_tested_now(content) else None
+
+    def is_tested_otherwise(self, folder: str | Path) -> bool:
+        """Return whether this run has a result, on test images or masks that changed since."""
+        content = self._own_result(folder)
+        return content is not None and not self._is_tested_now(content)
+
+    def _own_result(self, folder: str | Path) -> dict[str, Any] | None:
         path = self.result_path(folder)
         if not all(file.exists() for file in (path, *map(path.with_name, EVALUATED))):
             return None
@@ -126,9 +135,11 @@ class Cell:
             content = read_result(path)
         except UserError:
             return None
-        if not content or not agree(identity_of(content), self.identity):
-            return None
-        return content if agree({key: content.get(key) for key in TESTED}, self.tested) else None
+        is_own = content and agree(identity_of(content), self.identity)
+        return content if is_own else None
+
+    def _is_tested_now(self, content: Mapping[str, Any]) -> bool:
+        return agree({key: content.get(key) for key in TESTED}, self.tested)
 
 
 def result_path(folder: Path, name: str) -> Path:
