@@ -136,6 +136,12 @@ def test_no_split_of_a_folder_parts_a_slide(masks, tmp_path):
         assert all(parts) and sum(map(len, parts)) == len(set().union(*parts)) == 10
 
 
+def test_one_slide_alone_leaves_no_split_and_the_list_is_named(tmp_path):
+    root = slides(tmp_path / "slides", 3)
+    with pytest.raises(UserError, match=r"no image is left for the train split; .*groups\.txt"):
+        Folder(root, cache_dir=tmp_path / "cache")
+
+
 def test_lists_that_part_a_slide_are_refused(tmp_path):
     root = slides(tmp_path / "slides", 6)
     (root / "trainval.txt").write_text("00\n01\n02\n03\n")

@@ -210,9 +210,10 @@ class SegmentationDataset(ABC):
             if may_lack and not parts[split]:
                 continue
             if not parts[split]:
+                groups = f" or other groups to {GROUPS}," if self.groups else ","
                 raise UserError(
                     f"--data_dir {self.root}: no image is left for the {split} split; "
-                    "add some to the lists, or choose other --classes"
+                    f"add some to the lists{groups} or choose other --classes"
                 )
             if not names:
                 raise UserError(
