@@ -96,6 +96,22 @@ def read_back(path, tool):
     return {one.name: one for one in FORMATS[tool].read(Files(path), Dropped())}
 
 
+def keep_what_somebody_changed(root, out, path, tool, held, capsys):
+    """A further call leaves a file that a person corrected as it is."""
+    corrected = path if path.is_file() else path / "a.json"
+    corrected.write_bytes(held + b"\n")
+    if path.is_file():
+        with pytest.raises(UserError, match="was changed by somebody since"):
+            call(root, out, "--format", tool)
+    else:
+        call(root, out, "--format", tool)
+        assert "1 files that somebody changed stay as they are" in capsys.readouterr().out
+    assert corrected.read_bytes() == held + b"\n"
+    corrected.unlink()  # moved away
+    call(root, out, "--format", tool, "--tolerance", 1.5, "--min_area", 9)
+    assert corrected.read_bytes() == held
+
+
 @pytest.mark.parametrize("tool", FORMATS_OUT)
 def test_what_a_tool_loads_shows_the_masks_within_the_tolerance(tool, trained, tmp_path, capsys):
     out = tmp_path / "out"
@@ -104,7 +120,9 @@ def test_what_a_tool_loads_shows_the_masks_within_the_tolerance(tool, trained, t
     printed = capsys.readouterr().out
     path = next(out.glob("annotations*"))
     assert f"{path}: " in printed and f" objects for {tool}" in printed
+    held = path.read_bytes() if path.is_file() else (path / "a.json").read_bytes()
     records = read_back(path, tool)
+    keep_what_somebody_changed(trained, out, path, tool, held, capsys)
     names = {"a.jpg", "sub/a.jpg"}
     assert {name.removeprefix("./") for name in records} >= (
         names if tool != "labelme" else {"a.jpg"}

@@ -107,6 +107,7 @@ def open_folder(
             mended = emptied(folder)
         else:
             refuse_other_record(folder, before, record, pictures)
+            record = {**record, **{key: before[key] for key in (ANNOTATIONS,) if key in before}}
     write_json(path, record)
     return Journal(folder, mended)
 
@@ -151,6 +152,26 @@ def are_moved(folder: Path, pictures: Mapping[str, Path]) -> bool:
     for line in journal.lines(copied):
         journal.add({**line, **copied[line["id"]]})
     return True
+
+
+def noted_annotations(folder: Path) -> dict[str, str]:
+    """Return {path below a folder: what it held} of the files for other tools, when written."""
+    record = read_json(folder / RECORD)
+    noted = record.get(ANNOTATIONS) if isinstance(record, dict) else None
+    return noted if isinstance(noted, dict) else {}
+
+
+def note_annotations(folder: Path, paths: Iterable[Path]) -> None:
+    """Note what files for other tools hold, so that those that somebody changes are known."""
+    held = {p.relative_to(folder).as_posix(): content_of(p, is_whole=True) for p in paths}
+    record = read_json(folder / RECORD)
+    write_json(folder / RECORD, {**record, ANNOTATIONS: noted_annotations(folder) | held})
+
+
+def changed_annotations(folder: Path) -> set[Path]:
+    """Return the files for other tools that somebody changed; earlier versions noted none."""
+    held = {folder / name: text for name, text in noted_annotations(folder).items()}
+    return {p for p, text in held.items() if content_of(p, is_whole=True) not in (text, ABSENT)}
 
 
 def emptied(folder: Path) -> list[str]:

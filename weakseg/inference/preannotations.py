@@ -5,8 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
+from weakseg.common import UserError
 from weakseg.data.image_io import read_mask
-from weakseg.inference.journal import ANNOTATIONS, Journal
+from weakseg.inference.journal import (
+    ANNOTATIONS,
+    Journal,
+    changed_annotations,
+    note_annotations,
+)
 from weakseg.inference.objects import Clicks, separate
 from weakseg.inference.pictures import Job
 from weakseg.inference.tables import picture_of
@@ -24,11 +30,24 @@ def write_preannotations(
 ) -> tuple[Path, int, Dropped]:
     """Write the objects of `records_of` -> (where, their number, what could not be said).
 
+    A file of one picture that somebody changed since stays as it is, and that is told; one of all
+    pictures is a `UserError`.
     name: of `FORMATS_OUT`; folder: of the predictions
     """
-    path = folder / f"{ANNOTATIONS}{FORMATS[name].suffix}"
-    dropped = write_labels(name, records, path, classes, overwrite=True)
-    return path, sum(len(record.shapes) for record in records), dropped
+    path, changed = folder / f"{ANNOTATIONS}{FORMATS[name].suffix}", changed_annotations(folder)
+    if path in changed:
+        raise UserError(f"{path}: was changed by somebody since; move it, to write it anew")
+    places = {one.name: (path / one.name).with_suffix(".json") for one in records}
+    left = [one for one in records if places[one.name] not in changed]
+    dropped = write_labels(name, left, path, classes, overwrite=True) if left else Dropped()
+    note_annotations(folder, [places[one.name] for one in left] if path.is_dir() else [path])
+    if len(left) < len(records):
+        first = min(places[one.name] for one in records if places[one.name] in changed)
+        dropped.told.append(
+            f"{len(records) - len(left)} files that somebody changed stay as they are, the first "
+            f"{first.name}; move them, to write them anew"
+        )
+    return path, sum(len(record.shapes) for record in left), dropped
 
 
 def records_of(
