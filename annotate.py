@@ -307,9 +307,8 @@ def unet_words(args: argparse.Namespace) -> list[str]:
     """Return the flags of train.py for a U-Net that starts from such a probe."""
     side = max(64, 32 * round(args.img_size / 32))  # as U-Nets take it
     words = ["--recipe", "strong", "--start", "probe", "--img_size", str(side)]
-    if not args.encoder.startswith(
-        "efficientnet-lite"
-    ):  # others may be none that it can start from
+    # It can start from few others.
+    if not args.encoder.startswith("efficientnet-lite"):
         return words
     return [*words, "--encoder", args.encoder, "--encoder_weights", args.encoder_weights]
 

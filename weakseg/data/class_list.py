@@ -13,29 +13,18 @@ from weakseg.common import UserError, atomic_path
 from weakseg.data.lists import NO_BACKGROUND, is_comment, numbered_lines, read_lines
 
 BACKGROUND = {"background", "_background_", "bg"}  # in any case: what nobody lists but first
-BEHIND = {  # words of names that the background may have
-    *("bg", "back", "none", "other", "others", "rest", "nothing", "empty", "negative", "outside"),
-    *(
-        "hintergrund",
-        "fond",
-        "fondo",
-        "sfondo",
-        "achtergrond",
-        "bakgrund",
-        "baggrund",
-        "tło",
-        "фон",
-    ),
-    *("void", "unlabeled", "unlabelled", "背景"),
-}
-VOID = {  # what people call that which nobody is to label, by its letters
-    *("ignore", "ignored", "ignoreregion", "void", "unlabelled", "unlabeled", "unannotated"),
-    *("dontcare", "dontknow", "unsure", "uncertain"),
-}
+# Words of names that the background may have.
+BEHIND = set(
+    "bg back none other others rest nothing empty negative outside void unlabeled unlabelled "
+    "hintergrund fond fondo sfondo achtergrond bakgrund baggrund tło фон 背景".split()
+)
+# What people call that which nobody is to label, by its letters.
+VOID = set(
+    "ignore ignored ignoreregion void unlabelled unlabeled unannotated dontcare dontknow unsure "
+    "uncertain".split()
+)
 BLANK = {"nan", "null", "none", "na", ""}  # what programs write into a cell without a name
-NUMBERED = re.compile(
-    r"(.*\S)\s*[\s:=.,;|]\s*(\d+|#[0-9a-fA-F]{6})"
-)  # a name, its number or colour
+NUMBERED = re.compile(r"(.*\S)\s*[\s:=.,;|]\s*(\d+|#[0-9a-f]{6})", re.I)  # a name, number or colour
 COUNTED = re.compile(r"\d+\s*[\s:=.,;)|-]\s*\S")  # a number in front of a name
 HEADING = re.compile(
     r"((id|number|index|value)\W+)?(names?|class(es)?|class.?names?|labels?)", re.I
