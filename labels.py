@@ -213,7 +213,8 @@ def import_labels(args: argparse.Namespace) -> None:
             report(found, pictures, wishes.meaning.classes.names)
             change = keep(store, found)
             for source, given in found.sources.items():
-                note_photographs(store, source, {key: pictures.files[key] for key in given})
+                paths = {key: pictures.files[key] for key in given}
+                note_photographs(store, source, paths, found.held.get(source, {}))
             say(
                 f"  {change.added} shapes added, {change.removed} removed, {change.kept} as "
                 f"before; {change.pictures} of {found.pictures} pictures changed"

@@ -24,7 +24,7 @@ def test_photographs_swapped_after_an_import_are_told_until_the_next(tmp_path, c
     (tmp_path / "mine.csv").write_text("\n".join(lines))
     words = ["import", tmp_path / "mine.csv", "--images", data / "images", "--output", store]
 
-    def notes():
+    def notes(store=store):
         dataset = open_dataset(DataOptions(str(data), cache_dir=str(tmp_path / "cache")))
         return labels_for(store, dataset, dataset.ids("train"), ["points"], data).notes
 
@@ -42,8 +42,12 @@ def test_photographs_swapped_after_an_import_are_told_until_the_next(tmp_path, c
         "p0; where they still fit, import them again, or save them again on the page"
     ]
     capsys.readouterr()
-    run(labels, "import", store, *words[2:-1], tmp_path / "copy")
-    assert "2 photographs changed since the labels of weakseg mine" in capsys.readouterr().out
+    for is_told in (True, False):  # who imports it again says that they still fit
+        run(labels, "import", store, *words[2:-1], tmp_path / "copy")
+        assert "2 photographs changed since the labels of weakseg mine" in capsys.readouterr().out
+        assert ["2 photographs changed" in line for line in notes(tmp_path / "copy")] == (
+            [True] if is_told else []
+        )
     (tmp_path / "tags.csv").write_text("image,kind,class\np0.bmp,tag,cat\np1.bmp,tag,cat")
     before = notes()
     run(labels, "import", tmp_path / "tags.csv", *words[2:])

@@ -30,6 +30,7 @@ from weakseg.labels.matched import Matched, matched
 from weakseg.labels.matching import Pictures
 from weakseg.labels.naming import BACKGROUND, NOTHING, UNTOLD, renamed_to
 from weakseg.labels.seen_before import notes_of_predictions, notes_of_store
+from weakseg.labels.seen_photographs import Held
 from weakseg.labels.signals import LISTS
 from weakseg.labels.slips import Slips
 from weakseg.labels.store import Change, Given, Store
@@ -64,6 +65,7 @@ class Imported:
     """What came of one file.
 
     sources  {source: {id: what it says}}
+    held     {source: {id: what the photograph held when it was labelled}}, where the file says it
     shown    {kind of label: number of shapes}
     empty    number of pictures of which the file has no shape
     is_empty  whether they are known to show nothing
@@ -84,6 +86,7 @@ class Imported:
     path: Path
     title: str
     sources: dict[str, dict[str, Given]] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
     shown: Counter[str] = field(default_factory=Counter)
     empty: int = 0
     absent: list[str] = field(default_factory=list)
@@ -134,6 +137,8 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
         with found.dropped.unless_read(record.name):
             given = given_by(record, Fit.of(record, one.seen, is_swapped), wishes, found)
             of_source = found.sources.setdefault(source, {})
+            if record.held:
+                found.held.setdefault(source, {})[key] = record.held
             if key not in of_source:
                 of_source[key], told_in[source, key] = given, one.name
                 told[source, key] = [given]

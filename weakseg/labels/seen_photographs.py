@@ -18,13 +18,18 @@ Held = dict[str, str]  # {picture: what its photograph held}
 Notes = dict[str, dict[int, tuple[str, str]]]  # {picture: {event: (source, what it held)}}
 
 
-def note_photographs(store: Store, source: str, paths: Mapping[str, Path]) -> None:
+def note_photographs(
+    store: Store, source: str, paths: Mapping[str, Path], before: Mapping[str, str] = {}
+) -> None:
     """Append what the photographs of some pictures hold, where it isn't known yet.
 
-    source: whose labels they have; paths: {picture: file}
+    source: whose labels they have; paths: {picture: file}; before: {picture: what its photograph
+    held when it was labelled}, which is noted instead, but for who imports such labels again: they
+    still fit
     """
     known = {key: dict(one.values()).get(source) for key, one in noted_photographs(store).items()}
     held = {key: content_of(path, is_whole=False) for key, path in paths.items()}
+    held |= {key: text for key, text in before.items() if known.get(key) is None}
     store.append(
         Event(source, key, ACT, geometry=text)
         for key, text in sorted(held.items())

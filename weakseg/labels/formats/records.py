@@ -103,6 +103,7 @@ class PictureRecord:
     project    what the tool calls the whole that the picture is part of, in later exports too
     file       that says nothing of other pictures, without its suffix; "" where it may
     look       of the picture that the file holds itself, see labels/looks.py; None without one
+    held       what the photograph held when it was labelled, by a hash; "": the file doesn't say
     """
 
     name: str
@@ -114,6 +115,7 @@ class PictureRecord:
     project: str = ""
     file: str = ""
     look: np.ndarray | None = field(default=None, compare=False)
+    held: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from weakseg.common import UserError
 from weakseg.labels.behind import seen_shapes, with_help
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.records import Classes, Dropped, PictureRecord
+from weakseg.labels.seen_photographs import held_by_source, noted_photographs
 from weakseg.labels.store import opened_store
 from weakseg.labels.store_file import FILE
 
@@ -20,6 +21,7 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
     """Yield what each source of the store says of each picture."""
     with opened_store(folder_of(files)) as store:
         given = with_help(store.given(), seen_shapes(store))
+        held = held_by_source(noted_photographs(store), given)
     files.latest = FILE
     for picture, sources in given.items():
         for source, one in sources.items():
@@ -31,6 +33,7 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
                 seconds=one.seconds,
                 annotator=one.annotator,
                 project=source,
+                held=held.get(source, {}).get(picture, ""),
             )
 
 
