@@ -371,7 +371,10 @@ def serve(args: argparse.Namespace, session: "Session") -> "object":
 
     port = free_port(args.host, args.port)
     server = Server(session, args.host, port, announce)
-    print(printable(f"{session.name}: {len(session.photographs)} photographs; Ctrl-C ends"))
+    dataset = session.photographs.dataset
+    others = len({*dataset.ids("val"), *dataset.ids("test")} - {*session.photographs.names})
+    kept = f", beside {others} that are kept to validate and test" if others else ""
+    print(printable(f"{session.name}: {len(session.photographs)} photographs{kept}; Ctrl-C ends"))
     session.start()
     server.start()
     return server
