@@ -24,6 +24,7 @@ from weakseg.data.groups import members_by_group, refuse_parted
 from weakseg.data.lists import read_ids
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.mask_values import MaskValues
+from weakseg.data.named_copies import parted_copies
 from weakseg.data.palettes import Palettes
 from weakseg.data.turned import turned_notes
 from weakseg.data.twins import copies, equal_files
@@ -172,6 +173,7 @@ class Folder(MaskClasses):
 
     def notes(self) -> list[str]:
         doubts = [*self.tested_twins(), *self.trained_twins(), *self.copied_masks()]
+        doubts += self.named_twins()
         masked = evenly([*self.shown], COMPARED)
         pairs = [(self.image_path(name), self.mask_path(name)) for name in masked]
         doubts += turned_notes(self.root, (pair for pair in pairs if pair[0].exists()))
@@ -211,6 +213,26 @@ class Folder(MaskClasses):
         return [
             f"{self.root}: {len(twins)} of {len(tested)} test images are also trained on, the "
             f"first {one} as {other}, so scores are too good; remove one of the two"
+        ]
+
+    def named_twins(self) -> list[str]:
+        """Return a line on test images that are called as made of an image to train on, if any.
+
+        Two that `groups.txt` names in two groups are known not to be.
+        """
+        tested = self.ids("test")
+        pairs = [
+            pair
+            for pair in parted_copies(tested, self.ids("trainval"))
+            if not all(name in self.groups for name in pair)
+        ]
+        if not pairs:
+            return []
+        one, other = pairs[0]
+        return [
+            f"{self.root}: {len(pairs)} of {len(tested)} test images are called as copies of "
+            f"images to train on, the first {one} of {other}; if they show one photograph, scores "
+            f"are too good; give both one group in {GROUPS}"
         ]
 
     def trained_twins(self) -> list[str]:
