@@ -1,8 +1,10 @@
 """A folder of one's own pictures, masks and classes."""
 
 import contextlib
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from weakseg.data.groups import FILE as GROUPS
 from weakseg.data.groups import members_by_group, refuse_parted
 from weakseg.data.lists import read_ids
 from weakseg.data.mask_classes import MaskClasses
+from weakseg.data.mask_lists import numbers_beside
 from weakseg.data.mask_values import MaskValues
 from weakseg.data.named_copies import parted_copies
 from weakseg.data.palettes import Palettes
@@ -97,7 +100,6 @@ class Folder(MaskClasses):
                 f"{names}: names {len(self.all_classes)} classes; write 2 to {IGNORE}, "
                 "one a line, the background first, or with the line '# no background'"
             )
-        self.refuse_renumbered(self.root / "masks" / names.name)
         self.asides = [*self.alike(names), *self.like_any_other(names)]
         self.files = self.find_files()
         self.masks, self.drawn = self.find_masks(self.root / "masks"), {}
@@ -158,17 +160,28 @@ class Folder(MaskClasses):
             if number >= int(self.has_background) and is_void(name) and number not in told
         ]
 
-    def refuse_renumbered(self, path: Path) -> None:
-        """Refuse masks whose own list of classes, which an export writes, has another order."""
-        if not path.is_file():
+    def refuse_renumbered(self, values: MaskValues | None) -> None:
+        """Refuse masks whose own list of classes, which an export writes, has another order.
+
+        values: what somebody says of numbers in masks, which then holds
+        """
+        if values and values.are_colours:
             return
-        theirs, _ = read_classes(path, self.without_background)
-        for number, name in enumerate(theirs):
-            if name in self.all_classes and self.all_classes.index(name) != number:
+        given = values.meaning if values else {}
+        known = {name: number for number, name in enumerate(self.all_classes)}
+        beside = numbers_beside(self.root / "masks", self.without_background)
+        for path, told in beside.items():
+            moved = {
+                number: name
+                for number, name in told.items()
+                if number not in given and known.get(name, number) != number
+            }
+            for number, name in islice(moved.items(), 1):
+                words = shlex.join(f"{value}={label}" for value, label in moved.items())
                 raise UserError(
                     f"{path}: says that masks show {name} as {number}, but the classes of "
-                    f"{self.root} number it {self.all_classes.index(name)}; restore their order, "
-                    "or export the masks again"
+                    f"{self.root} number it {known[name]}; restore their order, export the masks "
+                    f"again, or say it with --mask_values {words}"
                 )
 
     def notes(self) -> list[str]:
@@ -360,7 +373,9 @@ class Folder(MaskClasses):
         return self.masked(everything) or everything
 
     def meaning_of_masks(self, words: Sequence[str], ignored: str | None) -> MaskValues | None:
-        return MaskValues.of_flags(words, ignored, self.all_classes)
+        values = MaskValues.of_flags(words, ignored, self.all_classes)
+        self.refuse_renumbered(values)
+        return values
 
     def image_path(self, name: str) -> Path:
         return self.files.get(name, self.picture_folder / name)

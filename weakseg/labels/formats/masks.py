@@ -2,7 +2,8 @@
 
 A pixel of 255, or of the value of --mask_ignore, is not labelled; a mask without any is complete,
 and its class 0 needs no shape. Connected regions of a class are one shape each; specks are part of
-the largest region. A `classes.txt` among the masks says what their numbers mean.
+the largest region. A `classes.txt`, or Roboflow's `_classes.csv`, among the masks says what their
+numbers mean.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,8 +13,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from weakseg.common import IGNORE, UserError, atomic_path, evenly
-from weakseg.data.class_list import read_classes, write_classes
+from weakseg.data.class_list import is_behind, read_classes, write_classes
 from weakseg.data.inverted import InvertedTally
+from weakseg.data.mask_lists import LIST, TABLE, merged, read_table
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
 from weakseg.data.rims import MOST, RimTally, averaged
@@ -35,7 +37,6 @@ from weakseg.labels.mask_mark import labels_digest, save_marked
 
 COLOURS = "labelmap.txt"  # of CVAT's masks: `name:red,green,blue:parts:actions` a line
 OBJECTS = "SegmentationObject"  # folder of its masks of instances
-LIST = "classes.txt"  # what the numbers of the masks beside it mean
 SPECK = 0.001  # share of the picture; a smaller region is no object of its own
 
 
@@ -135,14 +136,37 @@ def labelmap(files: Files) -> Meaning | None:
 
 
 def class_list(files: Files, meaning: Meaning) -> Meaning | None:
-    """Return what the list of classes among the masks says; None without one.
+    """Return what the lists of classes among the masks say, which must agree; None without one.
 
     meaning: that somebody gives their values, if any, which then holds
     """
-    if LIST not in files.names or meaning.values:
+    if meaning.values:
         return None
-    with files.on_disk(LIST) as path:
-        return Meaning(Classes(*read_classes(path)))
+    told: dict[str, dict[int, str]] = {}
+    has_background = None
+    for name in files.names:
+        if name != LIST and PurePosixPath(name).name != TABLE:
+            continue
+        where = files.where(name)
+        with files.on_disk(name) as path:
+            try:
+                if name == LIST:
+                    names, has_background = read_classes(path)
+                    told[where] = dict(enumerate(names))
+                else:
+                    told[where] = read_table(path)
+            except UserError as error:
+                raise UserError(str(error).replace(str(path), where)) from error
+    numbers = dict(sorted(merged(told).items()))
+    if not numbers:
+        return None
+    if has_background is None:  # of a table, which has no word for it
+        numbers = {0: "background"} | numbers
+        has_background = is_behind(numbers[0])
+    places = {number: place for place, number in enumerate(numbers)}
+    has_gaps = [*numbers] != [*places.values()]
+    values = MaskValues(places, False, 0, True) if has_gaps else None
+    return Meaning(Classes([*numbers.values()], has_background), values)
 
 
 def regions(mask: np.ndarray, number: int, meaning: Meaning) -> list[Shape]:
