@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -30,6 +31,18 @@ def surrounding(mask: np.ndarray) -> int | None:
     behind = float(np.mean(edge == 0))
     is_around = behind <= 1 - EDGE and behind < np.mean(all_of == 0) / 2
     return numbers[1] if is_around else None
+
+
+class Tally(Protocol):
+    """What is counted of masks; room: pixels that are still looked at."""
+
+    room: int
+
+    def add(self, mask: np.ndarray, name: str) -> None:
+        """Look at a mask [H, W] uint8 of class numbers."""
+
+    def lines(self, where: object = "") -> list[str]:
+        """Return what is to be told; where: what the masks belong to."""
 
 
 class InvertedTally:
@@ -73,10 +86,8 @@ class InvertedTally:
         return f"#{value:06x}" if self.values and self.values.are_colours else str(value)
 
 
-def inverted_notes(
-    where: object, paths: Iterable[Path], read: Reader, tally: InvertedTally
-) -> list[str]:
-    """Return a line where most masks may be the wrong way round, if they are.
+def tally_notes(where: object, paths: Iterable[Path], read: Reader, tally: Tally) -> list[str]:
+    """Return what a tally says of some masks of a folder.
 
     where: what they belong to, for people; read: returns the class numbers in a file
     """

@@ -9,7 +9,8 @@ import numpy as np
 
 from weakseg.common import IGNORE, UserError, choose, refuse_repeats
 from weakseg.data.base import SegmentationDataset
-from weakseg.data.inverted import InvertedTally, Reader, inverted_notes
+from weakseg.data.counted import CountedTally
+from weakseg.data.inverted import InvertedTally, Reader, tally_notes
 from weakseg.data.mask_values import described, read_class_numbers
 from weakseg.data.rims import inner, rim_notes
 from weakseg.validation import shorten
@@ -146,7 +147,7 @@ class MaskClasses(SegmentationDataset):
         notes = [*super().notes(), *self.changes, *self.mixture(), *self.unfit(), *self.bare()]
         several = [self.mask_path(name) for name, numbers in self.shown.items() if inner(numbers)]
         read = partial(read_class_numbers, values=self.mask_values)
-        notes += [*rim_notes(self.root, several, read), *self.inverted(read)]
+        notes += [*rim_notes(self.root, several, read), *self.inverted(read), *self.counted(read)]
         if not lacking or not self.shown:
             return notes
         names = shorten(", ".join(lacking), 120)
@@ -173,7 +174,17 @@ class MaskClasses(SegmentationDataset):
             self.mask_path(n) for n, shown in self.shown.items() if len({*shown} - {IGNORE}) == 2
         ]
         tally = InvertedTally(self.all_classes, self.mask_values)
-        return inverted_notes(self.root, paths, read, tally)
+        return tally_notes(self.root, paths, read, tally)
+
+    def counted(self, read: Reader) -> list[str]:
+        """Return a line where numbers in masks may count objects, if nobody says what they mean."""
+        if self.mask_values or not self.has_background or len(self.all_classes) < 3:
+            return []
+        counts = {name: {*numbers} - {0, IGNORE} for name, numbers in self.shown.items()}
+        if any(shown and max(shown) > len(shown) for shown in counts.values()):
+            return []
+        paths = [self.mask_path(name) for name, shown in counts.items() if shown]
+        return tally_notes(self.root, paths, read, CountedTally(self.all_classes))
 
     def bare(self) -> list[str]:
         """Return a line where many masks show the background alone: nobody may have drawn them."""

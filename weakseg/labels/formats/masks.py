@@ -14,6 +14,7 @@ import numpy as np
 
 from weakseg.common import IGNORE, UserError, atomic_path, evenly
 from weakseg.data.class_list import is_behind, read_classes, write_classes
+from weakseg.data.counted import CountedTally
 from weakseg.data.inverted import InvertedTally
 from weakseg.data.mask_lists import LIST, TABLE, merged, read_table
 from weakseg.data.mask_values import MaskValues, read_class_numbers
@@ -64,6 +65,7 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
         )
     palettes, rims = Palettes(meaning.values), RimTally()
     inverted = InvertedTally(meaning.classes.names, meaning.values)
+    counted = CountedTally(meaning.classes.names)
     names = [name for name in files.with_suffix(".png") if OBJECTS not in PurePosixPath(name).parts]
     looked = {*evenly(names, MOST)}
     for name in names:
@@ -86,6 +88,7 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
         if name in looked:
             rims.add(mask, name)
             inverted.add(mask, name)
+            counted.add(mask, name)
         is_complete = IGNORE not in numbers and meaning.classes.has_background
         shown = sorted(numbers - {IGNORE} - ({0} if is_complete else set()))
         shapes = [shape for number in shown for shape in regions(mask, number, meaning)]
@@ -98,6 +101,8 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
     dropped.told += rims.lines()
     if meaning.classes.has_background and not told:
         dropped.told += inverted.lines()
+    if meaning.classes.has_background and not meaning.values:
+        dropped.told += counted.lines()
 
 
 def is_told(values: MaskValues | None) -> bool:
