@@ -13,12 +13,12 @@ from PIL import Image
 
 import labels
 from weakseg.common import UserError
+from weakseg.data.looks import SIDE, are_alike
 from weakseg.labels.box_order import FEWEST, BoxOrder
 from weakseg.labels.carried import merged
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import Classes
 from weakseg.labels.importing import Wishes, distrust_empty, keep, read_labels
-from weakseg.labels.looks import SIDE, are_alike
 from weakseg.labels.matching import Pictures
 from weakseg.labels.store import opened_store
 

@@ -29,6 +29,7 @@ from weakseg.data.mask_lists import numbers_beside
 from weakseg.data.mask_values import MaskValues
 from weakseg.data.named_copies import parted_copies
 from weakseg.data.palettes import Palettes
+from weakseg.data.saved_anew import saved_anew
 from weakseg.data.turned import turned_notes
 from weakseg.data.twins import copies, equal_files
 
@@ -216,17 +217,26 @@ class Folder(MaskClasses):
         ]
 
     def tested_twins(self) -> list[str]:
-        """Return a line on test images whose file is that of an image to train on, if any."""
+        """Return lines on test images whose file is that of an image to train on, or shows it."""
         tested = [*map(self.image_path, evenly(self.ids("test"), COMPARED))]
         trained = [*map(self.image_path, self.ids("trainval"))]
         twins = equal_files(tested, trained)
-        if not twins:
-            return []
-        one, other = (path.relative_to(self.root) for path in twins[0])
-        return [
-            f"{self.root}: {len(twins)} of {len(tested)} test images are also trained on, the "
-            f"first {one} as {other}, so scores are too good; remove one of the two"
-        ]
+        lines = []
+        if twins:
+            one, other = (path.relative_to(self.root) for path in twins[0])
+            lines.append(
+                f"{self.root}: {len(twins)} of {len(tested)} test images are also trained on, the "
+                f"first {one} as {other}, so scores are too good; remove one of the two"
+            )
+        told = {path for path, _ in twins}
+        alike = saved_anew([path for path in tested if path not in told], trained)
+        if alike:
+            one, other = (path.relative_to(self.root) for path in alike[0])
+            lines.append(
+                f"{self.root}: at least {len(alike)} test images look the same as images to train "
+                f"on, the first {one} as {other}, so scores are too good; remove one of the two"
+            )
+        return lines
 
     def named_twins(self) -> list[str]:
         """Return a line on test images that are called as made of an image to train on, if any.

@@ -10,7 +10,7 @@ import numpy as np
 
 from weakseg.common import stable_seed
 from weakseg.data.base import SegmentationDataset, short_hash
-from weakseg.labels.looks import SIDE, look_of, look_of_image
+from weakseg.data.looks import SIDE, look_of, look_of_image
 
 FEW = 8  # photographs whose looks are kept
 APART = 1.5  # greys by which the looks of one photograph may differ on the mean, encoded anew

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from weakseg.common import UserError
+from weakseg.data.looks import are_alike, look_of
 from weakseg.labels.fitting import Seen
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.records import Dropped, PictureRecord
-from weakseg.labels.looks import are_alike, look_of
 from weakseg.labels.matching import Match, Pictures
 
 AUGMENTED = ".rf."  # in the names of Roboflow's copies, several of one picture

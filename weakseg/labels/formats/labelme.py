@@ -16,6 +16,7 @@ import numpy as np
 
 from weakseg.common import UserError, write_json
 from weakseg.data.image_io import opened
+from weakseg.data.looks import look_of
 from weakseg.labels.formats.files import Files, one_a_picture
 from weakseg.labels.formats.geometry import (
     Ring,
@@ -40,7 +41,6 @@ from weakseg.labels.formats.records import (
 )
 from weakseg.labels.formats.records import IGNORED as MARKED
 from weakseg.labels.formats.runs import checked_size, mask_geometry, mask_pixels
-from weakseg.labels.looks import look_of
 
 VERSION = "5.4.1"  # of LabelMe, whose files these are like
 SCORED = re.compile(r"score (\d(?:\.\d+)?(?:e-\d+)?)")  # as `write` says it in a description

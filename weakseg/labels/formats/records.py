@@ -102,7 +102,7 @@ class PictureRecord:
     seconds    that a person needed, where the tool measured it
     project    what the tool calls the whole that the picture is part of, in later exports too
     file       that says nothing of other pictures, without its suffix; "" where it may
-    look       of the picture that the file holds itself, see labels/looks.py; None without one
+    look       of the picture that the file holds itself, see data/looks.py; None without one
     held       what the photograph held when it was labelled, by a hash; "": the file doesn't say
     """
 

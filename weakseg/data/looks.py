@@ -14,8 +14,8 @@ PLAIN, MARKED = 1, 10  # greys: deviation below which a picture is plain, above 
 ALIKE = 0.5  # correlation that two looks of one picture have at least
 
 
-def look_of(path: str | Path, content: bytes | None = None) -> np.ndarray | None:
-    """Return the greys [SIDE, SIDE] float of a picture, upright; None where they can't be told.
+def look_of(path: str | Path, content: bytes | None = None, side: int = SIDE) -> np.ndarray | None:
+    """Return the greys [side, side] float of a picture, upright; None where they can't be told.
 
     content: of the file, where it is in memory; that of a TIFF may have any range of values
     """
@@ -23,16 +23,16 @@ def look_of(path: str | Path, content: bytes | None = None) -> np.ndarray | None
         return None
     try:
         with opened(path, content) as image:
-            image.draft("L", (4 * SIDE, 4 * SIDE))
+            image.draft("L", (4 * side, 4 * side))
             turn_upright(image)
-            return look_of_image(image)
+            return look_of_image(image, side)
     except UserError:
         return None
 
 
-def look_of_image(image: Image.Image) -> np.ndarray:
-    """Return the greys [SIDE, SIDE] float of an upright picture of 8 bits."""
-    small = image.convert("RGB").convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+def look_of_image(image: Image.Image, side: int = SIDE) -> np.ndarray:
+    """Return the greys [side, side] float of an upright picture of 8 bits."""
+    small = image.convert("RGB").convert("L").resize((side, side), Image.Resampling.BOX)
     return np.asarray(small, float)
 
 
