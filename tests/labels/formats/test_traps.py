@@ -486,6 +486,28 @@ def test_coco_with_an_id_of_two_things_is_refused(tmp_path, key, second):
         read(put(tmp_path / "a.json", content))
 
 
+@pytest.mark.parametrize("listed", [(1, 2, 3), (0, 1, 2), (7, 8, 90)])
+@pytest.mark.parametrize("by", [-1, 0, 1])
+@pytest.mark.parametrize("kind", [int, str])
+def test_coco_whose_annotations_count_from_another_number_is_refused(tmp_path, listed, by, kind):
+    used = [key + by for key in listed if key + by >= 0]
+    content = coco(*({"bbox": [1, 2, 3, 4], "category_id": kind(key)} for key in used))
+    content["categories"] = [{"id": key, "name": f"c{key}"} for key in listed]
+    path = put(tmp_path / "a.json", content)
+    if {*used} - {*listed}:
+        with pytest.raises(UserError, match="each class may be taken for the next; count"):
+            read(path)
+    else:
+        assert only(path)
+
+
+def test_coco_with_a_few_annotations_of_no_category_is_no_shift(tmp_path):
+    keys = [0, *[1, 2] * 5]
+    content = coco(*({"bbox": [1, 2, 3, 4], "category_id": key} for key in keys))
+    content["categories"] = [{"id": key, "name": f"c{key}"} for key in (1, 2, 3)]
+    assert len(only(put(tmp_path / "a.json", content))[0]) == 10
+
+
 def test_coco_without_its_tables_is_one_line(tmp_path):
     path = put(tmp_path / "a.json", coco() | {"images": [{"file_name": "a.jpg"}]})
     with pytest.raises(UserError, match="not of COCO's form"):

@@ -6,6 +6,7 @@ are the numbers of pixels, so half a pixel is added. A crowd is no object: its p
 class, as are those that `ignore` takes out of COCO's evaluation.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
             images = {known_as(one["id"]): one for one in content["images"]}
             refuse_shared(files.where(name), "categories", content["categories"], "name")
             refuse_shared(files.where(name), "images", content["images"], "file_name")
+            refuse_shifted(files.where(name), classes, content.get("annotations") or [])
             annotations: dict[str, list[Any]] = {key: [] for key in images}
             if any("segments_info" in one for one in content.get("annotations") or []):
                 raise UserError(
@@ -104,6 +106,26 @@ def refuse_shared(where: str, kind: str, entries: Sequence[Any], key: str) -> No
                 f"{where}: its {kind} {other} and {one[key]} have one id, {one['id']}; "
                 "give each its own"
             )
+
+
+def refuse_shifted(where: str, classes: Mapping[str, str], annotations: Sequence[Any]) -> None:
+    """Refuse annotations that count categories from another number on than their table.
+
+    One of them is in the table nowhere, and the class at its other end is never used. classes: {id:
+    name}
+    """
+    used = Counter(known_as(one.get("category_id")) for one in annotations)
+    if not all(key.isascii() and key.isdigit() for key in (*used, *classes)):
+        return
+    counts, listed = {int(key): number for key, number in used.items()}, {*map(int, classes)}
+    strays = sum(number for key, number in counts.items() if key not in listed)
+    is_much = strays * len(counts) * 2 >= sum(counts.values())  # as much as of half a class
+    if strays and is_much and any({key + by for key in counts} <= listed for by in (1, -1)):
+        raise UserError(
+            f"{where}: its annotations have the category ids {min(counts)} to {max(counts)}, its "
+            f"categories {min(listed)} to {max(listed)}, so that each class may be taken for the "
+            "next; count both from one number on, or list the missing category"
+        )
 
 
 def marks_of(one: Any) -> list[Any]:
