@@ -15,22 +15,30 @@ Reader = Callable[[Path], np.ndarray]
 FEWEST = 5  # masks from which on it is no chance
 MOST, PIXELS = 30, 20_000_000  # of masks that are looked at; of their pixels
 SHARE = 0.8  # of those of one class and the background
-EDGE = 0.75  # share of a picture's edge that shows the class
+EDGE = 0.5  # share of a picture's edge that shows the class
+WITHIN = 0.5  # of the background's share of these pictures, that of their edges is below
 
 
 def surrounding(mask: np.ndarray) -> int | None:
     """Return the class that lies around the background of a mask [H, W] uint8; None if none does.
 
-    It is the only one, shows nearly the whole edge, and the background lies more within than there.
+    It is the only one, shows most of the edge, and the background lies more within than there.
+    """
+    numbers = np.flatnonzero(np.bincount(mask[mask != IGNORE], minlength=256)).tolist()
+    if len(numbers) != 2 or numbers[0] != 0:
+        return None
+    at_edge, in_all = shares_behind(mask)
+    return numbers[1] if at_edge <= 1 - EDGE and at_edge < in_all else None
+
+
+def shares_behind(mask: np.ndarray) -> np.ndarray:
+    """Return the background's shares of the edge and of all of a mask that labels some of it, [2].
+
+    An edge without labels counts as showing it.
     """
     edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     edge, all_of = edge[edge != IGNORE], mask[mask != IGNORE]
-    numbers = np.flatnonzero(np.bincount(all_of, minlength=256)).tolist()
-    if len(numbers) != 2 or numbers[0] != 0 or not edge.size:
-        return None
-    behind = float(np.mean(edge == 0))
-    is_around = behind <= 1 - EDGE and behind < np.mean(all_of == 0) / 2
-    return numbers[1] if is_around else None
+    return np.array([np.mean(edge == 0) if edge.size else 1, np.mean(all_of == 0)])
 
 
 class Tally(Protocol):
@@ -55,6 +63,7 @@ class InvertedTally:
     def __init__(self, names: Sequence[str], values: MaskValues | None = None) -> None:
         self.names, self.values = names, values
         self.seen, self.faults, self.room = 0, dict[str, int](), PIXELS
+        self.behind = np.zeros(2)  # sums of `shares_behind` over the faults
 
     def add(self, mask: np.ndarray, name: str) -> None:
         """Look at a mask [H, W] uint8 of class numbers, unless there were many."""
@@ -64,19 +73,21 @@ class InvertedTally:
         number = surrounding(mask)
         if number is not None:
             self.faults[name] = number
+            self.behind += shares_behind(mask)
         self.room -= mask.size
 
     def lines(self, where: object = "") -> list[str]:
         """Return a line where most are so, with the way out; where: what they belong to."""
-        if len(self.faults) < max(FEWEST, SHARE * self.seen):
+        at_edge, in_all = self.behind
+        if len(self.faults) < max(FEWEST, SHARE * self.seen) or at_edge >= WITHIN * in_all:
             return []
         first, number = next(iter(self.faults.items()))
         behind, around = self.names[0], self.names[number]
         words = shlex.join([f"{self.value(0)}={around}", f"{self.value(number)}={behind}"])
         return [
             f"{where}{': ' if where else ''}{len(self.faults)} of {self.seen} masks that were "
-            f"looked at, the first {first}, show {around} along the edge and {behind} only within; "
-            f"if they are the wrong way round, --mask_values {words}"
+            f"looked at, the first {first}, show {around} along the edge and {behind} mostly within"
+            f"; if they are the wrong way round, --mask_values {words}"
         ]
 
     def value(self, number: int) -> str:
