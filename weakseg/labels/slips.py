@@ -12,6 +12,7 @@ from weakseg.data.class_list import is_blank, is_void
 from weakseg.labels.fitting import ends_of
 from weakseg.labels.formats.geometry import Ring
 from weakseg.labels.formats.records import AREAS, Shape
+from weakseg.labels.letterbox import Letterbox
 from weakseg.labels.naming import UNTOLD
 from weakseg.labels.upper_left import UpperLeft
 from weakseg.validation import shorten
@@ -29,7 +30,8 @@ class Slips:
     areas, rectangles  numbers of polygons and masks that become exact masks, and of those of them
         that are rectangles
     scored, first  number of shapes that have a model's score, and the name of the first's picture
-    corner  whether all shapes lie in the upper left of their pictures
+    corner, padding  whether all shapes lie in the upper left of their pictures, or beside the bands
+        of a padding
     placed, tagged  classes of shapes that have a place, and of tags
     """
 
@@ -38,6 +40,7 @@ class Slips:
     scored: int = 0
     first: str = ""
     corner: UpperLeft = field(default_factory=UpperLeft)
+    padding: Letterbox = field(default_factory=Letterbox)
     placed: set[str] = field(default_factory=set)
     tagged: dict[str, None] = field(default_factory=dict)
 
@@ -54,7 +57,8 @@ class Slips:
         if shape.kind == "tag":
             self.tagged |= {shape.label or "": None}
             return
-        self.corner.add(picture, iter(ends_of(shape)), size)
+        for one in (self.corner, self.padding):
+            one.add(picture, iter(ends_of(shape)), size)
         self.placed.add(shape.label or "")
 
     def lines(self, classes: Sequence[str], known: Sequence[str]) -> Iterator[str]:
@@ -80,7 +84,7 @@ class Slips:
                 "of pixels; where they say something else of a picture, "
                 f"--map '{notes[0]}=-' leaves one out"
             )
-        yield from self.corner.lines()
+        yield from (*self.corner.lines(), *self.padding.lines())
         for pattern, stem, names in numbered(named):
             yield (
                 f"the classes {shorten(', '.join(names), 60)} differ by a number; where it counts "

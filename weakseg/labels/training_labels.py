@@ -12,6 +12,7 @@ from weakseg.data.base import SegmentationDataset
 from weakseg.labels.costs import Counts, add_counts, price_labels
 from weakseg.labels.label_file import labels_for
 from weakseg.labels.label_record import LabelTally
+from weakseg.labels.letterbox import Letterbox
 from weakseg.labels.signals import (
     LISTS,
     SIGNALS,
@@ -177,7 +178,7 @@ def read_training_labels(
             )
     counted = tally(labels, signals, dataset)
     notes = check_tally(path, dataset, counted, "training", needs_all=not takes_any)
-    notes += [f"{path}: {line}" for line in in_upper_left(labels).lines()]
+    notes += [f"{path}: {line}" for line in lines_on_places(labels)]
     notes += labels.notes
     if labels.strays:
         notes.append(
@@ -235,12 +236,13 @@ def masks_used(
     return {n: dataset.mask_identity(n) for n in names if used and "full" in labels[n]}
 
 
-def in_upper_left(labels: Mapping[str, Annotations]) -> UpperLeft:
-    """Return whether all that labels show lies in the upper left of the pictures."""
-    corner = UpperLeft()
+def lines_on_places(labels: Mapping[str, Annotations]) -> list[str]:
+    """Return lines where all that labels show lies as on a smaller or padded copy of pictures."""
+    found = UpperLeft(), Letterbox()
     for name, record in labels.items():
-        corner.add(name, places_in(record), record["size"])
-    return corner
+        for one in found:
+            one.add(name, places_in(record), record["size"])
+    return [line for one in found for line in one.lines()]
 
 
 def tally(
