@@ -339,8 +339,9 @@ def test_masks_of_the_background_alone_spare_pictures_and_odd_lists_are_said(cou
     write(folder / "trainval.txt", *(f"p{k:02d}" for k in range(7)))
     write(folder / "test.txt", "p08", "p09")
     write(folder / "groups.csv", "p00,1")
-    write(folder / "classes.txt", "fox", "owl", "void")
+    write(folder / "classes.txt", "fox", "owl", "void", "Owl", "owls")
     notes = "\n".join(opened(folder).notes())
+    assert "owl and Owl differ in capitals" in notes and "owl and owls differ by a plural" in notes
     assert "1 of 10 pictures are in neither list, the first is p07" in notes
     assert "groups.csv is not read" in notes and "fox is the background" in notes
     assert "void is a class like any other" in notes and "--mask_ignore 2" in notes

@@ -92,13 +92,51 @@ def test_numbers_of_objects_are_told_and_joined_by_the_map_that_is_told(sign, br
     assert "differ" not in told  # somebody means them
 
 
+@pytest.mark.parametrize(
+    "other", ["c\u0430t", "\u0441\u0430t", "cats", "bg"]
+)  # with Cyrillic letters
+def test_two_names_of_one_class_are_told_and_joined_by_the_map_that_is_told(other, bring):
+    rows = ["a.png,click,cat,5,5", f"a.png,click,{other},25,5", "a.png,click,dog,45,5"]
+    told, _ = bring(*rows)
+    flag = told.split("--map '")[1].split("'")[0]
+    told, carried = bring(*rows, words=["--map", flag])
+    assert "--map" not in told
+    names = {one.label for one in carried.shapes}
+    assert names == {"cat", "dog", *(["background"] if other == "bg" else [])}
+    if other != "bg":
+        told, _ = bring(*rows, words=["--classes", "background", "cat", other, "dog"])
+        assert "--map" not in told  # somebody means them
+
+
+@pytest.mark.parametrize(
+    "names", [("background", "cat"), ("glas", "glass"), ("кот", "cat"), ("known", "unknown van")]
+)
+def test_names_that_are_only_near_to_such_are_classes(names):
+    assert not [*Slips().lines(names, [])]
+
+
 @pytest.mark.parametrize("names", [("cat", "dog"), ("F-16", "dog"), ("p53", "p21"), ("1", "2")])
 def test_names_that_differ_by_more_are_classes(names):
     assert not [*Slips().lines(names, [])]
 
 
 @pytest.mark.parametrize(
-    "name", ["void", "#NAME?", "nan", "Ignore", "un-labelled", "don't care", "__ignore__", "?"]
+    "name",
+    [
+        "void",
+        "#NAME?",
+        "nan",
+        "Ignore",
+        "un-labelled",
+        "don't care",
+        "__ignore__",
+        "?",
+        "unknown",
+        "TODO",
+        "not sure",
+        "cat?",
+        "maybe dog",
+    ],
 )
 @pytest.mark.parametrize("kind, places", [("polygon", "5,5,25,5,25,30"), ("click", "5,5")])
 def test_what_nobody_is_to_label_is_told_and_left_unlabelled(name, kind, places, bring):

@@ -18,11 +18,12 @@ BEHIND = set(
     "bg back none other others rest nothing empty negative outside void unlabeled unlabelled "
     "hintergrund fond fondo sfondo achtergrond bakgrund baggrund tło фон 背景".split()
 )
-# What people call that which nobody is to label, by its letters.
+# What people call that which nobody is to label, or knows, by its letters.
 VOID = set(
     "ignore ignored ignoreregion void unlabelled unlabeled unannotated dontcare dontknow unsure "
-    "uncertain".split()
+    "uncertain unclear notsure unknown unidentified todo tbd".split()
 )
+DOUBT = re.compile(r".*\w\W*\?|(maybe|perhaps|possibly|probably)\W.*", re.I)  # cat?, maybe dog
 BLANK = {"nan", "null", "none", "na", ""}  # what programs write into a cell without a name
 NUMBERED = re.compile(r"(.*\S)\s*[\s:=.,;|]\s*(\d+|#[0-9a-f]{6})", re.I)  # a name, number or colour
 COUNTED = re.compile(r"\d+\s*[\s:=.,;)|-]\s*\S")  # a number in front of a name
@@ -113,8 +114,8 @@ def is_behind(name: str) -> bool:
 
 
 def is_void(name: str) -> bool:
-    """Return whether a name says that nobody is to label there."""
-    return "".join(filter(str.isalnum, name.casefold())) in VOID
+    """Return whether a name says that nobody is to label there, or knows what to."""
+    return bool(DOUBT.fullmatch(name)) or "".join(filter(str.isalnum, name.casefold())) in VOID
 
 
 def is_blank(name: str) -> bool:

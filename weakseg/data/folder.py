@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from weakseg.common import IGNORE, UserError, evenly, refuse_repeats, stable_seed
+from weakseg.data.alike_names import alike_names
 from weakseg.data.class_list import is_background, is_behind, is_void, read_classes
 from weakseg.data.folder_files import (
     PICTURES,
@@ -101,7 +102,8 @@ class Folder(MaskClasses):
                 f"{names}: names {len(self.all_classes)} classes; write 2 to {IGNORE}, "
                 "one a line, the background first, or with the line '# no background'"
             )
-        self.asides = [*self.alike(names), *self.like_any_other(names)]
+        where = names if names.exists() else self.root
+        self.asides = [*self.alike(where), *self.like_any_other(where)]
         self.files = self.find_files()
         self.masks, self.drawn = self.find_masks(self.root / "masks"), {}
         self.objects = self.find_masks(self.root / "instances")
@@ -126,13 +128,9 @@ class Folder(MaskClasses):
             refuse_parted(self.root / GROUPS, self.lists, self.group)
 
     def alike(self, path: Path) -> list[str]:
-        """Return a line on two classes that differ in capitals alone, if any; path: of the list."""
-        told: dict[str, str] = {}
-        for name in self.all_classes:
-            other = told.setdefault(name.casefold(), name)
-            if other != name:
-                return [f"{path}: the classes {other} and {name} differ in capitals alone"]
-        return []
+        """Return a line on each two classes that may be one, a few at most; path: of their list."""
+        pairs = islice(alike_names(self.all_classes), 3)
+        return [f"{path}: the classes {other} and {name} {how}" for name, other, how in pairs]
 
     def like_any_other(self, path: Path) -> list[str]:
         """Return a line where a class is called as the background, but isn't; path: of the list."""

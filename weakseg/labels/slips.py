@@ -8,12 +8,13 @@ from itertools import islice
 
 import numpy as np
 
-from weakseg.data.class_list import is_blank, is_void
+from weakseg.data.alike_names import alike_names
+from weakseg.data.class_list import is_background, is_blank, is_void
 from weakseg.labels.fitting import ends_of
 from weakseg.labels.formats.geometry import Ring
 from weakseg.labels.formats.records import AREAS, Shape
 from weakseg.labels.letterbox import Letterbox
-from weakseg.labels.naming import UNTOLD
+from weakseg.labels.naming import BACKGROUND, UNTOLD
 from weakseg.labels.upper_left import UpperLeft
 from weakseg.validation import shorten
 
@@ -90,7 +91,15 @@ class Slips:
                 f"the classes {shorten(', '.join(names), 60)} differ by a number; where it counts "
                 f"objects, --map '{pattern}={stem}' makes them one"
             )
+        for name, other, how in islice(alike_names(classes), 3):
+            if name in named or other in named:
+                yield f"the classes {other} and {name} {how}; --map '{name}={other}' makes them one"
         for name in named:
+            if is_background(name) and name not in ("background", BACKGROUND):
+                yield (
+                    f"{name} is an object like any other, beside the background; where it is what "
+                    f"no object covers, --map '{name}=background'"
+                )
             if is_void(name) or name.startswith("#") or is_blank(name):
                 yield (
                     f"{name} is a class like any other; where it means that nobody knows, or is to "
