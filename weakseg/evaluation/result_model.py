@@ -8,7 +8,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from weakseg.labels.signals import SIGNALS
-from weakseg.metrics import scores
 
 ROUNDED = 1e-3  # how far a mIoU may lie from that of its confusion matrix
 
@@ -147,6 +146,8 @@ class ResultModel(Part):
     @model_validator(mode="after")
     def refuse_other_scores(self) -> "ResultModel":
         """Refuse scores that are not those of the confusion matrices beside them."""
+        from weakseg.metrics import scores
+
         matrices = {n: one.confusion for n, one in self.images.items() if one.confusion is not None}
         if not matrices:
             return self
