@@ -18,7 +18,6 @@ from weakseg.data.palettes import Palettes
 from weakseg.data.predictions import journal_of
 from weakseg.evaluation.results import Result, mask_name
 from weakseg.inference.journal import RECORD
-from weakseg.metrics import scores
 
 FLAG = "--prediction_values"
 FAR = 0.2  # mIoU that other numbers for the classes gain where they are worth a word
@@ -139,6 +138,8 @@ class OtherMasks:
         result: of these masks. None where something says what their numbers mean.
         """
         from scipy.optimize import linear_sum_assignment
+
+        from weakseg.metrics import scores
 
         if self.classes() is not None:
             return []
