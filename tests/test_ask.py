@@ -132,7 +132,7 @@ def stopped_before_evaluation(command, *rest):
     "place, stop",
     [
         ("weakseg.planning.runner.run_command", stopped_before_evaluation),
-        ("weakseg.planning.ask.estimated", KeyboardInterrupt),
+        pytest.param("weakseg.planning.ask.estimated", KeyboardInterrupt, marks=pytest.mark.slow),
     ],
 )
 def test_a_session_that_was_stopped_ends_the_same(place, stop, done, flags, tmp_path):

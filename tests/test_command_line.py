@@ -70,9 +70,12 @@ def test_numbers_that_no_machine_can_serve_are_refused(number, capsys):
     assert made.parse_args(["--at", "5", "6", "--num_workers", "8"]).at == [5, 6]
 
 
-@given(st.text(min_size=1))
+PRINTABLE = st.characters(exclude_categories=["C", "Z"]) | st.just(" ")
+
+
+@given(st.text(PRINTABLE, min_size=1))
 def test_a_word_is_taken_or_refused_in_one_line(word):
-    assume(word.isprintable() and word != "--")  # argparse takes that one for an end
+    assume(word != "--")  # argparse takes that one for an end
     try:
         args = parser().parse_args(["--supervision_mode", "points", f"--run_name={word}"])
         assert args.run_name == word

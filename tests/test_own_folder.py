@@ -139,12 +139,12 @@ def trained(street, name, *flags):
 
 ALL_MODES = [
     ("full", "plain"),
-    ("tags", "plain"),
-    ("boxes", "plain"),
+    pytest.param("tags", "plain", marks=pytest.mark.slow),
+    pytest.param("boxes", "plain", marks=pytest.mark.slow),
     ("tags", "strong"),
-    ("points", "strong"),
-    ("scribbles", "strong"),
-    ("boxes", "strong"),
+    pytest.param("points", "strong", marks=pytest.mark.slow),
+    pytest.param("scribbles", "strong", marks=pytest.mark.slow),
+    pytest.param("boxes", "strong", marks=pytest.mark.slow),
     ("hybrid_points_boxes", "strong"),
 ]
 

@@ -88,7 +88,7 @@ def log(tmp_path, serial):
     return tmp_path / "log"
 
 
-@pytest.mark.parametrize("shards", [0, 5])
+@pytest.mark.parametrize("shards", [pytest.param(0, marks=pytest.mark.slow), 5])
 def test_a_dask_worker_that_is_killed_loses_and_doubles_nothing(
     shards, many, serial, log, tmp_path, monkeypatch
 ):

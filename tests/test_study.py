@@ -334,6 +334,7 @@ def test_a_finished_study_repeats_nothing_and_prices_are_free(done, flags, tmp_p
     assert all((row["other_hours"] > row["hours"]) == ("boxes" in row["mode"]) for row in rows)
 
 
+@pytest.mark.slow
 def test_a_study_killed_in_a_training_goes_on_to_the_same_table(done, flags, tmp_path):
     folder = copied(done, tmp_path / "study")
     name = content(done)["rows"][0]["run"]

@@ -86,7 +86,10 @@ def test_two_classes_have_coarse_logits_on_demand(more, coarse, flags, tmp_path)
     assert any(name.startswith("coarse_head.") for name in weights(tmp_path / "r")) is coarse
 
 
-@pytest.mark.parametrize(("more", "coarse"), [([], True), (["--no-coarse_logits"], False)])
+@pytest.mark.parametrize(
+    ("more", "coarse"),
+    [([], True), pytest.param(["--no-coarse_logits"], False, marks=pytest.mark.slow)],
+)
 def test_more_classes_have_coarse_logits_unless_refused(more, coarse, flags, pets_dir, tmp_path):
     path = tmp_path / "labels.pkl"
     run(

@@ -52,7 +52,7 @@ def test_the_network_gives_what_the_model_sees(learner, runs, monkeypatch):
     assert np.abs(found - model.probabilities(image)).max() < 1e-4
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", ["probe", pytest.param("unet", marks=pytest.mark.slow)])
 def test_the_file_gives_what_the_network_does(learner, runs, tmp_path, capsys):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

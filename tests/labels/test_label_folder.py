@@ -249,6 +249,7 @@ class Numbered:
         return f"{i:07d}"
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_images(tmp_path):
     """But for the list of a shard's groups of rows: four bytes an image of the shard at most."""
 

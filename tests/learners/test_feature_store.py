@@ -223,6 +223,7 @@ def test_the_limit_holds_and_says_so_once(limit, others, photographs, fresh, tmp
 # ---- several at once
 
 
+@pytest.mark.slow
 def test_threads_and_processes_may_share_the_folder(store, photographs, fresh):
     code = (
         "import sys, pathlib\n"
@@ -297,7 +298,10 @@ class Dying:
         return encoder
 
 
-@pytest.mark.parametrize(("name", "package"), BACKENDS[1:3])
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [BACKENDS[1], pytest.param(*BACKENDS[2], marks=pytest.mark.slow)],
+)
 def test_a_worker_that_is_killed_is_survived(name, package, photographs, fresh, tmp_path):
     pytest.importorskip(package)
     store = FeatureStore(Dying(tmp_path, os.getpid()), tmp_path / "cache")

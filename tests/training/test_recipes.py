@@ -305,7 +305,7 @@ def flags(pets_dir, pets_labels, tmp_path):
         pytest.param("scribbles", checkpoints, "save_checkpoint", 2, marks=SLOW),
         ("hybrid_boxes_points", checkpoints, "save_checkpoint", 1),
         pytest.param("tags", from_labels, "mask_from_maps", 3, marks=SLOW),
-        ("points", rounds, "mask_from_predictions", 2),
+        pytest.param("points", rounds, "mask_from_predictions", 2, marks=SLOW),
         pytest.param("hybrid_tags_points", checkpoints, "save_checkpoint", 3, marks=SLOW),
     ],
 )

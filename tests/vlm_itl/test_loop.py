@@ -284,6 +284,7 @@ def test_who_judges_does_not_matter_to_a_run_without_a_judge(tiny, tmp_path):
     assert (folder / "ledger.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_pairwise_keeps_the_better_of_two_rounds(tiny, tmp_path):
     """A judge that knows the truth keeps the older mask only where it is better."""
     folder, results = start(
@@ -397,6 +398,7 @@ def test_the_first_round_can_be_shared(tiny, tmp_path):
             )
 
 
+@pytest.mark.slow
 def test_warm_restart_and_ensembles(tiny, tmp_path):
     """A warm start leads elsewhere than a cold one; the members of an ensemble differ."""
     cold, _ = start(
@@ -520,12 +522,16 @@ def street_folder(tmp_path_factory):
     ("script", "overrides"),
     [
         ("train_baseline", []),
-        ("train_active_learning", ["active_learning.strategy=class_balanced"]),
+        pytest.param(
+            "train_active_learning",
+            ["active_learning.strategy=class_balanced"],
+            marks=pytest.mark.slow,
+        ),
         (
             "train_active_learning",
             ["active_learning.strategy=clasp_pe", "active_learning.label=points"],
         ),
-        ("train_vlm_itl", ["vlm_itl.vlm_handler=mock"]),
+        pytest.param("train_vlm_itl", ["vlm_itl.vlm_handler=mock"], marks=pytest.mark.slow),
         ("train_vlm_itl", ["vlm_itl.vlm_handler=learned"]),
     ],
 )
