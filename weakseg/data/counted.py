@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from weakseg.common import IGNORE
-from weakseg.data.inverted import FEWEST, PIXELS, SHARE
+from weakseg.data.inverted import FEWEST, SHARE
+from weakseg.data.mask_tally import PIXELS
 
 MANY = 4  # different counts of objects from which on no order of classes explains them
 

@@ -1,19 +1,15 @@
 """Masks in which the object may be what they call the background, and the other way round."""
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Sequence
 
 import numpy as np
 
-from weakseg.common import IGNORE, UserError, evenly
+from weakseg.common import IGNORE
+from weakseg.data.mask_tally import PIXELS
 from weakseg.data.mask_values import MaskValues
 
-Reader = Callable[[Path], np.ndarray]
-
 FEWEST = 5  # masks from which on it is no chance
-MOST, PIXELS = 30, 20_000_000  # of masks that are looked at; of their pixels
 SHARE = 0.8  # of those of one class and the background
 EDGE = 0.5  # share of a picture's edge that shows the class
 WITHIN = 0.5  # of the background's share of these pictures, that of their edges is below
@@ -39,18 +35,6 @@ def shares_behind(mask: np.ndarray) -> np.ndarray:
     edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     edge, all_of = edge[edge != IGNORE], mask[mask != IGNORE]
     return np.array([np.mean(edge == 0) if edge.size else 1, np.mean(all_of == 0)])
-
-
-class Tally(Protocol):
-    """What is counted of masks; room: pixels that are still looked at."""
-
-    room: int
-
-    def add(self, mask: np.ndarray, name: str) -> None:
-        """Look at a mask [H, W] uint8 of class numbers."""
-
-    def lines(self, where: object = "") -> list[str]:
-        """Return what is to be told; where: what the masks belong to."""
 
 
 class InvertedTally:
@@ -95,18 +79,3 @@ class InvertedTally:
         told = self.values.meaning.items() if self.values else ()
         value = next((value for value, label in told if label == number), number)
         return f"#{value:06x}" if self.values and self.values.are_colours else str(value)
-
-
-def tally_notes(where: object, paths: Iterable[Path], read: Reader, tally: Tally) -> list[str]:
-    """Return what a tally says of some masks of a folder.
-
-    where: what they belong to, for people; read: returns the class numbers in a file
-    """
-    for path in evenly([*paths], MOST):
-        try:
-            tally.add(read(path), path.name)
-        except UserError:  # whoever needs it says why
-            continue
-        if tally.room < 0:
-            break
-    return tally.lines(where)

@@ -10,7 +10,8 @@ import numpy as np
 from weakseg.common import IGNORE, UserError, choose, refuse_repeats
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.counted import CountedTally
-from weakseg.data.inverted import InvertedTally, Reader, tally_notes
+from weakseg.data.inverted import InvertedTally
+from weakseg.data.mask_tally import Reader, tally_notes
 from weakseg.data.mask_values import described, read_class_numbers
 from weakseg.data.rims import inner, rim_notes
 from weakseg.validation import shorten

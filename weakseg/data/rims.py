@@ -4,17 +4,15 @@ Who makes a mask smaller by averaging turns the border of 0 and 2 into 1, which 
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from weakseg.common import IGNORE, UserError, evenly
-
-Reader = Callable[[Path], np.ndarray]
+from weakseg.common import IGNORE
+from weakseg.data.mask_tally import PIXELS, Reader, tally_notes
 
 LEAST = 20  # pixels of a rim that count
-MOST, PIXELS = 30, 20_000_000  # of masks that are looked at; of their pixels
 SHARE = 0.3  # of those of several classes: where as many have rims, they are no chance
 BETWEEN = 0.9  # share of them that lie beside a lower and a higher number
 THIN, WIDEST = 3, 16  # pixels: a rim is thin, and may be one
@@ -113,12 +111,4 @@ def rim_notes(where: object, paths: Sequence[Path], read: Reader) -> list[str]:
 
     where: what the masks belong to, for people; read: returns the class numbers in a file
     """
-    tally = RimTally()
-    for path in evenly(paths, MOST):
-        try:
-            tally.add(read(path), path.name)
-        except UserError:  # whoever needs it says why
-            continue
-        if tally.room < 0:
-            break
-    return tally.lines(where)
+    return tally_notes(where, paths, read, RimTally())

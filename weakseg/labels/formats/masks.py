@@ -17,9 +17,10 @@ from weakseg.data.class_list import is_behind, read_classes, write_classes
 from weakseg.data.counted import CountedTally
 from weakseg.data.inverted import InvertedTally
 from weakseg.data.mask_lists import LIST, TABLE, merged, read_table
+from weakseg.data.mask_tally import MOST
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
-from weakseg.data.rims import MOST, RimTally, averaged
+from weakseg.data.rims import RimTally, averaged
 from weakseg.labels.annotators import connected_regions
 from weakseg.labels.formats.files import Files, lines_of
 from weakseg.labels.formats.geometry import picture_size
