@@ -115,12 +115,17 @@ def is_behind(name: str) -> bool:
 
 def is_void(name: str) -> bool:
     """Return whether a name says that nobody is to label there, or knows what to."""
-    return bool(DOUBT.fullmatch(name)) or "".join(filter(str.isalnum, name.casefold())) in VOID
+    return bool(DOUBT.fullmatch(name)) or letters_of(name) in VOID
 
 
 def is_blank(name: str) -> bool:
     """Return whether a name is what programs write where there is none."""
-    return "".join(filter(str.isalnum, name.casefold())) in BLANK
+    return letters_of(name) in BLANK
+
+
+def letters_of(name: str) -> str:
+    """Return the letters and digits of a name, small."""
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def says_no_background(path: Path) -> bool:

@@ -8,7 +8,7 @@ file's size or times change.
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 
@@ -41,6 +41,20 @@ def content_of(path: Path, is_whole: bool) -> str:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); mend or remove it") from error
     return digest.hexdigest()
+
+
+def known_and_changed(
+    held: Mapping[str, object],
+    names: Iterable[str],
+    contents_of: Callable[[Collection[str]], Mapping[str, str]],
+) -> tuple[list[str], list[str]]:
+    """Return (the names of which it is known what their files held, those that changed since).
+
+    held: {name: what its file held}, where that is known; contents_of: returns what files hold now
+    """
+    known = [name for name in names if isinstance(held.get(name), str)]
+    now = contents_of(known)
+    return known, [name for name in known if now[name] != held[name]]
 
 
 class Contents:

@@ -135,13 +135,13 @@ class Folder(MaskClasses):
     def like_any_other(self, path: Path) -> list[str]:
         """Return a line where a class is called as the background, but isn't; path: of the list."""
         first = self.all_classes[0]
-        if self.has_background and not is_behind(first):
+        if self.has_background:
+            if is_behind(first):
+                return []
             return [
                 f"{path}: {first} is the background, since it stands first; if masks show that as "
                 "0, write background above it, and if there is none, '# no background'"
             ]
-        if self.has_background:
-            return []
         if not is_background(first):
             return []
         return [
@@ -175,7 +175,8 @@ class Folder(MaskClasses):
                 for number, name in told.items()
                 if number not in given and known.get(name, number) != number
             }
-            for number, name in islice(moved.items(), 1):
+            if moved:
+                number, name = next(iter(moved.items()))
                 words = shlex.join(f"{value}={label}" for value, label in moved.items())
                 raise UserError(
                     f"{path}: says that masks show {name} as {number}, but the classes of "

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.contents import known_and_changed
 from weakseg.data.datasets import DataOptions, open_dataset, say
 from weakseg.evaluation.encoded_anew import are_encoded_anew, masks_of_test
 from weakseg.evaluation.result_model import FactsModel
@@ -96,9 +97,7 @@ def changed_files(
         (masks, run.get("tested"), dataset.masked(tested), dataset.mask_contents),
     ):
         known = held if isinstance(held, Mapping) else {}
-        there = [name for name in names if isinstance(known.get(name), str)]
-        now = contents(there)
-        changed = [name for name in there if now[name] != known[name]]
+        there, changed = known_and_changed(known, names, contents)
         if changed:
             lines.append(
                 f"{data_dir}: {len(changed)} of {len(there)} {kind} to test on changed since run "

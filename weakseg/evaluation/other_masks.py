@@ -11,6 +11,7 @@ import numpy as np
 from weakseg.common import UserError, read_json
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.class_list import read_classes
+from weakseg.data.contents import known_and_changed
 from weakseg.data.datasets import DataOptions
 from weakseg.data.ids import are_names, is_folder_name
 from weakseg.data.mask_values import MaskValues, read_class_numbers
@@ -121,9 +122,7 @@ class OtherMasks:
         lines = journal_of(self.record.parent) if self.record else {}
         # Lines of an earlier version don't say what a photograph held.
         held = {name: line["held"] for name, line in lines.items() if "held" in line}
-        there = [name for name in dataset.ids("test") if name in held]
-        now = dataset.image_contents(there)
-        changed = [name for name in there if now[name] != held[name]]
+        there, changed = known_and_changed(held, dataset.ids("test"), dataset.image_contents)
         if not changed:
             return []
         return [

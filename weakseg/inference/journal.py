@@ -107,7 +107,8 @@ def open_folder(
             mended = emptied(folder)
         else:
             refuse_other_record(folder, before, record, pictures)
-            record = {**record, **{key: before[key] for key in (ANNOTATIONS,) if key in before}}
+            if ANNOTATIONS in before:
+                record = {**record, ANNOTATIONS: before[ANNOTATIONS]}
     write_json(path, record)
     return Journal(folder, mended)
 

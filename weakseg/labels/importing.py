@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 from weakseg.common import UserError, suggestion
@@ -426,7 +425,8 @@ def in_several(found: Imported) -> Iterator[str]:
             if given.shapes or given.complete:
                 told.setdefault(key, []).append(source)
     several = {key: sources for key, sources in told.items() if len(sources) > 1}
-    for key, sources in islice(several.items(), 1):
+    if several:
+        key, sources = next(iter(several.items()))
         yield (
             f"{len(several)} pictures have labels of several tasks, the first is {key} of "
             f"{' and '.join(sources)}, which hold together; unless the tasks are of the same "
