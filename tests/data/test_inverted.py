@@ -2,6 +2,7 @@
 
 import shlex
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from weakseg.data.datasets import Folder
-from weakseg.data.inverted import FEWEST, InvertedTally, surrounding
+from weakseg.data.inverted import FEWEST, InvertedTally, pierced, surrounding
 from weakseg.data.mask_values import MaskValues
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import Classes
@@ -41,6 +42,20 @@ def test_objects_that_fill_pictures_from_edge_to_edge_are_no_fault():
     several = np.where(disk(20, 15), 0, np.uint8(1)) + (disk(20, 15, 4) * 2).astype(np.uint8)
     for mask in (rows, np.ones_like(rows), np.zeros_like(rows), several):
         assert surrounding(mask) is None
+
+
+@given(st.integers(0, 8), st.integers(0, 6), st.integers(1, 3), st.integers(1, 4))
+def test_scattered_objects_are_told_from_what_lies_behind_them(left, top, size, gap):
+    mask = np.zeros((60, 80), np.uint8)
+    mask[top :: size + gap, left :: size + gap] = 1
+    mask = cv2.dilate(mask, np.ones((size, size), np.uint8))
+    assert pierced(mask) is None
+    is_thin = (1 - mask).mean() <= 0.5
+    assert pierced(1 - mask) == (None if is_thin else 1)
+    tally = InvertedTally(NAMES)
+    for number in range(FEWEST):
+        tally.add(1 - mask, f"p{number}.png")
+    assert bool(tally.lines()) is not is_thin
 
 
 @pytest.mark.parametrize(("x", "radius"), [(12, 14), (24, 12), (20, 18)])

@@ -15,7 +15,7 @@ MANY = 4  # different counts of objects from which on no order of classes explai
 def are_single(mask: np.ndarray) -> bool:
     """Return whether each number of a mask [H, W] uint8 is one connected region."""
     numbers = {*np.flatnonzero(np.bincount(mask.ravel()))} - {0, IGNORE}
-    return all(regions_of(mask == number)[0] == 1 for number in numbers)
+    return all(regions_of(mask == number) == 1 for number in numbers)
 
 
 def are_in_rows(mask: np.ndarray) -> bool:
@@ -26,13 +26,12 @@ def are_in_rows(mask: np.ndarray) -> bool:
     objects = np.where(mask == IGNORE, 0, mask)
     numbers = sorted({*np.flatnonzero(np.bincount(objects.ravel()))} - {0})
     firsts = [int(np.argmax(objects == number)) for number in numbers]
-    return regions_of(objects > 0)[0] == len(numbers) and firsts == sorted(firsts)
+    return regions_of(objects > 0) == len(numbers) and firsts == sorted(firsts)
 
 
-def regions_of(pixels: np.ndarray) -> tuple[int, np.ndarray]:
-    """Return the number of connected regions in [H, W] bool, and each pixel's, 0 outside."""
-    count, regions = cv2.connectedComponents(pixels.astype(np.uint8), connectivity=8)
-    return count - 1, regions
+def regions_of(pixels: np.ndarray) -> int:
+    """Return the number of connected regions in [H, W] bool."""
+    return cv2.connectedComponents(pixels.astype(np.uint8), connectivity=8)[0] - 1
 
 
 class CountedTally:

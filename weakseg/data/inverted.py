@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from weakseg.common import IGNORE
@@ -13,6 +14,8 @@ FEWEST = 5  # masks from which on it is no chance
 SHARE = 0.8  # of those of one class and the background
 EDGE = 0.5  # share of a picture's edge that shows the class
 WITHIN = 0.5  # of the background's share of these pictures, that of their edges is below
+PIECES, SPECK = 6, 1e-4  # of background that pierce a class; share of a picture of the least
+WHOLE, LARGE = 0.9, 0.2  # of the class, its largest region; share of a piece that is no object
 
 
 def surrounding(mask: np.ndarray) -> int | None:
@@ -20,11 +23,37 @@ def surrounding(mask: np.ndarray) -> int | None:
 
     It is the only one, shows most of the edge, and the background lies more within than there.
     """
-    numbers = np.flatnonzero(np.bincount(mask[mask != IGNORE], minlength=256)).tolist()
-    if len(numbers) != 2 or numbers[0] != 0:
+    number = only_class(mask)
+    if number is None:
         return None
     at_edge, in_all = shares_behind(mask)
-    return numbers[1] if at_edge <= 1 - EDGE and at_edge < in_all else None
+    return number if at_edge <= 1 - EDGE and at_edge < in_all else None
+
+
+def pierced(mask: np.ndarray) -> int | None:
+    """Return the class in which the background of a mask [H, W] uint8 is many small pieces.
+
+    It is the only one, covers most of the picture, and nearly all of it is one region: as what lies
+    behind scattered objects is. None if none is so.
+    """
+    number = only_class(mask)
+    if number is None or shares_behind(mask)[1] >= 1 - EDGE:
+        return None
+    whole, pieces = areas(mask == number), areas(mask == 0) / np.sum(mask != IGNORE)
+    is_many = np.sum(pieces >= SPECK) >= PIECES and pieces.max() < LARGE
+    return number if is_many and whole.max() >= WHOLE * whole.sum() else None
+
+
+def only_class(mask: np.ndarray) -> int | None:
+    """Return the number beside the background's that a mask [H, W] uint8 shows, if it is one."""
+    numbers = np.flatnonzero(np.bincount(mask[mask != IGNORE], minlength=256)).tolist()
+    return numbers[1] if len(numbers) == 2 and numbers[0] == 0 else None
+
+
+def areas(pixels: np.ndarray) -> np.ndarray:
+    """Return the pixels of each connected region in [H, W] bool."""
+    regions = cv2.connectedComponentsWithStats(pixels.astype(np.uint8), connectivity=8)[2]
+    return regions[1:, cv2.CC_STAT_AREA]
 
 
 def shares_behind(mask: np.ndarray) -> np.ndarray:
@@ -42,37 +71,46 @@ class InvertedTally:
 
     names: of the classes, the background first; values: what those in the files mean, if not the
     numbers of the classes. room: pixels that are still looked at
+    around, pierced: {name of a mask: its class}, see `surrounding` and `pierced`
     """
 
     def __init__(self, names: Sequence[str], values: MaskValues | None = None) -> None:
         self.names, self.values = names, values
-        self.seen, self.faults, self.room = 0, dict[str, int](), PIXELS
-        self.behind = np.zeros(2)  # sums of `shares_behind` over the faults
+        self.seen, self.room = 0, PIXELS
+        self.around, self.pierced = dict[str, int](), dict[str, int]()
+        self.behind = np.zeros(2)  # sums of `shares_behind` over those with a class around
 
     def add(self, mask: np.ndarray, name: str) -> None:
         """Look at a mask [H, W] uint8 of class numbers, unless there were many."""
         if self.room < 0:
             return
         self.seen += bool((mask == 0).any() and ((mask != 0) & (mask != IGNORE)).any())
-        number = surrounding(mask)
-        if number is not None:
-            self.faults[name] = number
+        if (number := surrounding(mask)) is not None:
+            self.around[name] = number
             self.behind += shares_behind(mask)
+        if (number := pierced(mask)) is not None:
+            self.pierced[name] = number
         self.room -= mask.size
 
     def lines(self, where: object = "") -> list[str]:
         """Return a line where most are so, with the way out; where: what they belong to."""
         at_edge, in_all = self.behind
-        if len(self.faults) < max(FEWEST, SHARE * self.seen) or at_edge >= WITHIN * in_all:
-            return []
-        first, number = next(iter(self.faults.items()))
+        within = self.around if at_edge < WITHIN * in_all else {}
+        for faults, how in ((within, "mostly"), (self.pierced, "in many pieces")):
+            if len(faults) >= max(FEWEST, SHARE * self.seen):
+                return [f"{where}{': ' if where else ''}{self.line(faults, how)}"]
+        return []
+
+    def line(self, faults: dict[str, int], how: str) -> str:
+        """Return what is to be told of some masks; how: the background lies within their class."""
+        first, number = next(iter(faults.items()))
         behind, around = self.names[0], self.names[number]
         words = shlex.join([f"{self.value(0)}={around}", f"{self.value(number)}={behind}"])
-        return [
-            f"{where}{': ' if where else ''}{len(self.faults)} of {self.seen} masks that were "
-            f"looked at, the first {first}, show {around} along the edge and {behind} mostly within"
-            f"; if they are the wrong way round, --mask_values {words}"
-        ]
+        return (
+            f"{len(faults)} of {self.seen} masks that were looked at, the first {first}, show "
+            f"{around} along the edge and {behind} {how} within; if they are the wrong way round, "
+            f"--mask_values {words}"
+        )
 
     def value(self, number: int) -> str:
         """Return what stands in the files for a class."""
