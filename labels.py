@@ -231,6 +231,8 @@ def import_labels(args: argparse.Namespace) -> None:
     data_dir = images.parent if images.name == "images" else images
     words = ["train.py", "--supervision_mode", "any", "--learner", "probe"]
     words += ["--labels", args.output, "--data_dir", str(data_dir)]
+    look = ["labels.py", "check", "--labels", args.output, "--images", args.images, "--wrong", "24"]
+    say(f"a look at what is probably wrong: {shlex.join(['python', *look])}")
     say(f"next: {shlex.join(['python', *words, '--run_name', Path(args.output).name])}")
 
 

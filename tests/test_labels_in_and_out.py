@@ -217,7 +217,7 @@ def test_the_run_counts_what_was_given(data):
 
 
 @pytest.mark.parametrize("modes", [["points", "boxes"], ["full"]])
-def test_train_learns_from_a_store(data, modes):
+def test_train_learns_from_a_store(data, modes, capsys):
     import train
 
     if "full" in modes:
@@ -228,6 +228,9 @@ def test_train_learns_from_a_store(data, modes):
         )
         shapes = {"a": box() + click, "b": box("dog"), "c": click}
     bring(cvat(data / "one.xml", shapes), complete="boxes full")
+    look, following = capsys.readouterr().out.splitlines()[-2:]
+    assert "labels.py check --labels labels/mine --images my/images --wrong 24" in look
+    assert "train.py --supervision_mode any --learner probe --labels labels/mine" in following
     words = ["--labels", "labels/mine", "--data_dir", "my", "--supervision_modes", *modes]
     words += ["--learner", "probe", "--img_size", 64, "--encoder_weights", "none", "--rounds", 0]
     words += ["--head", "linear", "--run_name", "mine", "--device", "cpu", "--jobs", 1]
