@@ -243,6 +243,7 @@ def test_a_file_of_weights_runs_no_code(tmp_path):
     assert (tmp_path / "touched").exists()
 
 
+@pytest.mark.slow
 def test_gradients_of_two_processes_are_those_of_one(tmp_path):
     """In float64, where only a wrong formula could make a difference: batch norm, uneven labels,
     averaging.

@@ -389,6 +389,9 @@ def test_a_cell_without_all_its_files_is_evaluated_again(done, flags, tmp_path):
         else:
             path.write_text(path.read_text()[:-40])
         assert cell.result(folder) is None
+    for cell in cells[:2]:  # two of them are mended by hand
+        at = cell.result_path(folder).parent
+        shutil.copytree(cell.result_path(done).parent, at, dirs_exist_ok=True)
     run(study, *flags, "--study_dir", folder, *TINY)
     assert [cell.result(folder) for cell in cells] == [cell.result(done) for cell in cells]
     assert all(len(list(cell.result_path(folder).parent.glob("[!.]*.*"))) == 4 for cell in cells)
@@ -523,15 +526,13 @@ def test_a_study_without_a_background_passes_the_flag_on_and_prices_every_class(
     data = ["--data_dir", streets(tmp_path / "data", line=""), "--cache_dir", tmp_path / "cache"]
     data, labels = [*data, "--no_background"], tmp_path / "labels.pkl"
     run(weak_label_generator, *data, "--output_file", labels, "--jobs", 1)
-    flags = ["--modes", "points", "boxes", "--budgets", "1h", "--seeds", 1, "--steps", 2]
+    flags = ["--modes", "boxes", "--budgets", "1h", "--seeds", 1, "--steps", 2]
     where = ["--weak_label_path", labels, "--study_dir", tmp_path / "study"]
     run(study, *data, *where, *flags, *TINY)
     results = [json.loads(p.read_text()) for p in (tmp_path / "study").glob("results/*/*.json")]
-    assert len(results) == 2
-    for result in results:
-        (signal,) = result["supervision"]
-        assert result["args"]["no_background"] and result["task"]["has_background"] is False
-        assert result["cost"]["counts"][signal]["absent"] == 0
+    (result,) = results
+    assert result["args"]["no_background"] and result["task"]["has_background"] is False
+    assert result["cost"]["counts"]["boxes"]["absent"] == 0
     with pytest.raises(UserError, match="--no_background after --: belongs to the study itself"):
         run(study, *data, *where, *flags, *TINY, "--no_background")
 
@@ -541,13 +542,13 @@ def test_a_study_of_probes_compares_kinds_of_label_and_repeats_nothing(
 ):
     """Their labels are those of the training images alone, and they have no steps."""
     at, folder = flags.index("--steps"), tmp_path / "study"
-    bare = [*flags[:at], *flags[at + 2 :], "--study_dir", folder]
+    bare = [*flags[:at], *flags[at + 2 :], "--budgets", "40s", "--study_dir", folder]
     probe = ["--", "--rounds", 1, *TINY[3:5], *TINY[-4:]]
     with pytest.raises(UserError, match="--steps: the probe is fitted without steps"):
         run(study, *bare, "--steps", 4, *probe)
     run(study, *bare, *probe)
     found = content(folder)
-    assert len(found["rows"]) == found["cells"] == 4
+    assert len(found["rows"]) == found["cells"] == 2
     for row in found["rows"]:
         result = json.loads((folder / "results" / row["run"] / f"{row['run']}.json").read_text())
         assert result["args"]["learner"] == "probe" and result["epochs_done"] == 2

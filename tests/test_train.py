@@ -156,6 +156,7 @@ def wait_until_saved(folder, *processes):
         time.sleep(0.02)
 
 
+@pytest.mark.slow  # without a signal: tests/training/test_recipes.py and test_probe_start.py
 def test_a_killed_run_resumes_to_the_same_weights(flags, tmp_path):
     """Two subprocesses: one is killed in its second epoch and resumed, the other is left alone."""
     base = [

@@ -58,7 +58,7 @@ def test_the_file_gives_what_the_network_does(learner, runs, tmp_path, capsys):
     pytest.importorskip("onnxscript")
     words = ["--run_name", learner, "--checkpoint_dir", runs]
     run(predict, *words, "--export", tmp_path / "model.onnx")
-    if learner == "probe":
+    if learner == "unet":
         run(predict, *words, "--export", tmp_path / "model.onnx")  # its own is replaced
     theirs = tmp_path / "photograph.png"
     Image.fromarray(picture((8, 8))).save(theirs)

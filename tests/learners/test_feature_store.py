@@ -260,7 +260,10 @@ def test_threads_and_processes_may_share_the_folder(store, photographs, fresh):
 BACKENDS = [("threading", "joblib"), ("loky", "joblib"), ("dask", "distributed"), ("ray", "ray")]
 
 
-@pytest.mark.parametrize(("name", "package"), BACKENDS)
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [*BACKENDS[:2], pytest.param(*BACKENDS[2], marks=pytest.mark.slow), BACKENDS[3]],
+)
 def test_every_backend_computes_what_is_missing(name, package, store, photographs, fresh):
     pytest.importorskip(package)
     store(photographs[2])

@@ -272,7 +272,7 @@ def test_the_labels_of_held_out_pictures_teach_their_judge_nothing(pool):
 
 
 @given(st.integers(1, 7), st.sampled_from(["margin", "rare_spread", "per_second"]))
-@settings(max_examples=10)
+@settings(max_examples=5)
 def test_a_session_goes_on_bit_by_bit(pool, tmp_path_factory, cut, strategy):
     path = tmp_path_factory.mktemp("session") / "session.npz"
     whole, halves = (session(pool, seed=1, strategy=strategy) for _ in range(2))
@@ -310,7 +310,7 @@ def part(pool, pictures):
 
 
 @given(st.integers(5, 25), st.integers(1, 6))
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_pictures_that_join_are_asked_about_and_the_session_goes_on(pool, tmp_path_factory, n, cut):
     path = tmp_path_factory.mktemp("joined") / "session.npz"
     whole, halves = (session(part(pool, n), seed=1) for _ in range(2))

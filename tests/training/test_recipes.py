@@ -386,7 +386,7 @@ def test_strong_tags_have_masks_from_the_first_epoch(flags, tmp_path):
 
 def test_overwriting_a_run_takes_its_pseudo_masks_along(flags, tmp_path):
     mode = ["--supervision_mode", "tags", "--run_name", "r", *flags]
-    run(train, *mode, "--recipe", "strong", "--epochs", 2)
+    run(train, *mode, "--recipe", "strong", "--epochs", 1)
     assert list((tmp_path / "r" / "pseudo_masks" / "cams" / "1").glob("*.png"))
     run(train, *mode, "--epochs", 1, "--overwrite")
     assert not (tmp_path / "r" / "pseudo_masks").exists()
