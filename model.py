@@ -10,14 +10,7 @@ The parts stand in `weakseg/learners/`: the U-Net, with a head for tags, in `une
 model of either kind is `weakseg.load("checkpoints/RUN")`.
 """
 
-from weakseg.learners.encoders import (
-    WHEELS,
-    NewEncoder,
-    Wheel,
-    feature_store,
-    load_imagenet,
-    normalisation,
-)
+from weakseg.learners.encoders import NewEncoder, feature_store, load_imagenet, normalisation
 from weakseg.learners.networks import (
     DECODER,
     NARROW,
@@ -26,6 +19,7 @@ from weakseg.learners.networks import (
     new_unet,
     refuse_unfit,
 )
+from weakseg.learners.wheels import WHEELS, Wheel
 
 __all__ = [
     "DECODER",

