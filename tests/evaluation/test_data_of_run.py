@@ -197,6 +197,20 @@ def test_pictures_to_test_on_that_a_run_learnt_from_by_other_names_are_told(copy
     assert line in scored(words, capsys)[1]
 
 
+@pytest.mark.parametrize("moved", [0, 1, 3])
+def test_pictures_that_a_run_was_trained_on_are_left_out_of_the_test_with_a_line(
+    moved, copy, capsys
+):
+    data, words = copy
+    tested = [*data.ids("test"), *data.ids("train")[:moved]]
+    (data.root / "test.txt").write_text("\n".join(tested))
+    (data.root / "trainval.txt").write_text("\n".join({*data.ids("trainval")} - {*tested}))
+    result, said = scored(words, capsys)
+    assert {*result["images"]} == {*data.ids("test")}
+    line = f"{moved} of {len(tested)} test images are left out, since run r was trained on them"
+    assert (line in said) == bool(moved)
+
+
 def test_a_background_that_is_none_any_more_is_refused(copy, capsys):
     data, words = copy
     (data.root / "classes.txt").write_text("\n".join(["# no background", *CLASSES]))

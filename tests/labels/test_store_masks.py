@@ -10,6 +10,7 @@ from PIL import Image
 import labels
 from weakseg.common import UserError
 from weakseg.data.datasets import Folder
+from weakseg.evaluation.data_of_run import left_exports
 from weakseg.labels.label_file import labels_for
 
 SIZE = (60, 40)
@@ -72,6 +73,19 @@ def test_an_exported_mask_of_a_test_image_is_not_stale_either(data):
     bring("dog", names="c")
     with pytest.raises(UserError, match=r"masks/c.png: was exported"):
         read()
+
+
+def test_an_evaluation_says_which_masks_are_of_earlier_labels(data):
+    bring()
+    export()
+    learnt = {"args": {"weak_label_path": "mine"}}
+    assert left_exports(Folder("my"), learnt) == []
+    bring("dog", names="c")
+    (line,) = left_exports(Folder("my"), learnt)
+    assert "1 masks to test on were exported of other labels than mine has now" in line
+    assert left_exports(Folder("my"), {"args": {"weak_label_path": "gone"}}) == []
+    export()
+    assert left_exports(Folder("my"), learnt) == []
 
 
 def test_a_mask_that_a_person_mended_holds_and_is_told(data):

@@ -17,6 +17,9 @@ from weakseg.data.datasets import DataOptions, open_dataset, say
 from weakseg.evaluation.encoded_anew import are_encoded_anew, masks_of_test
 from weakseg.evaluation.result_model import FactsModel
 from weakseg.evaluation.results import is_result
+from weakseg.labels.store_file import is_store
+from weakseg.labels.store_labels import store_content
+from weakseg.labels.store_masks import not_exported, stale
 from weakseg.validation import first_fault
 
 LEAST = 0.5  # share of the pictures that a run knew which must be there as they were
@@ -53,10 +56,46 @@ def dataset_of(
             ]
         )
     if "seen" in run:
+        say(trained_on(dataset, run, options.data_dir))
         dataset.test_on({*dataset.ids("test")} - {*run["seen"]})
     say(renamed_since(dataset, run, options.data_dir))
+    say(left_exports(dataset, run))
     say(changed_files(dataset, run, options.data_dir, are_anew))
     return dataset, options.cache_dir
+
+
+def trained_on(dataset: SegmentationDataset, run: Mapping[str, Any], data_dir: str) -> list[str]:
+    """Return a line on images of the test list that are left out, as a run was trained on them."""
+    tested = dataset.ids("test")
+    if not (left_out := sorted({*tested} & {*run["seen"]})):
+        return []
+    return [
+        f"{data_dir}: {len(left_out)} of {len(tested)} test images are left out, since run "
+        f"{run['args']['run_name']} was trained on them, the first {left_out[0]}; to test on "
+        "them, train it again"
+    ]
+
+
+def left_exports(dataset: SegmentationDataset, run: Mapping[str, Any]) -> list[str]:
+    """Return a line on masks to test on that were exported of other labels than a store has now.
+
+    It is the store that a run learnt from, where it still is there.
+    """
+    folder = run["args"].get("weak_label_path")
+    if not (isinstance(folder, str) and is_store(folder)):
+        return []
+    try:
+        drawn = store_content(folder, dataset)["drawn"]
+        others = not_exported(dataset, drawn, dataset.masked(dataset.ids("test")))
+        left = [*stale(folder, dataset, drawn, others)]
+    except UserError:  # whoever learns from it says why
+        return []
+    if not left:
+        return []
+    return [
+        f"{dataset.mask_path(left[0]).parent}: {len(left)} masks to test on were exported of other "
+        f"labels than {folder} has now, the first {dataset.mask_path(left[0]).name}; export again"
+    ]
 
 
 def renamed_since(dataset: SegmentationDataset, run: Mapping[str, Any], data_dir: str) -> list[str]:

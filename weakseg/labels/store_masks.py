@@ -1,6 +1,6 @@
 """Masks that polygons and masks of a store make, for pictures of a data set that have none."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,19 +40,12 @@ def give_masks(
             f"--mask_values, --mask_ignore: masks of {folder} are class numbers; leave them out"
         )
     classes = classes_in_files(dataset)
-    tested = dataset.masked(name for name in dataset.ids("test") if name in drawn)
-    other = [
-        name
-        for name in sorted({*own, *tested})
-        if not is_export_of(dataset.mask_path(name), labels_of(dataset, name, drawn[name], classes))
-    ]
-    for name in other:
-        path = dataset.mask_path(name)
-        if is_untouched_export(path) and differs(folder, dataset, name, drawn[name], classes):
-            raise UserError(
-                f"{path}: was exported of other labels than {folder} has; export again, or remove "
-                "it"
-            )
+    other = not_exported(dataset, drawn, {*own, *dataset.masked(dataset.ids("test"))})
+    for name in stale(folder, dataset, drawn, other):
+        raise UserError(
+            f"{dataset.mask_path(name)}: was exported of other labels than {folder} has; export "
+            "again, or remove it"
+        )
     mended = evenly([name for name in other if name in own], COMPARED)
     differing = [n for n in mended if differs(folder, dataset, n, drawn[n], classes)]
     notes = []
@@ -73,6 +66,41 @@ def give_masks(
         given[name] = path
     dataset.add_masks(given)
     return notes + rim_notes(folder, [*given.values()], read_mask)
+
+
+def not_exported(
+    dataset: SegmentationDataset, drawn: Mapping[str, Carried], names: Iterable[str]
+) -> list[str]:
+    """Return those of the drawn pictures whose own masks no export of these labels made.
+
+    drawn: as of `give_masks`; names: ids of images that have a mask
+    """
+    classes = classes_in_files(dataset)
+    return [
+        name
+        for name in sorted(names)
+        if name in drawn
+        and not is_export_of(
+            dataset.mask_path(name), labels_of(dataset, name, drawn[name], classes)
+        )
+    ]
+
+
+def stale(
+    folder: str | Path,
+    dataset: SegmentationDataset,
+    drawn: Mapping[str, Carried],
+    others: Iterable[str],
+) -> Iterator[str]:
+    """Yield those of `not_exported` whose masks are still as an export of earlier labels made them.
+
+    They name another class of some pixel than the labels do now.
+    """
+    classes = classes_in_files(dataset)
+    for name in others:
+        is_left = is_untouched_export(dataset.mask_path(name))
+        if is_left and differs(folder, dataset, name, drawn[name], classes):
+            yield name
 
 
 def classes_in_files(dataset: SegmentationDataset) -> Classes:
