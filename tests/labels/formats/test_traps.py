@@ -807,6 +807,25 @@ def test_masks_with_unlabelled_pixels_say_nothing_of_the_rest(tmp_path):
     assert {one.label for one in records["b"].shapes} == {"background", "dog"}
 
 
+@pytest.mark.parametrize(
+    ("folder", "place", "label"),
+    [
+        ("masks", "classes.txt", "dog"),
+        ("masks", "masks/classes.txt", "dog"),
+        ("m", "m/classes.txt", "dog"),
+        ("m", "classes.txt", "cat"),  # whose it is nobody knows
+    ],
+)
+def test_a_list_of_classes_beside_a_folder_of_masks_is_theirs(folder, place, label, tmp_path):
+    mask = np.zeros((40, 50), np.uint8)
+    mask[2:9, 2:9] = 1
+    (tmp_path / folder).mkdir()
+    Image.fromarray(mask).save(tmp_path / folder / "a.png")
+    put(tmp_path / place, "background\ndog\ncat\n")
+    records, _ = read(tmp_path / folder)
+    assert [one.label for one in records["a"].shapes] == [label]
+
+
 def test_masks_whose_objects_may_be_255_are_counted(tmp_path):
     (tmp_path / "m").mkdir()
     for number, name in ((1, "a"), (255, "b")):

@@ -3,7 +3,7 @@
 A pixel of 255, or of the value of --mask_ignore, is not labelled; a mask without any is complete,
 and its class 0 needs no shape. Connected regions of a class are one shape each; specks are part of
 the largest region. A `classes.txt`, or Roboflow's `_classes.csv`, among the masks says what their
-numbers mean.
+numbers mean, or a `classes.txt` beside a folder called `masks`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,6 +38,7 @@ from weakseg.labels.formats.runs import mask_geometry
 from weakseg.labels.mask_mark import labels_digest, save_marked
 
 COLOURS = "labelmap.txt"  # of CVAT's masks: `name:red,green,blue:parts:actions` a line
+FOLDER = "masks"  # of a data set, beside its list of classes
 OBJECTS = "SegmentationObject"  # folder of its masks of instances
 SPECK = 0.001  # share of the picture; a smaller region is no object of its own
 
@@ -144,6 +145,7 @@ def labelmap(files: Files) -> Meaning | None:
 def class_list(files: Files, meaning: Meaning) -> Meaning | None:
     """Return what the lists of classes among the masks say, which must agree; None without one.
 
+    Where none is there, the one beside a folder `masks` counts, as a data set has it.
     meaning: that somebody gives their values, if any, which then holds
     """
     if meaning.values:
@@ -163,6 +165,10 @@ def class_list(files: Files, meaning: Meaning) -> Meaning | None:
                     told[where] = read_table(path)
             except UserError as error:
                 raise UserError(str(error).replace(str(path), where)) from error
+    beside = files.path.resolve().with_name(LIST)
+    if not told and files.path.resolve().name.casefold() == FOLDER and beside.is_file():
+        names, has_background = read_classes(beside)
+        told[str(beside)] = dict(enumerate(names))
     numbers = dict(sorted(merged(told).items()))
     if not numbers:
         return None
