@@ -330,6 +330,19 @@ def test_lists_that_nobody_reads_are_said(name, folder):
     assert line.startswith(f"{folder}: {name} is not read; lists are called trainval.txt, test.txt")
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_masks_to_test_on_of_the_background_alone_are_said_before_those_of_all(count, folder):
+    tested = [f"p{k:02d}" for k in range(5)]
+    write(folder / "test.txt", *tested)
+    write(folder / "trainval.txt", *(f"p{k:02d}" for k in range(5, 10)))
+    for name in tested[:count]:
+        mask(folder / f"masks/{name}.png", [0])
+    lines = [line for line in opened(folder).notes() if "background alone" in line]
+    assert [f"{count} of 5 masks to test on, the first p00.png" in line for line in lines] == (
+        [True] if count == 3 else []
+    )
+
+
 @pytest.mark.parametrize("count", [4, 5])
 def test_masks_of_the_background_alone_spare_pictures_and_odd_lists_are_said(count, folder):
     for k in range(count):

@@ -9,6 +9,7 @@ from PIL import Image
 
 import labels
 from weakseg.data.contents import content_of
+from weakseg.data.datasets import Folder
 from weakseg.data.folder_files import PREDICTIONS
 from weakseg.data.predictions import LINES, stamp
 
@@ -48,3 +49,24 @@ def test_masks_that_nobody_changed_are_told_wherever_they_are_named(predicted, t
     assert f"1 of 2 photographs changed {seen}, the first of sub/b" in told(masks)
     (predicted / PREDICTIONS).unlink()
     assert as_written not in (words := told(masks)) and seen not in words
+
+
+@pytest.mark.parametrize("way", ["whole", "linked"])
+def test_a_data_set_says_which_masks_a_model_made(way, predicted, tmp_path):
+    data = predicted if way == "whole" else tmp_path
+    if way == "whole":
+        shutil.copytree(tmp_path / "images", predicted / "images")
+    else:
+        (data / "masks").symlink_to(predicted / "masks")
+    shutil.copy(predicted / "masks/classes.txt", data / "classes.txt")
+
+    def told():
+        notes = Folder(data, cache_dir=tmp_path / ".cache").notes()
+        return [line for line in notes if "as predict.py wrote them" in line]
+
+    (line,) = told()
+    assert f"{data}: 2 masks are" in line and "the first of a;" in line
+    Image.new("L", (8, 8), 0).save(predicted / "masks/a.png")  # somebody mended it
+    assert "1 masks are" in told()[0]
+    (predicted / PREDICTIONS).unlink()
+    assert told() == []

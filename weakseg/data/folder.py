@@ -12,6 +12,7 @@ import numpy as np
 from weakseg.common import IGNORE, UserError, evenly, refuse_repeats, stable_seed
 from weakseg.data.alike_names import alike_names
 from weakseg.data.class_list import is_background, is_behind, is_void, read_classes
+from weakseg.data.contents import content_of
 from weakseg.data.folder_files import (
     PICTURES,
     by_id,
@@ -30,6 +31,7 @@ from weakseg.data.mask_lists import numbers_beside
 from weakseg.data.mask_values import MaskValues
 from weakseg.data.named_copies import parted_copies
 from weakseg.data.palettes import Palettes
+from weakseg.data.predictions import folder_of_predictions, masks_as_written
 from weakseg.data.saved_anew import saved_anew
 from weakseg.data.turned import turned_notes
 from weakseg.data.twins import copies, equal_files
@@ -186,7 +188,7 @@ class Folder(MaskClasses):
 
     def notes(self) -> list[str]:
         doubts = [*self.tested_twins(), *self.trained_twins(), *self.copied_masks()]
-        doubts += self.named_twins()
+        doubts += [*self.named_twins(), *self.predicted_masks()]
         masked = evenly([*self.shown], COMPARED)
         pairs = [(self.image_path(name), self.mask_path(name)) for name in masked]
         doubts += turned_notes(self.root, (pair for pair in pairs if pair[0].exists()))
@@ -213,6 +215,21 @@ class Folder(MaskClasses):
         return [
             f"{self.root}: {len(pairs)} masks are copies of the mask of another picture, the first "
             f"{one} of {other}"
+        ]
+
+    def predicted_masks(self) -> list[str]:
+        """Return a line on masks that are a model's own, in a folder that predict.py wrote."""
+        folder = folder_of_predictions(self.root / "masks")
+        written = masks_as_written(folder) if folder else {}
+        looked = evenly([name for name in self.shown if name in written], COMPARED)
+        held = {name: content_of(self.mask_path(name), is_whole=True) for name in looked}
+        own = [name for name in looked if held[name] == written[name]]
+        if not own:
+            return []
+        return [
+            f"{self.root}: {len(own)} masks are as predict.py wrote them, the first of {own[0]}; "
+            "what learns from them, or is scored on them, repeats a model; keep those alone that "
+            "somebody checked"
         ]
 
     def tested_twins(self) -> list[str]:

@@ -17,6 +17,7 @@ from weakseg.data.rims import inner, rim_notes
 from weakseg.validation import shorten
 
 FEWEST, MANY = 5, 0.2  # masks without an object, and their share, that may be undrawn
+FEWEST_TESTED = 3  # of masks to test on, each of which counts more
 ALIKE = 0.8  # likeness of two names, by difflib, that may be one name written in two ways
 
 
@@ -189,14 +190,19 @@ class MaskClasses(SegmentationDataset):
 
     def bare(self) -> list[str]:
         """Return a line where many masks show the background alone: nobody may have drawn them."""
-        bare = [name for name, numbers in self.shown.items() if [*numbers] == [0]]
-        if not self.has_background or len(bare) < max(FEWEST, MANY * len(self.shown)):
-            return []
-        return [
-            f"{self.root}: {len(bare)} of {len(self.shown)} masks, the first "
-            f"{self.mask_path(min(bare)).name}, show {self.all_classes[0]} alone; take out those "
-            "that nobody has drawn yet"
-        ]
+        tested = [name for name in self.lists["test"] if name in self.shown]
+        for kind, names, fewest in (
+            ("masks", [*self.shown], FEWEST),
+            ("masks to test on", tested, FEWEST_TESTED),
+        ):
+            bare = [name for name in names if [*self.shown[name]] == [0]]
+            if self.has_background and len(bare) >= max(fewest, MANY * len(names)):
+                return [
+                    f"{self.root}: {len(bare)} of {len(names)} {kind}, the first "
+                    f"{self.mask_path(min(bare)).name}, show {self.all_classes[0]} alone; take out "
+                    "those that nobody has drawn yet"
+                ]
+        return []
 
     def mixture(self) -> list[str]:
         """Return a line where some masks show objects as 255, which the others don't hold."""
