@@ -33,6 +33,7 @@ from weakseg.data.named_copies import parted_copies
 from weakseg.data.palettes import Palettes
 from weakseg.data.predictions import folder_of_predictions, masks_as_written
 from weakseg.data.saved_anew import saved_anew
+from weakseg.data.split_folders import folder_lists, folder_notes
 from weakseg.data.turned import turned_notes
 from weakseg.data.twins import copies, equal_files
 
@@ -54,9 +55,10 @@ class Folder(MaskClasses):
     Pictures may lie in folders below `images/`, their masks in folders of the same names. An id is
     an image's path below `images/` without its suffix.
 
-    Optional `trainval.txt` and `test.txt` have an id a line. Without them the test split is a fifth
-    of the images that have a mask, each by a hash of its id, so that images that come later move no
-    other; where none has a mask there is no test split. Training images may lack masks when weak
+    Optional `trainval.txt` and `test.txt` have an id a line. Without them folders that are called
+    `train` and `test` say it. Else the test split is a fifth of the images that have a mask, each
+    by a hash of its id, so that images that come later move no other; where none has a mask there
+    is no test split. Training images may lack masks when weak
     labels come from elsewhere. Optional `groups.txt` names pictures that no split parts.
 
     Names are compared as `weakseg.data.folder_files` says. Values of masks may have other meanings,
@@ -117,8 +119,11 @@ class Folder(MaskClasses):
                 f"{there[0]}: the other list is missing; "
                 "write both trainval.txt and test.txt, or neither"
             )
-        self.lists = self.given_lists(given) if there else self.hashed_lists()
-        self.may_lack_test = not there
+        by_folders = None if there else folder_lists(self.files, self.masked)
+        self.lists = self.given_lists(given) if there else by_folders or self.hashed_lists()
+        self.may_lack_test = not there and by_folders is None
+        if not there:
+            self.asides += folder_notes(self.picture_folder, self.lists, by_folders is not None)
         listed = {name for names in self.lists.values() for name in names}
         spare = [name for name in self.files if name not in listed]
         if spare:
@@ -127,7 +132,7 @@ class Folder(MaskClasses):
                 f"first is {spare[0]}"
             )
         if self.groups:
-            refuse_parted(self.root / GROUPS, self.lists, self.group)
+            refuse_parted(self.root / GROUPS, self.lists, self.group, by_folders is not None)
 
     def alike(self, path: Path) -> list[str]:
         """Return a line on each two classes that may be one, a few at most; path: of their list."""

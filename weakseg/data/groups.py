@@ -153,13 +153,20 @@ def hold_out(
 
 
 def refuse_parted(
-    path: Path, lists: Mapping[str, Iterable[str]], group_of: Callable[[str], str]
+    path: Path,
+    lists: Mapping[str, Iterable[str]],
+    group_of: Callable[[str], str],
+    by_folders: bool = False,
 ) -> None:
-    """Refuse lists of images to train and to test on that part a group; path: of the groups."""
+    """Refuse lists of images to train and to test on that part a group; path: of the groups.
+
+    by_folders: whether folders are the lists, see `weakseg.data.split_folders`
+    """
     trained = {group_of(name) for name in lists["trainval"]}
     parted = trained & {group_of(name) for name in lists["test"]}
     if parted:
-        raise UserError(
-            f"{path}: pictures of the group {min(parted)} are in trainval.txt and in test.txt; "
-            "list all of them in one"
-        )
+        places, remedy = "trainval.txt and in test.txt", "list all of them in one"
+        if by_folders:
+            places = "the folder to test on and in others"
+            remedy = "move all of them to one side, or write trainval.txt and test.txt"
+        raise UserError(f"{path}: pictures of the group {min(parted)} are in {places}; {remedy}")

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Collection, Iterable
 
+from weakseg.data.split_folders import SPLITS
+
 ROBOFLOW = re.compile(r"(?<=.)\.rf\.\w{16,}$")  # a hash for each version of a source
 CHANGED = re.compile(  # what tools and people add to the name of the source
     r"(.+?)[ ._-]+"
@@ -11,7 +13,6 @@ CHANGED = re.compile(  # what tools and people add to the name of the source
     r"[ ._-]*\d*",
     re.IGNORECASE,
 )
-SPLITS = {"train", "trainval", "val", "valid", "validation", "test"}  # folders of one source
 
 
 def source_of(name: str, names: Collection[str]) -> str:
