@@ -453,6 +453,7 @@ def test_a_crowd_leaves_no_list_of_boxes_complete(bring):
     content["annotations"][0]["iscrowd"] = 1
     found = bring(content)
     assert len(shapes_of(found)) == 1 and not complete_of(found)
+    assert found.dropped.lines()[0].startswith("1 changed, a crowd, or marked 'ignore'")
     ring = [20, 20, 29, 20, 29, 29]
     content["annotations"][0]["segmentation"] = [ring]
     assert complete_of(bring(content)) == ["boxes", "full"]  # its pixels are of no class

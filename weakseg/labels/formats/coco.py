@@ -150,6 +150,8 @@ def picture_of(
             found = shapes_of(one, classes[category], size, seen)
             for _ in range(sum(0 < mark < seen for mark in marks_of(one))):
                 dropped.add(HIDDEN, name, f"annotation {one.get('id')}", hides=False)
+            if found[0].label is None:
+                dropped.change("a crowd, or marked 'ignore': its pixels are of no class", name)
             if found[0].kind == "box" and turn_of(attributes(one).get("rotation")):
                 dropped.change(TURNED_BOX, name)
             if found[0].kind in AREAS and not has_box(one, found[0]):
