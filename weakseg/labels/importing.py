@@ -73,8 +73,9 @@ class Imported:
     classes  that the shapes are of, in the order of the file
     listed   the classes that the file lists, none where its format has no such list
     called   what the file calls the classes of its shapes
-    order    of the numbers in its boxes
+    order    of the numbers in its boxes, where they may be taken for corners
     slips    what of it looks like one
+    has_sizes  whether its boxes state width and height
     hidden   ids of pictures that lost what may have been an object
     marks, far  number of shapes, and of those that reach far beyond their picture
     clicks, outside  number of clicks, which nobody can set beside a picture, and of those far away
@@ -97,6 +98,7 @@ class Imported:
     called: set[str] = field(default_factory=set)
     order: BoxOrder = field(default_factory=BoxOrder)
     slips: Slips = field(default_factory=Slips)
+    has_sizes: bool = False
     hidden: set[str] = field(default_factory=set)
     marks: int = 0
     far: int = 0
@@ -120,6 +122,7 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
     files = Files(path)
     name = wishes.format or recognise(files)
     found = Imported(files.path, FORMATS[name].title, is_empty=wishes.is_empty)
+    found.has_sizes = FORMATS[name].has_sizes
     found.others = others(files, name)
     list_of = FORMATS[name].classes
     if list_of and not wishes.meaning.classes.names:
@@ -262,7 +265,7 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
                     found.slips.add(fit.whole(named), record.name, is_exact)
                 if named.kind != "click" and fit.beyond(named) > EDGE:
                     found.dropped.change("cut at the edge of the picture", record.name)
-                if named.kind == "box":
+                if named.kind == "box" and not found.has_sizes:
                     found.order.add(named.geometry, fit.given)
                 if named.label is not None and named.label not in found.classes:
                     found.classes.append(named.label)

@@ -709,6 +709,17 @@ def test_yolo_counts_objects_from_0_in_shares(tmp_path):
     assert dropped.lost == 3 and dropped.hidden == {"images/sub/a"}
 
 
+@pytest.mark.parametrize("name", ["README.dataset.txt", "readme.txt", "LICENSE.txt"])
+def test_texts_that_come_with_yolo_are_no_labels_unless_they_hold_boxes(tmp_path, name):
+    put(tmp_path / "y/data.yaml", "names: [cat]\n")
+    put(tmp_path / "y/a.txt", "0 .5 .5 .1 .1\n")
+    put(tmp_path / f"y/{name}", "\npets - v1 2024-05-01 10:00am\n====\n\n24 images, 2 of cats.\n")
+    records, dropped = read(tmp_path / "y")
+    assert [*records] == ["a"] and not dropped.lines()
+    put(tmp_path / f"y/{name}", "0 .5 .5 .1 .1\n")
+    assert len(read(tmp_path / "y")[0]) == 2
+
+
 def test_yolo_without_names_says_so(tmp_path):
     put(tmp_path / "y/a.txt", "0 0.5 0.5 1 1\n")
     with pytest.raises(UserError, match="names no classes"):

@@ -41,6 +41,7 @@ class Format:
     recognise  (files, name of one of them) -> whether that is of the format
     suffix     of the one file that `write` makes; "" where it fills a folder
     classes    files -> the classes that they list, where the format has such a list
+    has_sizes  whether its boxes state width and height, so that nobody takes them for corners
     """
 
     title: str
@@ -49,6 +50,7 @@ class Format:
     write: Write | None = None
     suffix: str = ""
     classes: Callable[[Files], Classes] | None = None
+    has_sizes: bool = False
 
 
 # The first that recognises a file reads it.
@@ -56,15 +58,20 @@ FORMATS = {
     "store": Format("a store", stores.recognise, stores.read, classes=stores.classes_in),
     "weakseg": Format("our own", plain.recognise, plain.read, plain.write, ".json"),
     "labelstudio": Format(
-        "Label Studio", labelstudio.recognise, labelstudio.read, labelstudio.write, ".json"
+        "Label Studio",
+        labelstudio.recognise,
+        labelstudio.read,
+        labelstudio.write,
+        ".json",
+        has_sizes=True,
     ),
     "labelme": Format("LabelMe", labelme.recognise, labelme.read, labelme.write),
-    "coco": Format("COCO", coco.recognise, coco.read, coco.write, ".json"),
+    "coco": Format("COCO", coco.recognise, coco.read, coco.write, ".json", has_sizes=True),
     "supervisely": Format("Supervisely", supervisely.recognise, supervisely.read),
     "cvat": Format("CVAT for images", cvat.recognise, cvat.read, cvat.write, ".xml"),
     "labelme-xml": Format("LabelMe's XML", labelme_xml.recognise, labelme_xml.read),
     "voc": Format("Pascal VOC", pascalvoc.recognise, pascalvoc.read),
-    "yolo": Format("YOLO", yolo.recognise, yolo.read, yolo.write),
+    "yolo": Format("YOLO", yolo.recognise, yolo.read, yolo.write, has_sizes=True),
     "masks": Format("masks", masks.recognise, masks.read, masks.write),
 }
 WRITABLE = [name for name, row in FORMATS.items() if row.write]

@@ -8,6 +8,7 @@ obj.names. A file without a line says that its picture shows nothing.
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -39,7 +40,8 @@ from weakseg.plain_yaml import read_plain_yaml
 
 NAMES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
 LISTS = ("train.txt", "val.txt", "valid.txt", "test.txt", "trainval.txt")
-OTHERS = ("readme.txt", "labelmap.txt")
+OTHERS = ("labelmap.txt",)
+NOTES = ("readme", "licen", "changelog", "autosplit_")  # beginnings of names that exports add
 TRACKED = 3  # lines from which on a whole number at the end of all of them is no chance
 OUTLINES = 10  # lines from which on it can be told that none is an outline
 ROUNDING = 0.01  # shares: as far outside of its box a keypoint may be written
@@ -51,7 +53,7 @@ Points = tuple[int, int]  # how many keypoints an object has, and of how many va
 
 def recognise(files: Files, name: str) -> bool:
     """Return whether a file is of this format: each line begins with a number, and has five."""
-    if not is_label_file(name):
+    if not is_label_file(files, name):
         return False
     lines = lines_of(files.text(name))
     try:
@@ -60,21 +62,33 @@ def recognise(files: Files, name: str) -> bool:
         return False
 
 
-def is_label_file(name: str) -> bool:
+def is_label_file(files: Files, name: str) -> bool:
+    """Return whether a file is named as labels are, and is no list or text that comes with them."""
     last = PurePosixPath(name).name.casefold()
-    return last.endswith(".txt") and last not in (*NAMES, *LISTS, *OTHERS)
+    if not last.endswith(".txt") or last in (*NAMES, *LISTS, *OTHERS):
+        return False
+    return not last.startswith(NOTES) or has_numbers(files.text(name))
+
+
+def has_numbers(content: str) -> bool:
+    """Return whether any line of a text has four numbers behind its first word, as a box has."""
+    for line in lines_of(content):
+        with contextlib.suppress(ValueError):
+            if len([float(word) for word in line.split()[1:5]]) == 4:
+                return True
+    return False
 
 
 def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
     """Yield what each file says of its picture."""
     classes, points = description(files)
     refuse_from_1(files, classes)
-    contents = [files.text(file) for file in files.names if is_label_file(file)]
+    contents = [files.text(file) for file in files.names if is_label_file(files, file)]
     seen = least_seen(marks_in(contents, points))
     is_tracked = points is None and has_track_ids(contents)
     if points is None:
         refuse_unnamed_joints(files, contents)
-    for file in filter(is_label_file, files.names):
+    for file in filter(partial(is_label_file, files), files.names):
         name = PurePosixPath(file).with_suffix("").as_posix()
         name = "/".join("images" if part == "labels" else part for part in name.split("/"))
         shapes: list[Shape] = []
@@ -162,7 +176,7 @@ def listed(files: Files, name: str) -> list[str]:
 def refuse_from_1(files: Files, classes: dict[int, str]) -> None:
     """Refuse lines that count classes from 1: all names would be shifted by one."""
     last = max(classes, default=0)
-    contents = (files.text(file) for file in files.names if is_label_file(file))
+    contents = (files.text(file) for file in files.names if is_label_file(files, file))
     used = {line.split()[0] for content in contents for line in lines_of(content)}
     if 0 in classes and str(last + 1) in used and "0" not in used:
         raise UserError(
