@@ -13,12 +13,13 @@ from weakseg.data.class_list import read_classes
 from weakseg.labels.carried import Carried
 from weakseg.labels.formats import masks
 from weakseg.labels.formats.records import AREAS, OF_MODEL, Classes, Dropped, PictureRecord
-from weakseg.labels.formats.table import FORMATS
+from weakseg.labels.formats.table import FORMATS, SUFFIXES
 from weakseg.labels.mask_mark import replaces_no_work
 from weakseg.labels.matching import Pictures
 
 CLASSES = masks.LIST
 OURS = "weakseg"  # the format that says everything
+OTHERS = (*SUFFIXES, ".zip")  # of files that would be read as something else
 NAMED = 5  # masks that a refusal names at most
 
 
@@ -63,6 +64,11 @@ def write_labels(
         path = path / f"labels{row.suffix}"
     if not row.suffix and path.is_file():
         raise UserError(f"--output {path}: is a file; {row.title} fills a folder, name one")
+    if row.suffix and path.suffix.casefold() in {*OTHERS} - {row.suffix}:
+        raise UserError(
+            f"--output {path}: {row.title} goes out as {row.suffix}; name it "
+            f"{path.with_suffix(row.suffix).name}"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     if name == "masks":
         classes = numbered_as_there(path, records, classes)
