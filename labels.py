@@ -117,7 +117,7 @@ def wishes_of(args: argparse.Namespace) -> Wishes:
         format=args.format,
         areas_as=args.areas_as,
         is_empty=args.empty == "background",
-        complete=() if "none" in args.complete else tuple(args.complete),
+        complete=() if "none" in (args.complete or ()) else args.complete,
         names=renames(args.map),
         meaning=Meaning(classes, values),
         source=args.source,

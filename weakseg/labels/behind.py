@@ -12,8 +12,8 @@ from typing import Any
 
 from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
-from weakseg.labels.carried import SIGNAL, label_record, merged
-from weakseg.labels.formats.records import MALFORMED, Origin, Shape, whole
+from weakseg.labels.carried import label_record, merged
+from weakseg.labels.formats.records import MALFORMED, SIGNAL, Origin, Shape, whole
 from weakseg.labels.signals import SIGNALS, count_actions
 from weakseg.labels.store import HELPED, Event, Given, Store
 

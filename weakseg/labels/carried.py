@@ -14,19 +14,11 @@ from weakseg.common import IGNORE, suggestion
 from weakseg.data.class_list import is_background
 from weakseg.labels.agreement import FRAMES, outside_frames, unframed_tag
 from weakseg.labels.formats.geometry import overlap
-from weakseg.labels.formats.records import AREAS, Shape
+from weakseg.labels.formats.records import AREAS, SIGNAL, Shape
 from weakseg.labels.signals import LISTS
 from weakseg.labels.store import Given
 
 SAME_BOX = 0.8  # IoU from which on two boxes of a class are one
-SIGNAL = {
-    "click": "points",
-    "stroke": "scribbles",
-    "box": "boxes",
-    "outline": "outlines",
-    "tag": "tags",
-    "answer": "pixels",
-} | dict.fromkeys(AREAS, "full")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from weakseg.common import UserError, suggestion
 from weakseg.labels.box_order import FEWEST, BoxOrder
-from weakseg.labels.carried import SIGNAL, Carried, complete_lists, merged
+from weakseg.labels.carried import Carried, complete_lists, merged
 from weakseg.labels.checks import EDGE, are_shares, at_corners
 from weakseg.labels.converting import converted
 from weakseg.labels.fitting import Fit, are_swapped, places_of
@@ -16,6 +16,7 @@ from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import (
     AREAS,
     SHARES,
+    SIGNAL,
     Classes,
     Dropped,
     Nothing,
@@ -44,7 +45,8 @@ class Wishes:
     format      a name of `FORMATS`; None: by content
     areas_as    of `converting.WISHES`; None: masks, and strokes for brushes
     is_empty    whether a picture without shapes shows nothing; else it is unlabelled
-    complete    kinds of label whose list holds all objects, where a picture has any of the kind
+    complete    kinds of label whose list holds all objects, where a picture has any of the kind;
+        None: those that an export of ours noted, or else "full"
     names       {class in the file: class here, `NOTHING` or `UNTOLD`}, see `renamed_to`
     meaning     of the numbers in masks; its classes, where there are some, are all that are known
     source      what the labels come from; a later import of the same replaces it; None: by the file
@@ -53,7 +55,7 @@ class Wishes:
     format: str | None = None
     areas_as: str | None = None
     is_empty: bool = False
-    complete: tuple[str, ...] = ("full",)
+    complete: Sequence[str] | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     meaning: Meaning = field(default_factory=Meaning)
     source: str | None = None
@@ -181,7 +183,11 @@ def note_empty(found: Imported, there: Sequence[Matched]) -> None:
     hidden = {one.key for one in there if one.record.name in found.dropped.hidden}
     found.hidden = hidden
     records = [(one.key, one.record) for one in there]
-    told = {key for key, record in records if record.shapes or record.complete is not None}
+    told = {
+        key
+        for key, record in records
+        if record.shapes or record.complete is not None or record.noted is not None
+    }
     found.empty = len({key for key, _ in records} - told - hidden)
     for of_source in found.sources.values():
         for key in hidden & of_source.keys():
@@ -353,12 +359,16 @@ def complete_kinds(record: PictureRecord, shapes: Sequence[Shape], wishes: Wishe
     """Return the kinds of label whose list holds all objects of a picture."""
     if not record.shapes and wishes.is_empty:
         return [*LISTS, "full"]
-    if record.complete is not None:
-        said = set(record.complete)
+    shown = {SIGNAL[shape.kind] for shape in shapes}
+    is_open = record.complete is None and (wishes.complete is None or not record.shapes)
+    told = record.noted if is_open else record.complete
+    if told is not None:
+        said = set(told)
         if "full" in said and wishes.areas_as not in (None, "full"):
             said = said - {"full"} | {wishes.areas_as}
-        return sorted(said)
-    return sorted({SIGNAL[shape.kind] for shape in shapes} & {*wishes.complete})
+        return sorted(said & shown if is_open and record.shapes else said)
+    kinds = ("full",) if wishes.complete is None else wishes.complete
+    return sorted(shown & {*kinds})
 
 
 def share_kinds(one: Given, other: Given) -> bool:

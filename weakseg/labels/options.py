@@ -54,10 +54,10 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
         "--complete",
         nargs="+",
         choices=COMPLETE,
-        default=["full"],
         metavar="KIND",
         help="kinds of label that show all objects of a picture, so that the rest is background: "
-        f"{', '.join(COMPLETE)} (default: full, what polygons and masks become)",
+        f"{', '.join(COMPLETE)} (default: what an export of ours notes, or full, what polygons and "
+        "masks become)",
     )
     parser.add_argument(
         "--map",

@@ -11,12 +11,12 @@ import numpy as np
 from weakseg.data.contents import content_of
 from weakseg.data.image_io import image_size
 from weakseg.labels.agreement import WHOLE, passed_pixels
-from weakseg.labels.carried import SAME_BOX, SIGNAL, Carried, label_record
+from weakseg.labels.carried import SAME_BOX, Carried, label_record
 from weakseg.labels.checks import Picture
 from weakseg.labels.copied_photographs import KINDS, copy_notes
 from weakseg.labels.copied_shapes import copied_lines
 from weakseg.labels.formats.geometry import overlap, twofold
-from weakseg.labels.formats.records import AREAS, Classes, Shape
+from weakseg.labels.formats.records import AREAS, SIGNAL, Classes, Shape
 from weakseg.labels.label_record import read_record
 from weakseg.labels.matching import Pictures
 from weakseg.labels.seen_photographs import changed_photographs, held_by_source, noted_photographs

@@ -17,10 +17,9 @@ from typing import Any
 from weakseg.common import UserError
 from weakseg.data.class_list import is_background
 from weakseg.labels.answers import MANY_CLASSES
-from weakseg.labels.carried import SIGNAL
 from weakseg.labels.clock import CLOCKS, WALL, Seconds
 from weakseg.labels.costs import LOOK
-from weakseg.labels.formats.records import MALFORMED, number
+from weakseg.labels.formats.records import MALFORMED, SIGNAL, number
 from weakseg.labels.store import Event, Store
 
 Act = tuple[str, str]  # (signal, action), as schedules name them

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from weakseg.data.base import SegmentationDataset
-from weakseg.labels.carried import SIGNAL, label_record, merged
+from weakseg.labels.carried import label_record, merged
 from weakseg.labels.checks import EDGE, Picture
 from weakseg.labels.formats.geometry import reach
 from weakseg.labels.formats.plain import checked
-from weakseg.labels.formats.records import AREAS, MALFORMED, Classes, Shape
+from weakseg.labels.formats.records import AREAS, MALFORMED, SIGNAL, Classes, Shape
 from weakseg.labels.label_record import read_record
 from weakseg.labels.signals import LISTS, SIGNALS
 from weakseg.labels.store import Given

@@ -15,9 +15,9 @@ import torch
 
 from weakseg.common import UserError, stable_seed
 from weakseg.data.groups import group_numbers
-from weakseg.labels.carried import SIGNAL, Carried
+from weakseg.labels.carried import Carried
 from weakseg.labels.formats.geometry import area_pixels, corners
-from weakseg.labels.formats.records import AREAS, Classes, Shape
+from weakseg.labels.formats.records import AREAS, SIGNAL, Classes, Shape
 from weakseg.labels.pixels import along, random_places
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.logistic import fit_linear

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError, write_json
+from weakseg.labels.formats.complete import KEY, as_key, note_of, noted_in
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.geometry import (
     Ring,
@@ -166,7 +167,7 @@ def picture_of(
                     name,
                 )
             shapes += found
-    return PictureRecord(name, size, tuple(shapes))
+    return PictureRecord(name, size, tuple(shapes), noted=noted_in(image.get(KEY)))
 
 
 def size_of_runs(annotations: Sequence[Any]) -> tuple[float, float] | None:
@@ -278,11 +279,14 @@ def write(records: Sequence[PictureRecord], path: Path, classes: Classes, droppe
     annotations: list[dict[str, Any]] = []
     for key, record in enumerate(records, 1):
         size = picture_size(record)
-        images.append({"id": key, "file_name": record.name, "width": size[0], "height": size[1]})
+        image = {"id": key, "file_name": record.name, "width": size[0], "height": size[1]}
+        written: list[Shape] = []
         for shape in record.shapes:
             with dropped.unless_read(record.name):
                 told = {"id": len(annotations) + 1, "image_id": key}
                 annotations.append(told | annotation(shape, size, numbers))
+                written.append(shape)
+        images.append(image | as_key(note_of(record, written)))
     categories = [{"id": key, "name": name} for name, key in numbers.items()]
     write_json(path, {"images": images, "annotations": annotations, "categories": categories})
 

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from weakseg.common import UserError, atomic_path
+from weakseg.labels.formats.complete import KEY, note_of, noted_in
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.geometry import (
     Ring,
@@ -92,7 +93,8 @@ def picture_of(image: Element, project: str, dropped: Dropped) -> PictureRecord:
     shapes = [shape for _, shape in layers]
     if size and len({level for level, _ in layers}) > 1:
         shapes = uncovered(layers, (int(size[0]), int(size[1])), name, dropped)
-    return PictureRecord(name, size, tuple(shapes), project=project)
+    noted = noted_in(image.get(KEY))
+    return PictureRecord(name, size, tuple(shapes), project=project, noted=noted)
 
 
 def uncovered(
@@ -192,9 +194,14 @@ def write(records: Sequence[PictureRecord], path: Path, classes: Classes, droppe
         attributes = {"id": str(place), "name": record.name}
         attributes |= {"width": f"{width:g}", "height": f"{height:g}"}
         image = ElementTree.SubElement(root, "image", attributes)
+        written: list[Shape] = []
         for shape, level in zip(record.shapes, layers, strict=True):
             with dropped.unless_read(record.name):
                 add(image, shape, level, record, dropped)
+                written.append(shape)
+        note = note_of(record, written)
+        if note is not None:
+            image.set(KEY, " ".join(note))
     ElementTree.indent(root)
     with atomic_path(path) as temporary:
         ElementTree.ElementTree(root).write(temporary, encoding="utf-8", xml_declaration=True)
@@ -222,15 +229,15 @@ def add(image: Element, shape: Shape, level: int, record: PictureRecord, dropped
         sides = zip(("xtl", "ytl", "xbr", "ybr"), shape.geometry, strict=True)
         given |= {side: f"{value:.2f}" for side, value in sides}
     elif shape.kind == "click":
-        given["points"] = written([shape.geometry])
+        given["points"] = path_text([shape.geometry])
     elif shape.kind == "stroke":
-        given["points"] = written(shape.geometry["path"])
+        given["points"] = path_text(shape.geometry["path"])
         if shape.geometry["width"] != 1:
             dropped.change("a stroke's width, which the format has no place for", record.name)
         ElementTree.SubElement(image, "polyline", given)
         return
     elif shape.kind == "polygon" and single_outline(shape):
-        given["points"] = written(shape.geometry[0][0])
+        given["points"] = path_text(shape.geometry[0][0])
     elif shape.kind == "tag":
         if not shape.geometry:
             raise Unreadable("a tag that says that a class is not there")
@@ -245,5 +252,5 @@ def add(image: Element, shape: Shape, level: int, record: PictureRecord, dropped
     ElementTree.SubElement(image, {"click": "points"}.get(shape.kind, shape.kind), given)
 
 
-def written(path: Ring) -> str:
+def path_text(path: Ring) -> str:
     return ";".join(f"{x:.2f},{y:.2f}" for x, y in path)

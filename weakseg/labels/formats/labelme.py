@@ -17,6 +17,7 @@ import numpy as np
 from weakseg.common import UserError, write_json
 from weakseg.data.image_io import opened
 from weakseg.data.looks import look_of
+from weakseg.labels.formats.complete import KEY, as_key, note_of, noted_in
 from weakseg.labels.formats.files import Files, one_a_picture
 from weakseg.labels.formats.geometry import (
     Ring,
@@ -98,7 +99,14 @@ def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
     shapes += [Shape("tag", label, True) for label, ticked in flags.items() if ticked is True]
     size = size_of(content.get("imageWidth"), content.get("imageHeight"))
     own = Path(file).with_suffix("").as_posix()
-    return PictureRecord(name, size, tuple(shapes), file=own, look=held(content.get("imageData")))
+    return PictureRecord(
+        name,
+        size,
+        tuple(shapes),
+        file=own,
+        look=held(content.get("imageData")),
+        noted=noted_in(content.get(KEY)),
+    )
 
 
 def is_within(one: Ring, other: Ring) -> bool:
@@ -167,12 +175,14 @@ def write(records: Sequence[PictureRecord], path: Path, classes: Classes, droppe
     for record in records:
         shapes: list[dict[str, Any]] = []
         flags: dict[str, bool] = {}
+        written: list[Shape] = []
         for group, shape in enumerate(record.shapes):
             with dropped.unless_read(record.name):
                 if shape.kind == "tag" and shape.geometry and shape.label:
                     flags[shape.label] = True
                 else:
                     shapes += entries(shape, record, group, dropped)
+                written.append(shape)
         width, height = record.size or (None, None)
         content = {
             "version": VERSION,
@@ -182,6 +192,7 @@ def write(records: Sequence[PictureRecord], path: Path, classes: Classes, droppe
             "imageData": None,
             "imageHeight": height and int(height),
             "imageWidth": width and int(width),
+            **as_key(note_of(record, written)),
         }
         write_json((path / record.name).with_suffix(".json"), content)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError, write_json
+from weakseg.labels.formats.complete import KEY, as_key, note_of, noted_in
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.geometry import (
     area_pixels,
@@ -118,6 +119,7 @@ def picture_of(task: Any, dropped: Dropped) -> PictureRecord:
         seconds=None if lead is None else max(0.0, number(lead)),
         annotator="" if person is None else str(person),
         project=project,
+        noted=noted_in((task.get("meta") or {}).get(KEY)),
     )
 
 
@@ -225,10 +227,11 @@ def write(records: Sequence[PictureRecord], path: Path, classes: Classes, droppe
     """
     tasks = []
     for record in records:
-        results = []
+        results, written = [], []
         for place, shape in enumerate(record.shapes):
             with dropped.unless_read(record.name):
                 results.append(region(shape, record, f"{place}", dropped))
+                written.append(shape)
         annotation: dict[str, Any] = {"result": results}
         if record.seconds is not None:
             annotation["lead_time"] = record.seconds
@@ -237,7 +240,9 @@ def write(records: Sequence[PictureRecord], path: Path, classes: Classes, droppe
         kind = "predictions" if scores else "annotations"
         if scores:
             annotation["score"] = sum(scores) / len(scores)
-        task = {"data": {"image": record.name}, "annotations": []}
+        task: dict[str, Any] = {"data": {"image": record.name}, "annotations": []}
+        note = as_key(note_of(record, written))
+        task |= {"meta": note} if note else {}
         tasks.append(task | {kind: [] if empty else [annotation]})
     if not all(map(is_task, tasks)):
         raise UserError(f"{path}: no picture to write")

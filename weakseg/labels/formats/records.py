@@ -32,6 +32,14 @@ from weakseg.data.ids import is_shown
 
 AREAS = ("polygon", "mask", "brush", "accepted")
 KINDS = ("click", "stroke", "box", "outline", *AREAS, "tag", "answer")
+SIGNAL = {  # kind of shape -> kind of label
+    "click": "points",
+    "stroke": "scribbles",
+    "box": "boxes",
+    "outline": "outlines",
+    "tag": "tags",
+    "answer": "pixels",
+} | dict.fromkeys(AREAS, "full")
 OF_MODEL = ("model", "corrections")  # what a mask's geometry says of the model that it came from
 MOST = 1e9  # pixels, or seconds, that make sense
 SHARES = (1.0, 1.0)  # size of a picture whose coordinates are shares of its sides
@@ -99,6 +107,7 @@ class PictureRecord:
     name       of the picture, as the file has it: a path, a URL, a name
     size       (width, height) that the coordinates belong to; None: those of the upright picture
     complete   kinds of label whose list holds all objects; None: the file doesn't say
+    noted      the same, as an export of ours noted it for whoever has nothing to say of it
     seconds    that a person needed, where the tool measured it
     project    what the tool calls the whole that the picture is part of, in later exports too
     file       that says nothing of other pictures, without its suffix; "" where it may
@@ -116,6 +125,7 @@ class PictureRecord:
     file: str = ""
     look: np.ndarray | None = field(default=None, compare=False)
     held: str = ""
+    noted: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import yaml
 from weakseg.common import UserError, atomic_path
 from weakseg.common import reason as reason_of
 from weakseg.data.class_list import checked_lines, is_background
+from weakseg.labels.formats.complete import unnoted_lines
 from weakseg.labels.formats.files import Files, lines_of
 from weakseg.labels.formats.geometry import outlines, picture_size, polygon, ring_area
 from weakseg.labels.formats.records import (
@@ -317,6 +318,7 @@ def write(records: Sequence[PictureRecord], path: Path, classes: Classes, droppe
     with atomic_path(path / "data.yaml") as temporary:
         words = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
         temporary.write_text(words, encoding="utf-8")
+    dropped.told += unnoted_lines(records, "YOLO")
 
 
 def line_of(shape: Shape, record: PictureRecord, numbers: dict[str, int], dropped: Dropped) -> str:
