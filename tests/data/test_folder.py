@@ -330,6 +330,44 @@ def test_lists_that_nobody_reads_are_said(name, folder):
     assert line.startswith(f"{folder}: {name} is not read; lists are called trainval.txt, test.txt")
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("groups.txt.txt", "call it groups.txt"),
+        ("Trainval.txt.TXT", "call it trainval.txt"),
+        ("split.csv", "write trainval.txt and test.txt"),
+        ("Patients.xlsx", "write groups.txt, of lines 'picture, group'"),
+        ("lists/trainval.txt", "move it here"),
+        ("ImageSets/Segmentation/test.txt", "move it here"),
+    ],
+)
+def test_lists_of_other_names_and_places_are_said_while_the_right_ones_lack(name, remedy, folder):
+    write(folder / name, "p00")
+    (line,) = opened(folder).notes()
+    assert line.startswith(f"{folder}: {name} ({remedy}) is not read; lists are called")
+    write(folder / "test.txt", "p00")
+    write(folder / "trainval.txt", *(f"p{k:02d}" for k in range(1, 10)))
+    write(folder / "groups.txt", *(f"p{k:02d}, {k // 2}" for k in range(1, 10)))
+    assert not [line for line in opened(folder).notes() if "not read" in line]
+
+
+def test_a_list_of_classes_that_is_not_read_is_why_no_data_set_is_there(folder):
+    (folder / "classes.txt").rename(folder / "classes.txt.txt")
+    with pytest.raises(
+        UserError, match=r"is there, and classes.txt.txt \(call it classes.txt\) not"
+    ):
+        opened(folder)
+
+
+def test_a_heading_above_a_list_is_said_to_be_one_unless_a_picture_is_so_called(folder):
+    write(folder / "test.txt", "p00")
+    write(folder / "trainval.txt", "Name", *(f"p{k:02d}" for k in range(1, 10)))
+    line = f"{folder / 'trainval.txt'}: 'Name', which stands first, is a heading and no picture"
+    assert line in "\n".join(opened(folder).notes())
+    picture(folder / "images" / "Name.jpg")
+    assert "is a heading" not in "\n".join(opened(folder).notes())
+
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_masks_to_test_on_of_the_background_alone_are_said_before_those_of_all(count, folder):
     tested = [f"p{k:02d}" for k in range(5)]

@@ -19,6 +19,7 @@ from weakseg.data.ids import check_id
 from weakseg.data.lists import NO_BACKGROUND, numbered_lines, read_ids
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.reading import Reading, add_reading_arguments
+from weakseg.data.unread_lists import others
 from weakseg.validation import shorten
 
 
@@ -217,10 +218,12 @@ def detect(root: Path, is_named: bool = False) -> str:
         return "voc"
     if (root / "classes.txt").exists() or (is_named and root.is_dir()):
         return "folder"
+    unread = [*others(root)]
+    besides = f", and {', '.join(unread)} not read" if unread else ""
     raise UserError(
-        f"--data_dir {root}: no data set is there; run python download_data.py --data_dir {root} "
-        "(--dataset shapes works offline), or lay out images/, masks/ and classes.txt; of pictures "
-        "alone --labels or --class_names says the classes"
+        f"--data_dir {root}: no data set is there{besides}; run python download_data.py "
+        f"--data_dir {root} (--dataset shapes works offline), or lay out images/, masks/ and "
+        "classes.txt; of pictures alone --labels or --class_names says the classes"
     )
 
 

@@ -20,7 +20,6 @@ from weakseg.data.folder_files import (
     doubtful_folders,
     files_below,
     is_picture,
-    unread_lists,
     without_predictions,
 )
 from weakseg.data.groups import FILE as GROUPS
@@ -36,6 +35,7 @@ from weakseg.data.saved_anew import saved_anew
 from weakseg.data.split_folders import folder_lists, folder_notes
 from weakseg.data.turned import turned_notes
 from weakseg.data.twins import copies, equal_files
+from weakseg.data.unread_lists import heading_notes, unread_lists
 
 PARTED = 0.1  # share of pixels in which two masks of one photograph may differ
 COMPARED = 5000  # test images, or masks, at most whose files are compared with others
@@ -321,10 +321,13 @@ class Folder(MaskClasses):
         known = {compared(f"{name}{path.suffix}"): name for name, path in self.files.items()}
         known |= {compared(name): name for name in self.files}
         known = {f"{self.picture_folder.name}/{name}": key for name, key in known.items()} | known
-        return {
-            split: [known.get(compared(line), line) for line in read_ids(path, first_word=False)]
-            for split, path in given.items()
-        }
+        lists = {}
+        for split, path in given.items():
+            lines = read_ids(path, first_word=False)
+            lists[split] = [known.get(compared(line), line) for line in lines]
+            if lists[split][0] not in self.files:
+                self.asides += heading_notes(path, lines)
+        return lists
 
     def hashed_lists(self) -> dict[str, list[str]]:
         """Return the ids of each split, a fifth of those that have a mask for the test.

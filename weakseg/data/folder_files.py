@@ -19,9 +19,6 @@ PICTURES = set(
     ".jp2 .j2k .avif".split()
 )
 
-LISTS = ("trainval.txt", "test.txt", "groups.txt", "classes.txt")  # in a folder of one's own
-PARTS = ("train.txt", "val.txt", "valid.txt", "validation.txt")  # lists that others have
-TABLES = (".csv", ".tsv", ".xlsx", ".json", ".yaml")  # that may hold lists, which nobody reads
 PREDICTIONS = "predictions.json"  # lies where predict.py wrote its masks, in these folders beside:
 PREDICTED = ("masks", "overlays", "instances")
 
@@ -94,23 +91,6 @@ def doubtful_folders(names: Collection[str], folder: Path, masks: Path) -> list[
     return [
         f"{folder / doubted[0]}: its {count} pictures are called as those beside it and count as "
         f"photographs; if they are masks, move them to {masks}"
-    ]
-
-
-def unread_lists(root: Path) -> list[str]:
-    """Return a line on lists that lie in a folder of one's own under names that nobody reads."""
-    tables = [path for path in sorted(root.glob("*")) if path.suffix.casefold() in TABLES]
-    names = {path.name: path.name.casefold() for path in sorted(root.glob("*.[tT][xX][tT]"))}
-    known = {name.removesuffix(".txt") for name in (*LISTS, *PARTS)}
-    names |= {p.name: f"{p.stem.casefold()}.txt" for p in tables if p.stem.casefold() in known}
-    unread = [name for name, small in names.items() if small in PARTS]
-    # A disk may not know capitals, and then finds the list.
-    unread += [n for n, small in names.items() if small in LISTS and not (root / small).exists()]
-    if not unread:
-        return []
-    return [
-        f"{root}: {', '.join(unread)} {'is' if len(unread) == 1 else 'are'} not read; lists are "
-        f"called {', '.join(LISTS)}"
     ]
 
 

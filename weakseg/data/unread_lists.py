@@ -1,0 +1,84 @@
+"""Lists that lie in a folder of one's own under names, or in places, where nobody reads them."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+LISTS = ("trainval.txt", "test.txt", "groups.txt", "classes.txt")  # in a folder of one's own
+PARTS = ("train.txt", "val.txt", "valid.txt", "validation.txt")  # lists that others have
+TABLES = (".csv", ".tsv", ".xlsx", ".json", ".yaml")  # that may hold lists, which nobody reads
+SPLIT = ("split", "splits", "train_test_split")  # names of tables of both lists of pictures
+GROUPED = ("patient", "patients", "patient_ids", "subjects")  # of tables of groups
+FOLDERS = ("lists", "list", "splits", "split", "imagesets", "imagesets/segmentation", "annotations")
+HEADINGS = set(  # what stands above a column of pictures
+    "name names id ids image images image_id image_name imagename file files filename filenames "
+    "file_name file_names path picture pictures photo photograph".split()
+)
+
+
+def unread_lists(root: Path) -> list[str]:
+    """Return a line on lists in a folder of one's own that nobody reads, if any."""
+    names = [*dict.fromkeys([*other_parts(root), *others(root), *elsewhere(root)])]
+    if not names:
+        return []
+    return [
+        f"{root}: {', '.join(names)} {'is' if len(names) == 1 else 'are'} not read; lists are "
+        f"called {', '.join(LISTS)}"
+    ]
+
+
+def other_parts(root: Path) -> list[str]:
+    """Return the lists that are called, in any case, as those of other splits."""
+    return [path.name for path in texts(root) if path.name.casefold() in PARTS]
+
+
+def others(root: Path) -> Iterator[str]:
+    """Yield lists of which the one that is read is missing, with what to call them."""
+    stems = {name.removesuffix(".txt") for name in LISTS}
+    parts = {name.removesuffix(".txt") for name in PARTS}
+    for path in sorted(root.glob("*")):
+        stem, suffix = path.stem.casefold(), path.suffix.casefold()
+        if suffix not in (*TABLES, ".txt"):
+            continue
+        while stem.endswith(".txt"):  # where Windows hides one of the two
+            stem, suffix = stem.removesuffix(".txt"), ".txt.txt"
+        if stem in parts and suffix != ".txt":
+            yield path.name
+        elif stem in stems and lacks(root, f"{stem}.txt"):  # a disk may not know capitals
+            yield f"{path.name} (call it {stem}.txt)" if suffix == ".txt.txt" else path.name
+        elif stem in SPLIT and lacks(root, *LISTS[:2]):
+            yield f"{path.name} (write {LISTS[0]} and {LISTS[1]})"
+        elif stem in GROUPED and lacks(root, LISTS[2]):
+            yield f"{path.name} (write {LISTS[2]}, of lines 'picture, group')"
+
+
+def elsewhere(root: Path) -> Iterator[str]:
+    """Yield lists of pictures in the folders below where others have them, if they lack here."""
+    if not lacks(root, *LISTS[:2]):
+        return
+    below = [path for path in sorted([*root.glob("*/"), *root.glob("*/*/")]) if path.is_dir()]
+    for folder in below:
+        place = folder.relative_to(root).as_posix()
+        if place.casefold() in FOLDERS:
+            found = [path for path in texts(folder) if path.name.casefold() in (*LISTS, *PARTS)]
+            yield from (f"{place}/{path.name} (move it here)" for path in found)
+
+
+def lacks(root: Path, *names: str) -> bool:
+    """Return whether none of some files is there."""
+    return not any((root / name).exists() for name in names)
+
+
+def texts(folder: Path) -> list[Path]:
+    """Return the sorted text files in a folder."""
+    return sorted(folder.glob("*.[tT][xX][tT]"))
+
+
+def heading_notes(path: Path, names: Iterable[str]) -> list[str]:
+    """Return a line where a list begins with the heading of a column, if it does.
+
+    names: that it lists, of which the first is no picture's
+    """
+    first = next(iter(names), "")
+    if first.casefold() not in HEADINGS:
+        return []
+    return [f"{path}: {first!r}, which stands first, is a heading and no picture; remove that line"]
