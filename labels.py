@@ -183,11 +183,14 @@ def print_state(folder: str) -> None:
     from weakseg.labels.importing import carried_in
     from weakseg.labels.store import opened_store
     from weakseg.labels.store_check import counted_classes, summary
+    from weakseg.labels.store_contrary import Doubts
 
     with opened_store(folder) as store:
-        given = store.given()
+        given, classes = store.given(), store.classes()
     carried = dict(carried_in(given))
-    for line in [*summary(carried), *counted_classes(carried), *agreement_lines(given)]:
+    doubts = Doubts(carried, classes)
+    lines = [*summary(carried, doubts.lacking), *counted_classes(carried), *agreement_lines(given)]
+    for line in [*lines, *doubts.lines()]:
         say(f"{folder}: {line}")
 
 
@@ -221,19 +224,22 @@ def check(args: argparse.Namespace) -> None:
     from weakseg.labels.importing import carried_in
     from weakseg.labels.matching import Pictures
     from weakseg.labels.store import opened_store
+    from weakseg.labels.store_contrary import Doubts
 
     if args.wrong is not None and (args.wrong < 1 or not args.images):
         raise UserError(f"--wrong {args.wrong}: takes a number from 1, and --images")
     with opened_store(args.labels) as store:
         given, classes = store.given(), store.classes()
         carried = dict(carried_in(given))
-        lines = [*store_check.summary(carried)]
+        doubts = Doubts(carried, classes)
+        lines = [*store_check.summary(carried, doubts.lacking)]
         pictures = Pictures(args.images) if args.images else None
         if pictures:
             lines += store_check.beside(carried, pictures)
             lines += store_check.beside_by_source(args.labels, store, given, carried, pictures)
         lines += store_check.class_lines(carried, classes)
         lines += store_check.suspicious(carried, classes, pictures.files if pictures else {})
+        lines += [f"suspicious: {line}" for line in doubts.lines()]
         lines += [*store_check.two_sizes(given), *agreement_lines(given)]
     say_all(lines)
     if args.wrong is not None:

@@ -233,6 +233,26 @@ def framed(labels: Mapping[str, Any], kind: str) -> Iterator[tuple[int, list[flo
         yield number, [*frame[:4]] if kind == "boxes" else box_of(frame["polygon"])
 
 
+def lies_within(path: Sequence[Sequence[float]], frames: Sequence[Any], slack: float) -> bool:
+    """Return whether a place [x, y] of a path lies in a box [left, top, right, bottom], or near."""
+    return any(
+        left - slack <= x <= right + slack and top - slack <= y <= bottom + slack
+        for left, top, right, bottom in frames
+        for x, y in path
+    )
+
+
+def lacking(
+    labels: Mapping[str, Any], kind: str, class_names: Sequence[str], has_background: bool
+) -> str | None:
+    """Return which object a complete list of frames lacks, in words; None where it lacks none."""
+    stray = outside_frames(labels, kind) if has_background and "size" in labels else None
+    if stray:
+        return f"{stray[0]} of {class_names[stray[1]]}"
+    tag = unframed_tag(labels, kind, class_names[int(has_background) :], class_names)
+    return f"the tag {tag}" if tag else None
+
+
 def outside_frames(labels: Mapping[str, Any], kind: str) -> tuple[str, int] | None:
     """Return (name, class) of the first mark on an object that lies in no frame of its class.
 
@@ -245,11 +265,6 @@ def outside_frames(labels: Mapping[str, Any], kind: str) -> tuple[str, int] | No
     frames = [*framed(labels, kind)]
     for name, number, path in marked(labels):
         own = [frame for label, frame in frames if label == number]
-        inside = any(
-            left - slack <= x <= right + slack and top - slack <= y <= bottom + slack
-            for left, top, right, bottom in own
-            for x, y in path
-        )
-        if number not in (0, IGNORE) and not inside:
+        if number not in (0, IGNORE) and not lies_within(path, own, slack):
             return name, number
     return None

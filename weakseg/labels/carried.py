@@ -12,7 +12,7 @@ from typing import Any
 
 from weakseg.common import IGNORE, suggestion
 from weakseg.data.class_list import is_background
-from weakseg.labels.agreement import FRAMES, outside_frames, unframed_tag
+from weakseg.labels.agreement import FRAMES, lacking
 from weakseg.labels.formats.geometry import overlap
 from weakseg.labels.formats.records import AREAS, SIGNAL, Shape
 from weakseg.labels.signals import LISTS
@@ -139,8 +139,7 @@ def label_record(
         elif shape.kind in FRAMES.values():
             add_frame(record, shape, number, has_background)
     for kind in FRAMES:  # one source may have missed an object that another one marked
-        is_outside = has_background and carried.size and outside_frames(record, kind)
-        if is_outside or unframed_tag(record, kind, classes[int(has_background) :], classes):
+        if lacking(record, kind, classes, has_background):
             record["complete"].remove(kind)
     areas = [shape for shape in carried.shapes if shape.kind in AREAS]
     if areas or ("full" in carried.complete and has_background):

@@ -20,6 +20,7 @@ from weakseg.labels.agreement import gainsaid, struck
 from weakseg.labels.annotators import Options
 from weakseg.labels.box_order import BoxOrder
 from weakseg.labels.checks import Picture
+from weakseg.labels.contrary import Contrary
 from weakseg.labels.copied_photographs import copy_notes
 from weakseg.labels.costs import Counts
 from weakseg.labels.label_folder import open_folder, shards_in
@@ -199,7 +200,7 @@ def contradictions(
     labels: Mapping[str, Any],
     signals: Collection[str],
 ) -> Iterator[str]:
-    """Yield a line on labels where masks show another class, and one on clicks on such strokes.
+    """Yield lines on labels that others of the same pictures deny: by strokes, frames, tags, masks.
 
     signals: that were checked
     """
@@ -217,6 +218,10 @@ def contradictions(
             f"{path}: {len(on_strokes)} clicks or answers lie on a stroke of another class, the "
             f"first is {place} of {name}; mend one of the two"
         )
+    contrary = Contrary(dataset.class_names, dataset.has_background)
+    for name in labels:
+        contrary.add(name, of_kinds(labels[name], signals))
+    yield from (f"{path}: {line}" for line in contrary.lines())
     yield from denied_by_masks(path, dataset, labels, signals, COMPARED)
 
 

@@ -29,8 +29,13 @@ SHOWN = 5  # pictures that a line names
 FEWEST, MANY = 3, 0.2  # oddly placed shapes, and their share of a kind, that an import tells
 
 
-def summary(carried: Mapping[str, Carried]) -> Iterator[str]:
-    """Yield lines: pictures, shapes and pictures of each kind, and seconds."""
+def summary(
+    carried: Mapping[str, Carried], lacking: Mapping[str, Collection[str]]
+) -> Iterator[str]:
+    """Yield lines: pictures, shapes and pictures of each kind, and seconds.
+
+    lacking: {kind: ids of the pictures whose complete list lacks an object, so that it is none}
+    """
     shapes: Counter[str] = Counter()
     pictures: Counter[str] = Counter()
     complete: Counter[str] = Counter()
@@ -42,7 +47,8 @@ def summary(carried: Mapping[str, Carried]) -> Iterator[str]:
     labelled = sum(bool(one.signals) for one in carried.values())
     yield f"{len(carried)} pictures, {labelled} of them labelled"
     for kind in sorted(shapes | complete):
-        whole = f", the list of {complete[kind]} complete" if complete[kind] else ""
+        lists = complete[kind] - len(lacking.get(kind, ()))
+        whole = f", the list of {lists} complete" if complete[kind] else ""
         yield f"{kind}: {shapes[kind]} in {pictures[kind]} pictures{whole}"
     timed = [one.seconds for one in carried.values() if one.seconds is not None]
     if timed:

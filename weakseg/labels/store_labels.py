@@ -9,7 +9,9 @@ from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.behind import counts_behind, helped_shapes, seen_shapes
 from weakseg.labels.carried import label_record, merged
+from weakseg.labels.formats.records import Classes
 from weakseg.labels.label_header import header
+from weakseg.labels.lacking import lacking_lines, lists_that_lack
 from weakseg.labels.seen_photographs import changed_photographs, held_by_source, noted_photographs
 from weakseg.labels.store import Given, opened_store
 
@@ -50,7 +52,10 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
     masks = {key: one for key, one in carried.items() if "full" in images[key]}
     head = header(dataset, 0, {}) | {"complete": False, "count": len(images)}
     held = held_by_source(noted, {key: given[key] for key in images})
-    notes = changed_photographs(folder, held, dataset.image_contents)
+    notes = [*changed_photographs(folder, held, dataset.image_contents)]
+    classes = Classes(dataset.class_names, dataset.has_background)
+    lists = lists_that_lack(carried, images, classes)
+    notes += [f"{folder}: {line}" for line in lacking_lines(lists)]
     more = {"drawn": masks, "strays": strays, "notes": notes, "behind": behind}
     more["helped"] = {key: {*own.values()} for key, own in helped.items()}
     return {**head, "images": images, **more}
