@@ -63,11 +63,24 @@ def test_rectangles_are_told_where_nearly_all_areas_are_some(rectangles, others)
     slips = Slips()
     for k in range(rectangles + others):
         ring = corners([0, 0, 20, 10]) if k < rectangles else [[0, 0], [9, 0], [9, 9]]
-        slips.add(Shape("polygon", "cat", [[ring]]), "a", is_exact=True)
-        slips.add(Shape("box", "cat", [0, 0, 20, 10]), "a", is_exact=True)
+        slips.add(Shape("polygon", "cat", [[ring]]), "a", is_exact=True, size=(500, 500))
+        slips.add(Shape("box", "cat", [0, 0, 20, 10]), "a", is_exact=True, size=(500, 500))
     told = [*slips.lines(["cat"], [])]
     assert len(told) == (rectangles > 0 and rectangles >= 4 * others)
     assert not told or told[0].startswith(f"{rectangles} of {rectangles + others} polygons")
+
+
+@pytest.mark.parametrize("corners_cut", [[], [[5, 0]], [[0, 12], [5, 0]]])
+def test_turned_boxes_are_told_though_the_edge_of_the_picture_cut_some(corners_cut, bring):
+    ring = turned(corners([20, 5, 40, 15]), [30, 10], 30)
+    rows = [ring, [*ring[:2], ring[2], ring[3]], [*corners_cut, *ring[len(corners_cut) :]]]
+    told, _ = bring(
+        *(f"a.png,polygon,cat,{','.join(f'{v:.2f}' for p in r for v in p)}" for r in rows)
+    )
+    assert "polygons and masks are rectangles" in told
+    cut = [f"a.png,polygon,cat,{x},0,{x + 9},0,{x + 7},8,{x + 3},9" for x in range(0, 50, 9)]
+    told, _ = bring(*cut, "a.png,polygon,cat,5,15,25,15,25,30,5,30")
+    assert "rectangles" not in told  # of one alone nobody can tell
 
 
 def test_boxes_drawn_as_polygons_are_told_and_become_boxes(bring):

@@ -268,7 +268,7 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
                 found.slips.place(fitted, record.name, fit.size)
                 if named.label not in backgrounds(wishes.meaning.classes):
                     is_exact = wishes.areas_as in (None, "full")
-                    found.slips.add(fit.whole(named), record.name, is_exact)
+                    found.slips.add(fit.whole(named), record.name, is_exact, fit.size)
                 if named.kind != "click" and fit.beyond(named) > EDGE:
                     found.dropped.change("cut at the edge of the picture", record.name)
                 if named.kind == "box" and not found.has_sizes:

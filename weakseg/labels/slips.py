@@ -10,8 +10,9 @@ import numpy as np
 
 from weakseg.data.alike_names import alike_names
 from weakseg.data.class_list import is_background, is_blank, is_void
+from weakseg.labels.checks import EDGE
 from weakseg.labels.fitting import ends_of
-from weakseg.labels.formats.geometry import Ring
+from weakseg.labels.formats.geometry import Ring, box_of, single_outline
 from weakseg.labels.formats.records import AREAS, Shape
 from weakseg.labels.letterbox import Letterbox
 from weakseg.labels.naming import BACKGROUND, UNTOLD
@@ -19,6 +20,8 @@ from weakseg.labels.upper_left import UpperLeft
 from weakseg.validation import shorten
 
 OF_AREAS = 0.8  # share of them from which on rectangles are no chance
+MOST = 0.5  # share of them, with those that were cut
+CORNERS, CUT = 4, 6  # of a rectangle, and the most of one that the picture's edge cut
 SQUARE = 0.02  # share of a diagonal by which corners may miss those of a rectangle
 LEAST = 4  # pixels of a rectangle's sides: a smaller mask may well fill its box
 NUMBERED = re.compile(r"(.*[^\W\d_])([-_ #]+)\d+|(.*[^\W\d_]{3})\d+")  # cat-1, cat1
@@ -30,6 +33,7 @@ class Slips:
 
     areas, rectangles  numbers of polygons and masks that become exact masks, and of those of them
         that are rectangles
+    cut  number of polygons that may have been some before they were cut at the picture's edge
     scored, first  number of shapes that have a model's score, and the name of the first's picture
     corner, padding  whether all shapes lie in the upper left of their pictures, or beside the bands
         of a padding
@@ -38,6 +42,7 @@ class Slips:
 
     areas: int = 0
     rectangles: int = 0
+    cut: int = 0
     scored: int = 0
     first: str = ""
     corner: UpperLeft = field(default_factory=UpperLeft)
@@ -45,11 +50,17 @@ class Slips:
     placed: set[str] = field(default_factory=set)
     tagged: dict[str, None] = field(default_factory=dict)
 
-    def add(self, shape: Shape, picture: str, is_exact: bool) -> None:
-        """Take in a shape, in pixels of its picture; is_exact: whether areas become masks."""
+    def add(self, shape: Shape, picture: str, is_exact: bool, size: Sequence[float]) -> None:
+        """Take in a shape, in pixels of its picture of (width, height).
+
+        is_exact: whether areas become masks
+        """
         if is_exact and shape.kind in AREAS and shape.kind not in ("brush", "accepted"):
             self.areas += 1
-            self.rectangles += is_rectangle(shape)
+            if is_rectangle(shape):
+                self.rectangles += 1
+            else:
+                self.cut += may_be_cut(shape, size)
         if shape.score is not None:
             self.scored, self.first = self.scored + 1, self.first or picture
 
@@ -67,7 +78,8 @@ class Slips:
 
         classes: of the shapes; known: those that somebody listed, and so means
         """
-        if self.rectangles and self.rectangles >= OF_AREAS * self.areas:
+        whole = OF_AREAS * (self.areas - self.cut)
+        if self.rectangles >= whole and self.rectangles > MOST * self.areas:
             yield (
                 f"{self.rectangles} of {self.areas} polygons and masks are rectangles, taken as "
                 "exact masks; where they are boxes around objects, import with --as boxes"
@@ -115,10 +127,22 @@ def is_rectangle(shape: Shape) -> bool:
     return is_large and not any(shape.geometry["counts"][::2])  # runs of what is not covered
 
 
+def may_be_cut(shape: Shape, size: Sequence[float]) -> bool:
+    """Return whether a polygon of few corners reaches the edge of its picture of (width, height).
+
+    A turned rectangle of which corners were cut off, or moved to the edge, is one.
+    """
+    outline = single_outline(shape)
+    if not outline or not CORNERS <= len(outline) <= CUT:
+        return False
+    left, top, right, bottom = box_of(outline)
+    return min(left, top, size[0] - right, size[1] - bottom) <= EDGE
+
+
 def has_right_angles(ring: Ring) -> bool:
     """Return whether a ring has four corners of right angles: equal diagonals that halve."""
     corners = [place for i, place in enumerate(ring) if place != ring[i - 1]]
-    if len(corners) != 4:
+    if len(corners) != CORNERS:
         return False
     a, b, c, d = np.array(corners, float)
     diagonals = np.hypot(*(c - a)), np.hypot(*(d - b))
