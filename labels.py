@@ -58,7 +58,7 @@ def import_labels(args: argparse.Namespace) -> None:
     from weakseg.labels.formats.records import Classes
     from weakseg.labels.importing import distrust_empty, keep, read_labels, refuse_same_source
     from weakseg.labels.matching import Pictures
-    from weakseg.labels.naming import unused
+    from weakseg.labels.naming import renamed_lines, unused
     from weakseg.labels.seen_photographs import note_photographs
     from weakseg.labels.store import opened_store
 
@@ -79,6 +79,8 @@ def import_labels(args: argparse.Namespace) -> None:
                 f"  {change.added} shapes added, {change.removed} removed, {change.kept} as "
                 f"before; {change.pictures} of {found.pictures} pictures changed"
             )
+            for line in renamed_lines(change.renamed):
+                say(f"  {line}")
             if change.removed:
                 say(f"  removed: of {', '.join(found.sources)} before; another --source keeps both")
         store.say_classes(classes)

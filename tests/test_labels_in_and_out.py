@@ -73,6 +73,20 @@ def test_importing_twice_is_importing_once_and_a_later_export_updates(data, caps
     _, read = records(data)
     assert read["a"]["boxes"] == [[8.0, 5.0, 30.0, 30.0, 1]]
     assert read["sub/a"]["boxes"] == [[5.0, 5.0, 30.0, 30.0, 2]] and read["b"]["boxes"]
+    assert "nothing but their class" not in capsys.readouterr().out
+
+
+def test_shapes_that_a_later_export_calls_otherwise_are_told_with_both_names(data, capsys):
+    path = cvat(data / "one.xml", {"a": box() + box("dog", 8), "b": box()})
+    bring(path, map="cat=dog")
+    assert "nothing but" not in capsys.readouterr().out
+    bring(path)
+    line = (
+        "  2 of them changed nothing but their class: dog to cat 2; where the old name is right, "
+    )
+    assert f"{line}--map 'cat=dog'" in capsys.readouterr().out
+    bring(cvat(data / "one.xml", {"a": box(at=9), "b": box("dog")}))
+    assert "  1 of them changed nothing but their class: cat to dog 1;" in capsys.readouterr().out
 
 
 def test_a_picture_without_shapes_is_not_a_picture_without_objects(data, capsys):

@@ -90,6 +90,21 @@ def renamed_to(label: str, names: Mapping[str, str]) -> str | None:
     return None
 
 
+def renamed_lines(renamed: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    """Yield a line on shapes of which an import changed nothing but the class, if any.
+
+    renamed: {(class before, class now): their number}
+    """
+    if renamed:
+        told = (f"{old or UNTOLD} to {new or UNTOLD} {n}" for (old, new), n in renamed.items())
+        old, new = next(iter(renamed))
+        way_out = f"; where the old name is right, --map '{new}={old}'" if old and new else ""
+        yield (
+            f"{sum(renamed.values())} of them changed nothing but their class: "
+            f"{shorten(', '.join(told), 100)}{way_out}"
+        )
+
+
 def unused(names: Mapping[str, str], called: Collection[str]) -> Iterator[str]:
     """Yield a line for each name of `renames` that no class of the files has.
 

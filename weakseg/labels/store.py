@@ -88,12 +88,17 @@ class Given:
 
 @dataclass(frozen=True)
 class Change:
-    """What an update of a source did: numbers of shapes and of pictures."""
+    """What an update of a source did: numbers of shapes and of pictures.
+
+    renamed  {(class before, class now): number of shapes that changed nothing else}, which are
+        among those removed and those added
+    """
 
     added: int
     removed: int
     kept: int
     pictures: int
+    renamed: Mapping[tuple[str, str], int]
 
 
 class Store:
@@ -176,8 +181,9 @@ class Store:
         with self._writing():
             rows: list[tuple[Event, Origin]] = []
             helped, changes = set[int](), [(0, 0, 0)]
+            renamed = Counter[tuple[str, str]]()
             for source, pictures in told.items():
-                own, counts = self._changes(source, pictures, helped)
+                own, counts = self._changes(source, pictures, helped, renamed)
                 rows += own
                 changes.append(counts)
             rows.sort(key=lambda row: row[1].number)
@@ -188,14 +194,20 @@ class Store:
             if helped:
                 self._insert([Event("", "", HELPED, geometry=sorted(helped))], moment)
         added, removed, kept = (sum(counts) for counts in zip(*changes, strict=True))
-        return Change(added, removed, kept, len({event.picture for event, _ in rows}))
+        named = len({event.picture for event, _ in rows})
+        return Change(added, removed, kept, named, renamed)
 
     def _changes(
-        self, source: str, pictures: Mapping[str, Given], helped: set[int]
+        self,
+        source: str,
+        pictures: Mapping[str, Given],
+        helped: set[int],
+        renamed: Counter[tuple[str, str]],
     ) -> tuple[list[tuple[Event, Origin]], tuple[int, int, int]]:
         """Return the events that bring the store to what a source says, and (added, removed, kept).
 
         helped: takes the numbers of shapes that stay, of which only now is known that a model did
+        renamed: counts those that changed nothing but their class
         """
         rows: list[tuple[Event, Origin]] = []
         added = removed = kept = 0
@@ -207,6 +219,7 @@ class Store:
             if old:
                 self._refuse_stale(f"{picture}: {source}", old, now)
             there: dict[str, list[int]] = {}
+            new: list[Shape] = []
             for number_, shape in old.shapes.items() if old else ():
                 there.setdefault(shape.key, []).append(number_)
             for shape in now.shapes.values():
@@ -219,10 +232,12 @@ class Store:
                 who, geometry = origin.annotator or now.annotator, rounded(shape.geometry)
                 event = Event(source, picture, "shape", who, shape.kind, shape.label, geometry)
                 rows.append((event, origin))
-                added += 1
+                new.append(shape)
+            added += len(new)
             gone = sorted(number_ for numbers in there.values() for number_ in numbers)
             rows += [(Event(source, picture, "removed", replaced=one), nothing) for one in gone]
             removed += len(gone)
+            renamed.update(renamed_shapes([old.shapes[one] for one in gone] if old else [], new))
             look = self._look(source, picture, old, now)
             rows += [(look, nothing)] if look else []
         return rows, (added, removed, kept)
@@ -329,6 +344,17 @@ class Store:
             raise UserError(
                 f"{self.path}: event {event} is not of the documented form ({reason(error)})"
             ) from error
+
+
+def renamed_shapes(gone: Iterable[Shape], new: Iterable[Shape]) -> Iterator[tuple[str, str]]:
+    """Yield (class before, class now) of the shapes that changed nothing but their class."""
+    before: dict[str, list[str]] = {}
+    for shape in gone:
+        before.setdefault(replace(shape, label=None).key, []).append(shape.label or "")
+    for shape in new:
+        names = before.get(replace(shape, label=None).key)
+        if names:
+            yield names.pop(0), shape.label or ""
 
 
 def check(picture: object) -> str:
