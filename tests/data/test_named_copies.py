@@ -11,7 +11,7 @@ from PIL import Image
 from weakseg.data.folder import Folder
 from weakseg.data.named_copies import parted_copies, source_of
 
-WORDS = ["_aug0", "-flip", "_hflip", " copy", "_augmented_3", "_rot90", ".crop.2", "_jpg"]
+WORDS = ["_aug0", "-flip", "_hflip", " copy", "_augmented_3", "_rot90", ".crop.2", "_resized"]
 HASH = ".rf.0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 
 
@@ -35,6 +35,9 @@ def test_what_was_added_to_a_name_leads_back_to_it_only_where_it_is_there(name, 
         (f"x/a_jpg{HASH}", f"y/a_jpg{HASH}", False),
         (f"test/a_jpg{HASH}", "train/a", True),
         ("a", "a_aug0", True),
+        ("p/aug_0_a", "p/a", True),
+        ("aug_0_a_flip", "a", True),
+        ("aug_1", "aug_2", False),
         ("test/a_flip", "train/a", True),
         ("test/a", "train/a", False),  # cameras number pictures anew in each folder
         ("site_aug1", "site_aug2", False),  # days in August

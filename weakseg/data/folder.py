@@ -29,6 +29,7 @@ from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.mask_lists import numbers_beside
 from weakseg.data.mask_values import MaskValues
 from weakseg.data.named_copies import parted_copies
+from weakseg.data.named_tiles import parted_tiles
 from weakseg.data.palettes import Palettes
 from weakseg.data.predictions import folder_of_predictions, masks_as_written
 from weakseg.data.saved_anew import saved_anew
@@ -193,7 +194,7 @@ class Folder(MaskClasses):
 
     def notes(self) -> list[str]:
         doubts = [*self.tested_twins(), *self.trained_twins(), *self.copied_masks()]
-        doubts += [*self.named_twins(), *self.predicted_masks()]
+        doubts += [*self.named_twins(), *self.named_tiles(), *self.predicted_masks()]
         masked = evenly([*self.shown], COMPARED)
         pairs = [(self.image_path(name), self.mask_path(name)) for name in masked]
         doubts += turned_notes(self.root, (pair for pair in pairs if pair[0].exists()))
@@ -277,6 +278,28 @@ class Folder(MaskClasses):
             f"{self.root}: {len(pairs)} of {len(tested)} test images are called as copies of "
             f"images to train on, the first {one} of {other}; if they show one photograph, scores "
             f"are too good; give both one group in {GROUPS}"
+        ]
+
+    def named_tiles(self) -> list[str]:
+        """Return a line on test images that are tiles of a photograph that is trained on, if any.
+
+        Two that `groups.txt` names in two groups are known not to be.
+        """
+
+        def in_grey(name: str) -> np.ndarray:
+            return np.asarray(self.image(name).convert("L"))
+
+        tested = self.ids("test")
+        tiles = parted_tiles(tested, self.ids("trainval"), in_grey)
+        tiles = [tile for tile in tiles if not all(name in self.groups for name in tile[:2])]
+        if not tiles:
+            return []
+        one, other, photograph = tiles[0]
+        return [
+            f"{self.root}: {len(tiles)} of {len(tested)} test images are, by their names, tiles of "
+            f"photographs of which others are trained on, the first {one} beside {other}, so "
+            f"scores are too good; give those of one photograph one group in {GROUPS}, a line "
+            f"'{one}, {photograph}' for each"
         ]
 
     def trained_twins(self) -> list[str]:

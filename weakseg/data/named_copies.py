@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable
 from weakseg.data.split_folders import SPLITS
 
 ROBOFLOW = re.compile(r"(?<=.)\.rf\.\w{16,}$")  # a hash for each version of a source
-CHANGED = re.compile(  # what tools and people add to the name of the source
-    r"(.+?)[ ._-]+"
+WORDS = (  # what tools and people add to the name of the source
     r"(?:aug(?:mented|mentation)?|[hv]?flip(?:ped)?|flip[hv]|flip_?(?:lr|ud)|mirror(?:ed)?|"
-    r"rot(?:ate|ated|ation)?|crop(?:ped)?|blur(?:red)?|noise|bright(?:er|ness)?|copy|jpe?g|png)"
-    r"[ ._-]*\d*",
-    re.IGNORECASE,
+    r"rot(?:ate|ated|ation)?|crop(?:ped)?|blur(?:red)?|noise|bright(?:er|ness)?|copy|resized?|"
+    r"rescaled?|scaled?|jpe?g|png)[ ._-]*\d*"
 )
+CHANGED = re.compile(rf"(.+?)[ ._-]+{WORDS}", re.IGNORECASE)
+IN_FRONT = re.compile(rf"(.*/)?{WORDS}[ ._-]+([^/]+)", re.IGNORECASE)
 
 
 def source_of(name: str, names: Collection[str]) -> str:
@@ -22,11 +22,14 @@ def source_of(name: str, names: Collection[str]) -> str:
 
     names: ids without the folders of splits, as of `plain`
     """
-    own = found = ROBOFLOW.sub("", plain(name))
-    while match := CHANGED.fullmatch(found):
-        found = match[1]
-        if found in names:
-            return source_of(found, names)
+    own = ROBOFLOW.sub("", plain(name))
+    shorter = [own]
+    for longer in shorter:  # which grows
+        for pattern in (CHANGED, IN_FRONT):
+            if match := pattern.fullmatch(longer):
+                shorter.append("".join(filter(None, match.groups())))
+                if shorter[-1] in names:
+                    return source_of(shorter[-1], names)
     return own
 
 
