@@ -34,6 +34,7 @@ from weakseg.labels.seen_photographs import Held
 from weakseg.labels.signals import LISTS
 from weakseg.labels.slips import Slips
 from weakseg.labels.store import Change, Given, Store
+from weakseg.labels.turned_pictures import turned_lines
 
 OTHERS = 0.2  # share of pictures of another size than they were labelled at that is no slip
 
@@ -162,6 +163,8 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
     note_empty(found, there)
     keys = {key for of_source in found.sources.values() for key in of_source}
     found.dropped.told += notes_of_predictions(files.path, pictures, keys)
+    if not FORMATS[name].is_upright:
+        found.dropped.told += turned_lines(there, pictures.paths)
     if name == "store":
         found.dropped.told += notes_of_store(folder_of(files), pictures)
     refuse_unusable(found, pictures, is_matched=bool(there) or not found.absent)

@@ -41,6 +41,7 @@ class Format:
     recognise  (files, name of one of them) -> whether that is of the format
     suffix     of the one file that `write` makes; "" where it fills a folder
     classes    files -> the classes that they list, where the format has such a list
+    is_upright  whether its tool shows photographs upright, so that their labels can't be of others
     has_sizes  whether its boxes state width and height, so that nobody takes them for corners
     """
 
@@ -51,11 +52,14 @@ class Format:
     suffix: str = ""
     classes: Callable[[Files], Classes] | None = None
     has_sizes: bool = False
+    is_upright: bool = False
 
 
 # The first that recognises a file reads it.
 FORMATS = {
-    "store": Format("a store", stores.recognise, stores.read, classes=stores.classes_in),
+    "store": Format(
+        "a store", stores.recognise, stores.read, classes=stores.classes_in, is_upright=True
+    ),
     "weakseg": Format("our own", plain.recognise, plain.read, plain.write, ".json"),
     "labelstudio": Format(
         "Label Studio",
@@ -64,11 +68,14 @@ FORMATS = {
         labelstudio.write,
         ".json",
         has_sizes=True,
+        is_upright=True,
     ),
-    "labelme": Format("LabelMe", labelme.recognise, labelme.read, labelme.write),
+    "labelme": Format("LabelMe", labelme.recognise, labelme.read, labelme.write, is_upright=True),
     "coco": Format("COCO", coco.recognise, coco.read, coco.write, ".json", has_sizes=True),
     "supervisely": Format("Supervisely", supervisely.recognise, supervisely.read),
-    "cvat": Format("CVAT for images", cvat.recognise, cvat.read, cvat.write, ".xml"),
+    "cvat": Format(
+        "CVAT for images", cvat.recognise, cvat.read, cvat.write, ".xml", is_upright=True
+    ),
     "labelme-xml": Format("LabelMe's XML", labelme_xml.recognise, labelme_xml.read),
     "voc": Format("Pascal VOC", pascalvoc.recognise, pascalvoc.read),
     "yolo": Format("YOLO", yolo.recognise, yolo.read, yolo.write, has_sizes=True),

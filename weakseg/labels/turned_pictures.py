@@ -1,0 +1,43 @@
+"""Labels of photographs that EXIF turns, of which no size tells how who drew them saw these.
+
+Half a turn, a mirror image and any turn of a square keep a picture's size, and some files state no
+size at all. Labels are taken as drawn on the upright picture.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from weakseg.labels.fitting import Seen, places_of, similar
+from weakseg.labels.formats.records import AREAS, SHARES, PictureRecord
+from weakseg.labels.matched import Matched
+
+
+def turned_lines(there: Sequence[Matched], paths: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line on turned photographs that labels may have been drawn on as they are stored.
+
+    There is none where the size of another one shows that who drew saw it upright, nor of labels
+    that an export of ours holds. there: the records of a file; paths: {id: photograph}
+    """
+    turned = [one for one in there if one.seen.turn != 1 and is_drawn(one.record)]
+    sized = [one for one in turned if is_told(one.record, one.seen)]
+    if any(similar(one.record.size or SHARES, one.seen.size) for one in sized):
+        return
+    doubtful = [paths[one.key] for one in turned if not is_told(one.record, one.seen)]
+    if doubtful:
+        others = f", as the sizes of {len(sized)} others show that these were" if sized else ""
+        yield (
+            f"EXIF turns {len(doubtful)} photographs, the first {doubtful[0]}; their labels are "
+            f"taken as drawn on them upright, and no size tells; if on the pixels as stored{others}"
+            ", take the orientation out of these photographs (labels.py show draws both)"
+        )
+
+
+def is_drawn(record: PictureRecord) -> bool:
+    """Return whether a record has places in its picture that somebody else than we wrote down."""
+    is_ours = record.noted is not None or any(shape.origin for shape in record.shapes)
+    return not is_ours and any(shape.kind in AREAS or places_of(shape) for shape in record.shapes)
+
+
+def is_told(record: PictureRecord, seen: Seen) -> bool:
+    """Return whether the size that a record states tells on which side its picture stood."""
+    is_sideways = seen.turn > 4 and not similar(seen.size, seen.stored)
+    return is_sideways and record.size not in (None, SHARES)
