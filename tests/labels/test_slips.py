@@ -240,6 +240,35 @@ def test_what_cvat_marks_is_told(mark, bring, tmp_path, capsys):
     assert ("marked 'ignore'" in told) == bool(note)
 
 
+def around(number):
+    """Return places around the middle of the picture, in their order."""
+    return ellipse([30, 20], [12, 9])[:: len(ellipse([30, 20], [12, 9])) // number]
+
+
+@given(st.integers(0, 6), st.integers(0, 6), st.booleans())
+def test_strokes_that_end_where_they_began_are_told_where_most_do(closed, others, is_near):
+    slips, ring = Slips(), around(12)
+    paths = [[*ring, *([] if is_near else ring[:1])]] * closed
+    paths += [[*ring[:7], *ring[:6][::-1]], ring[:8], ring[:1]][: others % 4] + [ring[:9]] * others
+    for k, path in enumerate(paths):
+        for label in ("cat", "background"):
+            slips.place(Shape("stroke", label, {"width": 1, "path": path}), f"{k}", (60, 40))
+    told = [*slips.lines(["cat"], ["cat"])]
+    assert len(told) == (closed >= max(3, len(paths) / 2))
+    assert all(f"{closed} of {len(paths)} strokes on objects" in line for line in told)
+
+
+@pytest.mark.parametrize("form", ["points", "polyline"])
+def test_outlines_that_cvat_has_as_points_or_lines_are_told(form, bring, tmp_path, capsys):
+    ring = ";".join(f"{x:.1f},{y:.1f}" for x, y in around(16))
+    shuffled = ";".join(sorted(ring.split(";")))
+    for points, is_told in ((ring, True), (shuffled, False)):
+        shapes = f'<{form} label="cat" points="{points}"/>' * 3
+        image = f'<image id="0" name="a.png" width="60" height="40">{shapes}</image>'
+        told = imported(tmp_path, capsys, f"<annotations>{image}</annotations>", ".xml")
+        assert ("call them polygons in the file" in told) == is_told
+
+
 def test_tasks_that_nobody_submitted_are_not_empty(bring, tmp_path, capsys):
     value = {"points": [[1, 1], [9, 1], [9, 9]], "closed": False, "polygonlabels": ["cat"]}
     one = {"type": "polygonlabels", "original_width": 60, "original_height": 40, "value": value}

@@ -11,6 +11,7 @@ import numpy as np
 from weakseg.data.alike_names import alike_names
 from weakseg.data.class_list import is_background, is_blank, is_void
 from weakseg.labels.checks import EDGE
+from weakseg.labels.closed_strokes import ClosedStrokes
 from weakseg.labels.fitting import ends_of
 from weakseg.labels.formats.geometry import Ring, box_of, single_outline
 from weakseg.labels.formats.records import AREAS, Shape
@@ -37,6 +38,7 @@ class Slips:
     scored, first  number of shapes that have a model's score, and the name of the first's picture
     corner, padding  whether all shapes lie in the upper left of their pictures, or beside the bands
         of a padding
+    strokes  how many end where they began
     placed, tagged  classes of shapes that have a place, and of tags
     """
 
@@ -47,6 +49,7 @@ class Slips:
     first: str = ""
     corner: UpperLeft = field(default_factory=UpperLeft)
     padding: Letterbox = field(default_factory=Letterbox)
+    strokes: ClosedStrokes = field(default_factory=ClosedStrokes)
     placed: set[str] = field(default_factory=set)
     tagged: dict[str, None] = field(default_factory=dict)
 
@@ -71,6 +74,7 @@ class Slips:
             return
         for one in (self.corner, self.padding):
             one.add(picture, iter(ends_of(shape)), size)
+        self.strokes.add(shape, picture)
         self.placed.add(shape.label or "")
 
     def lines(self, classes: Sequence[str], known: Sequence[str]) -> Iterator[str]:
@@ -97,7 +101,7 @@ class Slips:
                 "of pixels; where they say something else of a picture, "
                 f"--map '{notes[0]}=-' leaves one out"
             )
-        yield from (*self.corner.lines(), *self.padding.lines())
+        yield from (*self.corner.lines(), *self.padding.lines(), *self.strokes.lines())
         for pattern, stem, names in numbered(named):
             yield (
                 f"the classes {shorten(', '.join(names), 60)} differ by a number; where it counts "

@@ -13,6 +13,7 @@ from weakseg.data.image_io import image_size
 from weakseg.labels.agreement import WHOLE, passed_pixels
 from weakseg.labels.carried import SAME_BOX, Carried, label_record
 from weakseg.labels.checks import Picture
+from weakseg.labels.closed_strokes import ClosedStrokes
 from weakseg.labels.copied_photographs import KINDS, copy_notes
 from weakseg.labels.copied_shapes import copied_lines
 from weakseg.labels.formats.geometry import overlap, twofold
@@ -204,6 +205,11 @@ def suspicious(
         names = list(dict.fromkeys(keys))
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         yield f"suspicious: {len(keys)} {fault}: {', '.join(names[:SHOWN])}{more}"
+    strokes = ClosedStrokes()
+    for key, one in carried.items():
+        for shape in one.shapes:
+            strokes.add(shape, key)
+    yield from (f"suspicious: {line}" for line in strokes.lines())
     drawn = {key: (one.shapes, one.size) for key, one in carried.items() if one.size}
     yield from (f"suspicious: {line}" for line in copied_lines(drawn, files))
 

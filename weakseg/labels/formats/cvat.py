@@ -3,6 +3,7 @@
 A box turns about its centre. A mask's runs go row by row within its own box. Lines have no width.
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from weakseg.labels.formats.geometry import (
     as_mask,
     box_around,
     ellipse,
+    is_round,
+    is_simple,
     overlap,
     picture_size,
     polygon,
@@ -28,6 +31,7 @@ from weakseg.labels.formats.geometry import (
 from weakseg.labels.formats.records import (
     AREAS,
     IGNORED,
+    MALFORMED,
     TURNED_BOX,
     UNCHANGED,
     Classes,
@@ -44,6 +48,9 @@ from weakseg.labels.formats.records import (
 from weakseg.labels.formats.runs import checked_size, mask_geometry, pixels_of
 
 Element = ElementTree.Element
+ROUND = 0.2  # area of such an outline against that of a circle as long
+MANY = 12  # points of one shape that hardly go around an area by chance
+FEWEST, MOST_OF = 3, 0.5  # such shapes, and their share of those of many points
 
 
 def recognise(files: Files, name: str) -> bool:
@@ -63,6 +70,7 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
             )
         for image in root.iter("image"):
             yield picture_of(image, project_of(root, image), dropped)
+        dropped.told += around_lines(root)
 
 
 def project_of(root: Element, image: Element) -> str:
@@ -164,6 +172,24 @@ def shapes_of(one: Element) -> list[Shape]:
     if one.tag == "tag":
         return [Shape("tag", label, True)]
     raise Unreadable(f"a {one.tag}, which is no label here")
+
+
+def around_lines(root: Element) -> Iterator[str]:
+    """Yield a line where most shapes of many points go around an area, as outlines do, if any."""
+    many, around = 0, []
+    for image in root.iter("image"):
+        for one in image.findall("points"):
+            with contextlib.suppress(*MALFORMED):
+                path = path_of(one)
+                many += len(path) >= MANY
+                if len(path) >= MANY and is_round(path, ROUND) and is_simple(path):
+                    around.append(image.get("name", ""))
+    if len(around) >= max(FEWEST, MOST_OF * many):
+        yield (
+            f"{len(around)} of {many} shapes of many points go around an area, the first in "
+            f"{around[0]}, and each point is taken as a click; where they outline objects, call "
+            "them polygons in the file"
+        )
 
 
 ELLIPSE = (("cx", "cy"), ("rx", "ry"))

@@ -61,6 +61,26 @@ def ring_area(ring: Ring) -> float:
     return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
 
 
+def is_round(ring: Ring, least: float) -> bool:
+    """Return whether a ring's area is at least that share of a circle's that is as long."""
+    places = np.array([*ring, ring[0]], float)
+    length = float(np.hypot(*np.diff(places, axis=0).T).sum())
+    return length > 0 and 4 * np.pi * ring_area(ring) >= least * length**2
+
+
+def is_simple(ring: Ring) -> bool:
+    """Return whether no two sides of a ring cross."""
+    start = np.array(ring, float)
+    end = np.roll(start, -1, 0)
+
+    def side_of(places: np.ndarray) -> np.ndarray:  # [sides, places]: left or right of each side
+        along, to = (end - start)[:, None], places[None] - start[:, None]
+        return np.sign(along[..., 0] * to[..., 1] - along[..., 1] * to[..., 0])
+
+    parts = side_of(start) * side_of(end) < 0  # the ends of the second lie on both sides of one
+    return not (parts & parts.T).any()
+
+
 def lies_in(ring: Ring, outline: Ring) -> bool:
     """Return whether all vertices of a ring lie within an outline, and not on its edge."""
     import cv2
