@@ -201,6 +201,24 @@ def test_what_a_model_drew_is_told(form, bring, tmp_path, capsys):
     assert "score" not in told
 
 
+@pytest.mark.parametrize("marks", [(), ("nnCreated",), ("nnCreated", "nnUpdated")])
+@pytest.mark.parametrize("value", [None, 0.62, "62", "low"])
+def test_what_a_network_drew_in_supervisely_is_told(marks, value, bring, tmp_path, capsys):
+    tags = [] if value is None else [{"name": "confidence", "value": value}]
+    corner = {"exterior": [[1, 1], [9, 1], [9, 9]], "interior": []}
+    one = {"classTitle": "cat", "geometryType": "polygon", "points": corner, "tags": tags}
+    one |= dict.fromkeys(("nnCreated", "nnUpdated"), False) | dict.fromkeys(marks, True)
+    content = {"size": {"width": 60, "height": 40}, "tags": [], "objects": [one]}
+    path = tmp_path / "ann/a.png.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(content))
+    run(labels, "import", path, "--images", tmp_path / "images", "--output", tmp_path / "s")
+    told = capsys.readouterr().out
+    has_score = value in (0.62, "62")
+    assert ("have a model's score" in told) == has_score
+    assert ("a model's shapes that nobody changed" in told) == (len(marks) == 2 and not has_score)
+
+
 def test_classes_of_tags_alone_are_told_until_a_map_leaves_them_out(bring):
     rows = ["a.png,box,cat,1,1,9,9", "a.png,tag,cat", "a.png,tag,blurry"]
     told = "only tags show blurry, which a model learns as classes of pixels"

@@ -6,8 +6,10 @@ are pixels, both inside.
 
 import base64
 import binascii
+import contextlib
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -19,11 +21,13 @@ from weakseg.labels.formats.files import Files, one_a_picture
 from weakseg.labels.formats.geometry import box_of, polygon
 from weakseg.labels.formats.records import (
     IGNORED,
+    UNCHANGED,
     Dropped,
     Nothing,
     PictureRecord,
     Shape,
     Unreadable,
+    number,
     places,
     size_of,
     text,
@@ -31,6 +35,7 @@ from weakseg.labels.formats.records import (
 )
 from weakseg.labels.formats.runs import checked_size, mask_geometry
 
+SCORES = ("confidence", "conf", "score")  # names of such tags
 MOST_BYTES = 2**27  # of the PNG of one bitmap
 
 
@@ -53,7 +58,10 @@ def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
     shapes = []
     for place, one in enumerate(content["objects"], 1):
         with dropped.unless_read(name, f"object {place}"):
-            shapes.append(shape_of(one))
+            score = score_of(one)
+            shapes.append(replace(shape_of(one), score=score))
+            if score is None and is_of_network(one):
+                dropped.change(UNCHANGED, name)
             if any(is_ignored(tag) for tag in one.get("tags") or []):
                 dropped.change(IGNORED, name)
     for tag in content.get("tags") or []:
@@ -61,6 +69,21 @@ def picture_of(content: Any, file: str, dropped: Dropped) -> PictureRecord:
             shapes.append(Shape("tag", text(name_of(tag)), True))
     size = size_of(content["size"].get("width"), content["size"].get("height"))
     return PictureRecord(name, size, tuple(shapes))
+
+
+def is_of_network(one: Any) -> bool:
+    """Return whether a network made an object, or changed it last."""
+    return one.get("nnUpdated", one.get("nnCreated")) is True
+
+
+def score_of(one: Any) -> float | None:
+    """Return how sure a model is of an object, by a tag that the tool's apps add, or None."""
+    for tag in one.get("tags") or []:
+        if isinstance(tag, dict) and str(tag.get("name")).casefold() in SCORES:
+            with contextlib.suppress(ValueError):
+                score = number(tag.get("value"))
+                return score if score <= 1 else score / 100
+    return None
 
 
 def is_ignored(tag: Any) -> bool:
