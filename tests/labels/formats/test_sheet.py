@@ -9,19 +9,23 @@ HEAD = "image,kind,class,x,y"
 LINES = ("a.jpg,Box,cat,1.5,2,9,8", "a.jpg,CLICK,dog,3,4")
 
 
-def written(separator, point):
-    """Return the table as a spreadsheet of some country saves it."""
+def written(separator, point, index=None):
+    """Return the table as a spreadsheet of some country saves it; index: name of row numbers."""
     content = "\r\n".join([HEAD, *LINES])
+    if index is not None:
+        content = "\r\n".join([f"{index},{HEAD}", *(f"{k},{line}" for k, line in enumerate(LINES))])
     return content.replace(",", separator).replace(".5", f"{point}5")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt"])
 @pytest.mark.parametrize("separator, point", [(",", "."), (";", "."), (";", ","), ("\t", ",")])
+@pytest.mark.parametrize("index", [None, "", "Unnamed: 0", "index"])
 def test_our_table_is_read_as_spreadsheets_of_all_countries_save_it(
-    tmp_path, name, separator, point
+    tmp_path, name, separator, point, index
 ):
+    content = written(separator, point, index)
     for coding in ("utf-8-sig", "utf-16"):
-        shapes, dropped = only(put(tmp_path / name, written(separator, point).encode(coding)))
+        shapes, dropped = only(put(tmp_path / name, content.encode(coding)))
         assert [(one.kind, one.label, one.geometry) for one in shapes] == [
             ("box", "cat", [1.5, 2, 9, 8]),
             ("click", "dog", [3, 4]),
@@ -124,3 +128,10 @@ def test_what_stands_before_the_names_of_columns_is_skipped(tmp_path, before):
 def test_no_first_line_derails_the_reader(tmp_path, head):
     with pytest.raises(UserError, match="of no format that is known"):
         read(put(tmp_path / "a.csv", f"{head}\na.jpg,click,cat,1,2\n"))
+
+
+@pytest.mark.parametrize("rows", ["a.jpg, 1, 0\nb.jpg, 0, 1\n", "a.jpg, 120, 80\n"])
+def test_a_table_of_classes_a_picture_is_called_what_it_is(tmp_path, rows):
+    with pytest.raises(UserError) as error:
+        read(put(tmp_path / "_classes.csv", f"filename, cat, dog\n{rows}"))
+    assert ("which classes each picture shows" in str(error.value)) == ("120" not in rows)

@@ -7,7 +7,8 @@ b.jpg,polygon,dog,1,1,9,1,9,9    also of strokes, and of coarse outlines
 b.jpg,tag,dog
 c.jpg                            a picture that was looked at, without a shape
 
-Words stand apart by commas, semicolons or tabs. With the last two, numbers may have decimal commas.
+A column of row numbers before them, as pandas writes one, is passed over. Words stand apart by
+commas, semicolons or tabs. With the last two, numbers may have decimal commas.
 """
 
 import csv
@@ -28,6 +29,7 @@ from weakseg.labels.formats.records import (
 )
 
 FIRST = ["image", "kind", "class"]
+INDEX = ("", "index", "unnamed: 0")  # names of a column of row numbers
 KINDS = ("click", "box", "polygon", "outline", "stroke", "tag")
 SUFFIXES = (".csv", ".tsv", ".txt")  # a spreadsheet calls its text with tabs .txt
 SEPARATORS = (",", ";", "\t")
@@ -40,6 +42,8 @@ SIDES = {  # names of columns -> what of a box stands there
     "height": "height h",
 }
 CORNERS, SIZES = ("left", "top", "right", "bottom"), ("left", "top", "width", "height")
+NAMES = ("filename", "file", "image")  # of the column of pictures in tables of others
+LOOKED_AT = 50  # lines of such a table
 SKIPPED = re.compile(r"|#.*|sep=.", re.IGNORECASE)
 PAIR = re.compile(r"x\d*,y\d*")
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
@@ -55,10 +59,12 @@ class Columns:
     separator  of words
     sides      of a box in the order of the columns behind the class, of `CORNERS` or `SIZES`; ()
                where coordinates follow in pairs
+    first      number of columns of row numbers, which stand before
     """
 
     separator: str
     sides: tuple[str, ...] = ()
+    first: int = 0
 
 
 def is_sheet(content: str) -> bool:
@@ -78,14 +84,29 @@ def first_line(content: str) -> tuple[str, list[str]] | None:
             words = next(csv.reader([line], delimiter=separator), [])
         except csv.Error:  # as of a word that is far too long
             return None
-        if is_head(words):
+        if index_columns(words) is not None:
             return separator, [word.strip().casefold() for word in words]
     return None
 
 
-def is_head(words: Sequence[str]) -> bool:
-    """Return whether words are the names of our columns."""
-    return [word.strip().casefold() for word in words[: len(FIRST)]] == FIRST
+def index_columns(words: Sequence[str]) -> int | None:
+    """Return how many columns of row numbers precede the names of ours; None of other words."""
+    names = [word.strip().casefold() for word in words[: len(FIRST) + 1]]
+    if names[: len(FIRST)] == FIRST:
+        return 0
+    return 1 if names[1:] == FIRST and names[0] in INDEX else None
+
+
+def hint_of(content: str) -> str:
+    """Return the way out for a table that is none of ours, in words."""
+    rows = [line.split(",") for line in content.splitlines()[:LOOKED_AT] if line.strip()]
+    marks = {word.strip() for row in rows[1:] for word in row[1:]}
+    if rows and rows[0][0].strip().casefold() in NAMES and marks and marks <= {"0", "1"}:
+        return (
+            "; it looks like a table of which classes each picture shows, as Roboflow's "
+            f"_classes.csv; write {','.join(FIRST)} first, and a.jpg,tag,cat for each"
+        )
+    return f"; our own tables begin with {','.join(FIRST)},x,y"
 
 
 def columns_of(content: str, where: str) -> Columns:
@@ -93,18 +114,19 @@ def columns_of(content: str, where: str) -> Columns:
     found = first_line(content)
     assert found, "whoever calls it has recognised the table"
     separator, names = found
-    rest = names[len(FIRST) :]
+    first = index_columns(names) or 0
+    rest = names[first + len(FIRST) :]
     while rest and not rest[-1]:
         rest.pop()
     couples = [",".join(rest[place : place + 2]) for place in range(0, len(rest), 2)]
     if all(PAIR.fullmatch(couple) for couple in couples):
-        return Columns(separator)
+        return Columns(separator, first=first)
     for sides in (CORNERS, SIZES):
         order = tuple(
             side for name in rest for side in sides if name.replace("_", "") in SIDES[side].split()
         )
         if sorted(order) == sorted(sides) and len(rest) == len(sides):
-            return Columns(separator, order)
+            return Columns(separator, order, first)
     raise UserError(
         f"{where}: the columns behind the class are called {', '.join(rest)}; call them x and y in "
         "turn, or left, top, right, bottom, or left, top, width, height"
@@ -117,12 +139,12 @@ def of_rows(content: str, where: str, dropped: Dropped) -> Iterator[PictureRecor
     pictures: dict[str, list[Shape]] = {}
     rows = csv.reader(io.StringIO(content, newline=None), delimiter=columns.separator)
     try:
-        lines = [[word.strip() for word in row] for row in rows]
+        lines = [[word.strip() for word in row[columns.first :]] for row in rows]
     except csv.Error as error:
         raise UserError(f"{where}: no readable table ({error}); save it anew") from error
     if columns.separator != ",":
         lines = with_points(lines, where)
-    head = next(place for place, words in enumerate(lines) if is_head(words))
+    head = next(place for place, words in enumerate(lines) if index_columns(words) == 0)
     for place, words in enumerate(lines[head + 1 :], head + 2):
         while words and not words[-1]:
             words.pop()

@@ -101,8 +101,8 @@ def recognise(files: Files) -> str:
                 if row.recognise(files, name):
                     return known
     titles = ", ".join(row.title for row in FORMATS.values())
-    is_sheet = bool(files.with_suffix(".csv", ".tsv"))
-    hint = f"; our own tables begin with {','.join(sheet.FIRST)},x,y" if is_sheet else ""
+    tables = files.with_suffix(".csv", ".tsv")
+    hint = sheet.hint_of(files.text(tables[0])) if tables else ""
     raise UserError(f"{files.path}: of no format that is known: {titles}{hint}")
 
 
