@@ -79,7 +79,7 @@ def import_labels(args: argparse.Namespace) -> None:
                 f"  {change.added} shapes added, {change.removed} removed, {change.kept} as "
                 f"before; {change.pictures} of {found.pictures} pictures changed"
             )
-            for line in renamed_lines(change.renamed):
+            for line in renamed_lines(change.renamed, wishes.names):
                 say(f"  {line}")
             if change.removed:
                 say(f"  removed: of {', '.join(found.sources)} before; another --source keeps both")

@@ -117,7 +117,8 @@ def test_two_names_of_one_class_are_told_and_joined_by_the_map_that_is_told(othe
     names = {one.label for one in carried.shapes}
     assert names == {"cat", "dog", *(["background"] if other == "bg" else [])}
     if other != "bg":
-        told, _ = bring(*rows, words=["--classes", "background", "cat", other, "dog"])
+        words = ["--classes", "background", "cat", other, "dog", "--source", "another"]
+        told, _ = bring(*rows, words=words)
         assert "--map" not in told  # somebody means them
 
 

@@ -90,11 +90,14 @@ def renamed_to(label: str, names: Mapping[str, str]) -> str | None:
     return None
 
 
-def renamed_lines(renamed: Mapping[tuple[str, str], int]) -> Iterator[str]:
+def renamed_lines(
+    renamed: Mapping[tuple[str, str], int], names: Mapping[str, str]
+) -> Iterator[str]:
     """Yield a line on shapes of which an import changed nothing but the class, if any.
 
-    renamed: {(class before, class now): their number}
+    renamed: {(class before, class now): their number}, of which those are meant that `renames` name
     """
+    renamed = {pair: n for pair, n in renamed.items() if renamed_to(pair[0], names) != pair[1]}
     if renamed:
         told = (f"{old or UNTOLD} to {new or UNTOLD} {n}" for (old, new), n in renamed.items())
         old, new = next(iter(renamed))
