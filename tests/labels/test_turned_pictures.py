@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from weakseg.labels.exporting import write_labels
+from weakseg.labels.fitting import TURNS
 from weakseg.labels.formats.records import Classes, PictureRecord, Shape
 from weakseg.labels.importing import Wishes, read_labels
 from weakseg.labels.matching import Pictures
@@ -55,7 +57,37 @@ def test_the_size_of_another_photograph_tells(states, tmp_path):
     other = photograph(tmp_path / "a.jpg", (40, 30), 3)
     lines = told(coco(tmp_path / "a.json", {"a": other, "b": sizes[states]}), tmp_path)
     assert bool(lines) == (states == "stored")
-    assert all("as the sizes of 1 others show that these were" in line for line in lines)
+    assert all("the sizes of 1 others show that labels were drawn" in line for line in lines)
+
+
+@pytest.mark.parametrize("turn", [2, 3, 4])
+@pytest.mark.parametrize("drawn", ["upright", "stored", "box"])
+def test_the_edges_in_the_photographs_tell_on_which_of_them_masks_were_drawn(turn, drawn, tmp_path):
+    rng, form = np.random.default_rng(turn), {}
+    for k in range(9):
+        left, top = rng.integers(2, 20, 2).tolist()
+        pixels = rng.integers(0, 40, (60, 80, 3), np.uint8)
+        pixels[top : top + 25, left : left + 30] += 120
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        Image.fromarray(pixels).save(tmp_path / f"{k}.png", exif=exif)
+        places = np.array([[left, top], [left + 30, top], [left + 30, top + 25], [left, top + 25]])
+        if drawn == "upright":
+            places = np.array([TURNS[turn](x, y, 80, 60) for x, y in places])
+        form[k] = [*places.min(0), *(places.max(0) - places.min(0))] if drawn == "box" else places
+    table = json.loads(
+        coco(tmp_path / "a.json", dict.fromkeys(map(str, form), (80, 60))).read_text()
+    )
+    for one, outline in zip(table["annotations"], form.values(), strict=True):
+        key = "bbox" if drawn == "box" else "segmentation"
+        numbers = np.array(outline).ravel().tolist()
+        one["segmentation"], one[key] = [], numbers if key == "bbox" else [numbers]
+    for image in table["images"]:
+        image["file_name"] = f"{image['id']}.png"
+    (tmp_path / "a.json").write_text(json.dumps(table))
+    lines = told(tmp_path / "a.json", tmp_path)
+    assert len(lines) == (drawn != "upright")
+    assert all(("edges in them show" in line) == (drawn == "stored") for line in lines)
 
 
 @pytest.mark.parametrize("form", ["cvat", "labelme", "labelstudio", "coco", "yolo"])

@@ -164,7 +164,7 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
     keys = {key for of_source in found.sources.values() for key in of_source}
     found.dropped.told += notes_of_predictions(files.path, pictures, keys)
     if not FORMATS[name].is_upright:
-        found.dropped.told += turned_lines(there, pictures.paths)
+        found.dropped.told += turned_lines(there, pictures)
     if name == "store":
         found.dropped.told += notes_of_store(folder_of(files), pictures)
     refuse_unusable(found, pictures, is_matched=bool(there) or not found.absent)
