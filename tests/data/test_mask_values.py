@@ -145,6 +145,7 @@ def blobs(root, value=255):
     for k in range(12):
         mask = np.zeros((40, 48), np.uint8)
         mask[10 : 20 + k, 8 : 30 + k] = value
+        mask[np.add.outer(np.arange(40), np.arange(48)) < 24] = 0  # no box
         photo = np.where(mask[..., None] > 0, (200, 60, 40), (30, 90, 160)).astype(np.uint8)
         Image.fromarray(photo).save(root / "images" / f"{k:02d}.png")
         Image.fromarray(mask).save(root / "masks" / f"{k:02d}.png")

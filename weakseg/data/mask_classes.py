@@ -11,6 +11,7 @@ from weakseg.common import IGNORE, UserError, choose, refuse_repeats
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.counted import CountedTally
 from weakseg.data.inverted import InvertedTally
+from weakseg.data.mask_shapes import ShapeTally
 from weakseg.data.mask_tally import Reader, tally_notes
 from weakseg.data.mask_values import described, read_class_numbers
 from weakseg.data.rims import inner, rim_notes
@@ -150,6 +151,7 @@ class MaskClasses(SegmentationDataset):
         several = [self.mask_path(name) for name, numbers in self.shown.items() if inner(numbers)]
         read = partial(read_class_numbers, values=self.mask_values)
         notes += [*rim_notes(self.root, several, read), *self.inverted(read), *self.counted(read)]
+        notes += self.shapeless(read)
         if not lacking or not self.shown:
             return notes
         names = shorten(", ".join(lacking), 120)
@@ -187,6 +189,15 @@ class MaskClasses(SegmentationDataset):
             return []
         paths = [self.mask_path(name) for name, shown in counts.items() if shown]
         return tally_notes(self.root, paths, read, CountedTally(self.all_classes))
+
+    def shapeless(self, read: Reader) -> list[str]:
+        """Return a line where masks may show something of objects, but not their shapes."""
+        if not self.has_background:
+            return []
+        paths = [
+            self.mask_path(name) for name, shown in self.shown.items() if {*shown} - {0, IGNORE}
+        ]
+        return tally_notes(self.root, paths, read, ShapeTally())
 
     def bare(self) -> list[str]:
         """Return a line where many masks show the background alone: nobody may have drawn them."""

@@ -162,6 +162,8 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
                 note_repeats(both, record.name, found)
     note_empty(found, there)
     keys = {key for of_source in found.sources.values() for key in of_source}
+    if wishes.areas_as in (None, "full"):
+        found.dropped.told += found.dropped.of_masks
     found.dropped.told += notes_of_predictions(files.path, pictures, keys)
     if not FORMATS[name].is_upright:
         found.dropped.told += turned_lines(there, pictures)

@@ -17,6 +17,7 @@ from weakseg.data.class_list import is_behind, read_classes, write_classes
 from weakseg.data.counted import CountedTally
 from weakseg.data.inverted import InvertedTally
 from weakseg.data.mask_lists import LIST, TABLE, merged, read_table
+from weakseg.data.mask_shapes import ShapeTally
 from weakseg.data.mask_tally import MOST
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
@@ -67,7 +68,7 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
         )
     palettes, rims = Palettes(meaning.values), RimTally()
     inverted = InvertedTally(meaning.classes.names, meaning.values)
-    counted = CountedTally(meaning.classes.names)
+    counted, shapes_of = CountedTally(meaning.classes.names), ShapeTally()
     names = [name for name in files.with_suffix(".png") if OBJECTS not in PurePosixPath(name).parts]
     looked = {*evenly(names, MOST)}
     for name in names:
@@ -91,6 +92,7 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
             rims.add(mask, name)
             inverted.add(mask, name)
             counted.add(mask, name)
+            shapes_of.add(mask, name)
         is_complete = IGNORE not in numbers and meaning.classes.has_background
         shown = sorted(numbers - {IGNORE} - ({0} if is_complete else set()))
         shapes = [shape for number in shown for shape in regions(mask, number, meaning)]
@@ -105,6 +107,8 @@ def read(files: Files, dropped: Dropped, meaning: Meaning) -> Iterator[PictureRe
         dropped.told += inverted.lines()
     if meaning.classes.has_background and not meaning.values:
         dropped.told += counted.lines()
+    if meaning.classes.has_background:
+        dropped.of_masks += shapes_of.lines(tells_boxes=False)
 
 
 def is_told(values: MaskValues | None) -> bool:

@@ -153,6 +153,7 @@ class Dropped:
     first    {the same: where}
     hidden   names of pictures that lost what may have been an object
     told     further lines for people, of what is taken over and may be wrong
+    of_masks the same of masks, where they are taken as exact ones
     """
 
     def __init__(self) -> None:
@@ -160,6 +161,7 @@ class Dropped:
         self.first: dict[tuple[bool, str], str] = {}
         self.hidden: set[str] = set()
         self.told: list[str] = []
+        self.of_masks: list[str] = []
 
     def add(self, reason: str, picture: str, place: str = "", *, hides: bool = True) -> None:
         """Count something that is lost.
