@@ -88,7 +88,7 @@ def import_labels(args: argparse.Namespace) -> None:
         say(line)
     if args.classes and not is_background(classes.names[0]):
         say(f"{args.output}: {classes.names[0]} is the background, since --classes names it first")
-    print_state(args.output)
+    print_state(args.output, wishes.meaning.classes.names)
     images = Path(args.images)
     data_dir = images.parent if images.name == "images" else images
     words = ["train.py", "--supervision_mode", "any", "--learner", "probe"]
@@ -179,20 +179,25 @@ EMPTY = {
 }
 
 
-def print_state(folder: str) -> None:
-    """Say what a store holds, by kind of label, and what its sources have in common."""
+def print_state(folder: str, known: Sequence[str]) -> None:
+    """Say what a store holds, by kind of label, and what its sources have in common.
+
+    known: the classes that somebody listed
+    """
     from weakseg.labels.common_questions import agreement_lines
     from weakseg.labels.importing import carried_in
+    from weakseg.labels.naming import alike_lines
     from weakseg.labels.store import opened_store
-    from weakseg.labels.store_check import counted_classes, summary
+    from weakseg.labels.store_check import counted_classes, shapes_by_class, summary
     from weakseg.labels.store_contrary import Doubts
 
     with opened_store(folder) as store:
         given, classes = store.given(), store.classes()
     carried = dict(carried_in(given))
     doubts = Doubts(carried, classes)
-    lines = [*summary(carried, doubts.lacking), *counted_classes(carried), *agreement_lines(given)]
-    for line in [*lines, *doubts.lines()]:
+    shapes = shapes_by_class(carried)
+    lines = [*summary(carried, doubts.lacking), *counted_classes(shapes), *agreement_lines(given)]
+    for line in [*lines, *alike_lines(shapes, known), *doubts.lines()]:
         say(f"{folder}: {line}")
 
 
@@ -225,6 +230,7 @@ def check(args: argparse.Namespace) -> None:
     from weakseg.labels.common_questions import agreement_lines
     from weakseg.labels.importing import carried_in
     from weakseg.labels.matching import Pictures
+    from weakseg.labels.naming import alike_lines, classes_beside
     from weakseg.labels.store import opened_store
     from weakseg.labels.store_contrary import Doubts
 
@@ -241,7 +247,9 @@ def check(args: argparse.Namespace) -> None:
             lines += store_check.beside_by_source(args.labels, store, given, carried, pictures)
         lines += store_check.class_lines(carried, classes)
         lines += store_check.suspicious(carried, classes, pictures.files if pictures else {})
-        lines += [f"suspicious: {line}" for line in doubts.lines()]
+        known = classes_beside(args.images).names if args.images else ()
+        doubtful = [*alike_lines(store_check.shapes_by_class(carried), known), *doubts.lines()]
+        lines += [f"suspicious: {line}" for line in doubtful]
         lines += [*store_check.two_sizes(given), *agreement_lines(given)]
     say_all(lines)
     if args.wrong is not None:

@@ -85,6 +85,10 @@ def test_shapes_that_a_later_export_calls_otherwise_are_told_with_both_names(dat
         "  2 of them changed nothing but their class: dog to cat 2; where the old name is right, "
     )
     assert f"{line}--map 'cat=dog'" in capsys.readouterr().out
+    bring(path, map="dog=cat")
+    assert "nothing but their class: dog to cat 1\n" in capsys.readouterr().out  # as somebody means
+    bring(path)
+    capsys.readouterr()
     bring(cvat(data / "one.xml", {"a": box(at=9), "b": box("dog")}))
     assert "  1 of them changed nothing but their class: cat to dog 1;" in capsys.readouterr().out
 

@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from weakseg.common import UserError, suggestion
+from weakseg.data.alike_names import alike_names, misspelt
 from weakseg.data.class_list import as_seen, read_classes
 from weakseg.labels.formats.records import Classes
 from weakseg.validation import shorten
 
 BACKGROUND = "_background_"  # as LabelMe calls it
 NOTHING = "-"  # a class that --map leaves out
+ALIKE = 3  # pairs of names that are told
 UNTOLD = "?"  # one of whose pixels --map says that nobody can tell what they are: unlabelled
 
 
@@ -90,6 +92,22 @@ def renamed_to(label: str, names: Mapping[str, str]) -> str | None:
     return None
 
 
+def alike_lines(shapes: Mapping[str, int], known: Collection[str]) -> Iterator[str]:
+    """Yield a line on each two classes of a store that may be one, a few at most.
+
+    shapes: {class: number of its shapes}; known: classes that somebody listed, and so means
+    """
+    pairs = [*alike_names([*shapes])]
+    slips = [one for one in misspelt(shapes) if one not in [pair[:2] for pair in pairs]]
+    pairs += [
+        (name, other, f"differ by a letter, and are of {shapes[other]} and {shapes[name]} shapes")
+        for name, other in slips
+    ]
+    told = [pair for pair in pairs if not {*pair[:2]} <= {*known}]
+    for name, other, how in told[:ALIKE]:
+        yield f"the classes {other} and {name} {how}; --map '{name}={other}' makes them one"
+
+
 def renamed_lines(
     renamed: Mapping[tuple[str, str], int], names: Mapping[str, str]
 ) -> Iterator[str]:
@@ -101,7 +119,8 @@ def renamed_lines(
     if renamed:
         told = (f"{old or UNTOLD} to {new or UNTOLD} {n}" for (old, new), n in renamed.items())
         old, new = next(iter(renamed))
-        way_out = f"; where the old name is right, --map '{new}={old}'" if old and new else ""
+        is_open = old and new and new not in names.values()
+        way_out = f"; where the old name is right, --map '{new}={old}'" if is_open else ""
         yield (
             f"{sum(renamed.values())} of them changed nothing but their class: "
             f"{shorten(', '.join(told), 100)}{way_out}"

@@ -8,7 +8,6 @@ from itertools import islice
 
 import numpy as np
 
-from weakseg.data.alike_names import alike_names
 from weakseg.data.class_list import is_background, is_blank, is_void
 from weakseg.labels.checks import EDGE
 from weakseg.labels.closed_strokes import ClosedStrokes
@@ -107,9 +106,6 @@ class Slips:
                 f"the classes {shorten(', '.join(names), 60)} differ by a number; where it counts "
                 f"objects, --map '{pattern}={stem}' makes them one"
             )
-        for name, other, how in islice(alike_names(classes), 3):
-            if name in named or other in named:
-                yield f"the classes {other} and {name} {how}; --map '{name}={other}' makes them one"
         for name in named:
             if is_background(name) and name not in ("background", BACKGROUND):
                 yield (

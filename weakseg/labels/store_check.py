@@ -162,12 +162,18 @@ def class_lines(carried: Mapping[str, Carried], classes: Classes) -> Iterator[st
         yield f"class {name}: {told or 'nothing'} in {pictures[name]} pictures"
 
 
-def counted_classes(carried: Mapping[str, Carried]) -> Iterator[str]:
-    """Yield a line on how many shapes each class has, the rarest, which may be slips, first."""
+def shapes_by_class(carried: Mapping[str, Carried]) -> dict[str, int]:
+    """Return {class: number of its shapes}, the rarest, which may be slips, first."""
     labels = (shape.label for one in carried.values() for shape in one.shapes if shape.label)
     shapes = sorted((number, name) for name, number in Counter(labels).items())
+    return {name: number for number, name in shapes}
+
+
+def counted_classes(shapes: Mapping[str, int]) -> Iterator[str]:
+    """Yield a line on how many shapes each class has; shapes: of `shapes_by_class`."""
     if shapes:
-        yield f"classes: {shorten(', '.join(f'{name} {number}' for number, name in shapes), 200)}"
+        told = ", ".join(f"{name} {number}" for name, number in shapes.items())
+        yield f"classes: {shorten(told, 200)}"
 
 
 def suspicious(
