@@ -186,18 +186,16 @@ def print_state(folder: str, known: Sequence[str]) -> None:
     """
     from weakseg.labels.common_questions import agreement_lines
     from weakseg.labels.importing import carried_in
-    from weakseg.labels.naming import alike_lines
     from weakseg.labels.store import opened_store
-    from weakseg.labels.store_check import counted_classes, shapes_by_class, summary
+    from weakseg.labels.store_check import counted_classes, name_lines, summary
     from weakseg.labels.store_contrary import Doubts
 
     with opened_store(folder) as store:
         given, classes = store.given(), store.classes()
     carried = dict(carried_in(given))
     doubts = Doubts(carried, classes)
-    shapes = shapes_by_class(carried)
-    lines = [*summary(carried, doubts.lacking), *counted_classes(shapes), *agreement_lines(given)]
-    for line in [*lines, *alike_lines(shapes, known), *doubts.lines()]:
+    lines = [*summary(carried, doubts.lacking), *counted_classes(carried), *agreement_lines(given)]
+    for line in [*lines, *name_lines(carried, known), *doubts.lines()]:
         say(f"{folder}: {line}")
 
 
@@ -230,7 +228,7 @@ def check(args: argparse.Namespace) -> None:
     from weakseg.labels.common_questions import agreement_lines
     from weakseg.labels.importing import carried_in
     from weakseg.labels.matching import Pictures
-    from weakseg.labels.naming import alike_lines, classes_beside
+    from weakseg.labels.naming import classes_beside
     from weakseg.labels.store import opened_store
     from weakseg.labels.store_contrary import Doubts
 
@@ -248,7 +246,7 @@ def check(args: argparse.Namespace) -> None:
         lines += store_check.class_lines(carried, classes)
         lines += store_check.suspicious(carried, classes, pictures.files if pictures else {})
         known = classes_beside(args.images).names if args.images else ()
-        doubtful = [*alike_lines(store_check.shapes_by_class(carried), known), *doubts.lines()]
+        doubtful = [*store_check.name_lines(carried, known), *doubts.lines()]
         lines += [f"suspicious: {line}" for line in doubtful]
         lines += [*store_check.two_sizes(given), *agreement_lines(given)]
     say_all(lines)

@@ -322,3 +322,34 @@ def test_tasks_that_label_one_picture_are_told_and_it_counts_once(both, bring, t
     told = imported(tmp_path, capsys, f"<annotations>{meta}{images}</annotations>", ".xml")
     line = "1 pictures have labels of several tasks, the first is a of cvat task 7 and cvat task 8"
     assert (line in told) == both and "1 of 1 pictures changed" in told
+
+
+@pytest.mark.parametrize("name", ["no dog", "No_Dog", "without dog", "dog absent", "kein-dog"])
+def test_a_tag_that_denies_a_class_is_told_and_left_out(name, bring):
+    rows = ["a.png,tag,cat", "b.png,tag,dog", f"a.png,tag,{name}"]
+    told, _ = bring(*rows)
+    assert f"the tags {name} are learnt as classes" in told
+    told, carried = bring(*rows, words=["--map", f"{name}=-"])
+    assert "learnt as" not in told and [one.label for one in carried.shapes] == ["cat"]
+    told, _ = bring(*rows, words=["--classes", "background", "cat", "dog", name])
+    assert "learnt as" not in told  # somebody means it
+    told, _ = bring(*rows[:2], f"a.png,box,{name},1,1,9,9")
+    assert "learnt as" not in told  # a head without a helmet
+
+
+@pytest.mark.parametrize(
+    "name, is_told",
+    [
+        ("cat; outdoor", True),
+        ("dog|cat", True),
+        ("dog, cat", True),
+        ("cat, domestic", True),
+        ("tench, Tinca tinca", False),
+        ("no entry", False),
+        ("black and white", False),
+    ],
+)
+def test_several_tags_in_one_cell_are_told(name, is_told, bring):
+    told, _ = bring("b.png,tag,cat", "b.png,tag,white", f'a.png,tag,"{name}"')
+    assert (f"{name!r} look like several classes in one" in told) == is_told
+    assert "learnt as" in told or not is_told

@@ -20,9 +20,11 @@ from weakseg.labels.formats.geometry import overlap, twofold
 from weakseg.labels.formats.records import AREAS, SIGNAL, Classes, Shape
 from weakseg.labels.label_record import read_record
 from weakseg.labels.matching import Pictures
+from weakseg.labels.naming import alike_lines
 from weakseg.labels.seen_photographs import changed_photographs, held_by_source, noted_photographs
 from weakseg.labels.store import Given, Store
 from weakseg.labels.store_labels import refuse_two_sizes
+from weakseg.labels.tag_words import tag_lines
 from weakseg.validation import shorten
 
 BORDER = 1.0  # pixels: a click as near to the picture's edge may be a slip
@@ -169,11 +171,22 @@ def shapes_by_class(carried: Mapping[str, Carried]) -> dict[str, int]:
     return {name: number for number, name in shapes}
 
 
-def counted_classes(shapes: Mapping[str, int]) -> Iterator[str]:
-    """Yield a line on how many shapes each class has; shapes: of `shapes_by_class`."""
+def counted_classes(carried: Mapping[str, Carried]) -> Iterator[str]:
+    """Yield a line on how many shapes each class has."""
+    shapes = shapes_by_class(carried)
     if shapes:
         told = ", ".join(f"{name} {number}" for name, number in shapes.items())
         yield f"classes: {shorten(told, 200)}"
+
+
+def name_lines(carried: Mapping[str, Carried], known: Collection[str]) -> Iterator[str]:
+    """Yield lines on names of classes that look like slips; known: those that somebody listed."""
+    shapes = shapes_by_class(carried)
+    placed = {
+        shape.label for one in carried.values() for shape in one.shapes if shape.kind != "tag"
+    }
+    yield from alike_lines(shapes, known)
+    yield from tag_lines([name for name in shapes if name not in placed], [*shapes], known)
 
 
 def suspicious(
