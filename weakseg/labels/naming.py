@@ -119,8 +119,7 @@ def renamed_lines(
     if renamed:
         told = (f"{old or UNTOLD} to {new or UNTOLD} {n}" for (old, new), n in renamed.items())
         old, new = next(iter(renamed))
-        is_open = old and new and new not in names.values()
-        way_out = f"; where the old name is right, --map '{new}={old}'" if is_open else ""
+        way_out = f"; where the old name is right, --map '{new}={old}'" if old and new else ""
         yield (
             f"{sum(renamed.values())} of them changed nothing but their class: "
             f"{shorten(', '.join(told), 100)}{way_out}"
