@@ -233,15 +233,6 @@ def framed(labels: Mapping[str, Any], kind: str) -> Iterator[tuple[int, list[flo
         yield number, [*frame[:4]] if kind == "boxes" else box_of(frame["polygon"])
 
 
-def lies_within(path: Sequence[Sequence[float]], frames: Sequence[Any], slack: float) -> bool:
-    """Return whether a place [x, y] of a path lies in a box [left, top, right, bottom], or near."""
-    return any(
-        left - slack <= x <= right + slack and top - slack <= y <= bottom + slack
-        for left, top, right, bottom in frames
-        for x, y in path
-    )
-
-
 def lacking(
     labels: Mapping[str, Any], kind: str, class_names: Sequence[str], has_background: bool
 ) -> str | None:
@@ -265,6 +256,11 @@ def outside_frames(labels: Mapping[str, Any], kind: str) -> tuple[str, int] | No
     frames = [*framed(labels, kind)]
     for name, number, path in marked(labels):
         own = [frame for label, frame in frames if label == number]
-        if number not in (0, IGNORE) and not lies_within(path, own, slack):
+        inside = any(
+            left - slack <= x <= right + slack and top - slack <= y <= bottom + slack
+            for left, top, right, bottom in own
+            for x, y in path
+        )
+        if number not in (0, IGNORE) and not inside:
             return name, number
     return None

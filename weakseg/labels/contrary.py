@@ -8,7 +8,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from weakseg.labels.agreement import FRAMES, SLACK, framed, lies_within, marked
+import numpy as np
+
+from weakseg.labels.agreement import FRAMES, SLACK, framed, marked
 
 FEWEST = 3  # pictures from which on it is no chance
 MOST = 0.5  # share of the pictures that have both kinds, and of the marks of one
@@ -56,17 +58,19 @@ class Contrary:
         """Return how marks of a kind, on objects, lie to the frames of their picture."""
         slack = SLACK * max(labels["size"])
         found: Within = {}
+        classes, boxes = np.array([one[0] for one in frames]), np.array([one[1] for one in frames])
         for name, number, path in named({signal: labels.get(signal, ())}):
             if number not in self.objects:
                 continue
-            around = [
-                (label, f"{name} of {self.class_names[number]} in {word} {i} of ")
-                for i, (label, box) in enumerate(frames, 1)
-                if lies_within(path, [box], slack if label == number else -slack)
-            ]
-            is_denied = bool(around) and all(label != number for label, _ in around)
             marks, denied, case = found.get(number, (0, 0, ""))
-            case = case or (around[0][1] + self.class_names[around[0][0]] if is_denied else "")
+            is_own, is_denied = classes == number, False
+            if not is_own.all():
+                around = are_around(boxes, path, np.where(is_own, slack, -slack))
+                is_denied = bool(around.any() and not (around & is_own).any())
+                if is_denied and not case:
+                    i = int(around.argmax())
+                    this, other = self.class_names[number], self.class_names[classes[i]]
+                    case = f"{name} of {this} in {word} {i + 1} of {other}"
             found[number] = marks + 1, denied + is_denied, case
         return found
 
@@ -106,6 +110,16 @@ class Contrary:
                 f"in {len(contrary)} of {both} pictures with both, tags name other classes than "
                 f"the rest shows, the first is {contrary[0]}; {WAY_OUT}"
             )
+
+
+def are_around(boxes: np.ndarray, path: Sequence[Sequence[float]], slack: np.ndarray) -> np.ndarray:
+    """Return which boxes [N, 4] have a place [x, y] of a path in them -> bool [N].
+
+    slack: by how much each may lie beside it, in pixels [N]
+    """
+    x, y = np.array(path, float).reshape(-1, 2, 1).transpose(1, 0, 2)
+    left, top, right, bottom = boxes.T + np.array([-1, -1, 1, 1])[:, None] * slack
+    return ((left <= x) & (x <= right) & (top <= y) & (y <= bottom)).any(0)
 
 
 def is_most(some: Sequence[str], of: int) -> bool:
