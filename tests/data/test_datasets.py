@@ -396,7 +396,7 @@ def test_bad_masks_are_named(pets):
     mask(path, [1, 2, 9], (width, height))
     with pytest.raises(UserError, match=f"{name}.png: holds the number 9, which is no class"):
         dataset.load(name)
-    picture(path, (width, height))
+    Image.new("RGB", (width, height), "#010203").save(path)
     with pytest.raises(
         UserError, match=f"{name}.png: a mask must be an 8-bit grey or palette image"
     ):

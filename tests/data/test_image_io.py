@@ -252,6 +252,37 @@ def test_masks_keep_their_numbers(tmp_path):
     assert np.array_equal(read_mask(binary), numbers > 128)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("colours", [0, 2, 6])  # grey; red, green and blue; these and opacity
+def test_masks_of_few_bits_and_of_equal_channels_keep_their_numbers(bits, colours, tmp_path):
+    numbers = np.random.default_rng(bits).integers(0, min(2**bits, 200), (5, 7))
+    channels = {0: 1, 2: 3, 6: 4}[colours]
+    values = np.repeat(numbers[..., None], channels, 2).reshape(5, -1)
+    if colours == 6:
+        values[:, 3::4] = 2**bits - 1
+    depth = bits if colours == 0 else max(bits, 8)
+    if colours == 6 and bits < 8:
+        values[:, 3::4] = 255
+    rows = [np.unpackbits(row.astype(">u2").view(np.uint8)).reshape(-1, 16) for row in values]
+    lines = [b"\0" + np.packbits(row[:, 16 - depth :]).tobytes() for row in rows]
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", 7, 5, depth, colours, 0, 0, 0),
+        b"IDAT": zlib.compress(b"".join(lines)),
+        b"IEND": b"",
+    }
+    path = tmp_path / "m.png"
+    chunks = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts.items()
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    if colours and bits == 16:  # of which Pillow would drop the half that holds the numbers
+        with pytest.raises(UserError, match="8-bit grey or palette image"):
+            read_mask(path)
+        return
+    assert np.array_equal(read_mask(path), numbers)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "CMYK", "F", "I;16"])
 def test_pictures_that_are_no_masks_are_refused(tmp_path, mode):
     if mode == "I;16":

@@ -23,6 +23,7 @@ from weakseg.data.reading import Source, as_photograph
 NPY_HEADER = 128  # bytes of an .npy file before the array
 ALLOWANCE = 1 / 64  # of a limited cache's room that a process fills before it looks again
 CACHE_VERSION = 2  # raise it when reading or resizing gives other pixels than before
+NUMBERS_VERSION = 1  # raise it when the numbers in masks are read otherwise than before
 FULL = "the disk is full"  # where numpy wrote less than it should and says no more
 
 
@@ -204,7 +205,7 @@ def cached_classes(
     from tqdm import tqdm
 
     own = f"-{values.key}" if values else ""
-    keys = {name: f"{source_key(path)}{own}" for name, path in paths.items()}
+    keys = {name: f"{source_key(path)}.{NUMBERS_VERSION}{own}" for name, path in paths.items()}
     folders = sorted({str(Path(path).parent.resolve()) for path in paths.values()})
     store = Path(cache_dir) / f"classes-{stable_seed(*folders):016x}.json"
     try:

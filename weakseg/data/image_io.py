@@ -29,6 +29,7 @@ FORMATS = ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000"]
 FORMATS += ["AVIF"] if find_spec("PIL.AvifImagePlugin") else []
 # Of these, formats whose values are not those that were saved, and ways to store a TIFF.
 LOSSY, LOSSY_IN_TIFF = ("JPEG", "MPO", "AVIF"), ("jpeg", "tiff_jpeg", "webp")
+SCALED = {2: 85, 4: 17}  # bits of grey that Pillow brings to 8, and by how much
 # How Pillow's decoders report a damaged file, and its EXIF reader a damaged block.
 DAMAGE = (
     OSError,
@@ -307,17 +308,40 @@ def stored_mask(path: str | Path, most: int = MAX_PIXELS) -> Iterator[Image.Imag
         yield image
 
 
+def grey_of_png(path: str | Path) -> tuple[int, bool] | None:
+    """Return (bits of a channel, whether it is grey alone) by the header of a PNG, else None."""
+    with Path(path).open("rb") as file:
+        head = file.read(26)
+    return (head[24], head[25] == 0) if head.startswith(b"\x89PNG") and len(head) == 26 else None
+
+
+def stored_values(path: str | Path, as_shown: bool = False) -> tuple[np.ndarray, str]:
+    """Return the values in a mask, [H, W] or in colours [H, W, C], upright, and Pillow's mode.
+
+    They are [H, W] where the channels of colours are equal. Of 2 or 4 bits of grey they are the
+    file's own numbers, or, as_shown, those of 8 bits: of 2 bits 85 and not 1. Raises `UserError`
+    for what `opened_mask` refuses.
+    """
+    with opened_mask(path) as image:
+        values, mode = np.asarray(image), image.mode
+        bits, is_grey = grey_of_png(path) or (8, False)
+    if is_grey and bits in SCALED and not as_shown:
+        values = values // SCALED[bits]
+    if mode in ("RGB", "RGBA") and bits == 8 and (values[..., :3] == values[..., :1]).all():
+        values = values[..., 0]
+    return values, mode
+
+
 def read_mask(path: str | Path, flag: str = "--mask_values") -> np.ndarray:
     """Read a mask of class numbers, [H, W] uint8, upright; flag: that gives values a meaning.
 
     Raises `UserError` for what `opened_mask` refuses, a colour picture, and numbers above 255.
     """
-    with opened_mask(path) as image:
-        values = np.asarray(image)
+    values, mode = stored_values(path)
     if values.ndim != 2 or values.dtype.kind == "f" or values.max() > 255 or values.min() < 0:
         raise UserError(
             f"{path}: a mask must be an 8-bit grey or palette image of class numbers, "
-            f"not {image.mode}; {flag} says what other values mean"
+            f"not {mode}; {flag} says what other values mean"
         )
     return values.astype(np.uint8)
 

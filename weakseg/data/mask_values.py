@@ -15,11 +15,12 @@ from typing import NoReturn
 import numpy as np
 
 from weakseg.common import IGNORE, UserError, choose
-from weakseg.data.image_io import opened_mask, read_mask
+from weakseg.data.image_io import opened_mask, read_mask, stored_values
 from weakseg.data.rims import averaged
 
 COLOUR, NUMBER = re.compile(r"#[0-9a-fA-F]{6}"), re.compile(r"[0-9]{1,5}")
 MOST = 65535  # number that a mask may hold
+FEW_BITS = 15  # the largest of 4 bits
 IGNORED = "nothing (ignored)"
 
 
@@ -87,7 +88,9 @@ class MaskValues:
 
         A value without a meaning is a `UserError`.
         """
-        values = read_colours(path) if self.are_colours else read_numbers(path)
+        # Whoever gives 85 a meaning looked at two bits with a program that shows them as eight.
+        as_shown = any(n > FEW_BITS and label != IGNORE for n, label in self.meaning.items())
+        values = read_colours(path) if self.are_colours else read_numbers(path, as_shown)
         present, places = np.unique(values, return_inverse=True)
         strays = [value for value in present.tolist() if self.class_of(value) is None]
         if strays:
@@ -159,18 +162,18 @@ def read_colours(path: str | Path) -> np.ndarray:
     return channels @ np.array([1 << 16, 1 << 8, 1])
 
 
-def read_numbers(path: str | Path) -> np.ndarray:
-    """Read the numbers of a mask, [H, W], upright; a grey picture may be stored in colours."""
-    with opened_mask(path) as image:
-        values, mode = np.asarray(image), image.mode
+def read_numbers(path: str | Path, as_shown: bool = False) -> np.ndarray:
+    """Read the numbers of a mask, [H, W], upright; a grey picture may be stored in colours.
+
+    as_shown: whether those of 2 or 4 bits are meant as of 8, see `weakseg.data.image_io`
+    """
+    values, mode = stored_values(path, as_shown)
+    if mode == "LA":
+        values = values[..., 0]
     if values.ndim == 3:
-        colours = values[..., : values.shape[2] - mode.endswith("A")]
-        if (colours != colours[..., :1]).any():
-            raise UserError(
-                f"{path}: is a colour picture; say what its colours mean: --mask_values "
-                "'#rrggbb=CLASS'"
-            )
-        values = colours[..., 0]
+        raise UserError(
+            f"{path}: is a colour picture; say what its colours mean: --mask_values '#rrggbb=CLASS'"
+        )
     if values.dtype.kind not in "biu" or values.min() < 0 or values.max() > MOST:
         raise UserError(f"{path}: a mask must hold whole numbers up to {MOST}, not {mode}")
     return values.astype(np.int64)
