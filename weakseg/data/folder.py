@@ -27,9 +27,10 @@ from weakseg.data.groups import members_by_group, refuse_parted
 from weakseg.data.lists import read_ids
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.mask_lists import numbers_beside
-from weakseg.data.mask_values import MaskValues
+from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.named_copies import parted_copies
 from weakseg.data.named_tiles import parted_tiles
+from weakseg.data.other_instances import instance_notes
 from weakseg.data.palettes import Palettes
 from weakseg.data.predictions import folder_of_predictions, masks_as_written
 from weakseg.data.saved_anew import saved_anew
@@ -198,7 +199,19 @@ class Folder(MaskClasses):
         masked = evenly([*self.shown], COMPARED)
         pairs = [(self.image_path(name), self.mask_path(name)) for name in masked]
         doubts += turned_notes(self.root, (pair for pair in pairs if pair[0].exists()))
+        doubts += self.other_instances()
         return [*super().notes(), *self.asides, *self.void_classes(), *doubts]
+
+    def other_instances(self) -> list[str]:
+        """Return a line where numbers of objects seem to be those of other pictures."""
+        names = [name for name in self.shown if name in self.objects]
+        if not self.has_background:
+            return []
+
+        def mask_of(name: str) -> np.ndarray:
+            return read_class_numbers(self.mask_path(name), self.mask_values)
+
+        return instance_notes(self.root / "instances", names, mask_of, self.instances)
 
     def copied_masks(self) -> list[str]:
         """Return a line on masks with objects that are one file, of pictures that are not, if any.
