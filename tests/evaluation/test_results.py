@@ -10,8 +10,10 @@ from made_results import smallest_result
 from PIL import Image
 
 from weakseg.common import UserError, write_json
+from weakseg.evaluation.pricing import reprice
 from weakseg.evaluation.results import find_results, mask_name
 from weakseg.evaluation.summary import results_table
+from weakseg.labels.costs import load_schedule
 from weakseg.reporting.pictures import write_mask
 
 
@@ -63,9 +65,7 @@ def places(content, path=()):
 
 
 @pytest.mark.parametrize("place", list(places(smallest_result())), ids=str)
-@pytest.mark.parametrize(
-    "value", [None, -1, 7, 2.5, "text", [], {}, True, [[1]], {"a": {}}, "gone"]
-)
+@pytest.mark.parametrize("value", [None, -1, 7, 2.5, "text", [], {}, True, [[1]], {"a": {}}, GONE])
 def test_a_damaged_result_is_one_line_or_as_good_as_before(place, value, tmp_path):
     result = smallest_result()
     *above, last = place
@@ -81,3 +81,16 @@ def test_a_damaged_result_is_one_line_or_as_good_as_before(place, value, tmp_pat
             results_table([{**found, "images": {"a": {"confusion": [[1, 0], [0, 1]]}}}])
     except UserError as error:
         assert str(path) in str(error) and "\n" not in str(error) and len(str(error)) < 400
+
+
+@pytest.mark.parametrize("part", ["cost", "selection", "testing"])
+def test_a_result_that_lost_what_prices_need_is_one_line(part):
+    spent = {"images": 1, "seconds": {}, "counts": {"points": {"image": 1}}}
+    masks = {"images": 1, "seconds": {}, "counts": {"full": {"object": 1, "image": 1}}}
+    result = smallest_result() | {"cost": spent, "selection": {**spent, "by": None}}
+    result["testing"] = masks
+    schedule = load_schedule("bearman2016")
+    assert reprice(result, schedule)["testing"]["seconds"]["full"] > 0
+    counts = {key: value for key, value in result[part].items() if key != "counts"}
+    with pytest.raises(UserError, match="run r: an older version wrote it, without the counts"):
+        reprice(result | {part: counts}, schedule)

@@ -35,7 +35,8 @@ TESTING = "testing"  # masks that a result was scored by
 
 def has_counts(run: dict[str, Any]) -> bool:
     """Return whether a checkpoint or result says what its annotators did."""
-    return all("counts" in run[part] for part in PRICED)
+    parts = [*(run[part] for part in PRICED), *filter(None, [run.get(TESTING)])]
+    return all("counts" in part for part in parts)
 
 
 def reprice(run: dict[str, Any], schedule: Schedule) -> dict[str, Any]:
