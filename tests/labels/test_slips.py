@@ -353,3 +353,12 @@ def test_several_tags_in_one_cell_are_told(name, is_told, bring):
     told, _ = bring("b.png,tag,cat", "b.png,tag,white", f'a.png,tag,"{name}"')
     assert (f"{name!r} look like several classes in one" in told) == is_told
     assert "learnt as" in told or not is_told
+
+
+@pytest.mark.parametrize("name", ["backround", "Backgroud", "bakcground", "backgrond"])
+def test_a_misspelt_background_is_told_however_often_it_is_there(name, bring):
+    rows = [f"a.png,click,{name},{x},5" for x in range(5, 50, 9)]
+    told, _ = bring("a.png,click,cat,5,30", *rows)
+    assert f"the classes background and {name} differ by a letter, and are of 0 and 5" in told
+    told, carried = bring("a.png,click,cat,5,30", *rows, words=["--map", f"{name}=background"])
+    assert "differ" not in told and {one.label for one in carried.shapes} == {"cat", "background"}

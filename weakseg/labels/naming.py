@@ -98,11 +98,11 @@ def alike_lines(shapes: Mapping[str, int], known: Collection[str]) -> Iterator[s
     shapes: {class: number of its shapes}; known: classes that somebody listed, and so means
     """
     pairs = [*alike_names([*shapes])]
-    slips = [one for one in misspelt(shapes) if one not in [pair[:2] for pair in pairs]]
-    pairs += [
-        (name, other, f"differ by a letter, and are of {shapes[other]} and {shapes[name]} shapes")
-        for name, other in slips
-    ]
+    # No other class is nearly called so, however few shapes the background has.
+    behind = {"background": 10 * sum(shapes.values())}
+    for name, other in misspelt({**shapes, **behind}):
+        numbers = f"{shapes.get(other, 0)} and {shapes[name]} shapes"
+        pairs += [(name, other, f"differ by a letter, and are of {numbers}")]
     told = [pair for pair in pairs if not {*pair[:2]} <= {*known}]
     for name, other, how in told[:ALIKE]:
         yield f"the classes {other} and {name} {how}; --map '{name}={other}' makes them one"
