@@ -38,7 +38,7 @@ def turned_lines(there: Sequence[Matched], pictures: Pictures) -> Iterator[str]:
         return
     yield (
         f"{turns}; their labels are taken as drawn on them upright, and no size tells; if on the "
-        f"pixels as stored, {way_out} (labels.py show draws both)"
+        f"pixels as stored, {way_out} (labels.py show draws them)"
     )
 
 

@@ -88,3 +88,12 @@ def test_yolo_names_the_flag_where_a_guess_would_be_wrong(kind, complete, pictur
         after, _ = back("yolo", records, pictures, tmp_path / "y", [*{*kinds} - {"none"}])
         assert all(after[key] <= before[key] for key in before)
         assert after == before or len(complete) > 1
+
+
+@pytest.mark.parametrize("form", ["coco", "labelstudio"])
+def test_a_picture_that_lost_all_its_shapes_is_told_as_one_without_any(form, pictures, tmp_path):
+    stroke = Shape("stroke", "cat", {"width": 1, "path": [[3, 3], [9, 9]]})
+    known = PictureRecord("b.png", SIZE, (SHAPES["box"],), ())
+    records = [PictureRecord("a.png", SIZE, (stroke,), ("scribbles",)), known]
+    write_labels(form, records, tmp_path / "a.json", CLASSES)
+    assert read_labels(tmp_path / "a.json", pictures, Wishes()).empty == 1

@@ -22,7 +22,7 @@ def noted_in(value: Any) -> tuple[str, ...] | None:
 
 
 def note_of(record: PictureRecord, written: Collection[Shape]) -> list[str] | None:
-    """Return the kinds to note of a picture; None where there is nothing to tell.
+    """Return the kinds to note of a picture; None of one that nothing is told of.
 
     written: the shapes that the format has a word for; a list that lost one is no longer complete
     """
@@ -32,7 +32,8 @@ def note_of(record: PictureRecord, written: Collection[Shape]) -> list[str] | No
     lost = {SIGNAL[shape.kind] for shape in record.shapes if id(shape) not in kept}
     shown = {SIGNAL[shape.kind] for shape in written}
     is_empty = not record.shapes
-    return [k for k in record.complete or () if k not in lost and (is_empty or k in shown)]
+    note = [k for k in record.complete or () if k not in lost and (is_empty or k in shown)]
+    return note if note or written else None
 
 
 def as_key(note: list[str] | None) -> dict[str, list[str]]:

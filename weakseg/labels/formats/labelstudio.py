@@ -109,6 +109,7 @@ def picture_of(task: Any, dropped: Dropped) -> PictureRecord:
                 if one["value"].get("closed") is False:
                     dropped.change("polygons that were left open, taken as closed", where)
                 shapes.append(Shape(*shape_of(one, size, label, where, dropped)))
+    meta = task.get("meta")
     lead = annotation.get("lead_time")
     person = annotation.get("completed_by")
     person = person.get("email", person.get("id", "")) if isinstance(person, dict) else person
@@ -119,7 +120,7 @@ def picture_of(task: Any, dropped: Dropped) -> PictureRecord:
         seconds=None if lead is None else max(0.0, number(lead)),
         annotator="" if person is None else str(person),
         project=project,
-        noted=noted_in((task.get("meta") or {}).get(KEY)),
+        noted=noted_in(meta.get(KEY)) if isinstance(meta, dict) else None,
     )
 
 
@@ -235,14 +236,14 @@ def write(records: Sequence[PictureRecord], path: Path, classes: Classes, droppe
         annotation: dict[str, Any] = {"result": results}
         if record.seconds is not None:
             annotation["lead_time"] = record.seconds
+        note = note_of(record, written)
         empty = not results and not record.complete
         scores = [one["score"] for one in results if "score" in one]
         kind = "predictions" if scores else "annotations"
         if scores:
             annotation["score"] = sum(scores) / len(scores)
         task: dict[str, Any] = {"data": {"image": record.name}, "annotations": []}
-        note = as_key(note_of(record, written))
-        task |= {"meta": note} if note else {}
+        task |= {} if note is None else {"meta": as_key(note)}
         tasks.append(task | {kind: [] if empty else [annotation]})
     if not all(map(is_task, tasks)):
         raise UserError(f"{path}: no picture to write")
