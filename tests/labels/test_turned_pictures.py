@@ -93,7 +93,8 @@ def test_the_edges_in_the_photographs_tell_on_which_of_them_masks_were_drawn(tur
 @pytest.mark.parametrize("form", ["cvat", "labelme", "labelstudio", "coco", "yolo"])
 def test_tools_that_show_them_upright_and_our_own_exports_are_trusted(form, tmp_path):
     size = photograph(tmp_path / "a.jpg", (40, 30), 3)
-    record = PictureRecord("a.jpg", size, (Shape("box", "cat", [1, 1, 9, 9]),), ())
+    box = Shape("box", "cat", [1, 1, 9, 9])
+    record = PictureRecord("a.jpg", size, (box,), (), noted=())
     path = tmp_path / {"cvat": "a.xml", "labelme": "lm", "yolo": "y"}.get(form, "a.json")
     write_labels(form, [record], path, Classes(("background", "cat")))
     assert bool(told(path, tmp_path)) == (form == "yolo")  # which holds no note of ours

@@ -34,6 +34,7 @@ def records_of(
             shapes=one.shapes,
             complete=one.complete,
             seconds=one.seconds,
+            noted=one.complete,
         )
         for key, one in carried
     ]

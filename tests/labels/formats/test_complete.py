@@ -19,6 +19,13 @@ SHAPES = {
     "click": Shape("click", "cat", [8, 9]),
     "nothing known": Shape("polygon", None, [[[[40, 5], [55, 6], [49, 18]]]]),
 }
+
+
+def record(name, shapes, complete):
+    """Return what an export of a store says of a picture."""
+    return PictureRecord(f"{name}.png", SIZE, tuple(shapes), complete, noted=complete)
+
+
 SOME = st.tuples(
     st.lists(st.sampled_from([*SHAPES]), unique=True),
     st.lists(st.sampled_from(["boxes", "full"]), unique=True),
@@ -48,8 +55,8 @@ def back(form, records, pictures, path, complete=None):
 def test_lists_are_as_complete_as_before_unless_a_shape_is_lost(form, drawn, pictures, tmp_path):
     kinds, complete = drawn
     shapes = tuple(SHAPES[kind] for kind in kinds)
-    known = PictureRecord("b.png", SIZE, (SHAPES["box"],), ("boxes",))
-    records = [PictureRecord("a.png", SIZE, shapes, tuple(complete)), known]
+    known = record("b", [SHAPES["box"]], ("boxes",))
+    records = [record("a", shapes, tuple(complete)), known]
     path = tmp_path / (f"{form}.json" if form != "cvat" else "a.xml")
     told, lines = back(form, records, pictures, path / "f" if form == "labelme" else path)
     assert told["b"] == {"boxes"} and told["a"] <= {*complete}
@@ -61,7 +68,7 @@ def test_lists_are_as_complete_as_before_unless_a_shape_is_lost(form, drawn, pic
 
 @pytest.mark.parametrize("form", ["coco", "cvat", "labelme", "labelstudio"])
 def test_who_imports_has_the_last_word(form, pictures, tmp_path):
-    records = [PictureRecord("a.png", SIZE, (SHAPES["polygon"],), ())]
+    records = [record("a", [SHAPES["polygon"]], ())]
     path = tmp_path / {"cvat": "a.xml", "labelme": "a"}.get(form, "a.json")
     assert back(form, records, pictures, path)[0] == {"a": set()}
     assert back(form, records, pictures, path, ("full",))[0] == {"a": {"full"}}
@@ -69,7 +76,7 @@ def test_who_imports_has_the_last_word(form, pictures, tmp_path):
 
 def test_masks_that_come_back_as_strokes_make_no_background(pictures, tmp_path):
     holes = [[SHAPES["polygon"].geometry[0][0], [[10, 8], [12, 8], [11, 9]]]]
-    records = [PictureRecord("a.png", SIZE, (Shape("polygon", "cat", holes),), ("full",))]
+    records = [record("a", [Shape("polygon", "cat", holes)], ("full",))]
     assert back("labelstudio", records, pictures, tmp_path / "a.json")[0] == {"a": set()}
 
 
@@ -77,8 +84,7 @@ def test_masks_that_come_back_as_strokes_make_no_background(pictures, tmp_path):
 @pytest.mark.parametrize("complete", [[()], [("boxes", "full")], [(), ("boxes", "full")]])
 def test_yolo_names_the_flag_where_a_guess_would_be_wrong(kind, complete, pictures, tmp_path):
     records = [
-        PictureRecord(f"{name}.png", SIZE, (SHAPES[kind],), lists)
-        for name, lists in zip("ab", complete, strict=False)
+        record(name, [SHAPES[kind]], lists) for name, lists in zip("ab", complete, strict=False)
     ]
     told, lines = back("yolo", records, pictures, tmp_path / "y")
     before = {one.name[0]: {SIGNAL[kind]} & {*one.complete} for one in records}
@@ -90,10 +96,19 @@ def test_yolo_names_the_flag_where_a_guess_would_be_wrong(kind, complete, pictur
         assert after == before or len(complete) > 1
 
 
+@pytest.mark.parametrize("form", ["coco", "labelstudio", "yolo"])
+def test_what_a_model_sees_comes_back_as_a_tools_own_file(form, pictures, tmp_path):
+    shown = PictureRecord("a.png", SIZE, (SHAPES["polygon"],), ("full",))  # as predict.py writes it
+    empty = PictureRecord("b.png", SIZE, (), ("full",))
+    path = tmp_path / ("y" if form == "yolo" else "a.json")
+    told, lines = back(form, [shown, empty], pictures, path)
+    assert told == {"a": {"full"}, "b": set()} and not lines  # nobody looked at b
+
+
 @pytest.mark.parametrize("form", ["coco", "labelstudio"])
 def test_a_picture_that_lost_all_its_shapes_is_told_as_one_without_any(form, pictures, tmp_path):
     stroke = Shape("stroke", "cat", {"width": 1, "path": [[3, 3], [9, 9]]})
-    known = PictureRecord("b.png", SIZE, (SHAPES["box"],), ())
-    records = [PictureRecord("a.png", SIZE, (stroke,), ("scribbles",)), known]
+    known = record("b", [SHAPES["box"]], ())
+    records = [record("a", [stroke], ("scribbles",)), known]
     write_labels(form, records, tmp_path / "a.json", CLASSES)
     assert read_labels(tmp_path / "a.json", pictures, Wishes()).empty == 1

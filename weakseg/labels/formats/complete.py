@@ -26,13 +26,13 @@ def note_of(record: PictureRecord, written: Collection[Shape]) -> list[str] | No
 
     written: the shapes that the format has a word for; a list that lost one is no longer complete
     """
-    if not record.shapes and not record.complete:
+    if record.noted is None:
         return None
     kept = {id(shape) for shape in written}
     lost = {SIGNAL[shape.kind] for shape in record.shapes if id(shape) not in kept}
     shown = {SIGNAL[shape.kind] for shape in written}
     is_empty = not record.shapes
-    note = [k for k in record.complete or () if k not in lost and (is_empty or k in shown)]
+    note = [k for k in record.noted if k not in lost and (is_empty or k in shown)]
     return note if note or written else None
 
 
@@ -44,9 +44,9 @@ def as_key(note: list[str] | None) -> dict[str, list[str]]:
 def unnoted_lines(records: Sequence[PictureRecord], title: str) -> Iterator[str]:
     """Yield a line where an import would guess wrongly, since a format can't note it, if any."""
     all_of: dict[str, list[bool]] = {}
-    for record in records:
+    for record in (one for one in records if one.noted is not None):
         for kind in {SIGNAL[shape.kind] for shape in record.shapes} & {"full", "boxes"}:
-            all_of.setdefault(kind, []).append(kind in (record.complete or ()))
+            all_of.setdefault(kind, []).append(kind in (record.noted or ()))
     whole = [kind for kind, told in sorted(all_of.items()) if all(told)]
     if all(all(told) == (kind == "full") and len({*told}) == 1 for kind, told in all_of.items()):
         return

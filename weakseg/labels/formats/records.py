@@ -107,7 +107,7 @@ class PictureRecord:
     name       of the picture, as the file has it: a path, a URL, a name
     size       (width, height) that the coordinates belong to; None: those of the upright picture
     complete   kinds of label whose list holds all objects; None: the file doesn't say
-    noted      the same, as an export of ours noted it for whoever has nothing to say of it
+    noted      the same, as an export of a store notes it for whoever has nothing to say of it
     seconds    that a person needed, where the tool measured it
     project    what the tool calls the whole that the picture is part of, in later exports too
     file       that says nothing of other pictures, without its suffix; "" where it may
