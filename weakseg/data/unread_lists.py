@@ -8,7 +8,8 @@ PARTS = ("train.txt", "val.txt", "valid.txt", "validation.txt")  # lists that ot
 TABLES = (".csv", ".tsv", ".xlsx", ".json", ".yaml")  # that may hold lists, which nobody reads
 SPLIT = ("split", "splits", "train_test_split")  # names of tables of both lists of pictures
 GROUPED = ("patient", "patients", "patient_ids", "subjects")  # of tables of groups
-FOLDERS = ("lists", "list", "splits", "split", "imagesets", "imagesets/segmentation", "annotations")
+FOLDERS = ("lists", "list", "splits", "split", "imagesets", "annotations")  # where others have them
+NESTED = "imagesets"  # with a folder for each kind of list
 HEADINGS = set(  # what stands above a column of pictures
     "name names id ids image images image_id image_name imagename file files filename filenames "
     "file_name file_names path picture pictures photo photograph".split()
@@ -55,12 +56,12 @@ def elsewhere(root: Path) -> Iterator[str]:
     """Yield lists of pictures in the folders below where others have them, if they lack here."""
     if not lacks(root, *LISTS[:2]):
         return
-    below = [path for path in sorted([*root.glob("*/"), *root.glob("*/*/")]) if path.is_dir()]
-    for folder in below:
+    below = [path for path in sorted(root.glob("*/")) if path.name.casefold() in FOLDERS]
+    nests = [path for path in below if path.name.casefold() == NESTED]
+    for folder in [*below, *(inner for nest in nests for inner in sorted(nest.glob("*/")))]:
+        found = [path for path in texts(folder) if path.name.casefold() in (*LISTS, *PARTS)]
         place = folder.relative_to(root).as_posix()
-        if place.casefold() in FOLDERS:
-            found = [path for path in texts(folder) if path.name.casefold() in (*LISTS, *PARTS)]
-            yield from (f"{place}/{path.name} (move it here)" for path in found)
+        yield from (f"{place}/{path.name} (move it here)" for path in found)
 
 
 def lacks(root: Path, *names: str) -> bool:
