@@ -1,28 +1,19 @@
-"""Checkpoints: equal contents are equal bytes, so that results know which one they are of."""
+"""Checkpoints of equal runs are equal files, by which results know which one they are of."""
 
-import pickle
-
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weakseg.training.checkpoints import save_checkpoint
+from weakseg.learners.checkpoint_file import CONTENT, OPTIONAL
+from weakseg.training.checkpoints import content_of_best
 
-TEXTS = st.text("ab", max_size=2)
-CONTENTS = st.dictionaries(
-    TEXTS,
-    st.recursive(TEXTS | st.integers(), lambda some: st.lists(some) | st.dictionaries(TEXTS, some)),
-)
+MUST = {*CONTENT, "commit", "epoch", "best"}
 
 
-@given(CONTENTS)
-def test_equal_contents_are_equal_bytes_whichever_objects_hold_them(tmp_path_factory, content):
-    folder = tmp_path_factory.mktemp("saved")
-    content |= {"weights": torch.arange(3.0)}
-    apart = {key: pickle.loads(pickle.dumps(each)) for key, each in content.items()}
-    for number, one in enumerate((content, apart)):
-        (folder / f"{number}").mkdir()
-        save_checkpoint(folder / f"{number}/last.pt", one)
-    first, second = (folder / f"{number}/last.pt" for number in range(2))
-    assert first.read_bytes() == second.read_bytes()
-    assert str(torch.load(first, weights_only=True)) == str(content)
+@given(st.permutations(sorted(MUST | OPTIONAL)), st.sets(st.sampled_from(sorted(OPTIONAL))))
+def test_best_holds_its_parts_in_one_order(order, gone):
+    """Whatever the order of a set is, which each process chooses anew."""
+    content = {key: n for n, key in enumerate(order) if key not in gone or key in MUST}
+    kept = content_of_best(content)
+    assert kept == {key: content[key] for key in kept} and kept.keys() >= MUST
+    optional = [key for key in kept if key not in MUST]
+    assert optional == sorted(optional)

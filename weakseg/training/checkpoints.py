@@ -6,7 +6,6 @@ Checkpoints hold plain values and tensors only, so loading one runs no code.
 import contextlib
 import json
 import os
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,27 +39,15 @@ EVENTS = "events.out.tfevents*"  # TensorBoard's
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a checkpoint atomically; what the disk refuses is a `UserError`.
-
-    Equal contents are equal bytes, by which results know it.
-    """
+    """Write a checkpoint atomically; what the disk refuses is a `UserError`."""
     try:
         with atomic_path(path) as temporary:
-            torch.save(interned(dict(content)), temporary)
+            torch.save(dict(content), temporary)
     except RuntimeError as error:
         words = explained(error)
         if words is None:
             raise
         raise UserError(f"{path}: {words}") from error
-
-
-def interned(value: Any) -> Any:
-    """Return plain values in which equal texts are one object, as a pickle tells one from two."""
-    if type(value) is dict:
-        return {interned(key): interned(each) for key, each in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(map(interned, value))
-    return sys.intern(value) if type(value) is str else value
 
 
 def save_best(folder: Path, content: Mapping[str, Any]) -> None:
@@ -74,7 +61,7 @@ def save_best(folder: Path, content: Mapping[str, Any]) -> None:
 
 def content_of_best(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return what best.pt holds of the content of last.pt."""
-    kept = (*sorted(CONTENT), "commit", "epoch", "best", *(OPTIONAL & content.keys()))
+    kept = (*sorted(CONTENT), "commit", "epoch", "best", *sorted(OPTIONAL & content.keys()))
     return {key: content[key] for key in kept}
 
 
