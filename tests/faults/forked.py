@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 
+LIMIT = 600  # seconds for a command that takes some, where others run beside it
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["train", "evaluate", "weak_label_generator", "weakseg.training.loop", "vlm_itl.loop", "model"]
@@ -43,7 +44,7 @@ def start(module, words, folder, log):
 def finish(module, words, folder, log):
     """Run a command to its end, which must be a good one."""
     process = start(module, words, folder, log)
-    process.join(120)
+    process.join(LIMIT)
     if process.exitcode != 0:
         with contextlib.suppress(OSError):
             print(open(log).read()[-3000:])

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 
 import pytest
-from forked import finish, start
+from forked import LIMIT, finish, start
 from test_kills import COMMANDS, compare, prepared  # noqa: F401, a fixture
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(name, prepared, disk, tmp_pat
         fill(disk, free)
         log = tmp_path / f"{free}.log"
         process = start(module, words, disk, log)
-        process.join(120)
+        process.join(LIMIT)
         said = log.read_text().replace("\r", "\n").splitlines()
         if process.exitcode:
             full += 1
