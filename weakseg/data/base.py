@@ -110,13 +110,8 @@ class SegmentationDataset(ABC):
         candidates = {name: strata[name] for name in self.can_validate(strata)}
         chosen = {*map(self.group, hold_out(candidates, val_fraction, split_seed, self.group))}
         held = {name for name in strata if self.group(name) in chosen}
-        if len(strata) == 1:  # it is to train on; who selects a checkpoint is told
+        if len({*map(self.group, strata)}) == 1:  # to train on; who selects a checkpoint is told
             held = set()
-        if self.groups and len(held) == len(strata) > 1:
-            raise UserError(
-                f"{self.root / GROUPS}: all {len(strata)} images to train on are of one group; "
-                "none can be held out for validation without parting it"
-            )
         self.set_ids({"train": set(strata) - held, "val": held, "test": test})
 
     @abstractmethod

@@ -10,6 +10,7 @@ import numpy as np
 from weakseg.common import IGNORE, UserError, choose, refuse_repeats
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.counted import CountedTally
+from weakseg.data.ignored_objects import IgnoredTally
 from weakseg.data.inverted import InvertedTally
 from weakseg.data.mask_shapes import ShapeTally
 from weakseg.data.mask_tally import Reader, tally_notes
@@ -147,9 +148,10 @@ class MaskClasses(SegmentationDataset):
         )
         known = [name for name in expected if name in self.all_classes]
         lacking = [name for name in known if self.all_classes.index(name) not in every]
-        notes = [*super().notes(), *self.changes, *self.mixture(), *self.unfit(), *self.bare()]
+        notes = [*super().notes(), *self.changes, *self.unfit(), *self.bare()]
         several = [self.mask_path(name) for name, numbers in self.shown.items() if inner(numbers)]
         read = partial(read_class_numbers, values=self.mask_values)
+        notes += self.mixture(read)
         notes += [*rim_notes(self.root, several, read), *self.inverted(read), *self.counted(read)]
         notes += self.shapeless(read)
         if not lacking or not self.shown:
@@ -215,14 +217,17 @@ class MaskClasses(SegmentationDataset):
                 ]
         return []
 
-    def mixture(self) -> list[str]:
+    def mixture(self, read: Reader) -> list[str]:
         """Return a line where some masks show objects as 255, which the others don't hold."""
         if self.mask_values or not self.has_background:
             return []
         white = [name for name, numbers in self.shown.items() if {*numbers} == {0, IGNORE}]
         objects = [numbers for numbers in self.shown.values() if {*numbers} - {0, IGNORE}]
-        if not white or not objects or any(IGNORE in numbers for numbers in objects):
+        if not white or not objects:
             return []
+        if any(IGNORE in numbers for numbers in objects):  # which may be borders
+            tally = IgnoredTally(self.all_classes, len(white))
+            return tally_notes(self.root, map(self.mask_path, white), read, tally)
         names = self.all_classes[1:]
         name = names[0] if len(names) == 1 else "CLASS"
         return [
