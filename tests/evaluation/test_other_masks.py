@@ -85,23 +85,27 @@ def scored(folder, tmp_path, monkeypatch, capsys, *more):
     return capsys.readouterr().out, result["aggregate"]["miou"]
 
 
-def test_photographs_that_changed_since_they_were_predicted_are_told(
+def test_masks_and_photographs_that_changed_since_they_were_predicted_are_told(
     folder, tmp_path, monkeypatch, capsys
 ):
     data, there = folder
     record(there)
     photographs = sorted((data / "images").iterdir())
     lines = [{"id": path.stem, "held": content_of(path, is_whole=False)} for path in photographs]
+    for line in lines:
+        line["mask"] = content_of(there / f"masks/{line['id']}.png", is_whole=True)
     (there / "predictions.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     (data / "trainval.txt").write_text("p2\np3\n")
     (data / "test.txt").write_text("p0\np1\n")
-    assert "since their masks" not in scored(folder, tmp_path, monkeypatch, capsys)[0]
+    told = scored(folder, tmp_path, monkeypatch, capsys)[0]
+    assert "since their masks" not in told and "than predict.py wrote" not in told
     Image.new("RGB", (24, 20), (99, 9, 9)).save(photographs[1])
     told = scored(folder, tmp_path, monkeypatch, capsys)[0]
     assert "2 of 2 predicted masks are copies of the true ones, the first p0.png" in told
     Image.open(there / "masks/p0.png").save(there / "masks/p0.png", compress_level=0)
     told = scored(folder, tmp_path, monkeypatch, capsys)[0]
     assert "copies of the true ones" not in told  # half of them
+    assert "1 of 2 masks to score are others than predict.py wrote, the first of p0;" in told
     assert "1 of 2 photographs to test on changed since their masks were predicted" in told
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from weakseg.common import UserError, read_json
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.class_list import read_classes
-from weakseg.data.contents import known_and_changed
+from weakseg.data.contents import content_of, known_and_changed
 from weakseg.data.datasets import DataOptions
 from weakseg.data.ids import are_names, is_folder_name
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
-from weakseg.data.predictions import journal_of
+from weakseg.data.predictions import journal_of, masks_as_written
 from weakseg.evaluation.results import Result, mask_name
 from weakseg.inference.journal import RECORD
 
@@ -129,6 +129,19 @@ class OtherMasks:
             f"{self.folder}: {len(changed)} of {len(there)} photographs to test on changed since "
             f"their masks were predicted, the first of {changed[0]}; predict them again if they "
             "show something else"
+        ]
+
+    def mended(self, dataset: SegmentationDataset) -> list[str]:
+        """Return a line where masks to score are others than predict.py wrote, if any."""
+        written = masks_as_written(self.record.parent) if self.record else {}
+        tested = [name for name in dataset.ids("test") if name in written]
+        others = [n for n in tested if content_of(self.path(n), is_whole=True) != written[n]]
+        if not others:
+            return []
+        return [
+            f"{self.folder}: {len(others)} of {len(tested)} masks to score are others than "
+            f"predict.py wrote, the first of {others[0]}; where somebody mended them, scores are "
+            "not the model's"
         ]
 
     def renumbered(self, result: Result) -> list[str]:
