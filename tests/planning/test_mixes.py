@@ -15,8 +15,11 @@ import evaluate
 import study
 import train
 from weakseg.common import UserError, run_cli
-from weakseg.labels.label_file import load_labels
+from weakseg.data.synthetic import draw_shapes
+from weakseg.labels.label_file import load_labels, save_labels
 from weakseg.planning import runner
+from weakseg.planning.cell import run_of
+from weakseg.planning.grid import Grid
 from weakseg.planning.mixes import kinds_bought, name_mix, parse_mix, purchases
 
 PRICES = {"full": 79.0, "boxes": 7.0, "points": 3.3, "tags": 2.0}
@@ -141,6 +144,33 @@ def test_a_mix_is_a_row_of_its_own_and_is_taken_up_again(flags, tmp_path):
     with patch.object(runner, "run_command", forbidden):
         run(study, *flags, *PROBE)
     assert json.loads((folder / "study.json").read_text())["rows"] == content["rows"]
+
+
+@pytest.mark.parametrize("masked", [0.5, 1])
+def test_a_study_expects_the_fits_that_the_labels_decide(masked, pets_labels, tmp_path):
+    """Few images of a person's labels have a mask; what train.py reads says how often it fits."""
+    draw_shapes(tmp_path, trainval=8, test=2, size=80, seed=0)
+    data = ["--data_dir", tmp_path, "--cache_dir", tmp_path / "cache"]
+    content = load_labels(pets_labels) | {"options": {}}
+    images, file = content.pop("images"), tmp_path / "people.pkl"
+    masks = {path.stem: path for path in (tmp_path / "annotations" / "trimaps").glob("*.png")}
+    names = sorted({*images} & {*masks})
+    for name in names[int(masked * len(names)) :]:
+        masks[name].unlink()
+        del images[name]["full"]
+    head = {key: value for key, value in content.items() if key != "count"}
+    save_labels(file, head, len(names), [(name, images[name]) for name in names])
+    words = [*data, "--weak_label_path", file, "--study_dir", tmp_path / "study", "--seeds", 1]
+    words += ["--budgets", "9h", "--mix", "full:0.5 points:0.5", "--modes", "full", "full points"]
+    with patch("sys.argv", ["study.py", *map(str, words), *map(str, PROBE)]):
+        cells = Grid(study.study_of(study.parse_args())).cells
+    assert len(cells) == 3
+    for cell in cells:
+        cell.write_labels()
+        decided, *_ = train.read(run_of(cell.words))
+        assert cell.identity["epochs_done"] == decided.last_epoch
+        assert cell.run.signals == decided.signals
+    assert cells[0].mode == "full" and cells[0].run.last_epoch == (1 if masked == 1 else 2)
 
 
 def test_budgets_that_do_not_buy_each_kind_are_left_out(flags, tmp_path, capsys):

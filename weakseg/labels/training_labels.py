@@ -60,7 +60,7 @@ class TrainingLabels:
     @cached_property
     def all_masks(self) -> bool:
         """Whether every training image has a mask that the run learns from."""
-        return "full" in self.signals and all("full" in self[name] for name in self.train_ids)
+        return all_masked(self.images, self.train_ids, self.signals)
 
     @cached_property
     def labelled_ids(self) -> list[str]:
@@ -223,6 +223,13 @@ def kinds_in(path: str | Path, labels: Mapping[str, Annotations]) -> tuple[str, 
             f"{path}: none of the {len(labels)} training images has a label; label some"
         )
     return tuple(signal for signal in SIGNALS if signal in kinds)
+
+
+def all_masked(
+    labels: Mapping[str, Annotations], names: Iterable[str], signals: Collection[str]
+) -> bool:
+    """Return whether each of the images has a mask that a run of these signals learns from."""
+    return "full" in signals and all("full" in labels[name] for name in names)
 
 
 def masks_used(

@@ -24,6 +24,7 @@ from weakseg.labels.person import Faults, Person
 from weakseg.labels.signals import SIGNALS, parse_modes
 from weakseg.labels.training_labels import (
     TrainingLabels,
+    all_masked,
     annotation_cost,
     labels_digest,
     masks_used,
@@ -289,7 +290,10 @@ def run_of_answers(
     masks = masks_used(dataset, images, images, study.signals)
     digest = labels_digest(images, images, study.signals, masks)
     data = {**images_of(dataset), **labels_of(dataset, digest, masks)}
-    named, run, identity = named_words(words, len(images), data, study.folder)
+    all_masks = all_masked(images, images, study.signals)
+    named, run, identity = named_words(
+        words, len(images), data, study.folder, study.signals, all_masks
+    )
     mode, seed = " + ".join(study.signals), study.options.seed
     tested = tested_on(dataset)
     return Cell(mode, 0.0, seed, len(images), False, named, run, identity, tested)

@@ -189,8 +189,8 @@ def named_words(
     images: int,
     data: Mapping[str, str],
     folder: Path,
-    signals: tuple[str, ...] = (),
-    all_masks: bool | None = None,
+    signals: tuple[str, ...],
+    all_masks: bool,
 ) -> tuple[tuple[str, ...], TrainingRun, dict[str, Any]]:
     """Name the run of some words of train.py -> (words with --run_name, the run, its identity).
 
@@ -198,12 +198,11 @@ def named_words(
     version began in the folder of the study keeps its name, which holds no contents of files.
 
     data: of `images_of` and `labels_of`
-    signals, all_masks: what the labels of a run decide that takes any, see `TrainingRun`
+    signals, all_masks: what train.py takes from the labels, see `TrainingRun.of_labels`
     """
 
     def settled(words: Sequence[str]) -> TrainingRun:
-        run = run_of(words)
-        return replace(run, signals=signals, all_masks=all_masks) if run.takes_any else run
+        return replace(run_of(words), signals=signals, all_masks=all_masks)
 
     run = settled(words)
     described = {**data, "epochs_done": run.last_epoch}

@@ -21,6 +21,7 @@ from weakseg.labels.signals import (
     was_looked_at,
 )
 from weakseg.labels.training_labels import (
+    all_masked,
     labels_digest,
     masks_used,
     read_training_labels,
@@ -195,7 +196,14 @@ class Grid:
         digest = labels_digest(self.labels, used, signals, masks)
         data = {**self.data, **labels_of(self.dataset, digest, masks)}
         words += self.study.training
-        named, run, identity = named_words(words, len(names), data, self.study.folder)
+        named, run, identity = named_words(
+            words,
+            len(names),
+            data,
+            self.study.folder,
+            signals,
+            all_masked(self.labels, names, signals),
+        )
         return Cell(mode, budget, seed, len(names), everything, named, run, identity, self.tested)
 
     def mixed_cell(
@@ -234,7 +242,7 @@ class Grid:
             {**self.data, **labels_of(self.dataset, digest, masks)},
             self.study.folder,
             signals,
-            all("full" in several for several in kinds.values()),
+            all_masked(seen, kinds, signals),
         )
         head = header(self.dataset, seed, {"mix": mode})
         images = len(kinds)
