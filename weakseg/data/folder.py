@@ -35,6 +35,7 @@ from weakseg.data.palettes import Palettes
 from weakseg.data.predictions import folder_of_predictions, masks_as_written
 from weakseg.data.saved_anew import saved_anew
 from weakseg.data.split_folders import folder_lists, folder_notes
+from weakseg.data.torn_instances import torn_notes
 from weakseg.data.turned import turned_notes
 from weakseg.data.twins import copies, equal_files
 from weakseg.data.unread_lists import heading_notes, unread_lists
@@ -203,10 +204,11 @@ class Folder(MaskClasses):
         return [*super().notes(), *self.asides, *self.void_classes(), *doubts]
 
     def other_instances(self) -> list[str]:
-        """Return a line where numbers of objects seem to be those of other pictures."""
+        """Return lines where numbers of objects seem to be of other pictures, or are torn."""
         names = [name for name in self.shown if name in self.objects]
-        if not self.has_background:
-            return []
+        torn = torn_notes(self.root / "instances", names, self.instances)
+        if not self.has_background or torn:
+            return torn
 
         def mask_of(name: str) -> np.ndarray:
             return read_class_numbers(self.mask_path(name), self.mask_values)
