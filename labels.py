@@ -189,13 +189,15 @@ def print_state(folder: str, known: Sequence[str]) -> None:
     from weakseg.labels.store import opened_store
     from weakseg.labels.store_check import counted_classes, name_lines, summary
     from weakseg.labels.store_contrary import Doubts
+    from weakseg.labels.unshown import Times, unshown_in_sources
 
     with opened_store(folder) as store:
-        given, classes = store.given(), store.classes()
+        given, classes, times = store.given(), store.classes(), Times(store)
     carried = dict(carried_in(given))
     doubts = Doubts(carried, classes)
     lines = [*summary(carried, doubts.lacking), *counted_classes(carried), *agreement_lines(given)]
-    for line in [*lines, *name_lines(carried, known), *doubts.lines()]:
+    lines += [*name_lines(carried, known), *doubts.lines()]
+    for line in [*lines, *unshown_in_sources(given, carried, classes, times)]:
         say(f"{folder}: {line}")
 
 
@@ -231,6 +233,7 @@ def check(args: argparse.Namespace) -> None:
     from weakseg.labels.naming import classes_beside
     from weakseg.labels.store import opened_store
     from weakseg.labels.store_contrary import Doubts
+    from weakseg.labels.unshown import Times, unshown_in_sources
 
     if args.wrong is not None and (args.wrong < 1 or not args.images):
         raise UserError(f"--wrong {args.wrong}: takes a number from 1, and --images")
@@ -247,6 +250,7 @@ def check(args: argparse.Namespace) -> None:
         lines += store_check.suspicious(carried, classes, pictures.files if pictures else {})
         known = classes_beside(args.images).names if args.images else ()
         doubtful = [*store_check.name_lines(carried, known), *doubts.lines()]
+        doubtful += unshown_in_sources(given, carried, classes, Times(store))
         lines += [f"suspicious: {line}" for line in doubtful]
         lines += [*store_check.two_sizes(given), *agreement_lines(given)]
     say_all(lines)

@@ -131,6 +131,16 @@ class Store:
                 )
             yield number_, moment, one
 
+    def moments(self, *acts: str) -> Iterator[tuple[int, float, str, str, str | None]]:
+        """Yield (number, time, source, picture, class) of some acts, in the order they came in."""
+        marks = ", ".join("?" * len(acts))
+        query = f"SELECT number, time, source, picture, class FROM events WHERE act IN ({marks})"
+        for event, moment, *words in self._rows(f"{query} ORDER BY number", acts):
+            with self._checked(event):
+                source, picture, label = words
+                row = event, float(moment), source, picture, label
+            yield row
+
     def _insert(self, events: Iterable[Event], moment: float) -> None:
         rows = (
             (

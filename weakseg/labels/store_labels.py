@@ -14,6 +14,7 @@ from weakseg.labels.label_header import header
 from weakseg.labels.lacking import lacking_lines, lists_that_lack
 from weakseg.labels.seen_photographs import changed_photographs, held_by_source, noted_photographs
 from weakseg.labels.store import Given, opened_store
+from weakseg.labels.unshown import Times, unshown_in_sources
 
 
 def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
     known = {*dataset.ids("trainval"), *dataset.ids("test")}
     with opened_store(folder) as store:
         given = store.given()
-        noted, seen = noted_photographs(store), seen_shapes(store)
+        noted, seen, times = noted_photographs(store), seen_shapes(store), Times(store)
     everything = {key: merged(one) for key, one in given.items()}
     carried = {key: one for key, one in everything.items() if key in known}
     strays = [key for key, one in everything.items() if key not in known and one.signals]
@@ -51,11 +52,13 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
         behind = counts_behind({key: given[key] for key in images}, last, dataset)
     masks = {key: one for key, one in carried.items() if "full" in images[key]}
     head = header(dataset, 0, {}) | {"complete": False, "count": len(images)}
-    held = held_by_source(noted, {key: given[key] for key in images})
+    here = {key: given[key] for key in images}
+    held = held_by_source(noted, here)
     notes = [*changed_photographs(folder, held, dataset.image_contents)]
     classes = Classes(dataset.class_names, dataset.has_background)
     lists = lists_that_lack(carried, images, classes)
-    notes += [f"{folder}: {line}" for line in lacking_lines(lists)]
+    unshown = unshown_in_sources(here, carried, classes, times)
+    notes += [f"{folder}: {line}" for line in (*lacking_lines(lists), *unshown)]
     more = {"drawn": masks, "strays": strays, "notes": notes, "behind": behind}
     more["helped"] = {key: {*own.values()} for key, own in helped.items()}
     return {**head, "images": images, **more}
