@@ -39,6 +39,14 @@ def test_numbers_with_commas_and_with_points_are_refused(tmp_path):
         read(put(tmp_path / "a.csv", content))
 
 
+@pytest.mark.parametrize("row", [",click,cat,1,2", " ,tag,dog", ",,,,7"])
+def test_a_row_without_an_image_is_refused_by_its_line(tmp_path, row):
+    """A spreadsheet's merged cells leave all rows but the first without a name."""
+    path = put(tmp_path / "a.csv", f"{HEAD}\na.jpg,click,cat,3,4\n,,,,\n{row}\n")
+    with pytest.raises(UserError, match=r"a\.csv: line 4 has no image; merged cells"):
+        read(path)
+
+
 def test_marks_of_thousands_are_no_decimal_points(tmp_path):
     content = f"{HEAD}\na.jpg,box,cat,1.024,10,1.140,30\n".replace(",", ";")
     with pytest.raises(UserError, match=r"1.024 may be 1024 or a number with decimals; write"):

@@ -150,6 +150,11 @@ def of_rows(content: str, where: str, dropped: Dropped) -> Iterator[PictureRecor
             words.pop()
         if not words:
             continue
+        if not words[0]:
+            raise UserError(
+                f"{where}: line {place} has no image; merged cells of a spreadsheet? Write the "
+                "name in each row"
+            )
         shapes = pictures.setdefault(words[0], [])
         if len(words) > 1:
             with dropped.unless_read(words[0], f"line {place}"):
