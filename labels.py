@@ -60,6 +60,7 @@ def import_labels(args: argparse.Namespace) -> None:
     from weakseg.labels.matching import Pictures
     from weakseg.labels.naming import renamed_lines, unused
     from weakseg.labels.seen_photographs import note_photographs
+    from weakseg.labels.slips import withdrawn_lines
     from weakseg.labels.store import opened_store
 
     pictures, wishes = Pictures(args.images), wishes_of(args)
@@ -79,7 +80,11 @@ def import_labels(args: argparse.Namespace) -> None:
                 f"  {change.added} shapes added, {change.removed} removed, {change.kept} as "
                 f"before; {change.pictures} of {found.pictures} pictures changed"
             )
-            for line in renamed_lines(change.renamed, wishes.names):
+            lines = [*renamed_lines(change.renamed, wishes.names)]
+            if wishes.complete != ():  # of --complete none
+                accounted = found.hidden | found.stated
+                lines += withdrawn_lines(change.withdrawn, accounted, found.complete)
+            for line in lines:
                 say(f"  {line}")
             if change.removed:
                 say(f"  removed: of {', '.join(found.sources)} before; another --source keeps both")

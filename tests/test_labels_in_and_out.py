@@ -107,6 +107,28 @@ def test_a_picture_without_shapes_is_not_a_picture_without_objects(data, capsys)
     assert not is_complete(records(data)[1]["b"], "boxes")
 
 
+def test_lists_that_are_complete_no_more_are_told_with_the_flag_to_add(data, capsys):
+    shapes = {"a": box() + POLYGON, "b": box("dog"), "c": ""}
+    path, line = cvat(data / "one.xml", shapes), "complete before and are not any more: "
+
+    def told(path=path, **flags):
+        bring(path, **flags)
+        return capsys.readouterr().out
+
+    assert line not in told(complete="boxes")
+    out = told()  # masks are complete without a word
+    assert f"{line}boxes in 2 pictures, the first is a; where they still hold all objects" in out
+    assert "add --complete full boxes\n" in out
+    assert line not in told()
+    assert line not in told(complete="full boxes")
+    assert f"{line}full in 1 pictures, the first is a" in told(complete="boxes")
+    assert line not in told(complete="none")  # somebody means it
+    told(complete="boxes")
+    lost = box() + box("dog").replace("<box", "<cuboid")
+    out = told(cvat(data / "one.xml", {"a": lost, "b": ""}), complete="boxes")
+    assert line not in out and "lost shapes, so that none" in out
+
+
 def test_lists_that_lost_a_shape_are_not_complete(data, capsys):
     shapes = {"a": box() + box("dogg"), "b": box() + '<polygon label="cat" points="1,1;2,2;3,3"/>'}
     bring(cvat(data / "one.xml", shapes), complete="boxes")

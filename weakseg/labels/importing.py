@@ -80,6 +80,7 @@ class Imported:
     slips    what of it looks like one
     has_sizes  whether its boxes state width and height
     hidden   ids of pictures that lost what may have been an object
+    stated   ids of pictures of which the file itself says which lists are complete
     marks, far  number of shapes, and of those that reach far beyond their picture
     clicks, outside  number of clicks, which nobody can set beside a picture, and of those far away
     unsized, beyond  number of labelled pictures whose size the file doesn't say, and of those that
@@ -103,6 +104,7 @@ class Imported:
     slips: Slips = field(default_factory=Slips)
     has_sizes: bool = False
     hidden: set[str] = field(default_factory=set)
+    stated: set[str] = field(default_factory=set)
     marks: int = 0
     far: int = 0
     clicks: int = 0
@@ -114,6 +116,12 @@ class Imported:
     def pictures(self) -> int:
         """The number of pictures that it says something of."""
         return len({key for pictures in self.sources.values() for key in pictures})
+
+    @property
+    def complete(self) -> set[str]:
+        """The kinds of label of which a list that holds some is complete."""
+        told = (given for pictures in self.sources.values() for given in pictures.values())
+        return {kind for one in told for kind in one.complete if one.shapes} & {*self.shown}
 
 
 def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Imported:
@@ -141,6 +149,9 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
         source = wishes.source or f"{name} {record.project or files.title}"
         with found.dropped.unless_read(record.name):
             given = given_by(record, Fit.of(record, one.seen, is_swapped), wishes, found)
+            noted = record.noted if wishes.complete is None else None
+            if record.complete is not None or noted is not None:
+                found.stated.add(key)
             of_source = found.sources.setdefault(source, {})
             if record.held:
                 found.held.setdefault(source, {})[key] = record.held

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -16,6 +16,7 @@ from weakseg.labels.formats.geometry import Ring, box_of, single_outline
 from weakseg.labels.formats.records import AREAS, Shape
 from weakseg.labels.letterbox import Letterbox
 from weakseg.labels.naming import BACKGROUND, UNTOLD
+from weakseg.labels.signals import SIGNALS
 from weakseg.labels.upper_left import UpperLeft
 from weakseg.validation import shorten
 
@@ -160,3 +161,23 @@ def numbered(names: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
     for (stem, sign), alike in islice(found.items(), 3):
         if len(alike) > 1 or stem in names:
             yield f"{stem}{sign}*", stem, alike
+
+
+def withdrawn_lines(
+    withdrawn: Mapping[str, Collection[str]], accounted: Collection[str], others: Collection[str]
+) -> Iterator[str]:
+    """Yield a line on lists that an earlier import called complete, and this one does not, if any.
+
+    withdrawn: {kind of label: pictures}; accounted: pictures of which something else tells why
+    others: kinds whose lists this import calls complete
+    """
+    told = {kind: {*names} - {*accounted} for kind, names in withdrawn.items()}
+    told = {kind: told[kind] for kind in SIGNALS if told.get(kind)}
+    if told:
+        parts = (f"{kind} in {len(names)} pictures" for kind, names in told.items())
+        kinds = " ".join(kind for kind in SIGNALS if kind in told or kind in others)
+        yield (
+            f"lists that were complete before and are not any more: {', '.join(parts)}, the first "
+            f"is {min(min(names) for names in told.values())}; where they still hold all objects, "
+            f"add --complete {kinds}"
+        )

@@ -16,7 +16,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from weakseg.labels.formats.plain import checked
 from weakseg.labels.formats.records import (
     KINDS,
     MALFORMED,
+    SIGNAL,
     Classes,
     Origin,
     Shape,
@@ -92,6 +93,7 @@ class Change:
 
     renamed  {(class before, class now): number of shapes that changed nothing else}, which are
         among those removed and those added
+    withdrawn  {kind of label: pictures that have some, and whose list was complete and is not now}
     """
 
     added: int
@@ -99,6 +101,7 @@ class Change:
     kept: int
     pictures: int
     renamed: Mapping[tuple[str, str], int]
+    withdrawn: Mapping[str, Sequence[str]]
 
 
 class Store:
@@ -192,8 +195,9 @@ class Store:
             rows: list[tuple[Event, Origin]] = []
             helped, changes = set[int](), [(0, 0, 0)]
             renamed = Counter[tuple[str, str]]()
+            withdrawn = defaultdict[str, list[str]](list)
             for source, pictures in told.items():
-                own, counts = self._changes(source, pictures, helped, renamed)
+                own, counts = self._changes(source, pictures, helped, renamed, withdrawn)
                 rows += own
                 changes.append(counts)
             rows.sort(key=lambda row: row[1].number)
@@ -205,7 +209,7 @@ class Store:
                 self._insert([Event("", "", HELPED, geometry=sorted(helped))], moment)
         added, removed, kept = (sum(counts) for counts in zip(*changes, strict=True))
         named = len({event.picture for event, _ in rows})
-        return Change(added, removed, kept, named, renamed)
+        return Change(added, removed, kept, named, renamed, withdrawn)
 
     def _changes(
         self,
@@ -213,11 +217,13 @@ class Store:
         pictures: Mapping[str, Given],
         helped: set[int],
         renamed: Counter[tuple[str, str]],
+        withdrawn: Mapping[str, list[str]],
     ) -> tuple[list[tuple[Event, Origin]], tuple[int, int, int]]:
         """Return the events that bring the store to what a source says, and (added, removed, kept).
 
         helped: takes the numbers of shapes that stay, of which only now is known that a model did
         renamed: counts those that changed nothing but their class
+        withdrawn: takes the pictures of each kind, see `Change`
         """
         rows: list[tuple[Event, Origin]] = []
         added = removed = kept = 0
@@ -248,6 +254,9 @@ class Store:
             rows += [(Event(source, picture, "removed", replaced=one), nothing) for one in gone]
             removed += len(gone)
             renamed.update(renamed_shapes([old.shapes[one] for one in gone] if old else [], new))
+            for kind in {*(old.complete if old else ())} - {*now.complete}:
+                if any(SIGNAL[shape.kind] == kind for shape in now.shapes.values()):
+                    withdrawn[kind].append(picture)
             look = self._look(source, picture, old, now)
             rows += [(look, nothing)] if look else []
         return rows, (added, removed, kept)
