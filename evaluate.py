@@ -187,7 +187,7 @@ def evaluate_runs(args: argparse.Namespace, schedule: Schedule, band: Schedule) 
         pairs = masks.pairs(sets[name])
         results.append(score(name, [], pairs, sets[name], None, None, facts, args))
         say([*masks.other_photographs(sets[name]), *masks.mended(sets[name])])
-        say(masks.renumbered(results[-1]))
+        say([*masks.learnt_from(sets[name]), *masks.renumbered(results[-1])])
     draw_comparison(Path(args.results_dir) / "comparison.png", results, tested[results[0]["run"]])
     return results
 

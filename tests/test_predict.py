@@ -8,6 +8,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import torch
 from conftest import run
 from outcomes import assert_refused, outcome
 from PIL import ExifTags, Image
@@ -19,6 +20,7 @@ from weakseg import load
 from weakseg.common import UserError
 from weakseg.data.class_list import read_classes
 from weakseg.data.contents import content_of
+from weakseg.data.predictions import journal_of
 from weakseg.labels.formats.records import Shape
 from weakseg.labels.label_file import load_labels, save_labels
 from weakseg.labels.seen_photographs import note_photographs
@@ -73,6 +75,9 @@ def test_masks_are_those_of_evaluate(learner, runs, pets_dir, tmp_path):
     masks = sorted((runs / "results" / learner).glob("*.png"))
     assert len(masks) == 6
     assert read_classes(tmp_path / "masks" / "classes.txt") == (["background", "pet"], True)
+    learnt = {name for name, line in journal_of(tmp_path).items() if line["learnt"]}
+    checkpoint = torch.load(runs / "checkpoints" / learner / "best.pt", weights_only=True)
+    assert learnt == {*checkpoint["seen"]} and not learnt & {path.stem for path in masks}
     for path in masks:
         found, wanted = (Image.open(p) for p in (tmp_path / "masks" / path.name, path))
         assert found.mode == "P" and bytes(found.getpalette()[:6]) == palette(2).tobytes()

@@ -94,10 +94,12 @@ def test_masks_and_photographs_that_changed_since_they_were_predicted_are_told(
     lines = [{"id": path.stem, "held": content_of(path, is_whole=False)} for path in photographs]
     for line in lines:
         line["mask"] = content_of(there / f"masks/{line['id']}.png", is_whole=True)
+        line["learnt"] = line["id"] in "p1 p2"
     (there / "predictions.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     (data / "trainval.txt").write_text("p2\np3\n")
     (data / "test.txt").write_text("p0\np1\n")
     told = scored(folder, tmp_path, monkeypatch, capsys)[0]
+    assert "1 of 2 masks to score are of photographs that the model learnt from" in told
     assert "since their masks" not in told and "than predict.py wrote" not in told
     Image.new("RGB", (24, 20), (99, 9, 9)).save(photographs[1])
     told = scored(folder, tmp_path, monkeypatch, capsys)[0]

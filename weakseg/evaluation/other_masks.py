@@ -131,6 +131,18 @@ class OtherMasks:
             "show something else"
         ]
 
+    def learnt_from(self, dataset: SegmentationDataset) -> list[str]:
+        """Return a line where masks to score are of photographs that their model learnt from."""
+        lines = journal_of(self.record.parent) if self.record else {}
+        tested = dataset.ids("test")
+        learnt = [name for name in tested if name in lines and lines[name].get("learnt")]
+        if not learnt:
+            return []
+        return [
+            f"{self.folder}: {len(learnt)} of {len(tested)} masks to score are of photographs that "
+            f"the model learnt from, the first {learnt[0]}, so scores are too good"
+        ]
+
     def mended(self, dataset: SegmentationDataset) -> list[str]:
         """Return a line where masks to score are others than predict.py wrote, if any."""
         written = masks_as_written(self.record.parent) if self.record else {}

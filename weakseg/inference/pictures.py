@@ -93,6 +93,7 @@ class Job:
             every = self.scored or "probabilities" in self.parts
             seen = model.look(photograph, every, self.windows)
             line |= facts(seen, len(model.classes))
+            line["learnt"] = line["held"] in model.learnt
             line["one_grey"] = is_one_grey(photograph, seen.image)
             line["shallow"] = is_shallow(photograph)
             line["like_mask"] = is_like_mask(path, len(model.classes))

@@ -52,10 +52,13 @@ class TrainedModel(ABC):
     classes         names of the classes, by their number in masks
     has_background  whether class 0 is what no object covers
     reading         which page and channels of a file it is shown, and in which range of values
+    learnt          what the files of the photographs held that it was trained on, if it says so
     """
 
     def __init__(self, checkpoint: Mapping[str, Any]) -> None:
         args, task = checkpoint["args"], checkpoint["task"]
+        files, seen = checkpoint.get("files", {}), checkpoint.get("seen", [])
+        self.learnt = {str(files[name]) for name in seen if name in files}
         self.name = str(args.get("run_name", "run"))
         self.classes: list[str] = list(task["classes"])
         self.has_background: bool = task.get("has_background", True)
