@@ -77,6 +77,22 @@ def test_cvat_masks_run_row_by_row_from_their_own_corner(tmp_path):
     assert pixels.tolist() == [[False, True, True], [False] * 3] and (left, top) == (10, 20)
 
 
+@pytest.mark.parametrize("name", ["Species", "ignore", "Ignore", "a b"])
+@pytest.mark.parametrize("values", [("cat", "dog"), ("cat", "cat"), ("", "dog"), ("cat", None)])
+def test_attributes_of_cvat_that_differ_are_told(tmp_path, name, values):
+    """A label may be 'animal', and an attribute say which; what is the same everywhere may not."""
+    shapes = [
+        '<points label="cat" points="1,2">'
+        + ("" if value is None else f'<attribute name="{name}">{value}</attribute>')
+        + "</points>"
+        for value in values
+    ]
+    _, dropped = only(put(tmp_path / "a.xml", cvat("".join(shapes))))
+    is_told = name.casefold() != "ignore" and None not in values and len({*values}) > 1
+    line = f"attributes, which are left out: {name} in 2 shapes, the first of a.jpg; "
+    assert [one.startswith(line) for one in dropped.told] == [True] * is_told
+
+
 def test_cvat_has_many_clicks_in_one_element_and_layers(tmp_path):
     shapes = (
         '<polyline label="cat" points="1,1;5,5" z_order="1"/>'

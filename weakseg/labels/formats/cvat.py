@@ -46,6 +46,7 @@ from weakseg.labels.formats.records import (
     whole,
 )
 from weakseg.labels.formats.runs import checked_size, mask_geometry, pixels_of
+from weakseg.validation import shorten
 
 Element = ElementTree.Element
 ROUND = 0.2  # area of such an outline against that of a circle as long
@@ -70,7 +71,7 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
             )
         for image in root.iter("image"):
             yield picture_of(image, project_of(root, image), dropped)
-        dropped.told += around_lines(root)
+        dropped.told += (*around_lines(root), *attribute_lines(root))
 
 
 def project_of(root: Element, image: Element) -> str:
@@ -92,8 +93,8 @@ def picture_of(image: Element, project: str, dropped: Dropped) -> PictureRecord:
             layers += [(layer(one), shape) for shape in shapes_of(one)]
             if one.get("source") == "auto":
                 dropped.change(UNCHANGED, name)
-            marks = {each.get("name", "").casefold(): each.text for each in one.iter("attribute")}
-            if (marks.get("ignore") or "").strip().casefold() in ("true", "1", "yes"):
+            marks = {key.casefold(): value.casefold() for key, value in marks_of(one).items()}
+            if marks.get(IGNORE) in ("true", "1", "yes"):
                 dropped.change(IGNORED, name)
             if one.tag == "box" and number(one.get("rotation", 0)) % 360:
                 dropped.change(TURNED_BOX, name)
@@ -192,6 +193,37 @@ def around_lines(root: Element) -> Iterator[str]:
         )
 
 
+def marks_of(one: Element) -> dict[str, str]:
+    """Return {name: value} of a shape's attributes."""
+    marks = one.iter("attribute")
+    return {each.get("name", "").strip(): (each.text or "").strip() for each in marks}
+
+
+def attribute_lines(root: Element) -> Iterator[str]:
+    """Yield a line on attributes of shapes, which may tell what a label does not, if any.
+
+    One that has the same value everywhere tells nothing.
+    """
+    values: dict[str, list[tuple[str, str]]] = {}
+    for image in root.iter("image"):
+        for one in image:
+            for name, value in marks_of(one).items():
+                values.setdefault(name, []).append((value, image.get("name", "")))
+    told = {
+        name: pictures
+        for name, pictures in values.items()
+        if name.casefold() != IGNORE and len({value for value, _ in pictures}) > 1
+    }
+    if told:
+        parts = (f"{name} in {len(pictures)} shapes" for name, pictures in told.items())
+        (_, first), *_ = next(iter(told.values()))
+        yield (
+            f"attributes, which are left out: {shorten(', '.join(parts), 100)}, the first of "
+            f"{first}; where one tells the class, make it the label in the file"
+        )
+
+
+IGNORE = "ignore"  # an attribute that is read
 ELLIPSE = (("cx", "cy"), ("rx", "ry"))
 
 
