@@ -129,6 +129,18 @@ def test_accents_may_be_stored_in_two_forms(there, here, pictures, tmp_path):
         assert store.classes().names == ("background", "caf\u00e9")
 
 
+@pytest.mark.parametrize("scale", [0.5, 1, 2])
+def test_labels_of_pictures_of_another_size_are_scaled_and_told(scale, bring):
+    """Of a smaller copy they fit; nothing tells it from a part that was cut out."""
+    stated = [int(side * scale) for side in SIZE]
+    found = bring(coco([5, 5, 20, 10], size=stated))
+    assert shapes_of(found)[0].geometry == [value / scale for value in (5, 5, 25, 15)]
+    sizes = f"{SIZE[0]}x{SIZE[1]} instead of {stated[0]}x{stated[1]}: labels are scaled"
+    line = f"1 pictures have another size than the file says, the first a.png {sizes}"
+    assert [one.startswith(line) for one in found.dropped.told] == [True] * (scale != 1)
+    assert not bring(coco(size=stated)).dropped.told  # nothing is scaled
+
+
 def test_shares_are_no_pixels_in_a_file_that_states_the_size(bring):
     with pytest.raises(UserError, match="in shares of the picture's sides"):
         bring(coco([0.1, 0.1, 0.8, 0.8]))

@@ -26,7 +26,7 @@ from weakseg.labels.formats.records import (
 )
 from weakseg.labels.formats.stores import folder_of
 from weakseg.labels.formats.table import FORMATS, others, reader, recognise
-from weakseg.labels.matched import Matched, matched
+from weakseg.labels.matched import Matched, matched, scaled_lines
 from weakseg.labels.matching import Pictures
 from weakseg.labels.naming import BACKGROUND, NOTHING, UNTOLD, renamed_to
 from weakseg.labels.seen_before import notes_of_predictions, notes_of_store
@@ -176,6 +176,7 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
     if wishes.areas_as in (None, "full"):
         found.dropped.told += found.dropped.of_masks
     found.dropped.told += notes_of_predictions(files.path, pictures, keys)
+    found.dropped.told += scaled_lines(there)
     if not FORMATS[name].is_upright:
         found.dropped.told += turned_lines(there, pictures)
     if name == "store":

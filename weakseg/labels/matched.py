@@ -1,13 +1,13 @@
 """The records of a label file, each with the picture that it means."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from weakseg.common import UserError
 from weakseg.data.looks import are_alike, look_of
-from weakseg.labels.fitting import Seen
+from weakseg.labels.fitting import Seen, similar
 from weakseg.labels.formats.files import Files
-from weakseg.labels.formats.records import Dropped, PictureRecord
+from weakseg.labels.formats.records import SHARES, Dropped, PictureRecord
 from weakseg.labels.matching import Match, Pictures
 
 AUGMENTED = ".rf."  # in the names of Roboflow's copies, several of one picture
@@ -73,3 +73,30 @@ def matched(
             dropped.change("in another folder than the name says", where)
         found.append(Matched(record, key, Seen.of(pictures.files[key]), name))
     return found, absent
+
+
+def scaled_lines(there: Sequence[Matched]) -> Iterator[str]:
+    """Yield a line on pictures of another size than their records state, if any.
+
+    A smaller copy and a part of the same aspect look alike. there: the records of a file
+    """
+    scaled = [
+        one
+        for one in there
+        if one.record.size not in (None, SHARES, one.seen.size, one.seen.stored)
+        and any(shape.kind != "tag" for shape in one.record.shapes)
+        and any(
+            similar(one.record.size or SHARES, size) for size in (one.seen.size, one.seen.stored)
+        )
+    ]
+    if scaled:
+        first = scaled[0]
+        given, now = (
+            "x".join(f"{side:g}" for side in size)
+            for size in (first.record.size or SHARES, first.seen.size)
+        )
+        yield (
+            f"{len(scaled)} pictures have another size than the file says, the first "
+            f"{first.record.name} {now} instead of {given}: labels are scaled; where a picture was "
+            "cropped they lie elsewhere (labels.py show draws them)"
+        )
