@@ -93,7 +93,7 @@ def import_labels(args: argparse.Namespace) -> None:
         say(line)
     if args.classes and not is_background(classes.names[0]):
         say(f"{args.output}: {classes.names[0]} is the background, since --classes names it first")
-    print_state(args.output, wishes.meaning.classes.names)
+    print_state(args.output, wishes.meaning.classes.names, files)
     images = Path(args.images)
     data_dir = images.parent if images.name == "images" else images
     words = ["train.py", "--supervision_mode", "any", "--learner", "probe"]
@@ -184,17 +184,17 @@ EMPTY = {
 }
 
 
-def print_state(folder: str, known: Sequence[str]) -> None:
+def print_state(folder: str, known: Sequence[str], files: Sequence[Imported]) -> None:
     """Say what a store holds, by kind of label, and what its sources have in common.
 
-    known: the classes that somebody listed
+    known: the classes that somebody listed; files: that were imported just now
     """
     from weakseg.labels.common_questions import agreement_lines
     from weakseg.labels.importing import carried_in
     from weakseg.labels.store import opened_store
     from weakseg.labels.store_check import counted_classes, name_lines, summary
     from weakseg.labels.store_contrary import Doubts
-    from weakseg.labels.unshown import Times, unshown_in_sources
+    from weakseg.labels.unshown import Times, unshown_in_sources, unshown_lines
 
     with opened_store(folder) as store:
         given, classes, times = store.given(), store.classes(), Times(store)
@@ -202,7 +202,9 @@ def print_state(folder: str, known: Sequence[str]) -> None:
     doubts = Doubts(carried, classes)
     lines = [*summary(carried, doubts.lacking), *counted_classes(carried), *agreement_lines(given)]
     lines += [*name_lines(carried, known), *doubts.lines()]
-    for line in [*lines, *unshown_in_sources(given, carried, classes, times)]:
+    lines += unshown_in_sources(given, carried, classes, times)
+    listed = {str(found.path): found.named for found in files} | {folder: classes.objects}
+    for line in [*lines, *unshown_lines(carried, classes, listed)]:
         say(f"{folder}: {line}")
 
 
@@ -233,12 +235,13 @@ def check(args: argparse.Namespace) -> None:
     """Count labels by kind and class, and name what looks like a mistake."""
     from weakseg.labels import store_check
     from weakseg.labels.common_questions import agreement_lines
+    from weakseg.labels.formats.records import Classes
     from weakseg.labels.importing import carried_in
     from weakseg.labels.matching import Pictures
     from weakseg.labels.naming import classes_beside
     from weakseg.labels.store import opened_store
     from weakseg.labels.store_contrary import Doubts
-    from weakseg.labels.unshown import Times, unshown_in_sources
+    from weakseg.labels.unshown import Times, unshown_in_sources, unshown_lines
 
     if args.wrong is not None and (args.wrong < 1 or not args.images):
         raise UserError(f"--wrong {args.wrong}: takes a number from 1, and --images")
@@ -253,9 +256,11 @@ def check(args: argparse.Namespace) -> None:
             lines += store_check.beside_by_source(args.labels, store, given, carried, pictures)
         lines += store_check.class_lines(carried, classes)
         lines += store_check.suspicious(carried, classes, pictures.files if pictures else {})
-        known = classes_beside(args.images).names if args.images else ()
-        doubtful = [*store_check.name_lines(carried, known), *doubts.lines()]
+        beside = classes_beside(args.images) if args.images else Classes()
+        doubtful = [*store_check.name_lines(carried, beside.names), *doubts.lines()]
         doubtful += unshown_in_sources(given, carried, classes, Times(store))
+        listed = {args.labels: classes.objects, f"the list at {args.images}": beside.objects}
+        doubtful += unshown_lines(carried, classes, listed)
         lines += [f"suspicious: {line}" for line in doubtful]
         lines += [*store_check.two_sizes(given), *agreement_lines(given)]
     say_all(lines)

@@ -1,5 +1,7 @@
 """Classes that complete lists never show, so that they are background there."""
 
+import json
+
 import pytest
 from conftest import run
 from PIL import Image
@@ -107,3 +109,55 @@ def test_import_check_and_training_tell_a_class_that_a_source_never_shows(
     run(labels, "check", "--labels", "mine")
     assert f"suspicious: {line}" in capsys.readouterr().out
     assert any(line in note for note in store_content("mine", Folder("my"))["notes"])
+
+
+YOLO = "0 0.3 0.3 0.2 0.2\n"
+CVAT = """<annotations><meta><job><id>1</id><labels><label><name>cat</name></label><label>
+<name>dog</name></label><label><name>paw</name><parent>dog</parent></label></labels></job></meta>
+{}</annotations>"""
+CVAT_IMAGE = """<image name="p{:02d}.png" width="40" height="40"><box label="cat" source="manual"
+occluded="0" xtl="4" ytl="4" xbr="9" ybr="9"></box></image>"""
+
+
+def coco_of(names):
+    """Return an export whose boxes are all of the first class that groups no others."""
+    entries = [{"id": n, "name": name, "supercategory": "pet"} for n, name in enumerate(names)]
+    images = [{"id": n, "file_name": f"p{n:02d}.png", "width": 40, "height": 40} for n in range(14)]
+    boxes = [
+        {"id": n, "image_id": n, "category_id": names.index("cat"), "bbox": [2, 2, 9, 9]}
+        for n in range(14)
+    ]
+    return json.dumps({"images": images, "annotations": boxes, "categories": entries})
+
+
+@pytest.mark.parametrize(
+    ("files", "is_told"),
+    [
+        ({"l.json": coco_of(["pet", "cat", "dog"])}, True),
+        ({"l.json": coco_of(["pet", "cat"])}, False),
+        ({"l.xml": CVAT.format("".join(map(CVAT_IMAGE.format, range(14))))}, True),
+        ({"data.yaml": "names: [cat, dog]"} | {f"p{n:02d}.txt": YOLO for n in range(14)}, True),
+    ],
+)
+def test_a_class_that_a_file_lists_and_no_label_shows_is_told(
+    files, is_told, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("my/images", "l"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name, content in files.items():
+        (tmp_path / "l" / name).write_text(content)
+    for n in range(14):
+        Image.new("RGB", SIZE, n).save(f"my/images/p{n:02d}.png")
+    words = ["l", "--images", "my/images", "--output", "mine"]
+    run(labels, "import", *words, "--complete", "boxes")
+    line = "no label shows dog, which l lists, and the lists of 14 pictures are complete"
+    assert (line in capsys.readouterr().out) == is_told
+    (tmp_path / "my/classes.txt").write_text("background\ncat\ndog\n")
+    run(labels, "check", "--labels", "mine", "--images", "my/images")
+    assert "no label shows dog, which the list at my/images" in capsys.readouterr().out
+    notes = store_content("mine", Folder("my"))["notes"]
+    assert any("no label shows dog, which my lists" in note for note in notes)
+    for more in (["--complete", "none"], ["--map", "dog=-"]):
+        run(labels, "import", *words, *more)
+        assert "no label shows" not in capsys.readouterr().out

@@ -75,6 +75,7 @@ class Imported:
     others   (name, format) of files in another format, which are left out
     classes  that the shapes are of, in the order of the file
     listed   the classes that the file lists, none where its format has no such list
+    named    the classes that the file lists, of which its shapes need not be
     called   what the file calls the classes of its shapes
     order    of the numbers in its boxes, where they may be taken for corners
     slips    what of it looks like one
@@ -99,6 +100,7 @@ class Imported:
     is_empty: bool = False
     classes: list[str] = field(default_factory=list)
     listed: Classes = field(default_factory=Classes)
+    named: Sequence[str] = ()
     called: set[str] = field(default_factory=set)
     order: BoxOrder = field(default_factory=BoxOrder)
     slips: Slips = field(default_factory=Slips)
@@ -172,6 +174,9 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
                 of_source[key] = joined(told[source, key])
                 note_repeats(both, record.name, found)
     note_empty(found, there)
+    names_in = FORMATS[name].names
+    if names_in:
+        found.named = renamed_classes(Classes(names_in(files), False), wishes.names).names
     keys = {key for of_source in found.sources.values() for key in of_source}
     if wishes.areas_as in (None, "full"):
         found.dropped.told += found.dropped.of_masks
@@ -377,7 +382,8 @@ def complete_kinds(record: PictureRecord, shapes: Sequence[Shape], wishes: Wishe
     if not record.shapes and wishes.is_empty:
         return [*LISTS, "full"]
     shown = {SIGNAL[shape.kind] for shape in shapes}
-    is_open = record.complete is None and (wishes.complete is None or not record.shapes)
+    is_silent = wishes.complete is None or (wishes.complete and not record.shapes)
+    is_open = record.complete is None and is_silent
     told = record.noted if is_open else record.complete
     if told is not None:
         said = set(told)

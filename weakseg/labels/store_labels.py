@@ -14,7 +14,7 @@ from weakseg.labels.label_header import header
 from weakseg.labels.lacking import lacking_lines, lists_that_lack
 from weakseg.labels.seen_photographs import changed_photographs, held_by_source, noted_photographs
 from weakseg.labels.store import Given, opened_store
-from weakseg.labels.unshown import Times, unshown_in_sources
+from weakseg.labels.unshown import Times, unshown_in_sources, unshown_lines
 
 
 def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str, Any]:
@@ -57,7 +57,8 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
     notes = [*changed_photographs(folder, held, dataset.image_contents)]
     classes = Classes(dataset.class_names, dataset.has_background)
     lists = lists_that_lack(carried, images, classes)
-    unshown = unshown_in_sources(here, carried, classes, times)
+    unshown = [*unshown_in_sources(here, carried, classes, times)]
+    unshown += unshown_lines(carried, classes, {dataset.root: classes.objects})
     notes += [f"{folder}: {line}" for line in (*lacking_lines(lists), *unshown)]
     more = {"drawn": masks, "strays": strays, "notes": notes, "behind": behind}
     more["helped"] = {key: {*own.values()} for key, own in helped.items()}

@@ -1,8 +1,9 @@
 """Classes that complete lists never show, so that they are background there."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import comb
+from typing import Any
 
 from weakseg.data.class_list import is_background
 from weakseg.labels.agreement import FRAMES
@@ -72,9 +73,11 @@ def unshown_in_sources(
     told: dict[str, list[str]] = defaultdict(list)
     named, shows = labelled(carried), shown_by(given)
     sources = {source for one in given.values() for source in one}
+    behind = classes.names[:1] if classes.has_background else ()
     for name, shown in shows.items():
         knowing = {source for source in sources if source in shown or source.split()[:1] == [PAGE]}
-        if is_background(name) or (knowing == sources and name not in times.late):
+        is_known = knowing == sources and name not in times.late
+        if is_known or name in behind or is_background(name):
             continue
         looked: set[str] = set()
         lacking: dict[str, set[str]] = defaultdict(set)
@@ -142,7 +145,7 @@ def makes_background(carried: Mapping[str, Carried], classes: Classes) -> set[st
 
 
 def unshown_lines(
-    carried: Mapping[str, Carried], classes: Classes, listed: Mapping[str, Iterable[str]]
+    carried: Mapping[str, Carried], classes: Classes, listed: Mapping[Any, Sequence[str]]
 ) -> Iterator[str]:
     """Yield a line where no label shows classes that somebody listed, while lists are complete.
 
@@ -153,11 +156,13 @@ def unshown_lines(
         return
     shown = {shape.label for one in carried.values() for shape in one.shapes}
     for where, names in listed.items():
-        lacking = [name for name in names if name not in shown and not is_background(name)]
-        if lacking and len(lacking) < len({*names}):
-            shown.update(lacking)
+        objects = [name for name in dict.fromkeys(names) if not is_background(name)]
+        lacking = [name for name in objects if name not in shown]
+        shown.update(lacking)
+        if 0 < len(lacking) < len(objects):
             told = shorten(", ".join(lacking), 120)
             yield (
                 f"no label shows {told}, which {where} lists, and the lists of {len(lists)} "
-                "pictures are complete, so that it is background there"
+                "pictures are complete, so that it is background there; look for it, or import "
+                "with --complete none"
             )

@@ -72,6 +72,9 @@ def test_who_imports_has_the_last_word(form, pictures, tmp_path):
     path = tmp_path / {"cvat": "a.xml", "labelme": "a"}.get(form, "a.json")
     assert back(form, records, pictures, path)[0] == {"a": set()}
     assert back(form, records, pictures, path, ("full",))[0] == {"a": {"full"}}
+    empty = [record("a", [], ("full",)), record("b", [SHAPES["polygon"]], ("full",))]
+    assert back(form, empty, pictures, path)[0] == {"a": {"full"}, "b": {"full"}}
+    assert back(form, empty, pictures, path, ())[0] == {"a": set(), "b": set()}
 
 
 def test_masks_that_come_back_as_strokes_make_no_background(pictures, tmp_path):

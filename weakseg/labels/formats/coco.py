@@ -91,6 +91,14 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
         yield from records
 
 
+def names_in(files: Files) -> list[str]:
+    """Return the classes that the export lists, without those that only group others."""
+    listed = [files.json(name) for name in files.with_suffix(".json") if recognise(files, name)]
+    entries = [(text(one["name"]), one) for content in listed for one in content["categories"]]
+    groups = {one.get("supercategory") for name, one in entries if one.get("supercategory") != name}
+    return [name for name, _ in entries if name not in groups]
+
+
 def known_as(identity: Any) -> str:
     """Return an id as a text: some tools write numbers as texts, others 1 as 1.0."""
     is_whole = isinstance(identity, float) and identity.is_integer()

@@ -74,6 +74,14 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
         dropped.told += (*around_lines(root), *attribute_lines(root))
 
 
+def names_in(files: Files) -> list[str]:
+    """Return the classes that the export lists, without the parts of skeletons."""
+    roots = [files.xml(name) for name in files.with_suffix(".xml") if recognise(files, name)]
+    listed = [one for root in roots for one in root.iterfind("meta//labels/label")]
+    names = [(one.findtext("name") or "").strip() for one in listed if not one.findtext("parent")]
+    return [name for name in names if name]
+
+
 def project_of(root: Element, image: Element) -> str:
     """Return what a picture is part of: its task, which names it in a project's export too."""
     if image.get("task_id"):

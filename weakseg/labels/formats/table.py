@@ -41,6 +41,7 @@ class Format:
     recognise  (files, name of one of them) -> whether that is of the format
     suffix     of the one file that `write` makes; "" where it fills a folder
     classes    files -> the classes that they list, where the format has such a list
+    names    files -> the classes that they list, of which the shapes need not be
     is_upright  whether its tool shows photographs upright, so that their labels can't be of others
     has_sizes  whether its boxes state width and height, so that nobody takes them for corners
     """
@@ -51,6 +52,7 @@ class Format:
     write: Write | None = None
     suffix: str = ""
     classes: Callable[[Files], Classes] | None = None
+    names: Callable[[Files], list[str]] | None = None
     has_sizes: bool = False
     is_upright: bool = False
 
@@ -71,14 +73,30 @@ FORMATS = {
         is_upright=True,
     ),
     "labelme": Format("LabelMe", labelme.recognise, labelme.read, labelme.write, is_upright=True),
-    "coco": Format("COCO", coco.recognise, coco.read, coco.write, ".json", has_sizes=True),
+    "coco": Format(
+        "COCO",
+        coco.recognise,
+        coco.read,
+        coco.write,
+        ".json",
+        names=coco.names_in,
+        has_sizes=True,
+    ),
     "supervisely": Format("Supervisely", supervisely.recognise, supervisely.read),
     "cvat": Format(
-        "CVAT for images", cvat.recognise, cvat.read, cvat.write, ".xml", is_upright=True
+        "CVAT for images",
+        cvat.recognise,
+        cvat.read,
+        cvat.write,
+        ".xml",
+        names=cvat.names_in,
+        is_upright=True,
     ),
     "labelme-xml": Format("LabelMe's XML", labelme_xml.recognise, labelme_xml.read),
     "voc": Format("Pascal VOC", pascalvoc.recognise, pascalvoc.read),
-    "yolo": Format("YOLO", yolo.recognise, yolo.read, yolo.write, has_sizes=True),
+    "yolo": Format(
+        "YOLO", yolo.recognise, yolo.read, yolo.write, names=yolo.names_in, has_sizes=True
+    ),
     "masks": Format("masks", masks.recognise, masks.read, masks.write),
 }
 WRITABLE = [name for name, row in FORMATS.items() if row.write]

@@ -135,6 +135,11 @@ def description(files: Files) -> tuple[dict[int, str], Points | None]:
     return classes, points
 
 
+def names_in(files: Files) -> list[str]:
+    """Return the classes that the description lists."""
+    return [*description(files)[0].values()]
+
+
 def described(files: Files, name: str) -> tuple[dict[int, str], Points | None]:
     """Return what one file says of classes and keypoints, see `description`; ({}, None): nothing.
 
