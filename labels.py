@@ -60,6 +60,7 @@ def import_labels(args: argparse.Namespace) -> None:
     from weakseg.labels.matching import Pictures
     from weakseg.labels.naming import renamed_lines, unused
     from weakseg.labels.seen_photographs import note_photographs
+    from weakseg.labels.sent_back import sent_back_lines
     from weakseg.labels.slips import withdrawn_lines
     from weakseg.labels.store import opened_store
 
@@ -72,6 +73,7 @@ def import_labels(args: argparse.Namespace) -> None:
         classes = all_classes(store.classes(), wishes, files)
         for found in files:
             report(found, pictures, wishes.meaning.classes.names)
+            before = store.given() if found.exported else {}
             change = keep(store, found)
             for source, given in found.sources.items():
                 paths = {key: pictures.files[key] for key in given}
@@ -86,6 +88,7 @@ def import_labels(args: argparse.Namespace) -> None:
                 lines += withdrawn_lines(change.withdrawn, accounted, found.complete)
             for line in lines:
                 say(f"  {line}")
+            say_all(f"  {line}" for line in sent_back_lines(found.sources, found.exported, before))
             if change.removed:
                 say(f"  removed: of {', '.join(found.sources)} before; another --source keeps both")
         store.say_classes(classes)
