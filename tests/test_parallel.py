@@ -213,7 +213,7 @@ def fatal(number):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("name", ["loky", "dask"])
+@pytest.mark.parametrize("name", ["loky", pytest.param("dask", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("function", "message"),
     [

@@ -467,7 +467,12 @@ def test_weak_selection_needs_no_mask_at_all(pets_dir, pets_labels, flags, tmp_p
 
 
 @pytest.mark.parametrize(
-    "rule, pick", [("val_loss", min), ("val_miou", max), ("weak_val_loss", min)]
+    "rule, pick",
+    [
+        pytest.param("val_loss", min, marks=pytest.mark.slow),
+        ("val_miou", max),
+        pytest.param("weak_val_loss", min, marks=pytest.mark.slow),
+    ],
 )
 def test_best_is_the_best_epoch_of_its_rule(rule, pick, flags, tmp_path):
     run(

@@ -395,8 +395,17 @@ def test_what_a_run_is_told_travels_to_the_evaluation(more, fit, tmp_path):
     assert content["args"][more[0][2:]] == more[1]
 
 
-@pytest.mark.parametrize("predicted", [0.013, 0.9, None])
-@pytest.mark.parametrize("modes", ["points", "tags", "boxes", "full", "points boxes"])
+@pytest.mark.parametrize("predicted", [0.013, pytest.param(0.9, marks=pytest.mark.slow), None])
+@pytest.mark.parametrize(
+    "modes",
+    [
+        "points",
+        pytest.param("tags", marks=pytest.mark.slow),
+        pytest.param("boxes", marks=pytest.mark.slow),
+        "full",
+        "points boxes",
+    ],
+)
 def test_smaller_things_that_are_predicted_count_where_labels_show_no_size(
     modes, predicted, fit, tmp_path, monkeypatch
 ):

@@ -124,7 +124,11 @@ def test_seconds_are_the_budget_where_asked(tiny, tmp_path):
         assert budget <= point["seconds"] < budget + dearest
 
 
-@pytest.mark.parametrize("label", ["points", "tags", "boxes", "pixels", "hybrid_tags_points"])
+@pytest.mark.parametrize(
+    "label",
+    ["pixels", "hybrid_tags_points"]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in ("points", "tags", "boxes")],
+)
 def test_weak_labels_can_be_bought(label, tiny, tmp_path):
     folder, results = start(
         "train_active_learning", tmp_path / "out", *tiny, *AL, f"active_learning.label={label}"
@@ -157,7 +161,7 @@ firsts = {}  # strategy -> the ids of its first purchase
 
 
 # One of each kind; test_probe_loop.py has others with a probe.
-QUICK = {"random", "bald", "disagreement", "clasp_pe", "badge"}
+QUICK = {"random", "disagreement", "badge"}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +195,11 @@ JUDGED = [*AL, "active_learning.strategy=random", "vlm_itl.iou_bar=0.05", "vlm_i
 FREE = ["vlm_itl.risk=null", "vlm_itl.calibration=none", "vlm_itl.audit_share=0"]
 
 
-@pytest.mark.parametrize("handler", ["confidence", "learned", "accept_all"])
+@pytest.mark.parametrize(
+    "handler",
+    ["learned"]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in ("confidence", "accept_all")],
+)
 def test_judges_never_see_the_truth(handler, tiny, tmp_path):
     opened.clear()
     folder, results = start(
