@@ -32,7 +32,7 @@ from weakseg.data.named_copies import parted_copies
 from weakseg.data.named_tiles import parted_tiles
 from weakseg.data.other_instances import instance_notes
 from weakseg.data.palettes import Palettes
-from weakseg.data.predictions import folder_of_predictions, masks_as_written
+from weakseg.data.predictions import folder_of_predictions, journal_of, masks_as_written
 from weakseg.data.saved_anew import saved_anew
 from weakseg.data.split_folders import folder_lists, folder_notes
 from weakseg.data.torn_instances import torn_notes
@@ -241,7 +241,7 @@ class Folder(MaskClasses):
     def predicted_masks(self) -> list[str]:
         """Return a line on masks that are a model's own, in a folder that predict.py wrote."""
         folder = folder_of_predictions(self.root / "masks")
-        written = masks_as_written(folder) if folder else {}
+        written = masks_as_written(journal_of(folder) if folder else {})
         looked = evenly([name for name in self.shown if name in written], COMPARED)
         held = {name: content_of(self.mask_path(name), is_whole=True) for name in looked}
         own = [name for name in looked if held[name] == written[name]]

@@ -40,9 +40,9 @@ def journal_of(folder: Path) -> dict[str, Line]:
         return {line["id"]: line for line in lines if line is not None}
 
 
-def masks_as_written(folder: Path) -> dict[str, str]:
-    """Return {id: content of its mask} as predict.py wrote them into a folder."""
-    return {name: line["mask"] for name, line in journal_of(folder).items() if "mask" in line}
+def masks_as_written(journal: Mapping[str, Line]) -> dict[str, str]:
+    """Return {id: content of its mask} as predict.py wrote them; journal: of `journal_of`."""
+    return {name: line["mask"] for name, line in journal.items() if "mask" in line}
 
 
 def stamp(path: Path) -> dict[str, int | str | None]:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from weakseg.data.datasets import DataOptions
 from weakseg.data.ids import are_names, is_folder_name
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
-from weakseg.data.predictions import journal_of, masks_as_written
+from weakseg.data.predictions import Line, journal_of, masks_as_written
 from weakseg.evaluation.results import Result, mask_name
 from weakseg.inference.journal import RECORD
 
@@ -43,6 +44,11 @@ class OtherMasks:
             raise UserError(f"--predictions {folder}: its name can't be shown; rename it")
         beside = [folder, *([folder.resolve().parent] if folder.resolve().name == "masks" else [])]
         self.record = next((at / RECORD for at in beside if (at / RECORD).exists()), None)
+
+    @cached_property
+    def journal(self) -> dict[str, Line]:
+        """{id: what predict.py said of the picture}, empty where it didn't write these masks."""
+        return journal_of(self.record.parent) if self.record else {}
 
     def classes(self) -> tuple[Path, list[str], bool] | None:
         """Return (file that says it, names of the classes, whether the first is the background).
@@ -119,7 +125,7 @@ class OtherMasks:
 
     def other_photographs(self, dataset: SegmentationDataset) -> list[str]:
         """Return a line where photographs to test on are others than predict.py saw, if any."""
-        lines = journal_of(self.record.parent) if self.record else {}
+        lines = self.journal
         # Lines of an earlier version don't say what a photograph held.
         held = {name: line["held"] for name, line in lines.items() if "held" in line}
         there, changed = known_and_changed(held, dataset.ids("test"), dataset.image_contents)
@@ -133,9 +139,8 @@ class OtherMasks:
 
     def learnt_from(self, dataset: SegmentationDataset) -> list[str]:
         """Return a line where masks to score are of photographs that their model learnt from."""
-        lines = journal_of(self.record.parent) if self.record else {}
         tested = dataset.ids("test")
-        learnt = [name for name in tested if name in lines and lines[name].get("learnt")]
+        learnt = [name for name in tested if self.journal.get(name, {}).get("learnt")]
         if not learnt:
             return []
         return [
@@ -145,7 +150,7 @@ class OtherMasks:
 
     def mended(self, dataset: SegmentationDataset) -> list[str]:
         """Return a line where masks to score are others than predict.py wrote, if any."""
-        written = masks_as_written(self.record.parent) if self.record else {}
+        written = masks_as_written(self.journal)
         tested = [name for name in dataset.ids("test") if name in written]
         others = [n for n in tested if content_of(self.path(n), is_whole=True) != written[n]]
         if not others:
