@@ -112,8 +112,8 @@ def started(session):
         session.close()
 
 
-def until(condition, seconds=20):
-    """Wait until a condition holds."""
+def until(condition, seconds=120):
+    """Wait until a condition holds; threads behind the page's own get little of a busy machine."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never came true"
