@@ -358,7 +358,7 @@ def test_labels_that_are_there_begin_the_model_and_follow_changes(tmp_path):
         assert {names[n] for n in labels.classes} == {"background", "red"}
         assert {*labels.images} == {session.photographs.index[name] for name in given}
         visitor.post("/classes", {"merge": "red", "to": "leaf"})
-        until(lambda: session.asker.labels is not None, 30)
+        until(lambda: session.asker.labels is not None)
         assert {*session.asker.labels.classes} == {0, 1}
         drawn = [q.drawn for q in session.log.asked.values() if q.fit]
         until(lambda: visitor.questions() and any(q.fit for q in session.log.asked.values()))

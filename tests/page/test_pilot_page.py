@@ -60,7 +60,7 @@ def test_a_pilot_from_its_first_card_to_its_table(served):
         page.goto(link)
         page.wait_for_selector("#pilot-dialog[open]")
         assert "Block 1 of 4" in page.inner_text("#pilot-dialog")
-        until(lambda: work(page) or session.pilot.finished.is_set(), 30)
+        until(lambda: work(page) or session.pilot.finished.is_set())
         page.wait_for_selector("#pilot-table table")
         table = page.inner_text("#pilot-table")
         assert (
