@@ -70,12 +70,18 @@ class InvertedTally:
     """How many masks have their background within an object, of those that are looked at.
 
     names: of the classes, the background first; values: what those in the files mean, if not the
-    numbers of the classes. room: pixels that are still looked at
+    numbers of the classes. room: pixels that are still looked at. way_out: what turns them; None:
+        --mask_values
     around, pierced: {name of a mask: its class}, see `surrounding` and `pierced`
     """
 
-    def __init__(self, names: Sequence[str], values: MaskValues | None = None) -> None:
-        self.names, self.values = names, values
+    def __init__(
+        self,
+        names: Sequence[str],
+        values: MaskValues | None = None,
+        way_out: str | None = None,
+    ) -> None:
+        self.names, self.values, self.way_out = names, values, way_out
         self.seen, self.room = 0, PIXELS
         self.around, self.pierced = dict[str, int](), dict[str, int]()
         self.behind = np.zeros(2)  # sums of `shares_behind` over those with a class around
@@ -106,10 +112,11 @@ class InvertedTally:
         first, number = next(iter(faults.items()))
         behind, around = self.names[0], self.names[number]
         words = shlex.join([f"{self.value(0)}={around}", f"{self.value(number)}={behind}"])
+        way_out = self.way_out or f"--mask_values {words}"
         return (
             f"{len(faults)} of {self.seen} masks that were looked at, the first {first}, show "
             f"{around} along the edge and {behind} {how} within; if they are the wrong way round, "
-            f"--mask_values {words}"
+            f"{way_out}"
         )
 
     def value(self, number: int) -> str:

@@ -26,6 +26,7 @@ from weakseg.labels.formats.records import (
 )
 from weakseg.labels.formats.stores import folder_of
 from weakseg.labels.formats.table import FORMATS, others, reader, recognise
+from weakseg.labels.inverted_areas import inverted_lines
 from weakseg.labels.matched import Matched, matched, scaled_lines
 from weakseg.labels.matching import Pictures
 from weakseg.labels.naming import BACKGROUND, NOTHING, UNTOLD, renamed_to
@@ -184,6 +185,8 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
     keys = {key for of_source in found.sources.values() for key in of_source}
     if wishes.areas_as in (None, "full"):
         found.dropped.told += found.dropped.of_masks
+        if name not in ("masks", "store"):  # which tell themselves
+            found.dropped.told += inverted_lines(found.sources)
     found.dropped.told += notes_of_predictions(files.path, pictures, keys)
     found.dropped.told += scaled_lines(there)
     if not FORMATS[name].is_upright:

@@ -17,6 +17,8 @@ from weakseg.labels.formats.records import AREAS, Shape
 from weakseg.labels.letterbox import Letterbox
 from weakseg.labels.naming import BACKGROUND, UNTOLD
 from weakseg.labels.signals import SIGNALS
+from weakseg.labels.tangled import Tangled, rings_of
+from weakseg.labels.thousandths import Thousandths
 from weakseg.labels.upper_left import UpperLeft
 from weakseg.validation import shorten
 
@@ -36,9 +38,10 @@ class Slips:
         that are rectangles
     cut  number of polygons that may have been some before they were cut at the picture's edge
     scored, first  number of shapes that have a model's score, and the name of the first's picture
-    corner, padding  whether all shapes lie in the upper left of their pictures, or beside the bands
-        of a padding
+    corner, padding, thousandths  whether all shapes lie in the upper left of their pictures, beside
+        the bands of a padding, or as those in thousandths of the sides
     strokes  how many end where they began
+    outlines  how many cross themselves all over
     placed, tagged  classes of shapes that have a place, and of tags
     """
 
@@ -49,7 +52,9 @@ class Slips:
     first: str = ""
     corner: UpperLeft = field(default_factory=UpperLeft)
     padding: Letterbox = field(default_factory=Letterbox)
+    thousandths: Thousandths = field(default_factory=Thousandths)
     strokes: ClosedStrokes = field(default_factory=ClosedStrokes)
+    outlines: Tangled = field(default_factory=Tangled)
     placed: set[str] = field(default_factory=set)
     tagged: dict[str, None] = field(default_factory=dict)
 
@@ -72,9 +77,10 @@ class Slips:
         if shape.kind == "tag":
             self.tagged |= {shape.label or "": None}
             return
-        for one in (self.corner, self.padding):
+        for one in (self.corner, self.padding, self.thousandths):
             one.add(picture, iter(ends_of(shape)), size)
         self.strokes.add(shape, picture)
+        self.outlines.add(rings_of(shape), picture)
         self.placed.add(shape.label or "")
 
     def lines(self, classes: Sequence[str], known: Sequence[str]) -> Iterator[str]:
@@ -101,7 +107,9 @@ class Slips:
                 "of pixels; where they say something else of a picture, "
                 f"--map '{notes[0]}=-' leaves one out"
             )
-        yield from (*self.corner.lines(), *self.padding.lines(), *self.strokes.lines())
+        tallies = self.corner, self.padding, self.thousandths, self.strokes, self.outlines
+        for one in tallies:
+            yield from one.lines()
         for pattern, stem, names in numbered(named):
             yield (
                 f"the classes {shorten(', '.join(names), 60)} differ by a number; where it counts "

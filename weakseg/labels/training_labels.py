@@ -21,6 +21,8 @@ from weakseg.labels.signals import (
     is_labelled,
     was_looked_at,
 )
+from weakseg.labels.tangled import Tangled
+from weakseg.labels.thousandths import Thousandths
 from weakseg.labels.upper_left import UpperLeft, places_in
 
 Annotations = Mapping[str, Any]  # of one image: {"size": [width, height], signal: annotation, ...}
@@ -244,12 +246,13 @@ def masks_used(
 
 
 def lines_on_places(labels: Mapping[str, Annotations]) -> list[str]:
-    """Return lines where all that labels show lies as on a smaller or padded copy of pictures."""
-    found = UpperLeft(), Letterbox()
+    """Return lines where what labels show lies as on a copy of pictures, or its corners mixed."""
+    found, outlines = (UpperLeft(), Letterbox(), Thousandths()), Tangled()
     for name, record in labels.items():
         for one in found:
             one.add(name, places_in(record), record["size"])
-    return [line for one in found for line in one.lines()]
+        outlines.add((one["polygon"] for one in record.get("outlines", ())), name)
+    return [line for one in (*found, outlines) for line in one.lines()]
 
 
 def tally(

@@ -70,6 +70,11 @@ def is_round(ring: Ring, least: float) -> bool:
 
 def is_simple(ring: Ring) -> bool:
     """Return whether no two sides of a ring cross."""
+    return not crossings(ring)
+
+
+def crossings(ring: Ring) -> int:
+    """Return how many pairs of a ring's sides cross."""
     start = np.array(ring, float)
     end = np.roll(start, -1, 0)
 
@@ -78,7 +83,7 @@ def is_simple(ring: Ring) -> bool:
         return np.sign(along[..., 0] * to[..., 1] - along[..., 1] * to[..., 0])
 
     parts = side_of(start) * side_of(end) < 0  # the ends of the second lie on both sides of one
-    return not (parts & parts.T).any()
+    return int((parts & parts.T).sum()) // 2
 
 
 def lies_in(ring: Ring, outline: Ring) -> bool:
