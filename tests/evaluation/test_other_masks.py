@@ -54,6 +54,15 @@ def test_predictions_know_their_classes_by_name(folder, name, tmp_path, capsys):
     for damage in ("{}", "[]", '{"classes": [1]}'):
         (there / "predictions.json").write_text(damage)
         OtherMasks(there / name).know_classes(dataset)
+    table = there / "masks" / "_classes.csv"
+    table.write_text("Pixel Value, Class\n0, background\n1, cat\n2, dog\n")
+    OtherMasks(there / name).know_classes(dataset)
+    table.write_text("Pixel Value, Class\n0, background\n1, dog\n2, cat\n")
+    with pytest.raises(UserError, match=r"_classes\.csv: .*restore the order"):
+        OtherMasks(there / name).know_classes(dataset)
+    table.write_text("Pixel Value, Class\n0, background\n2, cat\n")
+    with pytest.raises(UserError, match="leave some out; write classes"):
+        OtherMasks(there / name).know_classes(dataset)
     (there / "masks" / "classes.txt").write_text("background\ndog\ncat\n")
     with pytest.raises(UserError, match=r"classes\.txt: .*restore the order"):
         OtherMasks(there / name).know_classes(dataset)

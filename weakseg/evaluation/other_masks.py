@@ -15,6 +15,7 @@ from weakseg.data.class_list import read_classes
 from weakseg.data.contents import content_of, known_and_changed
 from weakseg.data.datasets import DataOptions
 from weakseg.data.ids import are_names, is_folder_name
+from weakseg.data.mask_lists import LIST, TABLE, read_table
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
 from weakseg.data.predictions import Line, journal_of, masks_as_written
@@ -60,8 +61,14 @@ class OtherMasks:
             names = content.get("classes")
             if isinstance(names, list) and are_names(names):
                 return self.record, names, content.get("has_background", True)
-        path = self.folder / "classes.txt"  # as predict.py and exports write it
-        return (path, *read_classes(path)) if path.is_file() else None
+        path = self.folder / LIST  # as predict.py and exports write it
+        if path.is_file():
+            return path, *read_classes(path)
+        table = self.folder / TABLE
+        numbers = read_table(table) if table.is_file() else {}
+        if sorted(numbers) != [*range(len(numbers))]:
+            raise UserError(f"{table}: its numbers leave some out; write {LIST} in its place")
+        return (table, [name for _, name in sorted(numbers.items())], True) if numbers else None
 
     def know_classes(self, dataset: SegmentationDataset) -> None:
         """Let a data set take its classes as the model knew them, where something says how.
