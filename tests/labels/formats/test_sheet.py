@@ -1,9 +1,12 @@
 """Our own table of labels, as scripts write it and spreadsheets of all countries save it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_traps import only, put, read, reasons
 
 from weakseg.common import UserError
+from weakseg.labels.formats.sheet import STEPS, filled_lines
 
 HEAD = "image,kind,class,x,y"
 LINES = ("a.jpg,Box,cat,1.5,2,9,8", "a.jpg,CLICK,dog,3,4")
@@ -63,6 +66,19 @@ def test_halves_of_decimal_commas_are_told(tmp_path):
     ]
     content = f"{HEAD}\na.jpg,stroke,cat,20,5,10,5,40,5,30,15\n"
     assert not only(put(tmp_path / "a.csv", content))[1].counts
+
+
+@given(st.integers(1, 9), st.floats(-3, 3), st.booleans(), st.booleans())
+def test_coordinates_that_a_sheet_filled_down_are_told(steps, step, is_one_picture, is_apart):
+    names = ["a.jpg" if is_one_picture else f"{k}.jpg" for k in range(steps + 1)]
+    kinds = [[name, "click", "cat", f"{9 + k * step:.9f}", "7"] for k, name in enumerate(names)]
+    if is_apart:
+        kinds = [row for one in kinds for row in (one, [f"{one[0]}.png", "tag", "dog"])]
+        kinds[len(kinds) // 2 : len(kinds) // 2] = [["z.jpg", "click", "cat", "300", "1"]]
+    told = filled_lines(kinds)
+    longest = steps if not is_apart else steps // 2
+    is_filled = not is_one_picture and abs(step) > 1e-5 and longest >= STEPS
+    assert len(told) == is_filled or 0 < abs(step) <= 1e-5
 
 
 @pytest.mark.parametrize(

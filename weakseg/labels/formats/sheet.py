@@ -11,11 +11,13 @@ A column of row numbers before them, as pandas writes one, is passed over. Words
 commas, semicolons or tabs. With the last two, numbers may have decimal commas.
 """
 
+import contextlib
 import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 
 from weakseg.common import UserError, suggestion
 from weakseg.labels.formats.geometry import polygon
@@ -49,6 +51,7 @@ PAIR = re.compile(r"x\d*,y\d*")
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 POINT = re.compile(r"-?\d*\.\d+")
 HALVES = 8  # numbers of a line from which on they may be told to be halves
+STEPS, DIGITS = 5, 6  # alike from picture to picture that are no chance; of a step that count
 THOUSANDS = re.compile(r"[1-9]\.\d{3}")
 
 
@@ -163,8 +166,31 @@ def of_rows(content: str, where: str, dropped: Dropped) -> Iterator[PictureRecor
                 if are_halved(words[len(FIRST) :]):
                     why = "read as whole numbers, though each second has one digit, as behind a "
                     dropped.change(f"{why}decimal comma", f"{words[0]}, line {place}")
+    dropped.told += filled_lines(lines[head + 1 :])
     for name, shapes in pictures.items():
         yield PictureRecord(name, None, tuple(shapes))
+
+
+def filled_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line where coordinates go on by one step over rows, as a sheet fills them down."""
+    moves = [move_of(*pair) for pair in pairwise(row for row in rows if len(row) > len(FIRST))]
+    runs = [(any(move), len([*same])) for move, same in groupby(moves)]
+    filled = sum(steps + 1 for is_moved, steps in runs if is_moved and steps >= STEPS)
+    if not filled:
+        return []
+    return [
+        f"the coordinates of {filled} rows go on by the same step from picture to picture; where "
+        "a spreadsheet filled them down, write the right ones"
+    ]
+
+
+def move_of(row: Sequence[str], following: Sequence[str]) -> tuple[float, ...]:
+    """Return by how much each coordinate of the following row is larger; () of the same picture."""
+    with contextlib.suppress(ValueError):
+        if row[0] != following[0] and len(row) == len(following):
+            now, then = (map(float, words[len(FIRST) :]) for words in (row, following))
+            return tuple(round(b - a, DIGITS) for a, b in zip(now, then, strict=True))
+    return ()
 
 
 def with_points(lines: list[list[str]], where: str) -> list[list[str]]:
