@@ -24,7 +24,7 @@ class Tangled:
             if len(corners) < CORNERS:
                 continue
             self.outlines += 1
-            looked = evenly(corners, MOST)
+            looked = [*evenly(corners, MOST)]
             if crossings(looked) >= SHARE * len(looked):
                 self.tangled, self.first = self.tangled + 1, self.first or picture
 
