@@ -107,4 +107,10 @@ def test_an_import_and_a_check_tell_what_two_annotators_deny(tmp_path, monkeypat
     )
     assert out.split("8 labels")[1].splitlines()[0] in checked()
     out = says("twice", "{}.png,box,{},1,1,15,15", *swap)
+    lack = "4 complete lists of polygons and masks lack an object, the first that of a (a {} of"
+    assert lack.format("box") in out
     assert "training will refuse 4 pictures, the first a: box 1 of cat and box 2 of dog lie" in out
+    for name in ("boxes", "twice"):
+        says(name, "{}.png,tag,{}", *swap)
+    for row, is_told in (("{}.png,click,{},20,20", False), ("{}.png,click,{},2,2", True)):
+        assert (lack.format("click") in says("clicks", row, *swap)) == is_told

@@ -49,9 +49,14 @@ def mask_of(
     if not (is_complete and classes.has_background):
         return painted(shapes, size, classes.names, IGNORE)
     mask = painted(shapes, size, classes.names, 0)
-    if all(is_explained(one, shapes, mask, classes) for one in shapes):
+    if unexplained(shapes, mask, classes) is None:
         return mask
     return painted(shapes, size, classes.names, IGNORE)
+
+
+def unexplained(shapes: Sequence[Shape], mask: np.ndarray, classes: Classes) -> Shape | None:
+    """Return the first shape that shows an object where a mask [H, W] has none, if one does."""
+    return next((one for one in shapes if not is_explained(one, shapes, mask, classes)), None)
 
 
 def is_explained(one: Shape, shapes: Sequence[Shape], mask: np.ndarray, classes: Classes) -> bool:
