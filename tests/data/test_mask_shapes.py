@@ -1,4 +1,4 @@
-"""Masks of outlines, boxes or dots alone are told, and those of objects are not."""
+"""Masks of outlines, boxes, dots or strokes alone are told, and those of objects are not."""
 
 import cv2
 import numpy as np
@@ -57,7 +57,7 @@ def told(masks):
     ("draw", "word"),
     [
         (filled, ""),
-        (stroke, ""),
+        (stroke, "strokes of one width"),
         (outline, "thin rings"),
         (box, "rectangles"),
         (dot, "of one size"),
@@ -72,7 +72,27 @@ def test_what_is_no_shape_of_objects_is_told_where_most_masks_show_it(draw, word
     assert told(striped) == []  # a road, or what else goes from edge to edge
 
 
-@pytest.mark.parametrize("draw", [outline, box, dot])
+@pytest.mark.parametrize("width", [3, 5, 11])
+def test_strokes_are_told_by_their_one_width_whatever_their_way(width):
+    def scribble(number, brush):
+        rng, mask = np.random.default_rng(number), np.zeros((192, 192), np.uint8)
+        for label in (1, 2):  # that may cross themselves and one another
+            turn = rng.normal(0, 0.4, 30).cumsum() + rng.uniform(0, 6)
+            path = 4 * np.stack([np.cos(turn), np.sin(turn)], 1).cumsum(0)
+            path += 96 - path.mean(0) + rng.integers(-30, 30, 2)
+            cv2.polylines(mask, [path.round().astype(np.int32)], False, label, brush)
+        return mask
+
+    masks = [scribble(number, width) for number in range(9)]
+    (line,) = told(masks)
+    assert "9 masks of objects, the first 0.png" in line and "--as scribbles" in line
+    assert told(masks[:4]) == []
+    assert told([scribble(number, width + number) for number in range(9)]) == []  # poles, by depth
+    objects = [np.kron(blobs(number, filled), np.ones((2, 2), np.uint8)) for number in range(9)]
+    assert told([np.maximum(*pair) for pair in zip(masks, objects, strict=True)]) == []
+
+
+@pytest.mark.parametrize("draw", [outline, box, dot, stroke])
 def test_a_folder_and_an_import_say_so_unless_the_import_takes_them_as_other_labels(draw, tmp_path):
     for part in ("images", "masks"):
         (tmp_path / part).mkdir()

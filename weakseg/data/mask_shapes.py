@@ -1,4 +1,4 @@
-"""Masks that show something of objects, but not their shapes: outlines, boxes, or dots.
+"""Masks that show something of objects, but not their shapes: outlines, boxes, dots, strokes.
 
 Whoever learns from them takes what they leave out for background. Objects may be rings or boxes,
 or of one size: so a line asks, where nearly all regions of nearly all masks are so.
@@ -12,6 +12,7 @@ import numpy as np
 from weakseg.common import IGNORE
 from weakseg.data.inverted import FEWEST, SHARE
 from weakseg.data.mask_tally import PIXELS
+from weakseg.data.strokes import StrokeTally
 
 LEAST, SIDE = 64, 8  # pixels within a region, and of its sides, from which on its form tells
 REGIONS = 100  # of a class in a mask, at most, that are looked at
@@ -64,14 +65,15 @@ def is_box(region: Region) -> bool:
 
 
 class ShapeTally:
-    """How many masks show outlines, boxes or dots alone, of those that are looked at.
+    """How many masks show outlines, boxes, dots or strokes alone, of those that are looked at.
 
     seen, rings, boxes: names of masks with regions that tell something; those whose regions nearly
     all are so. sizes: {width and height: number of regions}; first: the mask that has it first
-    room: pixels that are still looked at
+    strokes: of a brush; room: pixels that are still looked at
     """
 
     def __init__(self) -> None:
+        self.strokes = StrokeTally()
         self.seen, self.rings, self.boxes = list[str](), list[str](), list[str]()
         self.sizes, self.first, self.room = Counter[Box](), dict[Box, str](), PIXELS
 
@@ -80,6 +82,7 @@ class ShapeTally:
         if self.room < 0:
             return
         self.room -= mask.size
+        self.strokes.add(mask, name)
         numbers = {*np.flatnonzero(np.bincount(mask.ravel())).tolist()} - {0, IGNORE}
         found = [region for number in sorted(numbers) for region in regions(mask == number)]
         for outer, _ in found:
@@ -120,7 +123,7 @@ class ShapeTally:
                 "rectangles alone; if they are boxes around objects, not their shapes, import "
                 "them as boxes (labels.py import --as boxes)"
             ]
-        return []
+        return self.strokes.lines(where)
 
     def are_most(self, names: list[str]) -> bool:
         """Return whether these are nearly all masks, and enough."""
