@@ -11,6 +11,7 @@ import numpy as np
 
 from weakseg.common import IGNORE, UserError, evenly, refuse_repeats, stable_seed
 from weakseg.data.alike_names import alike_names
+from weakseg.data.bars import bar_notes
 from weakseg.data.class_list import is_background, is_behind, is_void, read_classes
 from weakseg.data.contents import content_of
 from weakseg.data.folder_files import (
@@ -199,9 +200,15 @@ class Folder(MaskClasses):
         doubts += [*self.named_twins(), *self.named_tiles(), *self.predicted_masks()]
         masked = evenly([*self.shown], COMPARED)
         pairs = [(self.image_path(name), self.mask_path(name)) for name in masked]
-        doubts += turned_notes(self.root, (pair for pair in pairs if pair[0].exists()))
+        pairs = [pair for pair in pairs if pair[0].exists()]
+        doubts += turned_notes(self.root, pairs)
+        doubts += bar_notes(self.root, pairs, self.class_numbers)
         doubts += self.other_instances()
         return [*super().notes(), *self.asides, *self.void_classes(), *doubts]
+
+    def class_numbers(self, path: Path) -> np.ndarray:
+        """Return the numbers of classes in a mask file [H, W] uint8."""
+        return read_class_numbers(path, self.mask_values)
 
     def other_instances(self) -> list[str]:
         """Return lines where numbers of objects seem to be of other pictures, or are torn."""
@@ -211,7 +218,7 @@ class Folder(MaskClasses):
             return torn
 
         def mask_of(name: str) -> np.ndarray:
-            return read_class_numbers(self.mask_path(name), self.mask_values)
+            return self.class_numbers(self.mask_path(name))
 
         return instance_notes(self.root / "instances", names, mask_of, self.instances)
 
