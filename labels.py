@@ -195,20 +195,18 @@ def print_state(folder: str, known: Sequence[str], files: Sequence[Imported]) ->
     from weakseg.labels.common_questions import agreement_lines
     from weakseg.labels.importing import carried_in
     from weakseg.labels.store import opened_store
-    from weakseg.labels.store_check import counted_classes, name_lines, summary
+    from weakseg.labels.store_check import counted_classes, summary
     from weakseg.labels.store_contrary import Doubts
-    from weakseg.labels.unshown import Times, unshown_in_sources, unshown_lines
+    from weakseg.labels.unshown import Times
 
     with opened_store(folder) as store:
         given, classes, times = store.given(), store.classes(), Times(store)
     carried = dict(carried_in(given))
     doubts = Doubts(carried, classes)
     lines = [*summary(carried, doubts.lacking), *counted_classes(carried), *agreement_lines(given)]
-    lines += [*name_lines(carried, known), *doubts.lines()]
-    lines += unshown_in_sources(given, carried, classes, times)
     listed = {str(found.path): found.named for found in files} | {folder: classes.objects}
-    for line in [*lines, *unshown_lines(carried, classes, listed)]:
-        say(f"{folder}: {line}")
+    lines += doubts.all_lines(given, times, listed, known)
+    say_all(f"{folder}: {line}" for line in lines)
 
 
 def export(args: argparse.Namespace) -> None:
@@ -244,7 +242,7 @@ def check(args: argparse.Namespace) -> None:
     from weakseg.labels.naming import classes_beside
     from weakseg.labels.store import opened_store
     from weakseg.labels.store_contrary import Doubts
-    from weakseg.labels.unshown import Times, unshown_in_sources, unshown_lines
+    from weakseg.labels.unshown import Times
 
     if args.wrong is not None and (args.wrong < 1 or not args.images):
         raise UserError(f"--wrong {args.wrong}: takes a number from 1, and --images")
@@ -260,10 +258,8 @@ def check(args: argparse.Namespace) -> None:
         lines += store_check.class_lines(carried, classes)
         lines += store_check.suspicious(carried, classes, pictures.files if pictures else {})
         beside = classes_beside(args.images) if args.images else Classes()
-        doubtful = [*store_check.name_lines(carried, beside.names), *doubts.lines()]
-        doubtful += unshown_in_sources(given, carried, classes, Times(store))
         listed = {args.labels: classes.objects, f"the list at {args.images}": beside.objects}
-        doubtful += unshown_lines(carried, classes, listed)
+        doubtful = doubts.all_lines(given, Times(store), listed, beside.names)
         lines += [f"suspicious: {line}" for line in doubtful]
         lines += [*store_check.two_sizes(given), *agreement_lines(given)]
     say_all(lines)

@@ -1,7 +1,7 @@
-"""Labels of a store that deny one another: between kinds, beside areas, and in complete lists."""
+"""What is doubtful of a store: names, classes that nobody shows, labels that deny one another."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,16 +12,21 @@ from weakseg.labels.contrary import Contrary
 from weakseg.labels.formats.painting import mask_of
 from weakseg.labels.formats.records import AREAS, Classes
 from weakseg.labels.lacking import Lacking, lacking_lines, lists_that_lack
+from weakseg.labels.store import Given
+from weakseg.labels.store_check import name_lines
 from weakseg.labels.store_masks import COMPARED
+from weakseg.labels.unshown import Times, unshown_in_sources, unshown_lines
 
 
 class Doubts:
-    """What the labels of one picture say against one another, over all pictures of a store.
+    """What labels say against one another, over all pictures of a store.
 
-    carried: {id: what it carries}; classes: those that the store knows
+    everything: {id: what it carries}; known: the classes that the store knows
+    carried, classes: of the pictures with shapes, and with the classes of these
     """
 
     def __init__(self, carried: Mapping[str, Carried], classes: Classes) -> None:
+        self.everything, self.known = carried, classes
         self.carried = {key: one for key, one in carried.items() if one.shapes and one.size}
         labels = [(one.kind == "tag", one.label or "") for _, one in shapes_in(carried)]
         self.tags = [*dict.fromkeys(name for is_tag, name in labels if is_tag)]
@@ -44,8 +49,25 @@ class Doubts:
         """{boxes or outlines: {id: what shows an object that their complete list lacks}}."""
         return lists_that_lack(self.carried, self.records, self.classes)
 
+    def all_lines(
+        self,
+        given: Mapping[str, Mapping[str, Given]],
+        times: Times,
+        listed: Mapping[str, Sequence[str]],
+        meant: Collection[str],
+    ) -> Iterator[str]:
+        """Yield a line for each kind of doubt, with the first picture and the way out.
+
+        given: of `Store.given`; listed: {list, for people: its classes}; meant: classes that
+        somebody listed
+        """
+        yield from name_lines(self.everything, meant)
+        yield from self.lines()
+        yield from unshown_in_sources(given, self.everything, self.known, times)
+        yield from unshown_lines(self.everything, self.known, listed)
+
     def lines(self) -> Iterator[str]:
-        """Yield a line for each kind of doubt, with the first picture and the way out."""
+        """Yield a line for each kind of labels that deny one another."""
         yield from self.refused_lines()
         yield from lacking_lines(self.lacking)
         found = Contrary(self.classes.names, self.classes.has_background)
