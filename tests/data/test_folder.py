@@ -328,6 +328,13 @@ def test_lists_that_nobody_reads_are_said(name, folder):
     (folder / "readme.txt").write_text("p00\n")
     (line,) = opened(folder).notes()
     assert line.startswith(f"{folder}: {name} is not read; lists are called trainval.txt, test.txt")
+    write(folder / "test.txt", "p09")
+    for first in (1, 0):
+        write(folder / "trainval.txt", *(f"p{k:02d}" for k in range(first, 9)))
+        is_told = any("is not read" in line for line in opened(folder).notes())
+        assert is_told == (
+            (first == 1 and name in ("train.txt", "Val.TXT")) or name == "Groups.txt"
+        )
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from weakseg.common import UserError
+from weakseg.data.lists import read_list
+
 LISTS = ("trainval.txt", "test.txt", "groups.txt", "classes.txt")  # in a folder of one's own
 PARTS = ("train.txt", "val.txt", "valid.txt", "validation.txt")  # lists that others have
 TABLES = (".csv", ".tsv", ".xlsx", ".json", ".yaml")  # that may hold lists, which nobody reads
@@ -28,8 +31,21 @@ def unread_lists(root: Path) -> list[str]:
 
 
 def other_parts(root: Path) -> list[str]:
-    """Return the lists that are called, in any case, as those of other splits."""
-    return [path.name for path in texts(root) if path.name.casefold() in PARTS]
+    """Return the lists that are called, in any case, as those of other splits.
+
+    Those are passed over whose names all stand in the list that is read, as in Pascal VOC's.
+    """
+    whole = lines_of(root / LISTS[0])
+    parts = (path for path in texts(root) if path.name.casefold() in PARTS)
+    return [path.name for path in parts if not whole or lines_of(path) - whole]
+
+
+def lines_of(path: Path) -> set[str]:
+    """Return the lines of a list; none of one that isn't there or can't be read."""
+    try:
+        return {*read_list(path)}
+    except UserError:
+        return set()
 
 
 def others(root: Path) -> Iterator[str]:
