@@ -29,11 +29,13 @@ from weakseg.data.lists import read_ids
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.mask_lists import numbers_beside
 from weakseg.data.mask_values import MaskValues, read_class_numbers
+from weakseg.data.mixed_ranges import mixed_range_notes
 from weakseg.data.named_copies import parted_copies
 from weakseg.data.named_tiles import parted_tiles
 from weakseg.data.other_instances import instance_notes
 from weakseg.data.palettes import Palettes
 from weakseg.data.predictions import folder_of_predictions, journal_of, masks_as_written
+from weakseg.data.reading import Photograph
 from weakseg.data.saved_anew import saved_anew
 from weakseg.data.split_folders import folder_lists, folder_notes
 from weakseg.data.torn_instances import torn_notes
@@ -203,6 +205,9 @@ class Folder(MaskClasses):
         pairs = [pair for pair in pairs if pair[0].exists()]
         doubts += turned_notes(self.root, pairs)
         doubts += bar_notes(self.root, pairs, self.class_numbers)
+        used = [*self.ids("trainval"), *self.ids("test")]
+        shown = (Photograph(self.image_path(name), self.chosen) for name in used)
+        doubts += mixed_range_notes(self.root, shown)
         doubts += self.other_instances()
         return [*super().notes(), *self.asides, *self.void_classes(), *doubts]
 

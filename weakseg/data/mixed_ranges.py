@@ -1,0 +1,82 @@
+"""Photographs deeper than 8 bits of which some fill a smaller range of values than the others.
+
+All are shown in one range. Beside 0 to 65535, what was kept as 0 to 255 is nearly black.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from weakseg.common import UserError, evenly
+from weakseg.data.image_io import image_size, read_shown
+from weakseg.data.reading import Photograph
+from weakseg.data.value_range import PERCENTILES, is_deep_photograph
+
+LOOKED, PIXELS, VALUES = 100, 100_000_000, 100_000  # photographs; pixels of all; values of each
+WHITES = 1, 255, 1023, 4095, 16383  # what whites are that are not those of 16 bits
+FEWEST, SHARE = 3, 0.05  # photographs that fill another range than the others; of all
+FULL, WIDE = 0.98, 0.5  # shares of a range: of the whitest of these, and of the widest tenth
+APART = 3  # times as white the others are
+
+Extent = tuple[float, float]  # the darkest and the lightest value of a photograph
+
+
+def extent(photograph: Photograph) -> Extent | None:
+    """Return between which values a photograph lies, but for a thousandth; None without numbers."""
+    shown = read_shown(photograph)
+    if isinstance(shown, Image.Image):
+        return None
+    flat = shown.reshape(-1)
+    values = flat[:: -(-len(flat) // VALUES)].astype(np.float64)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    black, white = np.percentile(values, PERCENTILES).tolist()
+    return black, white
+
+
+def smaller_range(extents: Sequence[Extent]) -> int | None:
+    """Return the white of a range that some photographs fill, and the others exceed by far."""
+    blacks, whites = np.array(extents, float).reshape(-1, 2).T
+    for white in WHITES:
+        is_low = whites <= white
+        low, high = whites[is_low], whites[~is_low]
+        if min(len(low), len(high)) < max(FEWEST, SHARE * len(whites)):
+            continue
+        is_full = low.max() >= FULL * white
+        is_wide = np.percentile(low - blacks[is_low], 90) >= WIDE * white
+        if is_full and is_wide and np.percentile(high, 10) >= APART * white:
+            return white
+    return None
+
+
+def mixed_range_notes(root: Path, photographs: Iterable[Photograph]) -> list[str]:
+    """Return a line where some photographs deeper than 8 bits fill a smaller range than others.
+
+    root: of the data set
+    """
+    deep = [photograph for photograph in photographs if is_deep_photograph(photograph)]
+    extents, room = dict[Path, Extent](), PIXELS
+    for photograph in evenly(deep, LOOKED):
+        try:
+            room -= math.prod(image_size(photograph.path))
+            if room < 0:
+                break
+            if (found := extent(photograph)) is not None:
+                extents[photograph.path] = found
+        except UserError:  # whoever needs it says why
+            continue
+    white = smaller_range([*extents.values()])
+    if white is None:
+        return []
+    low = [path for path, found in extents.items() if found[1] <= white]
+    most = max(found[1] for found in extents.values())
+    return [
+        f"{root}: {len(low)} of {len(extents)} photographs deeper than 8 bits that were looked at, "
+        f"the first {low[0].relative_to(root)}, hold values up to {white}, others up to {most:g}, "
+        "so that they are shown nearly black; if white is another value in these, bring all to one "
+        "range"
+    ]
