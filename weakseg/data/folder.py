@@ -14,6 +14,7 @@ from weakseg.data.alike_names import alike_names
 from weakseg.data.bars import bar_notes
 from weakseg.data.class_list import is_background, is_behind, is_void, read_classes
 from weakseg.data.contents import content_of
+from weakseg.data.films import film_notes
 from weakseg.data.folder_files import (
     PICTURES,
     by_id,
@@ -208,6 +209,7 @@ class Folder(MaskClasses):
         used = [*self.ids("trainval"), *self.ids("test")]
         shown = (Photograph(self.image_path(name), self.chosen) for name in used)
         doubts += mixed_range_notes(self.root, shown)
+        doubts += film_notes(self.root, self.ids, self.groups, self.image_path)
         doubts += self.other_instances()
         return [*super().notes(), *self.asides, *self.void_classes(), *doubts]
 
