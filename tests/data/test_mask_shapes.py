@@ -85,7 +85,7 @@ def test_strokes_are_told_by_their_one_width_whatever_their_way(width):
 
     masks = [scribble(number, width) for number in range(9)]
     (line,) = told(masks)
-    assert "9 masks of objects, the first 0.png" in line and "--as scribbles" in line
+    assert "9 of 9 masks of objects, the first 0.png" in line and "--as scribbles" in line
     assert told(masks[:4]) == []
     assert told([scribble(number, width + number) for number in range(9)]) == []  # poles, by depth
     objects = [np.kron(blobs(number, filled), np.ones((2, 2), np.uint8)) for number in range(9)]

@@ -207,7 +207,7 @@ class Folder(MaskClasses):
         doubts += turned_notes(self.root, pairs)
         doubts += bar_notes(self.root, pairs, self.class_numbers)
         used = [*self.ids("trainval"), *self.ids("test")]
-        shown = (Photograph(self.image_path(name), self.chosen) for name in used)
+        shown = [Photograph(self.image_path(name), self.chosen) for name in used]
         doubts += mixed_range_notes(self.root, shown)
         doubts += film_notes(self.root, self.ids, self.groups, self.image_path)
         doubts += self.other_instances()

@@ -4,7 +4,7 @@ All are shown in one range. Beside 0 to 65535, what was kept as 0 to 255 is near
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,14 +53,15 @@ def smaller_range(extents: Sequence[Extent]) -> int | None:
     return None
 
 
-def mixed_range_notes(root: Path, photographs: Iterable[Photograph]) -> list[str]:
+def mixed_range_notes(root: Path, photographs: Sequence[Photograph]) -> list[str]:
     """Return a line where some photographs deeper than 8 bits fill a smaller range than others.
 
     root: of the data set
     """
-    deep = [photograph for photograph in photographs if is_deep_photograph(photograph)]
     extents, room = dict[Path, Extent](), PIXELS
-    for photograph in evenly(deep, LOOKED):
+    for photograph in evenly(photographs, LOOKED):
+        if not is_deep_photograph(photograph):
+            continue
         try:
             room -= math.prod(image_size(photograph.path))
             if room < 0:

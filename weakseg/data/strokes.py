@@ -37,13 +37,14 @@ def strokes(pixels: np.ndarray) -> list[tuple[float, int]]:
 class StrokeTally:
     """How many masks show strokes of one brush a class, of those that are looked at.
 
-    names: of the masks with strokes; halves: {class: half widths of its strokes}
+    seen, names: number of masks with a class, and names of those with strokes
+    halves: {class: half widths of its strokes}
     painted, labelled: pixels of strokes, and of all classes
     """
 
     def __init__(self) -> None:
         self.names, self.halves = list[str](), dict[int, list[float]]()
-        self.painted, self.labelled = 0, 0
+        self.seen, self.painted, self.labelled = 0, 0, 0
 
     def add(self, mask: np.ndarray, name: str) -> None:
         """Look at a mask [H, W] uint8 of class numbers."""
@@ -54,6 +55,7 @@ class StrokeTally:
             self.labelled += int(counts[number])
             self.painted += sum(area for _, area in some)
             self.halves.setdefault(number, []).extend(half for half, _ in some)
+        self.seen += bool(found)
         if any(found.values()):
             self.names.append(name)
 
@@ -77,8 +79,8 @@ class StrokeTally:
         if width is None:
             return []
         return [
-            f"{where}{': ' if where else ''}{len(self.names)} masks of objects, the first "
-            f"{self.names[0]}, show strokes of one width, about {width:.0f} pixels; if they are "
-            "scribbles on objects, not their shapes, import them as scribbles (labels.py import "
-            "--as scribbles), or what is unpainted counts as background"
+            f"{where}{': ' if where else ''}{len(self.names)} of {self.seen} masks of objects, "
+            f"the first {self.names[0]}, show strokes of one width, about {width:.0f} pixels; if "
+            "they are scribbles on objects, not their shapes, import them as scribbles (labels.py "
+            "import --as scribbles), or what is unpainted counts as background"
         ]
