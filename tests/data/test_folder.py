@@ -38,7 +38,8 @@ def folder(tmp_path):
 
 def test_files_that_are_no_pictures_are_left_out_and_counted(folder):
     images = folder / "images"
-    (images / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0 thumbs")
+    for name in ("Thumbs.db", "p01.TFW", "p01.jpg.aux.xml", "p01.ovr", "p01.xmp"):  # no news
+        (images / name).write_bytes(b"\xd0\xcf\x11\xe0 thumbs")
     (images / ".DS_Store").write_bytes(b"store")
     (images / "p01.json").write_text('{"shapes": []}')
     (images / "p02.xml").write_text("<annotation/>")
@@ -47,8 +48,30 @@ def test_files_that_are_no_pictures_are_left_out_and_counted(folder):
     dataset = opened(folder)
     assert dataset.files.keys() == {*(f"p{k:02d}" for k in range(10)), "scan"}
     (note,) = (line for line in dataset.notes() if "no pictures" in line)
-    assert note == f"{images}: 4 files are no pictures and are left out, the first is Thumbs.db"
+    assert note == f"{images}: 3 files are no pictures and are left out, the first is notes.txt"
     assert is_picture(images / "scan") and not is_picture(images / "p01.json")
+
+
+@pytest.mark.parametrize("place", ["", "cam/"])
+@pytest.mark.parametrize("has_masks", [False, True])
+def test_pictures_may_lie_beside_their_lists(has_masks, place, folder):
+    if not has_masks:
+        shutil.rmtree(folder / "masks")
+    ids = {f"{place}p{k:02d}" for k in range(10)}
+    (folder / place).mkdir(exist_ok=True)
+    for path in (folder / "images").iterdir():
+        path.rename(folder / place / path.name)
+    (folder / "images").rmdir()
+    write(folder / "groups.txt", f"{place}p00, a", f"{place}p01.jpg, a", f"{place}p02, b")
+    if has_masks and place:
+        with pytest.raises(UserError, match="images: no image is there"):
+            opened(folder)
+        return
+    data = opened(folder)
+    assert {*data.files} == ids and data.picture_folder == folder
+    assert len(data.masks) == (10 if has_masks else 0)
+    assert data.group(f"{place}p00") == data.group(f"{place}p01") == "a"
+    assert not [line for line in data.notes() if "no pictures" in line]
 
 
 def test_a_folder_of_other_files_alone_says_so(folder):

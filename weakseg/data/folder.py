@@ -17,11 +17,13 @@ from weakseg.data.contents import content_of
 from weakseg.data.films import film_notes
 from weakseg.data.folder_files import (
     PICTURES,
+    beside_masks,
     by_id,
     compared,
     doubtful_folders,
     files_below,
-    is_picture,
+    folder_of_pictures,
+    parted,
     without_predictions,
 )
 from weakseg.data.groups import FILE as GROUPS
@@ -42,7 +44,7 @@ from weakseg.data.split_folders import folder_lists, folder_notes
 from weakseg.data.torn_instances import torn_notes
 from weakseg.data.turned import turned_notes
 from weakseg.data.twins import copies, equal_files
-from weakseg.data.unread_lists import heading_notes, unread_lists
+from weakseg.data.unread_lists import LISTS, heading_notes, unread_lists
 
 PARTED = 0.1  # share of pixels in which two masks of one photograph may differ
 COMPARED = 5000  # test images, or masks, at most whose files are compared with others
@@ -73,6 +75,7 @@ class Folder(MaskClasses):
 
     files, masks, objects: {id: path of its image, its mask, its instances}
     drawn: those of the masks that labels of other tools make, whose names change with them
+    shown_in: folder that all photographs lie below
     asides: lines for people: files that belong to no image
     """
 
@@ -84,6 +87,7 @@ class Folder(MaskClasses):
     masks: dict[str, Path]
     objects: dict[str, Path]
     drawn: dict[str, Path]
+    shown_in: Path
     asides: list[str]
 
     def check_palette(self, name: str, numbers: Collection[int]) -> None:
@@ -115,6 +119,7 @@ class Folder(MaskClasses):
             )
         where = names if names.exists() else self.root
         self.asides = [*self.alike(where), *self.like_any_other(where)]
+        self.shown_in = folder_of_pictures(self.root)
         self.files = self.find_files()
         self.masks, self.drawn = self.find_masks(self.root / "masks"), {}
         self.objects = self.find_masks(self.root / "instances")
@@ -399,18 +404,15 @@ class Folder(MaskClasses):
     def find_files(self) -> dict[str, Path]:
         """Return {id: path} of the images, in folders of their own too; note what is no picture."""
         folder = self.picture_folder
-        files = files_below(folder)
-        if folder == self.root:
-            beside = [self.root / name for name in ("masks", "instances")]
-            files = [path for path in files if not {*path.parents} & {*beside}]
+        files = beside_masks(folder) if folder == self.root else files_below(folder)
+        files = [path for path in files if path.parent != self.root or path.name not in LISTS]
         given = without_predictions(files)
         if len(given) < len(files):
             self.asides.append(
                 f"{folder}: {len(files) - len(given)} files that predict.py wrote are left out"
             )
         files = given
-        pictures = [path for path in files if is_picture(path)]
-        others = sorted({*files} - {*pictures})
+        pictures, others = parted(files)
         if not pictures:
             first = f"; the first of {len(others)} other files is {others[0]}" if others else ""
             raise UserError(f"{folder}: no image is there{first}")
@@ -426,8 +428,7 @@ class Folder(MaskClasses):
     @property
     def picture_folder(self) -> Path:
         """`images/`, or without it the folder itself."""
-        inner = self.root / "images"
-        return inner if inner.is_dir() or (self.root / "classes.txt").exists() else self.root
+        return self.shown_in
 
     def find_masks(self, folder: Path) -> dict[str, Path]:
         """Return {id: path} of the PNGs in a folder of masks.

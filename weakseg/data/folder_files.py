@@ -19,6 +19,13 @@ PICTURES = set(
     ".jp2 .j2k .avif".split()
 )
 
+# What programs lay beside pictures: nobody needs to hear of it.
+COMPANIONS = {"thumbs.db", "ehthumbs.db", "desktop.ini"}  # files, in any case
+ATTACHED = tuple(  # ends of names: places on a map, smaller copies, settings
+    ".aux.xml .ovr .tfw .tifw .tiffw .jgw .jpgw .pgw .pngw .wld .prj .xmp .aae".split()
+)
+CLASSES, IMAGES, MASKS, INSTANCES = "classes.txt", "images", "masks", "instances"  # of a data set
+
 PREDICTIONS = "predictions.json"  # lies where predict.py wrote its masks, in these folders beside:
 PREDICTED = ("masks", "overlays", "instances")
 
@@ -58,6 +65,44 @@ def is_picture(path: Path) -> bool:
     except UserError:
         return False
     return True
+
+
+def parted(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the pictures among some files, and the others, without what programs lay beside."""
+    pictures, others = list[Path](), list[Path]()
+    for path in files:
+        if is_picture(path):
+            pictures.append(path)
+        elif not is_companion(path):
+            others.append(path)
+    return pictures, others
+
+
+def is_companion(path: Path) -> bool:
+    """Return whether a file is one that programs lay beside pictures."""
+    name = path.name.casefold()
+    return name in COMPANIONS or name.endswith(ATTACHED)
+
+
+def folder_of_pictures(root: Path) -> Path:
+    """Return `images/`, or a data set's folder itself where it lacks and its pictures lie there.
+
+    Beside `masks/` they lie there if one does; in folders below they might be anything.
+    """
+    inner = root / IMAGES
+    if inner.is_dir():
+        return inner
+    if not (root / CLASSES).exists():
+        return root
+    is_flat = (root / MASKS).is_dir()
+    files = [path for path in beside_masks(root) if not is_flat or path.parent == root]
+    return root if any(map(is_picture, files)) else inner
+
+
+def beside_masks(root: Path) -> list[Path]:
+    """Return the files in a data set's folder and below it, but for masks and instances."""
+    left_out = {root / MASKS, root / INSTANCES}
+    return [path for path in files_below(root) if not {*path.parents} & left_out]
 
 
 def without_predictions(files: Iterable[Path]) -> list[Path]:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from weakseg.common import IGNORE, UserError, atomic_path
 from weakseg.data.contents import content_of
-from weakseg.data.folder_files import by_id, files_below, is_picture, without_predictions
+from weakseg.data.folder_files import by_id, files_below, parted, without_predictions
 from weakseg.data.image_io import opened
 from weakseg.data.predictions import Line, stamp
 from weakseg.data.reading import Photograph, Reading
@@ -48,8 +48,7 @@ def find_pictures(source: Path, outside: Path) -> tuple[dict[str, Path], list[Pa
     if outside.resolve().is_relative_to(source.resolve()):
         files = [path for path in files if not path.resolve().is_relative_to(outside.resolve())]
     given = without_predictions(files) or files  # unless somebody asks for these alone
-    pictures = [path for path in given if is_picture(path)]
-    others = sorted({*given} - {*pictures})
+    pictures, others = parted(given)
     if not pictures:
         first = f"; the first of {len(others)} other files is {others[0].name}" if others else ""
         raise UserError(f"--images {source}: no picture is there{first}")
