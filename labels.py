@@ -73,7 +73,7 @@ def import_labels(args: argparse.Namespace) -> None:
         classes = all_classes(store.classes(), wishes, files)
         for found in files:
             report(found, pictures, wishes.meaning.classes.names)
-            before = store.given() if found.exported else {}
+            before = store.given()
             change = keep(store, found)
             for source, given in found.sources.items():
                 paths = {key: pictures.files[key] for key in given}
@@ -88,7 +88,7 @@ def import_labels(args: argparse.Namespace) -> None:
                 lines += withdrawn_lines(change.withdrawn, accounted, found.complete)
             for line in lines:
                 say(f"  {line}")
-            say_all(f"  {line}" for line in sent_back_lines(found.sources, found.exported, before))
+            say_all(f"  {line}" for line in sent_back_lines(found.sources, before))
             if change.removed:
                 say(f"  removed: of {', '.join(found.sources)} before; another --source keeps both")
         store.say_classes(classes)

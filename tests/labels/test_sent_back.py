@@ -1,4 +1,4 @@
-"""Labels of a store that were mended in another tool and come back as those of another source."""
+"""Labels of a store that were mended somewhere and come back as those of another source."""
 
 import json
 
@@ -38,6 +38,10 @@ def test_shapes_that_were_removed_in_another_tool_are_told_with_the_way_out(
     for source in ("weakseg first", "coco back"):
         out = brought("mended.json", "--source", source)
     assert "1 removed" in out and "hold as before" not in out
+    (tmp_path / "later.csv").write_text(
+        "\n".join([rows[0], rows[1].replace("cat", "dog"), *rows[2:]])
+    )
+    assert "1 shapes of weakseg first in 1 pictures are not in it" in brought("later.csv")
     content["annotations"] = content["annotations"][:1]  # another store's, or another person's
     (tmp_path / "other.json").write_text(json.dumps(content))
     assert "hold as before" not in brought("other.json")

@@ -76,7 +76,6 @@ class Imported:
     others   (name, format) of files in another format, which are left out
     classes  that the shapes are of, in the order of the file
     listed   the classes that the file lists, none where its format has no such list
-    exported  ids of pictures of which an export of a store wrote this
     named    the classes that the file lists, of which its shapes need not be
     called   what the file calls the classes of its shapes
     order    of the numbers in its boxes, where they may be taken for corners
@@ -102,7 +101,6 @@ class Imported:
     is_empty: bool = False
     classes: list[str] = field(default_factory=list)
     listed: Classes = field(default_factory=Classes)
-    exported: set[str] = field(default_factory=set)
     named: Sequence[str] = ()
     called: set[str] = field(default_factory=set)
     order: BoxOrder = field(default_factory=BoxOrder)
@@ -158,8 +156,6 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
             if record.complete is not None or noted is not None:
                 found.stated.add(key)
             of_source = found.sources.setdefault(source, {})
-            if record.noted is not None:
-                found.exported.add(key)
             if record.held:
                 found.held.setdefault(source, {})[key] = record.held
             if key not in of_source:

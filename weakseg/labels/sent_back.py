@@ -1,32 +1,31 @@
-"""Labels of a store that were mended in another tool and come back as those of another source."""
+"""Labels of a store that were mended somewhere and come back as those of another source."""
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from weakseg.labels.fitting import ends_of
 from weakseg.labels.formats.records import SIGNAL, Shape
 from weakseg.labels.store import Given
 
 NEAR = 1.5  # pixels that an end of a shape moves on its way through another tool
+FEWEST = 3  # shapes that two sources share, from which on it is no chance
 
 # (class, kind of label), (left, top, right, bottom)
 Place = tuple[tuple[str | None, str], tuple[float, ...]]
 
 
 def sent_back_lines(
-    told: Mapping[str, Mapping[str, Given]],
-    exported: Collection[str],
-    given: Mapping[str, Mapping[str, Given]],
+    told: Mapping[str, Mapping[str, Given]], given: Mapping[str, Mapping[str, Given]]
 ) -> Iterator[str]:
-    """Yield a line a source of which an export that comes back lacks shapes, which still hold.
+    """Yield a line a source of which a file has most shapes, and lacks some, which still hold.
 
-    told: {source: {id: what it says}} of a file; exported: ids of those that an export of a store
-    wrote; given: of `Store.given`, before the file is read into it
+    No two people draw the same: one is the other, mended. told: {source: {id: what it says}} of a
+    file; given: of `Store.given`, before the file is read into it
     """
-    back: dict[str, list[Place]] = {key: [] for key in sorted(exported)}
+    back: dict[str, list[Place]] = {key: [] for one in told.values() for key in sorted(one)}
     for one in told.values():
-        for key in back.keys() & one.keys():
-            back[key] += map(place_of, one[key].placed)
+        for key, here in one.items():
+            back[key] += map(place_of, here.placed)
     kinds = {kind for places in back.values() for (_, kind), _ in places}
     for source in dict.fromkeys(name for key in back for name in given.get(key, ())):
         if source in told:
@@ -38,11 +37,11 @@ def sent_back_lines(
             gone = sum(not any(are_near(place, other) for other in places) for place in theirs)
             kept += len(theirs) - gone
             lacking |= {key: gone} if gone else {}
-        if lacking and kept >= sum(lacking.values()):
+        if lacking and kept >= max(FEWEST, sum(lacking.values())):
             yield (
                 f"{sum(lacking.values())} shapes of {source} in {len(lacking)} pictures are not in "
-                f"it, the first in {next(iter(lacking))}, and hold as before; where they were "
-                f"removed in another tool, import with --source {shlex.quote(source)}"
+                f"it, the first in {next(iter(lacking))}, and hold as before; where it is a later "
+                f"version of the same, import with --source {shlex.quote(source)}"
             )
 
 

@@ -15,6 +15,7 @@ from weakseg.labels.lacking import Lacking, lacking_lines, lists_that_lack
 from weakseg.labels.store import Given
 from weakseg.labels.store_check import name_lines
 from weakseg.labels.store_masks import COMPARED
+from weakseg.labels.two_sources import two_sources_lines
 from weakseg.labels.unshown import Times, unshown_in_sources, unshown_lines
 
 
@@ -63,6 +64,7 @@ class Doubts:
         """
         yield from name_lines(self.everything, meant)
         yield from self.lines()
+        yield from two_sources_lines(given)
         yield from unshown_in_sources(given, self.everything, self.known, times)
         yield from unshown_lines(self.everything, self.known, listed)
 

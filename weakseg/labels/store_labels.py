@@ -14,6 +14,7 @@ from weakseg.labels.label_header import header
 from weakseg.labels.lacking import lacking_lines, lists_that_lack
 from weakseg.labels.seen_photographs import changed_photographs, held_by_source, noted_photographs
 from weakseg.labels.store import Given, opened_store
+from weakseg.labels.two_sources import two_sources_lines
 from weakseg.labels.unshown import Times, unshown_in_sources, unshown_lines
 
 
@@ -57,7 +58,7 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
     notes = [*changed_photographs(folder, held, dataset.image_contents)]
     classes = Classes(dataset.class_names, dataset.has_background)
     lists = lists_that_lack(carried, images, classes)
-    unshown = [*unshown_in_sources(here, carried, classes, times)]
+    unshown = [*two_sources_lines(here), *unshown_in_sources(here, carried, classes, times)]
     unshown += unshown_lines(carried, classes, {dataset.root: classes.objects})
     notes += [f"{folder}: {line}" for line in (*lacking_lines(lists), *unshown)]
     more = {"drawn": masks, "strays": strays, "notes": notes, "behind": behind}
