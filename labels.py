@@ -55,6 +55,7 @@ def main(args: argparse.Namespace) -> None:
 def import_labels(args: argparse.Namespace) -> None:
     """Read the files into the store, and say what came of them."""
     from weakseg.data.class_list import is_background
+    from weakseg.data.masks_among import masks_among
     from weakseg.labels.formats.records import Classes
     from weakseg.labels.importing import distrust_empty, keep, read_labels, refuse_same_source
     from weakseg.labels.matching import Pictures
@@ -65,6 +66,7 @@ def import_labels(args: argparse.Namespace) -> None:
     from weakseg.labels.store import opened_store
 
     pictures, wishes = Pictures(args.images), wishes_of(args)
+    say_all(masks_among(pictures.files, pictures.folder, "move them out of that folder"))
     files = [read_labels(path, pictures, wishes) for path in args.files]
     refuse_same_source(files)
     distrust_empty(files)

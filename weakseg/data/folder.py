@@ -20,7 +20,6 @@ from weakseg.data.folder_files import (
     beside_masks,
     by_id,
     compared,
-    doubtful_folders,
     files_below,
     folder_of_pictures,
     parted,
@@ -32,6 +31,7 @@ from weakseg.data.lists import read_ids
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.mask_lists import numbers_beside
 from weakseg.data.mask_values import MaskValues, read_class_numbers
+from weakseg.data.masks_among import doubtful_folders, masks_among
 from weakseg.data.mixed_ranges import mixed_range_notes
 from weakseg.data.named_copies import parted_copies
 from weakseg.data.named_tiles import parted_tiles
@@ -422,7 +422,10 @@ class Folder(MaskClasses):
                 f"{others[0].name}"
             )
         found = by_id(pictures, folder)
-        self.asides += doubtful_folders({*found}, folder, self.root / "masks")
+        masks = self.root / "masks"
+        self.asides += doubtful_folders({*found}, folder, masks)
+        remedy = f"move them to {masks}, called as their photographs"
+        self.asides += masks_among(found, folder, remedy)
         return found
 
     @property

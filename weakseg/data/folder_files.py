@@ -6,7 +6,7 @@ own, and what a list names need not be stored alike. Suffixes may be in capitals
 
 import os
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from weakseg.common import UserError
@@ -116,27 +116,6 @@ def without_predictions(files: Iterable[Path]) -> list[Path]:
         return known[folder]
 
     return [path for path in files if not is_predicted(path.parent)]
-
-
-def doubtful_folders(names: Collection[str], folder: Path, masks: Path) -> list[str]:
-    """Return a line where the pictures of a folder are called as those beside it, as masks may be.
-
-    names: ids of all pictures; folder: that they lie in; masks: where masks belong
-    """
-    inner: dict[str, list[bool]] = {}
-    for name in names:
-        *above, place, stem = ("", *name.split("/"))
-        if place:
-            twin = "/".join(part for part in (*above, stem) if part)
-            inner.setdefault("/".join([*above[1:], place]), []).append(twin in names)
-    doubted = sorted(place for place, twins in inner.items() if all(twins))
-    if not doubted:
-        return []
-    count = len(inner[doubted[0]])
-    return [
-        f"{folder / doubted[0]}: its {count} pictures are called as those beside it and count as "
-        f"photographs; if they are masks, move them to {masks}"
-    ]
 
 
 def compared(name: str) -> str:
