@@ -61,8 +61,9 @@ def photographs_by_mask(names: Collection[str]) -> dict[str, str]:
         elif ended and plain in by_stem:
             found[name] = by_stem[plain]
         else:
-            keys = (key for place, key in sides_of(name, plain) if place.casefold() in FOLDERS)
-            found |= {name: sides[key] for key in keys if key in sides}
+            for place, key in sides_of(name, plain):
+                if place.casefold() in FOLDERS and key in sides:
+                    found[name] = sides[key]
     return found
 
 
