@@ -12,6 +12,7 @@ from weakseg.data.folder import Folder
 from weakseg.data.named_copies import parted_copies, source_of
 
 WORDS = ["_aug0", "-flip", "_hflip", " copy", "_augmented_3", "_rot90", ".crop.2", "_resized"]
+AUGMENTOR = "train_original_{}.jpg_0a1b0000-aaaa-4bbb-8ccc-0123456789a{}"
 HASH = ".rf.0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 
 
@@ -34,6 +35,9 @@ def test_what_was_added_to_a_name_leads_back_to_it_only_where_it_is_there(name, 
         (f"test/a_jpg{HASH}", f"train/a_jpg{HASH[:-1]}7", True),
         (f"x/a_jpg{HASH}", f"y/a_jpg{HASH}", False),
         (f"test/a_jpg{HASH}", "train/a", True),
+        (AUGMENTOR.format("a", 1), "a", True),
+        (f"p/{AUGMENTOR.format('a', 1)}", f"p/{AUGMENTOR.format('a', 2)}", True),
+        (AUGMENTOR.format("a", 1), AUGMENTOR.format("b", 2), False),
         ("a", "a_aug0", True),
         ("p/aug_0_a", "p/a", True),
         ("aug_0_a_flip", "a", True),

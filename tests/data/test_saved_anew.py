@@ -34,24 +34,41 @@ def test_a_photograph_is_found_in_whichever_format_and_no_other_one(kind, tmp_pa
     with Image.open(tmp_path / "2.jpg") as image:
         image.save(tmp_path / f"again.{kind}", **WAYS[kind])
         image.filter(ImageFilter.GaussianBlur(9)).save(tmp_path / "blurred.png")
-        image.resize((130, 75)).save(tmp_path / "smaller.png")
-        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "flipped.png")
+        image.resize((131, 131)).save(tmp_path / "stretched.png")
+        image.crop((9, 5, 131, 75)).save(tmp_path / "part.png")
     Image.new("RGB", (131, 75), (9, 9, 9)).save(tmp_path / "black.png")
     Image.new("RGB", (131, 75), (9, 9, 8)).save(tmp_path / "dark.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     trained = [*sorted(tmp_path.glob("?.jpg")), tmp_path / "black.png", tmp_path / "broken.png"]
     again = tmp_path / f"again.{kind}"
-    tested = [again, *(tmp_path / f"{name}.png" for name in ("blurred", "smaller", "flipped"))]
+    tested = [again, *(tmp_path / f"{name}.png" for name in ("blurred", "stretched", "part"))]
     tested += [tmp_path / "dark.png", tmp_path / "absent.png"]
-    assert saved_anew(tested, trained) == [(again, tmp_path / "2.jpg")]
+    assert saved_anew(tested, trained) == ([(again, tmp_path / "2.jpg")], [])
+
+
+@pytest.mark.parametrize("turn", [None, *Image.Transpose])
+def test_a_photograph_is_found_at_any_size_in_any_position(turn, tmp_path):
+    for number in range(4):
+        photograph(number, (401, 301)).save(tmp_path / f"{number}.jpg", quality=92)
+    image = photograph(2, (401, 301))
+    tested = []
+    for share in (0.3, 0.5, 0.75, 1, 1.6):
+        copy = image if turn is None else image.transpose(turn)
+        tested.append(tmp_path / f"again{share}.jpg")
+        copy.resize((int(copy.width * share), int(copy.height * share))).save(tested[-1])
+    trained = [tmp_path / f"{number}.jpg" for number in range(4)]
+    expected = [(path, trained[2]) for path in tested]
+    assert saved_anew(tested, trained) == (expected, [])
+    assert saved_anew([], [*trained, *tested], {*tested}) == ([], expected)
+    assert saved_anew([], [*trained, *tested]) == ([], [])
 
 
 def test_few_are_read_of_many(tmp_path, monkeypatch):
     read: list[Path] = []
     monkeypatch.setattr(module, "image_size", lambda path: (3000, 2000))
-    monkeypatch.setattr(module, "look_of", lambda path, side: read.append(path))
+    monkeypatch.setattr(module, "smooth_look_of", lambda path, side: read.append(path))
     paths = [tmp_path / f"{number:04d}" for number in range(9000)]
-    assert saved_anew(paths[:4000], paths[4000:]) == []
+    assert saved_anew(paths[:4000], paths[4000:]) == ([], [])
     assert 0 < len(read) <= sum(module.PIXELS) / 6e6 and read[-1] > paths[8000]
 
 

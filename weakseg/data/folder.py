@@ -33,21 +33,20 @@ from weakseg.data.mask_lists import numbers_beside
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.masks_among import doubtful_folders, masks_among
 from weakseg.data.mixed_ranges import mixed_range_notes
-from weakseg.data.named_copies import parted_copies
 from weakseg.data.named_tiles import parted_tiles
 from weakseg.data.other_instances import instance_notes
 from weakseg.data.palettes import Palettes
 from weakseg.data.predictions import folder_of_predictions, journal_of, masks_as_written
 from weakseg.data.reading import Photograph
-from weakseg.data.saved_anew import saved_anew
 from weakseg.data.split_folders import folder_lists, folder_notes
+from weakseg.data.tested_twins import twin_notes
 from weakseg.data.torn_instances import torn_notes
 from weakseg.data.turned import turned_notes
 from weakseg.data.twins import copies, equal_files
 from weakseg.data.unread_lists import LISTS, heading_notes, unread_lists
 
 PARTED = 0.1  # share of pixels in which two masks of one photograph may differ
-COMPARED = 5000  # test images, or masks, at most whose files are compared with others
+COMPARED = 5000  # images, or masks, at most whose files are compared with others
 
 
 class Folder(MaskClasses):
@@ -204,8 +203,9 @@ class Folder(MaskClasses):
                 )
 
     def notes(self) -> list[str]:
-        doubts = [*self.tested_twins(), *self.trained_twins(), *self.copied_masks()]
-        doubts += [*self.named_twins(), *self.named_tiles(), *self.predicted_masks()]
+        doubts = twin_notes(self.root, self.ids, self.groups, self.image_path)
+        doubts += [*self.trained_twins(), *self.copied_masks()]
+        doubts += [*self.named_tiles(), *self.predicted_masks()]
         masked = evenly([*self.shown], COMPARED)
         pairs = [(self.image_path(name), self.mask_path(name)) for name in masked]
         pairs = [pair for pair in pairs if pair[0].exists()]
@@ -270,48 +270,6 @@ class Folder(MaskClasses):
             f"{self.root}: {len(own)} masks are as predict.py wrote them, the first of {own[0]}; "
             "what learns from them, or is scored on them, repeats a model; keep those alone that "
             "somebody checked"
-        ]
-
-    def tested_twins(self) -> list[str]:
-        """Return lines on test images whose file is that of an image to train on, or shows it."""
-        tested = [*map(self.image_path, evenly(self.ids("test"), COMPARED))]
-        trained = [*map(self.image_path, self.ids("trainval"))]
-        twins = equal_files(tested, trained)
-        lines = []
-        if twins:
-            one, other = (path.relative_to(self.root) for path in twins[0])
-            lines.append(
-                f"{self.root}: {len(twins)} of {len(tested)} test images are also trained on, the "
-                f"first {one} as {other}, so scores are too good; remove one of the two"
-            )
-        told = {path for path, _ in twins}
-        alike = saved_anew([path for path in tested if path not in told], trained)
-        if alike:
-            one, other = (path.relative_to(self.root) for path in alike[0])
-            lines.append(
-                f"{self.root}: at least {len(alike)} test images look the same as images to train "
-                f"on, the first {one} as {other}, so scores are too good; remove one of the two"
-            )
-        return lines
-
-    def named_twins(self) -> list[str]:
-        """Return a line on test images that are called as made of an image to train on, if any.
-
-        Two that `groups.txt` names in two groups are known not to be.
-        """
-        tested = self.ids("test")
-        pairs = [
-            pair
-            for pair in parted_copies(tested, self.ids("trainval"))
-            if not all(name in self.groups for name in pair)
-        ]
-        if not pairs:
-            return []
-        one, other = pairs[0]
-        return [
-            f"{self.root}: {len(pairs)} of {len(tested)} test images are called as copies of "
-            f"images to train on, the first {one} of {other}; if they show one photograph, scores "
-            f"are too good; give both one group in {GROUPS}"
         ]
 
     def named_tiles(self) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from weakseg.common import UserError
-from weakseg.data.image_io import opened, turn_upright
+from weakseg.data.image_io import opened, orientation, turn_upright
 from weakseg.data.tiff import is_tiff
 
 SIDE = 16  # pixels of a look
@@ -26,6 +26,25 @@ def look_of(path: str | Path, content: bytes | None = None, side: int = SIDE) ->
             image.draft("L", (4 * side, 4 * side))
             turn_upright(image)
             return look_of_image(image, side)
+    except UserError:
+        return None
+
+
+def smooth_look_of(path: str | Path, side: int) -> np.ndarray | None:
+    """Return the greys [side, side] float of a picture, upright; nearly the same at any size.
+
+    None where they can't be told, as of a TIFF, whose values may have any range.
+    """
+    if is_tiff(path):
+        return None
+    try:
+        with opened(path) as image:
+            drafted = image.draft("L", (4 * side, 4 * side))  # whose last row may be filled up
+            box = drafted[1] if drafted else None
+            turn, grey = orientation(image), image.convert("RGB").convert("L")
+            small = grey.resize((side, side), Image.Resampling.BILINEAR, box)
+            turn_upright(small, turn)
+            return np.asarray(small, float)
     except UserError:
         return None
 

@@ -6,6 +6,9 @@ from collections.abc import Collection, Iterable
 from weakseg.data.split_folders import SPLITS
 
 ROBOFLOW = re.compile(r"(?<=.)\.rf\.\w{16,}$")  # a hash for each version of a source
+AUGMENTOR = re.compile(  # the folder, the source and a number for each version of it
+    r"(.*/)?[^/]*_original_([^/]+?)(?:\.\w+)?_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)
 WORDS = (  # what tools and people add to the name of the source
     r"(?:aug(?:mented|mentation)?|[hv]?flip(?:ped)?|flip[hv]|flip_?(?:lr|ud)|mirror(?:ed)?|"
     r"rot(?:ate|ated|ation)?|crop(?:ped)?|blur(?:red)?|noise|bright(?:er|ness)?|copy|resized?|"
@@ -23,6 +26,8 @@ def source_of(name: str, names: Collection[str]) -> str:
     names: ids without the folders of splits, as of `plain`
     """
     own = ROBOFLOW.sub("", plain(name))
+    if match := AUGMENTOR.fullmatch(own):
+        return "".join(filter(None, match.groups()))
     shorter = [own]
     for longer in shorter:  # which grows
         for pattern in (CHANGED, IN_FRONT):
