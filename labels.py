@@ -144,7 +144,9 @@ def all_classes(before: Classes, wishes: Wishes, files: list[Imported]) -> Class
     if wishes.meaning.classes.names:
         return wishes.meaning.classes
     known = listed_together(before, {str(one.path): one.listed for one in files})
-    names = [*(known.names or ["background"]), *(name for one in files for name in one.classes)]
+    names = [*(known.names or ["background"])]
+    for one in files:  # in the order of its own list, by which masks beside it may be numbered
+        names += sorted(one.classes, key=[*one.named, *one.classes].index)
     refuse_alike(names)
     return Classes(tuple(dict.fromkeys(names)), known.has_background)
 

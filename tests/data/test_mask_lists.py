@@ -1,19 +1,23 @@
 """Lists among masks say what their numbers mean, to a folder and to an import."""
 
+import json
 import shlex
 
 import numpy as np
 import pytest
+from conftest import run
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+import labels
 from weakseg.common import UserError
 from weakseg.data.class_list import write_classes
 from weakseg.data.datasets import Folder
 from weakseg.data.mask_lists import LIST, TABLE, read_table
 from weakseg.labels.importing import Wishes, read_labels
 from weakseg.labels.matching import Pictures
+from weakseg.labels.store import opened_store
 
 NAMES = ["background", "cat", "dog"]
 
@@ -74,3 +78,31 @@ def test_a_line_that_makes_no_sense_is_named(line, tmp_path):
         read_table(path)
     path.write_text("filename, cat, dog\na.jpg, 1, 0\n")  # of pictures, not of masks
     assert read_table(path) == {}
+
+
+@pytest.mark.parametrize("told_by", ["nobody", LIST, TABLE, "masks/" + LIST])
+def test_numbers_that_no_list_explains_are_in_the_order_of_the_labels_file(told_by, tmp_path):
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    for name in "abc":
+        Image.new("RGB", (30, 20), ord(name)).save(tmp_path / f"images/{name}.png")
+        Image.new("L", (30, 20), 2).save(tmp_path / f"masks/{name}.png")
+    categories = [{"id": 2, "name": "cat"}, {"id": 1, "name": "dog"}]
+    boxes = [  # the first is of the last class
+        {"id": n, "image_id": 1, "category_id": n, "bbox": [n, n, 9, 9]} for n in (2, 1)
+    ]
+    image = {"id": 1, "file_name": "a.png", "width": 30, "height": 20}
+    content = {"images": [image], "annotations": boxes, "categories": categories}
+    (tmp_path / "l.json").write_text(json.dumps(content))
+    words = [tmp_path / "l.json", "--images", tmp_path / "images", "--output", tmp_path / "s"]
+    run(labels, "import", *words)
+    with opened_store(tmp_path / "s") as store:
+        names = [*store.classes().names]
+    assert names == ["background", "dog", "cat"]
+    if told_by.endswith(LIST):
+        write_classes(tmp_path / told_by, names, True)
+    elif told_by == TABLE:
+        (tmp_path / "masks" / TABLE).write_text(table(dict(enumerate(names))))
+    notes = [line for line in Folder(tmp_path, named=names).notes() if "no list says" in line]
+    assert len(notes) == (told_by == "nobody")
+    assert all("0 background, 1 dog, 2 cat; where they mean others" in line for line in notes)

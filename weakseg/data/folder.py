@@ -29,7 +29,7 @@ from weakseg.data.groups import FILE as GROUPS
 from weakseg.data.groups import members_by_group, refuse_parted
 from weakseg.data.lists import read_ids
 from weakseg.data.mask_classes import MaskClasses
-from weakseg.data.mask_lists import numbers_beside
+from weakseg.data.mask_lists import numbers_beside, taken_as
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.masks_among import doubtful_folders, masks_among
 from weakseg.data.mixed_ranges import mixed_range_notes
@@ -216,6 +216,8 @@ class Folder(MaskClasses):
         doubts += mixed_range_notes(self.root, shown)
         doubts += film_notes(self.root, self.ids, self.groups, self.image_path)
         doubts += self.other_instances()
+        if not (self.root / "classes.txt").exists() and self.shown and not self.mask_values:
+            doubts += taken_as(self.root / "masks", self.all_classes)
         return [*super().notes(), *self.asides, *self.void_classes(), *doubts]
 
     def class_numbers(self, path: Path) -> np.ndarray:

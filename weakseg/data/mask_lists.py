@@ -2,7 +2,7 @@
 
 import csv
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from weakseg.common import IGNORE, UserError
@@ -49,6 +49,20 @@ def numbers_beside(masks: Path, without_background: bool) -> dict[Path, dict[int
     if (masks / TABLE).is_file():
         told[masks / TABLE] = read_table(masks / TABLE)
     return told
+
+
+def taken_as(masks: Path, names: Sequence[str]) -> list[str]:
+    """Return a line on what numbers in masks are taken to mean where no list says it.
+
+    names: of the classes, by these numbers; of one object nothing can be mistaken
+    """
+    if len(names) < 3 or any((masks / name).is_file() for name in (LIST, TABLE)):
+        return []
+    order = shorten(", ".join(f"{number} {name}" for number, name in enumerate(names)), 120)
+    return [
+        f"{masks}: no list says what its numbers mean, so they are taken in the order of the "
+        f"labels' classes: {order}; where they mean others, write {masks.parent / LIST}"
+    ]
 
 
 def merged(told: Mapping[str, Mapping[int, str]]) -> dict[int, str]:

@@ -92,10 +92,12 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
 
 
 def names_in(files: Files) -> list[str]:
-    """Return the classes that the export lists, without those that only group others."""
+    """Return the classes that the export lists, by their ids, without those that group others."""
     listed = [files.json(name) for name in files.with_suffix(".json") if recognise(files, name)]
     entries = [(text(one["name"]), one) for content in listed for one in content["categories"]]
     groups = {one.get("supercategory") for name, one in entries if one.get("supercategory") != name}
+    if all(isinstance(one["id"], int) for _, one in entries):
+        entries = sorted(entries, key=lambda entry: entry[1]["id"])
     return [name for name, _ in entries if name not in groups]
 
 
