@@ -1,6 +1,7 @@
 """Classes that complete lists never show, so that they are background there."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from conftest import run
@@ -88,6 +89,17 @@ PETS = ("one", pictures(0, 20, ["pet"]), ["pet"])
 )
 def test_what_may_be_chance_or_was_looked_for_is_not_told(imports, tmp_path):
     assert not lines_after(tmp_path / "store", *imports)
+
+
+@pytest.mark.parametrize("people", [("ann", "bob"), ("ann", "ann"), ("", "")])
+def test_a_class_that_one_annotator_of_a_source_never_shows_is_told(people, tmp_path):
+    first, second = people
+    drawn = {key: replace(one, annotator=first) for key, one in pictures(0, 20, ["pet"]).items()}
+    drawn |= {key: replace(one, annotator=second) for key, one in pictures(20, 28, NAMES).items()}
+    lines = lines_after(tmp_path / "store", ("one", drawn, NAMES))
+    assert len(lines) == (first != second)
+    told = "person is in 8 of 8 pictures of one by bob, and in none of 20 of one by ann, whose"
+    assert all(line.startswith(told) for line in lines)
 
 
 def test_import_check_and_training_tell_a_class_that_a_source_never_shows(

@@ -67,10 +67,12 @@ def unshown_in_sources(
 ) -> Iterator[str]:
     """Yield a line for each source that never shows a class which other pictures often show.
 
-    given: of `Store.given`; carried: {id: what it carries}; classes: those that the store knows
+    So for each annotator, where a source has several. given: of `Store.given`; carried: {id: what
+    it carries}; classes: those that the store knows
     """
     lists = makes_background(carried, classes)
     told: dict[str, list[str]] = defaultdict(list)
+    given, source_of = by_annotator(given)
     named, shows = labelled(carried), shown_by(given)
     sources = {source for one in given.values() for source in one}
     behind = classes.names[:1] if classes.has_background else ()
@@ -83,7 +85,7 @@ def unshown_in_sources(
         lacking: dict[str, set[str]] = defaultdict(set)
         for key, given_here in given.items():
             for source, one in given_here.items():
-                if source in knowing and not times.is_before(source, key, name):
+                if source in knowing and not times.is_before(source_of[source], key, name):
                     looked |= {key} if one.placed or one.complete else set()
                 elif one.complete and key in lists and key not in named[name]:
                     lacking[source].add(key)
@@ -103,6 +105,25 @@ def unshown_in_sources(
             f"{lines[0]}{others}, whose complete lists make it background; look for it there, or "
             "import those with --complete none"
         )
+
+
+def by_annotator(
+    given: Mapping[str, Mapping[str, Given]],
+) -> tuple[dict[str, dict[str, Given]], dict[str, str]]:
+    """Return (what is given, by annotator where a source has several, {these: their source})."""
+    people: dict[str, set[str]] = defaultdict(set)
+    for sources in given.values():
+        for source, one in sources.items():
+            people[source].add(one.annotator)
+    source_of: dict[str, str] = {}
+    parted: dict[str, dict[str, Given]] = {}
+    for key, sources in given.items():
+        parted[key] = {}
+        for source, one in sources.items():
+            whose = f" by {one.annotator or 'nobody'}" if people[source] - {one.annotator} else ""
+            source_of[source + whose] = source
+            parted[key][source + whose] = one
+    return parted, source_of
 
 
 def labelled(carried: Mapping[str, Carried]) -> dict[str, set[str]]:
