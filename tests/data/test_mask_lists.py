@@ -106,3 +106,31 @@ def test_numbers_that_no_list_explains_are_in_the_order_of_the_labels_file(told_
     notes = [line for line in Folder(tmp_path, named=names).notes() if "no list says" in line]
     assert len(notes) == (told_by == "nobody")
     assert all("0 background, 1 dog, 2 cat; where they mean others" in line for line in notes)
+
+
+def test_lists_of_folders_below_are_of_these_alone(tmp_path):
+    mask = np.full((20, 30), 0, np.uint8)
+    mask[:9, :9], mask[:9, 12:16] = 1, 2
+    for job in ("job1", "job2"):
+        for part in ("images", "masks"):
+            (tmp_path / part / job).mkdir(parents=True)
+        Image.fromarray(mask).save(tmp_path / f"masks/{job}/{job}.png")
+        Image.new("RGB", (30, 20)).save(tmp_path / f"images/{job}/{job}.png")
+    write_classes(tmp_path / LIST, NAMES, True)
+    write_classes(tmp_path / "masks/job1" / LIST, NAMES, True)
+    write_classes(tmp_path / "masks/job2" / LIST, NAMES, True)
+    assert Folder(tmp_path).files
+    pictures = Pictures(tmp_path / "images")
+    assert read_labels(tmp_path / "masks", pictures, Wishes()).pictures == 2
+    write_classes(tmp_path / "masks/job2" / LIST, ["background", "dog", "cat"], True)
+    for words in ((), ("1=cat",)):  # which is of all masks, and so not of these
+        with pytest.raises(
+            UserError, match=r"job2.classes.txt: says that masks show dog as 1.*rem"
+        ):
+            Folder(tmp_path, mask_values=words)
+    with pytest.raises(UserError, match=r"denies; .*import each folder by itself"):
+        read_labels(tmp_path / "masks", pictures, Wishes())
+    for job, name in (("job1", "cat"), ("job2", "dog")):
+        (told,) = read_labels(tmp_path / f"masks/{job}", pictures, Wishes()).sources.values()
+        widths = {one.label: one.geometry["width"] for one in told[f"{job}/{job}"].shapes.values()}
+        assert widths[name] == 9

@@ -18,6 +18,7 @@ from weakseg.data.folder import Folder
 from weakseg.data.ids import check_id
 from weakseg.data.lists import NO_BACKGROUND, numbered_lines, read_ids
 from weakseg.data.mask_classes import MaskClasses
+from weakseg.data.other_class_lists import agreed_by_palettes, lists_in
 from weakseg.data.reading import Reading, add_reading_arguments
 from weakseg.data.unread_lists import others
 from weakseg.validation import shorten
@@ -112,6 +113,9 @@ class Voc(MaskClasses):
             "test": sets / "val.txt",
         }
         self.lists = {split: read_ids(path) for split, path in paths.items()}
+        own = lists_in([self.folder])
+        masks = [*map(self.mask_path, self.lists["test"])] if own else []
+        agreed_by_palettes(own, "Pascal VOC", self.all_classes, masks, are_fixed=True)
 
     def image_path(self, name: str) -> Path:
         return self.folder / "JPEGImages" / f"{name}.jpg"

@@ -1,7 +1,6 @@
 """A folder of one's own pictures, masks and classes."""
 
 import contextlib
-import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
@@ -29,11 +28,12 @@ from weakseg.data.groups import FILE as GROUPS
 from weakseg.data.groups import members_by_group, refuse_parted
 from weakseg.data.lists import read_ids
 from weakseg.data.mask_classes import MaskClasses
-from weakseg.data.mask_lists import numbers_beside, taken_as
+from weakseg.data.mask_lists import numbers_beside, refuse_renumbered, taken_as
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.masks_among import doubtful_folders, masks_among
 from weakseg.data.mixed_ranges import mixed_range_notes
 from weakseg.data.named_tiles import parted_tiles
+from weakseg.data.other_class_lists import denied_notes, lists_in
 from weakseg.data.other_instances import instance_notes
 from weakseg.data.palettes import Palettes
 from weakseg.data.predictions import folder_of_predictions, journal_of, masks_as_written
@@ -177,30 +177,11 @@ class Folder(MaskClasses):
             if number >= int(self.has_background) and is_void(name) and number not in told
         ]
 
-    def refuse_renumbered(self, values: MaskValues | None) -> None:
-        """Refuse masks whose own list of classes, which an export writes, has another order.
-
-        values: what somebody says of numbers in masks, which then holds
-        """
-        if values and values.are_colours:
-            return
-        given = values.meaning if values else {}
-        known = {name: number for number, name in enumerate(self.all_classes)}
-        beside = numbers_beside(self.root / "masks", self.without_background)
-        for path, told in beside.items():
-            moved = {
-                number: name
-                for number, name in told.items()
-                if number not in given and known.get(name, number) != number
-            }
-            if moved:
-                number, name = next(iter(moved.items()))
-                words = shlex.join(f"{value}={label}" for value, label in moved.items())
-                raise UserError(
-                    f"{path}: says that masks show {name} as {number}, but the classes of "
-                    f"{self.root} number it {known[name]}; restore their order, export the masks "
-                    f"again, or say it with --mask_values {words}"
-                )
+    @property
+    def mask_folders(self) -> list[Path]:
+        """`masks/`, and those below it that masks lie in."""
+        every = {path.parent for name, path in self.masks.items() if name not in self.drawn}
+        return [self.root / "masks", *sorted(every - {self.root / "masks"})]
 
     def notes(self) -> list[str]:
         doubts = twin_notes(self.root, self.ids, self.groups, self.image_path)
@@ -424,7 +405,14 @@ class Folder(MaskClasses):
 
     def meaning_of_masks(self, words: Sequence[str], ignored: str | None) -> MaskValues | None:
         values = MaskValues.of_flags(words, ignored, self.all_classes)
-        self.refuse_renumbered(values)
+        if not (values and values.are_colours):
+            given = values.meaning if values else {}
+            told = numbers_beside(self.mask_folders, self.without_background)
+            refuse_renumbered(self.root, told, self.all_classes, given)
+        lists = lists_in([self.root, *self.mask_folders])
+        names = self.root / "classes.txt"
+        where = names if names.exists() else self.root
+        self.asides += denied_notes(lists, where, self.all_classes, [*self.masks.values()], values)
         return values
 
     def image_path(self, name: str) -> Path:

@@ -1,8 +1,9 @@
 """Lists that lie among masks and say what their numbers mean: ours, and Roboflow's table."""
 
 import csv
+import shlex
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from weakseg.common import IGNORE, UserError
@@ -37,17 +38,18 @@ def read_table(path: Path) -> dict[int, str]:
     return numbers
 
 
-def numbers_beside(masks: Path, without_background: bool) -> dict[Path, dict[int, str]]:
-    """Return {list: {number: class}} of the lists in a folder of masks.
+def numbers_beside(folders: Iterable[Path], without_background: bool) -> dict[Path, dict[int, str]]:
+    """Return {list: {number: class}} of the lists in folders of masks.
 
     without_background: whether number 0 is a class like any other
     """
     told = {}
-    if (masks / LIST).is_file():
-        names, _ = read_classes(masks / LIST, without_background)
-        told[masks / LIST] = dict(enumerate(names))
-    if (masks / TABLE).is_file():
-        told[masks / TABLE] = read_table(masks / TABLE)
+    for masks in folders:
+        if (masks / LIST).is_file():
+            names, _ = read_classes(masks / LIST, without_background)
+            told[masks / LIST] = dict(enumerate(names))
+        if (masks / TABLE).is_file():
+            told[masks / TABLE] = read_table(masks / TABLE)
     return told
 
 
@@ -65,6 +67,36 @@ def taken_as(masks: Path, names: Sequence[str]) -> list[str]:
     ]
 
 
+def refuse_renumbered(
+    root: Path,
+    told: Mapping[Path, Mapping[int, str]],
+    names: Sequence[str],
+    given: Collection[int],
+) -> None:
+    """Refuse masks whose own list of classes, which an export writes, has another order.
+
+    root: of the data set; told: see `numbers_beside`; names: of its classes in their order;
+    given: numbers in masks of which somebody says what they mean, against the list in `masks/`
+    """
+    known = {name: number for number, name in enumerate(names)}
+    for path, numbers in told.items():
+        is_of_all = path.parent == root / "masks"
+        moved = {
+            number: name
+            for number, name in numbers.items()
+            if not (is_of_all and number in given) and known.get(name, number) != number
+        }
+        if moved:
+            number, name = next(iter(moved.items()))
+            words = shlex.join(f"{value}={label}" for value, label in moved.items())
+            way_out = f"say it with --mask_values {words}" if is_of_all else "remove that list"
+            raise UserError(
+                f"{path}: says that masks show {name} as {number}, but the classes of {root} "
+                f"number it {known[name]}; restore their order, export the masks again, or "
+                f"{way_out}"
+            )
+
+
 def merged(told: Mapping[str, Mapping[int, str]]) -> dict[int, str]:
     """Return {number: class} of lists that must agree; told: {list, for people: what it says}."""
     numbers: dict[int, str] = {}
@@ -75,6 +107,6 @@ def merged(told: Mapping[str, Mapping[int, str]]) -> dict[int, str]:
                 others = shorten(" and ".join(other for other in told if other != where), 120)
                 raise UserError(
                     f"{where}: says that masks show {name} as {number}, which {others} denies; "
-                    "remove the list that is wrong"
+                    "remove the list that is wrong, or import each folder by itself"
                 )
     return numbers

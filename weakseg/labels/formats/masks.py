@@ -156,13 +156,16 @@ def class_list(files: Files, meaning: Meaning) -> Meaning | None:
         return None
     told: dict[str, dict[int, str]] = {}
     has_background = None
+    folders = {PurePosixPath(name).parent for name in files.with_suffix(".png")}
     for name in files.names:
-        if name != LIST and PurePosixPath(name).name != TABLE:
+        place = PurePosixPath(name)
+        is_list = name == LIST or (place.name == LIST and place.parent in folders)
+        if not is_list and place.name != TABLE:
             continue
         where = files.where(name)
         with files.on_disk(name) as path:
             try:
-                if name == LIST:
+                if is_list:
                     names, has_background = read_classes(path)
                     told[where] = dict(enumerate(names))
                 else:
