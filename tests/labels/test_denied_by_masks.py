@@ -10,7 +10,9 @@ from PIL import Image
 import labels
 import weak_label_generator
 from weakseg.data.datasets import Folder
+from weakseg.labels.formats.geometry import corners
 from weakseg.labels.label_file import labels_for, load_labels, save_labels
+from weakseg.labels.partial_frames import FEWEST, PartialFrames
 
 SIZE = (60, 40)
 KINDS = ("points", "scribbles", "boxes", "outlines")
@@ -76,3 +78,24 @@ def test_labels_of_people_beside_masks_of_another_numbering(folder, tmp_path, mo
         mask = np.array(Image.open(path))
         Image.fromarray(np.array([0, 2, 1, *range(3, 256)], np.uint8)[mask]).save(path)
     assert len(told(folder, "mine", ("boxes",))) == 1
+
+
+@pytest.mark.parametrize("kind", ["boxes", "outlines"])
+@pytest.mark.parametrize("part", [0.3, 0.9, 1.0])
+@pytest.mark.parametrize("others", ["none", "far", "complete"])
+def test_frames_around_parts_of_what_masks_show_are_told(kind, part, others):
+    tally, mask = PartialFrames(), np.zeros((40, 60), np.uint8)
+    mask[5:35, 10:40], mask[0:2, 50:60] = 1, 2
+    if others != "none":  # an object without a frame, which only a complete list lacks
+        mask[2:38, 42:60] = 1
+    frame = [10.0, 5.0, 40.0, 5 + 30 * part]
+    one = [*frame, 1] if kind == "boxes" else {"class": 1, "polygon": corners(frame)}
+    labels = {"size": [60, 40], kind: [one], "complete": [kind] if others == "complete" else []}
+    for number in range(FEWEST):
+        assert not [*tally.lines()]
+        tally.add(f"p{number}", labels, mask)
+    is_partial = part == 0.3 or others == "complete"
+    assert len([*tally.lines()]) == is_partial
+    for number in range(FEWEST + 1):  # most are around all of their objects
+        tally.add(f"q{number}", {**labels, kind: [one]}, np.where(mask == 1, 0, mask))
+    assert not [*tally.lines()]

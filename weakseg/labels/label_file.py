@@ -26,6 +26,7 @@ from weakseg.labels.costs import Counts
 from weakseg.labels.label_folder import open_folder, shards_in
 from weakseg.labels.label_header import LabelHeader, header
 from weakseg.labels.label_record import by_image, complete_lists, read_record
+from weakseg.labels.partial_frames import PartialFrames
 from weakseg.labels.plain_pickle import NotPlain, read_plain, write_plain_dict
 from weakseg.labels.seen_files import KEY as FILES
 from weakseg.labels.seen_files import changed_since, checked_files
@@ -237,7 +238,7 @@ def denied_by_masks(
     signals: Collection[str],
     most: int,
 ) -> Iterator[str]:
-    """Yield a line on labels where masks show another class, which may only be tested on.
+    """Yield lines on labels where masks show another class or more, which may only be tested on.
 
     Answers may well err; those beside masks that are learned from are told nonetheless.
     signals: kinds that were checked; most: pictures that are looked at
@@ -245,13 +246,14 @@ def denied_by_masks(
     shown = {*signals} - {"full"}
     beside = [name for name in labels if len(of_kinds(labels[name], shown)) > 1]
     masked = evenly(dataset.masked(beside), most)
-    denied = []
+    denied, partial = [], PartialFrames()
     for name in masked:
         kinds = shown if "full" in labels[name] else shown - {"pixels"}
         with contextlib.suppress(UserError):  # whoever needs the mask says what is wrong
-            denied += [
-                (name, one) for one in gainsaid(of_kinds(labels[name], kinds), dataset.mask(name))
-            ]
+            told, mask = of_kinds(labels[name], kinds), dataset.mask(name)
+            denied += [(name, one) for one in gainsaid(told, mask)]
+            partial.add(name, told | {"complete": labels[name].get("complete", ())}, mask)
+    yield from (f"{path}: {line}" for line in partial.lines())
     if denied:
         name, place = denied[0]
         yield (
