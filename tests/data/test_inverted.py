@@ -76,6 +76,23 @@ def test_most_of_five_must_be_so(right):
     assert len(tally.lines()) == (right < 2)
 
 
+@pytest.mark.parametrize("wrong", [0, FEWEST - 1, FEWEST, 15])
+def test_some_beside_others_are_told_where_all_is_clear(wrong):
+    tally = InvertedTally(NAMES)
+    for number in range(20):
+        mask = disk(10 + number, 15)
+        tally.add(1 - mask if number < wrong else mask, f"p{number}.png")
+    assert [line[:2] for line in tally.lines()] == ([f"{wrong} "[:2]] if wrong >= FEWEST else [])
+
+
+@given(st.lists(st.tuples(st.integers(0, 39), st.integers(0, 29), st.integers(9, 30)), max_size=30))
+def test_objects_of_any_size_and_place_are_never_told(places):
+    tally = InvertedTally(NAMES)
+    for number, place in enumerate(places):
+        tally.add(disk(*place), f"p{number}.png")
+    assert tally.lines() == []
+
+
 @pytest.mark.parametrize("white", [1, 255, "#ffffff"])
 def test_a_folder_and_an_import_say_so_with_words_that_mend_it(white, tmp_path):
     for part in ("images", "masks"):

@@ -14,6 +14,8 @@ FEWEST = 5  # masks from which on it is no chance
 SHARE = 0.8  # of those of one class and the background
 EDGE = 0.5  # share of a picture's edge that shows the class
 WITHIN = 0.5  # of the background's share of these pictures, that of their edges is below
+AROUND, INNER = 0.2, 0.05  # share of the background: of the edge at most, of the rest at least
+MIXED, PLAIN = 0.15, 0.75  # share of masks that are so beside others; of these, those that aren't
 PIECES, SPECK = 6, 1e-4  # of background that pierce a class; share of a picture of the least
 WHOLE, LARGE = 0.9, 0.2  # of the class, its largest region; share of a piece that is no object
 
@@ -73,6 +75,7 @@ class InvertedTally:
     numbers of the classes. room: pixels that are still looked at. way_out: what turns them; None:
         --mask_values
     around, pierced: {name of a mask: its class}, see `surrounding` and `pierced`
+    sure: those that leave no doubt; others: of the rest, whether the background is around
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class InvertedTally:
         self.names, self.values, self.way_out = names, values, way_out
         self.seen, self.room = 0, PIXELS
         self.around, self.pierced = dict[str, int](), dict[str, int]()
+        self.sure, self.others = dict[str, int](), list[bool]()
         self.behind = np.zeros(2)  # sums of `shares_behind` over those with a class around
 
     def add(self, mask: np.ndarray, name: str) -> None:
@@ -96,16 +100,37 @@ class InvertedTally:
             self.behind += shares_behind(mask)
         if (number := pierced(mask)) is not None:
             self.pierced[name] = number
+        if (number := only_class(mask)) is not None:
+            at_edge, in_all = shares_behind(mask)
+            is_around = at_edge <= AROUND and in_all >= max(INNER, at_edge)
+            if is_around or name in self.pierced:
+                self.sure[name] = number
+            else:
+                self.others.append(bool(at_edge >= EDGE))
         self.room -= mask.size
 
     def lines(self, where: object = "") -> list[str]:
-        """Return a line where most are so, with the way out; where: what they belong to."""
+        """Return a line where most are so, or some surely, and the way out; where: of which."""
         at_edge, in_all = self.behind
         within = self.around if at_edge < WITHIN * in_all else {}
         for faults, how in ((within, "mostly"), (self.pierced, "in many pieces")):
             if len(faults) >= max(FEWEST, SHARE * self.seen):
                 return [f"{where}{': ' if where else ''}{self.line(faults, how)}"]
-        return []
+        is_few = len(self.sure) < max(FEWEST, MIXED * self.seen)
+        if is_few or sum(self.others) < max(FEWEST, PLAIN * len(self.others)):
+            return []
+        return [f"{where}{': ' if where else ''}{self.line_on_some()}"]
+
+    def line_on_some(self) -> str:
+        """Return what is to be told of some masks, beside others that are the other way round."""
+        first, number = next(iter(self.sure.items()))
+        behind, around = self.names[0], self.names[number]
+        way_out = self.way_out or "swap the two values in these, or take them out"
+        return (
+            f"{len(self.sure)} of {self.seen} masks that were looked at, the first {first}, show "
+            f"{around} along the edge and {behind} within, others the other way round; if the "
+            f"former are inverted, {way_out}"
+        )
 
     def line(self, faults: dict[str, int], how: str) -> str:
         """Return what is to be told of some masks; how: the background lies within their class."""

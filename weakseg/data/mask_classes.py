@@ -16,6 +16,7 @@ from weakseg.data.mask_shapes import ShapeTally
 from weakseg.data.mask_tally import Reader, tally_notes
 from weakseg.data.mask_values import described, read_class_numbers
 from weakseg.data.rims import inner, rim_notes
+from weakseg.data.shifted import shifted_note
 from weakseg.validation import shorten
 
 FEWEST, MANY = 5, 0.2  # masks without an object, and their share, that may be undrawn
@@ -151,7 +152,7 @@ class MaskClasses(SegmentationDataset):
         notes = [*super().notes(), *self.changes, *self.unfit(), *self.bare()]
         several = [self.mask_path(name) for name, numbers in self.shown.items() if inner(numbers)]
         read = partial(read_class_numbers, values=self.mask_values)
-        notes += self.mixture(read)
+        notes += [*self.mixture(read), *self.shifted(read)]
         notes += [*rim_notes(self.root, several, read), *self.inverted(read), *self.counted(read)]
         notes += self.shapeless(read)
         if not lacking or not self.shown:
@@ -181,6 +182,13 @@ class MaskClasses(SegmentationDataset):
         ]
         tally = InvertedTally(self.all_classes, self.mask_values)
         return tally_notes(self.root, paths, read, tally)
+
+    def shifted(self, read: Reader) -> list[str]:
+        """Return a line where some masks may count classes from 1, if nobody says what they do."""
+        if self.mask_values or not self.has_background or len(self.all_classes) < 3:
+            return []
+        shown = {self.mask_path(name): numbers for name, numbers in self.shown.items()}
+        return shifted_note(self.root, shown, read, (self.all_classes[0], self.all_classes[1]))
 
     def counted(self, read: Reader) -> list[str]:
         """Return a line where numbers in masks may count objects, if nobody says what they mean."""
