@@ -44,6 +44,7 @@ from weakseg.data.torn_instances import torn_notes
 from weakseg.data.turned import turned_notes
 from weakseg.data.twins import copies, equal_files
 from weakseg.data.unread_lists import LISTS, heading_notes, unread_lists
+from weakseg.data.unread_tables import table_notes
 
 PARTED = 0.1  # share of pixels in which two masks of one photograph may differ
 COMPARED = 5000  # images, or masks, at most whose files are compared with others
@@ -142,6 +143,8 @@ class Folder(MaskClasses):
                 f"{self.root}: {len(spare)} of {len(self.files)} pictures are in neither list, the "
                 f"first is {spare[0]}"
             )
+        has_groups = (self.root / GROUPS).exists()
+        self.asides += table_notes(self.root, self.files, has_groups, not self.may_lack_test)
         if self.groups:
             refuse_parted(self.root / GROUPS, self.lists, self.group, by_folders is not None)
 
