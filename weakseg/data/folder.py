@@ -33,7 +33,7 @@ from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.masks_among import doubtful_folders, masks_among
 from weakseg.data.mixed_ranges import mixed_range_notes
 from weakseg.data.named_tiles import parted_tiles
-from weakseg.data.other_class_lists import denied_notes, lists_in
+from weakseg.data.other_class_lists import FOLDERS, denied_notes, lists_in
 from weakseg.data.other_instances import instance_notes
 from weakseg.data.palettes import Palettes
 from weakseg.data.predictions import folder_of_predictions, journal_of, masks_as_written
@@ -201,7 +201,7 @@ class Folder(MaskClasses):
         doubts += film_notes(self.root, self.ids, self.groups, self.image_path)
         doubts += self.other_instances()
         if not (self.root / "classes.txt").exists() and self.shown and not self.mask_values:
-            doubts += taken_as(self.root / "masks", self.all_classes)
+            doubts += taken_as(self.mask_folders, self.all_classes)
         return [*super().notes(), *self.asides, *self.void_classes(), *doubts]
 
     def class_numbers(self, path: Path) -> np.ndarray:
@@ -412,7 +412,7 @@ class Folder(MaskClasses):
             given = values.meaning if values else {}
             told = numbers_beside(self.mask_folders, self.without_background)
             refuse_renumbered(self.root, told, self.all_classes, given)
-        lists = lists_in([self.root, *self.mask_folders])
+        lists = lists_in([self.root, *self.mask_folders][:FOLDERS])
         names = self.root / "classes.txt"
         where = names if names.exists() else self.root
         self.asides += denied_notes(lists, where, self.all_classes, [*self.masks.values()], values)

@@ -53,13 +53,16 @@ def numbers_beside(folders: Iterable[Path], without_background: bool) -> dict[Pa
     return told
 
 
-def taken_as(masks: Path, names: Sequence[str]) -> list[str]:
+def taken_as(folders: Sequence[Path], names: Sequence[str]) -> list[str]:
     """Return a line on what numbers in masks are taken to mean where no list says it.
 
-    names: of the classes, by these numbers; of one object nothing can be mistaken
+    folders: of masks, the data set's own first; names: of the classes, by these numbers; of one
+    object nothing can be mistaken
     """
-    if len(names) < 3 or any((masks / name).is_file() for name in (LIST, TABLE)):
+    paths = (folder / name for folder in folders for name in (LIST, TABLE))
+    if len(names) < 3 or any(path.is_file() for path in paths):
         return []
+    masks = folders[0]
     order = shorten(", ".join(f"{number} {name}" for number, name in enumerate(names)), 120)
     return [
         f"{masks}: no list says what its numbers mean, so they are taken in the order of the "

@@ -19,6 +19,7 @@ from weakseg.data.palettes import colours_of, palette_of
 from weakseg.validation import shorten
 
 LOOKED = 5  # masks at most whose palettes are read
+FOLDERS = 20  # at most that lists are looked for in
 MOST = 1 << 20  # bytes of a list; what is longer is none
 ITEM = re.compile(r"item\s*\{([^}]*)\}")  # of TensorFlow's label maps
 NUMBERED = re.compile(r"\d+\s*[\s:=,;]\s*")  # what may stand in front of a name
