@@ -144,6 +144,21 @@ def test_classes_that_no_mask_shows_are_said(folder):
     ]
 
 
+@pytest.mark.parametrize("spread", [0, 1])
+def test_classes_on_one_side_of_the_split_alone_are_said(spread, folder):
+    write(folder / "trainval.txt", *(f"p{k:02d}" for k in (0, 2, 4, 6, 8, *[1] * spread)))
+    write(folder / "test.txt", *(f"p{k:02d}" for k in (3, 5, 7, 9)))
+    told = [line for line in opened(folder).notes() if "; divide the images" in line]
+    parts = [line.partition(": ")[2].split(",")[0] for line in told]
+    trained, tested = (f"none of {n} masks to {what}" for n, what in ((5, "train"), (4, "test")))
+    expected = [f"{trained} on shows owl", f"{tested} on shows fox"]
+    assert parts == expected[spread:]
+    for k in range(0, 10, 2):
+        (folder / f"masks/p{k:02d}.png").unlink()  # labels of other kinds may show them
+    told = [line for line in opened(folder).notes() if "; divide the images" in line]
+    assert told == []
+
+
 def test_a_choice_of_classes_keeps_images_without_a_mask(folder):
     for k in (2, 3):
         (folder / "masks" / f"p{k:02d}.png").unlink()

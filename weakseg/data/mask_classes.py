@@ -21,6 +21,7 @@ from weakseg.validation import shorten
 
 FEWEST, MANY = 5, 0.2  # masks without an object, and their share, that may be undrawn
 FEWEST_TESTED = 3  # of masks to test on, each of which counts more
+ANEW = "; divide the images so that some do"
 ALIKE = 0.8  # likeness of two names, by difflib, that may be one name written in two ways
 
 
@@ -143,22 +144,33 @@ class MaskClasses(SegmentationDataset):
         return described(self.mask_values, self.all_classes)
 
     def notes(self) -> list[str]:
-        every = {number for numbers in self.shown.values() for number in numbers}
-        expected = (
-            [*self.class_names[:1], *self.tag_names] if self.has_background else self.tag_names
-        )
-        known = [name for name in expected if name in self.all_classes]
-        lacking = [name for name in known if self.all_classes.index(name) not in every]
         notes = [*super().notes(), *self.changes, *self.unfit(), *self.bare()]
         several = [self.mask_path(name) for name, numbers in self.shown.items() if inner(numbers)]
         read = partial(read_class_numbers, values=self.mask_values)
         notes += [*self.mixture(read), *self.shifted(read)]
         notes += [*rim_notes(self.root, several, read), *self.inverted(read), *self.counted(read)]
-        notes += self.shapeless(read)
-        if not lacking or not self.shown:
-            return notes
-        names = shorten(", ".join(lacking), 120)
-        return [*notes, f"{self.root}: none of {len(self.shown)} masks shows {names}"]
+        return [*notes, *self.shapeless(read), *self.unseen()]
+
+    def unseen(self) -> list[str]:
+        """Return lines on classes that no mask shows, or none of those on one side of the split."""
+        expected = (
+            [*self.class_names[:1], *self.tag_names] if self.has_background else self.tag_names
+        )
+        numbers = {self.all_classes.index(name) for name in expected if name in self.all_classes}
+        lines, lacking = list[str](), set[int]()
+        for kind, names, effect in (
+            ("", [*self.shown], ""),
+            (" to train on", self.ids("trainval"), ", so it is tested but not learnt" + ANEW),
+            (" to test on", self.ids("test"), ", so it counts 0 in mIoU if predicted" + ANEW),
+        ):
+            masked = [self.shown[name] for name in names if name in self.shown]
+            seen = {number for shown in masked for number in shown}
+            unseen = sorted(numbers - seen - lacking)
+            if unseen and masked and 2 * len(masked) >= len(names):
+                told = shorten(", ".join(self.all_classes[number] for number in unseen), 120)
+                lines.append(f"{self.root}: none of {len(masked)} masks{kind} shows {told}{effect}")
+            lacking |= {*unseen} if not kind else set()
+        return lines
 
     def unfit(self) -> list[str]:
         """Return a line where some masks can't be used, which may be nobody's business."""
