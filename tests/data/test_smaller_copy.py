@@ -8,9 +8,10 @@ from PIL import Image
 
 import download_data
 from weakseg.common import UserError
-from weakseg.data.datasets import DataOptions, open_dataset
+from weakseg.data.datasets import DataOptions, Folder, open_dataset
 from weakseg.data.image_io import image_size, read_image
 from weakseg.data.reading import Photograph, Reading
+from weakseg.data.smaller_copy import copy_folder
 
 
 def blob(width, height):
@@ -160,3 +161,17 @@ def test_a_copy_inside_what_is_copied_is_refused(mine, place):
     with pytest.raises(UserError, match="lies inside what is copied"):
         run(download_data, *words, "--data_dir", mine / place)
     assert contents(mine) == source
+
+
+def test_a_folder_without_images_is_copied_with_what_explains_its_masks(mine, tmp_path):
+    for path in (mine / "images").iterdir():
+        path.rename(mine / path.name)
+    (mine / "images").rmdir()
+    (mine / "masks/cam/classes.txt").write_text("background\nblob\n")
+    (mine / "data.yaml").write_text("names: [blob]\n")
+    for _ in range(2):
+        assert copy_folder(mine, tmp_path / "small", 64) == 7
+    small = Folder(tmp_path / "small", cache_dir=tmp_path / "cache")
+    assert {"cam/drawn", "photo"} <= small.files.keys() and "cam/drawn" in small.masks
+    for name in ("masks/cam/classes.txt", "data.yaml"):
+        assert (tmp_path / "small" / name).read_bytes() == (mine / name).read_bytes()

@@ -14,7 +14,14 @@ from PIL import Image
 
 from weakseg.common import UserError
 from weakseg.data.download import copy_file, new_file, refuse_inside, refuse_other, shrunk
-from weakseg.data.folder_files import by_id, compared, files_below, is_picture
+from weakseg.data.folder_files import (
+    beside_masks,
+    by_id,
+    compared,
+    files_below,
+    folder_of_pictures,
+    is_picture,
+)
 from weakseg.data.groups import FILE as GROUPS
 from weakseg.data.groups import read_groups
 from weakseg.data.image_io import (
@@ -29,8 +36,11 @@ from weakseg.data.image_io import (
     values_of,
 )
 from weakseg.data.lists import read_ids
+from weakseg.data.mask_lists import LIST, TABLE
+from weakseg.data.other_class_lists import READERS
 from weakseg.data.tiff import SIDEWAYS, TiffStack, is_tiff, upright
 
+EXPLAINING = (LIST, TABLE, *READERS)  # what numbers in masks beside them mean
 LISTS = ("trainval.txt", "test.txt")  # of ids; a list of groups is copied as it is
 EXACT = (np.uint8, np.uint16, np.float32, np.float64)  # what OpenCV resizes
 
@@ -38,8 +48,9 @@ EXACT = (np.uint8, np.uint16, np.float32, np.float64)  # what OpenCV resizes
 def copy_folder(source: Path, target: Path, max_side: int) -> int:
     """Copy `images/`, `masks/`, `instances/`, classes.txt and lists -> the number of images.
 
-    No side of the copies has more than `max_side` pixels. What an earlier call wrote stays as it
-    is; anything else that is there is a `UserError`.
+    Images may lie in the folder itself, as `folder_of_pictures` says. No side of the copies has
+    more than `max_side` pixels. What an earlier call wrote stays as it is; anything else that is
+    there is a `UserError`.
     """
     from tqdm import tqdm
 
@@ -48,12 +59,14 @@ def copy_folder(source: Path, target: Path, max_side: int) -> int:
             f"--from_dir {source} and --data_dir {target} are one place; the smaller copy needs "
             "another"
         )
-    folder = source / "images"
-    images = by_id(filter(is_picture, files_below(folder)), folder)
+    is_named = (source / LIST).is_file()
+    folder = folder_of_pictures(source) if is_named else source / "images"
+    files = beside_masks(source) if folder == source else files_below(folder)
+    images = by_id(filter(is_picture, files), folder)
     if not images:
         raise UserError(f"{folder}: no image is there; check --from_dir")
     refuse_inside(source, target)
-    if not (source / "classes.txt").is_file():
+    if not is_named:
         raise UserError(f"{source / 'classes.txt'}: is missing; write the classes, one a line")
     parts = {
         part: by_id(filter(is_png, files_below(source / part)), source / part)
@@ -76,13 +89,18 @@ def copy_folder(source: Path, target: Path, max_side: int) -> int:
         groups = read_groups(source / GROUPS, images)
         write_lines(target / GROUPS, [f"{name}, {group}" for name, group in groups.items()])
     copy_file(source / "classes.txt", target / "classes.txt")
+    places = {source, source / "masks", *(path.parent for path in parts["masks"].values())}
+    for path in (place / name for place in places for name in EXPLAINING):
+        if path.is_file():
+            copy_file(path, target / path.relative_to(source))
     return len(images)
 
 
 def refuse_strangers(target: Path, images: Collection[str]) -> None:
     """Refuse a folder that holds pictures, masks or objects of others than some images."""
     for part in ("images", "masks", "instances"):
-        for name, path in by_id(files_below(target / part), target / part).items():
+        pictures = filter(is_picture, files_below(target / part))
+        for name, path in by_id(pictures, target / part).items():
             if name not in images:
                 raise UserError(
                     f"{path}: is of no picture that is copied; take another --data_dir, in which "

@@ -44,7 +44,7 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
     if not images:
         raise UserError(
             f"{folder}: has labels of no picture of {dataset.root}; import with --images "
-            f"{dataset.root / 'images'}"
+            f"{dataset.image_path('any').parent}"
         )
     helped = helped_shapes({key: given[key] for key in images}, seen)
     behind = {}
