@@ -158,6 +158,7 @@ def report(found: Imported, pictures: Pictures, known: Sequence[str]) -> None:
     """
     from weakseg.labels.importing import in_several
     from weakseg.labels.store_check import placing_lines
+    from weakseg.labels.unfinished import unfinished_lines
 
     say(f"{found.path}: {found.title}, {found.pictures} pictures of {pictures.folder}")
     if found.shown:
@@ -172,6 +173,7 @@ def report(found: Imported, pictures: Pictures, known: Sequence[str]) -> None:
         )
     if found.empty:
         say(f"  {found.empty} pictures have no shape: {EMPTY[found.is_empty]}")
+        say_all(f"  {line}" for line in unfinished_lines(found.sources) if found.is_empty)
     for line in found.dropped.lines():
         say(f"  {line}")
     if found.dropped.hidden:

@@ -18,6 +18,7 @@ from weakseg.labels.importing import carried_in
 from weakseg.labels.naming import renamed_to, renames
 from weakseg.labels.slips import Slips, is_rectangle
 from weakseg.labels.store import opened_store
+from weakseg.labels.store_check import MUCH, TINY, tiny_lines
 from weakseg.labels.upper_left import PICTURES, SHARE, UpperLeft, places_in
 
 
@@ -262,6 +263,25 @@ def test_what_cvat_marks_is_told(mark, bring, tmp_path, capsys):
 def around(number):
     """Return places around the middle of the picture, in their order."""
     return ellipse([30, 20], [12, 9])[:: len(ellipse([30, 20], [12, 9])) // number]
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("Hole", "a hole in others"), ("negative", "what no object covers"), ("pothole", None)],
+)
+def test_names_of_what_is_no_object_are_told(name, word):
+    told = [*Slips().lines([name, "cat"], [])]
+    assert [word in line for line in told] == ([True] if word else [])
+    assert not [*Slips().lines([name, "cat"], [name])]  # somebody listed it
+
+
+@given(st.lists(st.integers(1, 99), min_size=1, max_size=9), st.integers(0, 5))
+def test_tiny_boxes_are_told_where_most_are_far_larger(sides, tiny):
+    shapes = [Shape("box", "cat", [5.0, 5.0, 5.0 + side, 300.0]) for side in sides + [2] * tiny]
+    told = [*tiny_lines({"a": (shapes, (400, 300))})]
+    number = sum(side < TINY for side in sides) + tiny
+    assert len(told) == (number >= 3 and np.median(sides + [2] * tiny) >= MUCH * TINY)
+    assert all(line.startswith(f"{number} of {len(shapes)} boxes") for line in told)
 
 
 @given(st.integers(0, 6), st.integers(0, 6), st.booleans())

@@ -11,6 +11,9 @@ import labels
 from weakseg.common import UserError
 from weakseg.data.datasets import Folder
 from weakseg.evaluation.data_of_run import left_exports
+from weakseg.labels.exporting import write_labels
+from weakseg.labels.formats.records import Classes, PictureRecord, Shape
+from weakseg.labels.formats.runs import mask_geometry
 from weakseg.labels.label_file import labels_for
 
 SIZE = (60, 40)
@@ -213,3 +216,12 @@ def test_clicks_that_masks_gainsay_are_told(data):
     both = labels_for("mine", dataset, ["a", "b"], ["points", "full"], "my")
     line = "1 labels lie where a mask shows another class, the first is click 1 of a"
     assert both.notes == [f"mine: {line}; mend one of the two"]
+
+
+@pytest.mark.parametrize("kind", ["mask", "accepted"])
+def test_an_export_tells_of_masks_that_a_model_drew(kind, tmp_path):
+    area = mask_geometry(np.ones((4, 6), bool)) | ({"model": "probe"} if kind == "accepted" else {})
+    record = PictureRecord("a", (6, 4), (Shape(kind, "cat", area),), ("full",))
+    dropped = write_labels("masks", [record], tmp_path / "m", Classes(("background", "cat")), False)
+    told = [line for line in dropped.lines() if "hold what a model drew" in line]
+    assert len(told) == (kind == "accepted")

@@ -15,13 +15,13 @@ from weakseg.data.lists import NO_BACKGROUND, is_comment, numbered_lines, read_l
 BACKGROUND = {"background", "_background_", "bg"}  # in any case: what nobody lists but first
 # Words of names that the background may have.
 BEHIND = set(
-    "bg back none other others rest nothing empty negative outside void unlabeled unlabelled "
+    "bg back none other others rest nothing empty neg negative outside void unlabeled unlabelled "
     "hintergrund fond fondo sfondo achtergrond bakgrund baggrund tło фон 背景".split()
 )
 # What people call that which nobody is to label, or knows, by its letters.
 VOID = set(
     "ignore ignored ignoreregion void unlabelled unlabeled unannotated dontcare dontknow unsure "
-    "uncertain unclear notsure unknown unidentified todo tbd".split()
+    "uncertain unclear notsure unknown unidentified undefined difficult todo tbd".split()
 )
 DOUBT = re.compile(r".*\w\W*\?|(maybe|perhaps|possibly|probably)\W.*", re.I)  # cat?, maybe dog
 BLANK = {"nan", "null", "none", "na", ""}  # what programs write into a cell without a name

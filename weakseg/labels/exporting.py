@@ -78,6 +78,12 @@ def write_labels(
         told = records if name in (OURS, "masks") else plainer(records, dropped)
         row.write(told, draft, classes, dropped)
         lost = [place for place in move_into_place(draft, path, overwrite) if is_mask(place)]
+    accepted = [one.name for one in records if any(shape.is_of_model for shape in one.shapes)]
+    if name == "masks" and accepted:
+        dropped.told.append(
+            f"{len(accepted)} masks hold what a model drew and a person accepted, the first that "
+            f"of {accepted[0]}; no model should be tested on these"
+        )
     if lost:
         dropped.told.append(
             f"{len(lost)} masks that were drawn or mended by hand were replaced, the first "

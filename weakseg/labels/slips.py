@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from weakseg.data.class_list import is_background, is_blank, is_void
+from weakseg.data.class_list import BEHIND, is_background, is_blank, is_void
 from weakseg.labels.checks import EDGE
 from weakseg.labels.closed_strokes import ClosedStrokes
 from weakseg.labels.fitting import ends_of
@@ -27,6 +27,7 @@ MOST = 0.5  # share of them, with those that were cut
 CORNERS, CUT = 4, 6  # of a rectangle, and the most of one that the picture's edge cut
 SQUARE = 0.02  # share of a diagonal by which corners may miss those of a rectangle
 LEAST = 4  # pixels of a rectangle's sides: a smaller mask may well fill its box
+HOLES = ("hole", "holes")  # names of what is missing in objects
 NUMBERED = re.compile(r"(.*[^\W\d_])([-_ #]+)\d+|(.*[^\W\d_]{3})\d+")  # cat-1, cat1
 
 
@@ -116,7 +117,12 @@ class Slips:
                 f"objects, --map '{pattern}={stem}' makes them one"
             )
         for name in named:
-            if is_background(name) and name not in ("background", BACKGROUND):
+            if name.casefold() in HOLES:
+                yield (
+                    f"{name} is an object like any other; where it is a hole in others, "
+                    f"--map '{name}=background'"
+                )
+            if is_called_background(name):
                 yield (
                     f"{name} is an object like any other, beside the background; where it is what "
                     f"no object covers, --map '{name}=background'"
@@ -126,6 +132,13 @@ class Slips:
                     f"{name} is a class like any other; where it means that nobody knows, or is to "
                     f"label there, --map '{name}={UNTOLD}' leaves it unlabelled"
                 )
+
+
+def is_called_background(name: str) -> bool:
+    """Return whether a class has a name that the background often has, other than its own."""
+    is_unclear = is_blank(name) or is_void(name)
+    is_one = is_background(name) or (name.casefold() in BEHIND and not is_unclear)
+    return is_one and name not in ("background", BACKGROUND)
 
 
 def is_rectangle(shape: Shape) -> bool:

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from weakseg.labels.carried import SAME_BOX, Carried, label_record
 from weakseg.labels.checks import Picture
 from weakseg.labels.closed_strokes import ClosedStrokes
 from weakseg.labels.copied_photographs import KINDS, copy_notes
-from weakseg.labels.copied_shapes import copied_lines
+from weakseg.labels.copied_shapes import Drawn, copied_lines
 from weakseg.labels.formats.geometry import overlap, twofold
 from weakseg.labels.formats.records import AREAS, SIGNAL, Classes, Shape
 from weakseg.labels.label_record import read_record
@@ -27,6 +28,7 @@ from weakseg.labels.store_labels import refuse_two_sizes
 from weakseg.labels.tag_words import tag_lines
 from weakseg.validation import shorten
 
+TINY, MUCH = 4, 10  # pixels of a box's shorter side; how much larger most are where it is a slip
 BORDER = 1.0  # pixels: a click as near to the picture's edge may be a slip
 SHOWN = 5  # pictures that a line names
 FEWEST, MANY = 3, 0.2  # oddly placed shapes, and their share of a kind, that an import tells
@@ -230,7 +232,8 @@ def suspicious(
             strokes.add(shape, key)
     yield from (f"suspicious: {line}" for line in strokes.lines())
     drawn = {key: (one.shapes, one.size) for key, one in carried.items() if one.size}
-    yield from (f"suspicious: {line}" for line in copied_lines(drawn, files))
+    lines = (*tiny_lines(drawn), *copied_lines(drawn, files))
+    yield from (f"suspicious: {line}" for line in lines)
 
 
 def misplaced(shape: Shape, size: tuple[int, int] | None) -> str | None:
@@ -261,7 +264,26 @@ def placing_lines(told: Mapping[str, Given], files: Mapping[str, Path]) -> Itera
     for (kind, fault), number in faults.items():
         if number >= max(FEWEST, MANY * kinds[kind]):
             yield f"{number} {fault}, of {kinds[kind]} in all; labels.py show draws them"
+    yield from tiny_lines(drawn)
     yield from copied_lines(drawn, files)
+
+
+def tiny_lines(drawn: Drawn) -> Iterator[str]:
+    """Yield a line on boxes that are far smaller than most, as slips of the mouse are, if any.
+
+    drawn: {id: its shapes, (width, height)}
+    """
+    sides = [
+        (min(right - left, bottom - top), key)
+        for key, (shapes, _) in drawn.items()
+        for left, top, right, bottom in (one.geometry for one in shapes if one.kind == "box")
+    ]
+    tiny = [key for side, key in sides if side < TINY]
+    if len(tiny) >= FEWEST and median(side for side, _ in sides) >= MUCH * TINY:
+        yield (
+            f"{len(tiny)} of {len(sides)} boxes are less than {TINY} pixels wide or high, the "
+            f"first in {tiny[0]}, and most are far larger; where they are slips, remove them"
+        )
 
 
 def two_classes(one: Carried) -> Iterator[str]:
