@@ -6,7 +6,8 @@ import pytest
 import tifffile
 
 from weakseg.data.folder import Folder
-from weakseg.data.mixed_ranges import smaller_range
+from weakseg.data.mixed_ranges import mixed_range_notes, smaller_range
+from weakseg.data.reading import Photograph, Reading
 
 RNG = np.random.default_rng(0)
 SHOWN = np.stack([RNG.uniform(0, 0.2, 60), RNG.uniform(0.5, 1.1, 60).clip(0, 1)], 1)  # 8 are white
@@ -30,6 +31,34 @@ def test_nothing_is_told_of_one_range_however_light_varies(white):
     assert smaller_range(SHOWN * white * half) is None
     empty = np.where(np.arange(60) % 2, [[150], [255]], [[150], [9000]]).T  # by a camera's offset
     assert smaller_range(empty) is None
+
+
+def test_a_range_is_told_above_which_all_others_begin():
+    """As those do that are turned from negatives of 12 bits in 16."""
+    assert smaller_range(SHOWN[:20] * 3000) is None
+    turned = np.concatenate([SHOWN[:20] * 3000, 65535 - SHOWN[20:40, ::-1] * 3000])
+    assert smaller_range(turned) == SHOWN[:20, 1].max() * 3000
+
+
+@pytest.mark.parametrize("value", [-9999, -3.4e38, 65535])
+@pytest.mark.parametrize("share", [0, 0.0005, 0.02])
+def test_a_value_far_from_all_others_is_told_with_the_range_of_the_others(value, share, tmp_path):
+    (tmp_path / "images").mkdir()
+    photographs = []
+    for number in range(4):
+        values = RNG.uniform(0, 1000 * number + 900, (100, 100)).astype(np.float32)
+        values.flat[: round(share * values.size)] = value if number % 2 else 0
+        photographs.append(Photograph(tmp_path / f"images/{number}.tif"))
+        tifffile.imwrite(photographs[-1].path, values)
+    lines = mixed_range_notes(tmp_path, photographs)
+    assert [line[:50] for line in lines if "no data" in line] == (
+        [f"{tmp_path}: 2 of 4 photographs deeper"[:50]] if share == 0.02 else []
+    )
+    assert not lines or f"images/1.tif, hold {value:g} far" in lines[0]
+    low, high = lines[0].partition("--value_range ")[2].split()[:2] if lines else (0, 3900)
+    assert 0 <= float(low) < 10 and 3800 < float(high) <= 3900
+    chosen = [Photograph(one.path, Reading(value_range=(0, 9))) for one in photographs]
+    assert mixed_range_notes(tmp_path, chosen) == []
 
 
 @pytest.mark.parametrize("kind", ["png", "tif"])

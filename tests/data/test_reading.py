@@ -182,6 +182,62 @@ def test_values_keep_their_order_and_the_range_its_ends(low, width, seed):
     assert (np.diff(shown.ravel()[order].astype(int)) >= 0).all()
 
 
+@pytest.mark.parametrize("bits", [8, 12, 16, "int16", "float32"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_negatives_are_shown_as_positives_at_any_depth(bits, compression, tmp_path):
+    """As Pillow shows those of 8 bits."""
+    kind = {8: "uint8", 12: "uint16", 16: "uint16"}.get(bits, bits)
+    values = np.linspace(0, 255, 600).reshape(20, 30).round()
+    stored = {12: values * 16, 16: values * 257, "float32": values / 256}.get(bits, values)
+    path = tmp_path / "a.tif"
+    tiff(path, stored.astype(kind), photometric="miniswhite", compression=compression)
+    ends = {"int16": (-255, 0), "float32": (-255 / 256, 0), 12: (65535 - 4080, 65535)}
+    shown = read_image(Photograph(path, Reading(value_range=ends.get(bits, (0, 65535)))))
+    assert np.abs(np.asarray(shown, int)[..., 0] - (255 - values)).max() <= 1
+    if bits == 8:
+        chosen = read_image(Photograph(path, Reading(channels=(1,))))
+        assert np.array_equal(np.asarray(chosen), np.asarray(shown))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("float32", -9999),
+        ("float32", -3.4028234663852886e38),
+        ("float32", float("nan")),
+        ("float64", -1e30),
+        ("int16", -9999),
+        ("uint16", 65535),
+        ("uint16", 0),
+    ],
+)
+@pytest.mark.parametrize("turn", [1, 6])
+def test_what_stands_for_no_data_is_black_and_in_no_range(kind, value, turn, tmp_path):
+    tags = [(42113, "s", 0, str(value), True), (274, "H", 1, turn, True)]
+    values = np.linspace(300, 900, 600).reshape(20, 30).astype(kind)
+    values[:, :7] = value
+    path = tiff(tmp_path / "a.tif", values, photometric="minisblack", extratags=tags)
+    empty = tiff(tmp_path / "b.tif", np.full((20, 30), value, kind), extratags=tags)
+    other = tiff(tmp_path / "c.tif", np.full((20, 30), 400, kind))
+    photographs = [Photograph(one) for one in (path, empty, other)][:: 1 if value == value else 2]
+    low, high = value_range(photographs, tmp_path)
+    assert 300 <= low < 500 and 890 < high <= 900
+    shown = np.asarray(read_image(Photograph(path, Reading(value_range=(low, high)))))[..., 0]
+    shown = np.rot90(shown) if turn == 6 else shown
+    assert (shown[:, :7] == 0).all() and (shown[15:, 7:] > 150).all()
+    if value == value:
+        assert not np.asarray(read_image(Photograph(empty, Reading(value_range=(9, 10))))).any()
+
+
+def test_a_colour_is_no_data_where_all_its_channels_are(tmp_path):
+    values = COLOURS.copy()
+    values[0, 0], values[1, 1] = 65535, (65535, 9, 9)
+    tags = [(42113, "s", 0, "65535", True)]
+    path = tiff(tmp_path / "a.tif", values, photometric="rgb", extratags=tags)
+    shown = np.asarray(read_image(Photograph(path, TWELVE_BITS)))
+    assert shown[0, 0].tolist() == [0, 0, 0] and shown[1, 1].tolist() == [255, 1, 1]
+
+
 # ---- pages and channels
 
 

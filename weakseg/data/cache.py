@@ -22,7 +22,7 @@ from weakseg.data.reading import Source, as_photograph
 
 NPY_HEADER = 128  # bytes of an .npy file before the array
 ALLOWANCE = 1 / 64  # of a limited cache's room that a process fills before it looks again
-CACHE_VERSION = 2  # raise it when reading or resizing gives other pixels than before
+CACHE_VERSION = 3  # raise it when reading or resizing gives other pixels than before
 NUMBERS_VERSION = 1  # raise it when the numbers in masks are read otherwise than before
 FULL = "the disk is full"  # where numpy wrote less than it should and says no more
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from weakseg.common import UserError, evenly
 from weakseg.data.image_io import image_size, read_shown
+from weakseg.data.no_data import Extent, no_data_notes, without_lone
 from weakseg.data.reading import Photograph
 from weakseg.data.value_range import PERCENTILES, is_deep_photograph
 
@@ -21,25 +22,23 @@ FEWEST, SHARE = 3, 0.05  # photographs that fill another range than the others; 
 FULL, WIDE = 0.98, 0.5  # shares of a range: of the whitest of these, and of the widest tenth
 APART = 3  # times as white the others are
 
-Extent = tuple[float, float]  # the darkest and the lightest value of a photograph
 
-
-def extent(photograph: Photograph) -> Extent | None:
-    """Return between which values a photograph lies, but for a thousandth; None without numbers."""
+def sample(photograph: Photograph) -> np.ndarray | None:
+    """Return some of the values of a photograph [N] float64; None without a number."""
     shown = read_shown(photograph)
     if isinstance(shown, Image.Image):
         return None
     flat = shown.reshape(-1)
     values = flat[:: -(-len(flat) // VALUES)].astype(np.float64)
     values = values[np.isfinite(values)]
-    if not len(values):
-        return None
-    black, white = np.percentile(values, PERCENTILES).tolist()
-    return black, white
+    return values if len(values) else None
 
 
-def smaller_range(extents: Sequence[Extent]) -> int | None:
-    """Return the white of a range that some photographs fill, and the others exceed by far."""
+def smaller_range(extents: Sequence[Extent]) -> float | None:
+    """Return the white of a range that some photographs fill, and the others exceed by far.
+
+    All others may also begin far above it, as those do that are turned from negatives.
+    """
     blacks, whites = np.array(extents, float).reshape(-1, 2).T
     for white in WHITES:
         is_low = whites <= white
@@ -50,15 +49,20 @@ def smaller_range(extents: Sequence[Extent]) -> int | None:
         is_wide = np.percentile(low - blacks[is_low], 90) >= WIDE * white
         if is_full and is_wide and np.percentile(high, 10) >= APART * white:
             return white
+    for white in np.unique(whites)[:-1].tolist():
+        is_low = whites <= white
+        if min(sum(is_low), sum(~is_low)) >= FEWEST and blacks[~is_low].min() > APART * abs(white):
+            return white
     return None
 
 
 def mixed_range_notes(root: Path, photographs: Sequence[Photograph]) -> list[str]:
-    """Return a line where some photographs deeper than 8 bits fill a smaller range than others.
+    """Return lines where photographs deeper than 8 bits fill other ranges of values than others.
 
-    root: of the data set
+    So do those with a value far from all others, unless somebody chose a range. root: of the data
+    set
     """
-    extents, room = dict[Path, Extent](), PIXELS
+    extents, lone, room = dict[Path, Extent](), dict[Path, float](), PIXELS
     for photograph in evenly(photographs, LOOKED):
         if not is_deep_photograph(photograph):
             continue
@@ -66,18 +70,24 @@ def mixed_range_notes(root: Path, photographs: Sequence[Photograph]) -> list[str
             room -= math.prod(image_size(photograph.path))
             if room < 0:
                 break
-            if (found := extent(photograph)) is not None:
-                extents[photograph.path] = found
+            if (values := sample(photograph)) is None:
+                continue
         except UserError:  # whoever needs it says why
             continue
-    white = smaller_range([*extents.values()])
-    if white is None:
-        return []
-    low = [path for path, found in extents.items() if found[1] <= white]
+        values, apart = without_lone(values)
+        if apart is not None and photograph.reading.value_range is None:
+            lone[photograph.path] = apart
+        black, white = np.percentile(values, PERCENTILES).tolist()
+        extents[photograph.path] = black, white
+    lines = no_data_notes(root, lone, extents)
+    if (smaller := smaller_range([*extents.values()])) is None:
+        return lines
+    low = [path for path, found in extents.items() if found[1] <= smaller]
     most = max(found[1] for found in extents.values())
     return [
+        *lines,
         f"{root}: {len(low)} of {len(extents)} photographs deeper than 8 bits that were looked at, "
-        f"the first {low[0].relative_to(root)}, hold values up to {white}, others up to {most:g}, "
-        "so that they are shown nearly black; if white is another value in these, bring all to one "
-        "range"
+        f"the first {low[0].relative_to(root)}, hold values up to {smaller:g}, others up to "
+        f"{most:g}, so that they are shown nearly black; if white is another value in these, bring "
+        "all to one range",
     ]

@@ -92,7 +92,8 @@ class Reading:
                 f"{where}: is deeper than 8 bits, unlike the pictures to train on; say with "
                 "--value_range which two values are black and white"
             )
-        if values.dtype.kind == "f" and not np.isfinite(values).any():
+        # What a TIFF says that it has no data for is -inf, and black.
+        if values.dtype.kind == "f" and not (np.isfinite(values) | (values == -np.inf)).any():
             raise UserError(f"{where}: holds no number, only NaN or endless values; replace it")
         low, high = self.value_range
         exact = values.astype("float32" if values.itemsize <= 2 else "float64")

@@ -19,6 +19,8 @@ from weakseg.common import UserError, reason
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ALPHA = (1, 2)  # kinds of an extra channel that say how much is seen of the others
 INKS = 5  # the photometric interpretation of CMYK
+WHITE_IS_ZERO = 0  # the one of negatives
+NO_DATA = 42113  # a tag with the value of pixels that nothing was measured at
 RAW = (32803, 34892)  # those of a camera's sensor
 DNG_VERSION = 50706  # a tag that only raw files have
 CANON = (b"CR\x02", 8)  # what a Canon's raw file has behind its first bytes, and where
@@ -80,8 +82,12 @@ class TiffStack:
         return int(self.pages[number].index)
 
     def read(self, number: int) -> np.ndarray:
-        """Return a page, counted from 0, [H, W, C] upright with its own values."""
-        page = self.pages[number]
+        """Return a page, counted from 0, [H, W, C] upright with its own values.
+
+        Of a negative they are turned, as Pillow does with 8 bits. Of deep values those that stand
+        for no data are -inf.
+        """
+        page, is_turned = self.pages[number], False
         try:
             values = page.asarray()
         except ValueError as error:
@@ -92,12 +98,19 @@ class TiffStack:
                 raise UserError(
                     f"{self.path}: can't be decoded ({reason(error)}); save it without compression"
                 ) from error
-            values = decoded
+            values, is_turned = decoded, not self.is_deep  # OpenCV turns 8 bits alone
         else:
             if page.keyframe.axes.startswith("S"):
                 values = np.moveaxis(values, 0, -1)
         width, height = sides(page)
-        return upright(values.reshape(height, width, -1), self.turn)
+        values = values.reshape(height, width, -1)
+        empty = without_data(values[..., : self.colours], page.keyframe) if self.is_deep else None
+        if page.keyframe.photometric == WHITE_IS_ZERO and not is_turned:
+            values = positive(values, self.colours, int(page.keyframe.bitspersample))
+        if empty is not None:
+            kind = np.float32 if values.itemsize <= 2 else np.float64
+            values = np.where(empty[..., None], kind(-np.inf), values.astype(kind))
+        return upright(values, self.turn)
 
 
 def refuse_raw(path: str | Path, file: Any) -> None:
@@ -118,6 +131,29 @@ def refuse_raw(path: str | Path, file: Any) -> None:
 def sides(page: Any) -> tuple[int, int]:
     """Return (width, height) of a page as it is stored."""
     return int(page.keyframe.imagewidth), int(page.keyframe.imagelength)
+
+
+def positive(values: np.ndarray, colours: int, bits: int) -> np.ndarray:
+    """Return what a negative [H, W, C] shows; colours: how many of C are; bits: of each value."""
+    turned = values.copy()
+    shown = values[..., :colours]
+    is_whole = values.dtype.kind == "u"
+    turned[..., :colours] = 2**bits - 1 - shown if is_whole else -shown
+    return turned
+
+
+def without_data(colours: np.ndarray, page: Any) -> np.ndarray | None:
+    """Return which pixels of colours [H, W, C] stand for no data by GDAL's tag, None where none."""
+    tag = page.tags.get(NO_DATA)
+    try:
+        value = float(str(tag.value).strip(" \0")) if tag is not None else math.nan
+    except ValueError:
+        return None
+    kind = colours.dtype
+    if kind.kind == "f" and abs(value) < math.inf:  # written with more digits than it has
+        value = float(np.clip(value, np.finfo(kind).min, np.finfo(kind).max).astype(kind))
+    empty = (colours == value).all(-1)
+    return empty if empty.any() else None
 
 
 def decode(path: Path, number: int, page: Any) -> np.ndarray | None:

@@ -76,15 +76,26 @@ def measured(photographs: Sequence[Photograph]) -> tuple[float, float]:
     for photograph in bar:
         shown = read_shown(photograph)
         assert not isinstance(shown, Image.Image)
-        kind = "fractions" if shown.dtype.kind == "f" else "whole numbers"
-        first = first or (photograph, kind)
-        if kind != first[1]:
+        flat = shown.reshape(-1)
+        values.append(flat[:: -(-len(flat) // share)].astype(np.float64))
+        kind = kind_of(shown.dtype.kind, values[-1])
+        first = first or (photograph, kind) if kind else first
+        if first and kind not in ("", first[1]):
             raise UserError(
                 f"{photograph}: holds {kind}, {first[0]} {first[1]}; convert one to the other"
             )
-        flat = shown.reshape(-1)
-        values.append(flat[:: -(-len(flat) // share)].astype(np.float64))
     together = np.concatenate(values)
     together = together[np.isfinite(together)]
     low, high = np.percentile(together, PERCENTILES).tolist() if len(together) else (0.0, 1.0)
     return low, high if high > low else low + 1
+
+
+def kind_of(letter: str, values: np.ndarray) -> str:
+    """Return what values are in words; "" where none is a fraction, but some stand for no data.
+
+    letter: of the type of numbers that they were read as, which is wider beside no data
+    """
+    if letter != "f":
+        return "whole numbers"
+    numbers = values[np.isfinite(values)]
+    return "" if np.isneginf(values).any() and not (numbers % 1).any() else "fractions"
