@@ -68,6 +68,29 @@ def test_predictions_know_their_classes_by_name(folder, name, tmp_path, capsys):
         OtherMasks(there / name).know_classes(dataset)
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_told"), [("L", True), ("P", True), ("RGB", False), ("grey", False)]
+)
+def test_masks_beside_those_that_are_scored_are_told_and_photographs_are_not(kind, is_told, folder):
+    _, there = folder
+    ids = [f"p{number}" for number in range(8)]
+    assert OtherMasks(there).passed_over(ids, 3) == []
+    for number in (3, 4):
+        with Image.open(there / f"masks/p{number}.png") as mask:
+            shown = mask.convert("L" if kind == "grey" else kind)
+            if kind == "RGB":
+                shown.putpixel((0, 0), (1, 2, 3))
+            elif kind == "grey":
+                shown = Image.linear_gradient("L").resize(shown.size)
+            shown.save(there / f"p{number}.png")
+    lines = OtherMasks(there).passed_over(ids, 3)
+    assert ["2 masks beside that folder, the first p3.png" in line for line in lines] == (
+        [True] * is_told
+    )
+    assert OtherMasks(there / "masks").passed_over(ids, 3) == []
+    assert OtherMasks(there).passed_over(ids[:3], 3) == []
+
+
 def test_predictions_of_fewer_classes_are_scored_on_those(folder, tmp_path, capsys, monkeypatch):
     data, there = folder
     record(there)

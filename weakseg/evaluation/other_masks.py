@@ -1,5 +1,6 @@
 """Predicted masks of any model, read from a folder, and the result that they have."""
 
+import contextlib
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from weakseg.data.class_list import read_classes
 from weakseg.data.contents import content_of, known_and_changed
 from weakseg.data.datasets import DataOptions
 from weakseg.data.ids import are_names, is_folder_name
+from weakseg.data.image_io import read_mask
 from weakseg.data.mask_lists import LIST, TABLE, read_table
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
@@ -29,7 +31,7 @@ FAR = 0.2  # mIoU that other numbers for the classes gain where they are worth a
 class OtherMasks:
     """The masks that a model predicted, PNGs of class numbers by the ids of their images.
 
-    folder  that they lie in, or in its folder `masks/`; a mask is `<id>.png` there
+    folder  that they lie in: the given one, or `masks/` in it; a mask is `<id>.png` there
     name    what tables call them: the folder's
     record  what predict.py says of its own masks, where it stands beside them
     values  words VALUE=CLASS: what other numbers, or colours, in them mean
@@ -39,7 +41,7 @@ class OtherMasks:
         if not folder.is_dir():
             raise UserError(f"--predictions {folder}: no such folder; mend the name")
         inner = folder / "masks"
-        self.folder = inner if inner.is_dir() else folder
+        self.given, self.folder = folder, inner if inner.is_dir() else folder
         self.name, self.values = folder.resolve().name, values
         if not is_folder_name(self.name):
             raise UserError(f"--predictions {folder}: its name can't be shown; rename it")
@@ -91,8 +93,25 @@ class OtherMasks:
 
     def path(self, image: str) -> Path:
         """Return where the mask of an image lies, or would lie."""
-        paths = [self.folder / f"{image}.png", self.folder / mask_name(image)]
-        return next((path for path in paths if path.exists()), paths[0])
+        return path_in(self.folder, image)
+
+    def passed_over(self, names: Collection[str], classes: int) -> list[str]:
+        """Return a line where masks lie beside `masks/` too, which alone is scored, if they do.
+
+        Photographs, which show more greys than there are classes, may lie there.
+
+        names: of the test images
+        """
+        paths = [path_in(self.given, name) for name in names] if self.given != self.folder else []
+        paths = [path for path in paths if path.exists()]
+        with contextlib.suppress(UserError):
+            if paths and len(np.unique(read_mask(paths[0]))) <= classes + 1:
+                return [
+                    f"{self.folder}: is scored, and {len(paths)} masks beside that folder, the "
+                    f"first {paths[0].name}, are not; if those are meant, move them into one of "
+                    "their own"
+                ]
+        return []
 
     def of(self, names: Collection[str]) -> list[str]:
         """Return those of the ids that have a predicted mask; none at all is a `UserError`."""
@@ -212,3 +231,9 @@ class OtherMasks:
             "contents": dataset.contents(),
             "labels": None,
         }
+
+
+def path_in(folder: Path, image: str) -> Path:
+    """Return where the mask of an image lies in a folder, or would lie."""
+    paths = [folder / f"{image}.png", folder / mask_name(image)]
+    return next((path for path in paths if path.exists()), paths[0])

@@ -33,6 +33,7 @@ def restrict(datasets: Sequence[SegmentationDataset], others: Sequence[OtherMask
             )
         for masks in others:
             there = masks.of(masked)
+            lines += masks.passed_over(masked, len(dataset.class_names))
             if len(there) < len(masked):
                 lines.append(
                     f"{masks.folder}: {len(masked) - len(there)} of {len(masked)} test images have "
