@@ -14,6 +14,7 @@ MOST = 0.6  # of the labelled pixels, those in strokes
 THINNEST = 1.8  # pixels of a half width: below, all lines are alike
 EVEN, PIXEL = 0.1, 0.6  # by which half widths differ between strokes, as a share, and in pixels
 WITHIN = 1.4  # times as wide a stroke is at its wider places than at its narrow ones
+HOPELESS = 0.2  # share below which the first masks are those of a set that has no strokes
 REGIONS = 100  # of a class in a mask, at most, that are looked at
 
 
@@ -47,7 +48,9 @@ class StrokeTally:
         self.seen, self.painted, self.labelled = 0, 0, 0
 
     def add(self, mask: np.ndarray, name: str) -> None:
-        """Look at a mask [H, W] uint8 of class numbers."""
+        """Look at a mask [H, W] uint8 of class numbers, unless the first showed no strokes."""
+        if self.seen >= FEWEST and self.painted < HOPELESS * self.labelled:
+            return
         counts = np.bincount(mask.ravel(), minlength=256)
         numbers = {*np.flatnonzero(counts).tolist()} - {0, IGNORE}
         found = {number: strokes(mask == number) for number in sorted(numbers)}
