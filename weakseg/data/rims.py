@@ -11,9 +11,11 @@ import numpy as np
 
 from weakseg.common import IGNORE
 from weakseg.data.mask_tally import PIXELS, Reader, tally_notes
+from weakseg.data.specks import is_speckled
 
 LEAST = 20  # pixels of a rim that count
 SHARE = 0.3  # of those of several classes: where as many have rims, they are no chance
+FEWEST, SPECKLED = 3, 0.5  # masks with specks, where these are no chance; their share
 BETWEEN = 0.9  # share of them that lie beside a lower and a higher number
 THIN, WIDEST = 3, 16  # pixels: a rim is thin, and may be one
 MANY = 4  # numbers without a meaning in one mask, which nobody forgot to name
@@ -76,13 +78,14 @@ def averaged(strays: Sequence[int], word: str = "number") -> str:
 
 
 class RimTally:
-    """How many masks of several classes have such rims, of those that are looked at.
+    """How many masks of several classes have such rims, or specks, of those that are looked at.
 
-    room: pixels that are still looked at
+    tells_specks: a model's own masks may well have some; room: pixels that are still looked at
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tells_specks: bool = True) -> None:
         self.seen, self.faults, self.room = 0, list[str](), PIXELS
+        self.tells_specks, self.speckled = tells_specks, list[str]()
 
     def add(self, mask: np.ndarray, name: str) -> None:
         """Look at a mask [H, W] uint8 of class numbers, unless there were many."""
@@ -92,23 +95,35 @@ class RimTally:
         self.seen += bool(between)
         if rims(mask, between):
             self.faults.append(name)
+        if self.tells_specks and between and is_speckled(mask):
+            self.speckled.append(name)
         self.room -= mask.size
 
     def lines(self, where: object = "") -> list[str]:
-        """Return a line where many have rims, if they do; where: what they belong to."""
+        """Return a line where many have rims or specks, if they do; where: what they belong to."""
+        head = f"{where}: " if where else ""
         if not self.faults or len(self.faults) < SHARE * self.seen:
-            return []
+            if len(self.speckled) < max(FEWEST, SPECKLED * self.seen):
+                return []
+            return [
+                f"{head}{len(self.speckled)} of {self.seen} masks that were looked at, the first "
+                f"{self.speckled[0]}, have many single pixels of other classes along borders, as "
+                "averaging and JPEG leave them; unless they are meant, write the first masks as "
+                "PNG, resized by nearest neighbour"
+            ]
         return [
-            f"{where}{': ' if where else ''}{len(self.faults)} of {self.seen} masks that were "
+            f"{head}{len(self.faults)} of {self.seen} masks that were "
             f"looked at, the first {self.faults[0]}, show a class only as a thin rim between two "
             "others, which averaging leaves where masks are resized or smoothed; unless it is a "
             "class that looks so, resize the first masks by nearest neighbour"
         ]
 
 
-def rim_notes(where: object, paths: Sequence[Path], read: Reader) -> list[str]:
-    """Return a line where many masks of several classes have such rims, if they do.
+def rim_notes(
+    where: object, paths: Sequence[Path], read: Reader, tells_specks: bool = True
+) -> list[str]:
+    """Return a line where many masks of several classes have such rims, or specks, if they do.
 
     where: what the masks belong to, for people; read: returns the class numbers in a file
     """
-    return tally_notes(where, paths, read, RimTally())
+    return tally_notes(where, paths, read, RimTally(tells_specks))

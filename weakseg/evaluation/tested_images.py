@@ -40,7 +40,8 @@ def restrict(datasets: Sequence[SegmentationDataset], others: Sequence[OtherMask
                     "no predicted mask; they are left out"
                 )
             masked = there
-            lines += rim_notes(masks.folder, [masks.path(name) for name in masked], read_mask)
+            paths = [masks.path(name) for name in masked]
+            lines += rim_notes(masks.folder, paths, read_mask, tells_specks=False)
             lines += truth_notes(dataset, masks, masked)
         dataset.test_on(masked)
     say(lines)
