@@ -60,6 +60,7 @@ def test_what_averages_is_told_and_no_other_way(way):
         assert any("single pixels" in line for line in lines) == (is_told and tells_specks)
 
 
+@settings(max_examples=50)
 @given(
     arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=7), elements=st.integers(0, 2))
 )
