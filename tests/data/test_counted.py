@@ -21,6 +21,14 @@ def squares(*numbers, gap=2):
     return mask
 
 
+def sized(*widths):
+    """Areas of these widths with the numbers 1, 2, ... from the bottom to the top, [H, W]."""
+    mask = squares()
+    for number, width in enumerate(widths, 1):
+        mask[50 - 9 * number : 56 - 9 * number, :width] = number
+    return mask
+
+
 def told(masks):
     tally = CountedTally(NAMES)
     for number, mask in enumerate(masks):
@@ -39,6 +47,10 @@ COUNTED = [squares(*range(1, n + 1)) for n in (1, 2, 2, 3, 3, 2)]
         ([squares(*range(n, 0, -1), gap=0) for n in (1, 2, 2, 3, 3, 4)], True),  # four counts
         ([squares(*range(n, 0, -1)) for n in (1, 2, 2, 3, 3, 2)], False),  # in no order
         ([squares(*range(1, n + 1), gap=0) for n in (1, 2, 2, 3, 3, 2)], False),  # layers
+        ([sized(20, 9), sized(20), sized(9, 4)] * 4, True),  # by size
+        ([sized(20, 9), sized(20), sized(9, 4)] * 3, False),  # which may be a chance
+        ([sized(9, 4), sized(9), sized(9, 9)] * 6, False),
+        ([*[sized(20, 9), sized(20), sized(9, 4)] * 4, sized(4, 9)], False),
         ([squares(1, 2)] * 9, False),  # the same in each
         ([*COUNTED, squares(2)], False),
         ([*COUNTED, squares(1, 2, 1), squares(2, 1, 2)], False),
