@@ -19,6 +19,7 @@ import weak_label_generator
 from weakseg.common import UserError
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.data.folder_files import compared, files_below, is_picture
+from weakseg.data.smaller_copy import copy_folder
 from weakseg.labels.training_labels import read_training_labels
 
 
@@ -373,6 +374,26 @@ def test_lists_that_nobody_reads_are_said(name, folder):
         assert is_told == (
             (first == 1 and name in ("train.txt", "Val.TXT")) or name == "Groups.txt"
         )
+
+
+@pytest.mark.parametrize("others", [(), ("val.txt",), ("valid.txt", "validation.txt")])
+def test_lists_of_parts_are_the_one_to_train_on_while_that_is_missing(others, folder):
+    names = [f"p{k:02d}" for k in range(9)]
+    for k, name in enumerate(parts := ["train.txt", *others]):
+        write(folder / name, *names[k :: len(parts)])
+    write(folder / "test.txt", "p09")
+    data, said = opened(folder), " and ".join(parts)
+    assert data.ids("trainval") == names and data.ids("test") == ["p09"]
+    (line,) = (line for line in data.notes() if "list what" in line or "not read" in line)
+    assert line.startswith(f"{folder}: {said} list what is to train on, as trainval.txt is missing")
+    copy = folder.parent / "copy"
+    copy_folder(folder, copy, 4096)
+    assert line.replace(str(folder), str(copy)) in opened(copy).notes()
+    write(folder / "trainval.txt", *names[:-1])
+    assert opened(folder).ids("trainval") == names[:-1]
+    (folder / "trainval.txt").unlink()
+    (folder / "test.txt").unlink()
+    assert any(f"{', '.join(parts)} " in line for line in opened(folder).notes())
 
 
 @pytest.mark.parametrize(

@@ -39,11 +39,12 @@ from weakseg.data.palettes import Palettes
 from weakseg.data.predictions import folder_of_predictions, journal_of, masks_as_written
 from weakseg.data.reading import Photograph
 from weakseg.data.split_folders import folder_lists, folder_notes
+from weakseg.data.split_lists import part_notes, split_lists
 from weakseg.data.tested_twins import twin_notes
 from weakseg.data.torn_instances import torn_notes
 from weakseg.data.turned import turned_notes
 from weakseg.data.twins import copies, equal_files
-from weakseg.data.unread_lists import LISTS, heading_notes, unread_lists
+from weakseg.data.unread_lists import LISTS, PARTS, heading_notes, unread_lists
 from weakseg.data.unread_tables import table_notes
 
 PARTED = 0.1  # share of pixels in which two masks of one photograph may differ
@@ -64,11 +65,12 @@ class Folder(MaskClasses):
     Pictures may lie in folders below `images/`, their masks in folders of the same names. An id is
     an image's path below `images/` without its suffix.
 
-    Optional `trainval.txt` and `test.txt` have an id a line. Without them folders that are called
-    `train` and `test` say it. Else the test split is a fifth of the images that have a mask, each
-    by a hash of its id, so that images that come later move no other; where none has a mask there
-    is no test split. Training images may lack masks when weak
-    labels come from elsewhere. Optional `groups.txt` names pictures that no split parts.
+    Optional `trainval.txt` and `test.txt` have an id a line; `train.txt` and `val.txt` may stand
+    for the former. Without them folders that are called `train` and `test` say it. Else the test
+    split is a fifth of the images that have a mask, each by a hash of its id, so that images that
+    come later move no other; where none has a mask there is no test split. Training images may
+    lack masks when weak labels come from elsewhere. Optional `groups.txt` names pictures that no
+    split parts.
 
     Names are compared as `weakseg.data.folder_files` says. Values of masks may have other meanings,
     by --mask_values and --mask_ignore.
@@ -124,17 +126,12 @@ class Folder(MaskClasses):
         self.masks, self.drawn = self.find_masks(self.root / "masks"), {}
         self.objects = self.find_masks(self.root / "instances")
         self.asides += unread_lists(self.root)
-        given = {split: self.root / f"{split}.txt" for split in ("trainval", "test")}
-        there = [path for path in given.values() if path.exists()]
-        if len(there) == 1:
-            raise UserError(
-                f"{there[0]}: the other list is missing; "
-                "write both trainval.txt and test.txt, or neither"
-            )
-        by_folders = None if there else folder_lists(self.files, self.masked)
-        self.lists = self.given_lists(given) if there else by_folders or self.hashed_lists()
-        self.may_lack_test = not there and by_folders is None
-        if not there:
+        given = split_lists(self.root)
+        self.asides += part_notes(self.root)
+        by_folders = None if given else folder_lists(self.files, self.masked)
+        self.lists = self.given_lists(given) if given else by_folders or self.hashed_lists()
+        self.may_lack_test = not given and by_folders is None
+        if not given:
             self.asides += folder_notes(self.picture_folder, self.lists, by_folders is not None)
         listed = {name for names in self.lists.values() for name in names}
         spare = [name for name in self.files if name not in listed]
@@ -317,16 +314,17 @@ class Folder(MaskClasses):
             return shown[0] != shown[1] or bool(parted.sum() > PARTED * both.sum())
         return False
 
-    def given_lists(self, given: Mapping[str, Path]) -> dict[str, list[str]]:
-        """Return the ids of each split that the lists name, by stem, file name or path."""
+    def given_lists(self, given: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]:
+        """Return the ids of each split that its lists name, by stem, file name or path."""
         known = {compared(f"{name}{path.suffix}"): name for name, path in self.files.items()}
         known |= {compared(name): name for name in self.files}
         known = {f"{self.picture_folder.name}/{name}": key for name, key in known.items()} | known
-        lists = {}
-        for split, path in given.items():
+        lists = {split: list[str]() for split in given}
+        for split, path in ((split, path) for split, paths in given.items() for path in paths):
             lines = read_ids(path, first_word=False)
-            lists[split] = [known.get(compared(line), line) for line in lines]
-            if lists[split][0] not in self.files:
+            names = [known.get(compared(line), line) for line in lines]
+            lists[split] += names
+            if names[0] not in self.files:
                 self.asides += heading_notes(path, lines)
         return lists
 
@@ -349,7 +347,9 @@ class Folder(MaskClasses):
         """Return {id: path} of the images, in folders of their own too; note what is no picture."""
         folder = self.picture_folder
         files = beside_masks(folder) if folder == self.root else files_below(folder)
-        files = [path for path in files if path.parent != self.root or path.name not in LISTS]
+        files = [
+            path for path in files if path.parent != self.root or path.name not in (*LISTS, *PARTS)
+        ]
         given = without_predictions(files)
         if len(given) < len(files):
             self.asides.append(

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from weakseg.common import UserError
 from weakseg.data.lists import read_list
+from weakseg.data.split_lists import TESTED, TRAIN, TRAINED, VALIDATION, train_lists
 
-LISTS = ("trainval.txt", "test.txt", "groups.txt", "classes.txt")  # in a folder of one's own
-PARTS = ("train.txt", "val.txt", "valid.txt", "validation.txt")  # lists that others have
+LISTS = (TRAINED, TESTED, "groups.txt", "classes.txt")  # in a folder of one's own
+PARTS = (TRAIN, *VALIDATION)  # lists that others have
 TABLES = (".csv", ".tsv", ".xlsx", ".json", ".yaml")  # that may hold lists, which nobody reads
 SPLIT = ("split", "splits", "train_test_split")  # names of tables of both lists of pictures
 GROUPED = ("patient", "patients", "patient_ids", "subjects")  # of tables of groups
@@ -33,9 +34,9 @@ def unread_lists(root: Path) -> list[str]:
 def other_parts(root: Path) -> list[str]:
     """Return the lists that are called, in any case, as those of other splits.
 
-    Those are passed over whose names all stand in the list that is read, as in Pascal VOC's.
+    Those are passed over whose names all stand in the lists that are read, as in Pascal VOC's.
     """
-    whole = lines_of(root / LISTS[0])
+    whole = {line for path in train_lists(root) for line in lines_of(path)}
     parts = (path for path in texts(root) if path.name.casefold() in PARTS)
     return [path.name for path in parts if not whole or lines_of(path) - whole]
 
