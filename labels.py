@@ -373,7 +373,7 @@ def show(args: argparse.Namespace) -> None:
 def prices(args: argparse.Namespace) -> None:
     """Print what each kind of label takes people, and write it as a price schedule."""
     from weakseg.labels.costs import schedule_in_seconds
-    from weakseg.labels.own_prices import measured_prices
+    from weakseg.labels.own_prices import measured_prices, odd_times
     from weakseg.labels.own_schedule import write_schedule
     from weakseg.labels.store import opened_store
     from weakseg.labels.timings import stretches
@@ -392,6 +392,7 @@ def prices(args: argparse.Namespace) -> None:
         )
     found = measured_prices(timed, published, args.clock, args.with_predictions)
     print(price_table(found.own.values(), found.seen.values()))
+    say_all(odd_times(found.own))
     if found.apart:
         say(
             f"{found.apart} times with a prediction in view are kept apart: --with_predictions "

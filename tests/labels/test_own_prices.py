@@ -16,7 +16,7 @@ from weakseg.common import UserError
 from weakseg.labels.clock import CLOCKS
 from weakseg.labels.costs import DEFAULT, load_schedule
 from weakseg.labels.formats.records import Classes
-from weakseg.labels.own_prices import BELIEF, PEOPLE, USUAL, own_prices
+from weakseg.labels.own_prices import BELIEF, PEOPLE, USUAL, odd_times, own_prices
 from weakseg.labels.own_schedule import own_schedule
 from weakseg.labels.signals import count_actions, was_looked_at
 from weakseg.labels.store import Event, opened_store
@@ -90,6 +90,12 @@ def test_the_longer_one_measures_the_less_the_published_price_counts():
     found = [price(count) for count in (1, 2, 4, 8, 16, 64)]
     assert all(a.value < b.value < 20 for a, b in pairwise(found))
     assert all(a.high / a.low > b.high / b.low for a, b in pairwise(found))
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_times_that_no_person_takes_are_told(unit):
+    found = own_prices(boxes([6.0 * unit, 8.0 * unit, 9.0 * unit]), PUBLISHED, "60")
+    assert len(odd_times(found)) == (unit == 1000)
 
 
 def test_a_look_is_told_from_the_answer_that_comes_with_it():

@@ -25,6 +25,7 @@ from weakseg.labels.clock import CLOCKS, Seconds
 from weakseg.labels.costs import DEFAULT, Schedule, load_schedule
 from weakseg.labels.timings import ABSENT, Act, Stretch
 
+ODD = 60  # times the published price that a median is no person's
 PEOPLE = math.log(2)  # deviation of the logarithm of people's prices round the published one
 USUAL, BELIEF = 0.5, 4  # relative variance of one stretch, and pictures that it counts as
 NORMAL = 1.96  # deviations either side that hold 95 %
@@ -245,6 +246,19 @@ class Measured:
     own: Mapping[Act, OwnPrice]
     seen: Mapping[Act, OwnPrice]
     apart: int
+
+
+def odd_times(own: Mapping[Act, OwnPrice]) -> list[str]:
+    """Return a line where people seem to take far longer than anybody does, with the way out."""
+    odd = [one for one in own.values() if one.median > ODD * one.published > 0]
+    if not odd:
+        return []
+    first = odd[0]
+    return [
+        f"{len(odd)} of {len(own)} acts take over {ODD} times as long as is published, the first "
+        f"{first.median:.0f} s and not {first.published:.1f} s; where times are milliseconds, "
+        "write seconds"
+    ]
 
 
 def measured_prices(

@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 
 from weakseg.data.class_list import BEHIND, is_background, is_blank, is_void
+from weakseg.labels.area_specks import AreaSpecks
 from weakseg.labels.checks import EDGE
 from weakseg.labels.closed_strokes import ClosedStrokes
 from weakseg.labels.fitting import ends_of
@@ -16,6 +17,7 @@ from weakseg.labels.formats.geometry import Ring, box_of, single_outline
 from weakseg.labels.formats.records import AREAS, Shape
 from weakseg.labels.letterbox import Letterbox
 from weakseg.labels.naming import BACKGROUND, UNTOLD
+from weakseg.labels.percents import Percents
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.tangled import Tangled, rings_of
 from weakseg.labels.thousandths import Thousandths
@@ -39,10 +41,11 @@ class Slips:
         that are rectangles
     cut  number of polygons that may have been some before they were cut at the picture's edge
     scored, first  number of shapes that have a model's score, and the name of the first's picture
-    corner, padding, thousandths  whether all shapes lie in the upper left of their pictures, beside
-        the bands of a padding, or as those in thousandths of the sides
+    corner, padding, thousandths, percents  whether all shapes lie in the upper left of their
+        pictures, beside the bands of a padding, or as those in such parts of the sides
     strokes  how many end where they began
-    outlines  how many cross themselves all over
+    outlines  how many cross themselves all over, or go around twice
+    specks  how many areas are specks
     placed, tagged  classes of shapes that have a place, and of tags
     """
 
@@ -54,6 +57,8 @@ class Slips:
     corner: UpperLeft = field(default_factory=UpperLeft)
     padding: Letterbox = field(default_factory=Letterbox)
     thousandths: Thousandths = field(default_factory=Thousandths)
+    percents: Percents = field(default_factory=Percents)
+    specks: AreaSpecks = field(default_factory=AreaSpecks)
     strokes: ClosedStrokes = field(default_factory=ClosedStrokes)
     outlines: Tangled = field(default_factory=Tangled)
     placed: set[str] = field(default_factory=set)
@@ -78,10 +83,11 @@ class Slips:
         if shape.kind == "tag":
             self.tagged |= {shape.label or "": None}
             return
-        for one in (self.corner, self.padding, self.thousandths):
+        for one in (self.corner, self.padding, self.thousandths, self.percents):
             one.add(picture, iter(ends_of(shape)), size)
         self.strokes.add(shape, picture)
         self.outlines.add(rings_of(shape), picture)
+        self.specks.add(shape, picture)
         self.placed.add(shape.label or "")
 
     def lines(self, classes: Sequence[str], known: Sequence[str]) -> Iterator[str]:
@@ -108,8 +114,8 @@ class Slips:
                 "of pixels; where they say something else of a picture, "
                 f"--map '{notes[0]}=-' leaves one out"
             )
-        tallies = self.corner, self.padding, self.thousandths, self.strokes, self.outlines
-        for one in tallies:
+        placed = self.corner, self.padding, self.thousandths, self.percents
+        for one in (*placed, self.strokes, self.outlines, self.specks):
             yield from one.lines()
         for pattern, stem, names in numbered(named):
             yield (

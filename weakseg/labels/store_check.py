@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,8 @@ from weakseg.labels.store_labels import refuse_two_sizes
 from weakseg.labels.tag_words import tag_lines
 from weakseg.validation import shorten
 
-TINY, MUCH = 4, 10  # pixels of a box's shorter side; how much larger most are where it is a slip
+TINY, MUCH = 4, 10  # pixels of a box's shorter side; how much larger others are than a slip
+OTHERS = 75  # percentile of the sides of boxes that are to be so large
 BORDER = 1.0  # pixels: a click as near to the picture's edge may be a slip
 SHOWN = 5  # pictures that a line names
 FEWEST, MANY = 3, 0.2  # oddly placed shapes, and their share of a kind, that an import tells
@@ -269,7 +269,7 @@ def placing_lines(told: Mapping[str, Given], files: Mapping[str, Path]) -> Itera
 
 
 def tiny_lines(drawn: Drawn) -> Iterator[str]:
-    """Yield a line on boxes that are far smaller than most, as slips of the mouse are, if any.
+    """Yield a line on boxes that are far smaller than others, as slips of the mouse are, if any.
 
     drawn: {id: its shapes, (width, height)}
     """
@@ -279,10 +279,10 @@ def tiny_lines(drawn: Drawn) -> Iterator[str]:
         for left, top, right, bottom in (one.geometry for one in shapes if one.kind == "box")
     ]
     tiny = [key for side, key in sides if side < TINY]
-    if len(tiny) >= FEWEST and median(side for side, _ in sides) >= MUCH * TINY:
+    if len(tiny) >= FEWEST and np.percentile([side for side, _ in sides], OTHERS) >= MUCH * TINY:
         yield (
             f"{len(tiny)} of {len(sides)} boxes are less than {TINY} pixels wide or high, the "
-            f"first in {tiny[0]}, and most are far larger; where they are slips, remove them"
+            f"first in {tiny[0]}, and others are far larger; where they are slips, remove them"
         )
 
 

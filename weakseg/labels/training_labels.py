@@ -13,6 +13,7 @@ from weakseg.labels.costs import Counts, add_counts, price_labels
 from weakseg.labels.label_file import labels_for
 from weakseg.labels.label_record import LabelTally
 from weakseg.labels.letterbox import Letterbox
+from weakseg.labels.percents import Percents
 from weakseg.labels.signals import (
     LISTS,
     SIGNALS,
@@ -247,7 +248,7 @@ def masks_used(
 
 def lines_on_places(labels: Mapping[str, Annotations]) -> list[str]:
     """Return lines where what labels show lies as on a copy of pictures, or its corners mixed."""
-    found, outlines = (UpperLeft(), Letterbox(), Thousandths()), Tangled()
+    found, outlines = (UpperLeft(), Letterbox(), Thousandths(), Percents()), Tangled()
     for name, record in labels.items():
         for one in found:
             one.add(name, places_in(record), record["size"])

@@ -116,11 +116,22 @@ def clipped(ring: Ring, size: Sequence[float]) -> Ring:
     return ring
 
 
+def once(ring: Ring) -> Ring:
+    """Return a ring without its second half where that is the first once more."""
+    half = len(ring) // 2
+    is_twice = half > 2 and len(ring) == 2 * half and ring[:half] == ring[half:]
+    return once(ring[:half]) if is_twice else ring
+
+
 def polygon(parts: Sequence[Sequence[Ring]]) -> list[list[Ring]]:
-    """Return the geometry of a polygon from rings; what has no area is left out, or refused."""
+    """Return the geometry of a polygon from rings; what has no area is left out, or refused.
+
+    A ring that is listed twice, which would fill to nothing, is taken once.
+    """
+    rings = [[once(ring) for ring in part] for part in parts]
     whole = [
         [outline, *(hole for hole in holes if ring_area(hole) > 0)]
-        for outline, *holes in parts
+        for outline, *holes in rings
         if len(outline) > 2 and ring_area(outline) > 0
     ]
     if not whole:
