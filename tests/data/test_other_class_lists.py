@@ -88,7 +88,9 @@ def test_palettes_tell_which_list_is_right(name, folder):
     assert line.startswith(f"{folder / name}: calls #008000 Dog, --mask_values cat; mend the one")
 
 
-def test_a_list_of_cvat_denies_the_classes_of_voc(folder):
+@pytest.fixture
+def voc(folder):
+    """The pictures in the layout of VOC, of whose classes the masks show the first two."""
     for old, new in (("images", "JPEGImages"), ("masks", "SegmentationClass")):
         (folder / old).rename(folder / new)
     for path in (folder / "JPEGImages").rglob("*.png"):
@@ -96,6 +98,41 @@ def test_a_list_of_cvat_denies_the_classes_of_voc(folder):
     for split, name in (("train", "a"), ("val", "b")):
         write(folder / f"ImageSets/Segmentation/{split}.txt", name)
     (folder / "masks").symlink_to("SegmentationClass")
+    (folder / "classes.txt").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("name", ["class_names.txt", "classes.txt", "masks/classes.txt"])
+def test_a_list_that_nobody_reads_denies_the_classes_of_voc(name, voc):
+    ours = opened(voc).all_classes
+    for names in (
+        ours,
+        ["__ignore__", "_background_", *ours[1:]],
+        ours[1:3],
+        ["Aeroplane", "bikes"],
+        ["background", *(f"{word}er" for word in ours[1:])],  # in another language
+        ["1"],  # of other masks, which show less
+        ["cat"],
+    ):
+        write(voc / name, *names)
+        assert opened(voc).name == "voc"
+    for names, number in (
+        (["_background_", "cat", "dog"], 1),
+        (["__ignore__", "_background_", "kitty", "puppy", "hen"], 1),
+        (["kitty", "puppy"], 1),
+        ([f"kind {number}" for number in range(30)], 1),
+        (["aeroplane", "bird"], 2),
+        ([*ours[:18], "tvmonitor", "train", "sofa"], 18),
+    ):
+        write(voc / name, *names)
+        with pytest.raises(
+            UserError, match=rf"{name[-11:]}: calls number {number} in masks .* VOC call"
+        ):
+            opened(voc)
+
+
+def test_a_list_of_cvat_denies_the_classes_of_voc(voc):
+    folder = voc
     give_palettes(folder, OURS)
     write(folder / "labelmap.txt", "aeroplane:128,0,0::", "byke:0,128,0::")
     assert opened(folder).name == "voc"  # a name may be spelt otherwise

@@ -18,7 +18,7 @@ from weakseg.data.folder import Folder
 from weakseg.data.ids import check_id
 from weakseg.data.lists import NO_BACKGROUND, numbered_lines, read_ids
 from weakseg.data.mask_classes import MaskClasses
-from weakseg.data.other_class_lists import agreed_by_palettes, lists_in
+from weakseg.data.other_class_lists import agreed_by_palettes, lists_in, refuse_other_names
 from weakseg.data.reading import Reading, add_reading_arguments
 from weakseg.data.unread_lists import others
 from weakseg.validation import shorten
@@ -116,6 +116,11 @@ class Voc(MaskClasses):
         own = lists_in([self.folder])
         masks = [*map(self.mask_path, self.lists["test"])] if own else []
         agreed_by_palettes(own, "Pascal VOC", self.all_classes, masks, are_fixed=True)
+
+    def check_shown(self, first: int) -> None:
+        folders = self.folder, self.folder / "SegmentationClass"
+        refuse_other_names(folders, "Pascal VOC", self.all_classes, self.shown.values())
+        super().check_shown(first)
 
     def image_path(self, name: str) -> Path:
         return self.folder / "JPEGImages" / f"{name}.jpg"

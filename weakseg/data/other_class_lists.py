@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from weakseg.common import UserError, evenly
+from weakseg.common import IGNORE, UserError, evenly
 from weakseg.data.class_list import is_background, is_void, letters_of
 from weakseg.data.lists import is_comment, read_lines
 from weakseg.data.mask_values import MaskValues
@@ -22,6 +22,7 @@ LOOKED = 5  # masks at most whose palettes are read
 FOLDERS = 20  # at most that lists are looked for in
 MOST = 1 << 20  # bytes of a list; what is longer is none
 ITEM = re.compile(r"item\s*\{([^}]*)\}")  # of TensorFlow's label maps
+PLAIN = ("class_names.txt", "classes.txt")  # of a name a line, beside a data set of known classes
 NUMBERED = re.compile(r"\d+\s*[\s:=,;]\s*")  # what may stand in front of a name
 
 
@@ -239,6 +240,46 @@ def agreed_by_palettes(
             if shown:
                 agreed.add(path)
     return agreed
+
+
+def refuse_other_names(
+    folders: Iterable[Path], known_as: str, names: Sequence[str], shown: Iterable[Iterable[int]]
+) -> None:
+    """Refuse a list of classes that nobody reads, if it numbers those of the masks otherwise.
+
+    It does where it names one of ours at another place, or none of ours. One of other masks, which
+    hold numbers that it has no name for, says nothing; nor does one of as many names, all unknown.
+
+    known_as, names: of a data set whose classes are known; shown: numbers that each mask holds
+    """
+    places = {letters_of(name): number for number, name in enumerate(names)}
+    for path in (folder / name for folder in folders for name in PLAIN):
+        called = numbers_called(path)
+        ours = {n: places.get(letters_of(name)) for n, name in called.items() if n < len(names)}
+        moved = [n for n, place in ours.items() if place not in (None, n)]
+        if not {*ours.values()} - {None} and len(called) + 1 != len(names):
+            moved = [*ours]
+        held = {number for numbers in shown for number in numbers} - {0, IGNORE} if moved else set()
+        if held and max(held) <= max(called):
+            number = moved[0]
+            raise UserError(
+                f"{path}: calls number {number} in masks {called[number]}, but {known_as} calls "
+                f"that {names[number]}; lay the data out as images/, masks/ and classes.txt, or "
+                f"remove {path.name} if it is of other masks"
+            )
+
+
+def numbers_called(path: Path) -> dict[int, str]:
+    """Return {number: name} of a plain list; the background is 0, listed or not; {} of no list."""
+    try:
+        lines = read_lines(path) if path.is_file() and path.stat().st_size <= MOST else []
+    except UserError:  # it is of something else
+        return {}
+    listed = list(read_plain("\n".join(lines)).names)
+    if listed and is_void(listed[0]):
+        listed = listed[1:]
+    begin = 0 if listed and is_background(listed[0]) else 1
+    return {n: name for n, name in enumerate(listed, begin) if n and not is_void(name)}
 
 
 def shown_names(one: ClassList, table: list[int], count: int) -> dict[int, str]:
