@@ -67,9 +67,29 @@ def test_what_is_no_shape_of_objects_is_told_where_most_masks_show_it(draw, word
     so, right = [blobs(k, draw) for k in range(6)], [blobs(k, filled) for k in range(6)]
     lines = told([*so, np.zeros((9, 9), np.uint8)])
     assert [word in line for line in lines] == [True] * bool(word)
-    assert told([*so, *right, *right]) == told(so[:4] if word != "of one size" else so[:1]) == []
+    few = 4 if word != "of one size" else 1
+    assert told([*so[:few]]) == told([*so[:2], *right, *right]) == []
+    part = ["and the others don't" in line for line in told([*so, *right, *right])]
+    assert part == [True] * (draw in (outline, box))  # the others aren't enough
+    windows = [2 * mask for mask in so]  # a class that always has that form
+    assert told([*windows, *right, *right]) == []
     striped = [np.repeat([0, 1, 0], 32).astype(np.uint8)[None].repeat(96, 0)] * 9
     assert told(striped) == []  # a road, or what else goes from edge to edge
+
+
+@pytest.mark.parametrize("count", [2, 3, 6, 12])
+def test_masks_of_one_class_all_over_are_told_among_those_of_objects(count):
+    right, whole = [blobs(k, filled) for k in range(14)], [np.ones((96, 96), np.uint8)] * count
+    lines = told([*right, *whole])
+    assert [
+        f"{count} of {14 + count} masks of objects, the first 14.png, show one class" in line
+        for line in lines
+    ] == [True] * (count in (3, 6))
+    near = np.ones((96, 96), np.uint8)
+    near[:9] = 0
+    assert told([*right, *whole, near]) == []  # tiles, or photographs from nearby
+    assert told([*right, *(2 * mask for mask in whole)]) == []  # a class that has no shape
+    assert told(whole) == []
 
 
 @pytest.mark.parametrize("width", [3, 5, 11])

@@ -1,7 +1,8 @@
 """Masks that show something of objects, but not their shapes: outlines, boxes, dots, strokes.
 
 Whoever learns from them takes what they leave out for background. Objects may be rings or boxes,
-or of one size: so a line asks, where nearly all regions of nearly all masks are so.
+or of one size: so a line asks, where nearly all regions of nearly all masks are so, or part of the
+masks of a class.
 """
 
 from collections import Counter
@@ -12,6 +13,7 @@ import numpy as np
 from weakseg.common import IGNORE
 from weakseg.data.inverted import FEWEST, SHARE
 from weakseg.data.mask_tally import PIXELS
+from weakseg.data.mixed_shapes import BOXES, RINGS, MixedShapes
 from weakseg.data.strokes import StrokeTally
 
 LEAST, SIDE = 64, 8  # pixels within a region, and of its sides, from which on its form tells
@@ -64,16 +66,32 @@ def is_box(region: Region) -> bool:
     return bool((sides.min(1) <= (sides.max(1) == 1)).all())  # an inner corner is cut by a pixel
 
 
+def is_large(region: Region) -> bool:
+    """Return whether a region is large enough for its form to tell."""
+    return min(cv2.boundingRect(region[0])[2:]) >= SIDE
+
+
+def forms(found: list[Region]) -> set[str]:
+    """Return which of rings and boxes nearly all large ones of some regions are."""
+    large = [region for region in found if is_large(region)]
+    tests = {RINGS: is_ring, BOXES: is_box}
+    return {
+        form
+        for form, is_so in tests.items()
+        if large and sum(map(is_so, large)) >= MOST * len(large)
+    }
+
+
 class ShapeTally:
     """How many masks show outlines, boxes, dots or strokes alone, of those that are looked at.
 
     seen, rings, boxes: names of masks with regions that tell something; those whose regions nearly
     all are so. sizes: {width and height: number of regions}; first: the mask that has it first
-    strokes: of a brush; room: pixels that are still looked at
+    strokes: of a brush; mixed: those of each class; room: pixels that are still looked at
     """
 
     def __init__(self) -> None:
-        self.strokes = StrokeTally()
+        self.strokes, self.mixed = StrokeTally(), MixedShapes()
         self.seen, self.rings, self.boxes = list[str](), list[str](), list[str]()
         self.sizes, self.first, self.room = Counter[Box](), dict[Box, str](), PIXELS
 
@@ -84,19 +102,20 @@ class ShapeTally:
         self.room -= mask.size
         self.strokes.add(mask, name)
         numbers = {*np.flatnonzero(np.bincount(mask.ravel())).tolist()} - {0, IGNORE}
-        found = [region for number in sorted(numbers) for region in regions(mask == number)]
+        parts = {number: regions(mask == number) for number in sorted(numbers)}
+        self.mixed.add(mask, name, {number: forms(part) for number, part in parts.items()})
+        found = [region for part in parts.values() for region in part]
         for outer, _ in found:
             _, _, wide, high = cv2.boundingRect(outer)
             size = wide, high
             self.sizes[size] += 1
             self.first.setdefault(size, name)
-        large = [region for region in found if min(cv2.boundingRect(region[0])[2:]) >= SIDE]
-        if not large:
+        if not any(map(is_large, found)):
             return
         self.seen.append(name)
-        for names, is_so in ((self.rings, is_ring), (self.boxes, is_box)):
-            if sum(map(is_so, large)) >= MOST * len(large):
-                names.append(name)
+        shown = forms(found)
+        self.rings += [name] * (RINGS in shown)
+        self.boxes += [name] * (BOXES in shown)
 
     def lines(self, where: object = "", tells_boxes: bool = True) -> list[str]:
         """Return a line where nearly all are so, with the way out.
@@ -123,7 +142,7 @@ class ShapeTally:
                 "rectangles alone; if they are boxes around objects, not their shapes, import "
                 "them as boxes (labels.py import --as boxes)"
             ]
-        return self.strokes.lines(where)
+        return self.strokes.lines(where) or self.mixed.lines(where, tells_boxes)
 
     def are_most(self, names: list[str]) -> bool:
         """Return whether these are nearly all masks, and enough."""
