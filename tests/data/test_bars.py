@@ -49,3 +49,25 @@ def test_masks_that_go_on_within_bars_are_told(drawn, kind, turned, tmp_path):
     lines = [line for line in Folder(tmp_path, cache_dir=tmp_path / ".c").notes() if "bars" in line]
     assert len(lines) == (drawn == "stretched")
     assert all("6 of 6 photographs with bars" in line and f"0.{kind}" in line for line in lines)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize("flat", [0.15, 0.4, 1])
+@pytest.mark.parametrize("is_drawn", [True, False])
+def test_masks_that_go_on_within_a_flat_part_are_told(is_drawn, flat, kind, tmp_path):
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    begin = round((1 - flat) * SIDE)
+    for number in range(4):
+        shown = np.random.default_rng(number).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        mask[10:90, 20:60] = 1
+        if number < 2:
+            shown[begin:] = 128
+            mask[begin:] *= is_drawn
+        Image.fromarray(shown).save(tmp_path / f"images/{number}.{kind}")
+        Image.fromarray(mask).save(tmp_path / f"masks/{number}.png")
+    (tmp_path / "classes.txt").write_text("background\nblob\n")
+    lines = Folder(tmp_path, cache_dir=tmp_path / ".c").notes()
+    told = "2 of 4 photographs that were looked at, the first images/0"
+    assert any(told in line for line in lines) == (is_drawn and flat > 0.25)
