@@ -21,11 +21,16 @@ from weakseg.labels.matching import Pictures
         "train/masks/b.png",
         "train/labels/b_label.png",
         "Masks/train/b.bmp",
+        "ann_dir/train/b.png",
+        "gtFine/val/city/d_gtFine_labelIds.png",
+        "gtFine/val/city/d_gtFine_color.png",
+        "d_labelTrainIds.png",
     ],
 )
 def test_masks_among_photographs_are_said(name, tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
-    for photograph in ("a.jpg", "train/images/b.jpg", "images/train/b.jpg", "c_mask.jpg"):
+    photographs = "a.jpg train/images/b.jpg images/train/b.jpg c_mask.jpg".split()
+    for photograph in (*photographs, "leftImg8bit/val/city/d_leftImg8bit.png"):
         path = tmp_path / photograph
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noise).save(path)
@@ -37,7 +42,7 @@ def test_masks_among_photographs_are_said(name, tmp_path):
         return masks_among(Pictures(tmp_path).files, tmp_path, "move them away")
 
     (line,) = lines()
-    assert line.startswith(f"{tmp_path}: 1 of 5 pictures look like masks of others")
+    assert line.startswith(f"{tmp_path}: 1 of 6 pictures look like masks of others")
     assert f"the first {name} of " in line and line.endswith("if they are masks, move them away")
     Image.fromarray(noise).save(path)  # of a photograph so called
     assert lines() == []

@@ -13,13 +13,15 @@ from weakseg.data.image_io import opened
 # Folders that masks lie in, beside that of their photographs.
 FOLDERS = set(
     "mask masks label labels gt gts groundtruth ground_truth annotation annotations segmentation "
-    "segmentations seg segs manual 1st_manual".split()
+    "segmentations seg segs manual 1st_manual ann anns ann_dir label_dir mask_dir gt_dir gtfine "
+    "gtcoarse".split()
 )
 ENDING = re.compile(  # of `benign (3)_mask.png` beside `benign (3).jpg`
-    r"(.+?)[ _.-]+(masks?|seg|segmentations?|labels?|gt|ground[ _-]?truth|annotations?)"
-    r"([ _.-]?\d+)?",
+    r"(.+?)[ _.-]+(masks?|seg|segmentations?|labels?|gt|ground[ _-]?truth|annotations?|"
+    r"(gt(fine|coarse)_)?(label|label_?train|instance)ids|gt(fine|coarse)_color)([ _.-]?\d+)?",
     re.IGNORECASE,
 )
+CAMERA = re.compile(r"_leftImg8bit$", re.IGNORECASE)  # what Cityscapes calls photographs by
 LOOKED, SIDE = 5, 128  # pictures at most whose colours are counted, and pixels of a side of them
 COLOURS = 64  # that a mask may show; photographs show thousands, of their noise
 NEAR, SHARE = 24, 0.95  # greys from black or white, for that share of what a JPEG blurs
@@ -44,11 +46,12 @@ def masks_among(files: Mapping[str, Path], folder: Path, remedy: str) -> list[st
 
 def photographs_by_mask(names: Collection[str]) -> dict[str, str]:
     """Return {id of what is called as the mask of a photograph: the photograph's}."""
-    known, by_stem = {*names}, {name.rpartition("/")[2]: name for name in names}
+    known = {CAMERA.sub("", name): name for name in names} | {name: name for name in names}
+    by_stem = {key.rpartition("/")[2]: name for key, name in known.items()}
     sides = {
         key: name
-        for name in names
-        for place, key in sides_of(name, name.rpartition("/")[2])
+        for plain, name in known.items()
+        for place, key in sides_of(name, plain.rpartition("/")[2])
         if place.casefold() not in FOLDERS
     }
     found = {}
@@ -57,7 +60,7 @@ def photographs_by_mask(names: Collection[str]) -> dict[str, str]:
         ended = ENDING.fullmatch(stem)
         plain = ended[1] if ended else stem
         if ended and f"{folder}{slash}{plain}" in known:
-            found[name] = f"{folder}{slash}{plain}"
+            found[name] = known[f"{folder}{slash}{plain}"]
         elif ended and plain in by_stem:
             found[name] = by_stem[plain]
         else:
