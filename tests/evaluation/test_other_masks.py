@@ -160,6 +160,21 @@ def test_masks_that_number_the_classes_otherwise_are_told_with_the_way_out(
     assert miou == 1 and "other numbers" not in said
 
 
+@pytest.mark.parametrize("lacking", [1, 2, None])
+def test_a_number_of_no_class_means_the_one_that_is_missing_or_that_a_model_abstains(
+    folder, tmp_path, monkeypatch, capsys, lacking
+):
+    _, there = folder
+    for path in (there / "masks").iterdir():
+        mask = np.array(Image.open(path))
+        mask[mask == (9 if lacking is None else lacking)] = 255
+        mask[0] = 255
+        Image.fromarray(mask).save(path)
+    way_out = "if it means one, .* 255=" + CLASSES[lacking or 0]
+    with pytest.raises(UserError, match=way_out if lacking else "255 means none, and each pixel"):
+        scored(folder, tmp_path, monkeypatch, capsys)
+
+
 def test_bad_masks_by_the_right_numbers_are_no_question(folder, tmp_path, monkeypatch, capsys):
     """Nor are those whose classes are named: whatever they show is meant."""
     _, there = folder

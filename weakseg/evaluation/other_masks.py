@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from weakseg.common import UserError, read_json
+from weakseg.common import UserError, evenly, read_json
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.class_list import read_classes
 from weakseg.data.contents import content_of, known_and_changed
@@ -18,6 +18,7 @@ from weakseg.data.datasets import DataOptions
 from weakseg.data.ids import are_names, is_folder_name
 from weakseg.data.image_io import read_mask
 from weakseg.data.mask_lists import LIST, TABLE, read_table
+from weakseg.data.mask_tally import MOST
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
 from weakseg.data.predictions import Line, journal_of, masks_as_written
@@ -144,10 +145,28 @@ class OtherMasks:
             if mask.max() >= len(classes):
                 raise UserError(
                     f"{path}: holds the number {mask.max()}; a predicted mask holds 0 to "
-                    f"{len(classes) - 1}, the numbers of the classes; if it means one, say so: "
-                    f"{FLAG} {mask.max()}={classes[-1]}"
+                    f"{len(classes) - 1}, the numbers of the classes; "
+                    f"{self.meant_by(int(mask.max()), dataset, values)}"
                 )
             yield name, mask, truth
+
+    def meant_by(self, number: int, dataset: SegmentationDataset, values: MaskValues | None) -> str:
+        """Return the way out where a mask holds a number of no class.
+
+        It means a class that none of some masks shows. Without one a model abstained.
+        """
+        shown = set[int]()
+        for path in map(self.path, evenly(self.of(dataset.ids("test")), MOST)):
+            with contextlib.suppress(UserError):
+                shown |= {*np.unique(read_class_numbers(path, values, FLAG)).tolist()}
+        classes = dataset.class_names
+        missing = [name for label, name in enumerate(classes) if label not in shown]
+        if missing:
+            return f"if it means one, say so: {FLAG} {number}={missing[-1]}"
+        return (
+            f"these are there too, so {number} means none, and each pixel must have one: write the "
+            "likeliest class where the model abstains"
+        )
 
     def other_photographs(self, dataset: SegmentationDataset) -> list[str]:
         """Return a line where photographs to test on are others than predict.py saw, if any."""
