@@ -289,7 +289,9 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
             if named is not None:
                 refuse_shape_of_nothing(named, wishes)
                 fitted = fit.shape(named)
-                shapes += converted(fitted, wishes.areas_as, fit.size)
+                became = converted(fitted, wishes.areas_as, fit.size)
+                shapes += became
+                found.slips.take(became, record.name, fit.size)
                 found.slips.place(fitted, record.name, fit.size)
                 if named.label not in backgrounds(wishes.meaning.classes):
                     is_exact = wishes.areas_as in (None, "full")

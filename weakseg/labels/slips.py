@@ -2,21 +2,23 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-
-import numpy as np
 
 from weakseg.data.class_list import BEHIND, is_background, is_blank, is_void
 from weakseg.labels.area_specks import AreaSpecks
 from weakseg.labels.checks import EDGE
 from weakseg.labels.closed_strokes import ClosedStrokes
+from weakseg.labels.extreme_points import ExtremePoints
 from weakseg.labels.fitting import ends_of
-from weakseg.labels.formats.geometry import Ring, box_of, single_outline
+from weakseg.labels.formats.geometry import box_of, has_right_angles, single_outline
 from weakseg.labels.formats.records import AREAS, Shape
+from weakseg.labels.from_corner import FromCorner
 from weakseg.labels.letterbox import Letterbox
+from weakseg.labels.lost_origin import LostOrigin
 from weakseg.labels.naming import BACKGROUND, UNTOLD
+from weakseg.labels.one_size import OneSize
 from weakseg.labels.percents import Percents
 from weakseg.labels.signals import SIGNALS
 from weakseg.labels.tangled import Tangled, rings_of
@@ -45,6 +47,9 @@ class Slips:
         pictures, beside the bands of a padding, or as those in such parts of the sides
     strokes  how many end where they began
     outlines  how many cross themselves all over, or go around twice
+    extreme  how many outlines are extreme points of objects
+    leaping  how many strokes and outlines go to the upper left corner
+    one_size, lost  whether shapes have all one size, or lost where they belong
     specks  how many areas are specks
     placed, tagged  classes of shapes that have a place, and of tags
     """
@@ -61,6 +66,10 @@ class Slips:
     specks: AreaSpecks = field(default_factory=AreaSpecks)
     strokes: ClosedStrokes = field(default_factory=ClosedStrokes)
     outlines: Tangled = field(default_factory=Tangled)
+    extreme: ExtremePoints = field(default_factory=ExtremePoints)
+    leaping: FromCorner = field(default_factory=FromCorner)
+    one_size: OneSize = field(default_factory=OneSize)
+    lost: LostOrigin = field(default_factory=LostOrigin)
     placed: set[str] = field(default_factory=set)
     tagged: dict[str, None] = field(default_factory=dict)
 
@@ -85,10 +94,18 @@ class Slips:
             return
         for one in (self.corner, self.padding, self.thousandths, self.percents):
             one.add(picture, iter(ends_of(shape)), size)
+        self.lost.add(shape, picture, size)
+        self.leaping.add(shape, picture)
         self.strokes.add(shape, picture)
         self.outlines.add(rings_of(shape), picture)
         self.specks.add(shape, picture)
         self.placed.add(shape.label or "")
+
+    def take(self, shapes: Iterable[Shape], picture: str, size: Sequence[float]) -> None:
+        """Take in what a shape of a picture of (width, height) became, as the flags say."""
+        for shape in shapes:
+            self.extreme.add(shape, picture)
+            self.one_size.add(shape, picture, size)
 
     def lines(self, classes: Sequence[str], known: Sequence[str]) -> Iterator[str]:
         """Yield a line for each kind of slip, with the way out.
@@ -114,8 +131,9 @@ class Slips:
                 "of pixels; where they say something else of a picture, "
                 f"--map '{notes[0]}=-' leaves one out"
             )
-        placed = self.corner, self.padding, self.thousandths, self.percents
-        for one in (*placed, self.strokes, self.outlines, self.specks):
+        placed = self.corner, self.padding, self.thousandths, self.percents, self.lost
+        drawn = self.strokes, self.outlines, self.leaping, self.extreme, self.one_size
+        for one in (*placed, *drawn, self.specks):
             yield from one.lines()
         for pattern, stem, names in numbered(named):
             yield (
@@ -150,7 +168,7 @@ def is_called_background(name: str) -> bool:
 def is_rectangle(shape: Shape) -> bool:
     """Return whether a polygon or mask is a rectangle, of a polygon also a turned one."""
     if shape.kind == "polygon":
-        return all(len(part) == 1 and has_right_angles(part[0]) for part in shape.geometry)
+        return all(len(part) == 1 and has_right_angles(part[0], SQUARE) for part in shape.geometry)
     is_large = min(shape.geometry["width"], shape.geometry["height"]) >= LEAST
     return is_large and not any(shape.geometry["counts"][::2])  # runs of what is not covered
 
@@ -165,17 +183,6 @@ def may_be_cut(shape: Shape, size: Sequence[float]) -> bool:
         return False
     left, top, right, bottom = box_of(outline)
     return min(left, top, size[0] - right, size[1] - bottom) <= EDGE
-
-
-def has_right_angles(ring: Ring) -> bool:
-    """Return whether a ring has four corners of right angles: equal diagonals that halve."""
-    corners = [place for i, place in enumerate(ring) if place != ring[i - 1]]
-    if len(corners) != CORNERS:
-        return False
-    a, b, c, d = np.array(corners, float)
-    diagonals = np.hypot(*(c - a)), np.hypot(*(d - b))
-    slack = SQUARE * max(diagonals)
-    return bool(np.hypot(*(a + c - b - d)) / 2 <= slack and abs(np.subtract(*diagonals)) <= slack)
 
 
 def numbered(names: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:

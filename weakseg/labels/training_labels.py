@@ -1,7 +1,7 @@
 """Which images and labels a run learns from, and what they cost."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +10,14 @@ from typing import Any
 from weakseg.common import UserError, stable_seed
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.costs import Counts, add_counts, price_labels
+from weakseg.labels.extreme_points import ExtremePoints
+from weakseg.labels.formats.records import Shape
+from weakseg.labels.from_corner import FromCorner
 from weakseg.labels.label_file import labels_for
 from weakseg.labels.label_record import LabelTally
 from weakseg.labels.letterbox import Letterbox
+from weakseg.labels.lost_origin import LostOrigin
+from weakseg.labels.one_size import OneSize
 from weakseg.labels.percents import Percents
 from weakseg.labels.signals import (
     LISTS,
@@ -22,7 +27,7 @@ from weakseg.labels.signals import (
     is_labelled,
     was_looked_at,
 )
-from weakseg.labels.tangled import Tangled
+from weakseg.labels.tangled import Tangled, rings_of
 from weakseg.labels.thousandths import Thousandths
 from weakseg.labels.upper_left import UpperLeft, places_in
 
@@ -247,13 +252,29 @@ def masks_used(
 
 
 def lines_on_places(labels: Mapping[str, Annotations]) -> list[str]:
-    """Return lines where what labels show lies as on a copy of pictures, or its corners mixed."""
+    """Return lines where labels lie as on a copy of pictures, or are of no objects' shape."""
     found, outlines = (UpperLeft(), Letterbox(), Thousandths(), Percents()), Tangled()
+    sized, drawn = (OneSize(), LostOrigin()), (ExtremePoints(), FromCorner())
     for name, record in labels.items():
         for one in found:
             one.add(name, places_in(record), record["size"])
-        outlines.add((one["polygon"] for one in record.get("outlines", ())), name)
-    return [line for one in (*found, outlines) for line in one.lines()]
+        for shape in shapes_in(record):
+            outlines.add(rings_of(shape), name)
+            for tally in sized:
+                tally.add(shape, name, record["size"])
+            for other in drawn:
+                other.add(shape, name)
+    return [line for one in (*found, outlines, *sized, *drawn) for line in one.lines()]
+
+
+def shapes_in(record: Annotations) -> Iterator[Shape]:
+    """Yield the boxes, strokes and outlines of an image, see `label_record`; of no class."""
+    for box in record.get("boxes", ()):
+        yield Shape("box", None, box[:4])
+    for stroke in record.get("scribbles", ()):
+        yield Shape("stroke", None, {"path": stroke["path"]})
+    for one in record.get("outlines", ()):
+        yield Shape("outline", None, one["polygon"])
 
 
 def tally(

@@ -68,6 +68,20 @@ def is_round(ring: Ring, least: float) -> bool:
     return length > 0 and 4 * np.pi * ring_area(ring) >= least * length**2
 
 
+def has_right_angles(ring: Ring, slack: float) -> bool:
+    """Return whether a ring has four corners of right angles: equal diagonals that halve.
+
+    slack: share of a diagonal by which corners may miss those of a rectangle
+    """
+    corners = [place for i, place in enumerate(ring) if place != ring[i - 1]]
+    if len(corners) != 4:
+        return False
+    a, b, c, d = np.array(corners, float)
+    diagonals = np.hypot(*(c - a)), np.hypot(*(d - b))
+    most = slack * max(diagonals)
+    return bool(np.hypot(*(a + c - b - d)) / 2 <= most and abs(np.subtract(*diagonals)) <= most)
+
+
 def is_simple(ring: Ring) -> bool:
     """Return whether no two sides of a ring cross."""
     return not crossings(ring)
