@@ -55,14 +55,14 @@ def main(args: argparse.Namespace) -> None:
 def import_labels(args: argparse.Namespace) -> None:
     """Read the files into the store, and say what came of them."""
     from weakseg.data.class_list import is_background
-    from weakseg.data.masks_among import masks_among
+    from weakseg.data.doubts.masks_among import masks_among
+    from weakseg.labels.doubts.sent_back import sent_back_lines
+    from weakseg.labels.doubts.slips import withdrawn_lines
     from weakseg.labels.formats.records import Classes
     from weakseg.labels.importing import distrust_empty, keep, read_labels, refuse_same_source
     from weakseg.labels.matching import Pictures
     from weakseg.labels.naming import renamed_lines, unused
     from weakseg.labels.seen_photographs import note_photographs
-    from weakseg.labels.sent_back import sent_back_lines
-    from weakseg.labels.slips import withdrawn_lines
     from weakseg.labels.store import opened_store
 
     pictures, wishes = Pictures(args.images), wishes_of(args)
@@ -156,9 +156,9 @@ def report(found: Imported, pictures: Pictures, known: Sequence[str]) -> None:
 
     known: the classes that somebody listed
     """
+    from weakseg.labels.doubts.store_check import placing_lines
+    from weakseg.labels.doubts.unfinished import unfinished_lines
     from weakseg.labels.importing import in_several
-    from weakseg.labels.store_check import placing_lines
-    from weakseg.labels.unfinished import unfinished_lines
 
     say(f"{found.path}: {found.title}, {found.pictures} pictures of {pictures.folder}")
     if found.shown:
@@ -199,11 +199,11 @@ def print_state(folder: str, known: Sequence[str], files: Sequence[Imported]) ->
     known: the classes that somebody listed; files: that were imported just now
     """
     from weakseg.labels.common_questions import agreement_lines
+    from weakseg.labels.doubts.store_check import counted_classes, summary
+    from weakseg.labels.doubts.store_contrary import Doubts
+    from weakseg.labels.doubts.unshown import Times
     from weakseg.labels.importing import carried_in
     from weakseg.labels.store import opened_store
-    from weakseg.labels.store_check import counted_classes, summary
-    from weakseg.labels.store_contrary import Doubts
-    from weakseg.labels.unshown import Times
 
     with opened_store(folder) as store:
         given, classes, times = store.given(), store.classes(), Times(store)
@@ -217,8 +217,8 @@ def print_state(folder: str, known: Sequence[str], files: Sequence[Imported]) ->
 
 def export(args: argparse.Namespace) -> None:
     """Write what the store carries in a format, and count what that can't say."""
-    from weakseg.labels import store_check
     from weakseg.labels.behind import seen_shapes, with_help
+    from weakseg.labels.doubts import store_check
     from weakseg.labels.exporting import records_of, write_labels
     from weakseg.labels.importing import carried_in
     from weakseg.labels.matching import Pictures
@@ -240,15 +240,15 @@ def export(args: argparse.Namespace) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Count labels by kind and class, and name what looks like a mistake."""
-    from weakseg.labels import store_check
     from weakseg.labels.common_questions import agreement_lines
+    from weakseg.labels.doubts import store_check
+    from weakseg.labels.doubts.store_contrary import Doubts
+    from weakseg.labels.doubts.unshown import Times
     from weakseg.labels.formats.records import Classes
     from weakseg.labels.importing import carried_in
     from weakseg.labels.matching import Pictures
     from weakseg.labels.naming import classes_beside
     from weakseg.labels.store import opened_store
-    from weakseg.labels.store_contrary import Doubts
-    from weakseg.labels.unshown import Times
 
     if args.wrong is not None and (args.wrong < 1 or not args.images):
         raise UserError(f"--wrong {args.wrong}: takes a number from 1, and --images")
@@ -278,8 +278,8 @@ def show_wrong(args: argparse.Namespace, carried: dict[str, Carried], classes: C
     from tqdm import tqdm
 
     from weakseg.data.groups import groups_beside
+    from weakseg.labels.doubts.store_check import resized
     from weakseg.labels.matching import Pictures
-    from weakseg.labels.store_check import resized
     from weakseg.learners.encoders import feature_store
     from weakseg.own_files import take
     from weakseg.reporting.label_sheet import label_tile
@@ -334,10 +334,10 @@ def show_wrong(args: argparse.Namespace, carried: dict[str, Carried], classes: C
 
 def show(args: argparse.Namespace) -> None:
     """Draw a contact sheet of labels over their photographs."""
+    from weakseg.labels.doubts.store_check import resized
     from weakseg.labels.importing import carried_in
     from weakseg.labels.matching import Pictures
     from weakseg.labels.store import opened_store
-    from weakseg.labels.store_check import resized
     from weakseg.reporting.label_sheet import label_tile
     from weakseg.reporting.pictures import label_preview
 

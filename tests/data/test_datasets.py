@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_folders import mask, opened, picture, write
 from PIL import Image
 
 from weakseg.common import UserError
@@ -21,35 +22,6 @@ from weakseg.data.datasets import (
 from weakseg.data.groups import hold_out
 
 LAWS = settings(max_examples=60)
-
-
-def opened(data_dir, **changes):
-    values = {
-        "dataset": "auto",
-        "classes": [],
-        "tag_set": "default",
-        "val_fraction": 0.1,
-        "split_seed": 0,
-    }
-    values |= {"data_dir": data_dir, "cache_dir": data_dir / ".cache"} | changes
-    return open_dataset(DataOptions(**values))
-
-
-def picture(path, size=(8, 6), mode="RGB"):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size, 9).save(path)
-
-
-def mask(path, numbers, size=(8, 6)):
-    """Write a mask of vertical stripes of these numbers."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stripes = np.array(numbers, np.uint8)[np.arange(size[0]) * len(numbers) // size[0]]
-    Image.fromarray(np.tile(stripes, (size[1], 1))).save(path)
-
-
-def write(path, *lines):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from conftest import run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_folders import mask, opened, picture, write
 from PIL import Image
-from test_datasets import mask, opened, picture, write
 
 import analyze
 import evaluate

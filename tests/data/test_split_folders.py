@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from test_datasets import mask, opened, picture, write
+from made_folders import mask, opened, picture, write
 
 from weakseg.common import UserError
 

@@ -15,13 +15,13 @@ from PIL import Image
 from weakseg.common import IGNORE, UserError
 from weakseg.data.cache import ResizedCache, cached_classes
 from weakseg.data.contents import Contents
+from weakseg.data.doubts.rims import averaged
 from weakseg.data.groups import FILE as GROUPS
 from weakseg.data.groups import group_notes, hold_out, read_groups
 from weakseg.data.image_io import image_size, read_image, read_instances
 from weakseg.data.lists import NO_BACKGROUND
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.reading import USUAL, Photograph, Reading
-from weakseg.data.rims import averaged
 from weakseg.data.value_range import value_range
 from weakseg.validation import shorten
 

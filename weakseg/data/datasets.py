@@ -14,13 +14,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from weakseg.common import IGNORE, UserError, choose, printable
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.doubts.other_class_lists import agreed_by_palettes, lists_in, refuse_other_names
+from weakseg.data.doubts.unread_lists import others
 from weakseg.data.folder import Folder
 from weakseg.data.ids import check_id
 from weakseg.data.lists import NO_BACKGROUND, numbered_lines, read_ids
 from weakseg.data.mask_classes import MaskClasses
-from weakseg.data.other_class_lists import agreed_by_palettes, lists_in, refuse_other_names
 from weakseg.data.reading import Reading, add_reading_arguments
-from weakseg.data.unread_lists import others
 from weakseg.validation import shorten
 
 

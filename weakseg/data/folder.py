@@ -10,10 +10,20 @@ import numpy as np
 
 from weakseg.common import IGNORE, UserError, evenly, refuse_repeats, stable_seed
 from weakseg.data.alike_names import alike_names
-from weakseg.data.bars import bar_notes
 from weakseg.data.class_list import is_background, is_behind, is_void, read_classes
 from weakseg.data.contents import content_of
-from weakseg.data.films import film_notes
+from weakseg.data.doubts.bars import bar_notes
+from weakseg.data.doubts.films import film_notes
+from weakseg.data.doubts.masks_among import doubtful_folders, masks_among
+from weakseg.data.doubts.mixed_ranges import mixed_range_notes
+from weakseg.data.doubts.named_tiles import parted_tiles
+from weakseg.data.doubts.other_class_lists import FOLDERS, denied_notes, lists_in
+from weakseg.data.doubts.other_instances import instance_notes
+from weakseg.data.doubts.tested_twins import twin_notes
+from weakseg.data.doubts.torn_instances import torn_notes
+from weakseg.data.doubts.turned import turned_notes
+from weakseg.data.doubts.unread_lists import LISTS, PARTS, heading_notes, unread_lists
+from weakseg.data.doubts.unread_tables import table_notes
 from weakseg.data.folder_files import (
     PICTURES,
     beside_masks,
@@ -30,22 +40,12 @@ from weakseg.data.lists import read_ids
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.mask_lists import numbers_beside, refuse_renumbered, taken_as
 from weakseg.data.mask_values import MaskValues, read_class_numbers
-from weakseg.data.masks_among import doubtful_folders, masks_among
-from weakseg.data.mixed_ranges import mixed_range_notes
-from weakseg.data.named_tiles import parted_tiles
-from weakseg.data.other_class_lists import FOLDERS, denied_notes, lists_in
-from weakseg.data.other_instances import instance_notes
 from weakseg.data.palettes import Palettes
 from weakseg.data.predictions import folder_of_predictions, journal_of, masks_as_written
 from weakseg.data.reading import Photograph
 from weakseg.data.split_folders import folder_lists, folder_notes
 from weakseg.data.split_lists import part_notes, split_lists
-from weakseg.data.tested_twins import twin_notes
-from weakseg.data.torn_instances import torn_notes
-from weakseg.data.turned import turned_notes
 from weakseg.data.twins import copies, equal_files
-from weakseg.data.unread_lists import LISTS, PARTS, heading_notes, unread_lists
-from weakseg.data.unread_tables import table_notes
 
 PARTED = 0.1  # share of pixels in which two masks of one photograph may differ
 COMPARED = 5000  # images, or masks, at most whose files are compared with others

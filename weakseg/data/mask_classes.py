@@ -9,14 +9,14 @@ import numpy as np
 
 from weakseg.common import IGNORE, UserError, choose, refuse_repeats
 from weakseg.data.base import SegmentationDataset
-from weakseg.data.counted import CountedTally
-from weakseg.data.ignored_objects import IgnoredTally
-from weakseg.data.inverted import InvertedTally
-from weakseg.data.mask_shapes import ShapeTally
-from weakseg.data.mask_tally import Reader, tally_notes
+from weakseg.data.doubts.counted import CountedTally
+from weakseg.data.doubts.ignored_objects import IgnoredTally
+from weakseg.data.doubts.inverted import InvertedTally
+from weakseg.data.doubts.mask_shapes import ShapeTally
+from weakseg.data.doubts.mask_tally import Reader, tally_notes
+from weakseg.data.doubts.rims import inner, rim_notes
+from weakseg.data.doubts.shifted import shifted_note
 from weakseg.data.mask_values import described, read_class_numbers
-from weakseg.data.rims import inner, rim_notes
-from weakseg.data.shifted import shifted_note
 from weakseg.validation import shorten
 
 FEWEST, MANY = 5, 0.2  # masks without an object, and their share, that may be undrawn

@@ -15,8 +15,8 @@ from typing import NoReturn
 import numpy as np
 
 from weakseg.common import IGNORE, UserError, choose
+from weakseg.data.doubts.rims import averaged
 from weakseg.data.image_io import opened_mask, read_mask, stored_values
-from weakseg.data.rims import averaged
 
 COLOUR, NUMBER = re.compile(r"#[0-9a-fA-F]{6}"), re.compile(r"[0-9]{1,5}")
 MOST = 65535  # number that a mask may hold

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from weakseg.common import UserError
+from weakseg.data.doubts.other_class_lists import READERS
 from weakseg.data.download import copy_file, new_file, refuse_inside, refuse_other, shrunk
 from weakseg.data.folder_files import (
     beside_masks,
@@ -37,7 +38,6 @@ from weakseg.data.image_io import (
 )
 from weakseg.data.lists import read_ids
 from weakseg.data.mask_lists import LIST, TABLE
-from weakseg.data.other_class_lists import READERS
 from weakseg.data.split_lists import TESTED, train_lists
 from weakseg.data.tiff import SIDEWAYS, TiffStack, is_tiff, upright
 

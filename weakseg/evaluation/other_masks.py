@@ -15,10 +15,10 @@ from weakseg.data.base import SegmentationDataset
 from weakseg.data.class_list import read_classes
 from weakseg.data.contents import content_of, known_and_changed
 from weakseg.data.datasets import DataOptions
+from weakseg.data.doubts.mask_tally import MOST
 from weakseg.data.ids import are_names, is_folder_name
 from weakseg.data.image_io import read_mask
 from weakseg.data.mask_lists import LIST, TABLE, read_table
-from weakseg.data.mask_tally import MOST
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
 from weakseg.data.predictions import Line, journal_of, masks_as_written

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from weakseg.common import UserError, evenly
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.datasets import say
+from weakseg.data.doubts.rims import rim_notes
 from weakseg.data.image_io import read_mask
-from weakseg.data.rims import rim_notes
 from weakseg.data.twins import equal_files
 from weakseg.evaluation.other_masks import OtherMasks
 

@@ -10,6 +10,9 @@ from weakseg.labels.box_order import FEWEST, BoxOrder
 from weakseg.labels.carried import Carried, complete_lists, merged
 from weakseg.labels.checks import EDGE, are_shares, at_corners
 from weakseg.labels.converting import converted
+from weakseg.labels.doubts.inverted_areas import inverted_lines
+from weakseg.labels.doubts.slips import Slips
+from weakseg.labels.doubts.turned_pictures import turned_lines
 from weakseg.labels.fitting import Fit, are_swapped, places_of
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.masks import Meaning
@@ -26,16 +29,13 @@ from weakseg.labels.formats.records import (
 )
 from weakseg.labels.formats.stores import folder_of
 from weakseg.labels.formats.table import FORMATS, others, reader, recognise
-from weakseg.labels.inverted_areas import inverted_lines
 from weakseg.labels.matched import Matched, matched, scaled_lines
 from weakseg.labels.matching import Pictures
 from weakseg.labels.naming import BACKGROUND, NOTHING, UNTOLD, renamed_to
 from weakseg.labels.seen_before import notes_of_predictions, notes_of_store
 from weakseg.labels.seen_photographs import Held
 from weakseg.labels.signals import LISTS
-from weakseg.labels.slips import Slips
 from weakseg.labels.store import Change, Given, Store
-from weakseg.labels.turned_pictures import turned_lines
 
 OTHERS = 0.2  # share of pictures of another size than they were labelled at that is no slip
 

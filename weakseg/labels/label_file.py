@@ -20,13 +20,13 @@ from weakseg.labels.agreement import gainsaid, struck
 from weakseg.labels.annotators import Options
 from weakseg.labels.box_order import BoxOrder
 from weakseg.labels.checks import Picture
-from weakseg.labels.contrary import Contrary
-from weakseg.labels.copied_photographs import copy_notes
 from weakseg.labels.costs import Counts
+from weakseg.labels.doubts.contrary import Contrary
+from weakseg.labels.doubts.copied_photographs import copy_notes
+from weakseg.labels.doubts.partial_frames import PartialFrames
 from weakseg.labels.label_folder import open_folder, shards_in
 from weakseg.labels.label_header import LabelHeader, header
 from weakseg.labels.label_record import by_image, complete_lists, read_record
-from weakseg.labels.partial_frames import PartialFrames
 from weakseg.labels.plain_pickle import NotPlain, read_plain, write_plain_dict
 from weakseg.labels.seen_files import KEY as FILES
 from weakseg.labels.seen_files import changed_since, checked_files

@@ -9,13 +9,13 @@ from weakseg.common import UserError
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.behind import counts_behind, helped_shapes, seen_shapes
 from weakseg.labels.carried import label_record, merged
+from weakseg.labels.doubts.lacking import lacking_lines, lists_that_lack
+from weakseg.labels.doubts.two_sources import two_sources_lines
+from weakseg.labels.doubts.unshown import Times, unshown_in_sources, unshown_lines
 from weakseg.labels.formats.records import Classes
 from weakseg.labels.label_header import header
-from weakseg.labels.lacking import lacking_lines, lists_that_lack
 from weakseg.labels.seen_photographs import changed_photographs, held_by_source, noted_photographs
 from weakseg.labels.store import Given, opened_store
-from weakseg.labels.two_sources import two_sources_lines
-from weakseg.labels.unshown import Times, unshown_in_sources, unshown_lines
 
 
 def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str, Any]:

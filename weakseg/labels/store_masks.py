@@ -8,9 +8,9 @@ from PIL import Image
 
 from weakseg.common import IGNORE, UserError, atomic_path, evenly
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.doubts.rims import rim_notes
 from weakseg.data.image_io import read_mask
 from weakseg.data.mask_classes import MaskClasses
-from weakseg.data.rims import rim_notes
 from weakseg.labels.carried import Carried
 from weakseg.labels.formats.painting import mask_of, refuse_twofold
 from weakseg.labels.formats.records import MALFORMED, Classes, Unreadable

@@ -10,15 +10,18 @@ from typing import Any
 from weakseg.common import UserError, stable_seed
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.costs import Counts, add_counts, price_labels
-from weakseg.labels.extreme_points import ExtremePoints
+from weakseg.labels.doubts.extreme_points import ExtremePoints
+from weakseg.labels.doubts.from_corner import FromCorner
+from weakseg.labels.doubts.letterbox import Letterbox
+from weakseg.labels.doubts.lost_origin import LostOrigin
+from weakseg.labels.doubts.one_size import OneSize
+from weakseg.labels.doubts.percents import Percents
+from weakseg.labels.doubts.tangled import Tangled, rings_of
+from weakseg.labels.doubts.thousandths import Thousandths
+from weakseg.labels.doubts.upper_left import UpperLeft, places_in
 from weakseg.labels.formats.records import Shape
-from weakseg.labels.from_corner import FromCorner
 from weakseg.labels.label_file import labels_for
 from weakseg.labels.label_record import LabelTally
-from weakseg.labels.letterbox import Letterbox
-from weakseg.labels.lost_origin import LostOrigin
-from weakseg.labels.one_size import OneSize
-from weakseg.labels.percents import Percents
 from weakseg.labels.signals import (
     LISTS,
     SIGNALS,
@@ -27,9 +30,6 @@ from weakseg.labels.signals import (
     is_labelled,
     was_looked_at,
 )
-from weakseg.labels.tangled import Tangled, rings_of
-from weakseg.labels.thousandths import Thousandths
-from weakseg.labels.upper_left import UpperLeft, places_in
 
 Annotations = Mapping[str, Any]  # of one image: {"size": [width, height], signal: annotation, ...}
 NOTHING: Mapping[str, Any] = {}

@@ -14,14 +14,14 @@ import numpy as np
 
 from weakseg.common import IGNORE, UserError, atomic_path, evenly
 from weakseg.data.class_list import is_behind, read_classes, write_classes
-from weakseg.data.counted import CountedTally
-from weakseg.data.inverted import InvertedTally
+from weakseg.data.doubts.counted import CountedTally
+from weakseg.data.doubts.inverted import InvertedTally
+from weakseg.data.doubts.mask_shapes import ShapeTally
+from weakseg.data.doubts.mask_tally import MOST
+from weakseg.data.doubts.rims import RimTally, averaged
 from weakseg.data.mask_lists import LIST, TABLE, merged, read_table
-from weakseg.data.mask_shapes import ShapeTally
-from weakseg.data.mask_tally import MOST
 from weakseg.data.mask_values import MaskValues, read_class_numbers
 from weakseg.data.palettes import Palettes
-from weakseg.data.rims import RimTally, averaged
 from weakseg.labels.annotators import connected_regions
 from weakseg.labels.formats.files import Files, lines_of
 from weakseg.labels.formats.geometry import picture_size

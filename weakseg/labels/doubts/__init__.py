@@ -1,0 +1,1 @@
+"""What looks wrong of labels: of an import, a store, and between labels; a line each."""

@@ -1,0 +1,217 @@
+"""What of an import looks like a slip of whoever made the file: it is taken over, and told."""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from weakseg.data.class_list import BEHIND, is_background, is_blank, is_void
+from weakseg.labels.checks import EDGE
+from weakseg.labels.doubts.area_specks import AreaSpecks
+from weakseg.labels.doubts.closed_strokes import ClosedStrokes
+from weakseg.labels.doubts.extreme_points import ExtremePoints
+from weakseg.labels.doubts.from_corner import FromCorner
+from weakseg.labels.doubts.letterbox import Letterbox
+from weakseg.labels.doubts.lost_origin import LostOrigin
+from weakseg.labels.doubts.one_size import OneSize
+from weakseg.labels.doubts.percents import Percents
+from weakseg.labels.doubts.tangled import Tangled, rings_of
+from weakseg.labels.doubts.thousandths import Thousandths
+from weakseg.labels.doubts.upper_left import UpperLeft
+from weakseg.labels.fitting import ends_of
+from weakseg.labels.formats.geometry import box_of, has_right_angles, single_outline
+from weakseg.labels.formats.records import AREAS, Shape
+from weakseg.labels.naming import BACKGROUND, UNTOLD
+from weakseg.labels.signals import SIGNALS
+from weakseg.validation import shorten
+
+OF_AREAS = 0.8  # share of them from which on rectangles are no chance
+MOST = 0.5  # share of them, with those that were cut
+CORNERS, CUT = 4, 6  # of a rectangle, and the most of one that the picture's edge cut
+SQUARE = 0.02  # share of a diagonal by which corners may miss those of a rectangle
+LEAST = 4  # pixels of a rectangle's sides: a smaller mask may well fill its box
+HOLES = ("hole", "holes")  # names of what is missing in objects
+NUMBERED = re.compile(r"(.*[^\W\d_])([-_ #]+)\d+|(.*[^\W\d_]{3})\d+")  # cat-1, cat1
+
+
+@dataclass
+class Slips:
+    """What the shapes of an import have of it.
+
+    areas, rectangles  numbers of polygons and masks that become exact masks, and of those of them
+        that are rectangles
+    cut  number of polygons that may have been some before they were cut at the picture's edge
+    scored, first  number of shapes that have a model's score, and the name of the first's picture
+    corner, padding, thousandths, percents  whether all shapes lie in the upper left of their
+        pictures, beside the bands of a padding, or as those in such parts of the sides
+    strokes  how many end where they began
+    outlines  how many cross themselves all over, or go around twice
+    extreme  how many outlines are extreme points of objects
+    leaping  how many strokes and outlines go to the upper left corner
+    one_size, lost  whether shapes have all one size, or lost where they belong
+    specks  how many areas are specks
+    placed, tagged  classes of shapes that have a place, and of tags
+    """
+
+    areas: int = 0
+    rectangles: int = 0
+    cut: int = 0
+    scored: int = 0
+    first: str = ""
+    corner: UpperLeft = field(default_factory=UpperLeft)
+    padding: Letterbox = field(default_factory=Letterbox)
+    thousandths: Thousandths = field(default_factory=Thousandths)
+    percents: Percents = field(default_factory=Percents)
+    specks: AreaSpecks = field(default_factory=AreaSpecks)
+    strokes: ClosedStrokes = field(default_factory=ClosedStrokes)
+    outlines: Tangled = field(default_factory=Tangled)
+    extreme: ExtremePoints = field(default_factory=ExtremePoints)
+    leaping: FromCorner = field(default_factory=FromCorner)
+    one_size: OneSize = field(default_factory=OneSize)
+    lost: LostOrigin = field(default_factory=LostOrigin)
+    placed: set[str] = field(default_factory=set)
+    tagged: dict[str, None] = field(default_factory=dict)
+
+    def add(self, shape: Shape, picture: str, is_exact: bool, size: Sequence[float]) -> None:
+        """Take in a shape, in pixels of its picture of (width, height).
+
+        is_exact: whether areas become masks
+        """
+        if is_exact and shape.kind in AREAS and shape.kind not in ("brush", "accepted"):
+            self.areas += 1
+            if is_rectangle(shape):
+                self.rectangles += 1
+            else:
+                self.cut += may_be_cut(shape, size)
+        if shape.score is not None:
+            self.scored, self.first = self.scored + 1, self.first or picture
+
+    def place(self, shape: Shape, picture: str, size: Sequence[float]) -> None:
+        """Take in where a shape lies in a picture of (width, height), and what class it shows."""
+        if shape.kind == "tag":
+            self.tagged |= {shape.label or "": None}
+            return
+        for one in (self.corner, self.padding, self.thousandths, self.percents):
+            one.add(picture, iter(ends_of(shape)), size)
+        self.lost.add(shape, picture, size)
+        self.leaping.add(shape, picture)
+        self.strokes.add(shape, picture)
+        self.outlines.add(rings_of(shape), picture)
+        self.specks.add(shape, picture)
+        self.placed.add(shape.label or "")
+
+    def take(self, shapes: Iterable[Shape], picture: str, size: Sequence[float]) -> None:
+        """Take in what a shape of a picture of (width, height) became, as the flags say."""
+        for shape in shapes:
+            self.extreme.add(shape, picture)
+            self.one_size.add(shape, picture, size)
+
+    def lines(self, classes: Sequence[str], known: Sequence[str]) -> Iterator[str]:
+        """Yield a line for each kind of slip, with the way out.
+
+        classes: of the shapes; known: those that somebody listed, and so means
+        """
+        whole = OF_AREAS * (self.areas - self.cut)
+        if self.rectangles >= whole and self.rectangles > MOST * self.areas:
+            yield (
+                f"{self.rectangles} of {self.areas} polygons and masks are rectangles, taken as "
+                "exact masks; where they are boxes around objects, import with --as boxes"
+            )
+        if self.scored:
+            yield (
+                f"{self.scored} shapes have a model's score, the first of {self.first}, and are "
+                "taken as if a person had drawn them; where nobody checked them, leave them out"
+            )
+        named = [name for name in classes if name not in known]
+        notes = [name for name in self.tagged if name in named and name not in self.placed]
+        if notes and self.placed:
+            yield (
+                f"only tags show {shorten(', '.join(notes), 60)}, which a model learns as classes "
+                "of pixels; where they say something else of a picture, "
+                f"--map '{notes[0]}=-' leaves one out"
+            )
+        placed = self.corner, self.padding, self.thousandths, self.percents, self.lost
+        drawn = self.strokes, self.outlines, self.leaping, self.extreme, self.one_size
+        for one in (*placed, *drawn, self.specks):
+            yield from one.lines()
+        for pattern, stem, names in numbered(named):
+            yield (
+                f"the classes {shorten(', '.join(names), 60)} differ by a number; where it counts "
+                f"objects, --map '{pattern}={stem}' makes them one"
+            )
+        for name in named:
+            if name.casefold() in HOLES:
+                yield (
+                    f"{name} is an object like any other; where it is a hole in others, "
+                    f"--map '{name}=background'"
+                )
+            if is_called_background(name):
+                yield (
+                    f"{name} is an object like any other, beside the background; where it is what "
+                    f"no object covers, --map '{name}=background'"
+                )
+            if is_void(name) or name.startswith("#") or is_blank(name):
+                yield (
+                    f"{name} is a class like any other; where it means that nobody knows, or is to "
+                    f"label there, --map '{name}={UNTOLD}' leaves it unlabelled"
+                )
+
+
+def is_called_background(name: str) -> bool:
+    """Return whether a class has a name that the background often has, other than its own."""
+    is_unclear = is_blank(name) or is_void(name)
+    is_one = is_background(name) or (name.casefold() in BEHIND and not is_unclear)
+    return is_one and name not in ("background", BACKGROUND)
+
+
+def is_rectangle(shape: Shape) -> bool:
+    """Return whether a polygon or mask is a rectangle, of a polygon also a turned one."""
+    if shape.kind == "polygon":
+        return all(len(part) == 1 and has_right_angles(part[0], SQUARE) for part in shape.geometry)
+    is_large = min(shape.geometry["width"], shape.geometry["height"]) >= LEAST
+    return is_large and not any(shape.geometry["counts"][::2])  # runs of what is not covered
+
+
+def may_be_cut(shape: Shape, size: Sequence[float]) -> bool:
+    """Return whether a polygon of few corners reaches the edge of its picture of (width, height).
+
+    A turned rectangle of which corners were cut off, or moved to the edge, is one.
+    """
+    outline = single_outline(shape)
+    if not outline or not CORNERS <= len(outline) <= CUT:
+        return False
+    left, top, right, bottom = box_of(outline)
+    return min(left, top, size[0] - right, size[1] - bottom) <= EDGE
+
+
+def numbered(names: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield (pattern for --map, stem, names) of names that differ by a number at their end."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name in names:
+        match = NUMBERED.fullmatch(name)
+        if match:
+            found[match[1] or match[3], match[2] or ""].append(name)
+    for (stem, sign), alike in islice(found.items(), 3):
+        if len(alike) > 1 or stem in names:
+            yield f"{stem}{sign}*", stem, alike
+
+
+def withdrawn_lines(
+    withdrawn: Mapping[str, Collection[str]], accounted: Collection[str], others: Collection[str]
+) -> Iterator[str]:
+    """Yield a line on lists that an earlier import called complete, and this one does not, if any.
+
+    withdrawn: {kind of label: pictures}; accounted: pictures of which something else tells why
+    others: kinds whose lists this import calls complete
+    """
+    told = {kind: {*names} - {*accounted} for kind, names in withdrawn.items()}
+    told = {kind: told[kind] for kind in SIGNALS if told.get(kind)}
+    if told:
+        parts = (f"{kind} in {len(names)} pictures" for kind, names in told.items())
+        kinds = " ".join(kind for kind in SIGNALS if kind in told or kind in others)
+        yield (
+            f"lists that were complete before and are not any more: {', '.join(parts)}, the first "
+            f"is {min(min(names) for names in told.values())}; where they still hold all objects, "
+            f"add --complete {kinds}"
+        )
