@@ -15,6 +15,7 @@ from weakseg.data.contents import content_of
 from weakseg.data.doubts.bars import bar_notes
 from weakseg.data.doubts.films import film_notes
 from weakseg.data.doubts.masks_among import doubtful_folders, masks_among
+from weakseg.data.doubts.misplaced import misplaced_notes
 from weakseg.data.doubts.mixed_ranges import mixed_range_notes
 from weakseg.data.doubts.named_tiles import parted_tiles
 from weakseg.data.doubts.other_class_lists import FOLDERS, denied_notes, lists_in
@@ -192,6 +193,10 @@ class Folder(MaskClasses):
         pairs = [pair for pair in pairs if pair[0].exists()]
         doubts += turned_notes(self.root, pairs)
         doubts += bar_notes(self.root, pairs, self.class_numbers)
+        for split, words in (("trainval", "to train on"), ("test", "to test on")):
+            names = sorted({*self.ids(split)} & self.shown.keys())
+            drawn = [(self.image_path(name), self.mask_path(name)) for name in names]
+            doubts += misplaced_notes(self.root, words, drawn, self.class_numbers)
         used = [*self.ids("trainval"), *self.ids("test")]
         shown = [Photograph(self.image_path(name), self.chosen) for name in used]
         doubts += mixed_range_notes(self.root, shown)

@@ -11,6 +11,8 @@ from weakseg.data.tiff import is_tiff
 
 SIDE = 16  # pixels of a look
 PLAIN, MARKED = 1, 10  # greys: deviation below which a picture is plain, above which it is not
+BLUR = 2.0  # of greys, pixels: outlines of people miss edges by as much
+STRONGEST = 4.0  # edge that counts, in means of the picture: one sharp line proves little
 ALIKE = 0.5  # correlation that two looks of one picture have at least
 
 
@@ -53,6 +55,15 @@ def look_of_image(image: Image.Image, side: int = SIDE) -> np.ndarray:
     """Return the greys [side, side] float of an upright picture of 8 bits."""
     small = image.convert("RGB").convert("L").resize((side, side), Image.Resampling.BOX)
     return np.asarray(small, float)
+
+
+def edges_of(look: np.ndarray) -> np.ndarray:
+    """Return how much greys [S, S] change at each pixel, in means of all."""
+    import cv2
+
+    down, across = np.gradient(cv2.GaussianBlur(look, (0, 0), BLUR))
+    edges = np.hypot(across, down)
+    return np.minimum(edges / max(edges.mean(), 1e-9), STRONGEST)
 
 
 def are_alike(one: np.ndarray, other: np.ndarray) -> bool:

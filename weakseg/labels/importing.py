@@ -10,7 +10,7 @@ from weakseg.labels.box_order import FEWEST, BoxOrder
 from weakseg.labels.carried import Carried, complete_lists, merged
 from weakseg.labels.checks import EDGE, are_shares, at_corners
 from weakseg.labels.converting import converted
-from weakseg.labels.doubts.inverted_areas import inverted_lines
+from weakseg.labels.doubts.painted_areas import area_lines
 from weakseg.labels.doubts.slips import Slips
 from weakseg.labels.doubts.turned_pictures import turned_lines
 from weakseg.labels.fitting import Fit, are_swapped, places_of
@@ -182,7 +182,7 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
     if wishes.areas_as in (None, "full"):
         found.dropped.told += found.dropped.of_masks
         if name not in ("masks", "store"):  # which tell themselves
-            found.dropped.told += inverted_lines(found.sources)
+            found.dropped.told += area_lines(found.sources, pictures.files)
     found.dropped.told += notes_of_predictions(files.path, pictures, keys)
     found.dropped.told += scaled_lines(there)
     if not FORMATS[name].is_upright:

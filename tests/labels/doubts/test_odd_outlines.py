@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weakseg.labels.doubts.area_specks import AreaSpecks
-from weakseg.labels.doubts.inverted_areas import inverted_lines
+from weakseg.labels.doubts.painted_areas import area_lines
 from weakseg.labels.doubts.percents import Percents
 from weakseg.labels.doubts.tangled import FEWEST, MOST_OF, Tangled
 from weakseg.labels.doubts.thousandths import PICTURES, Thousandths
@@ -71,16 +71,16 @@ def test_areas_around_objects_are_told(is_inverted, number):
         drawn[f"p{k}"] = Given({0: Shape("mask", "cat", geometry)}, size, ("full",))
         outline = Shape("outline", "cat", ellipse([30, 20], [9, 7]))
         drawn[f"q{k}"] = Given({0: outline}, size, ("outlines",))
-    told = inverted_lines({"mine": drawn})
+    told = area_lines({"mine": drawn}, {})
     assert len(told) == is_inverted
     assert all("turn them in the tool" in line for line in told)
     every = mask_geometry(np.ones((40, 60), bool))
     whole = {
         key: replace(one, shapes={0: Shape("mask", "cat", every)}) for key, one in drawn.items()
     }
-    (line,) = inverted_lines({"mine": whole})
+    (line,) = area_lines({"mine": whole}, {})
     assert "so that nothing is background" in line
-    assert not [x for x in inverted_lines({"mine": whole | {"p0": drawn["p0"]}}) if "wholly" in x]
+    assert not [x for x in area_lines({"mine": whole | {"p0": drawn["p0"]}}, {}) if "wholly" in x]
 
 
 @given(st.integers(8, 60), st.integers(0, 99), st.integers(1, 3))

@@ -11,15 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from weakseg.common import evenly
-from weakseg.data.looks import look_of
+from weakseg.data.looks import edges_of, look_of
 from weakseg.labels.fitting import Fit
 from weakseg.labels.formats.geometry import Ring, outlines
 from weakseg.labels.formats.records import AREAS, MALFORMED, Shape
 from weakseg.labels.matched import Matched
 
 SIDE = 192  # of the copies whose edges are looked at, pixels
-BLUR = 2.0  # of their greys, pixels: outlines of people miss edges by as much
-STRONGEST = 4.0  # edge that counts, in means of the picture: one sharp line proves little
 MARGIN = 2  # pixels at the border of a copy, where the picture ends and nothing changes
 FEWEST, MOST = 8, 50  # pictures from which on it can be told, and that are looked at
 
@@ -45,15 +43,6 @@ def upright_evidence(doubtful: Sequence[Matched], files: Mapping[str, Path]) -> 
         return 0.0
     error = np.std(differences, ddof=1) / np.sqrt(len(differences))
     return float(np.mean(differences) / error)
-
-
-def edges_of(look: np.ndarray) -> np.ndarray:
-    """Return how much greys [S, S] change at each pixel, in means of all."""
-    import cv2
-
-    down, across = np.gradient(cv2.GaussianBlur(look, (0, 0), BLUR))
-    edges = np.hypot(across, down)
-    return np.minimum(edges / max(edges.mean(), 1e-9), STRONGEST)
 
 
 def rims(shapes: Sequence[Shape], fit: Fit) -> np.ndarray:

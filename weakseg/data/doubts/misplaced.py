@@ -1,0 +1,156 @@
+"""Masks that fit the edges in photographs better mirrored, turned, moved, shrunk, or exchanged.
+
+The border of a class lies where a photograph changes. Of right masks no other place fits better.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from weakseg.common import IGNORE, UserError, evenly
+from weakseg.data.doubts.mask_tally import PIXELS, Reader
+from weakseg.data.image_io import image_size
+from weakseg.data.looks import edges_of, look_of
+
+SIDE = 192  # pixels of the copies that are compared
+MARGIN = 2  # pixels at their border, where the photograph ends and nothing changes
+MOST, FEWEST = 24, 12  # photographs that are looked at, and from which on it can be told
+CERTAIN = 4.5  # Student's t: of right masks it is far below 0, or below 3 beside void rims
+STEP, RIM = 5, 3  # pixels of a copy by which masks are moved, and by which they are shrunk
+SHARE = f"{STEP / SIDE:.0%} of a side"
+Change = Callable[[np.ndarray], np.ndarray]
+
+
+def moved(right: int, down: int) -> Change:
+    """Return what moves a mask by so many steps, its edge being as it was."""
+
+    def change(mask: np.ndarray) -> np.ndarray:
+        wide = np.pad(mask, STEP, "edge")
+        top, left = STEP * (1 - down), STEP * (1 - right)
+        return wide[top : top + mask.shape[0], left : left + mask.shape[1]]
+
+    return change
+
+
+def shrunk(mask: np.ndarray) -> np.ndarray:
+    """Return a mask whose classes lose their rim to the background, or to lower classes."""
+    return cv2.erode(mask, np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8))
+
+
+TURNS: Mapping[str, Change] = {
+    "mirrored left to right": lambda mask: mask[:, ::-1],
+    "upside down": lambda mask: mask[::-1],
+    "turned by half": lambda mask: mask[::-1, ::-1],
+}
+MOVES: Mapping[str, Change] = {
+    f"moved to the right by {SHARE}": moved(1, 0),
+    f"moved to the left by {SHARE}": moved(-1, 0),
+    f"moved down by {SHARE}": moved(0, 1),
+    f"moved up by {SHARE}": moved(0, -1),
+}
+SHRUNK = f"shrunk by {RIM / SIDE:.1%} of a side all around"
+WAYS: Mapping[str, Change] = {**TURNS, **MOVES, SHRUNK: shrunk}
+NEIGHBOURS = {  # whose masks are compared too -> how far they stand, by name
+    "those of the previous pictures by name do": -1,
+    "those of the next pictures by name do": 1,
+}
+MEND, RENAME = "mend them", "mend their names"
+
+
+class FitTally:
+    """How much better masks fit in other ways than as they are, over some photographs.
+
+    gains: {way, in words: by how much, for each photograph}
+    """
+
+    def __init__(self) -> None:
+        self.gains: dict[str, list[float]] = {}
+
+    def add(
+        self, look: np.ndarray, mask: np.ndarray, others: Mapping[str, np.ndarray] | None = None
+    ) -> None:
+        """Take in the greys [SIDE, SIDE] of a photograph, and its mask [H, W] uint8.
+
+        others: {whose, in words: masks of other photographs of its size}
+        """
+        edges, own = edges_of(look), reduced(mask)
+        fit = fit_of(edges, own)
+        # Where what is void lies around objects, their class ends elsewhere than they do.
+        changes = TURNS if (own == IGNORE).any() else WAYS
+        ways = {way: change(own) for way, change in changes.items()}
+        ways |= {whose: reduced(other) for whose, other in (others or {}).items()}
+        for way, changed in ways.items():
+            gain = fit_of(edges, changed) - fit
+            self.gains.setdefault(way, []).extend([] if math.isnan(gain) else [gain])
+
+    def line(self, what: str = "masks that were looked at") -> str:
+        """Return what fits better, in words; "" where nothing does. what: the masks are."""
+        found = {way: student(gains) for way, gains in self.gains.items()}
+        way = max(found, key=lambda one: found[one], default="")
+        if not way or found[way] < CERTAIN:
+            return ""
+        if way in MOVES and all(found[one] > 0 for one in (*MOVES, SHRUNK)):
+            way = SHRUNK  # whatever is too wide fits better on one side, wherever it is moved
+        remedy = MEND if way in WAYS else RENAME
+        return (
+            f"{len(self.gains[way])} {what} fit the edges in their photographs worse than "
+            f"{'they do ' if way in WAYS else ''}{way}; unless that is as it should be, {remedy}"
+        )
+
+
+def reduced(mask: np.ndarray) -> np.ndarray:
+    """Return a mask [H, W] uint8 as [SIDE, SIDE]."""
+    return cv2.resize(mask, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
+
+
+def fit_of(edges: np.ndarray, mask: np.ndarray) -> float:
+    """Return the mean of edges [S, S] where a mask [S, S] changes its class; NaN without any."""
+    changes = np.zeros(mask.shape, bool)
+    changes[:, 1:] |= mask[:, 1:] != mask[:, :-1]
+    changes[1:] |= mask[1:] != mask[:-1]
+    inner = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    return float(edges[inner][changes[inner]].mean()) if changes[inner].any() else math.nan
+
+
+def student(gains: Sequence[float]) -> float:
+    """Return Student's t of their mean; of few, or equal ones, 0."""
+    if len(gains) < FEWEST or not np.std(gains):
+        return 0.0
+    return float(np.mean(gains) / (np.std(gains, ddof=1) / np.sqrt(len(gains))))
+
+
+def misplaced_notes(
+    root: Path, split: str, pairs: Sequence[tuple[Path, Path]], read: Reader
+) -> list[str]:
+    """Return a line where masks of a folder fit better in another way, if they do.
+
+    root: of the data set; split: that they are of, in words; pairs: (photograph, its mask) in the
+    order of the names; read: returns the class numbers in a file
+    """
+    tally, room = FitTally(), PIXELS
+    for place in evenly(range(len(pairs)), MOST):
+        photograph, mask = pairs[place]
+        try:
+            room -= math.prod(image_size(mask))
+            look = look_of(photograph, side=SIDE) if room > 0 else None
+            if look is not None:
+                tally.add(look, read(mask), neighbours(pairs, place, read))
+        except UserError:  # whoever needs it says why
+            continue
+    line = tally.line(f"masks {split}")
+    return [f"{root}: {line}"] if line else []
+
+
+def neighbours(
+    pairs: Sequence[tuple[Path, Path]], place: int, read: Reader
+) -> dict[str, np.ndarray]:
+    """Return {whose, in words: mask} of the pictures before and after one, if of its size."""
+    size = image_size(pairs[place][1])
+    return {
+        whose: read(pairs[place + step][1])
+        for whose, step in NEIGHBOURS.items()
+        if 0 <= place + step < len(pairs) and image_size(pairs[place + step][1]) == size
+    }
