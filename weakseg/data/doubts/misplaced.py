@@ -1,4 +1,4 @@
-"""Masks that fit the edges in photographs better mirrored, turned, moved, shrunk, or exchanged.
+"""Masks that fit the edges in photographs better mirrored, turned, moved, or exchanged.
 
 The border of a class lies where a photograph changes. Of right masks no other place fits better.
 """
@@ -19,7 +19,7 @@ SIDE = 192  # pixels of the copies that are compared
 MARGIN = 2  # pixels at their border, where the photograph ends and nothing changes
 MOST, FEWEST = 24, 12  # photographs that are looked at, and from which on it can be told
 CERTAIN = 4.5  # Student's t: of right masks it is far below 0, or below 3 beside void rims
-STEP, RIM = 5, 3  # pixels of a copy by which masks are moved, and by which they are shrunk
+STEP = 5  # pixels of a copy by which masks are moved
 SHARE = f"{STEP / SIDE:.0%} of a side"
 Change = Callable[[np.ndarray], np.ndarray]
 
@@ -35,24 +35,22 @@ def moved(right: int, down: int) -> Change:
     return change
 
 
-def shrunk(mask: np.ndarray) -> np.ndarray:
-    """Return a mask whose classes lose their rim to the background, or to lower classes."""
-    return cv2.erode(mask, np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8))
-
-
 TURNS: Mapping[str, Change] = {
     "mirrored left to right": lambda mask: mask[:, ::-1],
     "upside down": lambda mask: mask[::-1],
     "turned by half": lambda mask: mask[::-1, ::-1],
 }
 MOVES: Mapping[str, Change] = {
-    f"moved to the right by {SHARE}": moved(1, 0),
-    f"moved to the left by {SHARE}": moved(-1, 0),
-    f"moved down by {SHARE}": moved(0, 1),
-    f"moved up by {SHARE}": moved(0, -1),
+    f"moved {where} by {SHARE}": moved(*step)
+    for where, step in {
+        "to the right": (1, 0),
+        "to the left": (-1, 0),
+        "down": (0, 1),
+        "up": (0, -1),
+    }.items()
 }
-SHRUNK = f"shrunk by {RIM / SIDE:.1%} of a side all around"
-WAYS: Mapping[str, Change] = {**TURNS, **MOVES, SHRUNK: shrunk}
+BACK = dict(zip(MOVES, [*MOVES][1::-1] + [*MOVES][:1:-1], strict=True))  # {move: the opposite one}
+WAYS: Mapping[str, Change] = {**TURNS, **MOVES}
 NEIGHBOURS = {  # whose masks are compared too -> how far they stand, by name
     "those of the previous pictures by name do": -1,
     "those of the next pictures by name do": 1,
@@ -89,11 +87,11 @@ class FitTally:
     def line(self, what: str = "masks that were looked at") -> str:
         """Return what fits better, in words; "" where nothing does. what: the masks are."""
         found = {way: student(gains) for way, gains in self.gains.items()}
+        # What is drawn too wide fits better on one side, wherever it is moved.
+        found = {way: t for way, t in found.items() if way not in BACK or found[BACK[way]] < 0}
         way = max(found, key=lambda one: found[one], default="")
         if not way or found[way] < CERTAIN:
             return ""
-        if way in MOVES and all(found[one] > 0 for one in (*MOVES, SHRUNK)):
-            way = SHRUNK  # whatever is too wide fits better on one side, wherever it is moved
         remedy = MEND if way in WAYS else RENAME
         return (
             f"{len(self.gains[way])} {what} fit the edges in their photographs worse than "
