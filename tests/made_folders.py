@@ -1,5 +1,7 @@
 """Folders of pictures and masks for tests, and how they are opened."""
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 
@@ -14,7 +16,7 @@ def opened(data_dir, **changes):
         "val_fraction": 0.1,
         "split_seed": 0,
     }
-    values |= {"data_dir": data_dir, "cache_dir": data_dir / ".cache"} | changes
+    values |= {"data_dir": data_dir, "cache_dir": Path(data_dir) / ".cache"} | changes
     return open_dataset(DataOptions(**values))
 
 

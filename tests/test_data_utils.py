@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_folders import opened
 from torch import nn
 
 import data_utils
 from data_utils import EpochBatches, InOrder, SegmentationItems, augment, make_loader
 from weakseg.data.cache import ResizedCache
-from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.labels import targets
 from weakseg.labels.label_file import load_labels
 from weakseg.labels.signals import SIGNALS
@@ -170,15 +170,8 @@ def test_strong_augmentation_changes_colours_alone():
 @pytest.fixture(scope="module")
 def parts(pets_dir, pets_labels, tmp_path_factory):
     """(data set, its training ids, cache, labels) of the tiny Pet data set."""
-    values = {
-        "dataset": "auto",
-        "classes": [],
-        "tag_set": "default",
-        "val_fraction": 0.1,
-        "split_seed": 0,
-    }
     cache_dir = tmp_path_factory.mktemp("cache")
-    dataset = open_dataset(DataOptions(data_dir=pets_dir, cache_dir=cache_dir, **values))
+    dataset = opened(pets_dir, cache_dir=cache_dir)
     return (
         dataset,
         dataset.ids("train"),

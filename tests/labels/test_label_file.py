@@ -8,6 +8,7 @@ import shlex
 import shutil
 import struct
 
+import made_folders
 import numpy as np
 import pytest
 from conftest import run
@@ -17,7 +18,6 @@ from PIL import Image
 
 import weak_label_generator
 from weakseg.common import IGNORE, UserError
-from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.data.ids import fault_of_id
 from weakseg.labels.label_file import command, labels_for, load_labels, save_labels
 from weakseg.labels.label_header import header
@@ -45,16 +45,7 @@ ids = st.text().filter(lambda name: fault_of_id(name) is None)
 
 
 def opened(data_dir, cache_dir, **changes):
-    values = {
-        "dataset": "auto",
-        "classes": [],
-        "tag_set": "default",
-        "val_fraction": 0.1,
-        "split_seed": 0,
-    }
-    return open_dataset(
-        DataOptions(**values | {"data_dir": data_dir, "cache_dir": cache_dir} | changes)
-    )
+    return made_folders.opened(data_dir, cache_dir=cache_dir, **changes)
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ class FitTally:
 
     def line(self, what: str = "masks that were looked at") -> str:
         """Return what fits better, in words; "" where nothing does. what: the masks are."""
-        found = {way: student(gains) for way, gains in self.gains.items()}
+        found = {way: student(gains, FEWEST) for way, gains in self.gains.items()}
         # What is drawn too wide fits better on one side, wherever it is moved.
         found = {way: t for way, t in found.items() if way not in BACK or found[BACK[way]] < 0}
         way = max(found, key=lambda one: found[one], default="")
@@ -113,9 +113,9 @@ def fit_of(edges: np.ndarray, mask: np.ndarray) -> float:
     return float(edges[inner][changes[inner]].mean()) if changes[inner].any() else math.nan
 
 
-def student(gains: Sequence[float]) -> float:
-    """Return Student's t of their mean; of few, or equal ones, 0."""
-    if len(gains) < FEWEST or not np.std(gains):
+def student(gains: Sequence[float], fewest: int) -> float:
+    """Return Student's t of their mean; of fewer than that, or equal ones, 0."""
+    if len(gains) < fewest or not np.std(gains):
         return 0.0
     return float(np.mean(gains) / (np.std(gains, ddof=1) / np.sqrt(len(gains))))
 
@@ -147,8 +147,11 @@ def neighbours(
 ) -> dict[str, np.ndarray]:
     """Return {whose, in words: mask} of the pictures before and after one, if of its size."""
     size = image_size(pairs[place][1])
-    return {
-        whose: read(pairs[place + step][1])
-        for whose, step in NEIGHBOURS.items()
-        if 0 <= place + step < len(pairs) and image_size(pairs[place + step][1]) == size
-    }
+    masks = {whose: pairs[other][1] for whose, other in beside(place, len(pairs)).items()}
+    return {whose: read(mask) for whose, mask in masks.items() if image_size(mask) == size}
+
+
+def beside(place: int, number: int) -> dict[str, int]:
+    """Return {whose, in words: the place before and after one} of so many places."""
+    places = {whose: place + step for whose, step in NEIGHBOURS.items()}
+    return {whose: other for whose, other in places.items() if 0 <= other < number}

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from weakseg.common import evenly
+from weakseg.data.doubts.misplaced import student
 from weakseg.data.looks import edges_of, look_of
 from weakseg.labels.fitting import Fit
 from weakseg.labels.formats.geometry import Ring, outlines
@@ -39,10 +40,7 @@ def upright_evidence(doubtful: Sequence[Matched], files: Mapping[str, Path]) -> 
         if upright.any() and stored.any():
             edges = edges_of(look)
             differences.append(edges[upright].mean() - edges[stored].mean())
-    if len(differences) < FEWEST or not np.std(differences):
-        return 0.0
-    error = np.std(differences, ddof=1) / np.sqrt(len(differences))
-    return float(np.mean(differences) / error)
+    return student(differences, FEWEST)
 
 
 def rims(shapes: Sequence[Shape], fit: Fit) -> np.ndarray:

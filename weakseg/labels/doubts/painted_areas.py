@@ -9,7 +9,7 @@ import numpy as np
 from weakseg.common import evenly
 from weakseg.data.doubts.inverted import FEWEST, InvertedTally
 from weakseg.data.doubts.mask_tally import MOST
-from weakseg.data.doubts.misplaced import NEIGHBOURS, SIDE, FitTally
+from weakseg.data.doubts.misplaced import SIDE, FitTally, beside
 from weakseg.data.looks import look_of
 from weakseg.labels.formats.painting import painted
 from weakseg.labels.formats.records import AREAS, Shape
@@ -49,12 +49,8 @@ def area_lines(sources: Mapping[str, Mapping[str, Given]], files: Mapping[str, P
             full += [keys[place]] if np.mean(mask != 0) >= WHOLE else []
         look = look_of(files[keys[place]], side=SIDE) if keys[place] in files else None
         if look is not None:
-            others = {
-                whose: keys[place + step]
-                for whose, step in NEIGHBOURS.items()
-                if 0 <= place + step < len(keys)
-            }
-            same = {w: drawn[key] for w, key in others.items() if drawn[key].size == given.size}
+            others = {w: drawn[keys[other]] for w, other in beside(place, len(keys)).items()}
+            same = {w: other for w, other in others.items() if other.size == given.size}
             fits.add(look, mask, {w: mask_of(other, names) for w, other in same.items()})
     lines = [line] if (line := fits.line()) else []
     if len(full) >= max(FEWEST, looked):
