@@ -66,6 +66,14 @@ def edges_of(look: np.ndarray) -> np.ndarray:
     return np.minimum(edges / max(edges.mean(), 1e-9), STRONGEST)
 
 
+def borders_of(mask: np.ndarray) -> np.ndarray:
+    """Return where a mask [H, W] has another class than the pixel above or to the left: bool."""
+    changes = np.zeros(mask.shape, bool)
+    changes[:, 1:] |= mask[:, 1:] != mask[:, :-1]
+    changes[1:] |= mask[1:] != mask[:-1]
+    return changes
+
+
 def are_alike(one: np.ndarray, other: np.ndarray) -> bool:
     """Return whether two looks may be of one picture, in other colours or brighter perhaps."""
     least, most = sorted((one.std(), other.std()))

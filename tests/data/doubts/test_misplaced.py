@@ -5,8 +5,11 @@ import math
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from weakseg.data.doubts.exchanged import better_order
 from weakseg.data.doubts.misplaced import (
     CERTAIN,
     FEWEST,
@@ -32,11 +35,15 @@ def drawn(number):
     return np.clip(grey, 0, 255).astype(np.uint8), inside.astype(np.uint8)
 
 
-def written(folder, change, step=0, tested=2):
-    """Write pictures with their masks changed, or with those of a neighbour -> notes on these."""
+def written(folder, change, step=0, tested=2, order=()):
+    """Write pictures with their masks changed, or with those of a neighbour -> notes on these.
+
+    order: whose masks the first ones get
+    """
     pairs = [drawn(number) for number in range(FEWEST + 4)]
     for place, (photograph, _) in enumerate(pairs):
         mask = pairs[(place - step) % len(pairs)][1]
+        mask = pairs[order[place]][1] if place < len(order) else mask
         for part, content in (("images", photograph), ("masks", change(mask))):
             path = folder / part / f"p{place:02d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +85,27 @@ def test_masks_of_neighbours_are_told_by_the_edges_in_either_split(order, tested
     assert len(told) == bool(ORDERS[order])
     assert all(f"those of the {order} pictures by name do" in line for line in told)
     assert all(("masks to test on" in line) == (tested > 1) for line in told)
+
+
+@pytest.mark.parametrize("order", [range(8), (3, 6, 0, 7, 1, 2, 5, 4)])
+def test_few_masks_in_a_wrong_order_are_told(order, tmp_path):
+    told = written(tmp_path, np.array, 0, len(order), order)
+    assert len(told) == (order[0] != 0)
+    wrong = sum(place != other for place, other in enumerate(order))
+    assert all(f"{wrong} masks to test on fit" in line for line in told)
+    assert all("as p02.png in the place of p00.png;" in line for line in told)
+
+
+@given(st.permutations(range(9)), st.floats(0, 1), st.integers(0, 99))
+def test_a_better_order_is_found_where_masks_fit_one_photograph_only(order, level, seed):
+    random = np.random.default_rng(seed)
+    chance = random.normal(0, 1, (9, 9)) + random.normal(0, level, 9)
+    right = chance + 20 * np.eye(9)
+    found = better_order(right[:, order])
+    assert [order[place] for place in found] in ([], [*range(9)])
+    moved = sum(place != other for place, other in enumerate(order))
+    assert bool(found) == (moved > 1) or 0 < moved < 4
+    assert not better_order(chance[:, order]) and not better_order(right[:4, :4])
 
 
 def test_a_fit_is_the_mean_of_edges_under_a_border_and_few_prove_nothing():

@@ -11,12 +11,14 @@ import cv2
 import numpy as np
 
 from weakseg.common import IGNORE, UserError, evenly
+from weakseg.data.doubts.exchanged import ExchangeTally
 from weakseg.data.doubts.mask_tally import PIXELS, Reader
 from weakseg.data.image_io import image_size
-from weakseg.data.looks import edges_of, look_of
+from weakseg.data.looks import borders_of, edges_of, look_of
 
 SIDE = 192  # pixels of the copies that are compared
 MARGIN = 2  # pixels at their border, where the photograph ends and nothing changes
+INNER = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
 MOST, FEWEST = 24, 12  # photographs that are looked at, and from which on it can be told
 CERTAIN = 4.5  # Student's t: of right masks it is far below 0, or below 3 beside void rims
 STEP = 5  # pixels of a copy by which masks are moved
@@ -106,11 +108,8 @@ def reduced(mask: np.ndarray) -> np.ndarray:
 
 def fit_of(edges: np.ndarray, mask: np.ndarray) -> float:
     """Return the mean of edges [S, S] where a mask [S, S] changes its class; NaN without any."""
-    changes = np.zeros(mask.shape, bool)
-    changes[:, 1:] |= mask[:, 1:] != mask[:, :-1]
-    changes[1:] |= mask[1:] != mask[:-1]
-    inner = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
-    return float(edges[inner][changes[inner]].mean()) if changes[inner].any() else math.nan
+    changes = borders_of(mask)[INNER]
+    return float(edges[INNER][changes].mean()) if changes.any() else math.nan
 
 
 def student(gains: Sequence[float], fewest: int) -> float:
@@ -128,17 +127,21 @@ def misplaced_notes(
     root: of the data set; split: that they are of, in words; pairs: (photograph, its mask) in the
     order of the names; read: returns the class numbers in a file
     """
-    tally, room = FitTally(), PIXELS
+    tally, exchange, room = FitTally(), ExchangeTally(), PIXELS
     for place in evenly(range(len(pairs)), MOST):
         photograph, mask = pairs[place]
         try:
-            room -= math.prod(image_size(mask))
+            size = image_size(mask)
+            room -= math.prod(size)
             look = look_of(photograph, side=SIDE) if room > 0 else None
             if look is not None:
-                tally.add(look, read(mask), neighbours(pairs, place, read))
+                shown = read(mask)
+                tally.add(look, shown, neighbours(pairs, place, read))
+                borders = borders_of(reduced(shown))[INNER]
+                exchange.add(mask, size, edges_of(look)[INNER], borders)
         except UserError:  # whoever needs it says why
             continue
-    line = tally.line(f"masks {split}")
+    line = tally.line(f"masks {split}") or exchange.line(f"masks {split}")
     return [f"{root}: {line}"] if line else []
 
 
