@@ -491,7 +491,12 @@ def test_coco_with_boxes_elsewhere_than_outlines_is_counted(tmp_path, box, diffe
 
 
 @pytest.mark.parametrize(
-    "key, second", [("categories", {"name": "dog"}), ("images", {"file_name": "b.jpg"})]
+    "key, second",
+    [
+        ("categories", {"name": "dog"}),
+        ("images", {"file_name": "b.jpg"}),
+        ("images", {"width": 300}),
+    ],
 )
 def test_coco_with_an_id_of_two_things_is_refused(tmp_path, key, second):
     content = coco({"bbox": [1, 2, 3, 4]})
@@ -500,6 +505,43 @@ def test_coco_with_an_id_of_two_things_is_refused(tmp_path, key, second):
     content[key][1] |= second
     with pytest.raises(UserError, match=rf"its {key} .* and .* have one id, 0; give each its own"):
         read(put(tmp_path / "a.json", content))
+
+
+NUMBERINGS = {  # of the annotations of two files that were put together
+    "kept": lambda one: one["place"],
+    "of each image": lambda one: one["nth"],
+    "none": lambda one: None,
+    "equal": lambda one: 0,
+    "of images": lambda one: one["image_id"],
+    "of categories": lambda one: one["category_id"],
+    "new": lambda one: one["place"] + 1000 * one["of"],
+}
+
+
+@pytest.mark.parametrize("numbering", NUMBERINGS)
+@pytest.mark.parametrize("shift", [0, 3])
+def test_coco_of_files_put_together_without_new_numbers_is_told(numbering, shift, tmp_path):
+    """shift: by how much the second file's images were numbered anew; its annotations by none."""
+    annotations = [
+        {"bbox": [8 * nth, 20 * of, 5, 5], "category_id": nth % 2, "image_id": image + of * shift}
+        | {"place": 3 * image + nth, "nth": nth, "of": of}
+        for of in range(2)
+        for image in range(3)
+        for nth in range(2 + image % 2)
+    ]
+    annotations = [one | {"id": NUMBERINGS[numbering](one)} for one in annotations]
+    content = coco(*annotations)
+    content["images"] = [
+        content["images"][0] | {"id": k, "file_name": f"{k}.jpg"} for k in range(6)
+    ]
+    content["categories"] = [{"id": k, "name": f"c{k}"} for k in range(2)]
+    _, dropped = read(put(tmp_path / "a.json", content))
+    is_told = not shift and numbering in ("kept", "of each image")
+    told = "annotations of 3 images have ids that others of the file have, the first of 0.jpg;"
+    assert [told in line for line in dropped.told] == [True] * is_told
+    content["images"][5]["file_name"] = "1.jpg"
+    _, dropped = read(put(tmp_path / "a.json", content))
+    assert "1 images are listed under several ids, the first 1.jpg;" in dropped.told[0]
 
 
 @pytest.mark.parametrize("listed", [(1, 2, 3), (0, 1, 2), (7, 8, 90)])

@@ -6,12 +6,18 @@ are the numbers of pixels, so half a pixel is added. A crowd is no object: its p
 class, as are those that `ignore` takes out of COCO's evaluation.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError, write_json
+from weakseg.labels.formats.coco_ids import (
+    OF_IMAGE,
+    known_as,
+    merged_lines,
+    refuse_shared,
+    refuse_shifted,
+)
 from weakseg.labels.formats.complete import KEY, as_key, note_of, noted_in
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.geometry import (
@@ -65,8 +71,9 @@ def read(files: Files, dropped: Dropped) -> Iterator[PictureRecord]:
             classes = {known_as(one["id"]): text(one["name"]) for one in content["categories"]}
             images = {known_as(one["id"]): one for one in content["images"]}
             refuse_shared(files.where(name), "categories", content["categories"], "name")
-            refuse_shared(files.where(name), "images", content["images"], "file_name")
+            refuse_shared(files.where(name), "images", content["images"], *OF_IMAGE)
             refuse_shifted(files.where(name), classes, content.get("annotations") or [])
+            dropped.told += merged_lines(files.where(name), content)
             annotations: dict[str, list[Any]] = {key: [] for key in images}
             if any("segments_info" in one for one in content.get("annotations") or []):
                 raise UserError(
@@ -99,44 +106,6 @@ def names_in(files: Files) -> list[str]:
     if all(isinstance(one["id"], int) for _, one in entries):
         entries = sorted(entries, key=lambda entry: entry[1]["id"])
     return [name for name, _ in entries if name not in groups]
-
-
-def known_as(identity: Any) -> str:
-    """Return an id as a text: some tools write numbers as texts, others 1 as 1.0."""
-    is_whole = isinstance(identity, float) and identity.is_integer()
-    return str(int(identity) if is_whole else identity)
-
-
-def refuse_shared(where: str, kind: str, entries: Sequence[Any], key: str) -> None:
-    """Refuse entries of a table that have one id but are called differently."""
-    told: dict[str, Any] = {}
-    for one in entries:
-        other = told.setdefault(known_as(one["id"]), one[key])
-        if other != one[key]:
-            raise UserError(
-                f"{where}: its {kind} {other} and {one[key]} have one id, {one['id']}; "
-                "give each its own"
-            )
-
-
-def refuse_shifted(where: str, classes: Mapping[str, str], annotations: Sequence[Any]) -> None:
-    """Refuse annotations that count categories from another number on than their table.
-
-    One of them is in the table nowhere, and the class at its other end is never used. classes: {id:
-    name}
-    """
-    used = Counter(known_as(one.get("category_id")) for one in annotations)
-    if not all(key.isascii() and key.isdigit() for key in (*used, *classes)):
-        return
-    counts, listed = {int(key): number for key, number in used.items()}, {*map(int, classes)}
-    strays = sum(number for key, number in counts.items() if key not in listed)
-    is_much = strays * len(counts) * 2 >= sum(counts.values())  # as much as of half a class
-    if strays and is_much and any({key + by for key in counts} <= listed for by in (1, -1)):
-        raise UserError(
-            f"{where}: its annotations have the category ids {min(counts)} to {max(counts)}, its "
-            f"categories {min(listed)} to {max(listed)}, so that each class may be taken for the "
-            "next; count both from one number on, or list the missing category"
-        )
 
 
 def marks_of(one: Any) -> list[Any]:
