@@ -439,8 +439,8 @@ def main(args: argparse.Namespace) -> None:
 
     from filelock import FileLock, Timeout
 
-    from weakseg.data.base import short_hash
     from weakseg.data.class_list import write_classes
+    from weakseg.data.contents import short_hash
     from weakseg.inference.journal import open_folder
     from weakseg.inference.pictures import model_of
 

@@ -27,7 +27,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from weakseg.common import UserError, commit, printable, run_cli, seed_everything
-from weakseg.data.base import SegmentationDataset, short_hash
+from weakseg.data.base import SegmentationDataset
+from weakseg.data.contents import short_hash
 from weakseg.data.datasets import open_dataset, say
 from weakseg.labels.class_names import with_classes
 from weakseg.labels.signals import is_closed

@@ -8,8 +8,7 @@ from PIL import Image
 
 from vlm_itl.judges.base import Case
 from weakseg.common import IGNORE, atomic_path
-from weakseg.data.base import short_hash
-from weakseg.data.contents import content_of
+from weakseg.data.contents import content_of, short_hash
 from weakseg.data.image_io import read_mask
 from weakseg.planning.oracle import confident_mask
 

@@ -17,8 +17,9 @@ from datasets import Dataset
 from data_utils import SegmentationItems
 from vlm_itl.sections import Data
 from weakseg.common import UserError, stable_seed
-from weakseg.data.base import SegmentationDataset, short_hash
+from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
+from weakseg.data.contents import short_hash
 from weakseg.data.datasets import DataOptions, open_dataset
 from weakseg.data.hub import HubSource, export_hub
 from weakseg.labels.signals import SIGNALS

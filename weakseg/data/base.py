@@ -14,7 +14,8 @@ from PIL import Image
 
 from weakseg.common import IGNORE, UserError
 from weakseg.data.cache import ResizedCache, cached_classes
-from weakseg.data.contents import Contents
+from weakseg.data.contents import Contents, short_hash
+from weakseg.data.doubts.pairs import pair_notes
 from weakseg.data.doubts.rims import averaged
 from weakseg.data.groups import FILE as GROUPS
 from weakseg.data.groups import group_notes, hold_out, read_groups
@@ -231,7 +232,7 @@ class SegmentationDataset(ABC):
                 f"{self.root}: {self.absent} listed images are absent; the split of the others is "
                 "unchanged"
             )
-        return notes
+        return [*notes, *pair_notes(self)]
 
     def part(self, names: Collection[str]) -> Self:
         """Return a data set of these images alone, without splits, to send to another process."""
@@ -305,6 +306,14 @@ class SegmentationDataset(ABC):
     def masked(self, names: Iterable[str]) -> list[str]:
         """Return those of `names` that have a mask."""
         return [name for name in names if self.mask_path(name).exists()]
+
+    def with_own_masks(self, names: Iterable[str]) -> list[str]:
+        """Return those of `names` whose mask comes with the data set."""
+        return self.masked(names)
+
+    def class_numbers(self, path: Path) -> np.ndarray:
+        """Return the numbers of classes in a mask file [H, W] uint8, whichever are chosen."""
+        return read_class_numbers(path, self.mask_values)
 
     def mask_numbers(
         self, names: Iterable[str], faults: dict[str, str] | None = None
@@ -487,11 +496,3 @@ class SegmentationDataset(ABC):
                 sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
                 digest.update(repr((split, name, sizes)).encode())
         return digest.hexdigest()[:16]
-
-
-def short_hash(parts: Iterable[object]) -> str:
-    """Return a hash of 16 letters of some values, by how they are written."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(repr(part).encode())
-    return digest.hexdigest()[:16]

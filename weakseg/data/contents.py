@@ -6,6 +6,7 @@ file's size or times change.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -103,3 +104,11 @@ def stamp_of(path: Path) -> str:
     except OSError:
         return ""
     return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+
+
+def short_hash(parts: Iterable[object]) -> str:
+    """Return a hash of 16 letters of some values, by how they are written."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(repr(part).encode())
+    return digest.hexdigest()[:16]

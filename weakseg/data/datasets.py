@@ -33,11 +33,13 @@ class Pets(SegmentationDataset):
     --tag_set breed.
 
     facts: {id: (species, breed)}
+    trimap: [256] uint8, numbers of a trimap -> 1 pet, 0 background, 255 ignored
     """
 
     name = "pets"
     by_image = ("facts",)
     species: ClassVar[tuple[str, ...]] = ("cat", "dog")
+    trimap: ClassVar[np.ndarray] = np.array([IGNORE, 1, 0, *[IGNORE] * 253], np.uint8)
     facts: dict[str, tuple[str, str]]
 
     def read_lists(self) -> None:
@@ -81,6 +83,9 @@ class Pets(SegmentationDataset):
 
     def mask_path(self, name: str) -> Path:
         return self.root / "annotations" / "trimaps" / f"{name}.png"
+
+    def class_numbers(self, path: Path) -> np.ndarray:
+        return self.trimap[super().class_numbers(path)]
 
     def lookup(self, name: str) -> np.ndarray:
         table = np.full(256, -1, np.int16)

@@ -1,6 +1,5 @@
 """A folder of one's own pictures, masks and classes."""
 
-import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
@@ -8,23 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from weakseg.common import IGNORE, UserError, evenly, refuse_repeats, stable_seed
+from weakseg.common import IGNORE, UserError, refuse_repeats, stable_seed
 from weakseg.data.alike_names import alike_names
 from weakseg.data.class_list import is_background, is_behind, is_void, read_classes
-from weakseg.data.contents import content_of
-from weakseg.data.doubts.bars import bar_notes
-from weakseg.data.doubts.films import film_notes
 from weakseg.data.doubts.masks_among import doubtful_folders, masks_among
-from weakseg.data.doubts.misplaced import misplaced_notes
-from weakseg.data.doubts.mixed_ranges import mixed_range_notes
-from weakseg.data.doubts.named_tiles import parted_tiles
 from weakseg.data.doubts.other_class_lists import FOLDERS, denied_notes, lists_in
 from weakseg.data.doubts.other_instances import instance_notes
-from weakseg.data.doubts.tested_twins import twin_notes
 from weakseg.data.doubts.torn_instances import torn_notes
-from weakseg.data.doubts.turned import turned_notes
 from weakseg.data.doubts.unread_lists import LISTS, PARTS, heading_notes, unread_lists
-from weakseg.data.doubts.unread_tables import table_notes
 from weakseg.data.folder_files import (
     PICTURES,
     beside_masks,
@@ -40,16 +30,10 @@ from weakseg.data.groups import members_by_group, refuse_parted
 from weakseg.data.lists import read_ids
 from weakseg.data.mask_classes import MaskClasses
 from weakseg.data.mask_lists import numbers_beside, refuse_renumbered, taken_as
-from weakseg.data.mask_values import MaskValues, read_class_numbers
+from weakseg.data.mask_values import MaskValues
 from weakseg.data.palettes import Palettes
-from weakseg.data.predictions import folder_of_predictions, journal_of, masks_as_written
-from weakseg.data.reading import Photograph
 from weakseg.data.split_folders import folder_lists, folder_notes
 from weakseg.data.split_lists import part_notes, split_lists
-from weakseg.data.twins import copies, equal_files
-
-PARTED = 0.1  # share of pixels in which two masks of one photograph may differ
-COMPARED = 5000  # images, or masks, at most whose files are compared with others
 
 
 class Folder(MaskClasses):
@@ -141,8 +125,6 @@ class Folder(MaskClasses):
                 f"{self.root}: {len(spare)} of {len(self.files)} pictures are in neither list, the "
                 f"first is {spare[0]}"
             )
-        has_groups = (self.root / GROUPS).exists()
-        self.asides += table_notes(self.root, self.files, has_groups, not self.may_lack_test)
         if self.groups:
             refuse_parted(self.root / GROUPS, self.lists, self.group, by_folders is not None)
 
@@ -185,30 +167,10 @@ class Folder(MaskClasses):
         return [self.root / "masks", *sorted(every - {self.root / "masks"})]
 
     def notes(self) -> list[str]:
-        doubts = twin_notes(self.root, self.ids, self.groups, self.image_path)
-        doubts += [*self.trained_twins(), *self.copied_masks()]
-        doubts += [*self.named_tiles(), *self.predicted_masks()]
-        masked = evenly([*self.shown], COMPARED)
-        pairs = [(self.image_path(name), self.mask_path(name)) for name in masked]
-        pairs = [pair for pair in pairs if pair[0].exists()]
-        doubts += turned_notes(self.root, pairs)
-        doubts += bar_notes(self.root, pairs, self.class_numbers)
-        for split, words in (("trainval", "to train on"), ("test", "to test on")):
-            names = sorted({*self.ids(split)} & self.shown.keys())
-            drawn = [(self.image_path(name), self.mask_path(name)) for name in names]
-            doubts += misplaced_notes(self.root, words, drawn, self.class_numbers)
-        used = [*self.ids("trainval"), *self.ids("test")]
-        shown = [Photograph(self.image_path(name), self.chosen) for name in used]
-        doubts += mixed_range_notes(self.root, shown)
-        doubts += film_notes(self.root, self.ids, self.groups, self.image_path)
-        doubts += self.other_instances()
+        doubts = self.other_instances()
         if not (self.root / "classes.txt").exists() and self.shown and not self.mask_values:
             doubts += taken_as(self.mask_folders, self.all_classes)
         return [*super().notes(), *self.asides, *self.void_classes(), *doubts]
-
-    def class_numbers(self, path: Path) -> np.ndarray:
-        """Return the numbers of classes in a mask file [H, W] uint8."""
-        return read_class_numbers(path, self.mask_values)
 
     def other_instances(self) -> list[str]:
         """Return lines where numbers of objects seem to be of other pictures, or are torn."""
@@ -221,103 +183,6 @@ class Folder(MaskClasses):
             return self.class_numbers(self.mask_path(name))
 
         return instance_notes(self.root / "instances", names, mask_of, self.instances)
-
-    def copied_masks(self) -> list[str]:
-        """Return a line on masks with objects that are one file, of pictures that are not, if any.
-
-        Masks of one class all over may well be equal.
-        """
-        drawn = {
-            self.mask_path(name): name
-            for name, numbers in self.shown.items()
-            if len({*numbers} - {IGNORE}) > 1
-        }
-        pairs = [
-            (one, other)
-            for one, other in copies([*drawn][:COMPARED])
-            if not equal_files(*([self.image_path(drawn[path])] for path in (one, other)))
-        ]
-        if not pairs:
-            return []
-        one, other = (path.relative_to(self.root) for path in pairs[0])
-        return [
-            f"{self.root}: {len(pairs)} masks are copies of the mask of another picture, the first "
-            f"{one} of {other}"
-        ]
-
-    def predicted_masks(self) -> list[str]:
-        """Return a line on masks that are a model's own, in a folder that predict.py wrote."""
-        folder = folder_of_predictions(self.root / "masks")
-        written = masks_as_written(journal_of(folder) if folder else {})
-        looked = evenly([name for name in self.shown if name in written], COMPARED)
-        held = {name: content_of(self.mask_path(name), is_whole=True) for name in looked}
-        own = [name for name in looked if held[name] == written[name]]
-        if not own:
-            return []
-        return [
-            f"{self.root}: {len(own)} masks are as predict.py wrote them, the first of {own[0]}; "
-            "what learns from them, or is scored on them, repeats a model; keep those alone that "
-            "somebody checked"
-        ]
-
-    def named_tiles(self) -> list[str]:
-        """Return a line on test images that are tiles of a photograph that is trained on, if any.
-
-        Two that `groups.txt` names in two groups are known not to be.
-        """
-
-        def in_grey(name: str) -> np.ndarray:
-            return np.asarray(self.image(name).convert("L"))
-
-        tested = self.ids("test")
-        tiles = parted_tiles(tested, self.ids("trainval"), in_grey)
-        tiles = [tile for tile in tiles if not all(name in self.groups for name in tile[:2])]
-        if not tiles:
-            return []
-        one, other, photograph = tiles[0]
-        return [
-            f"{self.root}: {len(tiles)} of {len(tested)} test images are, by their names, tiles of "
-            f"photographs of which others are trained on, the first {one} beside {other}, so "
-            f"scores are too good; give those of one photograph one group in {GROUPS}, a line "
-            f"'{one}, {photograph}' for each"
-        ]
-
-    def trained_twins(self) -> list[str]:
-        """Return a line on images to train on whose file is that of another one, if any."""
-        trained = self.ids("trainval")
-        pairs = copies([*map(self.image_path, evenly(trained, COMPARED))])
-        if not pairs:
-            return []
-        one, other = (path.relative_to(self.root) for path in pairs[0])
-        lines = [
-            f"{self.root}: {len(pairs)} images to train on are copies of another one, the first "
-            f"{one} of {other}; what their masks show of it counts more than once"
-        ]
-        names = {self.image_path(name): name for name in trained}
-        denied = [pair for pair in pairs if self.differ(*(names[path] for path in pair))]
-        if denied:
-            one, other = (path.relative_to(self.root) for path in denied[0])
-            lines.append(
-                f"{self.root}: {len(denied)} of these have masks that deny one another, the first "
-                f"{one} and {other}; remove the wrong one"
-            )
-        return lines
-
-    def differ(self, one: str, other: str) -> bool:
-        """Return whether masks of two equal photographs show other classes, or not alike.
-
-        They do if of the pixels that both label, more than a tenth are of another class, or if one
-        shows a class that the other shows nowhere. Masks that make no sense are told elsewhere.
-        """
-        if len(self.masked((one, other))) < 2:
-            return False
-        with contextlib.suppress(UserError):
-            first, second = self.mask(one), self.mask(other)
-            shown = [{*np.unique(mask).tolist()} - {IGNORE} for mask in (first, second)]
-            both = (first != IGNORE) & (second != IGNORE)
-            parted = both & (first != second)
-            return shown[0] != shown[1] or bool(parted.sum() > PARTED * both.sum())
-        return False
 
     def given_lists(self, given: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]:
         """Return the ids of each split that its lists name, by stem, file name or path."""

@@ -143,6 +143,9 @@ class MaskClasses(SegmentationDataset):
     def mask_meaning(self) -> dict[str, str]:
         return described(self.mask_values, self.all_classes)
 
+    def with_own_masks(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if name in self.shown]
+
     def notes(self) -> list[str]:
         notes = [*super().notes(), *self.changes, *self.unfit(), *self.bare()]
         several = [self.mask_path(name) for name, numbers in self.shown.items() if inner(numbers)]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from weakseg.common import stable_seed
-from weakseg.data.base import SegmentationDataset, short_hash
+from weakseg.data.base import SegmentationDataset
+from weakseg.data.contents import short_hash
 from weakseg.data.looks import SIDE, look_of, look_of_image
 
 FEW = 8  # photographs whose looks are kept

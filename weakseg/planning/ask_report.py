@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from weakseg.common import UserError, atomic_path, read_json, write_json
-from weakseg.data.base import SegmentationDataset, short_hash
+from weakseg.data.base import SegmentationDataset
+from weakseg.data.contents import short_hash
 from weakseg.inference.predict import probe_mask
 from weakseg.learners.checkpoint_file import load_checkpoint
 from weakseg.learners.feature_store import FeatureStore

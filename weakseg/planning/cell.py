@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from weakseg.common import UserError, read_json
-from weakseg.data.base import SegmentationDataset, short_hash
+from weakseg.data.base import SegmentationDataset
+from weakseg.data.contents import short_hash
 from weakseg.data.datasets import DataOptions
 from weakseg.evaluation.results import read_result
 from weakseg.labels.label_file import save_labels

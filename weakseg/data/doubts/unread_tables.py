@@ -54,8 +54,9 @@ def table_notes(
 
 
 def tables(root: Path, files: Mapping[str, Path]) -> Iterator[Path]:
-    """Yield the tables in a data set's folder, and beside its pictures."""
+    """Yield the tables in a data set's folder, and beside its pictures or their folders."""
     folders = {path.parent for path in files.values()} | {root / "images"}
+    folders |= {folder.parent for folder in folders if folder.parent.is_relative_to(root)}
     for folder in [root, *sorted(folders - {root})][:FOLDERS]:
         if folder.is_dir():
             names = [one for one in os.listdir(folder) if one.casefold().endswith(SUFFIXES)]

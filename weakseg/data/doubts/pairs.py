@@ -1,0 +1,203 @@
+"""What looks wrong of photographs, their masks and their split, in whatever layout they lie."""
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from weakseg.common import IGNORE, UserError, evenly
+from weakseg.data.contents import content_of
+from weakseg.data.doubts.bars import bar_notes
+from weakseg.data.doubts.films import film_notes
+from weakseg.data.doubts.misplaced import misplaced_notes
+from weakseg.data.doubts.mixed_ranges import mixed_range_notes
+from weakseg.data.doubts.named_tiles import parted_tiles
+from weakseg.data.doubts.tested_twins import twin_notes
+from weakseg.data.doubts.turned import turned_notes
+from weakseg.data.doubts.unread_tables import table_notes
+from weakseg.data.groups import FILE as GROUPS
+from weakseg.data.predictions import folder_of_predictions, journal_of, masks_as_written
+from weakseg.data.reading import Photograph, Reading
+from weakseg.data.twins import copies, equal_files
+
+PARTED = 0.1  # share of pixels in which two masks of one photograph may differ
+COMPARED = 5000  # images, or masks, at most whose files are compared with others
+
+
+class Pairs(Protocol):
+    """What is asked of a data set to look at its photographs and masks.
+
+    It is a `SegmentationDataset`, which describes all of these.
+    """
+
+    root: Path
+    chosen: Reading
+    may_lack_test: bool
+
+    @property
+    def groups(self) -> dict[str, str]: ...
+    def ids(self, split: str) -> list[str]: ...
+    def pictures(self) -> dict[str, Path]: ...
+    def masked(self, names: Iterable[str]) -> list[str]: ...
+    def with_own_masks(self, names: Iterable[str]) -> list[str]: ...
+    def image_path(self, name: str) -> Path: ...
+    def mask_path(self, name: str) -> Path: ...
+    def image(self, name: str) -> Image.Image: ...
+    def mask(self, name: str) -> np.ndarray: ...
+    def class_numbers(self, path: Path) -> np.ndarray: ...
+
+
+def pair_notes(data: Pairs) -> list[str]:
+    """Return lines on photographs, masks and tables of a data set that may be wrong."""
+    used = sorted([*data.ids("trainval"), *data.ids("test")])
+    masked = data.with_own_masks(evenly(used, COMPARED))
+    pairs = paths_of(data, masked)
+    has_groups, has_splits = (data.root / GROUPS).exists(), not data.may_lack_test
+    return [
+        *table_notes(data.root, data.pictures(), has_groups, has_splits),
+        *twin_notes(data.root, data.ids, data.groups, data.image_path),
+        *trained_twins(data),
+        *copied_masks(data, masked),
+        *tile_notes(data),
+        *predicted_masks(data, masked),
+        *turned_notes(data.root, pairs),
+        *bar_notes(data.root, pairs, data.class_numbers),
+        *misplaced_masks(data),
+        *mixed_range_notes(data.root, [Photograph(data.image_path(n), data.chosen) for n in used]),
+        *film_notes(data.root, data.ids, data.groups, data.image_path),
+    ]
+
+
+def paths_of(data: Pairs, names: Iterable[str]) -> list[tuple[Path, Path]]:
+    """Return (photograph, mask) of some images."""
+    return [(data.image_path(name), data.mask_path(name)) for name in names]
+
+
+def misplaced_masks(data: Pairs) -> list[str]:
+    """Return lines where masks to train on, or to test on, fit edges better in another way."""
+    splits = {"to train on": data.ids("trainval"), "to test on": data.ids("test")}
+    return [
+        line
+        for words, names in splits.items()
+        for line in misplaced_notes(
+            data.root, words, paths_of(data, data.with_own_masks(names)), data.class_numbers
+        )
+    ]
+
+
+def trained_twins(data: Pairs) -> list[str]:
+    """Return a line on images to train on whose file is that of another one, if any."""
+    trained = data.ids("trainval")
+    pairs = copies([*map(data.image_path, evenly(trained, COMPARED))])
+    if not pairs:
+        return []
+    one, other = (path.relative_to(data.root) for path in pairs[0])
+    lines = [
+        f"{data.root}: {len(pairs)} images to train on are copies of another one, the first "
+        f"{one} of {other}; what their masks show of it counts more than once"
+    ]
+    names = {data.image_path(name): name for name in trained}
+    denied = [pair for pair in pairs if differ(data, *(names[path] for path in pair))]
+    if denied:
+        one, other = (path.relative_to(data.root) for path in denied[0])
+        lines.append(
+            f"{data.root}: {len(denied)} of these have masks that deny one another, the first "
+            f"{one} and {other}; remove the wrong one"
+        )
+    return lines
+
+
+def differ(data: Pairs, one: str, other: str) -> bool:
+    """Return whether masks of two equal photographs show other classes, or not alike.
+
+    They do if of the pixels that both label, more than a tenth are of another class, or if one
+    shows a class that the other shows nowhere. Masks that make no sense are told elsewhere.
+    """
+    if len(data.masked((one, other))) < 2:
+        return False
+    with contextlib.suppress(UserError):
+        first, second = data.mask(one), data.mask(other)
+        shown = [{*np.unique(mask).tolist()} - {IGNORE} for mask in (first, second)]
+        both = (first != IGNORE) & (second != IGNORE)
+        parted = both & (first != second)
+        return shown[0] != shown[1] or bool(parted.sum() > PARTED * both.sum())
+    return False
+
+
+def copied_masks(data: Pairs, names: Iterable[str]) -> list[str]:
+    """Return a line on masks with objects that are one file, of pictures that are not, if any.
+
+    Masks of one class all over may well be equal. names: of images that have a mask
+    """
+    photographs = {data.mask_path(name): data.image_path(name) for name in names}
+    pairs = copies(photographs)
+    telling = {other for other in {other for _, other in pairs} if shows_several(data, other)}
+    pairs = [
+        (one, other)
+        for one, other in pairs
+        if other in telling and not equal_files([photographs[one]], [photographs[other]])
+    ]
+    if not pairs:
+        return []
+    one, other = (path.relative_to(data.root) for path in pairs[0])
+    return [
+        f"{data.root}: {len(pairs)} masks are copies of the mask of another picture, the first "
+        f"{one} of {other}"
+    ]
+
+
+def shows_several(data: Pairs, mask: Path) -> bool:
+    """Return whether a mask file shows more than one class; one that can't be read shows none."""
+    with contextlib.suppress(UserError):
+        return len({*np.unique(data.class_numbers(mask)).tolist()} - {IGNORE}) > 1
+    return False
+
+
+def tile_notes(data: Pairs) -> list[str]:
+    """Return a line on test images that are tiles of a photograph that is trained on, if any.
+
+    Two that `groups.txt` names in two groups are known not to be.
+    """
+
+    def in_grey(name: str) -> np.ndarray:
+        return np.asarray(data.image(name).convert("L"))
+
+    tested = data.ids("test")
+    tiles = parted_tiles(tested, data.ids("trainval"), in_grey)
+    tiles = [tile for tile in tiles if not all(name in data.groups for name in tile[:2])]
+    if not tiles:
+        return []
+    one, other, photograph = tiles[0]
+    return [
+        f"{data.root}: {len(tiles)} of {len(tested)} test images are, by their names, tiles of "
+        f"photographs of which others are trained on, the first {one} beside {other}, so "
+        f"scores are too good; give those of one photograph one group in {GROUPS}, a line "
+        f"'{one}, {photograph}' for each"
+    ]
+
+
+def predicted_masks(data: Pairs, names: Iterable[str]) -> list[str]:
+    """Return a line on masks that are a model's own, in a folder that predict.py wrote.
+
+    names: of images that have a mask
+    """
+    masks = {name: data.mask_path(name) for name in names}
+    folders = {path.parent for path in masks.values()}
+    written: Mapping[str, str] = {}
+    for folder in {folder_of_predictions(path) for path in folders} - {None}:
+        written = {**written, **masks_as_written(journal_of(folder) if folder else {})}
+    own = [
+        name
+        for name, path in masks.items()
+        if name in written and content_of(path, is_whole=True) == written[name]
+    ]
+    if not own:
+        return []
+    return [
+        f"{data.root}: {len(own)} masks are as predict.py wrote them, the first of {own[0]}; "
+        "what learns from them, or is scored on them, repeats a model; keep those alone that "
+        "somebody checked"
+    ]
