@@ -238,10 +238,11 @@ def refuse_unusable(found: Imported, pictures: Pictures, is_matched: bool) -> No
             "were set on another size"
         )
     if found.marks >= FEWEST and found.far > found.marks / 2:
-        raise UserError(
-            f"{path}: {found.far} of {found.marks} shapes reach beyond their pictures: they were "
-            "drawn on another size, or boxes are corners where width and height are expected"
+        cause = (
+            f"{found.far} of {found.marks} shapes reach beyond their pictures: they were drawn on "
+            "another size, or boxes are corners where width and height are expected"
         )
+        raise UserError(f"{path}: {next(found.slips.half.lines(), cause)}")
     is_lost = not found.shown and found.dropped.lost >= max(1, found.empty)
     if is_matched and is_lost:
         raise UserError(
@@ -298,8 +299,10 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
                     found.slips.add(fit.whole(named), record.name, is_exact, fit.size)
                 if named.kind != "click" and fit.beyond(named) > EDGE:
                     found.dropped.change("cut at the edge of the picture", record.name)
-                if named.kind == "box" and not found.has_sizes:
-                    found.order.add(named.geometry, fit.given)
+                if named.kind == "box":
+                    found.slips.half.add(named.geometry, record.name, fit.given, fit.size)
+                    if not found.has_sizes:
+                        found.order.add(named.geometry, fit.given)
                 if named.label is not None and named.label not in found.classes:
                     found.classes.append(named.label)
     shapes = without_repeats(shapes, record.name, found.dropped)

@@ -12,6 +12,7 @@ from weakseg.labels.doubts.area_specks import AreaSpecks
 from weakseg.labels.doubts.closed_strokes import ClosedStrokes
 from weakseg.labels.doubts.extreme_points import ExtremePoints
 from weakseg.labels.doubts.from_corner import FromCorner
+from weakseg.labels.doubts.half_boxes import HalfBoxes
 from weakseg.labels.doubts.letterbox import Letterbox
 from weakseg.labels.doubts.lost_origin import LostOrigin
 from weakseg.labels.doubts.one_size import OneSize
@@ -49,6 +50,7 @@ class Slips:
     outlines  how many cross themselves all over, or go around twice
     extreme  how many outlines are extreme points of objects
     leaping  how many strokes and outlines go to the upper left corner
+    half  whether boxes lie half a box off
     one_size, lost  whether shapes have all one size, or lost where they belong
     specks  how many areas are specks
     placed, tagged  classes of shapes that have a place, and of tags
@@ -68,6 +70,7 @@ class Slips:
     outlines: Tangled = field(default_factory=Tangled)
     extreme: ExtremePoints = field(default_factory=ExtremePoints)
     leaping: FromCorner = field(default_factory=FromCorner)
+    half: HalfBoxes = field(default_factory=HalfBoxes)
     one_size: OneSize = field(default_factory=OneSize)
     lost: LostOrigin = field(default_factory=LostOrigin)
     placed: set[str] = field(default_factory=set)
@@ -131,9 +134,9 @@ class Slips:
                 "of pixels; where they say something else of a picture, "
                 f"--map '{notes[0]}=-' leaves one out"
             )
-        placed = self.corner, self.padding, self.thousandths, self.percents, self.lost
+        placed = self.corner, self.padding, self.thousandths, self.percents
         drawn = self.strokes, self.outlines, self.leaping, self.extreme, self.one_size
-        for one in (*placed, *drawn, self.specks):
+        for one in (*placed, self.lost, self.half, *drawn, self.specks):
             yield from one.lines()
         for pattern, stem, names in numbered(named):
             yield (
