@@ -1,20 +1,18 @@
 """Tables of pictures, as other data sets have them, whose groups or splits nobody reads."""
 
-import csv
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from weakseg.common import evenly
 from weakseg.data.class_list import is_blank, letters_of
+from weakseg.data.doubts.table_rows import READERS, Row, rows_of
 from weakseg.data.doubts.unread_lists import GROUPED, LISTS, SPLIT
 from weakseg.data.folder_files import compared
-from weakseg.data.lists import text_of
 from weakseg.data.split_folders import CHECKED, TESTED, TRAINED
 
-SUFFIXES = (".csv", ".tsv", ".jsonl")
-READ = 1 << 20  # bytes of a table at most
-FOLDERS = 20  # at most that tables are looked for in
+FOLDERS, TABLES = 20, 50  # at most that tables are looked for in, and that are read
+ROWS = 1000  # that tell which column names pictures
 # What heads a column of groups, with "id" or "name" behind it or not, or one of splits.
 GROUP_COLUMNS = set(
     "patient subject participant case scene video slide sequence session drive individual lesion "
@@ -22,8 +20,6 @@ GROUP_COLUMNS = set(
 )
 SPLIT_COLUMNS = set("split subset fold partition usage set phase".split())
 ENDINGS = ("", "id", "ids", "name", "uid", "no", "nr", "number")
-FAULTS = (OSError, ValueError, AttributeError, RecursionError, csv.Error)  # of what is no table
-Row = Mapping[str, str]
 
 
 def table_notes(
@@ -33,11 +29,12 @@ def table_notes(
 
     files: {id: path} of the pictures; has_groups, has_splits: whether somebody says them already
     """
-    if has_groups and has_splits:
+    paths = [*tables(root, files)]
+    if not paths or (has_groups and has_splits):
         return []
-    known = set[str]()
-    for path in tables(root, files):
-        known = known or {*map(last_name, files), *(last_name(one.name) for one in files.values())}
+    known = {*map(last_name, files), *(last_name(path.name) for path in files.values())}
+    several = [path for path in paths if compared(path.stem) not in known]  # of no single picture
+    for path in several[:TABLES]:
         stem, rows = path.stem.casefold(), rows_of(path)
         names = picture_column(rows, known)
         rows = [row for row in rows if last_name(row.get(names, "")) in known]
@@ -59,34 +56,15 @@ def tables(root: Path, files: Mapping[str, Path]) -> Iterator[Path]:
     folders |= {folder.parent for folder in folders if folder.parent.is_relative_to(root)}
     for folder in [root, *sorted(folders - {root})][:FOLDERS]:
         if folder.is_dir():
-            names = [one for one in os.listdir(folder) if one.casefold().endswith(SUFFIXES)]
+            names = [one for one in os.listdir(folder) if one.casefold().endswith((*READERS,))]
             yield from (folder / name for name in sorted(names))
-
-
-def rows_of(path: Path) -> Sequence[Row]:
-    """Return the first rows of a table, {heading: cell}; none of what is no table."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(READ)
-        if len(content) == READ:
-            content = content[: content.rfind(b"\n") + 1]
-        lines = text_of(content).splitlines()
-        if path.suffix.casefold() == ".jsonl":
-            return [{key: str(cell) for key, cell in json.loads(one).items()} for one in lines]
-        sign = max(",;\t", key=lines[0].count) if lines else ","
-        return [
-            {key: cell for key, cell in row.items() if isinstance(key and cell, str)}
-            for row in csv.DictReader(lines, delimiter=sign)
-        ]
-    except FAULTS:
-        return []
 
 
 def picture_column(rows: Sequence[Row], known: set[str]) -> str:
     """Return the heading of the column that names most pictures; "" where none names two."""
     headings = {heading: None for row in rows[:1] for heading in row}
     named = {
-        heading: sum(last_name(row.get(heading, "")) in known for row in rows)
+        heading: sum(last_name(row.get(heading, "")) in known for row in evenly(rows, ROWS))
         for heading in headings
     }
     best = max(named, key=named.__getitem__, default="")
