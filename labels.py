@@ -63,6 +63,7 @@ def import_labels(args: argparse.Namespace) -> None:
     from weakseg.labels.matching import Pictures
     from weakseg.labels.naming import renamed_lines, unused
     from weakseg.labels.seen_photographs import note_photographs
+    from weakseg.labels.stale import without_stale
     from weakseg.labels.store import opened_store
 
     pictures, wishes = Pictures(args.images), wishes_of(args)
@@ -75,6 +76,7 @@ def import_labels(args: argparse.Namespace) -> None:
         classes = all_classes(store.classes(), wishes, files)
         for found in files:
             report(found, pictures, wishes.meaning.classes.names)
+            say_all(f"  {line}" for line in without_stale(store, found, args.source))
             before = store.given()
             change = keep(store, found)
             for source, given in found.sources.items():
