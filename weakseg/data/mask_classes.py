@@ -12,6 +12,7 @@ from weakseg.data.base import SegmentationDataset
 from weakseg.data.doubts.counted import CountedTally
 from weakseg.data.doubts.ignored_objects import IgnoredTally
 from weakseg.data.doubts.inverted import InvertedTally
+from weakseg.data.doubts.late_classes import late_class_notes
 from weakseg.data.doubts.mask_shapes import ShapeTally
 from weakseg.data.doubts.mask_tally import Reader, tally_notes
 from weakseg.data.doubts.rims import inner, rim_notes
@@ -152,6 +153,8 @@ class MaskClasses(SegmentationDataset):
         read = partial(read_class_numbers, values=self.mask_values)
         notes += [*self.mixture(read), *self.shifted(read)]
         notes += [*rim_notes(self.root, several, read), *self.inverted(read), *self.counted(read)]
+        first = int(self.has_background)
+        notes += late_class_notes(self.root, self.shown, self.all_classes, first)
         return [*notes, *self.shapeless(read), *self.unseen()]
 
     def unseen(self) -> list[str]:
