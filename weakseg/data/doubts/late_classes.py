@@ -47,11 +47,11 @@ def late_class_notes(
         if not late:
             continue
         front = min(late.values())
-        later = objects[front:, [*late]].any(1)
+        later = np.asarray(objects[front:, [*late]].any(1))
         told = shorten(" or ".join(names[first + number] for number in late), 120)
         return [
             f"{root}: none of {front} masks {where} {order[::step][front]}, in the order of names, "
-            f"shows {told}, which {later.sum()} of the other {len(later)} do; if it was no class "
+            f"shows {told}, which {later.sum()} of the other {later.size} do; if it was no class "
             "when these were drawn, draw it there too"
         ]
     return []

@@ -13,7 +13,7 @@ from weakseg.data.contents import content_of
 from weakseg.data.doubts.bars import bar_notes
 from weakseg.data.doubts.films import film_notes
 from weakseg.data.doubts.misplaced import misplaced_notes
-from weakseg.data.doubts.mixed_ranges import mixed_range_notes
+from weakseg.data.doubts.mixed_ranges import LOOKED, mixed_range_notes
 from weakseg.data.doubts.named_tiles import parted_tiles
 from weakseg.data.doubts.tested_twins import twin_notes
 from weakseg.data.doubts.turned import turned_notes
@@ -26,8 +26,10 @@ from weakseg.data.twins import copies, equal_files
 PARTED = 0.1  # share of pixels in which two masks of one photograph may differ
 COMPARED = 5000  # images, or masks, at most whose files are compared with others
 
+Pair = tuple[Path, Path]  # a photograph, its mask
 
-class Pairs(Protocol):
+
+class DataSet(Protocol):
     """What is asked of a data set to look at its photographs and masks.
 
     It is a `SegmentationDataset`, which describes all of these.
@@ -50,45 +52,40 @@ class Pairs(Protocol):
     def class_numbers(self, path: Path) -> np.ndarray: ...
 
 
-def pair_notes(data: Pairs) -> list[str]:
+def pair_notes(data: DataSet) -> list[str]:
     """Return lines on photographs, masks and tables of a data set that may be wrong."""
     used = sorted([*data.ids("trainval"), *data.ids("test")])
-    masked = data.with_own_masks(evenly(used, COMPARED))
-    pairs = paths_of(data, masked)
+    pairs = {
+        name: (data.image_path(name), data.mask_path(name)) for name in data.with_own_masks(used)
+    }
+    compared = {name: pairs[name] for name in evenly([*pairs], COMPARED)}
+    deep = [Photograph(data.image_path(name), data.chosen) for name in evenly(used, LOOKED)]
     has_groups, has_splits = (data.root / GROUPS).exists(), not data.may_lack_test
     return [
         *table_notes(data.root, data.pictures(), has_groups, has_splits),
         *twin_notes(data.root, data.ids, data.groups, data.image_path),
         *trained_twins(data),
-        *copied_masks(data, masked),
+        *copied_masks(data, compared),
         *tile_notes(data),
-        *predicted_masks(data, masked),
-        *turned_notes(data.root, pairs),
-        *bar_notes(data.root, pairs, data.class_numbers),
-        *misplaced_masks(data),
-        *mixed_range_notes(data.root, [Photograph(data.image_path(n), data.chosen) for n in used]),
+        *predicted_masks(data, compared),
+        *turned_notes(data.root, compared.values()),
+        *bar_notes(data.root, [*compared.values()], data.class_numbers),
+        *misplaced_masks(data, pairs),
+        *mixed_range_notes(data.root, deep),
         *film_notes(data.root, data.ids, data.groups, data.image_path),
     ]
 
 
-def paths_of(data: Pairs, names: Iterable[str]) -> list[tuple[Path, Path]]:
-    """Return (photograph, mask) of some images."""
-    return [(data.image_path(name), data.mask_path(name)) for name in names]
-
-
-def misplaced_masks(data: Pairs) -> list[str]:
+def misplaced_masks(data: DataSet, pairs: Mapping[str, Pair]) -> list[str]:
     """Return lines where masks to train on, or to test on, fit edges better in another way."""
-    splits = {"to train on": data.ids("trainval"), "to test on": data.ids("test")}
-    return [
-        line
-        for words, names in splits.items()
-        for line in misplaced_notes(
-            data.root, words, paths_of(data, data.with_own_masks(names)), data.class_numbers
-        )
-    ]
+    lines = []
+    for split, words in (("trainval", "to train on"), ("test", "to test on")):
+        own = [pairs[name] for name in data.ids(split) if name in pairs]
+        lines += misplaced_notes(data.root, words, own, data.class_numbers)
+    return lines
 
 
-def trained_twins(data: Pairs) -> list[str]:
+def trained_twins(data: DataSet) -> list[str]:
     """Return a line on images to train on whose file is that of another one, if any."""
     trained = data.ids("trainval")
     pairs = copies([*map(data.image_path, evenly(trained, COMPARED))])
@@ -110,7 +107,7 @@ def trained_twins(data: Pairs) -> list[str]:
     return lines
 
 
-def differ(data: Pairs, one: str, other: str) -> bool:
+def differ(data: DataSet, one: str, other: str) -> bool:
     """Return whether masks of two equal photographs show other classes, or not alike.
 
     They do if of the pixels that both label, more than a tenth are of another class, or if one
@@ -127,12 +124,12 @@ def differ(data: Pairs, one: str, other: str) -> bool:
     return False
 
 
-def copied_masks(data: Pairs, names: Iterable[str]) -> list[str]:
+def copied_masks(data: DataSet, drawn: Mapping[str, Pair]) -> list[str]:
     """Return a line on masks with objects that are one file, of pictures that are not, if any.
 
-    Masks of one class all over may well be equal. names: of images that have a mask
+    Masks of one class all over may well be equal.
     """
-    photographs = {data.mask_path(name): data.image_path(name) for name in names}
+    photographs = {mask: photograph for photograph, mask in drawn.values()}
     pairs = copies(photographs)
     telling = {other for other in {other for _, other in pairs} if shows_several(data, other)}
     pairs = [
@@ -149,14 +146,14 @@ def copied_masks(data: Pairs, names: Iterable[str]) -> list[str]:
     ]
 
 
-def shows_several(data: Pairs, mask: Path) -> bool:
+def shows_several(data: DataSet, mask: Path) -> bool:
     """Return whether a mask file shows more than one class; one that can't be read shows none."""
     with contextlib.suppress(UserError):
         return len({*np.unique(data.class_numbers(mask)).tolist()} - {IGNORE}) > 1
     return False
 
 
-def tile_notes(data: Pairs) -> list[str]:
+def tile_notes(data: DataSet) -> list[str]:
     """Return a line on test images that are tiles of a photograph that is trained on, if any.
 
     Two that `groups.txt` names in two groups are known not to be.
@@ -179,20 +176,16 @@ def tile_notes(data: Pairs) -> list[str]:
     ]
 
 
-def predicted_masks(data: Pairs, names: Iterable[str]) -> list[str]:
-    """Return a line on masks that are a model's own, in a folder that predict.py wrote.
-
-    names: of images that have a mask
-    """
-    masks = {name: data.mask_path(name) for name in names}
-    folders = {path.parent for path in masks.values()}
-    written: Mapping[str, str] = {}
-    for folder in {folder_of_predictions(path) for path in folders} - {None}:
-        written = {**written, **masks_as_written(journal_of(folder) if folder else {})}
+def predicted_masks(data: DataSet, drawn: Mapping[str, Pair]) -> list[str]:
+    """Return a line on masks that are a model's own, in a folder that predict.py wrote."""
+    folders = {mask.parent for _, mask in drawn.values()}
+    written = dict[str, str]()
+    for folder in {*map(folder_of_predictions, folders)}:
+        written |= masks_as_written(journal_of(folder) if folder else {})
     own = [
         name
-        for name, path in masks.items()
-        if name in written and content_of(path, is_whole=True) == written[name]
+        for name, (_, mask) in drawn.items()
+        if name in written and content_of(mask, is_whole=True) == written[name]
     ]
     if not own:
         return []

@@ -32,11 +32,17 @@ def table_notes(
     paths = [*tables(root, files)]
     if not paths or (has_groups and has_splits):
         return []
-    known = {*map(last_name, files), *(last_name(path.name) for path in files.values())}
-    several = [path for path in paths if compared(path.stem) not in known]  # of no single picture
+    single = {name.rpartition("/")[2] for name in files}
+    several = [path for path in paths if path.stem not in single]  # labels of one picture are none
+    known = set[str]()
     for path in several[:TABLES]:
-        stem, rows = path.stem.casefold(), rows_of(path)
-        names = picture_column(rows, known)
+        rows = rows_of(path)
+        if not any(
+            is_called(one, GROUP_COLUMNS | SPLIT_COLUMNS) for row in rows[:1] for one in row
+        ):
+            continue
+        known = known or {*map(last_name, files), *(last_name(one.name) for one in files.values())}
+        stem, names = path.stem.casefold(), picture_column(rows, known)
         rows = [row for row in rows if last_name(row.get(names, "")) in known]
         groups = None if has_groups or stem in GROUPED else group_column(rows, names)
         split = None if has_splits or stem in SPLIT else split_column(rows)
