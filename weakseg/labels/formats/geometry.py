@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from weakseg.labels.formats.filling import ring_pixels
 from weakseg.labels.formats.records import Dropped, Nothing, PictureRecord, Shape, Unreadable
 from weakseg.labels.formats.runs import mask_geometry, mask_pixels
 
@@ -167,13 +168,11 @@ def area_pixels(shape: Shape, size: tuple[int, int]) -> np.ndarray:
         shown = pixels[max(0, -top) :, max(0, -left) :][: part.shape[0], : part.shape[1]]
         part |= shown
         return canvas
-    from skimage.draw import polygon as fill
-
     for outline, *holes in shape.geometry:
         part = np.zeros_like(canvas)
         for ring, value in [(outline, True), *((hole, False) for hole in holes)]:
             x, y = np.array(ring, float).T
-            part[fill(y - 0.5, x - 0.5, part.shape)] = value
+            part[ring_pixels(x - 0.5, y - 0.5, (height, width))] = value
         canvas |= part
     if not canvas.any():
         x0, y0, x1, y1 = box_of([place for part in shape.geometry for place in part[0]])
