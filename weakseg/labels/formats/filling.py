@@ -54,7 +54,8 @@ def rows_filled(x: np.ndarray, y: np.ndarray, shape: tuple[int, int]) -> np.ndar
                 meets = (side > 0 if way == 0 else side < 0) & (column >= 0) & (column < width)
                 add(crossed[way], rows[meets], column[meets], 1)
                 add(crossed[way], rows[meets], column[meets] + 1, -1)
-    pixels = (np.cumsum(crossed[:, :, :-1], axis=2) & 1).any(0)
+    rightwards, leftwards = np.cumsum(crossed[:, :, :-1], axis=2) % 2 == 1
+    pixels = rightwards | leftwards
     corner = np.round(x), np.round(y)
     is_on = (np.abs(x - corner[0]) < ON_CORNER) & (np.abs(y - corner[1]) < ON_CORNER)
     is_on &= (corner[0] >= 0) & (corner[0] < width) & (corner[1] >= 0) & (corner[1] < height)
