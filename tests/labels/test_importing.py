@@ -16,8 +16,11 @@ from weakseg.common import UserError
 from weakseg.data.looks import SIDE, are_alike
 from weakseg.labels.box_order import FEWEST, BoxOrder
 from weakseg.labels.carried import merged
+from weakseg.labels.converting import PARTS
+from weakseg.labels.formats.geometry import corners
 from weakseg.labels.formats.masks import Meaning
-from weakseg.labels.formats.records import Classes
+from weakseg.labels.formats.records import Classes, Dropped, PictureRecord, Shape
+from weakseg.labels.formats.table import FORMATS
 from weakseg.labels.importing import Wishes, distrust_empty, keep, read_labels
 from weakseg.labels.matching import Pictures
 from weakseg.labels.store import opened_store
@@ -458,6 +461,24 @@ def test_areas_become_coarse_outlines_one_for_each_part(bring):
         [list(pair) for pair in zip(ring[::2], ring[1::2], strict=True)] for ring in rings
     ]
     assert complete_of(found) == ["outlines"]
+
+
+@pytest.mark.parametrize("kind", ["points", "scribbles", "boxes", "outlines"])
+@pytest.mark.parametrize("more", [0, 1, 12])
+@pytest.mark.parametrize("flag", [None, (), "own"])
+def test_marks_of_areas_are_a_complete_list_where_each_part_has_one(
+    kind, more, flag, pictures, tmp_path
+):
+    """more: pixels of the sides of a second part, which may be but a speck."""
+    boxes = [2.0, 2.0, 20.0, 20.0], [25.0, 25.0, 25.0 + more, 25.0 + more]
+    area = Shape("polygon", "cat", [[corners(box)] for box in boxes[: 1 + bool(more)]])
+    record = PictureRecord("a.png", SIZE, (area,), ("full",))
+    FORMATS["weakseg"].write([record], tmp_path / "a.json", CLASSES, Dropped())
+    wishes = replace(KNOWN, areas_as=kind, complete=(kind,) if flag == "own" else flag)
+    found = read_labels(tmp_path / "a.json", pictures, wishes)
+    lacks = kind in ("points", "scribbles") and more == 12 and flag != "own"
+    assert complete_of(found) == ([] if lacks else [kind])
+    assert (PARTS in "".join(found.dropped.lines())) == lacks
 
 
 def test_a_crowd_leaves_no_list_of_boxes_complete(bring):

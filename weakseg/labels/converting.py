@@ -9,6 +9,8 @@ from weakseg.labels.formats.geometry import area_pixels, outlines, reach
 from weakseg.labels.formats.records import AREAS, Shape
 from weakseg.labels.scribbles import skeleton_stroke
 
+MARKS = ("points", "scribbles")  # of which an area becomes one, on its largest region
+PARTS = "areas of several parts, of which the largest alone has a mark: the list is not complete"
 WISHES = ("full", "outlines", "boxes", "points", "scribbles")  # what an area can become
 
 
@@ -35,6 +37,18 @@ def converted(shape: Shape, wish: str | None, size: tuple[int, int]) -> list[Sha
     path, width = skeleton_stroke(region, Options(scribble_length=1.0), np.random.default_rng(0))
     stroke = {"width": float(width), "path": path.tolist()}
     return [replace(shape, kind="stroke", geometry=stroke)]
+
+
+def lacks_marks(shape: Shape, wish: str | None, size: tuple[int, int]) -> bool:
+    """Return whether an area has a region that may be an object, and gets no mark; see `converted`.
+
+    Masks come in as a shape a region, polygons of an object as one of all its parts.
+    """
+    if shape.kind not in AREAS or wish not in MARKS:
+        return False
+    least = Options().min_area * size[0] * size[1]  # of objects that simulated annotators mark
+    regions = connected_regions(area_pixels(shape, size).astype(np.uint8), 1)
+    return any(region.area >= least for region in regions[1:])
 
 
 def largest_region(shape: Shape, size: tuple[int, int]) -> Region:

@@ -9,7 +9,7 @@ from weakseg.common import UserError, suggestion
 from weakseg.labels.box_order import FEWEST, BoxOrder
 from weakseg.labels.carried import Carried, complete_lists, merged
 from weakseg.labels.checks import EDGE, are_shares, at_corners
-from weakseg.labels.converting import converted
+from weakseg.labels.converting import PARTS, converted, lacks_marks
 from weakseg.labels.doubts.painted_areas import area_lines
 from weakseg.labels.doubts.slips import Slips
 from weakseg.labels.doubts.turned_pictures import turned_lines
@@ -283,6 +283,7 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
             "width and height"
         )
     shapes: list[Shape] = []
+    lacking = False
     for place, shape in enumerate(record.shapes, 1):
         with found.dropped.unless_read(record.name, f"shape {place}"):
             found.called.update([] if shape.label is None else [shape.label])
@@ -292,6 +293,7 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
                 fitted = fit.shape(named)
                 became = converted(fitted, wishes.areas_as, fit.size)
                 shapes += became
+                lacking |= lacks_marks(fitted, wishes.areas_as, fit.size)
                 found.slips.take(became, record.name, fit.size)
                 found.slips.place(fitted, record.name, fit.size)
                 if named.label not in backgrounds(wishes.meaning.classes):
@@ -308,6 +310,9 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
     shapes = without_repeats(shapes, record.name, found.dropped)
     found.shown.update(SIGNAL[shape.kind] for shape in shapes)
     complete = complete_kinds(record, shapes, wishes)
+    if lacking and wishes.areas_as not in (wishes.complete or ()):
+        found.dropped.change(PARTS, record.name)
+        complete = [kind for kind in complete if kind != wishes.areas_as]
     return Given(
         dict(enumerate(shapes)),
         fit.size,
