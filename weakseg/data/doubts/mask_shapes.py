@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from weakseg.common import IGNORE
+from weakseg.data.doubts.gaps import GapTally
 from weakseg.data.doubts.inverted import FEWEST, SHARE
 from weakseg.data.doubts.mask_tally import PIXELS
 from weakseg.data.doubts.mixed_shapes import BOXES, RINGS, MixedShapes
@@ -87,11 +88,12 @@ class ShapeTally:
 
     seen, rings, boxes: names of masks with regions that tell something; those whose regions nearly
     all are so. sizes: {width and height: number of regions}; first: the mask that has it first
-    strokes: of a brush; mixed: those of each class; room: pixels that are still looked at
+    strokes: of a brush; mixed: those of each class; gaps: within objects
+    room: pixels that are still looked at
     """
 
     def __init__(self) -> None:
-        self.strokes, self.mixed = StrokeTally(), MixedShapes()
+        self.strokes, self.mixed, self.gaps = StrokeTally(), MixedShapes(), GapTally()
         self.seen, self.rings, self.boxes = list[str](), list[str](), list[str]()
         self.sizes, self.first, self.room = Counter[Box](), dict[Box, str](), PIXELS
 
@@ -101,6 +103,7 @@ class ShapeTally:
             return
         self.room -= mask.size
         self.strokes.add(mask, name)
+        self.gaps.add(mask, name)
         numbers = {*np.flatnonzero(np.bincount(mask.ravel())).tolist()} - {0, IGNORE}
         parts = {number: regions(mask == number) for number in sorted(numbers)}
         self.mixed.add(mask, name, {number: forms(part) for number, part in parts.items()})
@@ -122,6 +125,8 @@ class ShapeTally:
 
         where: what they belong to; tells_boxes: an import tells rectangles of any kind itself
         """
+        if gaps := self.gaps.lines(where):
+            return gaps
         head, of_all = f"{where}: " if where else "", f"of {len(self.seen)} masks of objects"
         if dots := self.dots():
             (wide, high), count = dots
