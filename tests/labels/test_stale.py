@@ -84,6 +84,19 @@ def test_a_copy_that_went_its_own_way_comes_in_and_what_was_removed_here_is_told
     assert lefts_in(tmp_path / "mine") == {"a": [3, 20], "b": [5, 30, 44]}
 
 
+def test_what_is_here_already_is_not_taken_twice(at, tmp_path, capsys):
+    """As where one person labels on in a copy of another one's store, and sends it back."""
+    at("mine", 1000.0, {"a": [3, 20]})
+    shutil.copytree(tmp_path / "mine", tmp_path / "other")
+    at("other", 1600.0, {"b": [44]}, source="ben")
+    command = ["import", tmp_path / "other", "--images", tmp_path / "images"]
+    run(labels, *command, "--output", tmp_path / "mine")
+    assert "store ann: its 2 shapes are here already, and are" in capsys.readouterr().out
+    assert lefts_in(tmp_path / "mine") == {"a": [3, 20], "b": [44]}
+    with opened_store(tmp_path / "mine") as store:
+        assert len(store.given()["a"]) == 1  # nobody pays for it twice
+
+
 def test_stores_of_two_people_are_no_copies_of_one(at, tmp_path, capsys):
     at("one", 2000.0, {"a": [3]})
     at("other", 1000.0, {"b": [5]})  # of the same source, by the same name

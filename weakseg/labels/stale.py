@@ -85,12 +85,14 @@ def left_out(found: Imported, told: str, here: Pictures, last: float, later: flo
     here: what the store has of it; last, later: times of the last event of either
     """
     given = found.sources.pop(told)
-    shapes, others = keys_of(given), keys_of(here)
+    shapes = keys_of(given)
+    others = {one for one in keys_of(here) if one[0] in given}
+    if shapes == others:
+        return f"{told}: its {len(shapes)} shapes are here already, and are not taken twice"
     return (
         f"{told} is as it was at {as_date(last)}, and is here as of {as_date(later)}: it is left "
         f"out, since {len(shapes - others)} shapes that were removed or changed would come back, "
-        f"and {len({one for one in others if one[0] in given} - shapes)} be lost; to go back, "
-        "import to another --output"
+        f"and {len(others - shapes)} be lost; to go back, import to another --output"
     )
 
 
