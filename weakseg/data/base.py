@@ -381,8 +381,7 @@ class SegmentationDataset(ABC):
         if (height, width) != tuple(shape):
             raise UserError(
                 f"{path or self.mask_path(name)}: the mask is {shape[1]}x{shape[0]} but the "
-                f"upright image "
-                f"is {width}x{height}; save the two in one size and orientation"
+                f"upright image is {width}x{height}; save the two in one size and orientation"
             )
 
     def to_classes(self, name: str, values: np.ndarray) -> np.ndarray:
@@ -403,8 +402,12 @@ class SegmentationDataset(ABC):
             raise UserError(
                 f"{self.mask_path(name)}: holds the number {strays[0]}, which is no class of this "
                 "data set; mend the mask, or say what it means (--mask_values, --mask_ignore)"
-                f"{averaged(strays)}"
+                f"{self.cause_of(strays)}"
             )
+
+    def cause_of(self, strays: Sequence[int]) -> str:
+        """Return what may have put numbers that are no class into masks, "" where nobody knows."""
+        return averaged(strays)
 
     def images_digest(self, names: Iterable[str]) -> str:
         """Return a short hash of some images: their ids and the sizes of their files."""

@@ -17,6 +17,7 @@ from weakseg.data.doubts.mask_shapes import ShapeTally
 from weakseg.data.doubts.mask_tally import Reader, tally_notes
 from weakseg.data.doubts.rims import inner, rim_notes
 from weakseg.data.doubts.shifted import shifted_note
+from weakseg.data.doubts.stretched import CAUSE, are_stretched
 from weakseg.data.mask_values import described, read_class_numbers
 from weakseg.validation import shorten
 
@@ -107,6 +108,12 @@ class MaskClasses(SegmentationDataset):
             if name in self.faults:
                 raise UserError(self.faults[name])
             self.check_numbers(name, self.shown.get(name, []))
+
+    def cause_of(self, strays: Sequence[int]) -> str:
+        is_stretched = not self.mask_values and are_stretched(
+            self.shown.values(), len(self.all_classes)
+        )
+        return CAUSE if is_stretched else super().cause_of(strays)
 
     def know_as(self, names: Sequence[str]) -> None:
         """Take the classes as a model knows them; pixels of classes behind those don't count.

@@ -16,6 +16,7 @@ import numpy as np
 
 from weakseg.common import IGNORE, UserError, choose
 from weakseg.data.doubts.rims import averaged
+from weakseg.data.doubts.stretched import CAUSE, FEWEST, WHITE, are_stretched
 from weakseg.data.image_io import opened_mask, read_mask, stored_values
 
 COLOUR, NUMBER = re.compile(r"#[0-9a-fA-F]{6}"), re.compile(r"[0-9]{1,5}")
@@ -111,9 +112,12 @@ class MaskValues:
         shown = f"'#{strays[0]:06x}'" if self.are_colours else str(strays[0])
         kind = "colour" if self.are_colours else "number"
         ignore = f", or --mask_ignore {shown}" if self.flag == "--mask_values" else ""
+        known, others = {*self.meaning} - {0}, {*strays, WHITE}
+        is_stretched = not self.are_colours and len(known) > 1
+        is_stretched = is_stretched and are_stretched(FEWEST * [known, others], self.classes)
         raise UserError(
             f"{path}: holds the {kind} {shown}, which means nothing; add {shown}=CLASS to "
-            f"{self.flag}{ignore}{averaged(strays, kind)}"
+            f"{self.flag}{ignore}{CAUSE if is_stretched else averaged(strays, kind)}"
         )
 
 
