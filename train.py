@@ -10,7 +10,8 @@
     torchrun --nproc_per_node 2 train.py --supervision_mode full --run_name full_run1
     accelerate launch train.py --supervision_mode full --run_name full_run1
 
-Writes <checkpoint_dir>/<run_name>/: best.pt, last.pt, log.jsonl, and curves.png of a U-Net.
+Writes <checkpoint_dir>/<run_name>/: best.pt, last.pt, log.jsonl, cross_validation.csv (how far the
+labels of each photograph agree with those of the others), and curves.png of a U-Net.
 Everything random follows from (--seed, epoch, image), so a run that is killed and resumed ends with
 the same weights as one left alone.
 """
@@ -206,6 +207,7 @@ def train(
         other_data,
         refuse_other_data,
     )
+    from weakseg.training.cross_validation import NAME, of_a_network
     from weakseg.training.distributed import make_accelerator
     from weakseg.training.loop import fit, report
 
@@ -221,13 +223,18 @@ def train(
         refuse_other_data(checkpoint, description, run.folder)
     tracker = {} if run.log_with == "none" else {"log_with": run.log_with}
     accelerator = make_accelerator(run.device, run.amp, project_dir=run.checkpoint_dir, **tracker)
+    agreement = None
+    if checkpoint is None and accelerator.is_main_process:
+        agreement = of_a_network(run, dataset, labels)
+        if agreement:
+            print(printable(agreement.in_words(run.folder / NAME)))
     rounds = pseudo_mask_rounds(run, dataset, labels, weights)
     model = new_network(run, dataset, is_resumed=checkpoint is not None)
     if run.start:
         model, rounds = from_probe(run, dataset, labels, model, rounds, checkpoint, accelerator)
     training = prepare(run, dataset, labels, weights, rounds, accelerator, model)
     training.began = began
-    fit(run, checkpoint, training, rounds, description)
+    fit(run, checkpoint, training, rounds, description, agreement)
     if accelerator.is_main_process:
         report(run, Log(run.folder / "log.jsonl").read(), run.next_command(dataset))
     accelerator.end_training()

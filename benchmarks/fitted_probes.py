@@ -65,14 +65,15 @@ class Bench:
         from weakseg.data.cache import ResizedCache
         from weakseg.pseudo_masks.from_features import SIDE, FeatureMasks
         from weakseg.training.probe import fit_probe
-        from weakseg.training.probe_evidence import feature_masks
+        from weakseg.training.probe_evidence import feature_masks, gather
 
         run, kinds = self.run, tuple(labels.signals)
         fits = run.probe.fits(all_masks=kinds == ("full",))
         settings = Settings(seed, kinds, run.probe, run.weak_label_path, fits)
         masks = FeatureMasks(self.dataset, kinds, ResizedCache(run.cache_dir, SIDE, None))
         masks = feature_masks(settings, self.dataset, labels, self.store, masks)
-        *_, (probe, _) = fit_probe(settings, self.dataset, labels, self.store, masks)
+        given = settings, self.dataset, labels, self.store, masks
+        *_, (probe, _) = fit_probe(*given, gather(*given))
         return probe
 
     def probabilities(self, probe: "Probe", name: str) -> "np.ndarray":

@@ -27,7 +27,7 @@ from weakseg.learners.probe import Probe, Standard, finest_cells
 from weakseg.learners.small_network import DROPOUT, SmallNetwork
 from weakseg.pseudo_masks.from_features import FeatureMasks, deep_cells
 from weakseg.training.probe import fit_probe
-from weakseg.training.probe_evidence import feature_masks
+from weakseg.training.probe_evidence import feature_masks, gather
 from weakseg.training.probe_options import ProbeOptions
 
 LOGGED = ("loss", "gradient", "penalty", "pixels", "seconds")  # of a fit
@@ -199,15 +199,9 @@ def train_probe(
     labels = training_labels(items)
     masks = FeatureMasks(dataset, items.signals, cache)
     masks = feature_masks(lesson, dataset, labels, features_of, masks)
-    for probe, line in fit_probe(
-        lesson,
-        dataset,
-        labels,
-        features_of,
-        masks,
-        mask_of=items.mask,
-        image_weights=image_weights,
-    ):
+    given = lesson, dataset, labels, features_of, masks
+    evidence = gather(*given, items.mask)
+    for probe, line in fit_probe(*given, evidence, image_weights=image_weights):
         network.take(probe)
         log({name: line[name] for name in LOGGED if name in line}, line["epoch"])
 

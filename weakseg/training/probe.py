@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from weakseg.common import IGNORE, remove
+from weakseg.common import IGNORE, printable, remove
 from weakseg.data.base import SegmentationDataset
 from weakseg.inference.edges import working_size
 from weakseg.inference.predict import class_mask
@@ -28,16 +28,16 @@ from weakseg.labels.spacing import (
 )
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.feature_store import FeatureStore
-from weakseg.learners.probe import Probe, Standard
+from weakseg.learners.probe import Probe
 from weakseg.pseudo_masks.from_features import FeatureMasks
 from weakseg.training import checkpoints
 from weakseg.training.checkpoints import Log
+from weakseg.training.cross_validation import NAME, cross_validated
 from weakseg.training.probe_evidence import (
     FEW_IMAGES,
     Evidence,
     FeaturesOf,
     FitSettings,
-    MaskOf,
     feature_masks,
     gather,
     least_radius,
@@ -57,22 +57,22 @@ def fit_probe(
     labels: TrainingLabels,
     store: FeaturesOf,
     masks: FeatureMasks,
+    evidence: Evidence,
     probe: Probe | None = None,
     done: int = 0,
-    mask_of: MaskOf | None = None,
     image_weights: np.ndarray | None = None,
     start: Probe | None = None,
 ) -> Iterator[tuple[Probe, Line]]:
     """Yield the probe after each fit that is left, and its line for the log.
 
+    evidence: of the same images and labels
     probe, done: the probe of a run that is resumed, and the number of its fits
-    mask_of: as `gather` takes it; image_weights [I]: of the training images, None: all the same
+    image_weights [I]: of the training images, None: all the same
     start: a probe of other labels, from whose weights linear fits begin: they end where they always
         do, but sooner
     """
-    num_classes, began = len(dataset.class_names), time.process_time()
-    evidence = gather(run, dataset, labels, store, masks, mask_of)
-    standard = Standard.of(evidence.pool.reshape(-1, evidence.pool.shape[2]))
+    num_classes, began = len(dataset.class_names), time.process_time() - evidence.seconds
+    standard = evidence.standard
     edges = evidence.edges if run.probe.edges is None else run.probe.edges
     # Marks and tags only suggest how large things are: what the first fit predicts bounds it.
     guesses = run.probe.edges is None and not {"full", "boxes"} & {*run.signals}
@@ -196,17 +196,28 @@ def train_probe(
     masks = feature_masks(run, dataset, labels, store, masks)
     probe = Probe.of_state(checkpoint["model"]) if checkpoint else None
     done = checkpoint["epoch"] if checkpoint else 0
+    evidence, table = gather(run, dataset, labels, store, masks), folder / NAME
+    agreement = (
+        None if done else cross_validated(evidence, labels.train_ids, dataset.class_names, run.seed)
+    )
+    if agreement:
+        print(printable(agreement.in_words(table)))
+    fits = fit_probe(run, dataset, labels, store, masks, evidence, probe, done, start=start)
     lines: list[Line] = []
-    for fitted, line in fit_probe(run, dataset, labels, store, masks, probe, done, start=start):
+    for fitted, line in fits:
         lines.append(line)
         is_last = line["epoch"] == run.last_epoch
         if start is None:
             if line["epoch"] == done + 1:  # whatever failed before has left an old run as it was
                 take_up(folder, log, done)
+                if agreement:
+                    agreement.write(table)
             log.append(line)
         elif is_last:  # last.pt comes after the log: until it is there, a kill means another refit
-            for path in checkpoints.leftovers(folder):
+            for path in [*checkpoints.leftovers(folder), table]:
                 remove(path)
+            if agreement:
+                agreement.write(table)
             log.replace(lines)
         if start is None or is_last:
             save_fit(folder, fitted, line["epoch"], description)

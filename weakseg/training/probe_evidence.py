@@ -1,8 +1,10 @@
 """What the training images and their labels tell a probe before any fit: pixels and features."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -29,6 +31,7 @@ from weakseg.labels.spacing import LEAST, edge_radius, things_in, usual_radius
 from weakseg.labels.targets import View
 from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.features import FeatureMaps
+from weakseg.learners.probe import Standard
 from weakseg.pseudo_masks.from_features import (
     FeatureMasks,
     images_for_tag_maps,
@@ -81,6 +84,7 @@ class Evidence:
     boxed   [I] bool: which images have boxes of all their objects
     known   [I] bool: which images have a label
     groups  [I] int: which belong together, by the number of the first of them
+    seconds of processor time that it took to gather all this
     """
 
     marks: LabelledPixels
@@ -94,6 +98,12 @@ class Evidence:
     boxed: np.ndarray
     known: np.ndarray
     groups: np.ndarray
+    seconds: float = 0.0
+
+    @cached_property
+    def standard(self) -> Standard:
+        """What makes features standard: mean 0 and variance 1 at the random places."""
+        return Standard.of(self.pool.reshape(-1, self.pool.shape[2]))
 
 
 def pixels_per_image(wanted: int, images: int) -> int:
@@ -115,6 +125,7 @@ def gather(
 
     Raises `UserError` where no image has a label.
     """
+    began = time.process_time()
     count = pixels_per_image(run.probe.pixels, len(labels.train_ids))
     mask_of = mask_of or dataset.mask
     marks, drawn, asked = (PixelSample(MOST_PIXELS) for _ in range(3))
@@ -171,6 +182,7 @@ def gather(
         np.array(boxed),
         np.array(known),
         group_numbers(labels.train_ids, dataset.group),
+        time.process_time() - began,
     )
     found = len(evidence.marks) + len(evidence.masks) + len(evidence.answers)
     if not found and (evidence.first == IGNORE).all():

@@ -30,7 +30,7 @@ from weakseg.learners.unet import SegmentationModel
 from weakseg.pseudo_masks.from_features import FeatureMasks
 from weakseg.pseudo_masks.from_labels import Knowledge, knowledge_of, term_of
 from weakseg.training.probe import fit_probe
-from weakseg.training.probe_evidence import feature_masks
+from weakseg.training.probe_evidence import feature_masks, gather
 from weakseg.training.probe_fit import Line
 from weakseg.training.run import TrainingRun
 
@@ -70,7 +70,8 @@ class ProbeStart:
 
     def fit(self) -> Line:
         """Fit the probe -> the last fit's line for a log."""
-        fits = fit_probe(self.settings, self.dataset, self.labels, self.features, self.masks)
+        given = self.settings, self.dataset, self.labels, self.features, self.masks
+        fits = fit_probe(*given, gather(*given))
         (self.probe, line), *_ = deque(fits, maxlen=1)
         return line
 
