@@ -7,7 +7,7 @@ import pytest
 from made_folders import mask, opened, write
 from PIL import Image
 
-from weakseg.data.doubts.turned import turn_of
+from weakseg.data.doubts.turned import is_plain_jpeg, turn_of
 
 
 def turned(path, size, turn, kind="JPEG"):
@@ -33,6 +33,7 @@ def test_masks_that_fit_turned_and_not_are_told_with_their_photographs(tmp_path,
         turned(root / f"images/p{number}.jpg", size, turn if number else 1, kind)
         mask(root / f"masks/p{number}.png", [0, 1], size)
     assert turn_of(root / "images/p1.jpg") == turn
+    assert not is_plain_jpeg(root / "images/p1.jpg")
     told = lines(root)
     assert bool(told) == (turn != 1)
     assert not told or "turns 3 photographs, the first images/p1.jpg" in told[0]
@@ -54,3 +55,16 @@ def test_masks_that_are_turned_as_their_photographs_are_no_question(tmp_path):
     assert not lines(root)
     shutil.rmtree(root / "masks")
     assert not lines(root)
+
+
+def test_only_a_jpeg_without_metadata_is_plain(tmp_path):
+    pixels = Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 8, 3), np.uint8))
+    for kind, more in (("JPEG", {}), ("JPEG", {"icc_profile": b"a" * 70000}), ("PNG", {})):
+        pixels.save(tmp_path / "p", kind, **more)
+        assert is_plain_jpeg(tmp_path / "p") == (kind == "JPEG")
+        content = (tmp_path / "p").read_bytes()
+        for place in range(0, 600, 59):  # wherever it ends
+            (tmp_path / "cut").write_bytes(content[:place])
+            is_plain_jpeg(tmp_path / "cut")
+    pixels.save(tmp_path / "p", "JPEG", xmp=b"tiff:Orientation")
+    assert not is_plain_jpeg(tmp_path / "p") and not is_plain_jpeg(tmp_path)
