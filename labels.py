@@ -34,7 +34,7 @@ from weakseg.labels.formats.table import FORMATS
 if TYPE_CHECKING:
     from weakseg.labels.carried import Carried
     from weakseg.labels.formats.records import Classes
-    from weakseg.labels.importing import Imported, Wishes
+    from weakseg.labels.imported import Imported, Wishes
     from weakseg.labels.matching import Pictures
     from weakseg.learners.features import FeatureMaps
 
@@ -59,7 +59,8 @@ def import_labels(args: argparse.Namespace) -> None:
     from weakseg.labels.doubts.sent_back import sent_back_lines
     from weakseg.labels.doubts.slips import withdrawn_lines
     from weakseg.labels.formats.records import Classes
-    from weakseg.labels.importing import distrust_empty, keep, read_labels, refuse_same_source
+    from weakseg.labels.imported import distrust_empty, refuse_same_source
+    from weakseg.labels.importing import keep, read_labels
     from weakseg.labels.matching import Pictures
     from weakseg.labels.naming import renamed_lines, unused
     from weakseg.labels.seen_photographs import note_photographs
@@ -116,7 +117,7 @@ def wishes_of(args: argparse.Namespace) -> Wishes:
     from weakseg.data.mask_values import MaskValues
     from weakseg.labels.formats.masks import Meaning
     from weakseg.labels.formats.records import Classes
-    from weakseg.labels.importing import Wishes
+    from weakseg.labels.imported import Wishes
     from weakseg.labels.naming import classes_beside, renames
 
     named = tuple(unicodedata.normalize("NFC", name) for name in args.classes)
@@ -160,7 +161,7 @@ def report(found: Imported, pictures: Pictures, known: Sequence[str]) -> None:
     """
     from weakseg.labels.doubts.store_check import placing_lines
     from weakseg.labels.doubts.unfinished import unfinished_lines
-    from weakseg.labels.importing import in_several
+    from weakseg.labels.imported import in_several
 
     say(f"{found.path}: {found.title}, {found.pictures} pictures of {pictures.folder}")
     if found.shown:

@@ -15,7 +15,8 @@ from weakseg.common import UserError
 from weakseg.data.class_list import write_classes
 from weakseg.data.datasets import Folder
 from weakseg.data.mask_lists import LIST, TABLE, read_table
-from weakseg.labels.importing import Wishes, read_labels
+from weakseg.labels.imported import Wishes
+from weakseg.labels.importing import read_labels
 from weakseg.labels.matching import Pictures
 from weakseg.labels.store import opened_store
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weakseg.labels.importing import Wishes, read_labels
+from weakseg.labels.imported import Wishes
+from weakseg.labels.importing import read_labels
 from weakseg.labels.matching import Pictures
 
 WIDTH, HEIGHT = 60, 40

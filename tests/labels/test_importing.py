@@ -21,7 +21,8 @@ from weakseg.labels.formats.geometry import corners
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import Classes, Dropped, PictureRecord, Shape
 from weakseg.labels.formats.table import FORMATS
-from weakseg.labels.importing import Wishes, distrust_empty, keep, read_labels
+from weakseg.labels.imported import Wishes, distrust_empty
+from weakseg.labels.importing import keep, read_labels
 from weakseg.labels.matching import Pictures
 from weakseg.labels.store import opened_store
 

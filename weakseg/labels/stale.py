@@ -11,7 +11,7 @@ from datetime import datetime
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.stores import folder_of
 from weakseg.labels.formats.table import FORMATS
-from weakseg.labels.importing import Imported
+from weakseg.labels.imported import Imported
 from weakseg.labels.store import Event, Given, Store, opened_store
 
 ACT = "store"

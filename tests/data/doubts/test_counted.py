@@ -7,7 +7,8 @@ from PIL import Image
 from weakseg.data.class_list import write_classes
 from weakseg.data.datasets import Folder
 from weakseg.data.doubts.counted import CountedTally
-from weakseg.labels.importing import Wishes, read_labels
+from weakseg.labels.imported import Wishes
+from weakseg.labels.importing import read_labels
 from weakseg.labels.matching import Pictures
 
 NAMES = ["background", "cat", "dog", "bird", "fish", "fox"]

@@ -14,7 +14,8 @@ from weakseg.data.doubts.inverted import FEWEST, InvertedTally, pierced, surroun
 from weakseg.data.mask_values import MaskValues
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import Classes
-from weakseg.labels.importing import Wishes, read_labels
+from weakseg.labels.imported import Wishes
+from weakseg.labels.importing import read_labels
 from weakseg.labels.matching import Pictures
 
 NAMES = ["background", "cat", "dog"]

@@ -9,7 +9,8 @@ from PIL import Image
 from weakseg.labels.exporting import write_labels
 from weakseg.labels.fitting import TURNS
 from weakseg.labels.formats.records import Classes, PictureRecord, Shape
-from weakseg.labels.importing import Wishes, read_labels
+from weakseg.labels.imported import Wishes
+from weakseg.labels.importing import read_labels
 from weakseg.labels.matching import Pictures
 
 

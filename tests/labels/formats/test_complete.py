@@ -8,7 +8,8 @@ from PIL import Image
 from weakseg.labels.exporting import write_labels
 from weakseg.labels.formats.records import SIGNAL, Classes, PictureRecord, Shape
 from weakseg.labels.formats.table import WRITABLE
-from weakseg.labels.importing import Wishes, read_labels
+from weakseg.labels.imported import Wishes
+from weakseg.labels.importing import read_labels
 from weakseg.labels.matching import Pictures
 
 SIZE = (60, 40)

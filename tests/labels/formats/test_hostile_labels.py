@@ -18,7 +18,8 @@ from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.records import Classes, Dropped
 from weakseg.labels.formats.runs import brush_code, coco_segmentation, mask_geometry
 from weakseg.labels.formats.table import FORMATS, reader
-from weakseg.labels.importing import Imported, Wishes, given_by
+from weakseg.labels.imported import Imported, Wishes
+from weakseg.labels.one_record import given_by
 
 MEANING = Meaning(Classes(("background", "cat")))
 SQUARE = np.ones((2, 2), bool)
