@@ -200,6 +200,7 @@ def train(
 ) -> None:
     """Train what is left of a run, and report."""
     from model import refuse_unfit
+    from weakseg.data.cache import ResizedCache
     from weakseg.training.checkpoints import (
         Log,
         find_checkpoint,
@@ -225,7 +226,10 @@ def train(
     accelerator = make_accelerator(run.device, run.amp, project_dir=run.checkpoint_dir, **tracker)
     agreement = None
     if checkpoint is None and accelerator.is_main_process:
-        agreement = of_a_network(run, dataset, labels)
+        squares = ResizedCache(run.cache_dir, run.img_size, run.cache_limit)
+        agreement = of_a_network(
+            replace(run, learner="probe", start=None), dataset, labels, squares
+        )
         if agreement:
             print(printable(agreement.in_words(run.folder / NAME)))
     rounds = pseudo_mask_rounds(run, dataset, labels, weights)

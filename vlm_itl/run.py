@@ -90,7 +90,8 @@ class Run:
         }
         self.dataset.check_unopened(self.pool)
         gaps = self.dataset.check_masks(self.val, "validation")
-        say([*self.dataset.notes(), *self.dataset.check_test_masks(), *gaps])
+        notes = self.dataset.notes(unopened=self.pool)
+        say([*notes, *self.dataset.check_test_masks(), *gaps])
         write_or_check_start(self.ledger, self.folder, start)
         unmasked = [n for n in self.dataset.ids("train") if not self.dataset.mask_path(n).exists()]
         if unmasked:

@@ -81,7 +81,7 @@ def bought(folder):
     return dict(labels)
 
 
-def test_baseline_buys_everything_once(tiny, tmp_path):
+def test_baseline_buys_everything_once(tiny, tmp_path, capsys):
     folder, results = start("train_baseline", tmp_path / "out", *tiny)
     (point,) = results["curve"]
     labels = bought(folder)
@@ -90,6 +90,9 @@ def test_baseline_buys_everything_once(tiny, tmp_path):
         LOOKS + SIGNALS["full"].seconds(label["annotations"]["full"]) for label in labels.values()
     )
     assert (folder / "round_00" / "model_0.safetensors").exists()
+    assert "cross-validation: a model of the other photographs agrees" in capsys.readouterr().out
+    table = (folder / "round_00" / "cross_validation.csv").read_text().splitlines()[1:]
+    assert {line.split(",")[0] for line in table} == {*labels}
     with np.load(folder / "round_00" / "test.npz") as file:
         confusion = torch.from_numpy(file["confusions"].sum(0)).double()
     union = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()

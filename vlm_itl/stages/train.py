@@ -15,10 +15,17 @@ from vlm_itl.pseudo_labels import PseudoLabels
 from vlm_itl.run import Run
 from vlm_itl.training import trainer
 from vlm_itl.training.data import LabelledItems, added_rows, image_table, training_table
-from vlm_itl.training.probe import Lesson, ProbeNetwork, train_probe, weigh_images
-from weakseg.common import UserError, atomic_path, seed_everything
+from vlm_itl.training.probe import (
+    Lesson,
+    ProbeNetwork,
+    train_probe,
+    training_labels,
+    weigh_images,
+)
+from weakseg.common import UserError, atomic_path, printable, seed_everything
 from weakseg.metrics import scores
 from weakseg.planning.ledger import digest
+from weakseg.training.cross_validation import NAME, of_a_network
 from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.recipes import LossOptions
 
@@ -29,12 +36,25 @@ def train(run: Run, number: int) -> dict[str, Any]:
     They learn from all bought labels and from the masks that the judge accepted the round before.
     """
     pseudo = pseudo_labels(run, number - 1)
+    if number == 0:
+        say_how_far_labels_agree(run, pseudo)
     members = range(run.settings.active_learning.ensemble_size)
     return {
         "seed": run.seed(number, "train"),
         "weights": [train_member(run, number, member, pseudo) for member in members],
         "pseudo_labels": len(pseudo),
     }
+
+
+def say_how_far_labels_agree(run: Run, pseudo: PseudoLabels) -> None:
+    """Print how far the first bought labels agree, and keep the table in the round's folder."""
+    items = LabelledItems(run.dataset, run.oracle, pseudo, run.cache, augment=False, seed=0)
+    lesson = lesson_of(run, items, run.settings.seed)
+    agreement = of_a_network(lesson, run.dataset, training_labels(items), run.cache)
+    if agreement:
+        path = run.round_folder(0) / NAME
+        print(printable(agreement.in_words(path)))
+        agreement.write(path)
 
 
 def train_member(run: Run, number: int, member: int, pseudo: PseudoLabels) -> str:
@@ -81,14 +101,19 @@ def fitted_probe(run: Run, number: int, member: int, pseudo: PseudoLabels) -> Pr
     items = LabelledItems(run.dataset, run.oracle, pseudo, run.cache, augment=False, seed=seed)
     network = run.store.build()
     assert isinstance(network, ProbeNetwork)
-    labels = f"active_learning.label {section.active_learning.label}"
-    all_masks = all("full" in label.signals for label in run.oracle.labels.values())
-    options = ProbeOptions(head=section.model.head)
-    lesson = Lesson(seed, items.signals, options, labels, all_masks)
     labelled, share = len(run.oracle.labels), section.vlm_itl.pseudo_share
     weights = weigh_images(labelled, len(pseudo), share, seed, member)
+    lesson = lesson_of(run, items, seed)
     train_probe(network, items, lesson, weights, run.tracker.start(number, member))
     return network
+
+
+def lesson_of(run: Run, items: LabelledItems, seed: int) -> Lesson:
+    """Return what the fits of a probe to bought labels need to know."""
+    section = run.settings
+    labels = f"active_learning.label {section.active_learning.label}"
+    all_masks = all("full" in label.signals for label in run.oracle.labels.values())
+    return Lesson(seed, items.signals, ProbeOptions(head=section.model.head), labels, all_masks)
 
 
 def starting_network(run: Run, number: int, member: int) -> nn.Module:

@@ -224,15 +224,18 @@ class SegmentationDataset(ABC):
             return sorted(self._ids["train"] + self._ids["val"])
         return self._ids[split]
 
-    def notes(self) -> list[str]:
-        """Return lines for people: what of the data set is missing, or looks like a mistake."""
+    def notes(self, unopened: Collection[str] = ()) -> list[str]:
+        """Return lines for people: what of the data set is missing, or looks like a mistake.
+
+        unopened: ids of images whose masks are not opened for that
+        """
         notes = group_notes(self.root / GROUPS, self.pictures())
         if self.absent:
             notes.append(
                 f"{self.root}: {self.absent} listed images are absent; the split of the others is "
                 "unchanged"
             )
-        return [*notes, *pair_notes(self)]
+        return [*notes, *pair_notes(self, unopened)]
 
     def part(self, names: Collection[str]) -> Self:
         """Return a data set of these images alone, without splits, to send to another process."""

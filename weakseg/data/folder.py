@@ -166,11 +166,11 @@ class Folder(MaskClasses):
         every = {path.parent for name, path in self.masks.items() if name not in self.drawn}
         return [self.root / "masks", *sorted(every - {self.root / "masks"})]
 
-    def notes(self) -> list[str]:
+    def notes(self, unopened: Collection[str] = ()) -> list[str]:
         doubts = self.other_instances()
         if not (self.root / "classes.txt").exists() and self.shown and not self.mask_values:
             doubts += taken_as(self.mask_folders, self.all_classes)
-        return [*super().notes(), *self.asides, *self.void_classes(), *doubts]
+        return [*super().notes(unopened), *self.asides, *self.void_classes(), *doubts]
 
     def other_instances(self) -> list[str]:
         """Return lines where numbers of objects seem to be of other pictures, or are torn."""

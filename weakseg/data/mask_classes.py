@@ -1,7 +1,7 @@
 """Data sets whose masks hold class numbers: which classes they have, and which masks show them."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -154,8 +154,8 @@ class MaskClasses(SegmentationDataset):
     def with_own_masks(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if name in self.shown]
 
-    def notes(self) -> list[str]:
-        notes = [*super().notes(), *self.changes, *self.unfit(), *self.bare()]
+    def notes(self, unopened: Collection[str] = ()) -> list[str]:
+        notes = [*super().notes(unopened), *self.changes, *self.unfit(), *self.bare()]
         several = [self.mask_path(name) for name, numbers in self.shown.items() if inner(numbers)]
         read = partial(read_class_numbers, values=self.mask_values)
         notes += [*self.mixture(read), *self.shifted(read)]

@@ -26,13 +26,11 @@ from weakseg.learners.encoders import NewEncoder
 from weakseg.learners.features import FeatureMaps, FrameSize
 from weakseg.learners.logistic import as_rows, fit_rows
 from weakseg.learners.penalty import folds_of
-from weakseg.pseudo_masks.from_features import SIDE as OF_MASKS
 from weakseg.pseudo_masks.from_features import FeatureMasks
 from weakseg.reporting.tables import write_csv
 from weakseg.training.pixel_sample import LabelledPixels
-from weakseg.training.probe_evidence import Evidence, feature_masks, gather
+from weakseg.training.probe_evidence import Evidence, FitSettings, feature_masks, gather
 from weakseg.training.probe_fit import evened, rows_of
-from weakseg.training.run import TrainingRun
 
 NAME = "cross_validation.csv"  # in the folder of a run
 HEAD = ("image", "class", "pixels", "agreed", "instead")
@@ -176,13 +174,14 @@ def held_out(rows: LabelledPixels, evidence: Evidence, num_classes: int, seed: i
 
 
 def of_a_network(
-    run: TrainingRun, dataset: SegmentationDataset, labels: TrainingLabels
+    run: FitSettings, dataset: SegmentationDataset, labels: TrainingLabels, squares: ResizedCache
 ) -> Agreement | None:
-    """Return how far the labels that a U-Net is to learn from agree, by the probe's features.
+    """Return how far the labels that a network is to learn from agree, by the probe's features.
 
     At most `MOST` photographs are looked at, which are taken from all over the list.
+
+    run: its settings, as a probe has them; squares: of the photographs, of any size
     """
-    settings = replace(run, learner="probe", start=None)
     labels = replace(labels, train_ids=tuple(evenly(labels.train_ids, MOST)))
     encoder = NewEncoder(ENCODER, "imagenet", FrameSize(SIDE))()
 
@@ -190,8 +189,7 @@ def of_a_network(
     def features(photograph: Source) -> FeatureMaps:
         return encoder(read_image(photograph))
 
-    squares = ResizedCache(run.cache_dir, OF_MASKS, run.cache_limit)
     masks = FeatureMasks(dataset, run.signals, squares)
-    masks = feature_masks(settings, dataset, labels, features, masks)
-    evidence = gather(settings, dataset, labels, features, masks)
+    masks = feature_masks(run, dataset, labels, features, masks)
+    evidence = gather(run, dataset, labels, features, masks)
     return cross_validated(evidence, labels.train_ids, dataset.class_names, run.seed)

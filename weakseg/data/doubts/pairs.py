@@ -1,7 +1,7 @@
 """What looks wrong of photographs, their masks and their split, in whatever layout they lie."""
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -52,19 +52,21 @@ class DataSet(Protocol):
     def class_numbers(self, path: Path) -> np.ndarray: ...
 
 
-def pair_notes(data: DataSet) -> list[str]:
-    """Return lines on photographs, masks and tables of a data set that may be wrong."""
+def pair_notes(data: DataSet, unopened: Collection[str] = ()) -> list[str]:
+    """Return lines on photographs, masks and tables of a data set that may be wrong.
+
+    unopened: ids of images whose masks are not to be looked at
+    """
     used = sorted([*data.ids("trainval"), *data.ids("test")])
-    pairs = {
-        name: (data.image_path(name), data.mask_path(name)) for name in data.with_own_masks(used)
-    }
+    open_ones = data.with_own_masks(sorted({*used} - {*unopened}))
+    pairs = {name: (data.image_path(name), data.mask_path(name)) for name in open_ones}
     compared = {name: pairs[name] for name in evenly([*pairs], COMPARED)}
     deep = [Photograph(data.image_path(name), data.chosen) for name in evenly(used, LOOKED)]
     has_groups, has_splits = (data.root / GROUPS).exists(), not data.may_lack_test
     return [
         *table_notes(data.root, data.pictures(), has_groups, has_splits),
         *twin_notes(data.root, data.ids, data.groups, data.image_path),
-        *trained_twins(data),
+        *trained_twins(data, pairs),
         *copied_masks(data, compared),
         *tile_notes(data),
         *predicted_masks(data, compared),
@@ -85,8 +87,11 @@ def misplaced_masks(data: DataSet, pairs: Mapping[str, Pair]) -> list[str]:
     return lines
 
 
-def trained_twins(data: DataSet) -> list[str]:
-    """Return a line on images to train on whose file is that of another one, if any."""
+def trained_twins(data: DataSet, opened: Collection[str]) -> list[str]:
+    """Return a line on images to train on whose file is that of another one, if any.
+
+    opened: ids of those whose masks may be looked at
+    """
     trained = data.ids("trainval")
     pairs = copies([*map(data.image_path, evenly(trained, COMPARED))])
     if not pairs:
@@ -97,7 +102,9 @@ def trained_twins(data: DataSet) -> list[str]:
         f"{one} of {other}; what their masks show of it counts more than once"
     ]
     names = {data.image_path(name): name for name in trained}
-    denied = [pair for pair in pairs if differ(data, *(names[path] for path in pair))]
+    named = {pair: (names[pair[0]], names[pair[1]]) for pair in pairs}
+    open_ones = [pair for pair in pairs if {*named[pair]} <= {*opened}]
+    denied = [pair for pair in open_ones if differ(data, *named[pair])]
     if denied:
         one, other = (path.relative_to(data.root) for path in denied[0])
         lines.append(
