@@ -74,8 +74,11 @@ def test_all_images_together_give_no_more_than_the_most(wanted, images):
     assert each == wanted or (each + 1) * images > probe_evidence.MOST_PIXELS
 
 
-def gathered(labels, signals):
-    """Return the evidence of labels of 30 x 20 pixels, whose features are all alike."""
+def gathered(labels, signals, first=0):
+    """Return the evidence of labels of 30 x 20 pixels, whose features are all alike.
+
+    first: the class that pseudo-masks show
+    """
     by_name = {f"image {number}": label for number, label in enumerate(labels)}
     kind = type("Labels", (), {"__getitem__": lambda _, name: by_name[name]})
     labels = kind()
@@ -90,8 +93,18 @@ def gathered(labels, signals):
     )
     maps = FeatureMaps((np.zeros((4, 5, 8), np.float16),), (4,), (30, 20), (30, 20))
     run_ = SimpleNamespace(seed=0, signals=signals, probe=ProbeOptions(), weak_label_path="l")
-    masks = SimpleNamespace(first=lambda name, label, maps: np.zeros((4, 4), np.uint8))
+    masks = SimpleNamespace(first=lambda name, label, maps: np.full((4, 4), first, np.uint8))
     return gather(run_, dataset, labels, lambda path: maps, masks)
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_boxes_that_give_no_pixel_a_class_are_said_to_lack_what_they_lack(is_complete):
+    label = {"size": [30, 20], "boxes": [[0, 0, 30, 20, 1]]}
+    label |= {} if is_complete else {"complete": []}
+    with pytest.raises(UserError) as caught:
+        gathered([label] * 3, ("boxes",), first=IGNORE)
+    assert ("leave nothing free" in str(caught.value)) == is_complete
+    assert ("say which lists" in str(caught.value)) != is_complete
 
 
 @pytest.mark.parametrize(

@@ -186,12 +186,22 @@ def gather(
     )
     found = len(evidence.marks) + len(evidence.masks) + len(evidence.answers)
     if not found and (evidence.first == IGNORE).all():
-        raise UserError(
-            f"{run.weak_label_path}: the labels of the {len(labels.train_ids)} training images "
-            f"({', '.join(run.signals)}) give no pixel a class; click on some, or say which lists "
-            "of boxes are complete"
-        )
+        raise UserError(f"{run.weak_label_path}: {no_pixel_line(run, evidence)}")
     return evidence
+
+
+def no_pixel_line(run: FitSettings, evidence: Evidence) -> str:
+    """Return why labels give no pixel a class, with the way out: boxes fill pictures, mostly."""
+    images = f"{len(evidence.known)} training images"
+    if evidence.boxed[evidence.known].all():
+        return (
+            f"the boxes of the {images} leave nothing free, so that no pixel is known to be in an "
+            "object or beside one; click on some objects and on what is beside them"
+        )
+    return (
+        f"the labels of the {images} ({', '.join(run.signals)}) give no pixel a class; click on "
+        "some, or say which lists of boxes are complete"
+    )
 
 
 def self_trains(signals: Sequence[str], num_classes: int) -> bool:
