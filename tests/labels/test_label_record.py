@@ -17,6 +17,7 @@ import train
 from weakseg.common import UserError
 from weakseg.labels.agreement import one_path
 from weakseg.labels.checks import Picture
+from weakseg.labels.formats.geometry import ellipse
 from weakseg.labels.label_file import labels_for, load_labels
 from weakseg.labels.label_record import LabelTally, by_image, complete_lists, read_record
 from weakseg.labels.signals import LISTS, SIGNALS, count_actions, is_complete
@@ -263,6 +264,24 @@ def test_images_and_kinds_that_nobody_labelled_are_counted_in_one_line(by_people
     assert labels.notes == (f"{path}: 3 of {len(names)} training images have no label",)
     assert [labels[name]["points"] for name in names[:3]] == [[], [], []]
     assert labels.cost["images"] == len(names) - 3
+
+
+@pytest.mark.parametrize("is_simulated", [True, False])
+@pytest.mark.parametrize("kind", ["outlines", "points"])
+def test_outlines_are_doubted_where_people_drew_them_and_a_run_learns_from_them(
+    is_simulated, kind, by_people, pets_labels, dataset
+):
+    def twice(content):
+        for one in content["images"].values():
+            for outline in one["outlines"]:  # a second way around that is no copy of the first
+                ring = [[x, y] for x, y in ellipse([30, 25], [20, 15])]
+                outline["polygon"] = [*ring, *([x + 0.5, y] for x, y in ring)]
+        content["options"] = load_labels(pets_labels)["options"] if is_simulated else {}
+
+    names = dataset.ids("train")
+    labels = read_training_labels(by_people(twice), dataset, names, (kind,), None, "data")
+    is_told = any("go around their object more than once" in line for line in labels.notes)
+    assert is_told == (kind == "outlines" and not is_simulated)
 
 
 def test_images_may_be_named_by_their_files_and_strangers_are_counted(by_people, dataset):

@@ -126,6 +126,7 @@ def labels_for(
         refuse_other_masks(path, content.get("mask_values") or {}, dataset.mask_meaning, remedy)
     images: Mapping[str, Any] = content["images"]
     packed = PackedLabels(content.get("strays", ()), content.get("notes", ()))
+    packed.is_simulated = is_simulated
     packed.helped, packed.behind = content.get("helped", {}), content.get("behind", {})
     if not is_simulated and isinstance(images, dict) and "strays" not in content:
         try:
@@ -307,12 +308,14 @@ class PackedLabels(Mapping[str, Any]):
 
     strays: names in the file that are of no image of the data set
     notes: lines for people
+    is_simulated: whether the program drew them, and no person
     helped, behind: of a store, see `store_content`
     """
 
     def __init__(self, strays: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
         self.packed: dict[str, bytes] = {}
         self.strays, self.notes = strays, [*notes]
+        self.is_simulated = False
         self.helped: Mapping[str, Collection[str]] = {}
         self.behind: Mapping[str, Counts] = {}
 
@@ -331,6 +334,7 @@ class PackedLabels(Mapping[str, Any]):
 
     def __or__(self, other: "PackedLabels") -> "PackedLabels":
         both = PackedLabels(self.strays, [*self.notes, *other.notes])
+        both.is_simulated = self.is_simulated
         both.helped, both.behind = self.helped, self.behind
         both.packed = self.packed | other.packed
         return both

@@ -20,7 +20,7 @@ from weakseg.labels.doubts.tangled import Tangled, rings_of
 from weakseg.labels.doubts.thousandths import Thousandths
 from weakseg.labels.doubts.upper_left import UpperLeft, places_in
 from weakseg.labels.formats.records import Shape
-from weakseg.labels.label_file import labels_for
+from weakseg.labels.label_file import labels_for, of_kinds
 from weakseg.labels.label_record import LabelTally
 from weakseg.labels.signals import (
     LISTS,
@@ -186,7 +186,9 @@ def read_training_labels(
             )
     counted = tally(labels, signals, dataset)
     notes = check_tally(path, dataset, counted, "training", needs_all=not takes_any)
-    notes += [f"{path}: {line}" for line in lines_on_places(labels)]
+    if not labels.is_simulated:
+        drawn = {name: of_kinds(labels[name], signals) for name in labels}
+        notes += [f"{path}: {line}" for line in lines_on_places(drawn)]
     notes += labels.notes
     if labels.strays:
         notes.append(

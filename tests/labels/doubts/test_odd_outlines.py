@@ -119,3 +119,12 @@ def test_pictures_in_percents_among_others_are_told(percents, pixels, right, dow
     assert [line.startswith(f"the labels of {percents} of") for line in tally.lines()] == (
         [True] * is_told
     )
+
+
+@given(st.integers(5, 150), st.floats(0, 500), st.floats(0, 500))
+def test_there_and_back_along_an_object_of_one_pixel_is_not_around_it_twice(number, left, top):
+    there = [[round(left + 1.48 * k, 2), round(top, 2)] for k in range(number)]
+    for ring in ([*there, *there[-2:0:-1]], [[y, x] for x, y in [*there, *there[-2:0:-1]]]):
+        tally = Tangled()
+        tally.add([ring], "a")
+        assert tally.outlines == 1 and not [*tally.lines()]

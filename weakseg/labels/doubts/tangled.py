@@ -53,12 +53,12 @@ class Tangled:
 def goes_around_twice(ring: Ring) -> bool:
     """Return whether a ring encloses more than its convex hull, counted as often as it goes around.
 
-    No ring that goes around once does.
+    No ring that goes around once does, and one that encloses less than a pixel goes around nothing.
     """
     import cv2
 
     hull = cv2.convexHull(np.array(ring, np.float32))
-    return ring_area(ring) > WITHIN * cv2.contourArea(hull)
+    return ring_area(ring) > max(1.0, WITHIN * cv2.contourArea(hull))
 
 
 def rings_of(shape: Shape) -> list[Ring]:
