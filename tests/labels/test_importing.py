@@ -14,7 +14,7 @@ from PIL import Image
 import labels
 from weakseg.common import UserError
 from weakseg.data.looks import SIDE, are_alike
-from weakseg.labels.box_order import FEWEST, BoxOrder
+from weakseg.labels.box_order import ENOUGH, FEWEST, BoxOrder
 from weakseg.labels.carried import merged
 from weakseg.labels.converting import PARTS
 from weakseg.labels.formats.geometry import corners
@@ -395,7 +395,7 @@ def test_widths_and_heights_are_no_corners(bring):
 
 
 @given(st.integers(1, 30), st.sampled_from(["corner", "middle", "corners"]))
-def test_ten_boxes_by_their_middle_or_all_in_one_quarter_are_told(count, form):
+def test_boxes_by_their_middle_or_all_in_one_quarter_are_told(count, form):
     order = BoxOrder()
     for k in range(count):
         width, height = 10 + k % 7, 8 + k % 5
@@ -406,7 +406,11 @@ def test_ten_boxes_by_their_middle_or_all_in_one_quarter_are_told(count, form):
         order.add(own.get(form, corners), SIZE)
     assert bool(order.fault) == (count >= (5 if form == "corner" else 10) and form != "corners")
     # Corners of small things in the upper left may be meant.
-    assert bool([*order.lines()]) == (count >= 10 and order.fitting == count)
+    assert bool([*order.lines()]) == (count >= ENOUGH and order.fitting == count)
+    whole = BoxOrder()  # those of whole pictures are the same either way
+    for _ in range(count):
+        whole.add([0, 0, *SIZE], SIZE)
+    assert not [*whole.lines()]
 
 
 boxes = st.tuples(st.floats(0, 59), st.floats(0, 39), st.floats(0, 59), st.floats(0, 39))

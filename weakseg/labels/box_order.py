@@ -7,6 +7,7 @@ from weakseg.labels.checks import EDGE
 FEWEST = 5  # boxes from which on it can be told
 REVERSED = 0.25  # share of boxes whose second pair of numbers is below the first
 MANY = 10  # boxes that hardly all have their middle in the upper left quarter of their pictures
+ENOUGH = 8  # of which the same is told, where it refuses nothing
 
 
 class BoxOrder:
@@ -21,11 +22,13 @@ class BoxOrder:
 
     def __init__(self) -> None:
         self.boxes, self.reversed, self.fitting, self.centred = 0, 0, 0, 0
+        self.telling = 0  # a box from the upper left corner on is the same either way
 
     def add(self, box: Sequence[float], size: Sequence[float]) -> None:
         """Take in four numbers of a box; size: (width, height) of its picture."""
         x, y, width, height = box[:4]
         self.boxes += 1
+        self.telling += x > 0 or y > 0
         self.reversed += width < x or height < y
         self.fitting += (
             min(width, height) > 0 and x + width <= size[0] + EDGE and y + height <= size[1] + EDGE
@@ -51,7 +54,7 @@ class BoxOrder:
 
     def lines(self) -> Iterator[str]:
         """Yield a line where all boxes have their middle in the upper left quarter, if any."""
-        if self.boxes >= MANY and self.fitting == self.boxes:
+        if self.telling >= ENOUGH and self.fitting == self.boxes:
             yield (
                 f"the middle of each of {self.boxes} boxes lies in the upper left quarter of its "
                 "picture; where the third and fourth number are width and height, write corners"
