@@ -101,3 +101,30 @@ def test_boxes_and_clicks_of_one_thing_that_differ_are_told(count):
     assert all("of another class, the first in p0 (dog and cat)" in line for line in lines)
     beside = {key: [*one, Shape("click", "dog", [49.0, 50.0])] for key, one in first.items()}
     assert not told(beside, other)  # cat and dog touch there
+
+
+@pytest.mark.parametrize("count", [FEWEST - 1, FEWEST])
+@pytest.mark.parametrize("kind", ["click", "stroke"])
+def test_marks_of_one_class_each_that_differ_are_told_wherever_they_lie(count, kind):
+    def marks(label, left, number=2):
+        places = [[left + 30.0 * k, 50.0] for k in range(number)]
+        return [
+            Shape(kind, label, one if kind == "click" else {"path": [one], "width": 3})
+            for one in places
+        ]
+
+    labels = {f"p{k}": ("cat", "dog")[k % 2] for k in range(count)}
+    first = {key: marks(label, 10) for key, label in labels.items()}
+    swapped = {key: marks({"cat": "dog", "dog": "cat"}[one], 110) for key, one in labels.items()}
+    lines = told(first, swapped)
+    assert len(lines) == (count == FEWEST)
+    assert all(f"in {count} of {count} pictures clicks and strokes of b" in line for line in lines)
+    # One mark each, or several classes in a picture, may be of several things.
+    assert not told({key: one[:1] for key, one in first.items()}, swapped)
+    both = {key: [*one, *marks(labels[key], 200)] for key, one in swapped.items()}
+    assert not told(first, both)
+    # Who never shows a class was not asked for it.
+    cats = {key: marks("cat", 10) for key in labels}
+    assert not told(cats, {key: marks("dog", 110) for key in labels})
+    right = {f"q{k}": marks("cat", 10) for k in range(count + 1)}
+    assert not told(first | right, swapped | right)

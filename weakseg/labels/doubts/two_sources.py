@@ -2,7 +2,7 @@
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -17,6 +17,8 @@ FEWEST, SHARE = 3, 0.05  # cases from which on they are no slip, and their share
 ALIKE, TOUCHING = 0.3, 0.1  # IoU from which on boxes are of one thing; and below which of none
 SAME = 0.8  # from which on they are the same
 NEAR, PIXELS = 0.01, 3  # share of a longer side, and pixels, within which clicks mean one thing
+MARKED, MARKS = ("click", "stroke"), 2  # and how many of a picture show what it shows
+MOST = 0.5  # share of pictures from which on two classes are no chance
 LISTS = ("boxes", "outlines", "full")  # which show each object once
 CALLED = {"full": "polygons and masks"}
 
@@ -28,6 +30,7 @@ class Pair:
 
     boxes, clicks  number of those of the later one that mean what one of the earlier means
     drawn, named  cases of these: boxes that differ, clicks of another class
+    shown, denied  numbers of pictures in which marks of each mean one class, and cases of two
     objects  {(source, kind of label): number of objects that its complete lists are to have}
     lacking  {(source, kind of label): those that they lack}
     """
@@ -36,6 +39,8 @@ class Pair:
         self.boxes, self.clicks = 0, 0
         self.drawn: list[Case] = []
         self.named: list[Case] = []
+        self.shown = 0
+        self.denied: list[Case] = []
         self.objects: dict[tuple[str, str], int] = defaultdict(int)
         self.lacking: dict[tuple[str, str], list[Case]] = defaultdict(list)
 
@@ -59,6 +64,21 @@ class Pair:
             self.clicks += bool(others)
             if others and shape.label not in others:
                 self.named.append((key, f"{shape.label} and {min(map(str, others))}"))
+
+    def add_classes(
+        self, key: str, marks: Sequence[Sequence[Shape]], known: Collection[str | None]
+    ) -> None:
+        """Compare the classes of each one's marks on objects in a picture; known: to both.
+
+        Two or more of one class, and none of another, show that the picture has one kind of object.
+        """
+        classes = [{shape.label for shape in one} for one in marks]
+        is_one = all(len(one) >= MARKS for one in marks) and all(len(one) == 1 for one in classes)
+        if is_one and set().union(*classes) <= {*known}:
+            self.shown += 1
+            earlier, later = (one[0].label for one in marks)
+            if earlier != later:
+                self.denied.append((key, f"{later} and {earlier}"))
 
     def add_list(
         self, which: tuple[str, str], key: str, listed: Sequence[Shape], others: Sequence[Shape]
@@ -106,6 +126,8 @@ def compare(
     )
     pair.add_boxes(key, boxes[0], boxes[1])
     pair.add_clicks(key, clicks[0], clicks[1], max(sources[later].size or (0, 0)))
+    marks = [[one for one in told[n] if one.kind in MARKED] for n in (earlier, later)]
+    pair.add_classes(key, marks, knows[earlier] & knows[later])
     for name, other in ((earlier, later), (later, earlier)):
         for signal in LISTS:
             listed = of_signal(told[name], signal)
@@ -129,6 +151,13 @@ def lines_of(pair: Pair, earlier: str, later: str) -> Iterator[str]:
         yield (
             f"{len(pair.named)} clicks of {later} lie beside others of {earlier} of another class, "
             f"the first in {key} ({labels}); mend one of the two"
+        )
+    elif len(pair.denied) >= max(FEWEST, MOST * pair.shown):
+        key, labels = pair.denied[0]
+        yield (
+            f"in {len(pair.denied)} of {pair.shown} pictures clicks and strokes of {later} are all "
+            f"of one class and those of {earlier} of another, the first in {key} ({labels}); where "
+            "both mean the same thing, mend one of the two"
         )
     for (source, signal), cases in pair.lacking.items():
         if is_often(cases, pair.objects[source, signal]):
