@@ -86,8 +86,7 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
             found.dropped.told += area_lines(found.sources, pictures.files)
     found.dropped.told += notes_of_predictions(files.path, pictures, keys)
     found.dropped.told += scaled_lines(there)
-    if not FORMATS[name].is_upright:
-        found.dropped.told += turned_lines(there, pictures)
+    found.dropped.told += turned_lines(there, pictures, FORMATS[name].is_upright)
     if name == "store":
         found.dropped.told += notes_of_store(folder_of(files), pictures)
     refuse_unusable(found, pictures, is_matched=bool(there) or not found.absent)

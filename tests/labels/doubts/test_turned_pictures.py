@@ -52,11 +52,21 @@ def test_what_would_be_the_same_file_either_way_is_told(turn, stored, states, tm
     assert all("1 photographs, the first a.jpg; their labels" in line for line in lines)
 
 
+def labelme(folder, sizes):
+    """Write {name: size stated} with an outline each, as LabelMe and those do that follow it."""
+    shape = {"label": "cat", "points": [[1, 1], [9, 1], [9, 8]], "shape_type": "polygon"}
+    for name, (width, height) in sizes.items():
+        content = {"imagePath": f"{name}.jpg", "imageWidth": width, "imageHeight": height}
+        (folder / f"{name}.json").write_text(json.dumps(content | {"shapes": [shape]}))
+    return folder
+
+
+@pytest.mark.parametrize("write", [lambda folder, sizes: coco(folder / "a.json", sizes), labelme])
 @pytest.mark.parametrize("states", ["upright", "stored"])
-def test_the_size_of_another_photograph_tells(states, tmp_path):
+def test_the_size_of_another_photograph_tells(states, write, tmp_path):
     sizes = {"upright": photograph(tmp_path / "b.jpg", (40, 30), 6), "stored": (40, 30)}
     other = photograph(tmp_path / "a.jpg", (40, 30), 3)
-    lines = told(coco(tmp_path / "a.json", {"a": other, "b": sizes[states]}), tmp_path)
+    lines = told(write(tmp_path, {"a": other, "b": sizes[states]}), tmp_path)
     assert bool(lines) == (states == "stored")
     assert all("the sizes of 1 others show that labels were drawn" in line for line in lines)
 

@@ -2,7 +2,8 @@
 
 Half a turn, a mirror image and any turn of a square keep a picture's size, and some files state no
 size at all. Labels are taken as drawn on the upright picture. Where outlines show by the edges in
-several pictures that they were not, that is told, and so is what nothing shows.
+several pictures that they were not, that is told, and so is what nothing shows. A tool that shows
+photographs upright leaves only the former, since others write its format too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,11 +17,14 @@ from weakseg.labels.matching import Pictures
 SURE = 3.5  # Student's t from which on it is no chance that outlines fit one way
 
 
-def turned_lines(there: Sequence[Matched], pictures: Pictures) -> Iterator[str]:
+def turned_lines(
+    there: Sequence[Matched], pictures: Pictures, is_upright: bool = False
+) -> Iterator[str]:
     """Yield a line on turned photographs that labels may have been drawn on as they are stored.
 
     There is none where outlines fit the edges upright, or the size of another one shows that who
     drew saw it so, nor of labels that an export of ours holds. there: the records of a file
+    is_upright: whether the tool whose format it is shows photographs so
     """
     turned = [one for one in there if one.seen.turn != 1 and is_drawn(one.record)]
     sized = [one for one in turned if is_told(one.record, one.seen)]
@@ -35,6 +39,8 @@ def turned_lines(there: Sequence[Matched], pictures: Pictures) -> Iterator[str]:
     if sized or evidence <= -SURE:
         shown = f"the sizes of {len(sized)} others show" if sized else "edges in them show"
         yield f"{turns}; {shown} that labels were drawn on the pixels as stored: {way_out}"
+        return
+    if is_upright:
         return
     yield (
         f"{turns}; their labels are taken as drawn on them upright, and no size tells; if on the "

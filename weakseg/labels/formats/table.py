@@ -42,7 +42,7 @@ class Format:
     suffix     of the one file that `write` makes; "" where it fills a folder
     classes    files -> the classes that they list, where the format has such a list
     names    files -> the classes that they list, of which the shapes need not be
-    is_upright  whether its tool shows photographs upright, so that their labels can't be of others
+    is_upright  whether its tool shows photographs upright, unless sizes or edges show otherwise
     has_sizes  whether its boxes state width and height, so that nobody takes them for corners
     """
 
