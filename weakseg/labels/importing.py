@@ -7,7 +7,7 @@ from pathlib import Path
 from weakseg.common import UserError
 from weakseg.labels.box_order import FEWEST
 from weakseg.labels.carried import Carried, complete_lists, merged
-from weakseg.labels.doubts.painted_areas import area_lines
+from weakseg.labels.doubts.painted_areas import area_lines, filled_lines
 from weakseg.labels.doubts.turned_pictures import turned_lines
 from weakseg.labels.fitting import Fit, are_swapped
 from weakseg.labels.formats.files import Files
@@ -84,6 +84,8 @@ def read_labels(path: str | Path, pictures: Pictures, wishes: Wishes) -> Importe
         found.dropped.told += found.dropped.of_masks
         if name not in ("masks", "store"):  # which tell themselves
             found.dropped.told += area_lines(found.sources, pictures.files)
+        elif name == "masks":
+            found.dropped.told += filled_lines(found.sources)
     found.dropped.told += notes_of_predictions(files.path, pictures, keys)
     found.dropped.told += scaled_lines(there)
     found.dropped.told += turned_lines(there, pictures, FORMATS[name].is_upright)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weakseg.labels.doubts.area_specks import AreaSpecks
-from weakseg.labels.doubts.painted_areas import area_lines
+from weakseg.labels.doubts.painted_areas import area_lines, filled_lines
 from weakseg.labels.doubts.percents import Percents
 from weakseg.labels.doubts.tangled import FEWEST, MOST_OF, Tangled
 from weakseg.labels.doubts.thousandths import PICTURES, Thousandths
@@ -78,6 +78,9 @@ def test_areas_around_objects_are_told(is_inverted, number):
     whole = {
         key: replace(one, shapes={0: Shape("mask", "cat", every)}) for key, one in drawn.items()
     }
+    assert len(filled_lines({"mine": whole})) == 1 and not filled_lines({"mine": drawn})
+    other = replace(whole["p0"], shapes={0: Shape("mask", "dog", every)})
+    assert not filled_lines({"mine": whole | {"p0": other}})  # which can be learnt from
     (line,) = area_lines({"mine": whole}, {})
     assert "so that nothing is background" in line
     assert not [x for x in area_lines({"mine": whole | {"p0": drawn["p0"]}}, {}) if "wholly" in x]

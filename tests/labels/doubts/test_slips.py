@@ -71,6 +71,18 @@ def test_rectangles_are_told_where_nearly_all_areas_are_some(rectangles, others)
     assert not told or told[0].startswith(f"{rectangles} of {rectangles + others} polygons")
 
 
+@given(st.integers(4, 60), st.integers(4, 60), st.booleans())
+def test_one_class_all_over_a_picture_is_no_box(width, height, is_mask):
+    slips, size = Slips(), (width, height)
+    area = mask_geometry(np.ones((height, width), bool))
+    ring = corners([0, 0, *size])
+    whole = Shape("mask", "cat", area) if is_mask else Shape("polygon", "cat", [[ring]])
+    slips.add(whole, "a", is_exact=True, size=size)
+    assert not [*slips.lines(["cat"], [])]
+    slips.add(whole, "a", is_exact=True, size=(2 * width, height))
+    assert len([*slips.lines(["cat"], [])]) == 1
+
+
 @pytest.mark.parametrize("corners_cut", [[], [[5, 0]], [[0, 12], [5, 0]]])
 def test_turned_boxes_are_told_though_the_edge_of_the_picture_cut_some(corners_cut, bring):
     ring = turned(corners([20, 5, 40, 15]), [30, 10], 30)

@@ -11,6 +11,7 @@ from weakseg.data.doubts.inverted import FEWEST, InvertedTally
 from weakseg.data.doubts.mask_tally import MOST
 from weakseg.data.doubts.misplaced import SIDE, FitTally, beside
 from weakseg.data.looks import look_of
+from weakseg.labels.doubts.slips import fills
 from weakseg.labels.formats.painting import painted
 from weakseg.labels.formats.records import AREAS, Shape
 from weakseg.labels.store import Given
@@ -61,6 +62,25 @@ def area_lines(sources: Mapping[str, Mapping[str, Given]], files: Mapping[str, P
             "pieces, take only those of objects",
         ]
     return [*lines, *tally.lines()]
+
+
+def filled_lines(sources: Mapping[str, Mapping[str, Given]]) -> list[str]:
+    """Return a line where one class alone covers every picture wholly; sources: as `area_lines`."""
+    drawn = {
+        key: areas
+        for pictures in sources.values()
+        for key, given in sorted(pictures.items())
+        if (areas := [(s, given.size) for s in given.shapes.values() if s.kind in AREAS])
+    }
+    every = [one for areas in drawn.values() for one in areas]
+    labels = {shape.label for shape, _ in every}
+    is_filled = all(size and fills(shape, size) for shape, size in every)
+    if len(drawn) < FEWEST or len(labels) > 1 or not is_filled:
+        return []
+    return [
+        f"{labels.pop()} covers all of each of {len(drawn)} pictures, the first {min(drawn)}, and "
+        "nothing else is shown, so that nothing can be learnt; label what is beside it too"
+    ]
 
 
 def mask_of(given: Given, names: list[str]) -> np.ndarray:

@@ -21,7 +21,13 @@ from weakseg.labels.doubts.tangled import Tangled, rings_of
 from weakseg.labels.doubts.thousandths import Thousandths
 from weakseg.labels.doubts.upper_left import UpperLeft
 from weakseg.labels.fitting import ends_of
-from weakseg.labels.formats.geometry import box_of, has_right_angles, single_outline
+from weakseg.labels.formats.geometry import (
+    box_of,
+    has_right_angles,
+    reach,
+    ring_area,
+    single_outline,
+)
 from weakseg.labels.formats.records import AREAS, Shape
 from weakseg.labels.naming import BACKGROUND, UNTOLD
 from weakseg.labels.signals import SIGNALS
@@ -31,6 +37,7 @@ OF_AREAS = 0.8  # share of them from which on rectangles are no chance
 MOST = 0.5  # share of them, with those that were cut
 CORNERS, CUT = 4, 6  # of a rectangle, and the most of one that the picture's edge cut
 SQUARE = 0.02  # share of a diagonal by which corners may miss those of a rectangle
+WHOLE = 0.97  # share of a picture from which on a rectangle covers it
 LEAST = 4  # pixels of a rectangle's sides: a smaller mask may well fill its box
 HOLES = ("hole", "holes")  # names of what is missing in objects
 NUMBERED = re.compile(r"(.*[^\W\d_])([-_ #]+)\d+|(.*[^\W\d_]{3})\d+")  # cat-1, cat1
@@ -81,7 +88,8 @@ class Slips:
 
         is_exact: whether areas become masks
         """
-        if is_exact and shape.kind in AREAS and shape.kind not in ("brush", "accepted"):
+        is_area = is_exact and shape.kind in AREAS and shape.kind not in ("brush", "accepted")
+        if is_area and not fills(shape, size):  # a whole picture may well be of one class
             self.areas += 1
             if is_rectangle(shape):
                 self.rectangles += 1
@@ -174,6 +182,15 @@ def is_rectangle(shape: Shape) -> bool:
         return all(len(part) == 1 and has_right_angles(part[0], SQUARE) for part in shape.geometry)
     is_large = min(shape.geometry["width"], shape.geometry["height"]) >= LEAST
     return is_large and not any(shape.geometry["counts"][::2])  # runs of what is not covered
+
+
+def fills(shape: Shape, size: Sequence[float]) -> bool:
+    """Return whether a polygon or mask is a rectangle as large as its picture of that size."""
+    left, top, right, bottom = reach(shape)
+    if max(left, top, size[0] - right, size[1] - bottom) > EDGE or not is_rectangle(shape):
+        return False
+    ring = single_outline(shape)  # turned, it may reach every edge and cover half
+    return ring is None or ring_area(ring) >= WHOLE * (right - left) * (bottom - top)
 
 
 def may_be_cut(shape: Shape, size: Sequence[float]) -> bool:
