@@ -481,6 +481,27 @@ def test_masks_that_are_ignored_all_over_teach_nothing(pets_dir, pets_labels, tm
         read_training_labels(pets_labels, dataset, names, ("full",), None, "data")
 
 
+@pytest.mark.parametrize("kind", ["points", "scribbles"])
+@pytest.mark.parametrize("shows_other", [False, True])
+def test_labels_of_one_class_alone_are_refused(kind, shows_other, by_people, dataset):
+    names = dataset.ids("train")
+    mark = {"points": [9, 9, 1], "scribbles": {"class": 1, "width": 3, "path": [[9, 9]]}}[kind]
+    other = {"points": [30, 30, 0], "scribbles": {"class": 0, "width": 3, "path": [[30, 30]]}}[kind]
+
+    def change(content):
+        for place, name in enumerate(names):
+            size = content["images"][name]["size"]
+            marks = [mark, other][: 1 + (shows_other and not place)]
+            content["images"][name] = {"size": size, kind: marks}
+
+    words = by_people(change), dataset, names, (kind,), None, "data"
+    if shows_other:
+        assert read_training_labels(*words).signals == (kind,)
+    else:
+        with pytest.raises(UserError, match=rf"show \w+ alone \({kind}\), so that nothing"):
+            read_training_labels(*words)
+
+
 def test_classes_that_no_label_shows_are_said():
     counted = LabelTally(("points", "boxes"), True, {})
     counted.add({"points": [[1, 1, 0], [2, 2, 1]], "boxes": []})

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from weakseg.common import UserError, stable_seed
+from weakseg.common import IGNORE, UserError, stable_seed
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.costs import Counts, add_counts, price_labels
 from weakseg.labels.doubts.extreme_points import ExtremePoints
@@ -198,6 +198,7 @@ def read_training_labels(
     masked = [name for name in train_ids if "full" in signals and "full" in labels[name]]
     if masked:
         notes += dataset.check_masks(masked, "training")
+    refuse_one_class(path, dataset, labels, signals, masked)
     if val_ids:
         needed = tuple(dict.fromkeys((*signals, *selected_with)))
         by_masks = select_by != "weak_val_loss"
@@ -334,6 +335,32 @@ def check_tally(
             "everywhere; click on it too, or say which lists are complete"
         )
     return notes
+
+
+def refuse_one_class(
+    path: str | Path,
+    dataset: SegmentationDataset,
+    labels: Mapping[str, Annotations],
+    signals: Sequence[str],
+    masked: Iterable[str],
+) -> None:
+    """Refuse labels that say of every place that it is of one class, since nothing is beside it.
+
+    Boxes, outlines and tags say something of what is outside too, and first answers may well be of
+    one class. masked: the training images whose masks are learnt from
+    """
+    if not {*signals} <= {"full", "points", "scribbles"}:
+        return
+    counted = tally(labels, [signal for signal in signals if signal != "full"], dataset)
+    shown = {*(counted.classes or ())}
+    for name, numbers in dataset.mask_numbers(masked).items():
+        shown |= {int(label) for label in dataset.lookup(name)[numbers] if label != IGNORE}
+    if len(shown) == 1:
+        raise UserError(
+            f"{path}: the labels of the {counted.images} training images show "
+            f"{dataset.class_names[shown.pop()]} alone ({', '.join(signals)}), so that nothing can "
+            "be learnt; label what is beside it too"
+        )
 
 
 def annotation_cost(
