@@ -364,10 +364,11 @@ def test_pictures_called_as_those_beside_them_may_be_masks(folder):
 
 @pytest.mark.parametrize("name", ["train.txt", "Val.TXT", "Groups.txt", "TRAINVAL.txt"])
 def test_lists_that_nobody_reads_are_said(name, folder):
-    (folder / name).write_text("p00\n")
+    (folder / name).write_text("obj_train_data/p00.jpg\n")  # as another tool lists it
     (folder / "readme.txt").write_text("p00\n")
     (line,) = opened(folder).notes()
     assert line.startswith(f"{folder}: {name} is not read; lists are called trainval.txt, test.txt")
+    write(folder / name, "p00")
     write(folder / "test.txt", "p09")
     for first in (1, 0):
         write(folder / "trainval.txt", *(f"p{k:02d}" for k in range(first, 9)))
@@ -394,7 +395,21 @@ def test_lists_of_parts_are_the_one_to_train_on_while_that_is_missing(others, fo
     assert opened(folder).ids("trainval") == names[:-1]
     (folder / "trainval.txt").unlink()
     (folder / "test.txt").unlink()
-    assert any(f"{', '.join(parts)} " in line for line in opened(folder).notes())
+    # Without it nothing is trained on but what train.txt lists, and all others are to test on.
+    listed, copy = names[:: len(parts)], folder.parent / "other"
+    copy_folder(folder, copy, 4096)
+    for root in (folder, copy):
+        data = opened(root)
+        assert data.ids("trainval") == listed
+        assert {*data.ids("test")} == ({*names} - {*listed} if others else {"p09"})
+        (line,) = (line for line in data.notes() if "lists what" in line or "not read" in line)
+        assert (" and ".join(others) or "all 1 others") in line and "as test.txt is missing" in line
+    for name in others:
+        (folder / name).unlink()
+    for name in {*data.ids("test"), "p09"}:
+        (folder / "masks" / f"{name}.png").unlink()
+    assert opened(folder).ids("trainval") == listed and not opened(folder).ids("test")
+    assert any("list some in test.txt instead" in line for line in opened(folder).notes())
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from weakseg.data.mask_lists import numbers_beside, refuse_renumbered, taken_as
 from weakseg.data.mask_values import MaskValues
 from weakseg.data.palettes import Palettes
 from weakseg.data.split_folders import folder_lists, folder_notes
-from weakseg.data.split_lists import part_notes, split_lists
+from weakseg.data.split_lists import TESTED, Lists, part_notes, split_lists
 
 
 class Folder(MaskClasses):
@@ -50,12 +50,12 @@ class Folder(MaskClasses):
     Pictures may lie in folders below `images/`, their masks in folders of the same names. An id is
     an image's path below `images/` without its suffix.
 
-    Optional `trainval.txt` and `test.txt` have an id a line; `train.txt` and `val.txt` may stand
-    for the former. Without them folders that are called `train` and `test` say it. Else the test
-    split is a fifth of the images that have a mask, each by a hash of its id, so that images that
-    come later move no other; where none has a mask there is no test split. Training images may
-    lack masks when weak labels come from elsewhere. Optional `groups.txt` names pictures that no
-    split parts.
+    Optional `trainval.txt` and `test.txt` have an id a line; `train.txt` and `val.txt` may
+    stand for the former, or for both. Without them folders that are called `train` and `test`
+    say it. Else the test split is a fifth of the images that have a mask, each by a hash of its
+    id, so that images that come later move no other; where none has a mask there is no test
+    split. Training images may lack masks when weak labels come from elsewhere. Optional
+    `groups.txt` names pictures that no split parts.
 
     Names are compared as `weakseg.data.folder_files` says. Values of masks may have other meanings,
     by --mask_values and --mask_ignore.
@@ -110,12 +110,12 @@ class Folder(MaskClasses):
         self.files = self.find_files()
         self.masks, self.drawn = self.find_masks(self.root / "masks"), {}
         self.objects = self.find_masks(self.root / "instances")
-        self.asides += unread_lists(self.root)
-        given = split_lists(self.root)
-        self.asides += part_notes(self.root)
+        given, lists = self.given_lists(split_lists(self.root))
+        self.asides += unread_lists(self.root, given)
         by_folders = None if given else folder_lists(self.files, self.masked)
-        self.lists = self.given_lists(given) if given else by_folders or self.hashed_lists()
-        self.may_lack_test = not given and by_folders is None
+        self.lists = lists or by_folders or self.hashed_lists()
+        self.asides += part_notes(self.root, given, len(self.lists["test"]))
+        self.may_lack_test = not given.get("test") and by_folders is None
         if not given:
             self.asides += folder_notes(self.picture_folder, self.lists, by_folders is not None)
         listed = {name for names in self.lists.values() for name in names}
@@ -184,19 +184,30 @@ class Folder(MaskClasses):
 
         return instance_notes(self.root / "instances", names, mask_of, self.instances)
 
-    def given_lists(self, given: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]:
-        """Return the ids of each split that its lists name, by stem, file name or path."""
+    def given_lists(self, given: Lists) -> tuple[Lists, dict[str, list[str]]]:
+        """Return which lists are read, and the ids of each split that they name.
+
+        A name is a stem, a file's or a path. Without a list to test on these are the other images
+        that have a mask. Then lists that name no image here are another tool's, and not read.
+        """
         known = {compared(f"{name}{path.suffix}"): name for name, path in self.files.items()}
         known |= {compared(name): name for name in self.files}
         known = {f"{self.picture_folder.name}/{name}": key for name, key in known.items()} | known
         lists = {split: list[str]() for split in given}
+        headed = list[str]()
         for split, path in ((split, path) for split, paths in given.items() for path in paths):
             lines = read_ids(path, first_word=False)
             names = [known.get(compared(line), line) for line in lines]
             lists[split] += names
             if names[0] not in self.files:
-                self.asides += heading_notes(path, lines)
-        return lists
+                headed += heading_notes(path, lines)
+        if given and self.root / TESTED not in given["test"]:
+            if not self.files.keys() & {*lists["trainval"]}:
+                return {}, {}
+            if not given["test"]:
+                lists["test"] = sorted(self.masked(self.files.keys() - {*lists["trainval"]}))
+        self.asides += headed
+        return given, lists
 
     def hashed_lists(self) -> dict[str, list[str]]:
         """Return the ids of each split, a fifth of those that have a mask for the test.

@@ -165,8 +165,8 @@ def refuse_parted(
     trained = {group_of(name) for name in lists["trainval"]}
     parted = trained & {group_of(name) for name in lists["test"]}
     if parted:
-        places, remedy = "trainval.txt and in test.txt", "list all of them in one"
+        places, remedy = "in the list to train on and in the test", "list all of them in one"
         if by_folders:
-            places = "the folder to test on and in others"
+            places = "in the folder to test on and in others"
             remedy = "move all of them to one side, or write trainval.txt and test.txt"
-        raise UserError(f"{path}: pictures of the group {min(parted)} are in {places}; {remedy}")
+        raise UserError(f"{path}: pictures of the group {min(parted)} are {places}; {remedy}")

@@ -38,7 +38,7 @@ from weakseg.data.image_io import (
 )
 from weakseg.data.lists import read_ids
 from weakseg.data.mask_lists import LIST, TABLE
-from weakseg.data.split_lists import TESTED, train_lists
+from weakseg.data.split_lists import split_lists
 from weakseg.data.tiff import SIDEWAYS, TiffStack, is_tiff, upright
 
 EXPLAINING = (LIST, TABLE, *READERS)  # what numbers in masks beside them mean
@@ -81,10 +81,9 @@ def copy_folder(source: Path, target: Path, max_side: int) -> int:
             if name in masks:
                 copy_mask(masks[name], target / part / f"{name}.png", change)
     known = {compared(f"{name}{path.suffix}"): name for name, path in images.items()}
-    for path in (*train_lists(source), source / TESTED):
-        if path.exists():
-            lines = read_ids(path, first_word=False)
-            write_lines(target / path.name, [known.get(compared(line), line) for line in lines])
+    for path in (path for paths in split_lists(source).values() for path in paths):
+        lines = read_ids(path, first_word=False)
+        write_lines(target / path.name, [known.get(compared(line), line) for line in lines])
     if (source / GROUPS).exists():
         groups = read_groups(source / GROUPS, images)
         write_lines(target / GROUPS, [f"{name}, {group}" for name, group in groups.items()])

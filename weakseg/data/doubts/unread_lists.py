@@ -5,7 +5,7 @@ from pathlib import Path
 
 from weakseg.common import UserError
 from weakseg.data.lists import read_list
-from weakseg.data.split_lists import TESTED, TRAIN, TRAINED, VALIDATION, train_lists
+from weakseg.data.split_lists import TESTED, TRAIN, TRAINED, VALIDATION, Lists
 
 LISTS = (TRAINED, TESTED, "groups.txt", "classes.txt")  # in a folder of one's own
 PARTS = (TRAIN, *VALIDATION)  # lists that others have
@@ -20,9 +20,13 @@ HEADINGS = set(  # what stands above a column of pictures
 )
 
 
-def unread_lists(root: Path) -> list[str]:
-    """Return a line on lists in a folder of one's own that nobody reads, if any."""
-    names = [*dict.fromkeys([*other_parts(root), *others(root), *elsewhere(root)])]
+def unread_lists(root: Path, given: Lists) -> list[str]:
+    """Return a line on lists in a folder of one's own that nobody reads, if any.
+
+    given: the lists of each split that are read
+    """
+    beside = () if given else elsewhere(root)
+    names = [*dict.fromkeys([*other_parts(root, given), *others(root), *beside])]
     if not names:
         return []
     return [
@@ -31,12 +35,12 @@ def unread_lists(root: Path) -> list[str]:
     ]
 
 
-def other_parts(root: Path) -> list[str]:
+def other_parts(root: Path, given: Lists) -> list[str]:
     """Return the lists that are called, in any case, as those of other splits.
 
     Those are passed over whose names all stand in the lists that are read, as in Pascal VOC's.
     """
-    whole = {line for path in train_lists(root) for line in lines_of(path)}
+    whole = {line for paths in given.values() for path in paths for line in lines_of(path)}
     parts = (path for path in texts(root) if path.name.casefold() in PARTS)
     return [path.name for path in parts if not whole or lines_of(path) - whole]
 
@@ -70,9 +74,7 @@ def others(root: Path) -> Iterator[str]:
 
 
 def elsewhere(root: Path) -> Iterator[str]:
-    """Yield lists of pictures in the folders below where others have them, if they lack here."""
-    if not lacks(root, *LISTS[:2]):
-        return
+    """Yield lists of pictures in the folders below where others have them."""
     below = [path for path in sorted(root.glob("*/")) if path.name.casefold() in FOLDERS]
     nests = [path for path in below if path.name.casefold() == NESTED]
     for folder in [*below, *(inner for nest in nests for inner in sorted(nest.glob("*/")))]:
