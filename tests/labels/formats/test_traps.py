@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from weakseg.common import UserError
+from weakseg.labels.formats.coco import rings_in
 from weakseg.labels.formats.files import Files
 from weakseg.labels.formats.geometry import area_pixels, box_of
 from weakseg.labels.formats.masks import Meaning
 from weakseg.labels.formats.painting import painted
-from weakseg.labels.formats.records import IGNORED, Classes, Dropped
+from weakseg.labels.formats.records import IGNORED, Classes, Dropped, Unreadable
 from weakseg.labels.formats.runs import mask_pixels
 from weakseg.labels.formats.table import FORMATS, reader, recognise
 
@@ -446,6 +447,16 @@ def test_coco_has_category_0_and_gaps_and_both_kinds_of_runs(tmp_path):
     assert len(shapes[2].geometry) == 2  # one object of two parts
     assert shapes[5].geometry == [3.5, 4.5] and dropped.lost == 4
     assert "runs of a picture of another size than its own" in reasons(dropped)
+
+
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 90)), min_size=3, max_size=9))
+def test_coco_of_one_ring_or_of_places_is_read_as_what_it_can_only_mean(ring):
+    places, flat = [[*place] for place in ring], [v for place in ring for v in place]
+    for outline in ([flat], [places], places, flat):
+        assert rings_in(outline) == [places]
+    assert rings_in([flat, flat[::-1]]) == [places, [place[::-1] for place in places[::-1]]]
+    with pytest.raises(Unreadable):
+        rings_in(flat[1:])
 
 
 def test_coco_with_an_object_that_only_its_box_shows_hides_it(tmp_path):

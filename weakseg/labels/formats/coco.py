@@ -184,7 +184,7 @@ def shapes_of(one: Any, label: str, size: tuple[float, float] | None, visible: i
             raise Unreadable("runs of a picture of another size than its own")
         return [Shape("mask", name, mask_geometry(coco_pixels(outline)), score), *clicks]
     if outline:
-        rings = [pairs(ring) for ring in outline]
+        rings = rings_in(outline)
         try:
             parts = with_holes(polygon([[ring] for ring in rings]), one.get("area"))
         except Nothing as error:
@@ -204,6 +204,27 @@ def shapes_of(one: Any, label: str, size: tuple[float, float] | None, visible: i
     if any(points[2::3]):
         raise Unreadable("an object of which something hides all keypoints")
     raise Unreadable("an annotation without a shape")
+
+
+def rings_in(outline: Sequence[Any]) -> list[Ring]:
+    """Return the rings of a segmentation, COCO's flat lists [x, y, x, y, ...] of numbers.
+
+    Some converters write one ring alone, or places [x, y], neither of which can mean anything else.
+    """
+    is_flat = not any(isinstance(one, list) for one in outline)
+    is_places = len(outline) > 2 and all(is_place(one) for one in outline)
+    rings = [outline] if is_flat or is_places else outline
+    return [
+        pairs(number for place in ring for number in place)
+        if all(is_place(place) for place in ring)
+        else pairs(ring)
+        for ring in rings
+    ]
+
+
+def is_place(value: Any) -> bool:
+    """Return whether a value is [x, y], and no list of lists."""
+    return isinstance(value, list) and len(value) == 2 and not any(isinstance(one, list) for one in value)
 
 
 def with_holes(parts: list[list[Ring]], area: Any) -> list[list[Ring]]:
