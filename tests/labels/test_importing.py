@@ -171,6 +171,22 @@ def test_what_was_drawn_on_a_larger_picture_is_refused_where_nothing_states_its_
         bring([*(f"{name}.png,{shape}" for name in "ab"), *(f"{n}.png,{small}" for n in "cde")])
 
 
+@pytest.mark.parametrize("kind", ["click", "box", "polygon"])
+@pytest.mark.parametrize("is_crossed", [True, False])
+def test_rows_before_columns_are_told_where_all_lie_within_by_the_other_order(
+    kind, is_crossed, bring
+):
+    count = {"click": 1, "box": 2, "polygon": 3}[kind]
+    places = [[50, 30], [57, 39], [45, 38]][:count]  # within pictures of 60 x 40
+    row = ",".join(f"{y},{x}" for x, y in places)
+    rows = [f"{name}.png,{kind},cat,{row}" for name in "abcde"]
+    if not is_crossed:  # which is inside as it stands alone
+        rows.append("e.png,click,cat,59,5")
+    cause = "with x and y swapped none does" if is_crossed else "drawn on another size"
+    with pytest.raises(UserError, match=f"of 5 pictures reach beyond them: .*{cause}"):
+        bring(rows)
+
+
 def test_what_is_rounded_beyond_the_edge_is_moved_there(bring):
     found = bring(["a.png,box,cat,-1,5,60.6,41"])
     assert [one.geometry for one in shapes_of(found)] == [[0, 5, 60, 40]]

@@ -130,13 +130,16 @@ class Fit:
         parts = [[[self.place(x, y) for x, y in ring] for ring in part] for part in shape.geometry]
         return replace(shape, geometry=parts)
 
-    def is_far(self, shape: Shape) -> bool:
-        """Return whether a shape reaches further beyond the edges than a rounding may."""
-        return self.beyond(shape) > ASPECT * max(self.size)
+    def is_far(self, shape: Shape, is_crossed: bool = False) -> bool:
+        """Return whether a shape reaches further beyond the edges than a rounding may.
 
-    def beyond(self, shape: Shape) -> float:
+        is_crossed: whether y is taken for x, and x for y
+        """
+        return self.beyond(shape, is_crossed) > ASPECT * max(self.size)
+
+    def beyond(self, shape: Shape, is_crossed: bool = False) -> float:
         """Return how far a shape reaches beyond the edges of the upright picture, in pixels."""
-        marks = ends_of(shape)
+        marks = [place[::-1] for place in ends_of(shape)] if is_crossed else ends_of(shape)
         if not marks:
             return 0.0
         left, top, right, bottom = box_of([self.place(x, y) for x, y in marks])

@@ -62,6 +62,7 @@ class Imported:
     hidden   ids of pictures that lost what may have been an object
     stated   ids of pictures of which the file itself says which lists are complete
     marks, far  number of shapes, and of those that reach far beyond their picture
+    crossed  number of shapes that don't if their x and y are swapped
     clicks, outside  number of clicks, which nobody can set beside a picture, and of those far away
     unsized, beyond  number of labelled pictures whose size the file doesn't say, and of those that
         a shape reaches far beyond
@@ -88,6 +89,7 @@ class Imported:
     stated: set[str] = field(default_factory=set)
     marks: int = 0
     far: int = 0
+    crossed: int = 0
     clicks: int = 0
     outside: int = 0
     unsized: int = 0

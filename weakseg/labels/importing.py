@@ -129,20 +129,24 @@ def refuse_unusable(found: Imported, pictures: Pictures, is_matched: bool) -> No
     path = found.path
     if found.order.fault:
         raise UserError(f"{path}: {found.order.fault}")
+    crossed = "with x and y swapped none does; write x, the column, before y, the row"
+    is_crossed = found.crossed == found.marks
     if found.beyond > max(1, OTHERS * found.unsized):
+        cause = "they were drawn on another size; label the pictures as they are"
         raise UserError(
-            f"{path}: labels of {found.beyond} of {found.unsized} pictures reach beyond them: they "
-            "were drawn on another size; label the pictures as they are"
+            f"{path}: labels of {found.beyond} of {found.unsized} pictures reach beyond them: "
+            f"{crossed if is_crossed else cause}"
         )
     if found.outside > max(1, OTHERS * found.clicks):
         raise UserError(
-            f"{path}: {found.outside} of {found.clicks} clicks lie outside of their pictures: they "
-            "were set on another size"
+            f"{path}: {found.outside} of {found.clicks} clicks lie outside of their pictures: "
+            f"{crossed if is_crossed else 'they were set on another size'}"
         )
     if found.marks >= FEWEST and found.far > found.marks / 2:
+        cause = "they were drawn on another size, or boxes are corners where width and height are"
         cause = (
-            f"{found.far} of {found.marks} shapes reach beyond their pictures: they were drawn on "
-            "another size, or boxes are corners where width and height are expected"
+            f"{found.far} of {found.marks} shapes reach beyond their pictures: "
+            f"{crossed if is_crossed else f'{cause} expected'}"
         )
         raise UserError(f"{path}: {next(found.slips.half.lines(), cause)}")
     is_lost = not found.shown and found.dropped.lost >= max(1, found.empty)

@@ -34,6 +34,7 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
     drawn = [shape for shape in record.shapes if shape.kind != "tag"]
     far = sum(fit.is_far(shape) for shape in drawn)
     found.marks, found.far = found.marks + len(drawn), found.far + far
+    found.crossed += sum(not fit.is_far(shape, is_crossed=True) for shape in drawn)
     clicks = [shape for shape in drawn if shape.kind == "click"]
     found.clicks += len(clicks)
     found.outside += sum(fit.is_far(click) for click in clicks)
