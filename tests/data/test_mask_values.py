@@ -160,6 +160,11 @@ def test_masks_of_0_and_255_are_refused_until_a_flag_says_what_they_show(tmp_pat
         run(weak_label_generator, *where, *out)
     assert "the 12 masks show no object, they hold 0 and 255 alone" in str(caught.value)
     assert str(caught.value).endswith("if it is blob, add --mask_values 255=blob")
+    inverted = blobs(tmp_path / "inverted")
+    for path in (inverted / "masks").iterdir():
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    with pytest.raises(UserError, match=r"the rest, as .* --mask_values 0=blob 255=background$"):
+        run(weak_label_generator, "--data_dir", inverted, *where[2:], *out)
     flags = ["--mask_values", "255=blob"]
     run(weak_label_generator, *where, *out, *flags, "--jobs", 1)
     run(

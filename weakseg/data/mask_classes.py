@@ -1,8 +1,10 @@
 """Data sets whose masks hold class numbers: which classes they have, and which masks show them."""
 
 import difflib
+import shlex
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -97,11 +99,29 @@ class MaskClasses(SegmentationDataset):
             path = self.mask_path(min(self.shown)).parent
             name = self.all_classes[first]
             remedy = f"if it is {name}, add --mask_values {IGNORE}={name}"
+            if every == {0, IGNORE} and self.is_behind(IGNORE):
+                behind = self.all_classes[0]
+                words = shlex.join([f"0={name}", f"{IGNORE}={behind}"])
+                remedy = (
+                    f"since it lies around the rest, as {behind} does, add --mask_values {words}"
+                )
             raise UserError(
                 f"{path}: the {len(self.shown)} masks show no object, they hold "
                 f"{' and '.join(map(str, sorted(every)))} alone"
                 + (f", and {IGNORE} is ignored; {remedy}" if IGNORE in every else "; mend them")
             )
+
+    def is_behind(self, value: int) -> bool:
+        """Return whether a value that is no class lies in most masks where a background would."""
+        if not self.has_background:
+            return False
+
+        def read(path: Path) -> np.ndarray:
+            numbers = read_class_numbers(path, self.mask_values)
+            return np.where(numbers == value, 1, numbers).astype(np.uint8)
+
+        paths = [self.mask_path(name) for name, shown in self.shown.items() if len(shown) > 1]
+        return bool(tally_notes("", paths, read, InvertedTally(self.all_classes)))
 
     def check_unopened(self, names: Iterable[str]) -> None:
         for name in names:
