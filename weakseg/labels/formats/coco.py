@@ -224,7 +224,11 @@ def rings_in(outline: Sequence[Any]) -> list[Ring]:
 
 def is_place(value: Any) -> bool:
     """Return whether a value is [x, y], and no list of lists."""
-    return isinstance(value, list) and len(value) == 2 and not any(isinstance(one, list) for one in value)
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and not any(isinstance(one, list) for one in value)
+    )
 
 
 def with_holes(parts: list[list[Ring]], area: Any) -> list[list[Ring]]:
