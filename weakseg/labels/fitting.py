@@ -13,7 +13,7 @@ import numpy as np
 from weakseg.data.image_io import image_size, opened, orientation, upright_size
 from weakseg.data.tiff import is_tiff
 from weakseg.labels.checks import EDGE
-from weakseg.labels.formats.geometry import box_of, clipped, corners, polygon, reach
+from weakseg.labels.formats.geometry import box_of, clipped, corners, polygon, reach, without_area
 from weakseg.labels.formats.records import (
     AREAS,
     OF_MODEL,
@@ -183,7 +183,9 @@ class Fit:
             raise Nothing("outside of the picture")
         box = [max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)]
         if min(box[2] - box[0], box[3] - box[1]) < EDGE:
-            raise Nothing("a box without an area")
+            if min(right - left, bottom - top) < EDGE:
+                raise without_area("a box", [[left, top], [right, bottom]])
+            raise Nothing("a box without an area")  # but beyond the edge
         return box
 
     def _polygon(self, geometry: Any) -> list[list[list[list[float]]]]:
@@ -192,7 +194,11 @@ class Fit:
         cut = [[part[0], *(ring for ring in part[1:] if len(ring) > 2)] for part in cut]
         if not any(len(part[0]) > 2 for part in cut):
             raise Nothing("outside of the picture")
-        return polygon(rounded(cut))  # as the store keeps it: what has no area then is none
+        try:
+            return polygon(rounded(cut))  # as the store keeps it: what has no area then is none
+        except Unreadable as error:
+            polygon(rounded(parts))  # which tells what has none as a whole
+            raise Nothing(str(error)) from error
 
     def _outline(self, geometry: Any) -> list[list[float]]:
         return self._polygon([[geometry]])[0][0]

@@ -344,6 +344,28 @@ def test_labelme_has_corners_in_any_order_and_groups_and_flags(tmp_path):
     assert reasons(dropped) == ["a polygon without an area"] and not dropped.hidden
 
 
+@pytest.mark.parametrize("length", [8, 12])
+@pytest.mark.parametrize("form", ["labelme", "coco", "csv", "yolo"])
+def test_a_line_hides_an_object_in_every_format_unless_it_is_a_slip(form, length, tmp_path):
+    places = [[20.5, 10.5], [20.5 + length / 2, 10.5], [20.5 + length, 10.5]]
+    flat = [value for place in places for value in place]
+    if form == "labelme":
+        path = put(tmp_path / "a.json", labelme(drawn("polygon", places)))
+    elif form == "coco":
+        path = put(tmp_path / "a.json", coco({"segmentation": [flat]}))
+    elif form == "csv":
+        row = ",".join(map(str, flat))
+        path = put(tmp_path / "a.csv", f"image,kind,class,x,y\na.jpg,polygon,cat,{row}")
+    else:
+        (tmp_path / "y").mkdir()
+        put(tmp_path / "y/data.yaml", "names: [cat]")
+        row = " ".join(f"{value / 512}" for value in [*flat, *flat[2:4]])
+        path = put(tmp_path / "y/a.txt", f"0 {row}\n").parent
+    shapes, dropped = only(path)
+    assert not shapes and reasons(dropped) == ["a polygon without an area"]
+    assert bool(dropped.hidden) == (length > 10)
+
+
 def test_labelme_groups_have_no_holes_which_is_told(tmp_path):
     rings = {"around": [[0, 0], [30, 0], [30, 30]], "within": [[20, 5], [25, 5], [25, 10]]}
     rings["beside"] = [[50, 0], [59, 0], [59, 9]]

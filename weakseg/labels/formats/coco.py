@@ -30,6 +30,7 @@ from weakseg.labels.formats.geometry import (
     polygon,
     reach,
     ring_area,
+    without_area,
 )
 from weakseg.labels.formats.records import (
     AREAS,
@@ -194,9 +195,9 @@ def shapes_of(one: Any, label: str, size: tuple[float, float] | None, visible: i
         return [Shape("polygon", name, parts, score), *clicks]
     if box:
         left, top, width, height = map(number, box)
-        if not width or not height:
-            raise Nothing("a box without an area")
         own = [left, top, left + width, top + height]
+        if not width or not height:
+            raise without_area("a box", [own[:2], own[2:]])
         turn = turn_of(attributes(one).get("rotation"))
         return [Shape("box", name, box_around(own, turn) if turn else own, score), *clicks]
     if clicks:

@@ -16,6 +16,7 @@ from weakseg.labels.formats.runs import mask_geometry, mask_pixels
 Ring = list[list[float]]
 ELLIPSE = 64  # vertices that an ellipse becomes
 SAME_PLACE = 0.8  # IoU from which on what lies within a pixel of each other is one thing
+SLIP = 10  # pixels: what has no area is a slip of the mouse below it, else thin or a line
 FINER = 2  # pixels of the grid on which an outline is followed, for each of the mask
 
 
@@ -138,10 +139,22 @@ def once(ring: Ring) -> Ring:
     return once(ring[:half]) if is_twice else ring
 
 
-def polygon(parts: Sequence[Sequence[Ring]]) -> list[list[Ring]]:
+def without_area(kind: str, places: Ring, slip: float = SLIP) -> Unreadable:
+    """Return why what has no area is lost, and that it may be an object where it is no slip.
+
+    Tools draw one a pixel wide as a line. kind: in words; slip: below which it is one, in the unit
+    of the places
+    """
+    left, top, right, bottom = box_of(places or [[0, 0]])
+    is_slip = max(right - left, bottom - top) < slip
+    return (Nothing if is_slip else Unreadable)(f"{kind} without an area")
+
+
+def polygon(parts: Sequence[Sequence[Ring]], slip: float = SLIP) -> list[list[Ring]]:
     """Return the geometry of a polygon from rings; what has no area is left out, or refused.
 
-    A ring that is listed twice, which would fill to nothing, is taken once.
+    A ring that is listed twice, which would fill to nothing, is taken once. slip: as `without_area`
+    takes it
     """
     rings = [[once(ring) for ring in part] for part in parts]
     whole = [
@@ -150,7 +163,8 @@ def polygon(parts: Sequence[Sequence[Ring]]) -> list[list[Ring]]:
         if len(outline) > 2 and ring_area(outline) > 0
     ]
     if not whole:
-        raise Nothing("a polygon without an area")
+        places = [place for outline, *_ in rings for place in outline]
+        raise without_area("a polygon", places, slip)
     return whole
 
 

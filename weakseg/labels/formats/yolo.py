@@ -45,6 +45,7 @@ OTHERS = ("labelmap.txt",)
 NOTES = ("readme", "licen", "changelog", "autosplit_")  # beginnings of names that exports add
 TRACKED = 3  # lines from which on a whole number at the end of all of them is no chance
 OUTLINES = 10  # lines from which on it can be told that none is an outline
+THIN = 0.02  # shares: a line that is shorter is a slip of the mouse
 ROUNDING = 0.01  # shares: as far outside of its box a keypoint may be written
 BESIDE = 0.5  # share of outlines, at least, that look like one
 BEYOND = 0.5  # shares: as far beyond the picture a number may be
@@ -301,7 +302,7 @@ def shapes_of(
         raise Unreadable("a line of too few numbers")
     if len(values) == 6 and "." in words[-2] and could_be_tracked(words):
         raise Unreadable("three corners, or a box with the number of a track: nobody can tell")
-    return [Shape("polygon", name, polygon([[pairs(values)]]))]
+    return [Shape("polygon", name, polygon([[pairs(values)]], slip=THIN))]
 
 
 # ---- writing
