@@ -148,7 +148,8 @@ def refuse_unusable(found: Imported, pictures: Pictures, is_matched: bool) -> No
             f"{found.far} of {found.marks} shapes reach beyond their pictures: "
             f"{crossed if is_crossed else f'{cause} expected'}"
         )
-        raise UserError(f"{path}: {next(found.slips.half.lines(), cause)}")
+        told = [*found.slips.one_side.lines(), *found.slips.half.lines(), cause]
+        raise UserError(f"{path}: {told[0]}")
     is_lost = not found.shown and found.dropped.lost >= max(1, found.empty)
     if is_matched and is_lost:
         raise UserError(

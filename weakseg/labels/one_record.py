@@ -7,7 +7,7 @@ from dataclasses import replace
 from weakseg.common import suggestion
 from weakseg.labels.checks import EDGE, are_shares, at_corners
 from weakseg.labels.converting import PARTS, converted, lacks_marks
-from weakseg.labels.fitting import Fit, places_of
+from weakseg.labels.fitting import Fit, ends_of, places_of
 from weakseg.labels.formats.records import (
     AREAS,
     SHARES,
@@ -54,6 +54,8 @@ def given_by(record: PictureRecord, fit: Fit, wishes: Wishes, found: Imported) -
         )
     shapes: list[Shape] = []
     lacking = False
+    for shape in drawn:
+        found.slips.one_side.add(ends_of(shape), record.name, fit.given, fit.size)
     for place, shape in enumerate(record.shapes, 1):
         with found.dropped.unless_read(record.name, f"shape {place}"):
             found.called.update([] if shape.label is None else [shape.label])

@@ -15,6 +15,7 @@ from weakseg.labels.doubts.from_corner import FromCorner
 from weakseg.labels.doubts.half_boxes import HalfBoxes
 from weakseg.labels.doubts.letterbox import Letterbox
 from weakseg.labels.doubts.lost_origin import LostOrigin
+from weakseg.labels.doubts.one_side import OneSide
 from weakseg.labels.doubts.one_size import OneSize
 from weakseg.labels.doubts.percents import Percents
 from weakseg.labels.doubts.tangled import Tangled, rings_of
@@ -58,6 +59,7 @@ class Slips:
     extreme  how many outlines are extreme points of objects
     leaping  how many strokes and outlines go to the upper left corner
     half  whether boxes lie half a box off
+    one_side  whether places were divided by one side of their pictures
     one_size, lost  whether shapes have all one size, or lost where they belong
     specks  how many areas are specks
     placed, tagged  classes of shapes that have a place, and of tags
@@ -78,6 +80,7 @@ class Slips:
     extreme: ExtremePoints = field(default_factory=ExtremePoints)
     leaping: FromCorner = field(default_factory=FromCorner)
     half: HalfBoxes = field(default_factory=HalfBoxes)
+    one_side: OneSide = field(default_factory=OneSide)
     one_size: OneSize = field(default_factory=OneSize)
     lost: LostOrigin = field(default_factory=LostOrigin)
     placed: set[str] = field(default_factory=set)
@@ -144,7 +147,7 @@ class Slips:
             )
         placed = self.corner, self.padding, self.thousandths, self.percents
         drawn = self.strokes, self.outlines, self.leaping, self.extreme, self.one_size
-        for one in (*placed, self.lost, self.half, *drawn, self.specks):
+        for one in (*placed, self.lost, self.half, self.one_side, *drawn, self.specks):
             yield from one.lines()
         for pattern, stem, names in numbered(named):
             yield (
