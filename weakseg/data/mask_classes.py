@@ -176,7 +176,8 @@ class MaskClasses(SegmentationDataset):
 
     def notes(self, unopened: Collection[str] = ()) -> list[str]:
         notes = [*super().notes(unopened), *self.changes, *self.unfit(), *self.bare()]
-        several = [self.mask_path(name) for name, numbers in self.shown.items() if inner(numbers)]
+        mixed = {self.mask_path(name): n for name, n in self.shown.items() if len({*n} - {IGNORE}) > 1}
+        several = [path for path, numbers in mixed.items() if inner(numbers)] or [*mixed]
         read = partial(read_class_numbers, values=self.mask_values)
         notes += [*self.mixture(read), *self.shifted(read)]
         notes += [*rim_notes(self.root, several, read), *self.inverted(read), *self.counted(read)]

@@ -80,22 +80,25 @@ def averaged(strays: Sequence[int], word: str = "number") -> str:
 class RimTally:
     """How many masks of several classes have such rims, or specks, of those that are looked at.
 
+    seen, mixed: number of masks of three classes or more, and of two or more
     tells_specks: a model's own masks may well have some; room: pixels that are still looked at
     """
 
     def __init__(self, tells_specks: bool = True) -> None:
-        self.seen, self.faults, self.room = 0, list[str](), PIXELS
+        self.seen, self.mixed, self.faults, self.room = 0, 0, list[str](), PIXELS
         self.tells_specks, self.speckled = tells_specks, list[str]()
 
     def add(self, mask: np.ndarray, name: str) -> None:
         """Look at a mask [H, W] uint8 of class numbers, unless there were many."""
         if self.room < 0:
             return
-        between = inner(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
+        numbers = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist()
+        between, is_mixed = inner(numbers), len({*numbers} - {IGNORE}) > 1
         self.seen += bool(between)
+        self.mixed += is_mixed
         if rims(mask, between):
             self.faults.append(name)
-        if self.tells_specks and between and is_speckled(mask):
+        if self.tells_specks and is_mixed and is_speckled(mask):
             self.speckled.append(name)
         self.room -= mask.size
 
@@ -103,10 +106,10 @@ class RimTally:
         """Return a line where many have rims or specks, if they do; where: what they belong to."""
         head = f"{where}: " if where else ""
         if not self.faults or len(self.faults) < SHARE * self.seen:
-            if len(self.speckled) < max(FEWEST, SPECKLED * self.seen):
+            if len(self.speckled) < max(FEWEST, SPECKLED * self.mixed):
                 return []
             return [
-                f"{head}{len(self.speckled)} of {self.seen} masks that were looked at, the first "
+                f"{head}{len(self.speckled)} of {self.mixed} masks that were looked at, the first "
                 f"{self.speckled[0]}, have many single pixels of other classes along borders, as "
                 "averaging and JPEG leave them; unless they are meant, write the first masks as "
                 "PNG, resized by nearest neighbour"
