@@ -13,6 +13,7 @@ from weakseg.common import IGNORE, UserError, choose, refuse_repeats
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.doubts.counted import CountedTally
 from weakseg.data.doubts.ignored_objects import IgnoredTally
+from weakseg.data.doubts.inverted import FEWEST as FEWEST_INVERTED
 from weakseg.data.doubts.inverted import InvertedTally
 from weakseg.data.doubts.late_classes import late_class_notes
 from weakseg.data.doubts.mask_shapes import ShapeTally
@@ -176,14 +177,17 @@ class MaskClasses(SegmentationDataset):
 
     def notes(self, unopened: Collection[str] = ()) -> list[str]:
         notes = [*super().notes(unopened), *self.changes, *self.unfit(), *self.bare()]
-        mixed = {self.mask_path(name): n for name, n in self.shown.items() if len({*n} - {IGNORE}) > 1}
-        several = [path for path, numbers in mixed.items() if inner(numbers)] or [*mixed]
+        mixed = [name for name, numbers in self.shown.items() if len({*numbers} - {IGNORE}) > 1]
+        several = [name for name in mixed if inner(self.shown[name])] or mixed
         read = partial(read_class_numbers, values=self.mask_values)
         notes += [*self.mixture(read), *self.shifted(read)]
-        notes += [*rim_notes(self.root, several, read), *self.inverted(read), *self.counted(read)]
+        notes += rim_notes(self.root, [*map(self.mask_path, several)], read)
+        inverted = self.inverted(read)
+        notes += [*inverted, *self.counted(read)]
         first = int(self.has_background)
         notes += late_class_notes(self.root, self.shown, self.all_classes, first)
-        return [*notes, *self.shapeless(read), *self.unseen()]
+        shapeless = [] if inverted else self.shapeless(read)  # a border then is a ring
+        return [*notes, *shapeless, *self.unseen()]
 
     def unseen(self) -> list[str]:
         """Return lines on classes that no mask shows, or none of those on one side of the split."""
@@ -223,9 +227,11 @@ class MaskClasses(SegmentationDataset):
         """Return a line where most masks may show the background as the object."""
         if not self.has_background:
             return []
-        paths = [
-            self.mask_path(n) for n, shown in self.shown.items() if len({*shown} - {IGNORE}) == 2
-        ]
+        one, two = (
+            [self.mask_path(n) for n, shown in self.shown.items() if len({*shown} - {IGNORE}) == k]
+            for k in (2, 3)
+        )
+        paths = one if len(one) >= FEWEST_INVERTED else two  # of which one may be a border
         tally = InvertedTally(self.all_classes, self.mask_values)
         return tally_notes(self.root, paths, read, tally)
 

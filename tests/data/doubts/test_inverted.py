@@ -69,6 +69,19 @@ def test_large_objects_that_touch_the_edge_hide_nothing(x, radius):
         assert bool(tally.lines()) == is_inverted
 
 
+@pytest.mark.parametrize("border", [1, 2])
+@pytest.mark.parametrize("is_inverted", [False, True])
+def test_a_border_between_is_no_reason_to_miss_it(is_inverted, border):
+    tally = InvertedTally(NAMES)
+    for number in range(FEWEST):
+        mask = disk(14 + number, 15) + disk(14 + number, 15, 7)  # 0 behind, 1 between, 2 the object
+        order = [2, 1, 0] if is_inverted else [0, 1, 2]
+        numbers = np.array([[0, border, 3 - border][k] for k in order], np.uint8)
+        tally.add(numbers[mask], f"p{number}.png")
+    words = f"{NAMES[3 - border]} along the edge and background mostly within"
+    assert [words in line for line in tally.lines()] == [True] * is_inverted
+
+
 @pytest.mark.parametrize("right", [0, 1, 2])
 def test_most_of_five_must_be_so(right):
     tally = InvertedTally(NAMES)

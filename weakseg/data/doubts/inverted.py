@@ -8,6 +8,7 @@ import numpy as np
 
 from weakseg.common import IGNORE
 from weakseg.data.doubts.mask_tally import PIXELS
+from weakseg.data.doubts.rims import touching
 from weakseg.data.mask_values import MaskValues
 
 FEWEST = 5  # masks from which on it is no chance
@@ -52,6 +53,19 @@ def only_class(mask: np.ndarray) -> int | None:
     return numbers[1] if len(numbers) == 2 and numbers[0] == 0 else None
 
 
+def without_border(mask: np.ndarray) -> np.ndarray:
+    """Return a mask [H, W] uint8 whose one class lies between the background and another, ignored.
+
+    As of trimaps, which have a border as a class. Any other mask is returned as it is.
+    """
+    numbers = np.flatnonzero(np.bincount(mask[mask != IGNORE], minlength=256)).tolist()
+    if len(numbers) == 3 and numbers[0] == 0:
+        for border, other in (numbers[1:], numbers[:0:-1]):
+            if not touching(mask == 0, mask == other):
+                return np.where(mask == border, np.uint8(IGNORE), mask)
+    return mask
+
+
 def areas(pixels: np.ndarray) -> np.ndarray:
     """Return the pixels of each connected region in [H, W] bool."""
     regions = cv2.connectedComponentsWithStats(pixels.astype(np.uint8), connectivity=8)[2]
@@ -94,6 +108,7 @@ class InvertedTally:
         """Look at a mask [H, W] uint8 of class numbers, unless there were many."""
         if self.room < 0:
             return
+        mask = without_border(mask)
         self.seen += bool((mask == 0).any() and ((mask != 0) & (mask != IGNORE)).any())
         if (number := surrounding(mask)) is not None:
             self.around[name] = number
