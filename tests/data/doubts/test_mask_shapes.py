@@ -78,6 +78,23 @@ def test_what_is_no_shape_of_objects_is_told_where_most_masks_show_it(draw, word
     assert told(striped) == []  # a road, or what else goes from edge to edge
 
 
+def test_lines_that_an_edge_cuts_are_lines_and_borders_of_another_class_no_outlines():
+    rings = [blobs(k, outline) for k in range(12)]
+    cut = [
+        np.ascontiguousarray(mask[24:, 24:70]) if k % 3 else mask for k, mask in enumerate(rings)
+    ]
+    tally = ShapeTally()
+    for number, mask in enumerate(cut):
+        tally.add(mask, f"{number}.png")
+    (line,) = tally.mixed.lines()
+    assert "4 of 12 masks" in line and "thin rings alone, and the others lines as thin; if" in line
+    inner = [np.maximum(2 * blobs(k, filled), mask) for k, mask in enumerate(rings)]
+    border = [
+        np.where(ring, 1, mask).astype(np.uint8) for ring, mask in zip(rings, inner, strict=True)
+    ]
+    assert told(border) == []
+
+
 @pytest.mark.parametrize("count", [2, 3, 6, 12])
 def test_masks_of_one_class_all_over_are_told_among_those_of_objects(count):
     right, whole = [blobs(k, filled) for k in range(14)], [np.ones((96, 96), np.uint8)] * count

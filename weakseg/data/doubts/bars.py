@@ -125,7 +125,8 @@ def bar_notes(root: Path, pairs: Sequence[tuple[Path, Path]], read: Reader) -> l
         lines.append(
             f"{root}: {len(flat)} of {looked} photographs that were looked at, the first "
             f"{flat[0].relative_to(root)}, are of one colour, or a large part of them is, but "
-            "their masks tell things apart there; if they are damaged, copy them anew"
+            "their masks tell things apart there; copy damaged ones anew, and mend masks that are "
+            "another photograph's"
         )
     if len(faults) < max(FEWEST, SHARE * seen):
         return lines

@@ -58,6 +58,16 @@ def is_ring(region: Region) -> bool:
     return max(hollow) >= ONE_HOLE * sum(hollow) and width <= THIN * area**0.5 + 1
 
 
+def is_empty(region: Region, mask: np.ndarray) -> bool:
+    """Return whether the largest hole of a region of a mask [H, W] uint8 is background."""
+    hole = max(region[1], key=cv2.contourArea)
+    left, top, wide, high = cv2.boundingRect(hole)
+    within = np.zeros((high, wide), np.uint8)
+    cv2.drawContours(within, [hole - (left, top)], -1, 1, -1)
+    shown = mask[top : top + high, left : left + wide]
+    return bool(np.mean(shown[within > 0] == 0) >= HOLLOW)
+
+
 def is_box(region: Region) -> bool:
     """Return whether a region is an upright rectangle, or a few that overlap."""
     outer, holes = region
@@ -72,10 +82,13 @@ def is_large(region: Region) -> bool:
     return min(cv2.boundingRect(region[0])[2:]) >= SIDE
 
 
-def forms(found: list[Region]) -> set[str]:
-    """Return which of rings and boxes nearly all large ones of some regions are."""
+def forms(found: list[Region], mask: np.ndarray) -> set[str]:
+    """Return which of rings around background, and boxes, nearly all large regions of a mask are.
+
+    mask: [H, W] uint8. A border around objects of another class is no outline of these.
+    """
     large = [region for region in found if is_large(region)]
-    tests = {RINGS: is_ring, BOXES: is_box}
+    tests = {RINGS: lambda region: is_ring(region) and is_empty(region, mask), BOXES: is_box}
     return {
         form
         for form, is_so in tests.items()
@@ -106,7 +119,7 @@ class ShapeTally:
         self.gaps.add(mask, name)
         numbers = {*np.flatnonzero(np.bincount(mask.ravel())).tolist()} - {0, IGNORE}
         parts = {number: regions(mask == number) for number in sorted(numbers)}
-        self.mixed.add(mask, name, {number: forms(part) for number, part in parts.items()})
+        self.mixed.add(mask, name, {number: forms(part, mask) for number, part in parts.items()})
         found = [region for part in parts.values() for region in part]
         for outer, _ in found:
             _, _, wide, high = cv2.boundingRect(outer)
@@ -116,7 +129,7 @@ class ShapeTally:
         if not any(map(is_large, found)):
             return
         self.seen.append(name)
-        shown = forms(found)
+        shown = forms(found, mask)
         self.rings += [name] * (RINGS in shown)
         self.boxes += [name] * (BOXES in shown)
 
