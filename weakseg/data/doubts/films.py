@@ -6,7 +6,7 @@ more alike than frames that lie apart.
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,16 +48,21 @@ def is_film(looks: Mapping[int, np.ndarray], neighbours: Collection[tuple[int, i
     looks: {place of a frame: its greys}; neighbours: their places
     """
     places = sorted(looks)
-    greys = np.stack([looks[place].ravel() for place in places])
-    greys = greys - greys.mean(1, keepdims=True)
-    greys /= np.maximum(np.linalg.norm(greys, axis=1, keepdims=True), 1e-6)
-    likeness = greys @ greys.T
+    likeness = likeness_of([looks[place] for place in places])
     row = {place: number for number, place in enumerate(places)}
     near = np.array([likeness[row[one], row[other]] for one, other in neighbours])
     apart = np.abs(np.subtract.outer(places, places)) > 2
     if not apart.any() or np.median(near) < ALIKE:
         return False
     return bool(np.mean(near[:, None] > likeness[apart][None]) >= CLOSER)
+
+
+def likeness_of(looks: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the correlations [N, N] of the greys of some photographs, [S, S] each."""
+    greys = np.stack([look.ravel() for look in looks])
+    greys = greys - greys.mean(1, keepdims=True)
+    greys /= np.maximum(np.linalg.norm(greys, axis=1, keepdims=True), 1e-6)
+    return greys @ greys.T
 
 
 def parted_frames(film: Film, tested: Collection[str], trained: Collection[str]) -> dict[str, str]:

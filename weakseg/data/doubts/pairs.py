@@ -15,6 +15,7 @@ from weakseg.data.doubts.films import film_notes
 from weakseg.data.doubts.misplaced import misplaced_notes
 from weakseg.data.doubts.mixed_ranges import LOOKED, mixed_range_notes
 from weakseg.data.doubts.named_tiles import parted_tiles
+from weakseg.data.doubts.slices import slice_notes
 from weakseg.data.doubts.tested_twins import twin_notes
 from weakseg.data.doubts.turned import turned_notes
 from weakseg.data.doubts.unread_tables import table_notes
@@ -62,19 +63,20 @@ def pair_notes(data: DataSet, unopened: Collection[str] = ()) -> list[str]:
     pairs = {name: (data.image_path(name), data.mask_path(name)) for name in open_ones}
     compared = {name: pairs[name] for name in evenly([*pairs], COMPARED)}
     deep = [Photograph(data.image_path(name), data.chosen) for name in evenly(used, LOOKED)]
+    split = data.root, data.ids, data.groups, data.image_path
+    parted = tile_notes(data) or film_notes(*split) or slice_notes(*split, data.image)
     has_groups, has_splits = (data.root / GROUPS).exists(), not data.may_lack_test
     return [
         *table_notes(data.root, data.pictures(), has_groups, has_splits),
-        *twin_notes(data.root, data.ids, data.groups, data.image_path),
+        *twin_notes(*split),
         *trained_twins(data, pairs),
         *copied_masks(data, compared),
-        *tile_notes(data),
+        *parted,
         *predicted_masks(data, compared),
         *turned_notes(data.root, compared.values()),
         *bar_notes(data.root, [*compared.values()], data.class_numbers),
         *misplaced_masks(data, pairs),
         *mixed_range_notes(data.root, deep),
-        *film_notes(data.root, data.ids, data.groups, data.image_path),
     ]
 
 
