@@ -33,7 +33,12 @@ from weakseg.data.contents import short_hash
 from weakseg.data.datasets import open_dataset, say
 from weakseg.labels.class_names import with_classes
 from weakseg.labels.signals import is_closed
-from weakseg.labels.training_labels import TrainingLabels, read_training_labels, training_ids
+from weakseg.labels.training_labels import (
+    TrainingLabels,
+    read_training_labels,
+    refuse_one_class,
+    training_ids,
+)
 from weakseg.learners.wheels import refuse_out_of_reach
 from weakseg.training import options
 from weakseg.training.recipes import ADDED_TERMS, LossOptions, term_weights
@@ -93,6 +98,7 @@ def read(
     run = run.of_labels(labels)
     weights = weights_of(run, dataset)
     refuse_empty_boxes(run, dataset, labels, weights)
+    refuse_one_class(run.weak_label_path, dataset, labels)
     return run, dataset, labels, weights
 
 

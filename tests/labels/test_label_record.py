@@ -25,6 +25,7 @@ from weakseg.labels.training_labels import (
     check_tally,
     labels_digest,
     read_training_labels,
+    refuse_one_class,
     tally,
 )
 
@@ -494,12 +495,13 @@ def test_labels_of_one_class_alone_are_refused(kind, shows_other, by_people, dat
             marks = [mark, other][: 1 + (shows_other and not place)]
             content["images"][name] = {"size": size, kind: marks}
 
-    words = by_people(change), dataset, names, (kind,), None, "data"
+    path = by_people(change)
+    labels = read_training_labels(path, dataset, names, (kind,), None, "data")
     if shows_other:
-        assert read_training_labels(*words).signals == (kind,)
+        refuse_one_class(path, dataset, labels)
     else:
         with pytest.raises(UserError, match=rf"show \w+ alone \({kind}\), so that nothing"):
-            read_training_labels(*words)
+            refuse_one_class(path, dataset, labels)
 
 
 def test_classes_that_no_label_shows_are_said():

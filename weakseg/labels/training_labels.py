@@ -198,7 +198,6 @@ def read_training_labels(
     masked = [name for name in train_ids if "full" in signals and "full" in labels[name]]
     if masked:
         notes += dataset.check_masks(masked, "training")
-    refuse_one_class(path, dataset, labels, signals, masked)
     if val_ids:
         needed = tuple(dict.fromkeys((*signals, *selected_with)))
         by_masks = select_by != "weak_val_loss"
@@ -338,26 +337,24 @@ def check_tally(
 
 
 def refuse_one_class(
-    path: str | Path,
-    dataset: SegmentationDataset,
-    labels: Mapping[str, Annotations],
-    signals: Sequence[str],
-    masked: Iterable[str],
+    path: str | Path, dataset: SegmentationDataset, labels: TrainingLabels
 ) -> None:
     """Refuse labels that say of every place that it is of one class, since nothing is beside it.
 
     Boxes, outlines and tags say something of what is outside too, and first answers may well be of
-    one class. masked: the training images whose masks are learnt from
+    one class. path: of the labels
     """
+    signals, names = labels.signals, labels.train_ids
     if not {*signals} <= {"full", "points", "scribbles"}:
         return
-    counted = tally(labels, [signal for signal in signals if signal != "full"], dataset)
-    shown = {*(counted.classes or ())}
+    marks = [signal for signal in signals if signal != "full"]
+    shown = {*(tally({name: labels[name] for name in names}, marks, dataset).classes or ())}
+    masked = [name for name in names if "full" in signals and "full" in labels[name]]
     for name, numbers in dataset.mask_numbers(masked).items():
         shown |= {int(label) for label in dataset.lookup(name)[numbers] if label != IGNORE}
     if len(shown) == 1:
         raise UserError(
-            f"{path}: the labels of the {counted.images} training images show "
+            f"{path}: the labels of the {len(names)} training images show "
             f"{dataset.class_names[shown.pop()]} alone ({', '.join(signals)}), so that nothing can "
             "be learnt; label what is beside it too"
         )
