@@ -12,6 +12,7 @@ from PIL import Image
 from weakseg.data.doubts.exchanged import better_order
 from weakseg.data.doubts.misplaced import (
     CERTAIN,
+    FAR_MOVES,
     FEWEST,
     MOVES,
     TURNS,
@@ -58,16 +59,19 @@ def written(folder, change, step=0, tested=2, order=()):
 def turned_round(way):
     """Return what makes right masks so that they fit better in a way."""
     if way in MOVES:
-        right = 4 * (("left" in way) - ("right" in way))
-        down = 3 * (("up" in way) - ("down" in way))
+        share = int(way.split(" by ")[1].split("%")[0]) / 100
+        right = round(128 * share) * (("left" in way) - ("right" in way))
+        down = round(96 * share) * (("up" in way) - ("down" in way))
         return lambda mask: np.roll(mask, (down, right), (0, 1))
     return TURNS[way]
 
 
-WRONG = {way: turned_round(way) for way in WAYS}
+NEAR = [way for way in WAYS if way not in FAR_MOVES]
+FAR = [*(way for way in sorted(FAR_MOVES) if "20%" in way), "moved up by 6% of a side"]
+WRONG = {way: turned_round(way) for way in [*NEAR, *FAR]}
 
 
-@pytest.mark.parametrize("way", [None, *WAYS])
+@pytest.mark.parametrize("way", [None, *WRONG])
 def test_masks_that_were_turned_or_moved_are_told_by_the_edges(way, tmp_path):
     told = written(tmp_path, WRONG[way] if way else np.array)
     assert len(told) == bool(way)

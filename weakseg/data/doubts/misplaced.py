@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from weakseg.common import IGNORE, UserError, evenly
+from weakseg.common import IGNORE, UserError
 from weakseg.data.doubts.exchanged import ExchangeTally
 from weakseg.data.doubts.mask_tally import PIXELS, Reader
 from weakseg.data.image_io import image_size
@@ -21,17 +21,19 @@ MARGIN = 2  # pixels at their border, where the photograph ends and nothing chan
 INNER = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
 MOST, FEWEST = 24, 12  # photographs that are looked at, and from which on it can be told
 CERTAIN = 4.5  # Student's t: of right masks it is far below 0, or below 3 beside void rims
-STEP = 5  # pixels of a copy by which masks are moved
-SHARE = f"{STEP / SIDE:.0%} of a side"
+STEPS = 5, 12, 16, 23, 38  # pixels of a copy by which masks are moved
+FAR, CERTAIN_FAR = 12, 4.0  # pixels that no rim of what is void is wide; t, of right ones below 1.5
+ONE_SIDED = 0.3  # of its t, that of the opposite move is below
 Change = Callable[[np.ndarray], np.ndarray]
 
 
 def moved(right: int, down: int) -> Change:
-    """Return what moves a mask by so many steps, its edge being as it was."""
+    """Return what moves a mask by so many pixels, its edge being as it was."""
 
     def change(mask: np.ndarray) -> np.ndarray:
-        wide = np.pad(mask, STEP, "edge")
-        top, left = STEP * (1 - down), STEP * (1 - right)
+        step = max(abs(right), abs(down))
+        wide = np.pad(mask, step, "edge")
+        top, left = step - down, step - right
         return wide[top : top + mask.shape[0], left : left + mask.shape[1]]
 
     return change
@@ -42,16 +44,22 @@ TURNS: Mapping[str, Change] = {
     "upside down": lambda mask: mask[::-1],
     "turned by half": lambda mask: mask[::-1, ::-1],
 }
+WHERE = {"to the right": (1, 0), "to the left": (-1, 0), "down": (0, 1), "up": (0, -1)}
+OPPOSITE = dict(zip(WHERE, ["to the left", "to the right", "up", "down"], strict=True))
+
+
+def move(where: str, step: int) -> str:
+    """Return a move in words."""
+    return f"moved {where} by {step / SIDE:.0%} of a side"
+
+
 MOVES: Mapping[str, Change] = {
-    f"moved {where} by {SHARE}": moved(*step)
-    for where, step in {
-        "to the right": (1, 0),
-        "to the left": (-1, 0),
-        "down": (0, 1),
-        "up": (0, -1),
-    }.items()
+    move(where, step): moved(step * right, step * down)
+    for step in STEPS
+    for where, (right, down) in WHERE.items()
 }
-BACK = dict(zip(MOVES, [*MOVES][1::-1] + [*MOVES][:1:-1], strict=True))  # {move: the opposite one}
+FAR_MOVES = {move(where, step) for where in WHERE for step in STEPS if step >= FAR}
+BACK = {move(where, step): move(back, step) for where, back in OPPOSITE.items() for step in STEPS}
 WAYS: Mapping[str, Change] = {**TURNS, **MOVES}
 NEIGHBOURS = {  # whose masks are compared too -> how far they stand, by name
     "those of the previous pictures by name do": -1,
@@ -79,8 +87,8 @@ class FitTally:
         edges, own = edges_of(look), reduced(mask)
         fit = fit_of(edges, own)
         # Where what is void lies around objects, their class ends elsewhere than they do.
-        changes = TURNS if (own == IGNORE).any() else WAYS
-        ways = {way: change(own) for way, change in changes.items()}
+        near = MOVES.keys() - FAR_MOVES if (own == IGNORE).any() else set()
+        ways = {way: change(own) for way, change in WAYS.items() if way not in near}
         ways |= {whose: reduced(other) for whose, other in (others or {}).items()}
         for way, changed in ways.items():
             gain = fit_of(edges, changed) - fit
@@ -90,9 +98,16 @@ class FitTally:
         """Return what fits better, in words; "" where nothing does. what: the masks are."""
         found = {way: student(gains, FEWEST) for way, gains in self.gains.items()}
         # What is drawn too wide fits better on one side, wherever it is moved.
-        found = {way: t for way, t in found.items() if way not in BACK or found[BACK[way]] < 0}
+        found = {
+            way: t
+            for way, t in found.items()
+            if way not in BACK or found[BACK[way]] < (ONE_SIDED * t if way in FAR_MOVES else 0)
+        }
+        found = {
+            way: t - (CERTAIN_FAR if way in FAR_MOVES else CERTAIN) for way, t in found.items()
+        }
         way = max(found, key=lambda one: found[one], default="")
-        if not way or found[way] < CERTAIN:
+        if not way or found[way] < 0:
             return ""
         remedy = MEND if way in WAYS else RENAME
         return (
@@ -128,7 +143,7 @@ def misplaced_notes(
     order of the names; read: returns the class numbers in a file
     """
     tally, exchange, room = FitTally(), ExchangeTally(), PIXELS
-    for place in evenly(range(len(pairs)), MOST):
+    for place in np.linspace(0, len(pairs) - 1, min(len(pairs), MOST)).round().astype(int).tolist():
         photograph, mask = pairs[place]
         try:
             size = image_size(mask)
