@@ -207,6 +207,7 @@ def train(
     """Train what is left of a run, and report."""
     from model import refuse_unfit
     from weakseg.data.cache import ResizedCache
+    from weakseg.training.agreement import NAME
     from weakseg.training.checkpoints import (
         Log,
         find_checkpoint,
@@ -214,8 +215,8 @@ def train(
         other_data,
         refuse_other_data,
     )
-    from weakseg.training.cross_validation import NAME, of_a_network
     from weakseg.training.distributed import make_accelerator
+    from weakseg.training.label_agreement import of_a_network
     from weakseg.training.loop import fit, report
 
     began, description = time.perf_counter(), describe(run, dataset, labels)
@@ -236,8 +237,8 @@ def train(
         agreement = of_a_network(
             replace(run, learner="probe", start=None), dataset, labels, squares
         )
-        if agreement:
-            print(printable(agreement.in_words(run.folder / NAME)))
+        for line in agreement.lines(run.folder / NAME) if agreement else ():
+            print(printable(line))
     rounds = pseudo_mask_rounds(run, dataset, labels, weights)
     model = new_network(run, dataset, is_resumed=checkpoint is not None)
     if run.start:

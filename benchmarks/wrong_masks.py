@@ -29,7 +29,8 @@ from weakseg.data.cache import ResizedCache
 from weakseg.labels.training_labels import training_ids
 from weakseg.pseudo_masks.from_features import SIDE, FeatureMasks
 from weakseg.reporting.tables import markdown, mean_std
-from weakseg.training.cross_validation import Agreement, cross_validated
+from weakseg.training.agreement import Agreement
+from weakseg.training.cross_validation import cross_validated
 from weakseg.training.probe_evidence import gather
 
 DATA = ("voc-pets", "nuclei", "camvid")

@@ -253,6 +253,7 @@ def test_the_run_counts_what_was_given(data):
     read = read_training_labels("labels/mine", dataset, ["a", "b", "c"], ("boxes",), None, "my")
     # Two pictures were looked at; in each a class that isn't there was looked for.
     assert read.cost["images"] == 2 and read.cost["counts"]["boxes"]["box"] == 3
+    assert [*read.sources] == ["a", "b"] and {*read.sources.values()} == {("cvat task 7",)}
 
 
 @pytest.mark.parametrize("modes", [["points", "boxes"], ["full"]])

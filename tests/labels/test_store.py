@@ -15,6 +15,7 @@ from weakseg.labels.carried import label_record, merged
 from weakseg.labels.formats.records import Classes, Shape
 from weakseg.labels.label_file import load_labels
 from weakseg.labels.store import Event, Given, opened_store
+from weakseg.labels.store_labels import who_labelled
 
 CAT = Shape("box", "cat", [1.0, 2.0, 30.0, 40.0])
 DOG = Shape("click", "dog", [5.5, 6.5])
@@ -70,6 +71,25 @@ def test_two_sources_hold_together_and_the_same_thing_counts_once(tmp_path):
     one = carried(tmp_path)["a"]
     assert one.shapes == (nearly, DOG) and (one.same, one.sources) == (1, 2)
     assert one.complete == ("boxes",) and one.seconds == 10 and not one.disputed
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("abc"),
+        st.dictionaries(st.sampled_from(["one", "two"]), st.sampled_from(["", "Ann", "Bob"])),
+    )
+)
+def test_who_labelled_are_annotators_where_several_are_told_apart_or_else_sources(told):
+    given_ = {
+        key: {name: says(CAT, annotator=person) for name, person in own.items()}
+        | {"silent": says(annotator="Cid")}
+        for key, own in told.items()
+    }
+    several = len({person for own in told.values() for person in own.values()} - {""}) > 1
+    assert who_labelled(given_) == {
+        key: tuple(sorted({(person if several else "") or name for name, person in own.items()}))
+        for key, own in told.items()
+    }
 
 
 @pytest.mark.parametrize("reader", [opened_store, load_labels])

@@ -25,7 +25,8 @@ from vlm_itl.training.probe import (
 from weakseg.common import UserError, atomic_path, printable, seed_everything
 from weakseg.metrics import scores
 from weakseg.planning.ledger import digest
-from weakseg.training.cross_validation import NAME, of_a_network
+from weakseg.training.agreement import NAME
+from weakseg.training.label_agreement import of_a_network
 from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.recipes import LossOptions
 
@@ -50,10 +51,13 @@ def say_how_far_labels_agree(run: Run, pseudo: PseudoLabels) -> None:
     """Print how far the first bought labels agree, and keep the table in the round's folder."""
     items = LabelledItems(run.dataset, run.oracle, pseudo, run.cache, augment=False, seed=0)
     lesson = lesson_of(run, items, run.settings.seed)
-    agreement = of_a_network(lesson, run.dataset, training_labels(items), run.cache)
+    labels = training_labels(items)
+    # Masks that nobody paid for stay unseen.
+    agreement = of_a_network(lesson, run.dataset, labels, run.cache, with_other_masks=False)
     if agreement:
         path = run.round_folder(0) / NAME
-        print(printable(agreement.in_words(path)))
+        for line in agreement.lines(path):
+            print(printable(line))
         agreement.write(path)
 
 

@@ -41,7 +41,7 @@ FIT = ("dataset", "classes", "tag_names")  # what labels and data must have in c
 FEW = 50  # pictures whose masks are compared with simulated labels, which anybody may draw again
 MEND = "mend the file"  # which people wrote
 # What `store_content` says besides, and no file does.
-OF_STORES = ("drawn", "strays", "notes", "helped", "behind")
+OF_STORES = ("drawn", "strays", "notes", "helped", "behind", "sources")
 
 
 def save_labels(
@@ -128,6 +128,7 @@ def labels_for(
     packed = PackedLabels(content.get("strays", ()), content.get("notes", ()))
     packed.is_simulated = is_simulated
     packed.helped, packed.behind = content.get("helped", {}), content.get("behind", {})
+    packed.sources = content.get("sources", {})
     if not is_simulated and isinstance(images, dict) and "strays" not in content:
         try:
             images, packed.strays = by_image(
@@ -309,7 +310,7 @@ class PackedLabels(Mapping[str, Any]):
     strays: names in the file that are of no image of the data set
     notes: lines for people
     is_simulated: whether the program drew them, and no person
-    helped, behind: of a store, see `store_content`
+    helped, behind, sources: of a store, see `store_content`
     """
 
     def __init__(self, strays: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
@@ -318,6 +319,7 @@ class PackedLabels(Mapping[str, Any]):
         self.is_simulated = False
         self.helped: Mapping[str, Collection[str]] = {}
         self.behind: Mapping[str, Counts] = {}
+        self.sources: Mapping[str, Sequence[str]] = {}
 
     def add(self, name: str, labels: Any) -> None:
         """Take in the labels of an image."""
@@ -335,7 +337,7 @@ class PackedLabels(Mapping[str, Any]):
     def __or__(self, other: "PackedLabels") -> "PackedLabels":
         both = PackedLabels(self.strays, [*self.notes, *other.notes])
         both.is_simulated = self.is_simulated
-        both.helped, both.behind = self.helped, self.behind
+        both.helped, both.behind, both.sources = self.helped, self.behind, self.sources
         both.packed = self.packed | other.packed
         return both
 

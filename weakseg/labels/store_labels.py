@@ -23,7 +23,7 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
 
     Its pictures are those of the data set that carry anything; the ids of others are its strays.
     Its `helped` are {id: kinds of label that a model helped with}, and what they rest on is its
-    `behind`, {id: counts of actions}.
+    `behind`, {id: counts of actions}. Its `sources` are {id: who labelled it}.
     """
     known = {*dataset.ids("trainval"), *dataset.ids("test")}
     with opened_store(folder) as store:
@@ -62,6 +62,7 @@ def store_content(folder: str | Path, dataset: SegmentationDataset) -> dict[str,
     unshown += unshown_lines(carried, classes, {dataset.root: classes.objects})
     notes += [f"{folder}: {line}" for line in (*lacking_lines(lists), *unshown)]
     more = {"drawn": masks, "strays": strays, "notes": notes, "behind": behind}
+    more["sources"] = who_labelled(here)
     more["helped"] = {key: {*own.values()} for key, own in helped.items()}
     return {**head, "images": images, **more}
 
@@ -85,6 +86,20 @@ def clicks_in_store(folder: str | Path, classes: Sequence[str]) -> dict[str, Any
                 raise UserError(f"{folder}: {key}: {error}") from error
             records[key] = {name: own[name] for name in ("size", "points") if name in own}
     return records
+
+
+def who_labelled(given: Mapping[str, Mapping[str, Given]]) -> dict[str, tuple[str, ...]]:
+    """Return {id: who labelled it}: annotators, where several are told apart, or else sources."""
+    labelled = {
+        key: {name: one.annotator for name, one in sources.items() if one.shapes or one.complete}
+        for key, sources in given.items()
+    }
+    people = {person for sources in labelled.values() for person in sources.values() if person}
+    by_person = len(people) > 1
+    return {
+        key: tuple(sorted({(by_person and person) or name for name, person in sources.items()}))
+        for key, sources in labelled.items()
+    }
 
 
 def refuse_two_sizes(sources: Mapping[str, Given]) -> None:

@@ -48,6 +48,7 @@ class TrainingLabels:
     masks           {id: what changes with its mask} of the masks that the run looks at
     helped          {id: kinds of label that a model helped with}
     behind          {id: counts} of the labels that these rest on, see `weakseg.labels.behind`
+    sources         {id: who labelled it}, of labels that people drew and a store holds
     """
 
     images: Mapping[str, Annotations]
@@ -61,6 +62,7 @@ class TrainingLabels:
     masks: Mapping[str, str] = field(default_factory=dict)
     helped: Mapping[str, Collection[str]] = field(default_factory=dict)
     behind: Mapping[str, Counts] = field(default_factory=dict)
+    sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Annotations:
         return self.images[name]
@@ -222,6 +224,7 @@ def read_training_labels(
         | masks_used(dataset, labels, val_ids, selected_with),
         helped=labels.helped,
         behind=labels.behind,
+        sources=labels.sources,
     )
 
 

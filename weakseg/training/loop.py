@@ -21,9 +21,9 @@ from weakseg.losses.base import BaseCriterion, Mean
 from weakseg.metrics import confusion_matrix, largest, scores
 from weakseg.pseudo_masks.rounds import Rounds
 from weakseg.reporting.charts import loss_curves
-from weakseg.training import checkpoints, cross_validation
+from weakseg.training import checkpoints
+from weakseg.training.agreement import NAME, Agreement
 from weakseg.training.checkpoints import Log
-from weakseg.training.cross_validation import Agreement
 from weakseg.training.distributed import average_buffers, global_means
 from weakseg.training.mean_teacher import Teacher
 from weakseg.training.run import SCORES, TrainingRun
@@ -308,7 +308,7 @@ def fit(
             checkpoints.mend_best(folder, checkpoint)
         log.keep_until(first)
         if agreement:
-            agreement.write(folder / cross_validation.NAME)
+            agreement.write(folder / NAME)
     start_tracking(run, accelerator, log.read() if checkpoint else [])
     accelerator.wait_for_everyone()
 

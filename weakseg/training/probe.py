@@ -30,9 +30,9 @@ from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.probe import Probe
 from weakseg.pseudo_masks.from_features import FeatureMasks
-from weakseg.training import checkpoints
+from weakseg.training import checkpoints, label_agreement
+from weakseg.training.agreement import NAME
 from weakseg.training.checkpoints import Log
-from weakseg.training.cross_validation import NAME, cross_validated
 from weakseg.training.probe_evidence import (
     FEW_IMAGES,
     Evidence,
@@ -197,11 +197,10 @@ def train_probe(
     probe = Probe.of_state(checkpoint["model"]) if checkpoint else None
     done = checkpoint["epoch"] if checkpoint else 0
     evidence, table = gather(run, dataset, labels, store, masks), folder / NAME
-    agreement = (
-        None if done else cross_validated(evidence, labels.train_ids, dataset.class_names, run.seed)
-    )
-    if agreement:
-        print(printable(agreement.in_words(table)))
+    looked_at = run, dataset, labels, store, evidence
+    agreement = None if done else label_agreement.of_a_probe(*looked_at)
+    for line_ in agreement.lines(table) if agreement else ():
+        print(printable(line_))
     fits = fit_probe(run, dataset, labels, store, masks, evidence, probe, done, start=start)
     lines: list[Line] = []
     for fitted, line in fits:

@@ -1,0 +1,75 @@
+"""How far the labels of a run agree, before it learns: with each other, and with other masks."""
+
+from dataclasses import replace
+from functools import cache
+
+from weakseg.common import evenly
+from weakseg.data.base import SegmentationDataset
+from weakseg.data.cache import ResizedCache
+from weakseg.data.image_io import read_image
+from weakseg.data.reading import Source
+from weakseg.labels.training_labels import TrainingLabels
+from weakseg.learners.encoders import NewEncoder
+from weakseg.learners.features import FeatureMaps, FrameSize
+from weakseg.pseudo_masks.from_features import FeatureMasks
+from weakseg.training.agreement import Agreement
+from weakseg.training.cross_validation import cross_validated
+from weakseg.training.other_masks import lines_on_other_masks
+from weakseg.training.probe_evidence import (
+    Evidence,
+    FeaturesOf,
+    FitSettings,
+    feature_masks,
+    gather,
+)
+
+# What is looked at before a U-Net: how many photographs, by which encoder, and their longer side.
+MOST, ENCODER, SIDE = 100, "efficientnet-lite0", 256
+
+
+def of_a_probe(
+    run: FitSettings,
+    dataset: SegmentationDataset,
+    labels: TrainingLabels,
+    features: FeaturesOf,
+    evidence: Evidence,
+    with_other_masks: bool = True,
+) -> Agreement | None:
+    """Return how far the labels that a probe is to learn from agree.
+
+    evidence: of these labels
+    with_other_masks: whether masks to test and to validate on may be looked at as well
+    """
+    names, classes = labels.train_ids, dataset.class_names
+    agreement = cross_validated(evidence, names, classes, run.seed, labels.sources)
+    if agreement is None or not with_other_masks:
+        return agreement
+    notes = lines_on_other_masks(run, dataset, labels, features, evidence, agreement)
+    return replace(agreement, notes=tuple(notes))
+
+
+def of_a_network(
+    run: FitSettings,
+    dataset: SegmentationDataset,
+    labels: TrainingLabels,
+    squares: ResizedCache,
+    with_other_masks: bool = True,
+) -> Agreement | None:
+    """Return how far the labels that a network is to learn from agree, by the probe's features.
+
+    At most `MOST` photographs are looked at, which are taken from all over the list.
+
+    run: its settings, as a probe has them; squares: of the photographs, of any size
+    with_other_masks: as `of_a_probe` takes it
+    """
+    some = replace(labels, train_ids=tuple(evenly(labels.train_ids, MOST)))
+    encoder = NewEncoder(ENCODER, "imagenet", FrameSize(SIDE))()
+
+    @cache
+    def features(photograph: Source) -> FeatureMaps:
+        return encoder(read_image(photograph))
+
+    masks = FeatureMasks(dataset, run.signals, squares)
+    masks = feature_masks(run, dataset, some, features, masks)
+    evidence = gather(run, dataset, some, features, masks)
+    return of_a_probe(run, dataset, some, features, evidence, with_other_masks)
