@@ -5,16 +5,16 @@ import numpy as np
 from weakseg.common import IGNORE
 
 FEWEST, SHARE = 20, 0.03  # single pixels in a mask; for each pixel of its borders
-BESIDE = 0.045  # of pixels that touch their like by corners alone, as those of two classes do
+BESIDE = 0.015  # of pixels that touch their like by corners alone, of a second class too
 
 
 def is_speckled(mask: np.ndarray) -> bool:
     """Return whether a mask [H, W] uint8 has many pixels that are like none of their neighbours.
 
     Right masks, even those made smaller by nearest neighbour, have one for each hundred pixels of
-    borders, or fewer. Of two classes, specks touch by corners, which a few of right masks do too.
+    borders, or fewer. Of two classes, specks of both touch by corners; of a thin line one does.
     """
-    alike, borders, apart = mask == IGNORE, 0, 0
+    alike, borders, second = mask == IGNORE, 0, 0
     for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)):
         height, width = mask.shape
         rows, later = slice(0, height - down), slice(down, height)
@@ -27,6 +27,6 @@ def is_speckled(mask: np.ndarray) -> bool:
         alike[other] |= same
         if not (down and across):
             borders += same.size - np.count_nonzero(same)
-            apart = alike.size - np.count_nonzero(alike)
+            second = np.sort(np.bincount(mask[~alike], minlength=2))[-2]
     lone = alike.size - np.count_nonzero(alike)
-    return bool(lone >= max(FEWEST, SHARE * borders) or apart >= max(FEWEST, BESIDE * borders))
+    return bool(lone >= max(FEWEST, SHARE * borders) or second >= max(FEWEST, BESIDE * borders))
