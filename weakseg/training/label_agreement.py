@@ -15,6 +15,7 @@ from weakseg.pseudo_masks.from_features import FeatureMasks
 from weakseg.training.agreement import Agreement
 from weakseg.training.cross_validation import cross_validated
 from weakseg.training.other_masks import lines_on_other_masks
+from weakseg.training.other_positions import position_lines
 from weakseg.training.probe_evidence import (
     Evidence,
     FeaturesOf,
@@ -42,9 +43,11 @@ def of_a_probe(
     """
     names, classes = labels.train_ids, dataset.class_names
     agreement = cross_validated(evidence, names, classes, run.seed, labels.sources)
-    if agreement is None or not with_other_masks:
-        return agreement
-    notes = lines_on_other_masks(run, dataset, labels, features, evidence, agreement)
+    if agreement is None:
+        return None
+    notes = [*position_lines(run, dataset, labels, features)]
+    if with_other_masks:
+        notes += lines_on_other_masks(run, dataset, labels, features, evidence, agreement)
     return replace(agreement, notes=tuple(notes))
 
 
