@@ -39,9 +39,9 @@ PARTS = 2  # of the photographs, each of which is looked at by a head of the res
 EACH = 48  # places in each of them
 SIDE = 128  # pixels of the squares in which boxes and outlines are drawn
 CORE = 0.6  # of a box's sides: what lies in its middle nearly always is object
-# Student's t of the best other position is below 4 for right labels of four data sets, of any
-# kind, and mostly from 5 to 25 for wrong ones; and by how much likelier that position must be.
-CERTAIN, CLEAR = 4.5, 0.01
+# Student's t of the best other position is below 3.6 for right labels of four data sets, any
+# kind, and mostly from 4 to 25 for wrong ones; and by how much likelier that position must be.
+CERTAIN, CLEAR = 4.0, 0.01
 EVERYWHERE = (np.mgrid[:5, :5].reshape(2, -1).T + 0.5) / 5  # places that make features standard
 PLACES = ("points", "scribbles", "boxes", "outlines", "full")  # the kinds that name places
 
