@@ -230,6 +230,8 @@ def records(path):
             at += left
             continue
         length, kind = struct.unpack("<HB", data[at + 4 : at + 7])
+        if at + 7 + length > len(data):  # wandb's own process is still writing it
+            return
         parts, at = parts + data[at + 7 : at + 7 + length], at + 7 + length
         if kind in (1, 4):  # whole, or the last part
             record = Record()
