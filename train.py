@@ -237,8 +237,7 @@ def train(
         agreement = of_a_network(
             replace(run, learner="probe", start=None), dataset, labels, squares
         )
-        for line in agreement.lines(run.folder / NAME) if agreement else ():
-            print(printable(line))
+        say(agreement.lines(run.folder / NAME) if agreement else ())
     rounds = pseudo_mask_rounds(run, dataset, labels, weights)
     model = new_network(run, dataset, is_resumed=checkpoint is not None)
     if run.start:

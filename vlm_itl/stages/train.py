@@ -22,7 +22,8 @@ from vlm_itl.training.probe import (
     training_labels,
     weigh_images,
 )
-from weakseg.common import UserError, atomic_path, printable, seed_everything
+from weakseg.common import UserError, atomic_path, seed_everything
+from weakseg.data.datasets import say
 from weakseg.metrics import scores
 from weakseg.planning.ledger import digest
 from weakseg.training.agreement import NAME
@@ -56,8 +57,7 @@ def say_how_far_labels_agree(run: Run, pseudo: PseudoLabels) -> None:
     agreement = of_a_network(lesson, run.dataset, labels, run.cache, with_other_masks=False)
     if agreement:
         path = run.round_folder(0) / NAME
-        for line in agreement.lines(path):
-            print(printable(line))
+        say(agreement.lines(path))
         agreement.write(path)
 
 

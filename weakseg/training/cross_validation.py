@@ -9,9 +9,9 @@ swapped classes and answers at random look right one by one; here they are gains
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 
-from weakseg.learners.logistic import LinearHead, as_rows, fit_rows
+from weakseg.learners.held_out import held_out_chances
+from weakseg.learners.logistic import LinearHead, fit_linear
 from weakseg.learners.penalty import folds_of
 from weakseg.training.agreement import Agreed, Agreement
 from weakseg.training.pixel_sample import LabelledPixels
@@ -78,18 +78,17 @@ def held_out(rows: LabelledPixels, evidence: Evidence, num_classes: int, seed: i
 
     It is none, too, where they don't show the pixel's own class.
     """
-    x, groups = evidence.standard(rows.features), evidence.groups[rows.images]
-    folds, learnt = folds_of(groups, FOLDS, seed).numpy(), some_of(len(rows), seed)
-    found = np.full(len(rows), -1)
-    for fold in np.unique(folds):
-        others, own = learnt & (folds != fold), folds == fold
-        shown = np.unique(rows.classes[others])
-        if len(shown) < 2:
-            continue
-        head = head_of(x, rows, others, num_classes)
-        said = head.logits(torch.from_numpy(x[own])).argmax(1).numpy()
-        found[own] = np.where(np.isin(rows.classes[own], shown), said, -1)
-    return found
+    chances, known = held_out_chances(
+        evidence.standard(rows.features),
+        rows.classes,
+        evened(rows, num_classes, 0.5),
+        folds_of(evidence.groups[rows.images], FOLDS, seed).numpy(),
+        num_classes,
+        PENALTY,
+        TOLERANCE,
+        some_of(len(rows), seed),
+    )
+    return np.where(known, chances.argmax(1), -1)
 
 
 def some_of(number: int, seed: int) -> np.ndarray:
@@ -104,5 +103,5 @@ def head_of(
 ) -> LinearHead:
     """Return the head that rows of standardised features x [N, D] give, of those counted [N]."""
     weights = evened(rows, num_classes, 0.5)[counted]
-    taught = as_rows(x[counted], rows.classes[counted], weights, num_classes)
-    return fit_rows(taught, PENALTY, tolerance=TOLERANCE)
+    taught = x[counted], rows.classes[counted], weights
+    return fit_linear(*taught, PENALTY, num_classes, tolerance=TOLERANCE)

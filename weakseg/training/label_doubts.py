@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from weakseg.common import UserError, stable_seed
 from weakseg.data.groups import group_numbers
@@ -20,7 +19,7 @@ from weakseg.labels.formats.geometry import area_pixels, corners
 from weakseg.labels.formats.records import AREAS, SIGNAL, Classes, Shape
 from weakseg.labels.pixels import along, random_places
 from weakseg.learners.features import FeatureMaps
-from weakseg.learners.logistic import fit_linear
+from weakseg.learners.held_out import held_out_chances
 from weakseg.learners.penalty import choose_penalty, folds_of
 from weakseg.learners.probe import Standard
 from weakseg.training.pixel_sample import LabelledPixels, merged
@@ -91,7 +90,7 @@ def label_doubts(
     groups = group_numbers(carried, group_of)[pixels.images]
     if len(np.unique(groups)) < 2:
         raise UserError("labels of one group of pictures leave nothing to compare with")
-    chances = held_out_chances(pixels, groups, standard, len(classes.names), seed)
+    chances = chances_by_others(pixels, groups, standard, len(classes.names), seed)
     return ranked(chances, pixels.classes, np.concatenate(whose), owners, classes)
 
 
@@ -150,7 +149,7 @@ def as_polygon(shape: Shape) -> Shape:
     return shape
 
 
-def held_out_chances(
+def chances_by_others(
     pixels: LabelledPixels, groups: np.ndarray, standard: Standard, num_classes: int, seed: int
 ) -> np.ndarray:
     """Return the class probabilities [N, C] of pixels by heads of other pictures' labels.
@@ -161,15 +160,8 @@ def held_out_chances(
     x, folds = standard(pixels.features), folds_of(groups, FOLDS, seed).numpy()
     weights = evened(pixels, num_classes, 0.5)
     penalty = choose_penalty(x, pixels.classes, weights, groups, num_classes, seed=seed).penalty
-    chances = np.full((len(x), num_classes), 1 / num_classes, np.float32)
-    for fold in np.unique(folds):
-        others, own = folds != fold, folds == fold
-        if len(np.unique(pixels.classes[others])) > 1:
-            head = fit_linear(
-                x[others], pixels.classes[others], weights[others], penalty, num_classes
-            )
-            chances[own] = head.logits(torch.from_numpy(x[own])).softmax(1).numpy()
-    return chances
+    chances, _ = held_out_chances(x, pixels.classes, weights, folds, num_classes, penalty)
+    return np.where(np.isnan(chances), np.float32(1 / num_classes), chances)
 
 
 def ranked(

@@ -11,7 +11,6 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from weakseg.common import IGNORE, evenly, stable_seed
 from weakseg.data.base import SegmentationDataset
@@ -27,7 +26,7 @@ from weakseg.labels.pixels import (
 from weakseg.labels.signals import is_closed, kinds_of
 from weakseg.labels.targets import View, draw_boxes
 from weakseg.labels.training_labels import TrainingLabels
-from weakseg.learners.logistic import as_rows, fit_rows
+from weakseg.learners.held_out import held_out_chances
 from weakseg.learners.penalty import folds_of
 from weakseg.learners.probe import Standard
 from weakseg.training.agreement import percent
@@ -219,25 +218,18 @@ def likely(
     rows, told = np.concatenate(x), np.concatenate(classes)
     weights = 1 / np.bincount(told, minlength=num_classes)[told]
     folds = folds_of(np.arange(len(x)), PARTS, seed).numpy()[images]
-    chances = np.full(len(rows), np.nan)
-    for fold in range(PARTS):
-        others, own = folds != fold, np.flatnonzero(folds == fold)
-        shown = np.unique(told[others])
-        if len(shown) < 2:
-            continue
-        taught = as_rows(rows[others], told[others], weights[others], num_classes)
-        head = fit_rows(taught, PENALTY, tolerance=TOLERANCE)
-        said = head.logits(torch.from_numpy(rows[own])).softmax(1).numpy()
-        likelihood = said[np.arange(len(own)), told[own]]
-        if has_background:
-            of_either = np.where(told[own] > 0, 1 - said[:, 0], said[:, 0])
-            likelihood = (likelihood + of_either) / 2
-        chances[own] = np.where(np.isin(told[own], shown), likelihood, np.nan)
-    known = np.flatnonzero(~np.isnan(chances))
-    of_classes = np.full((len(x), num_classes), np.nan)
+    chances, is_known = held_out_chances(
+        rows, told, weights, folds, num_classes, PENALTY, TOLERANCE
+    )
+    known = np.flatnonzero(is_known)
+    likelihood = chances[known, told[known]]
+    if has_background:
+        background = chances[known, 0]
+        of_either = np.where(told[known] > 0, 1 - background, background)
+        likelihood = (likelihood + of_either) / 2
     totals, numbers = np.zeros((2, len(x), num_classes))
-    np.add.at(totals, (images[known], told[known]), chances[known])
+    np.add.at(totals, (images[known], told[known]), likelihood)
     np.add.at(numbers, (images[known], told[known]), 1)
-    np.divide(totals, numbers, out=of_classes, where=numbers > 0)
+    of_classes = totals / np.maximum(numbers, 1)
     with np.errstate(invalid="ignore"):
-        return np.nansum(of_classes, 1) / (numbers > 0).sum(1)
+        return of_classes.sum(1) / (numbers > 0).sum(1)

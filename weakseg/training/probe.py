@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from weakseg.common import IGNORE, printable, remove
+from weakseg.common import IGNORE, remove
 from weakseg.data.base import SegmentationDataset
+from weakseg.data.datasets import say
 from weakseg.inference.edges import working_size
 from weakseg.inference.predict import class_mask
 from weakseg.labels.spacing import (
@@ -199,8 +200,7 @@ def train_probe(
     evidence, table = gather(run, dataset, labels, store, masks), folder / NAME
     looked_at = run, dataset, labels, store, evidence
     agreement = None if done else label_agreement.of_a_probe(*looked_at)
-    for line_ in agreement.lines(table) if agreement else ():
-        print(printable(line_))
+    say(agreement.lines(table) if agreement else ())
     fits = fit_probe(run, dataset, labels, store, masks, evidence, probe, done, start=start)
     lines: list[Line] = []
     for fitted, line in fits:

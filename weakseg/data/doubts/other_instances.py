@@ -1,6 +1,6 @@
 """Numbers of objects that may belong to other pictures than the masks of classes beside them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -28,6 +28,28 @@ def shares_apart(mask: np.ndarray, numbers: np.ndarray) -> tuple[float, float] |
     return 1 - both / np.count_nonzero(numbered), 1 - both / np.count_nonzero(shown)
 
 
+def looked_at(
+    names: Iterable[str], *readers: Reader
+) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
+    """Yield (id, what each reader returns) of some pictures, where these have one shape.
+
+    What can't be read, or is None, is left out.
+    """
+    room = PIXELS
+    for name in evenly([*names], MOST):
+        try:
+            read = [reader(name) for reader in readers]
+        except UserError:  # whoever needs it says why
+            continue
+        found = tuple(one for one in read if one is not None)
+        if len(found) < len(read) or len({one.shape for one in found}) > 1:
+            continue
+        yield name, found
+        room -= found[0].size
+        if room < 0:
+            return
+
+
 def instance_notes(
     where: object, names: Iterable[str], mask_of: Reader, numbers_of: Reader
 ) -> list[str]:
@@ -37,22 +59,12 @@ def instance_notes(
     where: the folder of the numbers; mask_of, numbers_of: return those of an id, of class numbers
     and of objects, [H, W]
     """
-    room = PIXELS
     least, apart = list[float](), dict[str, float]()
-    for name in evenly([*names], MOST):
-        try:
-            mask, numbers = mask_of(name), numbers_of(name)
-        except UserError:  # whoever needs it says why
-            continue
-        if mask is None or numbers is None or mask.shape != numbers.shape:
-            continue
+    for name, (mask, numbers) in looked_at(names, mask_of, numbers_of):
         if shares := shares_apart(mask, numbers):
             least.append(min(shares))
             if min(shares) > APART:
                 apart[name] = shares[0]
-        room -= mask.size
-        if room < 0:
-            break
     if len(apart) < max(FEWEST, MANY * len(least)) or np.mean(least) < MEAN:
         return []
     first, share = next(iter(apart.items()))

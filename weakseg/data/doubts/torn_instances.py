@@ -8,9 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from weakseg.common import UserError, evenly
-from weakseg.data.doubts.mask_tally import MOST, PIXELS
-from weakseg.data.doubts.other_instances import Reader
+from weakseg.data.doubts.other_instances import Reader, looked_at
 
 TORN = 1.5  # regions a number, from which on a picture counts
 MANY, FEWEST = 0.5, 3  # of the pictures, those that are so
@@ -29,20 +27,11 @@ def torn_notes(where: object, names: Iterable[str], numbers_of: Reader) -> list[
 
     where: the folder of the numbers; numbers_of: returns those of an id, [H, W]
     """
-    room, seen, torn = PIXELS, 0, dict[str, float]()
-    for name in evenly([*names], MOST):
-        try:
-            numbers = numbers_of(name)
-        except UserError:  # whoever needs it says why
-            continue
-        if numbers is None:
-            continue
+    seen, torn = 0, dict[str, float]()
+    for name, (numbers,) in looked_at(names, numbers_of):
         seen += 1
         if (regions := regions_a_number(numbers)) > TORN:
             torn[name] = regions
-        room -= numbers.size
-        if room < 0:
-            break
     if len(torn) < max(FEWEST, MANY * seen):
         return []
     first, regions = next(iter(torn.items()))
