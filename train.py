@@ -11,7 +11,8 @@
     accelerate launch train.py --supervision_mode full --run_name full_run1
 
 Writes <checkpoint_dir>/<run_name>/: best.pt, last.pt, log.jsonl, cross_validation.csv (how far the
-labels of each photograph agree with those of the others), and curves.png of a U-Net.
+labels of each photograph agree with those of the others), labels.png (what they say of twelve
+photographs), and curves.png of a U-Net.
 Everything random follows from (--seed, epoch, image), so a run that is killed and resumed ends with
 the same weights as one left alone.
 """
@@ -207,7 +208,6 @@ def train(
     """Train what is left of a run, and report."""
     from model import refuse_unfit
     from weakseg.data.cache import ResizedCache
-    from weakseg.training.agreement import NAME
     from weakseg.training.checkpoints import (
         Log,
         find_checkpoint,
@@ -216,7 +216,7 @@ def train(
         refuse_other_data,
     )
     from weakseg.training.distributed import make_accelerator
-    from weakseg.training.label_agreement import of_a_network
+    from weakseg.training.label_look import of_a_network
     from weakseg.training.loop import fit, report
 
     began, description = time.perf_counter(), describe(run, dataset, labels)
@@ -231,20 +231,18 @@ def train(
         refuse_other_data(checkpoint, description, run.folder)
     tracker = {} if run.log_with == "none" else {"log_with": run.log_with}
     accelerator = make_accelerator(run.device, run.amp, project_dir=run.checkpoint_dir, **tracker)
-    agreement = None
+    look = None
     if checkpoint is None and accelerator.is_main_process:
         squares = ResizedCache(run.cache_dir, run.img_size, run.cache_limit)
-        agreement = of_a_network(
-            replace(run, learner="probe", start=None), dataset, labels, squares
-        )
-        say(agreement.lines(run.folder / NAME) if agreement else ())
+        look = of_a_network(replace(run, learner="probe", start=None), dataset, labels, squares)
+        say(look.lines(run.folder))
     rounds = pseudo_mask_rounds(run, dataset, labels, weights)
     model = new_network(run, dataset, is_resumed=checkpoint is not None)
     if run.start:
         model, rounds = from_probe(run, dataset, labels, model, rounds, checkpoint, accelerator)
     training = prepare(run, dataset, labels, weights, rounds, accelerator, model)
     training.began = began
-    fit(run, checkpoint, training, rounds, description, agreement)
+    fit(run, checkpoint, training, rounds, description, look)
     if accelerator.is_main_process:
         report(run, Log(run.folder / "log.jsonl").read(), run.next_command(dataset))
     accelerator.end_training()

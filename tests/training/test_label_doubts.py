@@ -56,9 +56,10 @@ def pictures(number, wrong=()):
 @given(st.sets(st.integers(0, 29), min_size=1, max_size=2))
 def test_what_was_flipped_comes_first(wrong):
     doubts = label_doubts(pictures(30, wrong), CLASSES, lambda key: Maps(int(key[1:])))
-    first = doubts[: len(wrong)]
-    assert {one.picture for one in first} == {f"p{i}" for i in wrong}
-    assert all((one.shape.label, one.likelier, one.number) == ("dog", "cat", 1) for one in first)
+    first = doubts[: len(wrong) ** 2]  # two can vouch for each other a little
+    flipped = {one.picture for one in first if (one.shape.label, one.likelier) == ("dog", "cat")}
+    assert flipped == {f"p{i}" for i in wrong}
+    assert all(one.number == 1 for one in first if one.picture in flipped)
     chances = [one.chance for one in doubts]
     assert chances == sorted(chances) and 0 <= chances[0] and chances[-1] <= 1
     assert len(doubts) == 90  # tags name no place

@@ -26,8 +26,7 @@ from weakseg.common import UserError, atomic_path, seed_everything
 from weakseg.data.datasets import say
 from weakseg.metrics import scores
 from weakseg.planning.ledger import digest
-from weakseg.training.agreement import NAME
-from weakseg.training.label_agreement import of_a_network
+from weakseg.training.label_look import of_a_network
 from weakseg.training.probe_options import ProbeOptions
 from weakseg.training.recipes import LossOptions
 
@@ -39,7 +38,7 @@ def train(run: Run, number: int) -> dict[str, Any]:
     """
     pseudo = pseudo_labels(run, number - 1)
     if number == 0:
-        say_how_far_labels_agree(run, pseudo)
+        look_at_labels(run, pseudo)
     members = range(run.settings.active_learning.ensemble_size)
     return {
         "seed": run.seed(number, "train"),
@@ -48,17 +47,16 @@ def train(run: Run, number: int) -> dict[str, Any]:
     }
 
 
-def say_how_far_labels_agree(run: Run, pseudo: PseudoLabels) -> None:
-    """Print how far the first bought labels agree, and keep the table in the round's folder."""
+def look_at_labels(run: Run, pseudo: PseudoLabels) -> None:
+    """Say how far the first bought labels agree, and keep that and a picture of them."""
     items = LabelledItems(run.dataset, run.oracle, pseudo, run.cache, augment=False, seed=0)
     lesson = lesson_of(run, items, run.settings.seed)
     labels = training_labels(items)
     # Masks that nobody paid for stay unseen.
-    agreement = of_a_network(lesson, run.dataset, labels, run.cache, with_other_masks=False)
-    if agreement:
-        path = run.round_folder(0) / NAME
-        say(agreement.lines(path))
-        agreement.write(path)
+    look = of_a_network(lesson, run.dataset, labels, run.cache, with_other_masks=False)
+    folder = run.round_folder(0)
+    say(look.lines(folder))
+    look.write(folder)
 
 
 def train_member(run: Run, number: int, member: int, pseudo: PseudoLabels) -> str:

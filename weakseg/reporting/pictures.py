@@ -171,7 +171,7 @@ def label_preview(
         [{"class", "width", "path": [[x, y], ...]}, ...], `boxes` [[x0, y0, x1, y1, class], ...],
         `outlines` [{"class", "polygon": [[x, y], ...]}, ...] and
         `pixels` [{"x", "y", "class", ...}, ...], in pixels of that image: x right, y down, pixel i
-        covers [i, i + 1)
+        covers [i, i + 1); of a thumbnail, `size` is the (H, W) that these refer to
     classes: class names for a legend; there is none without them
     Raises ValueError without tiles.
     """
@@ -189,7 +189,7 @@ def label_preview(
             left = MARGIN + index * (TILE + GAP)
             sheet.text(left, top + 0.1, tile["title"], TILE, weight="bold")
             sheet.text(left, top + 0.28, _tag_line(tile["annotation"].get("tags", {})), TILE)
-            size, picture = tile["image"].shape[:2], thumbnail(tile["image"])
+            size, picture = tile.get("size", tile["image"].shape[:2]), thumbnail(tile["image"])
             axes, scale = sheet.picture(picture, left, top + head, TILE, height, size)
             draw_annotation(axes, tile["annotation"], scale)
         top += head + height + GAP

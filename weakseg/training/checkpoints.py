@@ -34,7 +34,15 @@ LEARNT_FROM = {
     "encoder": "weights of the encoder",
 }
 UNKNOWN_BEFORE = {"contents", "mask_contents"}  # of these, those that earlier versions don't say
-FILES = ("best.pt", "last.pt", "log.jsonl", "cross_validation.csv", "curves.png", "pseudo_masks")
+FILES = (
+    "best.pt",
+    "last.pt",
+    "log.jsonl",
+    "cross_validation.csv",
+    "labels.png",
+    "curves.png",
+    "pseudo_masks",
+)
 EVENTS = "events.out.tfevents*"  # TensorBoard's
 
 

@@ -22,9 +22,9 @@ from weakseg.metrics import confusion_matrix, largest, scores
 from weakseg.pseudo_masks.rounds import Rounds
 from weakseg.reporting.charts import loss_curves
 from weakseg.training import checkpoints
-from weakseg.training.agreement import NAME, Agreement
 from weakseg.training.checkpoints import Log
 from weakseg.training.distributed import average_buffers, global_means
+from weakseg.training.label_look import LabelLook
 from weakseg.training.mean_teacher import Teacher
 from weakseg.training.run import SCORES, TrainingRun
 from weakseg.training.tracking import start_tracking, track_epoch
@@ -281,13 +281,13 @@ def fit(
     training: Training,
     rounds: Rounds,
     description: Mapping[str, Any],
-    agreement: Agreement | None = None,
+    look: LabelLook | None = None,
 ) -> None:
     """Train from the checkpoint's epoch to the last; log and save after each.
 
     checkpoint: the content of last.pt to go on from; None starts anew
     description: what checkpoints say of the run besides its weights
-    agreement: of the labels, for the folder of a run that starts
+    look: at the labels, for the folder of a run that starts
     """
     # Take up the folder: an old run's files go, a resumed run's state is loaded.
     folder, accelerator = run.folder, training.accelerator
@@ -307,8 +307,8 @@ def fit(
         if checkpoint and checkpoint["selected"]:
             checkpoints.mend_best(folder, checkpoint)
         log.keep_until(first)
-        if agreement:
-            agreement.write(folder / NAME)
+        if look:
+            look.write(folder)
     start_tracking(run, accelerator, log.read() if checkpoint else [])
     accelerator.wait_for_everyone()
 

@@ -31,7 +31,7 @@ from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.feature_store import FeatureStore
 from weakseg.learners.probe import Probe
 from weakseg.pseudo_masks.from_features import FeatureMasks
-from weakseg.training import checkpoints, label_agreement
+from weakseg.training import checkpoints, label_look
 from weakseg.training.agreement import NAME
 from weakseg.training.checkpoints import Log
 from weakseg.training.probe_evidence import (
@@ -197,10 +197,10 @@ def train_probe(
     masks = feature_masks(run, dataset, labels, store, masks)
     probe = Probe.of_state(checkpoint["model"]) if checkpoint else None
     done = checkpoint["epoch"] if checkpoint else 0
-    evidence, table = gather(run, dataset, labels, store, masks), folder / NAME
+    evidence = gather(run, dataset, labels, store, masks)
     looked_at = run, dataset, labels, store, evidence
-    agreement = None if done else label_agreement.of_a_probe(*looked_at)
-    say(agreement.lines(table) if agreement else ())
+    look = None if done else label_look.of_a_probe(*looked_at)
+    say(look.lines(folder) if look else ())
     fits = fit_probe(run, dataset, labels, store, masks, evidence, probe, done, start=start)
     lines: list[Line] = []
     for fitted, line in fits:
@@ -209,14 +209,14 @@ def train_probe(
         if start is None:
             if line["epoch"] == done + 1:  # whatever failed before has left an old run as it was
                 take_up(folder, log, done)
-                if agreement:
-                    agreement.write(table)
+                if look:
+                    look.write(folder)
             log.append(line)
         elif is_last:  # last.pt comes after the log: until it is there, a kill means another refit
-            for path in [*checkpoints.leftovers(folder), table]:
+            for path in [*checkpoints.leftovers(folder), folder / NAME]:
                 remove(path)
-            if agreement:
-                agreement.write(table)
+            if look:
+                look.write(folder)
             log.replace(lines)
         if start is None or is_last:
             save_fit(folder, fitted, line["epoch"], description)

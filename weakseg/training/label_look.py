@@ -1,7 +1,9 @@
-"""How far the labels of a run agree, before it learns: with each other, and with other masks."""
+"""What is said of the labels of a run before it learns: how far they agree, and a picture."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 from weakseg.common import evenly
 from weakseg.data.base import SegmentationDataset
@@ -12,7 +14,8 @@ from weakseg.labels.training_labels import TrainingLabels
 from weakseg.learners.encoders import NewEncoder
 from weakseg.learners.features import FeatureMaps, FrameSize
 from weakseg.pseudo_masks.from_features import FeatureMasks
-from weakseg.training.agreement import Agreement
+from weakseg.training import label_picture
+from weakseg.training.agreement import NAME, Agreement
 from weakseg.training.cross_validation import cross_validated
 from weakseg.training.other_masks import lines_on_other_masks
 from weakseg.training.other_positions import position_lines
@@ -28,6 +31,35 @@ from weakseg.training.probe_evidence import (
 MOST, ENCODER, SIDE = 100, "efficientnet-lite0", 256
 
 
+@dataclass(frozen=True)
+class LabelLook:
+    """What is to be told of the labels of a run, and kept in its folder.
+
+    agreement  None where nothing can be compared
+    """
+
+    dataset: SegmentationDataset
+    labels: TrainingLabels
+    agreement: Agreement | None
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """{image: share of its labels that agrees}, the least first."""
+        return self.agreement.of_images() if self.agreement else {}
+
+    def lines(self, folder: Path) -> list[str]:
+        """Return all that is to be told; folder: into which `write` writes."""
+        told = self.agreement.lines(folder / NAME) if self.agreement else []
+        return [*told, label_picture.picture_line(folder / label_picture.NAME, self.shares)]
+
+    def write(self, folder: Path) -> None:
+        """Write the table and the picture, each atomically."""
+        if self.agreement:
+            self.agreement.write(folder / NAME)
+        picture = folder / label_picture.NAME
+        label_picture.draw_labels(picture, self.dataset, self.labels, self.shares)
+
+
 def of_a_probe(
     run: FitSettings,
     dataset: SegmentationDataset,
@@ -35,8 +67,8 @@ def of_a_probe(
     features: FeaturesOf,
     evidence: Evidence,
     with_other_masks: bool = True,
-) -> Agreement | None:
-    """Return how far the labels that a probe is to learn from agree.
+) -> LabelLook:
+    """Return what is to be told of the labels that a probe is to learn from.
 
     evidence: of these labels
     with_other_masks: whether masks to test and to validate on may be looked at as well
@@ -44,11 +76,11 @@ def of_a_probe(
     names, classes = labels.train_ids, dataset.class_names
     agreement = cross_validated(evidence, names, classes, run.seed, labels.sources)
     if agreement is None:
-        return None
+        return LabelLook(dataset, labels, None)
     notes = [*position_lines(run, dataset, labels, features)]
     if with_other_masks:
         notes += lines_on_other_masks(run, dataset, labels, features, evidence, agreement)
-    return replace(agreement, notes=tuple(notes))
+    return LabelLook(dataset, labels, replace(agreement, notes=tuple(notes)))
 
 
 def of_a_network(
@@ -57,8 +89,8 @@ def of_a_network(
     labels: TrainingLabels,
     squares: ResizedCache,
     with_other_masks: bool = True,
-) -> Agreement | None:
-    """Return how far the labels that a network is to learn from agree, by the probe's features.
+) -> LabelLook:
+    """Return what is to be told of labels that a network is to learn from, by the probe's features.
 
     At most `MOST` photographs are looked at, which are taken from all over the list.
 
