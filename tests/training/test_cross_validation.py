@@ -11,7 +11,7 @@ import train
 from tests.conftest import run
 from tests.training.test_probe_runs import TINY
 from weakseg.common import IGNORE
-from weakseg.training.agreement import HEAD, NAME
+from weakseg.training.agreement import EXCHANGED, HEAD, NAME
 from weakseg.training.cross_validation import LEAST, cross_validated
 from weakseg.training.pixel_sample import LabelledPixels
 from weakseg.training.probe_evidence import Evidence
@@ -58,6 +58,11 @@ def test_the_photographs_whose_classes_are_swapped_come_first(seed, number, data
         assert share == pytest.approx(1 / 3 if int(name[1:]) in swapped else 1)
     wrong = {(row.label, row.instead) for row in found.rows if row.instead}
     assert wrong == ({("cat", "dog"), ("dog", "cat")} if swapped else set())
+    assert len(found.exchanged_lines()) == (len(swapped) >= EXCHANGED)
+    for line in found.exchanged_lines():
+        assert "cat and dog seem to have each other's names" in line
+        assert f"in {len(swapped)} of the {number} photographs that show both" in line
+        assert f": {', '.join([f'p{i:02}' for i in sorted(swapped)][:3])};" in line
     assert all(row.pixels == EACH for row in found.rows) and len(found.rows) == 3 * number
 
 

@@ -24,6 +24,9 @@ A_GUESS = 1.1  # times the share of a guess, up to which a class is no better th
 # their shares, and how many standard errors it has.
 LESS, ERRORS = 0.1, 3.5
 SPREAD = 0.05  # of photographs, the least that these are taken of
+# Two classes have each other's names where each is mostly found to be the other, in as many of the
+# photographs that show both, and in such a share of them: of right labels in 2 of 22 at most.
+MOSTLY, EXCHANGED, EXCHANGED_SHARE = 0.5, 3, 0.15
 
 
 class Agreed(NamedTuple):
@@ -32,6 +35,7 @@ class Agreed(NamedTuple):
     pixels   how many were looked at
     agreed   share of them, by their weights, that a model of other photographs gives this class
     instead  the class that it gives most of the others, "" where there are none
+    taken    share of them that it gives this one
     """
 
     image: str
@@ -39,6 +43,7 @@ class Agreed(NamedTuple):
     pixels: int
     agreed: float
     instead: str
+    taken: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,12 @@ class Agreement:
 
     def lines(self, path: Path) -> list[str]:
         """Return all that is to be told of it; path: of the table that `write` makes."""
-        return [self.in_words(path), *self.source_lines(), *self.notes]
+        return [
+            self.in_words(path),
+            *self.exchanged_lines(),
+            *self.source_lines(),
+            *self.notes,
+        ]
 
     def in_words(self, path: Path) -> str:
         """Return a line of it; path: of the table that `write` makes."""
@@ -104,6 +114,30 @@ class Agreement:
         if little:
             line += f", with less than {percent(FEW)} in {little} of {len(images)}"
         return f"{line}: {path}"
+
+    def exchanged_lines(self) -> list[str]:
+        """Return a line for each two classes that have each other's names in some photographs."""
+        taken: dict[str, dict[str, str]] = defaultdict(dict)  # {image: {class: which it seems}}
+        shown: dict[str, set[str]] = defaultdict(set)
+        for row in self.rows:
+            shown[row.image].add(row.label)
+            if row.taken > MOSTLY:
+                taken[row.image][row.label] = row.instead
+        images: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for image, own in sorted(taken.items()):
+            for label, other in own.items():
+                if label < other and own.get(other) == label:
+                    images[label, other].append(image)
+        lines = []
+        for (label, other), found in sorted(images.items()):
+            both = sum({label, other} <= own for own in shown.values())
+            if len(found) >= max(EXCHANGED, EXCHANGED_SHARE * both):
+                lines.append(
+                    f"cross-validation: {label} and {other} seem to have each other's names in "
+                    f"{len(found)} of the {both} photographs that show both: "
+                    f"{', '.join(found[:NAMED])}; look at them"
+                )
+        return lines
 
     def source_lines(self) -> list[str]:
         """Return a line for each source whose labels agree clearly less than those of others."""

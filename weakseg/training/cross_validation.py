@@ -58,7 +58,8 @@ def table_of(
     totals = np.zeros((len(owners), len(classes)))
     np.add.at(totals, (members, found), rows.weights)
     own = owners % len(classes)
-    agreed = totals[np.arange(len(owners)), own] / totals.sum(1)
+    totals /= totals.sum(1)[:, None]
+    agreed = totals[np.arange(len(owners)), own]
     totals[np.arange(len(owners)), own] = 0
     table = [
         Agreed(
@@ -67,6 +68,7 @@ def table_of(
             int(np.count_nonzero(members == i)),
             float(agreed[i]),
             classes[totals[i].argmax()] if totals[i].any() else "",
+            float(totals[i].max()),
         )
         for i, owner in enumerate(owners)
     ]
