@@ -10,6 +10,7 @@ from weakseg.labels.agreement import gainsaid, refuse_contradictions
 from weakseg.labels.carried import Carried, label_record
 from weakseg.labels.doubts.contrary import Contrary
 from weakseg.labels.doubts.lacking import Lacking, lacking_lines, lists_that_lack
+from weakseg.labels.doubts.source_sizes import source_size_lines
 from weakseg.labels.doubts.store_check import name_lines
 from weakseg.labels.doubts.two_sources import two_sources_lines
 from weakseg.labels.doubts.unshown import Times, unshown_in_sources, unshown_lines
@@ -65,6 +66,7 @@ class Doubts:
         yield from name_lines(self.everything, meant)
         yield from self.lines()
         yield from two_sources_lines(given)
+        yield from source_size_lines(given)
         yield from unshown_in_sources(given, self.everything, self.known, times)
         yield from unshown_lines(self.everything, self.known, listed)
 
