@@ -12,7 +12,7 @@
 
 Writes <checkpoint_dir>/<run_name>/: best.pt, last.pt, log.jsonl, cross_validation.csv (how far the
 labels of each photograph agree with those of the others), labels.png (what they say of twelve
-photographs), and curves.png of a U-Net.
+photographs, and four masks to test on), and curves.png of a U-Net.
 Everything random follows from (--seed, epoch, image), so a run that is killed and resumed ends with
 the same weights as one left alone.
 """

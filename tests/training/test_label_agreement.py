@@ -24,7 +24,13 @@ from weakseg.training.agreement import (
     is_clearly_less,
 )
 from weakseg.training.cross_validation import cross_validated
-from weakseg.training.other_masks import MOST, SPLITS, lines_of_split, lines_on_other_masks
+from weakseg.training.other_masks import (
+    MOST,
+    SPLITS,
+    lines_of_split,
+    lines_on_other_masks,
+    other_tables,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 NUMBERS = st.integers(10, 24)
@@ -169,7 +175,8 @@ def lines_of(masks, signals=("full",), unreadable=()):
     run = SimpleNamespace(signals=signals, seed=0, probe=SimpleNamespace(pixels=24))
     found = evidence_of(looks, looks)
     agreement = cross_validated(found, labels.train_ids, CLASSES)
-    return lines_on_other_masks(run, dataset, labels, features, found, agreement), read
+    tables = other_tables(run, dataset, labels, features, found)
+    return lines_on_other_masks(tables, labels, agreement), read
 
 
 @settings(max_examples=20)

@@ -105,18 +105,22 @@ def test_the_picture_is_tidy(tmp_path, sheets):
     }
     labels = labels_of(images, "points")
     shares = dict.fromkeys([*images][:20], 0.123)
-    draw_labels(tmp_path / NAME, dataset_of({}), labels, shares)
+    masks = {f"t{i}": np.full((6, 8), i % 7, np.uint8) for i in range(9)}
+    draw_labels(tmp_path / NAME, dataset_of(masks), labels, shares, dict.fromkeys(masks))
     shown = shown_ids(labels, shares)
     assert len(shown) == SHOWN
     texts = sheets[0].figure.texts
     assert_tidy(sheets[0].figure, texts)
+    assert sum(text.get_text().startswith("to test on  t") for text in texts) == 3
     assert sum(text.get_text().startswith("12 %  ") for text in texts) == len({*shown} & {*shares})
 
 
-@pytest.mark.parametrize("number", [3, 10])
-def test_training_writes_it_of_few_photographs_too(number, pets_dir, pets_labels, tmp_path, capsys):
+@pytest.mark.parametrize("number, kind", [(3, "full"), (10, "boxes")])
+def test_training_writes_it_of_few_photographs_too(
+    number, kind, pets_dir, pets_labels, tmp_path, capsys
+):
     flags = ["--data_dir", pets_dir, "--weak_label_path", pets_labels, "--cache_dir", tmp_path]
-    flags += ["--learner", "probe", "--supervision_mode", "boxes", "--rounds", 0, *TINY]
+    flags += ["--learner", "probe", "--supervision_mode", kind, "--rounds", 0, *TINY]
     folder = tmp_path / "runs" / "r"
     flags += ["--train_limit", number, "--checkpoint_dir", folder.parent, "--run_name", "r"]
     run(train, *flags)

@@ -1,7 +1,7 @@
 """What is said of the labels of a run before it learns: how far they agree, and a picture."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from weakseg.learners.encoders import NewEncoder
 from weakseg.learners.features import FeatureMaps, FrameSize
 from weakseg.pseudo_masks.from_features import FeatureMasks
 from weakseg.training import label_picture
-from weakseg.training.agreement import NAME, Agreement
+from weakseg.training.agreement import NAME, Agreement, means
 from weakseg.training.cross_validation import cross_validated
-from weakseg.training.other_masks import lines_on_other_masks
+from weakseg.training.other_masks import lines_on_other_masks, other_tables
 from weakseg.training.other_positions import position_lines
 from weakseg.training.probe_evidence import (
     Evidence,
@@ -36,11 +36,14 @@ class LabelLook:
     """What is to be told of the labels of a run, and kept in its folder.
 
     agreement  None where nothing can be compared
+    tests      {image to test on: share of its mask that agrees, None where that isn't known}, the
+        least first
     """
 
     dataset: SegmentationDataset
     labels: TrainingLabels
     agreement: Agreement | None
+    tests: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -57,7 +60,7 @@ class LabelLook:
         if self.agreement:
             self.agreement.write(folder / NAME)
         picture = folder / label_picture.NAME
-        label_picture.draw_labels(picture, self.dataset, self.labels, self.shares)
+        label_picture.draw_labels(picture, self.dataset, self.labels, self.shares, self.tests)
 
 
 def of_a_probe(
@@ -75,12 +78,16 @@ def of_a_probe(
     """
     names, classes = labels.train_ids, dataset.class_names
     agreement = cross_validated(evidence, names, classes, run.seed, labels.sources)
-    if agreement is None:
-        return LabelLook(dataset, labels, None)
-    notes = [*position_lines(run, dataset, labels, features)]
+    tables, tests = {}, dict[str, float | None]()
     if with_other_masks:
-        notes += lines_on_other_masks(run, dataset, labels, features, evidence, agreement)
-    return LabelLook(dataset, labels, replace(agreement, notes=tuple(notes)))
+        tables = other_tables(run, dataset, labels, features, evidence)
+        tests = dict.fromkeys(dataset.masked(dataset.ids("test")))
+        tests = {**means([(row.image, row.agreed) for row in tables.get("test", ())])} or tests
+    if agreement:
+        notes = [*position_lines(run, dataset, labels, features)]
+        notes += lines_on_other_masks(tables, labels, agreement)
+        agreement = replace(agreement, notes=tuple(notes))
+    return LabelLook(dataset, labels, agreement, tests)
 
 
 def of_a_network(

@@ -4,6 +4,7 @@ It shows what no model can tell: that the names of two classes are exchanged in 
 that an object is missing in each.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from weakseg.common import IGNORE, evenly
+from weakseg.common import IGNORE, UserError, evenly
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.signals import kinds_of
 from weakseg.labels.training_labels import TrainingLabels
@@ -21,6 +22,7 @@ from weakseg.training.agreement import percent
 NAME = "labels.png"  # in the folder of a run
 SHOWN = 12  # photographs
 WORST = 6  # of them, those that agree the least
+TESTS = 4  # masks to test on, which are shown as well
 NAMED = 4  # classes above a photograph
 
 
@@ -35,13 +37,24 @@ def shown_ids(labels: TrainingLabels, shares: Mapping[str, float]) -> list[str]:
 
 
 def draw_labels(
-    path: Path, dataset: SegmentationDataset, labels: TrainingLabels, shares: Mapping[str, float]
+    path: Path,
+    dataset: SegmentationDataset,
+    labels: TrainingLabels,
+    shares: Mapping[str, float],
+    tests: Mapping[str, float | None],
 ) -> None:
-    """Draw the labels of some images over them, as a PNG; shares: as `shown_ids` takes it."""
+    """Draw the labels of some images over them, and masks to test on, as a PNG.
+
+    shares: as `shown_ids` takes it; tests: {image to test on: the share of its mask that agrees}
+    """
     tiles = [
         tile_of(dataset, name, labels[name], labels.signals, shares.get(name))
         for name in shown_ids(labels, shares)
     ]
+    known = [name for name, share in tests.items() if share is not None]
+    for name in known[:TESTS] or evenly([*tests], TESTS):
+        with contextlib.suppress(UserError):  # whoever needs the mask says what is wrong
+            tiles.append(tile_of(dataset, name, {"full": {}}, ["full"], tests[name], "to test on"))
     label_preview(path, tiles, dataset.class_names)
 
 
@@ -57,11 +70,12 @@ def tile_of(
     label: Mapping[str, Any],
     signals: Sequence[str],
     share: float | None,
+    what: str = "",
 ) -> dict[str, Any]:
     """Return a tile for `label_preview`: a photograph with the labels of these signals.
 
     Classes are named above it, so that somebody sees names that are exchanged.
-    share: of its labels that agrees, None where that isn't known
+    share: of its labels that agrees, None where that isn't known; what: the photograph is
     """
     image = np.asarray(dataset.image(name))
     unnamed = {0, IGNORE} if dataset.has_background else {IGNORE}
@@ -76,7 +90,8 @@ def tile_of(
         named = [dataset.class_names[one] for one in sorted(classes - unnamed)]
         more = [f"{len(named) - NAMED} more"] if len(named) > NAMED else []
         annotation["tags"] = {"present": named[:NAMED] + more}
-    title = name if share is None else f"{percent(share)}  {name}"
+    words = [what, percent(share) if share is not None else "", name]
+    title = "  ".join(word for word in words if word)
     return {"title": title, "image": small, "size": (height, width), "annotation": annotation}
 
 

@@ -43,35 +43,46 @@ LESS, ERRORS = 0.15, 4.0
 FAR = 3  # standard deviations of those to train on, below which some are told
 
 
-def lines_on_other_masks(
+def other_tables(
     run: FitSettings,
     dataset: SegmentationDataset,
     labels: TrainingLabels,
     features: FeaturesOf,
     evidence: Evidence,
-    agreement: Agreement,
-) -> list[str]:
-    """Return lines on masks to test and to validate on that look wrong beside those learned from.
+) -> dict[str, tuple[Agreed, ...]]:
+    """Return {split: how far its masks agree with those learned from}, to test and to validate.
 
-    evidence, agreement: of the training images; without masks among them there are no lines
+    evidence: of the training images; without masks among them there are no tables
     """
-    masked = {name for name in labels.train_ids if "full" in labels[name]}
-    if "full" not in run.signals or not masked:
-        return []
+    if "full" not in run.signals or not any("full" in labels[name] for name in labels.train_ids):
+        return {}
     num_classes = len(dataset.class_names)
     rows, _ = rows_of(evidence, evidence.first, num_classes)
     learnt = some_of(len(rows), run.seed)
     head = head_of(evidence.standard(rows.features), rows, learnt, num_classes)
-    usual = [row for row in agreement.rows if row.image in masked]
-    lines: list[str] = []
-    for split, words in SPLITS.items():
+    tables = {}
+    for split in SPLITS:
         pixels, names = pixels_of_masks(run, dataset, labels, features, evidence, split)
         pixels = pixels.part(np.isin(pixels.classes, rows.classes[learnt]))
         x = torch.from_numpy(evidence.standard(pixels.features))
         found = head.logits(x).argmax(1).numpy()
-        table = table_of(pixels, found, names, dataset.class_names)
-        lines += lines_of_split(words, table, usual)
-    return lines
+        tables[split] = table_of(pixels, found, names, dataset.class_names)
+    return tables
+
+
+def lines_on_other_masks(
+    tables: Mapping[str, Sequence[Agreed]], labels: TrainingLabels, agreement: Agreement
+) -> list[str]:
+    """Return lines on masks to test and to validate on that look wrong beside those learned from.
+
+    tables: of `other_tables`; agreement: of the training images
+    """
+    usual = [row for row in agreement.rows if "full" in labels[row.image]]
+    return [
+        line
+        for split, table in tables.items()
+        for line in lines_of_split(SPLITS[split], table, usual)
+    ]
 
 
 def pixels_of_masks(
