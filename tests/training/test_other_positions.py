@@ -97,7 +97,7 @@ def test_labels_in_each_position_are_told_by_its_name(position):
     assert line.startswith(f"cross-validation: the labels seem to be {position.words}; ")
 
 
-@pytest.mark.parametrize("position", POSITIONS[:7], ids=str)
+@pytest.mark.parametrize("position", POSITIONS[:7], ids=lambda one: one.words)
 def test_some_photographs_in_another_position_are_told_by_name(position):
     maps, wrong = scenes(36, 1), range(0, 36, 3)
     places, classes = clicks(maps, 2, 30)
