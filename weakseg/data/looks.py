@@ -13,6 +13,7 @@ SIDE = 16  # pixels of a look
 PLAIN, MARKED = 1, 10  # greys: deviation below which a picture is plain, above which it is not
 BLUR = 2.0  # of greys, pixels: outlines of people miss edges by as much
 STRONGEST = 4.0  # edge that counts, in means of the picture: one sharp line proves little
+RANGE = (0.5, 99.5)  # percentiles of a picture of more than 8 bits that become black and white
 ALIKE = 0.5  # correlation that two looks of one picture have at least
 
 
@@ -43,7 +44,7 @@ def smooth_look_of(path: str | Path, side: int) -> np.ndarray | None:
         with opened(path) as image:
             drafted = image.draft("L", (4 * side, 4 * side))  # whose last row may be filled up
             box = drafted[1] if drafted else None
-            turn, grey = orientation(image), image.convert("RGB").convert("L")
+            turn, grey = orientation(image), greys_of(image)
             small = grey.resize((side, side), Image.Resampling.BILINEAR, box)
             turn_upright(small, turn)
             return np.asarray(small, float)
@@ -52,9 +53,19 @@ def smooth_look_of(path: str | Path, side: int) -> np.ndarray | None:
 
 
 def look_of_image(image: Image.Image, side: int = SIDE) -> np.ndarray:
-    """Return the greys [side, side] float of an upright picture of 8 bits."""
-    small = image.convert("RGB").convert("L").resize((side, side), Image.Resampling.BOX)
+    """Return the greys [side, side] float of an upright picture."""
+    small = greys_of(image).resize((side, side), Image.Resampling.BOX)
     return np.asarray(small, float)
+
+
+def greys_of(image: Image.Image) -> Image.Image:
+    """Return a picture in greys of 8 bits; one of more bits is scaled by its own range."""
+    if not image.mode.startswith(("I", "F")):
+        return image.convert("RGB").convert("L")
+    values = np.asarray(image, np.float32)
+    low, high = np.percentile(values, RANGE)
+    greys = 255 * (values - low) / max(float(high - low), 1e-9)
+    return Image.fromarray(greys.clip(0, 255).astype(np.uint8))
 
 
 def edges_of(look: np.ndarray) -> np.ndarray:
