@@ -56,7 +56,7 @@ def look_at_labels(run: Run, pseudo: PseudoLabels) -> None:
     look = of_a_network(lesson, run.dataset, labels, run.cache, with_other_masks=False)
     folder = run.round_folder(0)
     say(look.lines(folder))
-    look.write(folder)
+    look.keep(folder)
 
 
 def train_member(run: Run, number: int, member: int, pseudo: PseudoLabels) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from weakseg.common import evenly
 from weakseg.data.base import SegmentationDataset
 from weakseg.data.cache import ResizedCache
+from weakseg.data.datasets import say
 from weakseg.data.image_io import read_image
 from weakseg.data.reading import Source
 from weakseg.labels.training_labels import TrainingLabels
@@ -51,16 +52,16 @@ class LabelLook:
         return self.agreement.of_images() if self.agreement else {}
 
     def lines(self, folder: Path) -> list[str]:
-        """Return all that is to be told; folder: into which `write` writes."""
-        told = self.agreement.lines(folder / NAME) if self.agreement else []
-        return [*told, label_picture.picture_line(folder / label_picture.NAME, self.shares)]
+        """Return what is to be told of agreement; folder: into which `keep` writes."""
+        return self.agreement.lines(folder / NAME) if self.agreement else []
 
-    def write(self, folder: Path) -> None:
-        """Write the table and the picture, each atomically."""
+    def keep(self, folder: Path) -> None:
+        """Write the table and the picture, each atomically, and ask to look at the picture."""
         if self.agreement:
             self.agreement.write(folder / NAME)
         picture = folder / label_picture.NAME
         label_picture.draw_labels(picture, self.dataset, self.labels, self.shares, self.tests)
+        say([label_picture.picture_line(picture, self.shares)])
 
 
 def of_a_probe(

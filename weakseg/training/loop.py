@@ -308,7 +308,7 @@ def fit(
             checkpoints.mend_best(folder, checkpoint)
         log.keep_until(first)
         if look:
-            look.write(folder)
+            look.keep(folder)
     start_tracking(run, accelerator, log.read() if checkpoint else [])
     accelerator.wait_for_everyone()
 

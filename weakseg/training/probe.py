@@ -201,22 +201,24 @@ def train_probe(
     looked_at = run, dataset, labels, store, evidence
     look = None if done else label_look.of_a_probe(*looked_at)
     say(look.lines(folder) if look else ())
+    trained = [folder / name for name in ("best.pt", "last.pt", "log.jsonl")]
+    is_new = not any(path.exists() for path in trained)  # so a failure can't cost anything
+    if is_new:
+        take_up(folder, log, done, look)
     fits = fit_probe(run, dataset, labels, store, masks, evidence, probe, done, start=start)
     lines: list[Line] = []
     for fitted, line in fits:
         lines.append(line)
         is_last = line["epoch"] == run.last_epoch
         if start is None:
-            if line["epoch"] == done + 1:  # whatever failed before has left an old run as it was
-                take_up(folder, log, done)
-                if look:
-                    look.write(folder)
+            if line["epoch"] == done + 1 and not is_new:
+                take_up(folder, log, done, look)  # what failed before has left it as it was
             log.append(line)
         elif is_last:  # last.pt comes after the log: until it is there, a kill means another refit
             for path in [*checkpoints.leftovers(folder), folder / NAME]:
                 remove(path)
             if look:
-                look.write(folder)
+                look.keep(folder)
             log.replace(lines)
         if start is None or is_last:
             save_fit(folder, fitted, line["epoch"], description)
@@ -231,12 +233,17 @@ def save_fit(folder: Path, probe: Probe, epoch: int, description: Mapping[str, A
     checkpoints.save_best(folder, content)
 
 
-def take_up(folder: Path, log: Log, done: int) -> None:
-    """Make the folder of a run with `done` fits ready for the next: an old run's files go."""
+def take_up(folder: Path, log: Log, done: int, look: label_look.LabelLook | None) -> None:
+    """Make the folder of a run with `done` fits ready for the next: an old run's files go.
+
+    look: at the labels, which the folder keeps
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for path in checkpoints.leftovers(folder) if done else checkpoints.run_files(folder):
         remove(path)
     log.keep_until(done)
+    if look:
+        look.keep(folder)
 
 
 def fit_words(line: Line, fits: int) -> str:
