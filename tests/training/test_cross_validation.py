@@ -89,6 +89,16 @@ def test_photographs_of_one_group_do_not_vouch_for_each_other(seed, number):
     assert first[2][1] < 0.1 and first[3][1] > 0.8
 
 
+@given(seed=SEEDS, groups=st.integers(1, 2))
+def test_photographs_of_fewer_groups_than_folds_are_compared_one_by_one(seed, groups):
+    looks = looks_of(12)
+    labels = looks.copy()
+    labels[5] = np.array([0, 2, 1])[looks[5]]
+    evidence = evidence_of(labels, looks, np.arange(12) % groups, seed)
+    found = cross_validated(evidence, names_of(12), CLASSES)
+    assert next(iter(found.of_images())) == "p05" and len(found.of_images()) == 12
+
+
 @given(seed=SEEDS)
 def test_what_nothing_can_be_compared_with_is_not_judged(seed):
     few, many = looks_of(LEAST - 1), looks_of(LEAST)

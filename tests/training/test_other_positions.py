@@ -37,7 +37,7 @@ def scenes(number, seed):
     return maps
 
 
-def line_of(maps, places, classes, signals=("points",)):
+def line_of(maps, places, classes, signals=("points",), are_told=True):
     """Return what is said of clicks, in shares of the sides, on photographs that look like maps."""
     names = [f"p{i:02}" for i in range(len(maps))]
     looks = np.eye(3, dtype=np.float16)[maps].transpose(0, 3, 1, 2)
@@ -52,7 +52,7 @@ def line_of(maps, places, classes, signals=("points",)):
     labels = TrainingLabels(images, tuple(names), (), signals, (), 2, True)
     dataset = SimpleNamespace(photograph=str, class_names=CLASSES, has_background=True)
     run = SimpleNamespace(signals=signals, seed=0)
-    return "".join(position_lines(run, dataset, labels, features.__getitem__))
+    return "".join(position_lines(run, dataset, labels, features.__getitem__, are_told))
 
 
 def clicks(maps, seed, each=24):
@@ -112,6 +112,7 @@ def test_some_photographs_in_another_position_are_told_by_name(position):
     assert f"seem to be {position.words}, of others not" in line
     assert abs(int(number) - len(wrong)) <= 3
     assert {*first.split(", ")} <= {f"p{one:02}" for one in wrong}
+    assert not line_of(maps, places, classes, are_told=False)
 
 
 @given(seed=SEEDS)

@@ -84,13 +84,19 @@ def held_out(rows: LabelledPixels, evidence: Evidence, num_classes: int, seed: i
         evidence.standard(rows.features),
         rows.classes,
         evened(rows, num_classes, 0.5),
-        folds_of(evidence.groups[rows.images], FOLDS, seed).numpy(),
+        folds_of(groups_of(evidence)[rows.images], FOLDS, seed).numpy(),
         num_classes,
         PENALTY,
         TOLERANCE,
         some_of(len(rows), seed),
     )
     return np.where(known, chances.argmax(1), -1)
+
+
+def groups_of(evidence: Evidence) -> np.ndarray:
+    """Return what each photograph [I] is held out with: its group, where there are enough."""
+    known = np.unique(evidence.groups[evidence.known])
+    return evidence.groups if len(known) >= FOLDS else np.arange(len(evidence.groups))
 
 
 def some_of(number: int, seed: int) -> np.ndarray:

@@ -85,7 +85,8 @@ def of_a_probe(
         tests = dict.fromkeys(dataset.masked(dataset.ids("test")))
         tests = {**means([(row.image, row.agreed) for row in tables.get("test", ())])} or tests
     if agreement:
-        notes = [*position_lines(run, dataset, labels, features)]
+        are_told = not agreement.no_better_than_a_guess()
+        notes = [*position_lines(run, dataset, labels, features, are_told)]
         notes += lines_on_other_masks(tables, labels, agreement)
         agreement = replace(agreement, notes=tuple(notes))
     return LabelLook(dataset, labels, agreement, tests)

@@ -47,7 +47,7 @@ CERTAIN, CLEAR, CLEAR_WITH_FEW = 4.0, 0.01, 0.03
 # fifth gains up to 0.033 in 222 cases, and up to 0.078 where each has a few places. Labels of other
 # photographs gain in many positions alike: the best is at most 1.45 times as good as the next.
 PART, FEWEST_OF_PART, FEW_PLACES = 5, 5, 24
-CLEAR_OF_PART, CLEAR_OF_FEW, DISTINCT = 0.045, 0.11, 1.5
+CLEAR_OF_PART, CLEAR_OF_FEW, DISTINCT = 0.045, 0.11, 2.0
 EVERYWHERE = (np.mgrid[:5, :5].reshape(2, -1).T + 0.5) / 5  # places that make features standard
 PLACES = ("points", "scribbles", "boxes", "outlines", "full")  # the kinds that name places
 
@@ -116,9 +116,16 @@ class Marks(NamedTuple):
 
 
 def position_lines(
-    run: FitSettings, dataset: SegmentationDataset, labels: TrainingLabels, features: FeaturesOf
+    run: FitSettings,
+    dataset: SegmentationDataset,
+    labels: TrainingLabels,
+    features: FeaturesOf,
+    are_classes_told: bool = True,
 ) -> Iterator[str]:
     """Yield a line where labels fit far better in another position.
+
+    are_classes_told: whether a model tells all classes; else it says nothing of some photographs,
+        since labels that it doubts seem to be better anywhere
 
     Tags name no place, and a machine chose those of answers: of these alone nothing is said.
     """
@@ -151,7 +158,10 @@ def position_lines(
     gains = {position: likelihoods(position) - given for position in POSITIONS}
     names = [known[place] for place in chosen]
     places = float(np.median([len(marks(place).places) for place in chosen]))
-    yield from [*lines_of_all(gains, given, places)] or lines_of_some(gains, names, places)
+    told = [*lines_of_all(gains, given, places)]
+    if not told and are_classes_told:
+        told = [*lines_of_some(gains, names, places)]
+    yield from told
 
 
 def lines_of_all(

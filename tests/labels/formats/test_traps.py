@@ -817,12 +817,16 @@ def test_yolo_without_names_says_so(tmp_path):
         read(tmp_path / "y")
 
 
+LABEL_STUDIO = '{"categories": [{"id": 1, "name": "dog"}, {"id": 0, "name": "cat"}]}'
+
+
 @pytest.mark.parametrize(
     "one, other",
     [
         ("a/classes.txt:cat\ndog\n", "b/classes.txt:dog\ncat\n"),
         ("a/data.yaml:names: [cat, dog]\n", "b/data.yaml:names: [dog, cat]\n"),
         ("data.yaml:names: [cat, dog]\n", "classes.txt:cat\nhound\n"),
+        (f"notes.json:{LABEL_STUDIO}", "classes.txt:cat\nhound\n"),
     ],
 )
 def test_yolo_whose_lists_contradict_each_other_is_refused(one, other, tmp_path):

@@ -6,6 +6,7 @@ obj.names. A file without a line says that its picture shows nothing.
 """
 
 import contextlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -42,6 +43,7 @@ from weakseg.plain_yaml import read_plain_yaml
 NAMES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
 LISTS = ("train.txt", "val.txt", "valid.txt", "test.txt", "trainval.txt")
 OTHERS = ("labelmap.txt",)
+LABEL_STUDIO = "notes.json"  # which it writes beside classes.txt
 NOTES = ("readme", "licen", "changelog", "autosplit_")  # beginnings of names that exports add
 TRACKED = 3  # lines from which on a whole number at the end of all of them is no chance
 OUTLINES = 10  # lines from which on it can be told that none is an outline
@@ -148,6 +150,8 @@ def described(files: Files, name: str) -> tuple[dict[int, str], Points | None]:
     """
     if PurePosixPath(name).name.casefold() in NAMES:
         return dict(enumerate(listed(files, name))), None
+    if PurePosixPath(name).name == LABEL_STUDIO:
+        return categories(files.text(name)), None
     if not name.casefold().endswith((".yaml", ".yml")) or "names" not in files.text(name):
         return {}, None
     try:
@@ -169,6 +173,14 @@ def described(files: Files, name: str) -> tuple[dict[int, str], Points | None]:
             f"{files.where(name)}: says nc: {count}, but names {len(classes)} classes; mend it"
         )
     return classes, points
+
+
+def categories(content: str) -> dict[int, str]:
+    """Return {number: class} of a file that Label Studio writes; none of what is another's."""
+    with contextlib.suppress(ValueError, RecursionError, *MALFORMED):
+        rows = json.loads(content)["categories"]
+        return {whole(row["id"]): text(row["name"]) for row in rows}
+    return {}
 
 
 def listed(files: Files, name: str) -> list[str]:
