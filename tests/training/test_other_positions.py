@@ -1,6 +1,7 @@
 """Labels in another position than their photographs' are told; right ones and guesses are not."""
 
 import re
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -132,6 +133,8 @@ def test_few_photographs_and_labels_without_places_say_nothing():
     assert line_of(maps, mirrored, classes)
     few = FEWEST - 1
     assert line_of(maps[:few], mirrored[:few], classes[:few]) == ""
+    with warnings.catch_warnings(action="error"):
+        assert line_of(maps, mirrored, [0 * kind for kind in classes]) == ""
     assert "tags" not in PLACES and line_of(maps, mirrored, classes, ("tags",)) == ""
 
 

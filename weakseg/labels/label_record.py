@@ -135,8 +135,8 @@ class LabelTally:
     without     number of images of which no signal says anything, not even that nothing is there
     classes     that tags, lists and answers show; None where masks may show any
     objects     number of images that show an object
-    background  whether any label shows the background, as the outside of all boxes does, and what
-        a tag's image shows besides it
+    background  whether any label shows the background, as the outside of all boxes, or outlines,
+        does, and what a tag's image shows besides it
     tag_class   {tag: the class that it shows}
     """
 
@@ -170,5 +170,6 @@ class LabelTally:
                 classes = {self.tag_class[name] for name in labels[signal]["present"]}
             if self.classes is not None:
                 self.classes = None if isinstance(classes, int) else self.classes | classes
-        outside = "tags" in have or ("boxes" in self.signals and is_complete(labels, "boxes"))
+        drawn = [kind for kind in ("boxes", "outlines") if kind in self.signals]
+        outside = "tags" in have or any(is_complete(labels, kind) for kind in drawn)
         self.background |= outside or self.classes is None or 0 in self.classes

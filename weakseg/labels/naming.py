@@ -111,7 +111,7 @@ def alike_lines(shapes: Mapping[str, int], known: Collection[str]) -> Iterator[s
 def renamed_lines(
     renamed: Mapping[tuple[str, str], int], names: Mapping[str, str]
 ) -> Iterator[str]:
-    """Yield a line on shapes of which an import changed nothing but the class, if any.
+    """Yield a line on shapes of which an import changed hardly more than the class, if any.
 
     renamed: {(class before, class now): their number}, of which those are meant that `renames` name
     """
@@ -121,7 +121,7 @@ def renamed_lines(
         old, new = next(iter(renamed))
         way_out = f"; where the old name is right, --map '{new}={old}'" if old and new else ""
         yield (
-            f"{sum(renamed.values())} of them changed nothing but their class: "
+            f"{sum(renamed.values())} of them changed hardly more than their class: "
             f"{shorten(', '.join(told), 100)}{way_out}"
         )
 

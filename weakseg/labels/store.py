@@ -24,8 +24,11 @@ from typing import Any
 
 from weakseg.common import UserError, reason
 from weakseg.data.ids import fault_of_id
+from weakseg.labels.fitting import ends_of
+from weakseg.labels.formats.geometry import box_of, overlap
 from weakseg.labels.formats.plain import checked
 from weakseg.labels.formats.records import (
+    AREAS,
     KINDS,
     MALFORMED,
     SIGNAL,
@@ -42,6 +45,9 @@ COLUMNS = "time, annotator, source, picture, act, kind, class, geometry, seconds
 # The text of the views: a stranger's file may define its own.
 SHAPES = """SELECT number, source, annotator, picture, kind, class, geometry FROM events
   WHERE act = 'shape' AND number NOT IN (SELECT replaced FROM events WHERE replaced IS NOT NULL)"""
+COVERING = ("box", "outline", *AREAS)  # kinds of shapes that cover objects
+SAME = 0.8  # IoU of what is around them, from which on two shapes are one that was drawn anew
+SAME_CLASS = 0.3  # by which one of the same class is likelier to be it
 HELPED = "helped"  # an act: numbers of imported shapes that were drawn with a prediction in view
 LOOKS = """SELECT number, source, annotator, picture, geometry, seconds FROM events
   WHERE act = 'looked'"""
@@ -91,8 +97,8 @@ class Given:
 class Change:
     """What an update of a source did: numbers of shapes and of pictures.
 
-    renamed  {(class before, class now): number of shapes that changed nothing else}, which are
-        among those removed and those added
+    renamed  {(class before, class now): number of shapes that changed hardly more}, which are among
+        those removed and those added
     withdrawn  {kind of label: pictures that have some, and whose list was complete and is not now}
     """
 
@@ -222,7 +228,7 @@ class Store:
         """Return the events that bring the store to what a source says, and (added, removed, kept).
 
         helped: takes the numbers of shapes that stay, of which only now is known that a model did
-        renamed: counts those that changed nothing but their class
+        renamed: counts those that changed hardly more than their class
         withdrawn: takes the pictures of each kind, see `Change`
         """
         rows: list[tuple[Event, Origin]] = []
@@ -366,14 +372,33 @@ class Store:
 
 
 def renamed_shapes(gone: Iterable[Shape], new: Iterable[Shape]) -> Iterator[tuple[str, str]]:
-    """Yield (class before, class now) of the shapes that changed nothing but their class."""
-    before: dict[str, list[str]] = {}
+    """Yield (class before, class now) of the shapes that changed hardly more than their class."""
+    before: dict[str, list[Shape]] = {}
     for shape in gone:
-        before.setdefault(replace(shape, label=None).key, []).append(shape.label or "")
+        before.setdefault(replace(shape, label=None).key, []).append(shape)
+    moved = []
     for shape in new:
-        names = before.get(replace(shape, label=None).key)
-        if names:
-            yield names.pop(0), shape.label or ""
+        same = before.get(replace(shape, label=None).key)
+        if same:
+            yield same.pop(0).label or "", shape.label or ""
+        elif shape.kind in COVERING:
+            moved.append(shape)
+    left = [one for own in before.values() for one in own if one.kind in COVERING]
+    for shape in moved:
+        fits = [likeness(shape, one) for one in left]
+        best = max(range(len(left)), key=fits.__getitem__, default=0)
+        if left and fits[best] >= SAME:
+            was = left.pop(best)
+            if was.label != shape.label:
+                yield was.label or "", shape.label or ""
+
+
+def likeness(shape: Shape, before: Shape) -> float:
+    """Return how well a shape may be one before, drawn anew: the IoU of their extents, or more."""
+    if shape.kind != before.kind:
+        return 0.0
+    extents = (box_of(ends_of(one)) for one in (shape, before))
+    return overlap(*extents) + SAME_CLASS * (shape.label == before.label)
 
 
 def check(picture: object) -> str:

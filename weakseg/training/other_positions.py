@@ -155,6 +155,8 @@ def position_lines(
         return likely(x, told_classes, len(dataset.class_names), dataset.has_background, run.seed)
 
     given = likelihoods(GIVEN)
+    if np.isnan(given).all():  # others show no other class
+        return
     gains = {position: likelihoods(position) - given for position in POSITIONS}
     names = [known[place] for place in chosen]
     places = float(np.median([len(marks(place).places) for place in chosen]))
