@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from weakseg.common import IGNORE, UserError, evenly
+from weakseg.common import IGNORE, UserError
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.signals import kinds_of
 from weakseg.labels.training_labels import TrainingLabels
@@ -33,7 +33,13 @@ def shown_ids(labels: TrainingLabels, shares: Mapping[str, float]) -> list[str]:
     """
     worst = [*shares][:WORST]
     others = [name for name in labels.labelled_ids if name not in worst]
-    return [*worst, *evenly(others, SHOWN - len(worst))]
+    return worst + all_over(others, SHOWN - len(worst))
+
+
+def all_over(names: Sequence[str], most: int) -> list[str]:
+    """Return so many names, or all, from all over a list."""
+    places = np.linspace(0, len(names) - 1, min(len(names), most)).round().astype(int)
+    return [names[place] for place in places.tolist()]
 
 
 def draw_labels(
@@ -52,7 +58,7 @@ def draw_labels(
         for name in shown_ids(labels, shares)
     ]
     known = [name for name, share in tests.items() if share is not None]
-    for name in known[:TESTS] or evenly([*tests], TESTS):
+    for name in known[:TESTS] or all_over([*tests], TESTS):
         with contextlib.suppress(UserError):  # whoever needs the mask says what is wrong
             tiles.append(tile_of(dataset, name, {"full": {}}, ["full"], tests[name], "to test on"))
     label_preview(path, tiles, dataset.class_names)
