@@ -16,6 +16,7 @@ from weakseg.training.other_positions import (
     FEWEST,
     PLACES,
     POSITIONS,
+    SLIGHT,
     Position,
     draw_cores,
     position_lines,
@@ -94,7 +95,9 @@ def test_labels_in_each_position_are_told_by_its_name(position):
         inside = ((come >= 0) & (come < 1)).all(1)
         wrong.append(come[inside])
         kept.append(kind[inside])
-    line = line_of(maps, wrong, kept)
+    slight = position in SLIGHT  # marks may well lie to one side, areas don't
+    assert not slight or "4 %" not in line_of(maps, wrong, kept)
+    line = line_of(maps, wrong, kept, ("points", "boxes") if slight else ("points",))
     assert line.startswith(f"cross-validation: the labels seem to be {position.words}; ")
 
 

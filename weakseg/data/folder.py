@@ -137,6 +137,11 @@ class Folder(MaskClasses):
         """Return a line where a class is called as the background, but isn't; path: of the list."""
         first = self.all_classes[0]
         if self.has_background:
+            if is_void(first):
+                return [
+                    f"{path}: {first} is the background, since it stands first; if it means that "
+                    "nobody is to label there, add --mask_ignore 0 --no_background"
+                ]
             if is_behind(first):
                 return []
             return [
@@ -276,7 +281,7 @@ class Folder(MaskClasses):
         if strays:
             self.asides.append(
                 f"{folder}: {len(strays)} of {len(paths)} masks have the name of no image, the "
-                f"first is {strays[0].name}"
+                f"first is {strays[0].relative_to(folder)}"
             )
         return masks
 
