@@ -104,7 +104,13 @@ def test_the_picture_is_tidy(tmp_path, sheets):
     labels = labels_of(images, "points")
     shares = dict.fromkeys([*images][:20], 0.123)
     masks = {f"t{i}": np.full((6, 8), i % 7, np.uint8) for i in range(9)}
-    draw_labels(tmp_path / NAME, dataset_of(masks), labels, shares, dict.fromkeys(masks))
+    draw_labels(
+        tmp_path / NAME,
+        dataset_of(masks),
+        labels,
+        shares,
+        {"masks to test on": dict.fromkeys(masks)},
+    )
     shown = shown_ids(labels, shares)
     assert len(shown) == SHOWN
     texts = sheets[0].figure.texts

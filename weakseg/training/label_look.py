@@ -18,7 +18,7 @@ from weakseg.pseudo_masks.from_features import FeatureMasks
 from weakseg.training import label_picture
 from weakseg.training.agreement import NAME, Agreement, means
 from weakseg.training.cross_validation import cross_validated
-from weakseg.training.other_masks import lines_on_other_masks, other_tables
+from weakseg.training.other_masks import SPLITS, lines_on_other_masks, other_tables
 from weakseg.training.other_positions import position_lines
 from weakseg.training.probe_evidence import (
     Evidence,
@@ -37,14 +37,14 @@ class LabelLook:
     """What is to be told of the labels of a run, and kept in its folder.
 
     agreement  None where nothing can be compared
-    tests      {image to test on: share of its mask that agrees, None where that isn't known}, the
-        least first
+    others     {what masks are for: {image: share of its mask that agrees, None where that isn't
+        known}, the least first}, of those to test and to validate on
     """
 
     dataset: SegmentationDataset
     labels: TrainingLabels
     agreement: Agreement | None
-    tests: Mapping[str, float | None] = field(default_factory=dict)
+    others: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -60,7 +60,7 @@ class LabelLook:
         if self.agreement:
             self.agreement.write(folder / NAME)
         picture = folder / label_picture.NAME
-        label_picture.draw_labels(picture, self.dataset, self.labels, self.shares, self.tests)
+        label_picture.draw_labels(picture, self.dataset, self.labels, self.shares, self.others)
         say([label_picture.picture_line(picture, self.shares)])
 
 
@@ -79,17 +79,19 @@ def of_a_probe(
     """
     names, classes = labels.train_ids, dataset.class_names
     agreement = cross_validated(evidence, names, classes, run.seed, labels.sources)
-    tables, tests = {}, dict[str, float | None]()
+    tables, others = {}, dict[str, Mapping[str, float | None]]()
     if with_other_masks:
         tables = other_tables(run, dataset, labels, features, evidence)
-        tests = dict.fromkeys(dataset.masked(dataset.ids("test")))
-        tests = {**means([(row.image, row.agreed) for row in tables.get("test", ())])} or tests
+        for split, words in SPLITS.items():
+            held_out = [name for name in dataset.ids(split) if name not in {*names}]
+            shares = means([(row.image, row.agreed) for row in tables.get(split, ())])
+            others[words] = shares or dict.fromkeys(dataset.masked(held_out))
     if agreement:
         are_told = not agreement.no_better_than_a_guess()
         notes = [*position_lines(run, dataset, labels, features, are_told)]
         notes += lines_on_other_masks(tables, labels, agreement)
         agreement = replace(agreement, notes=tuple(notes))
-    return LabelLook(dataset, labels, agreement, tests)
+    return LabelLook(dataset, labels, agreement, others)
 
 
 def of_a_network(

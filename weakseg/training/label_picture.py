@@ -22,7 +22,7 @@ from weakseg.training.agreement import percent
 NAME = "labels.png"  # in the folder of a run
 SHOWN = 12  # photographs
 WORST = 6  # of them, those that agree the least
-TESTS = 4  # masks to test on, which are shown as well
+OTHERS = 4  # masks to test on, and as many to validate on, which are shown as well
 NAMED = 4  # classes above a photograph
 
 
@@ -47,20 +47,21 @@ def draw_labels(
     dataset: SegmentationDataset,
     labels: TrainingLabels,
     shares: Mapping[str, float],
-    tests: Mapping[str, float | None],
+    others: Mapping[str, Mapping[str, float | None]],
 ) -> None:
-    """Draw the labels of some images over them, and masks to test on, as a PNG.
+    """Draw the labels of some images over them, and masks for other ends, as a PNG.
 
-    shares: as `shown_ids` takes it; tests: {image to test on: the share of its mask that agrees}
+    shares: as `shown_ids` takes it; others: {what masks are for: {image: the share that agrees}}
     """
     tiles = [
         tile_of(dataset, name, labels[name], labels.signals, shares.get(name))
         for name in shown_ids(labels, shares)
     ]
-    known = [name for name, share in tests.items() if share is not None]
-    for name in known[:TESTS] or all_over([*tests], TESTS):
-        with contextlib.suppress(UserError):  # whoever needs the mask says what is wrong
-            tiles.append(tile_of(dataset, name, {"full": {}}, ["full"], tests[name], "to test on"))
+    for words, masks in others.items():
+        known = [name for name, share in masks.items() if share is not None]
+        for name in known[:OTHERS] or all_over([*masks], OTHERS):
+            with contextlib.suppress(UserError):  # whoever needs the mask says what is wrong
+                tiles.append(tile_of(dataset, name, {"full": {}}, ["full"], masks[name], words))
     label_preview(path, tiles, dataset.class_names)
 
 
@@ -96,7 +97,7 @@ def tile_of(
         named = [dataset.class_names[one] for one in sorted(classes - unnamed)]
         more = [f"{len(named) - NAMED} more"] if len(named) > NAMED else []
         annotation["tags"] = {"present": named[:NAMED] + more}
-    words = [what, percent(share) if share is not None else "", name]
+    words = [what.removeprefix("masks "), percent(share) if share is not None else "", name]
     title = "  ".join(word for word in words if word)
     return {"title": title, "image": small, "size": (height, width), "annotation": annotation}
 

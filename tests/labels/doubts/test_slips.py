@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import labels
-from weakseg.labels.doubts.slips import Slips, is_rectangle
+from weakseg.labels.doubts.rectangles import is_rectangle
+from weakseg.labels.doubts.slips import Slips
 from weakseg.labels.doubts.store_check import MUCH, OTHERS, TINY, tiny_lines
 from weakseg.labels.doubts.upper_left import PICTURES, SHARE, UpperLeft, places_in
 from weakseg.labels.formats.geometry import corners, ellipse, turned

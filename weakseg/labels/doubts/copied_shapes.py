@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from weakseg.data.twins import equal_files
-from weakseg.labels.doubts.slips import LEAST, is_rectangle
+from weakseg.labels.doubts.rectangles import LEAST, is_rectangle
 from weakseg.labels.fitting import ends_of
 from weakseg.labels.formats.geometry import box_of
 from weakseg.labels.formats.records import AREAS, Shape

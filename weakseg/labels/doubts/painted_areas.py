@@ -11,7 +11,7 @@ from weakseg.data.doubts.inverted import FEWEST, InvertedTally
 from weakseg.data.doubts.mask_tally import MOST
 from weakseg.data.doubts.misplaced import SIDE, FitTally, beside
 from weakseg.data.looks import look_of
-from weakseg.labels.doubts.slips import fills
+from weakseg.labels.doubts.rectangles import fills
 from weakseg.labels.formats.painting import painted
 from weakseg.labels.formats.records import AREAS, Shape
 from weakseg.labels.store import Given

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from weakseg.data.class_list import BEHIND, is_background, is_blank, is_void
-from weakseg.labels.checks import EDGE
 from weakseg.labels.doubts.area_specks import AreaSpecks
 from weakseg.labels.doubts.closed_strokes import ClosedStrokes
 from weakseg.labels.doubts.extreme_points import ExtremePoints
@@ -18,28 +17,16 @@ from weakseg.labels.doubts.lost_origin import LostOrigin
 from weakseg.labels.doubts.one_side import OneSide
 from weakseg.labels.doubts.one_size import OneSize
 from weakseg.labels.doubts.percents import Percents
+from weakseg.labels.doubts.rectangles import Rectangles
 from weakseg.labels.doubts.tangled import Tangled, rings_of
 from weakseg.labels.doubts.thousandths import Thousandths
 from weakseg.labels.doubts.upper_left import UpperLeft
 from weakseg.labels.fitting import ends_of
-from weakseg.labels.formats.geometry import (
-    box_of,
-    has_right_angles,
-    reach,
-    ring_area,
-    single_outline,
-)
-from weakseg.labels.formats.records import AREAS, Shape
+from weakseg.labels.formats.records import Shape
 from weakseg.labels.naming import BACKGROUND, UNTOLD
 from weakseg.labels.signals import SIGNALS
 from weakseg.validation import shorten
 
-OF_AREAS = 0.8  # share of them from which on rectangles are no chance
-MOST = 0.5  # share of them, with those that were cut
-CORNERS, CUT = 4, 6  # of a rectangle, and the most of one that the picture's edge cut
-SQUARE = 0.02  # share of a diagonal by which corners may miss those of a rectangle
-WHOLE = 0.97  # share of a picture from which on a rectangle covers it
-LEAST = 4  # pixels of a rectangle's sides: a smaller mask may well fill its box
 HOLES = ("hole", "holes")  # names of what is missing in objects
 NUMBERED = re.compile(r"(.*[^\W\d_])([-_ #]+)\d+|(.*[^\W\d_]{3})\d+")  # cat-1, cat1
 
@@ -48,9 +35,7 @@ NUMBERED = re.compile(r"(.*[^\W\d_])([-_ #]+)\d+|(.*[^\W\d_]{3})\d+")  # cat-1, 
 class Slips:
     """What the shapes of an import have of it.
 
-    areas, rectangles  numbers of polygons and masks that become exact masks, and of those of them
-        that are rectangles
-    cut  number of polygons that may have been some before they were cut at the picture's edge
+    rectangles  how many polygons and masks that become exact masks are rectangles
     scored, first  number of shapes that have a model's score, and the name of the first's picture
     corner, padding, thousandths, percents  whether all shapes lie in the upper left of their
         pictures, beside the bands of a padding, or as those in such parts of the sides
@@ -65,9 +50,7 @@ class Slips:
     placed, tagged  classes of shapes that have a place, and of tags
     """
 
-    areas: int = 0
-    rectangles: int = 0
-    cut: int = 0
+    rectangles: Rectangles = field(default_factory=Rectangles)
     scored: int = 0
     first: str = ""
     corner: UpperLeft = field(default_factory=UpperLeft)
@@ -91,13 +74,8 @@ class Slips:
 
         is_exact: whether areas become masks
         """
-        is_area = is_exact and shape.kind in AREAS and shape.kind not in ("brush", "accepted")
-        if is_area and not fills(shape, size):  # a whole picture may well be of one class
-            self.areas += 1
-            if is_rectangle(shape):
-                self.rectangles += 1
-            else:
-                self.cut += may_be_cut(shape, size)
+        if is_exact:
+            self.rectangles.add(shape, size)
         if shape.score is not None:
             self.scored, self.first = self.scored + 1, self.first or picture
 
@@ -126,12 +104,7 @@ class Slips:
 
         classes: of the shapes; known: those that somebody listed, and so means
         """
-        whole = OF_AREAS * (self.areas - self.cut)
-        if self.rectangles >= whole and self.rectangles > MOST * self.areas:
-            yield (
-                f"{self.rectangles} of {self.areas} polygons and masks are rectangles, taken as "
-                "exact masks; where they are boxes around objects, import with --as boxes"
-            )
+        yield from self.rectangles.lines()
         if self.scored:
             yield (
                 f"{self.scored} shapes have a model's score, the first of {self.first}, and are "
@@ -177,35 +150,6 @@ def is_called_background(name: str) -> bool:
     is_unclear = is_blank(name) or is_void(name)
     is_one = is_background(name) or (name.casefold() in BEHIND and not is_unclear)
     return is_one and name not in ("background", BACKGROUND)
-
-
-def is_rectangle(shape: Shape) -> bool:
-    """Return whether a polygon or mask is a rectangle, of a polygon also a turned one."""
-    if shape.kind == "polygon":
-        return all(len(part) == 1 and has_right_angles(part[0], SQUARE) for part in shape.geometry)
-    is_large = min(shape.geometry["width"], shape.geometry["height"]) >= LEAST
-    return is_large and not any(shape.geometry["counts"][::2])  # runs of what is not covered
-
-
-def fills(shape: Shape, size: Sequence[float]) -> bool:
-    """Return whether a polygon or mask is a rectangle as large as its picture of that size."""
-    left, top, right, bottom = reach(shape)
-    if max(left, top, size[0] - right, size[1] - bottom) > EDGE or not is_rectangle(shape):
-        return False
-    ring = single_outline(shape)  # turned, it may reach every edge and cover half
-    return ring is None or ring_area(ring) >= WHOLE * (right - left) * (bottom - top)
-
-
-def may_be_cut(shape: Shape, size: Sequence[float]) -> bool:
-    """Return whether a polygon of few corners reaches the edge of its picture of (width, height).
-
-    A turned rectangle of which corners were cut off, or moved to the edge, is one.
-    """
-    outline = single_outline(shape)
-    if not outline or not CORNERS <= len(outline) <= CUT:
-        return False
-    left, top, right, bottom = box_of(outline)
-    return min(left, top, size[0] - right, size[1] - bottom) <= EDGE
 
 
 def numbered(names: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from weakseg.labels.checks import Picture
 from weakseg.labels.doubts.closed_strokes import ClosedStrokes
 from weakseg.labels.doubts.copied_photographs import KINDS, copy_notes
 from weakseg.labels.doubts.copied_shapes import Drawn, copied_lines
+from weakseg.labels.doubts.rectangles import Rectangles
 from weakseg.labels.doubts.tag_words import tag_lines
 from weakseg.labels.formats.geometry import overlap, twofold
 from weakseg.labels.formats.records import AREAS, SIGNAL, Classes, Shape
@@ -226,13 +227,15 @@ def suspicious(
         names = list(dict.fromkeys(keys))
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         yield f"suspicious: {len(keys)} {fault}: {', '.join(names[:SHOWN])}{more}"
-    strokes = ClosedStrokes()
+    strokes, rectangles = ClosedStrokes(), Rectangles()
     for key, one in carried.items():
         for shape in one.shapes:
             strokes.add(shape, key)
-    yield from (f"suspicious: {line}" for line in strokes.lines())
+            if one.size:
+                rectangles.add(shape, one.size)
     drawn = {key: (one.shapes, one.size) for key, one in carried.items() if one.size}
-    lines = (*tiny_lines(drawn), *copied_lines(drawn, files))
+    found_of_all = tiny_lines(drawn), copied_lines(drawn, files)
+    lines = chain(strokes.lines(), rectangles.lines(), *found_of_all)
     yield from (f"suspicious: {line}" for line in lines)
 
 
