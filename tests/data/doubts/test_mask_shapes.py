@@ -144,3 +144,18 @@ def test_a_folder_and_an_import_say_so_unless_the_import_takes_them_as_other_lab
         wishes = Wishes(areas_as=kind)
         lines = read_labels(tmp_path / "masks", Pictures(tmp_path / "images"), wishes).dropped.told
         assert any("; if they are" in line for line in lines) == (kind is None and draw is not box)
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+def test_some_upright_rectangles_of_each_of_many_classes_are_no_boxes(classes):
+    """Signs and windows are rectangles by themselves: of one class they are told, of each not."""
+    tally = ShapeTally()
+    for number in range(24):
+        mask, boxed = np.zeros((60, 140), np.uint8), 1 + number % classes
+        for label in range(1, classes + 1):
+            if number >= 4 or label != boxed:
+                cv2.circle(mask, (26 * label, 45), 5 + number % 6, label, -1)
+        if number < 4:
+            mask[10:30, 15:40] = boxed
+        tally.add(mask, f"p{number:02}")
+    assert ("4 of 24 masks" in " ".join(tally.lines())) == (classes == 1)

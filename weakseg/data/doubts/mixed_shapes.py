@@ -5,6 +5,7 @@ windows, may just have that form. What is cut into tiles is all over in some, an
 others.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import cv2
@@ -64,10 +65,11 @@ class MixedShapes:
                 number: names
                 for number, names in self.so[form].items()
                 if len(names) < MOST[form] * len(self.seen[number])
+                and (form != BOXES or is_no_chance(names, self.seen[number]))  # signs are some
             }
             names = [*dict.fromkeys(name for names in mixed.values() for name in names)]
             every = {name for number in mixed for name in self.seen[number]}
-            if len(names) >= max(FEWEST, SHARE * len(every)):
+            if is_no_chance(names, every):
                 if form == RINGS and not any(self.are_thicker(*one) for one in mixed.items()):
                     end = f"{LINES}{end[end.index(';') :]}"
                 return [
@@ -86,3 +88,8 @@ class MixedShapes:
         return bool(
             others and np.median([thick[one] for one in others]) > THICKER * np.median(rings)
         )
+
+
+def is_no_chance(names: Collection[str], every: Collection[str]) -> bool:
+    """Return whether so many of all masks are no chance."""
+    return len(names) >= max(FEWEST, SHARE * len(every))
