@@ -257,6 +257,16 @@ def evenly(items: Sequence[Item], most: int) -> Sequence[Item]:
     return items[:: math.ceil(len(items) / most) or 1]
 
 
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """Return `most` items, or all where there are fewer, from the first to the last of a sequence.
+
+    Unlike `evenly` it takes as many as it may; their distances differ by one.
+    """
+    number = min(len(items), most)
+    step = (len(items) - 1) / max(number - 1, 1)
+    return [items[round(place * step)] for place in range(number)]
+
+
 def refuse_repeats(words: Sequence[str], what: str) -> None:
     """Raise `UserError` where a word occurs twice.
 

@@ -28,7 +28,7 @@ from weakseg.labels.fitting import ends_of
 from weakseg.labels.formats.geometry import box_of, overlap
 from weakseg.labels.formats.plain import checked
 from weakseg.labels.formats.records import (
-    AREAS,
+    COVERING,
     KINDS,
     MALFORMED,
     SIGNAL,
@@ -45,7 +45,6 @@ COLUMNS = "time, annotator, source, picture, act, kind, class, geometry, seconds
 # The text of the views: a stranger's file may define its own.
 SHAPES = """SELECT number, source, annotator, picture, kind, class, geometry FROM events
   WHERE act = 'shape' AND number NOT IN (SELECT replaced FROM events WHERE replaced IS NOT NULL)"""
-COVERING = ("box", "outline", *AREAS)  # kinds of shapes that cover objects
 SAME = 0.8  # IoU of what is around them, from which on two shapes are one that was drawn anew
 SAME_CLASS = 0.3  # by which one of the same class is likelier to be it
 HELPED = "helped"  # an act: numbers of imported shapes that were drawn with a prediction in view

@@ -16,7 +16,7 @@ from weakseg.common import UserError, stable_seed
 from weakseg.data.groups import group_numbers
 from weakseg.labels.carried import Carried
 from weakseg.labels.formats.geometry import area_pixels, corners
-from weakseg.labels.formats.records import AREAS, SIGNAL, Classes, Shape
+from weakseg.labels.formats.records import COVERING, SIGNAL, Classes, Shape
 from weakseg.labels.pixels import along, random_places
 from weakseg.learners.features import FeatureMaps
 from weakseg.learners.held_out import held_out_chances
@@ -28,7 +28,6 @@ from weakseg.training.probe_fit import evened
 FOLDS = 10
 PIXELS = 20  # of a label that covers many
 CORE = 0.6  # of a box's sides: the ellipse in its middle, which nearly always is object
-DRAWN = ("box", "outline", *AREAS)  # kinds that cover objects
 AROUND = 10  # pixels outside of everything drawn, in pictures where all objects are
 
 FeaturesOf = Callable[[str], FeatureMaps]  # of the picture of an id
@@ -108,11 +107,11 @@ def things_of(
     """
     things, covered = [], np.zeros((size[1], size[0]), bool)
     for number, shape in enumerate(carried.shapes):
-        if shape.kind in DRAWN:
+        if shape.kind in COVERING:
             covered |= area_pixels(as_polygon(shape), size)
         if shape.kind != "tag" and shape.label is not None:
             things.append((places_in(shape, size, rng), numbers[shape.label], number))
-    drawn = {SIGNAL[shape.kind] for shape in carried.shapes if shape.kind in DRAWN}
+    drawn = {SIGNAL[shape.kind] for shape in carried.shapes if shape.kind in COVERING}
     if classes.has_background and drawn & {*carried.complete} and not covered.all():
         rows, columns = np.nonzero(~covered)
         chosen = rng.integers(0, len(rows), AROUND)

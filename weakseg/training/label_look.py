@@ -18,7 +18,7 @@ from weakseg.pseudo_masks.from_features import FeatureMasks
 from weakseg.training import label_picture
 from weakseg.training.agreement import NAME, Agreement, means
 from weakseg.training.cross_validation import cross_validated
-from weakseg.training.other_masks import SPLITS, lines_on_other_masks, other_tables
+from weakseg.training.other_masks import SPLITS, lines_on_other_masks, other_tables, unlearnt
 from weakseg.training.other_positions import position_lines
 from weakseg.training.probe_evidence import (
     Evidence,
@@ -83,9 +83,8 @@ def of_a_probe(
     if with_other_masks:
         tables = other_tables(run, dataset, labels, features, evidence)
         for split, words in SPLITS.items():
-            held_out = [name for name in dataset.ids(split) if name not in {*names}]
             shares = means([(row.image, row.agreed) for row in tables.get(split, ())])
-            others[words] = shares or dict.fromkeys(dataset.masked(held_out))
+            others[words] = shares or dict.fromkeys(unlearnt(dataset, labels, split))
     if agreement:
         are_told = not agreement.no_better_than_a_guess()
         notes = [*position_lines(run, dataset, labels, features, are_told)]

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from weakseg.common import IGNORE, UserError
+from weakseg.common import IGNORE, UserError, spread
 from weakseg.data.base import SegmentationDataset
 from weakseg.labels.signals import kinds_of
 from weakseg.labels.training_labels import TrainingLabels
@@ -33,13 +33,7 @@ def shown_ids(labels: TrainingLabels, shares: Mapping[str, float]) -> list[str]:
     """
     worst = [*shares][:WORST]
     others = [name for name in labels.labelled_ids if name not in worst]
-    return worst + all_over(others, SHOWN - len(worst))
-
-
-def all_over(names: Sequence[str], most: int) -> list[str]:
-    """Return so many names, or all, from all over a list."""
-    places = np.linspace(0, len(names) - 1, min(len(names), most)).round().astype(int)
-    return [names[place] for place in places.tolist()]
+    return worst + spread(others, SHOWN - len(worst))
 
 
 def draw_labels(
@@ -59,7 +53,7 @@ def draw_labels(
     ]
     for words, masks in others.items():
         known = [name for name, share in masks.items() if share is not None]
-        for name in known[:OTHERS] or all_over([*masks], OTHERS):
+        for name in known[:OTHERS] or spread([*masks], OTHERS):
             with contextlib.suppress(UserError):  # whoever needs the mask says what is wrong
                 tiles.append(tile_of(dataset, name, {"full": {}}, ["full"], masks[name], words))
     label_preview(path, tiles, dataset.class_names)

@@ -95,8 +95,7 @@ def pixels_of_masks(
 ) -> tuple[LabelledPixels, list[str]]:
     """Return pixels of masks of a split that no training image has, and the images they number."""
     count = pixels_per_image(run.probe.pixels, len(labels.train_ids))
-    others = [name for name in dataset.ids(split) if name not in {*labels.train_ids}]
-    names = [*evenly(dataset.masked(others), MOST)]
+    names = [*evenly(unlearnt(dataset, labels, split), MOST)]
     parts = []
     for number, name in enumerate(names):
         rng = np.random.default_rng(stable_seed(run.seed, "pixels", name))
@@ -105,6 +104,12 @@ def pixels_of_masks(
             drawn = pixels_of(dataset.mask(name), maps.size, count, rng)
             parts.append(labelled(drawn, maps, number))
     return merged(parts, evidence.pool[0]), names
+
+
+def unlearnt(dataset: SegmentationDataset, labels: TrainingLabels, split: str) -> list[str]:
+    """Return the images of a split that have a mask, and that nothing is learned from."""
+    learnt = {*labels.train_ids}
+    return dataset.masked([name for name in dataset.ids(split) if name not in learnt])
 
 
 def lines_of_split(words: str, table: Sequence[Agreed], usual: Sequence[Agreed]) -> Iterator[str]:

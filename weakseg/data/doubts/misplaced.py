@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from weakseg.common import IGNORE, UserError
+from weakseg.common import IGNORE, UserError, spread
 from weakseg.data.doubts.exchanged import ExchangeTally
 from weakseg.data.doubts.mask_tally import PIXELS, Reader
 from weakseg.data.image_io import image_size
@@ -143,7 +143,7 @@ def misplaced_notes(
     order of the names; read: returns the class numbers in a file
     """
     tally, exchange, room = FitTally(), ExchangeTally(), PIXELS
-    for place in np.linspace(0, len(pairs) - 1, min(len(pairs), MOST)).round().astype(int).tolist():
+    for place in spread(range(len(pairs)), MOST):
         photograph, mask = pairs[place]
         try:
             size = image_size(mask)

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from weakseg.labels.fitting import ends_of
 from weakseg.labels.formats.geometry import box_of
-from weakseg.labels.formats.records import AREAS, Shape
+from weakseg.labels.formats.records import COVERING, Shape
 
 FEWEST, MOST_OF = 10, 0.9  # of such shapes, and their share of all, that are no chance
 NEAR = 1  # pixels from an edge that are as good as on it, as pixels' numbers are
-KINDS = ("box", "outline", *AREAS)
 
 
 class LostOrigin:
@@ -22,7 +21,7 @@ class LostOrigin:
 
     def add(self, shape: Shape, picture: str, size: Sequence[float]) -> None:
         """Take in a shape of a picture of (width, height); clicks, strokes and tags pass."""
-        if shape.kind not in KINDS:
+        if shape.kind not in COVERING:
             return
         self.shapes += 1
         left, top, right, bottom = box_of(ends_of(shape))

@@ -31,7 +31,8 @@ from weakseg.common import printable
 from weakseg.data.ids import is_shown
 
 AREAS = ("polygon", "mask", "brush", "accepted")
-KINDS = ("click", "stroke", "box", "outline", *AREAS, "tag", "answer")
+COVERING = ("box", "outline", *AREAS)  # kinds of shapes that cover objects
+KINDS = ("click", "stroke", *COVERING, "tag", "answer")
 SIGNAL = {  # kind of shape -> kind of label
     "click": "points",
     "stroke": "scribbles",
